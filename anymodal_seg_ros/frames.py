@@ -1,0 +1,171 @@
+"""The values that flow through the pipeline: image, sample, frame set, batch, prediction.
+
+All are frozen dataclasses. Times are integer nanoseconds and carry the suffix ``_ns``. Two clocks
+occur and are never mixed: *stamps* are header times, *received* times come from the clock that the
+caller passes in as ``now_ns`` (a steady clock on a robot, the log time of a bag at a desk).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+UNLABELED = 255
+"""Class id of a pixel without a class, as in vision_msgs for 8-bit label images."""
+
+Pixels = npt.NDArray[Any]
+Mask = npt.NDArray[np.uint8]
+
+
+class SensorState(enum.Enum):
+    """Health of one sensor. Only an ``OK`` sensor is waited for and fused."""
+
+    WAITING = "WAITING"
+    """Never seen, still within the start-up grace."""
+    OK = "OK"
+    LATE = "LATE"
+    """A message is overdue: this frame goes without the sensor."""
+    STALE = "STALE"
+    """Several periods without a message: back to OK only after a run of good messages."""
+    FAILED = "FAILED"
+    """Silent for so long that it needs somebody's attention, or never seen at all."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether frame sets wait for this sensor and the network sees it."""
+        return self is SensorState.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One decoded image message.
+
+    Attributes:
+        pixels: ``[H, W]`` or ``[H, W, C]`` in the encoding's own dtype and channel order, usually a
+            read-only view on the message's bytes (rows may be strided, bytes may be big-endian).
+        encoding: the sensor_msgs encoding, e.g. ``rgb8``, ``mono16``, ``32FC1``.
+    """
+
+    pixels: Pixels
+    encoding: str
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One accepted message of one sensor.
+
+    Attributes:
+        sensor: name of the sensor in the configuration.
+        stamp_ns: the header stamp as the driver wrote it.
+        time_ns: the stamp with the sensor's configured offset added; sensors are compared in it.
+        received_ns: when it arrived, on the caller's clock.
+        frame_id: the header's coordinate frame.
+        image: the decoded pixels.
+    """
+
+    sensor: str
+    stamp_ns: int
+    time_ns: int
+    received_ns: int
+    frame_id: str
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSet:
+    """What the rig saw at one instant.
+
+    Attributes:
+        reference: the sensor whose stamp, frame and geometry the mask will carry.
+        samples: one sample for each sensor that contributed, the reference included.
+        missing: for every configured sensor that did not contribute, the reason in words.
+        completed_ns: when the set was complete or its deadline had passed, on the caller's clock.
+    """
+
+    reference: str
+    samples: Mapping[str, Sample]
+    missing: Mapping[str, str]
+    completed_ns: int
+
+    @property
+    def reference_sample(self) -> Sample:
+        """The sample of the reference sensor."""
+        return self.samples[self.reference]
+
+
+@dataclass(frozen=True, slots=True)
+class ModalityBatch:
+    """What an engine takes: the sensors that are present, on one axis.
+
+    Attributes:
+        images: float32 ``[M, 3, H, W]``, normalised as the model's manifest says.
+        modality_ids: int64 ``[M]``, which kind of sensor each row is.
+    """
+
+    images: npt.NDArray[np.float32]
+    modality_ids: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class SensorStatus:
+    """Health of one sensor at one moment, for diagnostics and for the mask's evidence.
+
+    Attributes:
+        sensor: its name.
+        state: its health.
+        age_ns: time since its last accepted message arrived; None if there was none.
+        received: accepted messages so far.
+        rejected: rejected messages so far, by reason.
+        dropped: accepted samples that no frame set could use, by reason.
+        transitions: how often the state changed.
+        first_failure_ns: when it first became STALE or FAILED; None if never.
+        rate_hz: mean rate over the last messages; None before the second.
+        last_error: the newest rejection in words; empty if there was none.
+    """
+
+    sensor: str
+    state: SensorState
+    age_ns: int | None
+    received: int
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    transitions: int = 0
+    first_failure_ns: int | None = None
+    rate_hz: float | None = None
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A semantic mask and the evidence it rests on.
+
+    Attributes:
+        mask: uint8 ``[H, W]`` class ids in the geometry of the reference sensor's image.
+        frame_set: the samples the mask was made from, and why others are missing.
+        sensors: the sensors that were fused, in configured order.
+        status: health of every configured sensor when the set was completed.
+        network_ns: wall time spent inside the engine.
+        process_ns: wall time from frame set to mask: preprocessing, network, resizing.
+    """
+
+    mask: Mask
+    frame_set: FrameSet
+    sensors: tuple[str, ...]
+    status: tuple[SensorStatus, ...]
+    network_ns: int
+    process_ns: int

@@ -1,0 +1,54 @@
+"""What executes a model. Every engine takes any number of present sensors with the same weights."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.frames import Mask, ModalityBatch
+from anymodal_seg_ros.inference.model import Model
+
+ENGINES = ("onnxruntime", "torch")
+
+
+class Engine(Protocol):
+    """Runs one model."""
+
+    @property
+    def name(self) -> str:
+        """What executes the model, and on which device, e.g. ``onnxruntime cpu``."""
+        ...
+
+    def run(self, batch: ModalityBatch) -> Mask:
+        """Return the class ids, uint8 ``[H, W]`` at the network's input size."""
+        ...
+
+
+def create_engine(kind: str, model: Model, threads: int = 0) -> Engine:
+    """Create an engine for a model; its libraries are imported only then.
+
+    Args:
+        kind: one of :data:`ENGINES`.
+        model: an opened model folder.
+        threads: CPU threads; 0 means one per core, at most 4.
+
+    Raises:
+        ConfigError: the kind is unknown or its library is not installed.
+        ModelError: the model cannot be executed.
+    """
+    threads = threads or min(4, os.cpu_count() or 1)
+    if kind == "onnxruntime":
+        from anymodal_seg_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
+
+        return OnnxRuntimeEngine(model, threads)
+    if kind == "torch":
+        try:
+            from anymodal_seg_ros.inference.torch_engine import TorchEngine
+        except ImportError as error:
+            raise ConfigError(
+                f"engine is 'torch', but PyTorch cannot be imported ({error}): "
+                "install anymodal_seg_ros[torch] or choose onnxruntime"
+            ) from error
+        return TorchEngine(model, threads)
+    raise ConfigError(f"engine is {kind!r}: expected one of {', '.join(ENGINES)}")

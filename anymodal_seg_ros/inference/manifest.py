@@ -1,0 +1,208 @@
+"""``model.yaml``: what a model folder says about itself, read strictly and written back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anymodal_seg_ros.config import build
+from anymodal_seg_ros.errors import ConfigError, ModelError
+
+FORMAT = 1
+PLANES = ("color", "thermal", "depth")
+"""The ways an image becomes three planes; see :mod:`anymodal_seg_ros.inference.preprocess`."""
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSpec:
+    """One semantic class; its id is its place in the list."""
+
+    name: str
+    color: tuple[int, int, int]
+    """RGB, 0..255."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModalitySpec:
+    """How one kind of sensor becomes three normalised planes.
+
+    Attributes:
+        id: row in the network's modality axis vocabulary.
+        planes: one of :data:`PLANES`.
+        mean: per plane, subtracted after scaling to 0..1.
+        std: per plane, divided by.
+        kelvin_range: temperatures that become 0 and 1 (16-bit ``thermal`` only).
+        kelvin_per_count: kelvin of one count (16-bit ``thermal`` only).
+        far_m: distance in metres that becomes 1 (``depth`` only).
+    """
+
+    id: int
+    planes: str
+    mean: Triple
+    std: Triple
+    kelvin_range: tuple[float, float] = (250.0, 330.0)
+    kelvin_per_count: float = 0.01
+    far_m: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class FileSpec:
+    """One file of the model folder."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The content of ``model.yaml``.
+
+    Attributes:
+        name: of the model, e.g. ``rig-nano``.
+        version: of the model.
+        description: one sentence.
+        architecture: what the trainer needs to build the network again.
+        height: rows of the network's input.
+        width: columns of the network's input.
+        classes: in the order of their ids.
+        modalities: by name.
+        files: by role, ``onnx`` and ``weights``.
+        recipe: what repeats the training.
+        metrics: what was measured, on what.
+    """
+
+    name: str
+    version: str
+    description: str
+    architecture: Mapping[str, Any]
+    height: int
+    width: int
+    classes: tuple[ClassSpec, ...]
+    modalities: Mapping[str, ModalitySpec]
+    files: Mapping[str, FileSpec]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read and check ``model.yaml`` of a model folder. The files' hashes are not checked here.
+
+    Raises:
+        ModelError: the file is missing, unreadable, or says something impossible.
+    """
+    path = folder / "model.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ModelError(f"cannot read the model manifest {path}: {error}") from error
+    try:
+        return _parse(content)
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+        raise ModelError(f"{path} is not a valid model manifest: {reason}") from error
+
+
+def dump_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write ``model.yaml`` into a model folder, in the form that :func:`load_manifest` reads."""
+    plain = {
+        "format": FORMAT,
+        "name": manifest.name,
+        "version": manifest.version,
+        "description": manifest.description,
+        "architecture": dict(manifest.architecture),
+        "input": {"height": manifest.height, "width": manifest.width},
+        "classes": [{"name": c.name, "color": list(c.color)} for c in manifest.classes],
+        "modalities": {name: _plain(spec) for name, spec in manifest.modalities.items()},
+        "files": {role: _plain(spec) for role, spec in manifest.files.items()},
+        "recipe": dict(manifest.recipe),
+        "metrics": dict(manifest.metrics),
+    }
+    text = yaml.safe_dump(plain, sort_keys=False, width=100, default_flow_style=None)
+    (folder / "model.yaml").write_text(text, encoding="utf-8")
+
+
+def _plain(spec: Any) -> dict[str, Any]:
+    """Turn a dataclass into YAML's own types."""
+    values = dataclasses.asdict(spec)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _parse(content: Any) -> Manifest:
+    """Turn the YAML tree into a manifest; errors say what is wrong inside it."""
+    if not isinstance(content, Mapping):
+        raise ValueError("expected named entries")
+    if content["format"] != FORMAT:
+        raise ValueError(f"format is {content['format']!r}: this version reads format {FORMAT}")
+    size = content["input"]
+    classes = tuple(
+        ClassSpec(str(entry["name"]), _numbers(entry["color"], 3, int, "classes.color"))
+        for entry in content["classes"]
+    )
+    if not 1 <= len(classes) <= 255:
+        raise ValueError(f"classes has {len(classes)} entries: expected 1 to 255")
+    modalities = {str(n): _modality(str(n), spec) for n, spec in content["modalities"].items()}
+    ids = [spec.id for spec in modalities.values()]
+    if not ids or len(set(ids)) != len(ids):
+        raise ValueError(f"modalities have the ids {ids}: expected at least one, all different")
+    return Manifest(
+        name=str(content["name"]),
+        version=str(content["version"]),
+        description=str(content["description"]),
+        architecture=content["architecture"],
+        height=_positive(size["height"], "input.height"),
+        width=_positive(size["width"], "input.width"),
+        classes=classes,
+        modalities=modalities,
+        files={str(k): build(FileSpec, v, f"files.{k}") for k, v in content["files"].items()},
+        recipe=content.get("recipe") or {},
+        metrics=content.get("metrics") or {},
+    )
+
+
+def _modality(name: str, values: Mapping[str, Any]) -> ModalitySpec:
+    where = f"modalities.{name}"
+    known = {f.name for f in dataclasses.fields(ModalitySpec)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(f"{where}.{unknown[0]} is unknown: expected {', '.join(sorted(known))}")
+    spec = ModalitySpec(
+        id=int(values["id"]),
+        planes=str(values["planes"]),
+        mean=_numbers(values["mean"], 3, float, f"{where}.mean"),
+        std=_numbers(values["std"], 3, float, f"{where}.std"),
+        kelvin_range=_numbers(
+            values.get("kelvin_range", (250.0, 330.0)), 2, float, f"{where}.kelvin_range"
+        ),
+        kelvin_per_count=float(values.get("kelvin_per_count", 0.01)),
+        far_m=float(values.get("far_m", 60.0)),
+    )
+    if spec.planes not in PLANES:
+        raise ValueError(f"{where}.planes is {spec.planes!r}: expected one of {', '.join(PLANES)}")
+    if min(spec.std) <= 0.0:
+        raise ValueError(f"{where}.std is {spec.std}: expected positive numbers")
+    if not spec.kelvin_range[0] < spec.kelvin_range[1]:
+        raise ValueError(f"{where}.kelvin_range is {spec.kelvin_range}: expected low < high")
+    if spec.kelvin_per_count <= 0.0 or spec.far_m <= 0.0:
+        raise ValueError(f"{where}: kelvin_per_count and far_m must be positive")
+    return spec
+
+
+def _numbers(values: Any, length: int, kind: type, where: str) -> Any:
+    """Check a list of ``length`` finite numbers and return it as a tuple of ``kind``."""
+    good = isinstance(values, (list, tuple)) and len(values) == length
+    if not good or not all(isinstance(v, (int, float)) and abs(v) < 1e9 for v in values):
+        raise ValueError(f"{where} is {values!r}: expected {length} numbers")
+    return tuple(kind(v) for v in values)
+
+
+def _positive(value: Any, where: str) -> int:
+    if not isinstance(value, int) or not 1 <= value <= 8192:
+        raise ValueError(f"{where} is {value!r}: expected an integer from 1 to 8192")
+    return value

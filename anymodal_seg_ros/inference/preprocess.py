@@ -1,0 +1,138 @@
+"""Images to normalised planes. The node and the trainer both run exactly this code.
+
+Every modality becomes three float32 planes. Resizing comes first, on the sensor's own dtype, so
+that the arithmetic runs on the network's few pixels and not on the camera's many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.frames import Image, ModalityBatch, Pixels
+from anymodal_seg_ros.inference.manifest import Manifest, ModalitySpec
+from anymodal_seg_ros.sensing.encodings import to_metres, to_rgb
+
+Planes = npt.NDArray[np.float32]
+
+
+def batch(images: Sequence[tuple[str, Image]], manifest: Manifest) -> ModalityBatch:
+    """Stack the present sensors into what an engine takes.
+
+    Args:
+        images: ``(modality, image)`` of every present sensor, in any order, at least one.
+        manifest: of the model; it knows sizes, ids and normalisation.
+
+    Raises:
+        DecodeError: an image cannot serve as its modality, e.g. colour as depth.
+    """
+    specs = [manifest.modalities[modality] for modality, _ in images]
+    stacked = np.empty((len(images), 3, manifest.height, manifest.width), np.float32)
+    for row, (spec, (_, image)) in enumerate(zip(specs, images, strict=True)):
+        planes(image, spec, manifest.height, manifest.width, out=stacked[row])
+    return ModalityBatch(stacked, np.array([spec.id for spec in specs], np.int64))
+
+
+def planes(
+    image: Image, spec: ModalitySpec, height: int, width: int, out: Planes | None = None
+) -> Planes:
+    """Turn one image into normalised planes.
+
+    ``color``: 8-bit images, RGB order, 0..1; grey is repeated. ``thermal``: 8-bit images scaled to
+    0..1, or 16-bit radiometric counts mapped linearly from ``kelvin_range`` to 0..1 and clipped;
+    repeated. ``depth``: metres become (d / far clipped to 1, 1 / (1 + d), valid 0 or 1); invalid
+    pixels are 0 in all three. Then ``(x - mean) / std`` per plane.
+
+    Args:
+        image: as decoded; any size.
+        spec: the modality's entry in the manifest.
+        height: rows of the result.
+        width: columns of the result.
+        out: float32 ``[3, height, width]`` to write into.
+
+    Returns:
+        float32 ``[3, height, width]``, ``out`` if it was given.
+
+    Raises:
+        DecodeError: the encoding cannot serve as this modality.
+    """
+    result = np.empty((3, height, width), np.float32) if out is None else out
+    if spec.planes == "color":
+        _color(image, height, width, result)
+    elif spec.planes == "thermal":
+        _thermal(image, spec, height, width, result)
+    else:
+        _depth(image, spec, height, width, result)
+    for plane, mean, std in zip(result, spec.mean, spec.std, strict=True):
+        plane -= mean
+        plane *= 1.0 / std
+    return result
+
+
+def check_encoding(image: Image, spec: ModalitySpec) -> None:
+    """Raise :class:`DecodeError` if an image of this encoding cannot serve as the modality."""
+    pixels = image.pixels
+    if spec.planes == "depth":
+        fits = pixels.ndim == 2 and pixels.dtype.itemsize in (2, 4)
+        wanted = "16UC1 or mono16 in millimetres, or 32FC1 in metres"
+    elif spec.planes == "thermal":
+        fits = pixels.dtype.kind == "u" and (pixels.ndim == 2 or pixels.dtype.itemsize == 1)
+        wanted = "mono8 or another 8-bit encoding, or mono16/16UC1 radiometric counts"
+    else:
+        fits = pixels.dtype.itemsize == 1
+        wanted = "an 8-bit encoding such as rgb8, bgr8, mono8 or 8UC3"
+    if not fits:
+        raise DecodeError(
+            f"encoding {image.encoding} cannot be used as {spec.planes}: expected {wanted}"
+        )
+
+
+def _resize(pixels: Pixels, height: int, width: int, exact: bool = False) -> Pixels:
+    """Resize in the image's own dtype; ``exact`` never mixes neighbouring values."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    if not pixels.dtype.isnative:
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
+    shrinks = pixels.shape[0] >= 2 * height and pixels.shape[1] >= 2 * width
+    smooth = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    how = cv2.INTER_NEAREST if exact else smooth
+    contiguous = np.ascontiguousarray(pixels)
+    return np.asarray(cv2.resize(contiguous, (width, height), interpolation=how))
+
+
+def _color(image: Image, height: int, width: int, out: Planes) -> None:
+    small = to_rgb(Image(_resize(image.pixels, height, width), image.encoding))
+    if small.ndim == 2:
+        np.multiply(small, np.float32(1 / 255), out=out[0], casting="unsafe")
+        out[1:] = out[0]
+        return
+    for channel in range(3):
+        np.multiply(small[..., channel], np.float32(1 / 255), out=out[channel], casting="unsafe")
+
+
+def _thermal(image: Image, spec: ModalitySpec, height: int, width: int, out: Planes) -> None:
+    small = _resize(image.pixels, height, width)
+    if small.dtype.itemsize == 1:
+        grey = small if small.ndim == 2 else to_rgb(Image(small, image.encoding)).mean(axis=2)
+        np.multiply(grey, 1 / 255, out=out[0], casting="unsafe")
+    else:
+        low, high = spec.kelvin_range
+        scale = spec.kelvin_per_count / (high - low)
+        np.multiply(small, scale, out=out[0], casting="unsafe")
+        out[0] -= low / (high - low)
+        np.clip(out[0], 0.0, 1.0, out=out[0])
+    out[1:] = out[0]
+
+
+def _depth(image: Image, spec: ModalitySpec, height: int, width: int, out: Planes) -> None:
+    # Averaging a near and a far pixel invents a surface between them, so depth is never smoothed.
+    metres = to_metres(Image(_resize(image.pixels, height, width, exact=True), image.encoding))
+    valid = np.isfinite(metres)
+    out[2] = valid
+    known = np.where(valid, metres, np.float32(0))
+    np.clip(known / np.float32(spec.far_m), 0.0, 1.0, out=out[0])
+    np.multiply(1.0 / (1.0 + known), valid, out=out[1])

@@ -1,0 +1,46 @@
+"""PyTorch: the same weights from safetensors, on a CUDA device where there is one."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from anymodal_seg_ros.errors import ModelError
+from anymodal_seg_ros.frames import Mask, ModalityBatch
+from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.networks import build_network
+
+
+class TorchEngine:
+    """Runs the weights file of a model in eager PyTorch."""
+
+    def __init__(self, model: Model, threads: int) -> None:
+        """Build the network and load its weights.
+
+        Raises:
+            ModelError: architecture and weights do not fit together.
+        """
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self._device.type == "cpu":
+            torch.set_num_threads(threads)
+        manifest = model.manifest
+        try:
+            network = build_network(manifest.architecture, num_classes=len(manifest.classes))
+            network.load_state_dict(load_file(model.file("weights")))
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise ModelError(f"cannot load the weights of {model.folder}: {error}") from error
+        self._network = network.eval().to(self._device)
+
+    @property
+    def name(self) -> str:
+        """Engine and device."""
+        return f"torch {self._device.type}"
+
+    @torch.inference_mode()
+    def run(self, batch: ModalityBatch) -> Mask:
+        """Return the class ids, uint8 ``[H, W]``."""
+        images = torch.from_numpy(batch.images).to(self._device).unsqueeze(0)
+        ids = torch.from_numpy(batch.modality_ids).to(self._device)
+        logits = self._network(images, ids)
+        return np.asarray(logits.argmax(1)[0].to(torch.uint8).cpu().numpy())

@@ -1,0 +1,63 @@
+"""Masks for people: class colours, and colours over the reference image."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.frames import Image, Mask
+from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.sensing.encodings import to_metres, to_rgb
+
+Rgb = npt.NDArray[np.uint8]
+
+
+def palette(manifest: Manifest) -> Rgb:
+    """Return uint8 ``[256, 3]``: the RGB colour of every id; ids without a class are black."""
+    colors = np.zeros((256, 3), np.uint8)
+    colors[: len(manifest.classes)] = [spec.color for spec in manifest.classes]
+    return colors
+
+
+def colorize(mask: Mask, manifest: Manifest) -> Rgb:
+    """Return the mask in class colours, uint8 ``[H, W, 3]`` RGB."""
+    colors: Rgb = np.take(palette(manifest), mask, axis=0)
+    return colors
+
+
+def overlay(image: Image, mask: Mask, manifest: Manifest, alpha: float = 0.5) -> Rgb:
+    """Return class colours over the image, uint8 ``[H, W, 3]`` RGB.
+
+    Args:
+        image: of the mask's size, in any encoding that the pipeline takes.
+        mask: uint8 ``[H, W]``.
+        manifest: knows the palette.
+        alpha: opacity of the colours, 0..1.
+    """
+    colors = colorize(mask, manifest)
+    return np.asarray(cv2.addWeighted(colors, alpha, viewable(image), 1.0 - alpha, 0.0), np.uint8)
+
+
+def viewable(image: Image) -> Rgb:
+    """Return any image as uint8 ``[H, W, 3]`` RGB that a person can look at.
+
+    16-bit and depth images are stretched between their 2nd and 98th percentile; depth is shown
+    near-bright, invalid pixels black.
+    """
+    if image.pixels.dtype.itemsize == 1:
+        pixels = to_rgb(image)
+        return pixels if pixels.ndim == 3 else _repeat(pixels)
+    near_bright = image.encoding == "32FC1"
+    values = to_metres(image) if near_bright else image.pixels.astype(np.float32)
+    if near_bright:
+        values = 1.0 / values
+    known = values[np.isfinite(values)]
+    low, high = np.percentile(known, (2, 98)) if known.size else (0.0, 1.0)
+    grey = np.clip((values - low) / max(high - low, 1e-6), 0.0, 1.0)
+    return _repeat((np.nan_to_num(grey) * 255).astype(np.uint8))
+
+
+def _repeat(grey: Rgb) -> Rgb:
+    """Turn ``[H, W]`` into three equal channels."""
+    return np.repeat(grey[..., None], 3, axis=2)

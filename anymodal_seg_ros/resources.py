@@ -1,0 +1,52 @@
+"""Where models/, config/ and launch/ are: in a checkout, a pip or colcon install, or elsewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from anymodal_seg_ros.errors import ConfigError
+
+PACKAGE = "anymodal_seg_ros"
+OVERRIDE = "ANYMODAL_SEG_SHARE"
+"""Environment variable that names the share folder outright."""
+
+
+def share_dir() -> Path:
+    """Return the folder that holds ``models/``, ``config/`` and ``launch/``.
+
+    The module's own parents are searched before the ament index is asked: the index needs a
+    sourced environment and is empty in a plain virtual environment.
+
+    Raises:
+        ConfigError: the folder cannot be found.
+    """
+    override = os.environ.get(OVERRIDE)
+    if override:
+        if not Path(override).is_dir():
+            raise ConfigError(f"{OVERRIDE} is {override!r}, not a folder: mend or unset it")
+        return Path(override)
+    for parent in Path(__file__).resolve().parents:
+        if (parent / "package.xml").is_file() and (parent / "models").is_dir():
+            return parent
+        installed = parent / "share" / PACKAGE
+        if (installed / "package.xml").is_file():
+            return installed
+    for prefix in filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)):
+        installed = Path(prefix) / "share" / PACKAGE
+        if (installed / "package.xml").is_file():
+            return installed
+    raise ConfigError(
+        f"cannot find the share folder of {PACKAGE} (models, config, launch): "
+        f"install the package, or point {OVERRIDE} at it"
+    )
+
+
+def models_dir() -> Path:
+    """Return the folder of the bundled models."""
+    return share_dir() / "models"
+
+
+def config_dir() -> Path:
+    """Return the folder of the parameter files and the DDS profile."""
+    return share_dir() / "config"

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anymodal_seg_ros.config import RigConfig, SegConfig, SensorConfig, load_config, seg_config
+from anymodal_seg_ros.errors import ConfigError
+
+ONE = {"rig": {"sensors": {"cam": {"topic": "cam/image", "modality": "rgb"}}}}
+
+
+def test_defaults_are_the_four_sensor_rig() -> None:
+    config = seg_config({})
+    assert config == SegConfig()
+    assert list(config.rig.sensors) == ["rgb", "events", "depth", "thermal"]
+    assert {s.expected_hz for s in config.rig.sensors.values()} == {30.0, 15.0, 10.0}
+
+
+def test_named_sensors_replace_the_default_ones_and_integers_serve_as_floats() -> None:
+    config = seg_config({"rig": {"deadline_s": 1, **ONE["rig"]}, "use_sim_time": True})
+    assert config.rig == RigConfig({"cam": SensorConfig("cam/image", "rgb")}, deadline_s=1.0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"modle": "x"}, "unknown parameter modle: expected one of autostart"),
+        ({"rig": {"sensors": {"a": {"hz": 3.0}}}}, "unknown parameter rig.sensors.a.hz"),
+        ({"rig": {"sensors": {}}}, "rig.sensors is empty"),
+        ({"rig": {"sensors": {"a": {"topic": "x"}}}}, "rig.sensors.a.modality is missing"),
+        ({"rig": {"sensors": 3}}, "rig.sensors is 3: expected named entries"),
+        ({"rig": 3}, "rig is 3: expected named parameters"),
+        ({"threads": -1}, "threads is -1: expected a value from 0 to 256"),
+        ({"threads": True}, "threads is True (bool): expected int"),
+        ({"overlay_alpha": float("nan")}, "overlay_alpha is nan: expected a value from 0.0"),
+        ({"model": 3}, "model is 3 (int): expected str"),
+        (
+            {
+                "rig": {
+                    "sensors": {
+                        "a": {"topic": "x", "modality": "rgb"},
+                        "b": {"topic": "x", "modality": "depth"},
+                    }
+                }
+            },
+            "rig.sensors.b.topic is 'x', which 'a' uses already",
+        ),
+    ],
+)
+def test_every_mistake_is_named_with_its_value(parameters: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        seg_config(parameters)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: [", "cannot read the parameter file"),
+        ("[]", "must hold one node section"),
+        ("/**: {}", "has no 'ros__parameters:' section"),
+        ("/**:\n  ros__parameters:\n    nope: 1\n", "unknown parameter nope"),
+    ],
+)
+def test_bad_parameter_files_are_refused(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=says.replace("*", r"\*")):
+        load_config(path)
+
+
+def test_thresholds_stay_in_order_for_any_rate() -> None:
+    for hz in (0.1, 1.0, 10.0, 30.0, 200.0):
+        sensor = SensorConfig("a", "rgb", expected_hz=hz, failed_after_s=0.01)
+        assert sensor.period_ns < sensor.late_after_ns <= sensor.stale_after_ns
+        assert sensor.stale_after_ns <= sensor.failed_after_ns

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fixtures.manifests import small_manifest
+from fixtures.messages import image_message
+
+from anymodal_seg_ros.config import RigConfig, SensorConfig
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.frames import Mask, ModalityBatch, Prediction, SensorState
+from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.pipeline import Pipeline
+
+MS = 1_000_000
+S = 1_000_000_000
+START = 1_700_000_000 * S
+RIG = RigConfig(
+    {
+        "rgb": SensorConfig("rgb/image", "rgb", expected_hz=10.0),
+        "depth": SensorConfig("depth/image", "depth", expected_hz=10.0),
+    }
+)
+
+
+class CountingEngine:
+    """Says in every pixel which modalities it saw: the sum of 2^id."""
+
+    name = "counting"
+
+    def run(self, batch: ModalityBatch) -> Mask:
+        value = int((2**batch.modality_ids).sum())
+        return np.full(batch.images.shape[2:], value, np.uint8)
+
+
+def pipeline(rig: RigConfig = RIG) -> Pipeline:
+    return Pipeline(rig, Model(Path("nowhere"), small_manifest()), CountingEngine())
+
+
+def message(sensor: str, stamp_ns: int, **changes: Any) -> Any:
+    if sensor == "rgb":
+        made = image_message(np.zeros((20, 30, 3), np.uint8), "rgb8", stamp_ns)
+    else:
+        made = image_message(np.ones((10, 15), np.float32), "32FC1", stamp_ns)
+    vars(made).update(changes)
+    return made
+
+
+def test_a_mask_has_size_stamp_and_evidence_of_its_reference() -> None:
+    pipe = pipeline()
+    assert pipe.push_message("depth", message("depth", START), 1 * MS) is None
+    assert pipe.push_message("rgb", message("rgb", START + 3 * MS), 2 * MS) is None
+    prediction = pipe.poll(2 * MS)
+    assert prediction is not None
+    assert prediction.mask.shape == (20, 30)
+    assert prediction.mask.dtype == np.uint8
+    assert np.unique(prediction.mask).tolist() == [2**0 + 2**2]
+    assert prediction.sensors == ("rgb", "depth")
+    assert prediction.frame_set.reference_sample.stamp_ns == START + 3 * MS
+    assert [s.state for s in prediction.status] == [SensorState.OK] * 2
+    assert pipe.poll(3 * MS) is None
+
+
+def test_a_dead_sensor_leaves_the_mask_and_comes_back() -> None:
+    pipe = pipeline()
+    used: dict[int, tuple[str, ...]] = {}
+    for frame in range(60):
+        now = frame * 100 * MS
+        if not 20 <= frame < 40:
+            pipe.push_message("depth", message("depth", START + now), now)
+        pipe.push_message("rgb", message("rgb", START + now), now + 1)
+        prediction = pipe.poll(now + 50 * MS)
+        assert prediction is not None, f"no mask for frame {frame}"
+        used[frame] = prediction.sensors
+    assert all(used[f] == ("rgb", "depth") for f in range(20))
+    assert all(used[f] == ("rgb",) for f in range(21, 40))
+    recover = RIG.sensors["depth"].recover_frames
+    assert all(used[f] == ("rgb", "depth") for f in range(40 + recover, 60))
+
+
+@pytest.mark.parametrize(
+    ("changes", "counted", "says"),
+    [
+        ({"step": 1}, "step", "rgb/image: step is 1: expected at least 90"),
+        ({"encoding": "h264"}, "encoding", "rgb/image: encoding is 'h264'"),
+        ({"data": b"123"}, "data", "rgb/image: data has 3 bytes"),
+        ({"height": -1}, "size", "rgb/image: size is 30x-1"),
+        (
+            {"encoding": "mono16", "width": 45},
+            "encoding",
+            "encoding mono16 cannot be used as color",
+        ),
+    ],
+)
+def test_bad_messages_are_counted_with_topic_and_value_and_masks_go_on(
+    changes: dict[str, Any], counted: str, says: str
+) -> None:
+    pipe = pipeline()
+    error = pipe.push_message("rgb", message("rgb", START, **changes), 0)
+    assert error is not None
+    assert says in error
+    status = pipe.status(0)[0]
+    assert status.rejected == {counted: 1}
+    assert status.last_error == error
+    assert status.state is SensorState.WAITING
+    pipe.push_message("rgb", message("rgb", START), 1)
+    assert pipe.poll(100 * MS) is not None
+
+
+def test_an_absurd_stamp_is_rejected_once_the_next_message_belies_it() -> None:
+    pipe = pipeline()
+    for frame in range(3):
+        pipe.push_message("rgb", message("rgb", START + frame * 100 * MS), frame * 100 * MS)
+    assert pipe.push_message("rgb", message("rgb", START + 500 * S), 300 * MS) is None
+    error = pipe.push_message("rgb", message("rgb", START + 400 * MS), 400 * MS)
+    assert error is not None
+    assert "off the sensor's own clock" in error
+    assert pipe.status(400 * MS)[0].rejected == {"stamp": 1}
+
+
+def test_the_newest_frame_set_wins_and_the_others_are_counted() -> None:
+    pipe = pipeline()
+    for frame in range(5):
+        now = frame * 10 * MS
+        pipe.push_message("rgb", message("rgb", START + now), now)
+    prediction = pipe.poll(10 * S)
+    assert prediction is not None
+    assert prediction.frame_set.reference_sample.stamp_ns == START + 40 * MS
+    assert pipe.superseded == 4
+    assert pipe.poll(10 * S) is None
+
+
+def test_a_clock_that_goes_back_begins_a_new_run() -> None:
+    pipe = pipeline()
+    for _loop in range(3):
+        for frame in range(30):
+            now = 50 * S + frame * 100 * MS
+            pipe.push_message("rgb", message("rgb", START + now), now)
+            assert pipe.poll(now + 30 * MS) is not None
+
+
+def test_wakeups_suffice_to_see_every_change() -> None:
+    pipe = pipeline()
+    pipe.push_message("rgb", message("rgb", START), 0)
+    seen: list[Prediction] = []
+    states = []
+    while (wakeup := pipe.next_wakeup_ns()) is not None:
+        prediction = pipe.poll(wakeup)
+        if prediction is not None:
+            seen.append(prediction)
+        states.append(pipe.status(wakeup)[0].state)
+    assert len(seen) == 1
+    assert states[-1] is SensorState.FAILED
+    assert {SensorState.LATE, SensorState.STALE} <= set(states)
+
+
+def test_an_unknown_modality_stops_the_start() -> None:
+    rig = RigConfig({"nose": SensorConfig("nose/image", "smell")})
+    with pytest.raises(ConfigError, match=r"rig\.sensors\.nose\.modality is 'smell'"):
+        pipeline(rig)
+
+
+def test_pushing_is_not_held_up_by_the_network() -> None:
+    running, release = threading.Event(), threading.Event()
+
+    class SlowEngine(CountingEngine):
+        def run(self, batch: ModalityBatch) -> Mask:
+            running.set()
+            assert release.wait(10), "push waited for the network"
+            return super().run(batch)
+
+    pipe = Pipeline(RIG, Model(Path("nowhere"), small_manifest()), SlowEngine())
+    pipe.push_message("rgb", message("rgb", START), 0)
+    worker = threading.Thread(target=pipe.poll, args=(50 * MS,))
+    worker.start()
+    assert running.wait(10)
+    assert pipe.push_message("rgb", message("rgb", START + 100 * MS), 100 * MS) is None
+    release.set()
+    worker.join(10)
+    assert pipe.poll(150 * MS) is not None
