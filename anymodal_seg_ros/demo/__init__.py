@@ -1,0 +1,1 @@
+"""The demonstration: a simulated rig, the node, and a watcher while sensors are killed."""

@@ -1,0 +1,72 @@
+"""The processes of the demo: output into files, killed at will, never left over."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from anymodal_seg_ros.errors import AnymodalError
+
+_STOP_S = 10.0
+
+
+class Processes:
+    """Python modules running as processes of their own. Use as a context manager."""
+
+    def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
+        """Set up; every process will write to a file in ``logs``."""
+        self._logs = logs
+        self._environment = dict(environment)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._files = contextlib.ExitStack()
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._running.values():
+            process.terminate()
+        for process in self._running.values():
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._files.close()
+
+    def start(self, name: str, module: str, arguments: Sequence[str]) -> None:
+        """Start ``python -m module`` under a name."""
+        log = self._files.enter_context((self._logs / f"{name}.log").open("ab"))
+        self._running[name] = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def kill(self, name: str) -> None:
+        """Kill a process as a pulled cable would: at once, with no word to anybody."""
+        process = self._running.pop(name)
+        process.kill()
+        process.wait()
+
+    def check(self) -> None:
+        """Raise if a process that should be running has ended.
+
+        Raises:
+            AnymodalError: with the end of its log.
+        """
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                raise AnymodalError(
+                    f"the process {name!r} ended with exit code {process.returncode}; "
+                    f"its last words:\n{self._last_words(name)}"
+                )
+
+    def _last_words(self, name: str, lines: int = 12) -> str:
+        text = (self._logs / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-lines:]) or "(nothing)"

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from anymodal_seg_ros.parameter_table import parameter_table
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_parameter_table_says_what_the_code_says() -> None:
+    page = (ROOT / "docs" / "reference" / "parameters.md").read_text(encoding="utf-8")
+    assert parameter_table() in page, (
+        "docs/reference/parameters.md is out of date: paste the output of 'anymodal-seg parameters'"
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+        if not target.startswith(("http:", "https:")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
