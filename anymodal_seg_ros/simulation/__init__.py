@@ -1,0 +1,1 @@
+"""A synthetic multi-sensor rig: procedural scenes, ray-cast sensors, exact labels."""

@@ -1,0 +1,97 @@
+"""The rig: a set of sensors on one vehicle, and what they deliver at an instant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.frames import Image, Mask
+from anymodal_seg_ros.simulation.depth import DepthCamera
+from anymodal_seg_ros.simulation.events import EventCamera
+from anymodal_seg_ros.simulation.rgb import RgbCamera
+from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.sensors import Observer, SensorModel
+from anymodal_seg_ros.simulation.thermal import ThermalCamera
+
+
+@dataclass(frozen=True, slots=True)
+class RigFrame:
+    """What the rig saw at one instant.
+
+    Attributes:
+        scene: what was looked at.
+        time_ns: the instant, on the scene's own clock.
+        images: by sensor name, in the encodings of the sensors.
+        labels: by sensor name, uint8 ``[H, W]`` class ids in the geometry of that sensor.
+    """
+
+    scene: SceneConfig
+    time_ns: int
+    images: Mapping[str, Image]
+    labels: Mapping[str, Mask]
+
+
+class Rig:
+    """Sensors on one vehicle. Keeps the looks of the scene it was last asked about."""
+
+    def __init__(self, sensors: Iterable[SensorModel] | None = None) -> None:
+        """Take ``sensors``, by default RGB, thermal, depth and events behind one camera.
+
+        Raises:
+            ConfigError: two sensors have the same name.
+        """
+        chosen = default_sensors() if sensors is None else tuple(sensors)
+        self.sensors: Mapping[str, SensorModel] = {s.name: s for s in chosen}
+        if len(self.sensors) != len(chosen):
+            names = [s.name for s in chosen]
+            raise ConfigError(f"sensors are named {names}; each needs a name of its own")
+        self._observer: Observer | None = None
+
+    def capture(self, scene: Scene, time_ns: int, sensors: Iterable[str] | None = None) -> RigFrame:
+        """The images and labels of ``sensors`` (default: all) at ``time_ns``.
+
+        A function of the scene, the time and the sensor alone, whatever was captured before.
+
+        Raises:
+            ConfigError: the rig has no sensor of one of these names.
+        """
+        names = list(self.sensors) if sensors is None else list(sensors)
+        unknown = [name for name in names if name not in self.sensors]
+        if unknown:
+            raise ConfigError(f"no sensor {unknown[0]!r} in the rig; it has {list(self.sensors)}")
+        if self._observer is None or self._observer.scene is not scene:
+            self._observer = Observer(scene)
+        observer = self._observer
+        images = {n: self.sensors[n].capture(observer, time_ns) for n in names}
+        labels = {n: observer.view(self.sensors[n].camera, time_ns).labels() for n in names}
+        return RigFrame(scene.config, time_ns, images, labels)
+
+
+def default_sensors() -> tuple[SensorModel, ...]:
+    """RGB, thermal, depth and events, 320×240, pixel aligned."""
+    return (RgbCamera(), ThermalCamera(), DepthCamera(), EventCamera())
+
+
+def random_frames(
+    seeds: Iterable[int],
+    per_scene: int = 2,
+    rig: Rig | None = None,
+    illumination: str = "random",
+) -> Iterator[RigFrame]:
+    """Independent frames for training: for each seed one scene, at random instants of its loop.
+
+    Args:
+        seeds: of the scenes; disjoint seeds give disjoint scenes.
+        per_scene: instants drawn in each scene.
+        rig: default rig if None.
+        illumination: as in ``SceneConfig``.
+    """
+    rig = rig or Rig()
+    for seed in seeds:
+        scene = Scene(SceneConfig(seed, illumination))
+        instants = np.random.default_rng((seed, 99)).uniform(0, scene.config.loop_s, per_scene)
+        for instant in instants:
+            yield rig.capture(scene, int(instant * 1e9))

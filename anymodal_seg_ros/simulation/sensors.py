@@ -1,0 +1,77 @@
+"""What a sensor model is, and the observer that lets several of them share one look."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Protocol
+
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.simulation.camera import Camera
+from anymodal_seg_ros.simulation.lighting import radiance
+from anymodal_seg_ros.simulation.scene import Scene
+from anymodal_seg_ros.simulation.shapes import Floats
+from anymodal_seg_ros.simulation.view import View, look
+
+_KEPT = 4
+
+
+class Observer:
+    """Views and radiances of one scene; the last few are kept, since sensors share them."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self._views: OrderedDict[tuple[Camera, int], View] = OrderedDict()
+        self._radiances: OrderedDict[tuple[Camera, int], Floats] = OrderedDict()
+
+    def view(self, camera: Camera, time_ns: int) -> View:
+        """What ``camera`` sees at ``time_ns``."""
+        key = (camera, time_ns)
+        if key not in self._views:
+            self._views[key] = look(self.scene, camera, time_ns * 1e-9)
+            if len(self._views) > _KEPT:
+                self._views.popitem(last=False)
+        return self._views[key]
+
+    def radiance(self, camera: Camera, time_ns: int) -> Floats:
+        """Linear RGB ``[H, W, 3]`` at ``camera``; see ``lighting.radiance``. Not to be written."""
+        key = (camera, time_ns)
+        if key not in self._radiances:
+            self._radiances[key] = radiance(self.view(camera, time_ns))
+            if len(self._radiances) > _KEPT:
+                self._radiances.popitem(last=False)
+        return self._radiances[key]
+
+
+class SensorModel(Protocol):
+    """One sensor of the rig. Implementations are frozen dataclasses and hold no state.
+
+    Attributes:
+        name: unique in the rig.
+        modality: what kind of sensor it is, as the models' manifests name it.
+        camera: where it sits and how it projects.
+        rate_hz: how often it delivers an image.
+    """
+
+    @property
+    def name(self) -> str:
+        """Unique in the rig."""
+        ...
+
+    @property
+    def modality(self) -> str:
+        """What kind of sensor it is."""
+        ...
+
+    @property
+    def camera(self) -> Camera:
+        """Where it sits and how it projects."""
+        ...
+
+    @property
+    def rate_hz(self) -> float:
+        """How often it delivers an image."""
+        ...
+
+    def capture(self, observer: Observer, time_ns: int) -> Image:
+        """The image of ``observer``'s scene at ``time_ns``, a function of nothing else."""
+        ...

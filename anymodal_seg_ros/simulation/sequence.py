@@ -1,0 +1,238 @@
+"""A continuous sequence of the rig, rendered once and kept as memory-mapped arrays.
+
+A sequence is a folder: one ``.npy`` array per sensor, one per distinct label map, and
+``sequence.json``. Its name is a hash of the parameters and of this package's own source, so that a
+second call with the same parameters only opens the files and an edited rig renders anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from anymodal_seg_ros import __version__
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.frames import Image, Mask, Pixels
+from anymodal_seg_ros.simulation.rig import Rig, RigFrame, default_sensors
+from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.sensors import SensorModel
+
+Progress = Callable[[int, int], None]
+"""Called with the number of frames done and of all frames."""
+
+_CHUNK = 12
+_INDEX = "sequence.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceConfig:
+    """What to render.
+
+    Attributes:
+        scene: with a ``loop_s`` that ``duration_s`` is a multiple of, the sequence has no seam.
+        duration_s: length in seconds.
+        rate_hz: frames per second, for all sensors; slower sensors are had by leaving frames out.
+        sensors: of the rig.
+    """
+
+    scene: SceneConfig
+    duration_s: float = 8.0
+    rate_hz: float = 30.0
+    sensors: tuple[SensorModel, ...] = default_sensors()
+
+    def __post_init__(self) -> None:
+        if self.rate_hz <= 0 or self.frames < 1:
+            raise ConfigError(
+                f"duration_s {self.duration_s} at rate_hz {self.rate_hz} is no frame at all; "
+                "both must be above 0"
+            )
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return round(self.duration_s * self.rate_hz)
+
+    @property
+    def period_ns(self) -> int:
+        """Time from frame to frame."""
+        return int(1e9 / self.rate_hz)
+
+    def key(self) -> str:
+        """Name of the sequence's folder: equal for equal pictures."""
+        text = f"{__version__} {_source_digest()} {self!r}"
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+class Sequence:
+    """A rendered sequence. Its arrays are mapped read-only: many processes share one copy.
+
+    Attributes:
+        folder: where it lies.
+        period_ns: time from frame to frame.
+        encodings: by sensor name.
+        images: by sensor name, ``[N, H, W]`` or ``[N, H, W, C]``.
+        labels: by sensor name, uint8 ``[N, H, W]``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        index = json.loads((folder / _INDEX).read_text())
+        self.folder = folder
+        self.period_ns: int = index["period_ns"]
+        self.encodings: dict[str, str] = index["encodings"]
+        self.images: dict[str, Pixels] = {
+            name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in self.encodings
+        }
+        maps = {f: np.load(folder / f, mmap_mode="r") for f in set(index["labels"].values())}
+        self.labels: dict[str, Mask] = {n: maps[f] for n, f in index["labels"].items()}
+
+    def __len__(self) -> int:
+        return len(next(iter(self.images.values())))
+
+    def index_at(self, elapsed_ns: int) -> int:
+        """The number of the frame nearest to a time since the sequence began."""
+        return round(elapsed_ns / self.period_ns)
+
+    def image(self, sensor: str, index: int) -> Image:
+        """Image ``index`` of ``sensor``; the sequence goes on from its beginning after its end."""
+        return Image(self.images[sensor][index % len(self)], self.encodings[sensor])
+
+    def label(self, sensor: str, index: int) -> Mask:
+        """The label map of that image, uint8 ``[H, W]``."""
+        label: Mask = self.labels[sensor][index % len(self)]
+        return label
+
+
+def render_sequence(
+    config: SequenceConfig, cache_dir: Path, workers: int = 2, progress: Progress | None = None
+) -> Sequence:
+    """Open the sequence in ``cache_dir``, rendering it first if it is not there.
+
+    Args:
+        config: what to render.
+        cache_dir: folder of all cached sequences; made if missing.
+        workers: processes, started by spawn: call this from a module that can be imported, under
+            ``if __name__ == "__main__"``. With 1, no process is started.
+        progress: told how far it is; not called if the sequence was there.
+    """
+    folder = cache_dir / config.key()
+    if not (folder / _INDEX).exists():
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=cache_dir))
+        try:
+            _render(config, unfinished, workers, progress)
+            _publish(unfinished, folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return Sequence(folder)
+
+
+def _publish(unfinished: Path, folder: Path) -> None:
+    """Give the finished folder its name, unless another process was faster."""
+    try:
+        os.rename(unfinished, folder)
+    except OSError:
+        if not (folder / _INDEX).exists():
+            raise
+
+
+def _render(config: SequenceConfig, folder: Path, workers: int, progress: Progress | None) -> None:
+    label_files = _prepare(config, folder)
+    chunks = [
+        (first, min(first + _CHUNK, config.frames)) for first in range(0, config.frames, _CHUNK)
+    ]
+    done = 0
+    for count in _run(config, folder, label_files, chunks, workers):
+        done += count
+        if progress is not None:
+            progress(done, config.frames)
+
+
+def _run(
+    config: SequenceConfig,
+    folder: Path,
+    label_files: dict[str, str],
+    chunks: list[tuple[int, int]],
+    workers: int,
+) -> Iterator[int]:
+    """Render all chunks; yields the number of frames of each that is done."""
+    if workers == 1:
+        for chunk in chunks:
+            yield _render_chunk(config, folder, label_files, chunk)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
+        jobs = [pool.submit(_render_chunk, config, folder, label_files, c) for c in chunks]
+        for job in as_completed(jobs):
+            yield job.result()
+
+
+def _one_thread() -> None:
+    cv2.setNumThreads(1)
+
+
+def _prepare(config: SequenceConfig, folder: Path) -> dict[str, str]:
+    """Make the empty arrays and the index; returns the label file of each sensor."""
+    first = Rig(config.sensors).capture(Scene(config.scene), 0)
+    cameras = {s.camera: f"labels_{s.name}.npy" for s in reversed(config.sensors)}
+    label_files = {s.name: cameras[s.camera] for s in config.sensors}
+    for name, image in first.images.items():
+        _allocate(folder / f"{name}.npy", image.pixels, config.frames)
+    for name, file in label_files.items():
+        _allocate(folder / file, first.labels[name], config.frames)
+    index = {
+        "parameters": repr(config),
+        "package_version": __version__,
+        "period_ns": config.period_ns,
+        "encodings": {name: image.encoding for name, image in first.images.items()},
+        "labels": label_files,
+    }
+    (folder / _INDEX).write_text(json.dumps(index, indent=1))
+    return label_files
+
+
+def _allocate(path: Path, example: Pixels, frames: int) -> None:
+    if not path.exists():
+        np.lib.format.open_memmap(path, "w+", example.dtype, (frames, *example.shape)).flush()
+
+
+def _render_chunk(
+    config: SequenceConfig, folder: Path, label_files: dict[str, str], chunk: tuple[int, int]
+) -> int:
+    """Render frames ``chunk[0]`` to ``chunk[1] - 1`` into the arrays; returns how many."""
+    rig, scene = Rig(config.sensors), _scene(config.scene)
+    frames: list[RigFrame] = [
+        rig.capture(scene, index * config.period_ns) for index in range(*chunk)
+    ]
+    for name in frames[0].images:
+        array = np.load(folder / f"{name}.npy", mmap_mode="r+")
+        array[slice(*chunk)] = [frame.images[name].pixels for frame in frames]
+    for name, file in label_files.items():
+        array = np.load(folder / file, mmap_mode="r+")
+        array[slice(*chunk)] = [frame.labels[name] for frame in frames]
+    return len(frames)
+
+
+@functools.lru_cache(maxsize=1)
+def _scene(config: SceneConfig) -> Scene:
+    return Scene(config)
+
+
+@functools.cache
+def _source_digest() -> str:
+    """Hash of this subpackage's source."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]

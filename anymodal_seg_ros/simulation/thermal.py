@@ -1,0 +1,87 @@
+"""The thermal camera: surface temperatures, reflected sky, the air between, detector noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA, Camera
+from anymodal_seg_ros.simulation.noise import device_source, gaussian, noise_source
+from anymodal_seg_ros.simulation.sensors import Observer
+from anymodal_seg_ros.simulation.shapes import Floats
+from anymodal_seg_ros.simulation.view import View
+
+KELVIN_PER_COUNT = 0.01
+_AIR_REACH_M = 1500.0
+
+
+@dataclass(frozen=True, slots=True)
+class ThermalCamera:
+    """A radiometric long-wave camera (``mono16``, kelvin = 0.01 · count).
+
+    Attributes:
+        name: of the sensor.
+        camera: mount and intrinsics.
+        rate_hz: frame rate.
+        noise_k: temporal noise (NETD) in kelvin.
+        pattern_k: spread of the fixed column pattern in kelvin.
+    """
+
+    name: str = "thermal"
+    camera: Camera = DEFAULT_CAMERA
+    rate_hz: float = 10.0
+    noise_k: float = 0.08
+    pattern_k: float = 0.06
+
+    @property
+    def modality(self) -> str:
+        """Always ``thermal``."""
+        return "thermal"
+
+    def capture(self, observer: Observer, time_ns: int) -> Image:
+        """A ``mono16`` image, uint16 ``[H, W]``."""
+        kelvin = cv2.GaussianBlur(apparent_kelvin(observer.view(self.camera, time_ns)), (3, 3), 0.8)
+        columns = gaussian(device_source(observer.scene, self.name), (1, kelvin.shape[1]))
+        rng = noise_source(observer.scene, self.name, time_ns)
+        kelvin = kelvin + self.pattern_k * columns + self.noise_k * gaussian(rng, kelvin.shape)
+        counts = np.clip(np.round(kelvin / KELVIN_PER_COUNT), 0, 65535).astype(np.uint16)
+        return Image(counts, "mono16")
+
+
+def surface_kelvin(view: View) -> Floats:
+    """True temperature of each hit, float32 ``[n]``.
+
+    Air, plus what the sun gives or the night takes, pulled towards the heat source behind.
+    """
+    light = view.scene.illumination
+    table = view.scene.surfaces
+    row = view.surface
+    sun = light.insolation * table.sun_gain_k[row] * (0.3 + 0.9 * view.sunlit)
+    night = light.cooling * table.night_k[row] * (0.4 + 0.6 * np.abs(view.normal[:, 2]))
+    kelvin = light.air_k + sun + night + table.thermal_noise_k[row] * view.detail.grain
+    kelvin += table.warm_share[row] * (table.warm_to_k[row] - kelvin)
+    # Panes: the room shines through a little.
+    kelvin += 0.25 * view.detail.glass * np.maximum(294.0 - kelvin, -5.0)
+    return kelvin.astype(np.float32)
+
+
+def apparent_kelvin(view: View) -> Floats:
+    """Temperature of a black body that would look the same, float32 ``[H, W]``.
+
+    Grey-body mixing of the surface with what it reflects (sky above, ground below), in fourth
+    powers, then damping towards the air's temperature with distance.
+    """
+    light = view.scene.illumination
+    emissivity = view.scene.surfaces.emissivity[view.surface] - 0.12 * view.detail.glass
+    # What a surface mirrors: the sky if it faces up, mostly the surroundings if it is upright.
+    up = np.clip(0.35 + 0.65 * view.normal[:, 2], 0.0, 1.0)
+    mirrored = light.air_k + up * (light.zenith_k - light.air_k)
+    fourth = emissivity * surface_kelvin(view) ** 4 + (1.0 - emissivity) * mirrored**4
+    seen = np.sqrt(np.sqrt(fourth))
+    seen += (1.0 - np.exp(-view.z / _AIR_REACH_M)) * (light.air_k - seen)
+    rise = np.clip(view.sky_rays[:, 2], 0.0, 1.0)
+    sky = light.air_k - 2.0 + np.sqrt(rise) * (light.zenith_k - light.air_k)
+    return view.image(seen.astype(np.float32), sky.astype(np.float32))

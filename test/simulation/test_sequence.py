@@ -1,0 +1,73 @@
+"""Sequences: rendered once, in any number of processes, and mapped from disk after that."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.simulation.rig import Rig
+from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.sequence import SequenceConfig, render_sequence
+
+SHORT = SequenceConfig(SceneConfig(2, "dusk", ego="driving"), duration_s=0.5, rate_hz=30.0)
+
+
+def test_two_processes_render_what_one_renders_and_the_second_call_only_opens(tmp_path: Path):
+    told: list[tuple[int, int]] = []
+    sequence = render_sequence(SHORT, tmp_path, 2, lambda done, total: told.append((done, total)))
+    assert len(sequence) == 15
+    assert told[-1] == (15, 15) and [d for d, _ in told] == sorted(d for d, _ in told)
+    assert [p.name for p in tmp_path.iterdir()] == [SHORT.key()]
+
+    rig, scene = Rig(), Scene(SHORT.scene)
+    for index in (0, 13):
+        frame = rig.capture(scene, index * SHORT.period_ns)
+        for name, image in frame.images.items():
+            stored = sequence.image(name, index)
+            assert stored.encoding == image.encoding
+            assert stored.pixels.dtype == image.pixels.dtype
+            np.testing.assert_array_equal(stored.pixels, image.pixels)
+            np.testing.assert_array_equal(sequence.label(name, index), frame.labels[name])
+
+    told.clear()
+    written = (sequence.folder / "rgb.npy").stat().st_mtime_ns
+    again = render_sequence(SHORT, tmp_path, 2, lambda done, total: told.append((done, total)))
+    assert told == []
+    assert (again.folder / "rgb.npy").stat().st_mtime_ns == written
+
+
+def test_a_sequence_goes_on_from_its_beginning_and_cannot_be_written(tmp_path: Path):
+    short = SequenceConfig(SHORT.scene, duration_s=0.1)
+    sequence = render_sequence(short, tmp_path, 1)
+    assert np.array_equal(sequence.image("rgb", 3).pixels, sequence.image("rgb", 0).pixels)
+    assert len(list(sequence.folder.glob("labels_*.npy"))) == 1  # shared by aligned sensors
+    with pytest.raises(ValueError, match="read-only"):
+        sequence.images["rgb"][0] = 0
+
+
+def test_the_key_follows_every_parameter():
+    keys = {
+        SHORT.key(),
+        SequenceConfig(SceneConfig(3, "dusk", ego="driving"), 0.5).key(),
+        SequenceConfig(SceneConfig(2, "night", ego="driving"), 0.5).key(),
+        SequenceConfig(SHORT.scene, 0.6).key(),
+        SequenceConfig(SHORT.scene, 0.5, 15.0).key(),
+        SequenceConfig(SHORT.scene, 0.5, 30.0, SHORT.sensors[:2]).key(),
+    }
+    assert len(keys) == 6
+    assert SequenceConfig(SceneConfig(2, "dusk", ego="driving"), 0.5).key() == SHORT.key()
+
+
+def test_a_failed_rendering_leaves_nothing_behind(tmp_path: Path):
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render_sequence(SequenceConfig(SHORT.scene, 0.1), tmp_path, 1, stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_sequence_is_refused():
+    with pytest.raises(ConfigError, match="duration_s 0"):
+        SequenceConfig(SHORT.scene, duration_s=0.0)
