@@ -147,7 +147,7 @@ def _parse(content: Any) -> Manifest:
     )
     if not 1 <= len(classes) <= 255:
         raise ValueError(f"classes has {len(classes)} entries: expected 1 to 255")
-    modalities = {str(n): _modality(str(n), spec) for n, spec in content["modalities"].items()}
+    modalities = {str(n): modality_spec(str(n), spec) for n, spec in content["modalities"].items()}
     ids = [spec.id for spec in modalities.values()]
     if not ids or len(set(ids)) != len(ids):
         raise ValueError(f"modalities have the ids {ids}: expected at least one, all different")
@@ -166,7 +166,14 @@ def _parse(content: Any) -> Manifest:
     )
 
 
-def _modality(name: str, values: Mapping[str, Any]) -> ModalitySpec:
+def modality_spec(name: str, values: Mapping[str, Any]) -> ModalitySpec:
+    """Read one entry of ``modalities``, in a manifest or in a recipe.
+
+    Raises:
+        ValueError: it says something impossible, or something unknown.
+        KeyError: an entry that it needs is missing.
+        TypeError: an entry is of the wrong type.
+    """
     where = f"modalities.{name}"
     known = {f.name for f in dataclasses.fields(ModalitySpec)}
     unknown = sorted(set(values) - known)

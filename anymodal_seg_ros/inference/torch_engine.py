@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from anymodal_seg_ros.errors import ModelError
+from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import Mask, ModalityBatch
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.networks import build_network
+from anymodal_seg_ros.networks import DeployedNetwork, build_network
 
 
 class TorchEngine:
@@ -28,9 +28,9 @@ class TorchEngine:
         try:
             network = build_network(manifest.architecture, num_classes=len(manifest.classes))
             network.load_state_dict(load_file(model.file("weights")))
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
+        except (ConfigError, OSError, KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"cannot load the weights of {model.folder}: {error}") from error
-        self._network = network.eval().to(self._device)
+        self._network = DeployedNetwork(network).to(self._device)
 
     @property
     def name(self) -> str:
@@ -40,7 +40,6 @@ class TorchEngine:
     @torch.inference_mode()
     def run(self, batch: ModalityBatch) -> Mask:
         """Return the class ids, uint8 ``[H, W]``."""
-        images = torch.from_numpy(batch.images).to(self._device).unsqueeze(0)
+        images = torch.from_numpy(batch.images).to(self._device)
         ids = torch.from_numpy(batch.modality_ids).to(self._device)
-        logits = self._network(images, ids)
-        return np.asarray(logits.argmax(1)[0].to(torch.uint8).cpu().numpy())
+        return np.asarray(self._network(images, ids).cpu().numpy())

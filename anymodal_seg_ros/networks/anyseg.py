@@ -1,0 +1,59 @@
+"""The network of AnySeg (arXiv 2411.17141): one shared encoder, mean over the modalities, one head.
+
+There are no weights of a modality's own and no weights in the fusion, so any subset of sensors, and
+any number of them, runs through the same network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from anymodal_seg_ros.config import count, number, text
+from anymodal_seg_ros.networks.base import AnyModalNetwork
+from anymodal_seg_ros.networks.mix_transformer import MixTransformer, size_of
+from anymodal_seg_ros.networks.segformer_head import FoldedSegFormerHead, SegFormerHead
+
+
+@dataclass(frozen=True, slots=True)
+class AnySegArchitecture:
+    """What a model's manifest says about this network."""
+
+    backbone: str = text("mit_b0", "Encoder: mit_nano or mit_b0 to mit_b5")
+    # The authors' code uses 768 for every backbone; 256 costs less and is what their peers use.
+    head_width: int = count(256, 8, 4096, "Channels inside the head")
+    drop_path: float = number(0.1, 0.0, 0.9, "Stochastic depth of the last block while training")
+    dropout: float = number(0.1, 0.0, 0.9, "Dropout in the head while training")
+
+
+class AnySeg(AnyModalNetwork):
+    """Shared Mix Transformer, mean fusion, SegFormer head."""
+
+    def __init__(self, architecture: AnySegArchitecture, num_classes: int) -> None:
+        """Build the network with random weights.
+
+        Raises:
+            ConfigError: the backbone is unknown.
+        """
+        super().__init__(num_classes)
+        size = size_of(architecture.backbone)
+        self.encoder = MixTransformer(size, architecture.drop_path)
+        self.head: SegFormerHead | FoldedSegFormerHead = SegFormerHead(
+            size.channels, architecture.head_width, num_classes, architecture.dropout
+        )
+
+    def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
+        """See :meth:`AnyModalNetwork.forward_features`; the ids are of no account here."""
+        batch, modalities = images.shape[:2]
+        pyramid = self.encoder(images.flatten(0, 1))
+        return [features.unflatten(0, (batch, modalities)) for features in pyramid]
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """See :meth:`AnyModalNetwork.decode`."""
+        return self.head([stage.mean(dim=1) for stage in features])
+
+    def fold(self) -> None:
+        """See :meth:`AnyModalNetwork.fold`."""
+        if isinstance(self.head, SegFormerHead):
+            self.head = self.head.folded()

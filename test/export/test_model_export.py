@@ -1,0 +1,158 @@
+"""A run becomes a model folder that the robot's engines can open and that computes the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import yaml
+from fixtures.tiny_training import HEIGHT, WIDTH, TinyDataset, tiny_frames, tiny_recipe
+
+from anymodal_seg_ros.frames import ModalityBatch
+from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.model import load_model
+from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, build_network
+from anymodal_seg_training import export as export_module
+from anymodal_seg_training.datasets.frame_cache import FrameCache
+from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.evaluate import evaluate
+from anymodal_seg_training.export import export, read_result
+from anymodal_seg_training.onnx_file import write_onnx
+from anymodal_seg_training.recipe import parse_recipe
+from anymodal_seg_training.run_folder import RunFolder
+
+pytestmark = pytest.mark.export
+
+
+@pytest.fixture(scope="module")
+def test_frames(tmp_path_factory: pytest.TempPathFactory) -> FrameCache:
+    return tiny_frames(tmp_path_factory.mktemp("frames"), "test")
+
+
+@pytest.fixture(scope="module")
+def network() -> AnyModalNetwork:
+    """Not trained, but of different opinions about different pixels."""
+    torch.manual_seed(2)
+    network = build_network(tiny_recipe().architecture, 3)
+    x, ids = torch.randn(8, 2, 3, HEIGHT, WIDTH), torch.arange(2)
+    with torch.no_grad():
+        for _ in range(30):
+            network.train()(x, ids)  # fills the statistics of the batch norm
+        classify = network.head.classify
+        classify.bias -= network.eval()(x, ids).mean(dim=(0, 2, 3))
+    return network
+
+
+@pytest.fixture(scope="module")
+def metrics(network: AnyModalNetwork, test_frames: FrameCache) -> dict[str, Any]:
+    cpu = torch.device("cpu")
+    return evaluate(tiny_recipe(), network, test_frames, TinyDataset(), "test", cpu)
+
+
+@pytest.fixture(scope="module")
+def exported(
+    network: AnyModalNetwork,
+    test_frames: FrameCache,
+    metrics: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, dict[str, float]]:
+    out = tmp_path_factory.mktemp("models") / "tiny"
+    twin = {**metrics, "miou": {key: 0.125 for key in metrics["miou"]}, "mean_over_subsets": 0.125}
+    shares = export(tiny_recipe(), network, TinyDataset(), test_frames, metrics, twin, out)
+    return out, shares
+
+
+def test_onnx_runtime_agrees_for_all_fifteen_subsets(
+    exported: tuple[Path, dict[str, float]],
+) -> None:
+    _, shares = exported
+    assert len(shares) == 15
+    assert min(shares.values()) >= 0.999, shares
+
+
+@pytest.mark.parametrize("modalities", [1, 2, 5])
+def test_both_engines_open_the_folder_and_agree(
+    exported: tuple[Path, dict[str, float]], modalities: int
+) -> None:
+    """Also with one sensor, which the exporter never saw, and with more than in training."""
+    model = load_model(str(exported[0]))
+    images = np.random.default_rng(0).standard_normal((modalities, 3, HEIGHT, WIDTH))
+    batch = ModalityBatch(images.astype(np.float32), np.arange(modalities) % 4)
+    masks = [create_engine(kind, model, 1).run(batch) for kind in ("onnxruntime", "torch")]
+    assert masks[0].shape == (HEIGHT, WIDTH) and masks[0].dtype == np.uint8
+    assert len(np.unique(masks[0])) > 1
+    assert np.mean(masks[0] == masks[1]) >= 0.999
+
+
+def test_the_graph_is_as_promised(exported: tuple[Path, dict[str, float]]) -> None:
+    model = onnx.load(exported[0] / "model.onnx")
+    assert next(o.version for o in model.opset_import if o.domain == "") == 20
+    shapes = {}
+    for value in (*model.graph.input, *model.graph.output):
+        kind = value.type.tensor_type
+        dims = [d.dim_param or d.dim_value for d in kind.shape.dim]
+        shapes[value.name] = (onnx.TensorProto.DataType.Name(kind.elem_type), dims)
+    assert shapes["images"][0] == "FLOAT" and shapes["images"][1][1:] == [3, HEIGHT, WIDTH]
+    assert shapes["modality_ids"] == ("INT64", shapes["images"][1][:1])
+    assert isinstance(shapes["images"][1][0], str), "the number of modalities must be dynamic"
+    assert shapes["mask"] == ("UINT8", [HEIGHT, WIDTH])
+
+
+def test_the_file_does_not_say_where_it_was_made(exported: tuple[Path, dict[str, float]]) -> None:
+    content = (exported[0] / "model.onnx").read_bytes()
+    assert b"site-packages" not in content and b".py" not in content
+    assert not list(exported[0].glob("*.data")), "the weights belong into the one file"
+
+
+def test_the_manifest_repeats_the_recipe_and_the_numbers(
+    exported: tuple[Path, dict[str, float]], metrics: dict[str, Any]
+) -> None:
+    manifest = load_model(str(exported[0])).manifest
+    assert parse_recipe(manifest.recipe) == tiny_recipe()
+    assert manifest.metrics["miou"] == metrics["miou"]
+    assert manifest.metrics["frames"] == metrics["frames"] and manifest.metrics["split"] == "test"
+    assert list(manifest.modalities) == ["rgb", "thermal", "depth", "event"]
+    assert [entry.name for entry in manifest.classes] == ["left", "right", "spot"]
+    content = yaml.safe_load((exported[0] / "model.yaml").read_text())
+    assert content["input"] == {"height": HEIGHT, "width": WIDTH}
+
+
+def test_the_card_shows_all_subsets_beside_the_twin(
+    exported: tuple[Path, dict[str, float]], metrics: dict[str, Any]
+) -> None:
+    card = (exported[0] / "MODEL_CARD.md").read_text()
+    for key, value in metrics["miou"].items():
+        assert f"| {key} | {100 * value:.1f} | 12.5 |" in card
+    assert TinyDataset.description in card and "## Limits" in card
+
+
+def test_a_file_that_computes_something_else_is_refused(
+    network: AnyModalNetwork,
+    test_frames: FrameCache,
+    metrics: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def write_another(_: DeployedNetwork, height: int, width: int, path: Path) -> None:
+        torch.manual_seed(9)
+        other = build_network(tiny_recipe().architecture, 3)
+        write_onnx(DeployedNetwork(other), height, width, path)
+
+    monkeypatch.setattr(export_module, "write_onnx", write_another)
+    with pytest.raises(TrainingError, match=r"agree on only 0\.\d+ of the pixels.*do not use"):
+        export(tiny_recipe(), network, TinyDataset(), test_frames, metrics, None, tmp_path / "m")
+    assert not (tmp_path / "m" / "model.yaml").exists()
+
+
+def test_a_broken_result_is_named(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    with pytest.raises(TrainingError, match="is not evaluated"):
+        read_result(run)
+    run.result_file("test").write_text(json.dumps({"miou": {}})[:-3])
+    with pytest.raises(TrainingError, match="evaluate the run again"):
+        read_result(run)

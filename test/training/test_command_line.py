@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner, Result
+from fixtures.tiny_training import TinyDataset, tiny_recipe
+
+from anymodal_seg_training import datasets, evaluate, export, train
+from anymodal_seg_training.checkpoint import load_checkpoint
+from anymodal_seg_training.loop import Frames
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The tiny data set has none."""
+
+
+@pytest.fixture
+def tiny_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = datasets._Entry(NoOptions, lambda options: TinyDataset())
+    monkeypatch.setitem(datasets._DATASETS, "tiny", lambda: entry)
+
+
+def write_recipe(path: Path, **training: object) -> Path:
+    path.write_text(yaml.safe_dump(tiny_recipe(**training).plain()))
+    return path
+
+
+def call(command: object, *arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("tiny_registered")
+def test_train_resume_and_evaluate(frames: Frames, tmp_path: Path) -> None:
+    recipe, run = write_recipe(tmp_path / "recipe.yaml"), tmp_path / "run"
+    where = ["--cache-dir", frames.train.folder.parent, "--threads", 1, "--workers", 1]
+    first = call(train.main, recipe, "--run-dir", run, *where)
+    assert first.exit_code == 0, first.output
+    assert f"python -m anymodal_seg_training.evaluate {run}" in first.output
+    again = call(train.main, recipe, "--run-dir", run, *where)
+    assert again.exit_code == 1 and "error: " in again.output and "--resume" in again.output
+    assert call(train.main, recipe, "--run-dir", run, "--resume", *where).exit_code == 0
+    assert load_checkpoint(run / "last.pt")["step"] == 6
+
+    early = call(export.main, run, tmp_path / "model", *where)
+    assert early.exit_code == 1 and "is not evaluated" in early.output
+    measured = call(evaluate.main, run, "--split", "validation", *where)
+    assert measured.exit_code == 0, measured.output
+    assert "mIoU on 6 validation frames" in measured.output
+    assert len(json.loads((run / "evaluation-validation.json").read_text())["miou"]) == 15
+
+
+@pytest.mark.usefixtures("tiny_registered")
+def test_resume_starts_a_run_that_is_not_there(frames: Frames, tmp_path: Path) -> None:
+    """So that a job script can always say --resume."""
+    recipe = write_recipe(tmp_path / "recipe.yaml", steps=1)
+    where = ["--cache-dir", frames.train.folder.parent, "--threads", 1, "--workers", 1]
+    result = call(train.main, recipe, "--run-dir", tmp_path / "run", "--resume", *where)
+    assert result.exit_code == 0, result.output
+
+
+def test_wrong_calls_end_with_one_line(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "recipe.yaml")
+    for command, arguments, complaint in (
+        (train.main, [tmp_path / "nosuch.yaml"], "cannot read the recipe"),
+        (train.main, [recipe], "data.dataset is 'tiny': expected one of rig"),
+        (evaluate.main, [tmp_path / "nosuch"], "is no run folder"),
+        (export.main, [tmp_path / "nosuch", tmp_path / "out"], "is no run folder"),
+    ):
+        result = call(command, *arguments)
+        assert result.exit_code == 1
+        assert result.output.startswith("error: ") and result.output.count("\n") == 1
+        assert complaint in result.output
+
+
+@pytest.mark.usefixtures("tiny_registered")
+def test_an_absent_device_is_named(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    recipe = write_recipe(tmp_path / "recipe.yaml")
+    result = call(train.main, recipe, "--run-dir", tmp_path / "run", "--device", "cuda")
+    assert result.exit_code == 1 and "--device is 'cuda', which cannot be used" in result.output

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fixtures.tiny_training import tiny_recipe
+
+from anymodal_seg_training import loop
+from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_training.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from anymodal_seg_training.display import Display
+from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.log import RunLog, read_log
+from anymodal_seg_training.loop import Frames, Trainer
+from anymodal_seg_training.optimisation import build_optimiser, learning_rate
+from anymodal_seg_training.recipe import Recipe, TrainingOptions
+from anymodal_seg_training.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[2]
+CPU = torch.device("cpu")
+
+
+def run(recipe: Recipe, frames: Frames, folder: Path, resume: bool = False) -> RunFolder:
+    """Train in a folder, or go on in it."""
+    files = RunFolder(folder)
+    if not resume:
+        files.create(recipe)
+    trainer = Trainer(recipe, frames, files, CPU)
+    if resume:
+        trainer.resume()
+    trainer.fit(Display())
+    return files
+
+
+def facts(files: RunFolder) -> list[dict[str, Any]]:
+    """The log without how long things took."""
+    lines = read_log(files.log_file)
+    return [{k: v for k, v in line.items() if not k.endswith("_s")} for line in lines]
+
+
+def assert_same(one: RunFolder, other: RunFolder) -> None:
+    assert facts(one) == facts(other)
+    states = [load_checkpoint(files.last_file) for files in (one, other)]
+    assert states[0]["step"] == states[1]["step"] and states[0]["best"] == states[1]["best"]
+    for name, tensor in states[0]["network"].items():
+        assert torch.equal(tensor, states[1]["network"][name]), name
+    best = [load_weights(files.best_file) for files in (one, other)]
+    assert all(torch.equal(tensor, best[1][name]) for name, tensor in best[0].items())
+
+
+@pytest.fixture(scope="module")
+def unbroken(frames: Frames, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that nothing happened to."""
+    torch.set_num_threads(1)
+    return run(tiny_recipe(), frames, tmp_path_factory.mktemp("unbroken") / "run")
+
+
+def test_a_run_leaves_what_it_should(unbroken: RunFolder) -> None:
+    names = {path.name for path in unbroken.path.iterdir()}
+    assert names >= {"recipe.yaml", "environment.yaml", "log.jsonl", "last.pt", "best.safetensors"}
+    assert unbroken.recipe == tiny_recipe()
+    lines = facts(unbroken)
+    assert [line["step"] for line in lines if line["kind"] == "train"] == list(range(6))
+    validations = [line for line in lines if line["kind"] == "validation"]
+    assert [line["step"] for line in validations] == [2, 5]
+    assert len(validations[0]) == 3 + 15 and 0.0 <= validations[0]["score"] <= 1.0
+    assert load_checkpoint(unbroken.last_file)["best"] == max(v["score"] for v in validations)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(
+    unbroken: RunFolder, frames: Frames, tmp_path: Path
+) -> None:
+    assert_same(run(tiny_recipe(), frames, tmp_path / "again"), unbroken)
+    other = run(dataclasses.replace(tiny_recipe(), seed=6), frames, tmp_path / "other")
+    assert facts(other) != facts(unbroken)
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5])
+def test_a_resumed_run_is_the_unbroken_run(
+    unbroken: RunFolder,
+    frames: Frames,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: int,
+) -> None:
+    """Also where the log is ahead of the checkpoint, and where there is no checkpoint yet."""
+    write = RunLog.write
+
+    def fail_at_stop(self: RunLog, step: int, kind: str, values: dict[str, Any]) -> None:
+        write(self, step, kind, values)
+        if step == stop:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.RunLog, "write", fail_at_stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny_recipe(), frames, tmp_path / "run")
+    files = RunFolder(tmp_path / "run")
+    assert files.last_file.exists() == (stop > 1)
+    with files.log_file.open("a") as log:
+        log.write('{"step": 5, "kind": "tr')  # the end of a line that never came
+    assert_same(run(tiny_recipe(), frames, files.path, resume=True), unbroken)
+
+
+CHILD = """
+import sys, torch
+from pathlib import Path
+torch.set_num_threads(1)
+from anymodal_seg_training.display import Display
+from anymodal_seg_training.train import train
+from anymodal_seg_training.run_folder import RunFolder
+from fixtures.tiny_training import TinyDataset, tiny_recipe
+train(tiny_recipe(steps=40), TinyDataset(), RunFolder(Path(sys.argv[1])), True, Path(sys.argv[2]),
+      torch.device("cpu"), 1, Display())
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_and_resume(frames: Frames, tmp_path: Path) -> None:
+    recipe = tiny_recipe(steps=40)
+    files, cache = RunFolder(tmp_path / "run"), frames.train.folder.parent
+    paths = [ROOT, ROOT / "training", ROOT / "test"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    command = [sys.executable, "-c", CHILD, str(files.path), str(cache)]
+    child = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not files.last_file.exists() or len(read_log(files.log_file)) < 8:
+        assert child.poll() is None and time.monotonic() < deadline, "the run did not get going"
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert 0 < load_checkpoint(files.last_file)["step"] < 40
+    run(recipe, frames, files.path, resume=True)
+    assert_same(files, run(recipe, frames, tmp_path / "unbroken"))
+
+
+def test_it_learns(frames: Frames, tmp_path: Path) -> None:
+    recipe = tiny_recipe(steps=60, learning_rate=3e-3, validate_every=60, checkpoint_every=60)
+    lines = facts(run(recipe, frames, tmp_path / "run"))
+    losses = [line["loss"] for line in lines if line["kind"] == "train"]
+    assert sum(losses[-10:]) < 0.65 * sum(losses[:10])
+    # Two of three classes are easy, whichever sensors are alive.
+    assert all(lines[-1][key] > 0.4 for key in ("rgb", "thermal", "depth", "event", "score"))
+
+
+def test_without_dropout_every_step_has_all_sensors(frames: Frames, tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    strategy = {"name": "supervised", "modality_dropout": "none"}
+    lines = facts(run(dataclasses.replace(recipe, strategy=strategy), frames, tmp_path / "run"))
+    assert {line["modalities"] for line in lines if line["kind"] == "train"} == {4}
+    (last,) = [line for line in lines if line["kind"] == "validation" and line["step"] == 5]
+    assert last["score"] == last["rgb+thermal+depth+event"] and "rgb" not in last
+
+
+def test_bf16_runs(frames: Frames, tmp_path: Path) -> None:
+    lines = facts(run(tiny_recipe(precision="bf16", steps=2), frames, tmp_path / "run"))
+    assert all(line["loss"] < 10 for line in lines if line["kind"] == "train")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(
+    frames: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Trainer._batch
+
+    def spoiled(self: Trainer) -> Batch:
+        batch = make(self)
+        factor = float("nan") if self._step == 3 else 1.0
+        return dataclasses.replace(batch, images=batch.images * factor)
+
+    monkeypatch.setattr(Trainer, "_batch", spoiled)
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 3: .*last good checkpoint"):
+        run(tiny_recipe(), frames, tmp_path / "run")
+    state = load_checkpoint(tmp_path / "run" / "last.pt")
+    assert state["step"] == 2
+    assert all(torch.isfinite(tensor).all() for tensor in state["network"].values())
+
+
+def test_another_recipe_cannot_resume(unbroken: RunFolder) -> None:
+    with pytest.raises(TrainingError, match=r"cannot resume .*seed 5, the recipe given has 6"):
+        unbroken.check_same(dataclasses.replace(tiny_recipe(), seed=6))
+    unbroken.check_same(tiny_recipe())
+
+
+def test_a_run_is_not_overwritten(unbroken: RunFolder) -> None:
+    with pytest.raises(TrainingError, match=r"holds a run already: add --resume"):
+        unbroken.create(tiny_recipe())
+
+
+def test_a_checkpoint_of_something_else_is_refused(frames: Frames, tmp_path: Path) -> None:
+    files = RunFolder(tmp_path / "run")
+    files.create(tiny_recipe())
+    save_checkpoint(files.last_file, {"step": 1, "network": {}, "optimiser": {}, "best": 0.0})
+    with pytest.raises(TrainingError, match=r"last\.pt does not fit the recipe"):
+        run(tiny_recipe(), frames, files.path, resume=True)
+
+
+def test_the_learning_rate_warms_up_and_decays_to_nothing() -> None:
+    options = TrainingOptions(steps=100, warmup_steps=10, learning_rate=1.0, poly_power=0.9)
+    rates = [learning_rate(options, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and rates[10] == 1.0
+    assert rates[:11] == sorted(rates[:11]) and rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[55] == pytest.approx(0.5**0.9)
+    assert 0.0 < rates[99] < 0.02 and learning_rate(options, 100) == 0.0
+
+
+def test_norms_and_biases_do_not_decay() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    decayed, free = build_optimiser(network, TrainingOptions(weight_decay=0.3)).param_groups
+    assert [p.ndim for p in decayed["params"]] == [4] and decayed["weight_decay"] == 0.3
+    assert [p.ndim for p in free["params"]] == [1, 1, 1] and free["weight_decay"] == 0.0

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from fixtures.tiny_training import tiny_recipe
+
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.networks import build_network
+from anymodal_seg_training.datasets import open_dataset
+from anymodal_seg_training.recipe import load_recipe, parse_recipe
+from anymodal_seg_training.strategies import build_strategy
+
+RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_parses_and_names_things_that_exist(path: Path) -> None:
+    pytest.importorskip("trimesh")
+    recipe = load_recipe(path)
+    dataset = open_dataset(recipe.data)
+    classes = len(dataset.classes)
+    build_network(recipe.architecture, classes)
+    build_strategy(recipe.strategy, [1 / classes] * classes)
+    assert recipe.name == path.stem.replace("_", "-")
+    assert recipe.description.endswith(".")
+    assert recipe.modality_names == ("rgb", "thermal", "depth", "event")
+
+
+def test_the_twin_differs_in_modality_dropout_alone() -> None:
+    main, twin = (
+        load_recipe(RECIPES[0].with_name(f"{name}.yaml")).plain()
+        for name in ("rig_nano", "rig_nano_no_dropout")
+    )
+    assert main["strategy"].pop("modality_dropout") == "random_subset"
+    assert twin["strategy"].pop("modality_dropout") == "none"
+    differing = {key for key in main if main[key] != twin[key]}
+    assert differing == {"name", "description"}
+
+
+def test_a_recipe_survives_being_written(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe.plain()))
+    assert load_recipe(path) == recipe
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "complaint"),
+    [
+        ("training", {"stepz": 3}, r"unknown parameter training.stepz"),
+        ("training", {"steps": 0}, r"training.steps is 0: expected a value from 1"),
+        ("training", {"learning_rate": "fast"}, r"training.learning_rate is 'fast'"),
+        ("training", {"precision": "fp8"}, r"training.precision is 'fp8': expected one of fp32"),
+        ("augmentation", {"crop_height": 64}, r"crops 64x192 from an input of 32x64"),
+        ("modalities", {}, r"modalities is \{\}"),
+        ("modalities", {"rgb": {"id": 0}}, r"modalities: 'planes' is missing"),
+        ("architecture", None, r"architecture is None: expected named entries"),
+        ("name", "", r"name is missing"),
+        ("extra", 1, r"unknown parameter extra"),
+    ],
+)
+def test_a_wrong_entry_is_named(section: str, values: object, complaint: str) -> None:
+    content = {**tiny_recipe().plain(), section: values}
+    with pytest.raises(ConfigError, match=complaint):
+        parse_recipe(content)
+
+
+def test_equal_modality_ids_are_refused() -> None:
+    content = tiny_recipe().plain()
+    content["modalities"]["event"]["id"] = 0
+    with pytest.raises(ConfigError, match=r"ids \[0, 0, 1, 2\]"):
+        parse_recipe(content)
+
+
+def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read the recipe .*nosuch\.yaml"):
+        load_recipe(tmp_path / "nosuch.yaml")
+
+
+def test_splits_that_share_a_scene_are_refused() -> None:
+    pytest.importorskip("trimesh")
+    with pytest.raises(ConfigError, match=r"train \(0 to 49\) overlap: move test_seed"):
+        open_dataset({"dataset": "rig", "train_scenes": 50, "test_seed": 49})
+
+
+def test_an_unknown_strategy_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"strategy.name is 'magic'"):
+        build_strategy({"name": "magic"}, [1.0])
+    with pytest.raises(ConfigError, match=r"strategy.modality_dropout is 'some'"):
+        build_strategy({"name": "supervised", "modality_dropout": "some"}, [1.0])

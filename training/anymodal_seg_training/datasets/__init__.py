@@ -1,0 +1,46 @@
+"""Data sets by name, as recipes ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from anymodal_seg_ros.config import build
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_training.datasets.base import Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """How to read a data set's options and how to open it."""
+
+    options: type[Any]
+    open: Callable[[Any], Dataset]
+
+
+def _rig() -> _Entry:
+    # Imported only when asked for: the simulator needs libraries that other data sets do not.
+    from anymodal_seg_training.datasets.rig import RigDataset, RigOptions
+
+    return _Entry(RigOptions, RigDataset)
+
+
+_DATASETS: dict[str, Callable[[], _Entry]] = {"rig": _rig}
+
+
+def open_dataset(section: Mapping[str, Any]) -> Dataset:
+    """Open the data set that a recipe's ``data`` section names.
+
+    Args:
+        section: ``dataset``, the name of a data set, and that data set's own options.
+
+    Raises:
+        ConfigError: the data set or one of its options is unknown or out of range.
+    """
+    name = section.get("dataset")
+    if name not in _DATASETS:
+        raise ConfigError(f"data.dataset is {name!r}: expected one of {', '.join(_DATASETS)}")
+    entry = _DATASETS[name]()
+    options = {key: value for key, value in section.items() if key != "dataset"}
+    return entry.open(build(entry.options, options, "data"))

@@ -1,0 +1,212 @@
+"""Frames of a split at the network's size, made once, memory-mapped afterwards.
+
+The planes come from :func:`anymodal_seg_ros.inference.preprocess.planes`, so the network is trained
+on exactly what the node will feed it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from anymodal_seg_ros.frames import Mask
+from anymodal_seg_ros.inference import preprocess
+from anymodal_seg_ros.inference.manifest import ModalitySpec
+from anymodal_seg_training.datasets.base import LabelledFrame, Split
+from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.source_hash import source_hash
+
+LABELS = "labels"
+Progress = Callable[[int, int], None]
+"""Called with the number of units done and the number of all units."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneFormat:
+    """How frames are stored: which modalities, normalised how, at which size."""
+
+    modalities: Mapping[str, ModalitySpec]
+    height: int
+    width: int
+
+    def shapes(self, frames: int) -> dict[str, tuple[tuple[int, ...], type]]:
+        """The arrays of a cache: shape and dtype by name."""
+        arrays: dict[str, tuple[tuple[int, ...], type]] = {
+            name: ((frames, 3, self.height, self.width), np.float16) for name in self.modalities
+        }
+        arrays[LABELS] = ((frames, self.height, self.width), np.uint8)
+        return arrays
+
+
+class FrameCache:
+    """The finished frames of one split."""
+
+    def __init__(self, folder: Path, form: PlaneFormat) -> None:
+        """Map the arrays of a finished cache."""
+        self.folder = folder
+        self._arrays = {
+            name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in form.shapes(0)
+        }
+
+    def __len__(self) -> int:
+        """The number of frames."""
+        return len(self._arrays[LABELS])
+
+    def read(
+        self, indices: npt.NDArray[np.int64], modalities: Sequence[str]
+    ) -> tuple[Tensor, Tensor]:
+        """Read frames.
+
+        Returns:
+            Planes float16 ``[B, M, 3, H, W]`` and labels uint8 ``[B, H, W]``.
+        """
+        planes = np.stack([self._arrays[name][indices] for name in modalities], axis=1)
+        return torch.from_numpy(planes), torch.from_numpy(self._arrays[LABELS][indices])
+
+    def class_frequencies(self, num_classes: int, frames: int = 256) -> npt.NDArray[np.float64]:
+        """Share of each class among the labelled pixels, from frames spread over the split."""
+        chosen = np.linspace(0, len(self) - 1, min(frames, len(self))).round().astype(np.int64)
+        counts = np.bincount(self._arrays[LABELS][chosen].ravel(), minlength=256)[:num_classes]
+        return counts / max(int(counts.sum()), 1)
+
+
+def open_cache(
+    split: Split,
+    form: PlaneFormat,
+    root: Path,
+    workers: int = 2,
+    progress: Progress = lambda done, total: None,
+) -> FrameCache:
+    """Return the cache of a split; make what is missing of it, unit by unit, in worker processes.
+
+    Raises:
+        TrainingError: a unit cannot be made or stored. What was made before is kept.
+    """
+    folder = root / f"{split.name}-{_digest(split, form)}"
+    frames = split.units * split.frames_per_unit
+    done_folder = folder / "done"
+    try:
+        done_folder.mkdir(parents=True, exist_ok=True)
+        _allocate(folder, form, frames)
+    except OSError as error:
+        raise TrainingError(f"cannot store frames in {folder}: {error}") from error
+    missing = [unit for unit in range(split.units) if not (done_folder / str(unit)).exists()]
+    if missing:
+        _make(split, form, folder, missing, workers, progress)
+    return FrameCache(folder, form)
+
+
+def _digest(split: Split, form: PlaneFormat) -> str:
+    """Tell caches apart: by what the frames depend on, and by how they are preprocessed."""
+    parts = {
+        "split": [split.key, split.units, split.frames_per_unit],
+        "format": asdict(form),
+        "preprocess": source_hash(preprocess),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _allocate(folder: Path, form: PlaneFormat, frames: int) -> None:
+    """Make the empty arrays, unless they are there."""
+    for name, (shape, dtype) in form.shapes(frames).items():
+        path = folder / f"{name}.npy"
+        if not path.exists():
+            temporary = path.with_suffix(".tmp")
+            np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape).flush()
+            temporary.rename(path)
+
+
+def _make(
+    split: Split,
+    form: PlaneFormat,
+    folder: Path,
+    units: Sequence[int],
+    workers: int,
+    progress: Progress,
+) -> None:
+    # spawn: a forked child would inherit the locks of torch's thread pool.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _use_one_thread) as pool:
+        futures: dict[Future[None], int] = {
+            pool.submit(_make_unit, split, form, folder, unit): unit for unit in units
+        }
+        done = split.units - len(units)
+        progress(done, split.units)
+        for future in as_completed(futures):
+            try:
+                future.result()
+            except BrokenProcessPool as error:
+                raise TrainingError(
+                    "a worker process died while it made frames, perhaps for lack of memory; "
+                    "the finished ones are kept: start again to go on"
+                ) from error
+            except Exception as error:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise TrainingError(
+                    f"cannot make the frames of unit {futures[future]} of {split.name}: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+            done += 1
+            progress(done, split.units)
+
+
+def _use_one_thread() -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def _make_unit(split: Split, form: PlaneFormat, folder: Path, unit: int) -> None:
+    """Store the frames of one unit and mark it as done; runs in a worker."""
+    arrays: dict[str, Any] = {
+        name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="r+")
+        for name in form.shapes(0)
+    }
+    first = unit * split.frames_per_unit
+    count = 0
+    for count, frame in enumerate(_checked(split, form, unit), start=1):
+        position = first + count - 1
+        for name, spec in form.modalities.items():
+            image = frame.images[name]
+            arrays[name][position] = preprocess.planes(image, spec, form.height, form.width)
+        arrays[LABELS][position] = _resize_label(frame.label, form.height, form.width)
+    if count != split.frames_per_unit:
+        raise ValueError(f"{count} frames came, {split.frames_per_unit} were promised")
+    for array in arrays.values():
+        array.flush()
+    (folder / "done" / str(unit)).touch()
+
+
+def _checked(split: Split, form: PlaneFormat, unit: int) -> Iterator[LabelledFrame]:
+    """Pass on at most the promised frames, so that no unit writes into its neighbour's place."""
+    for number, frame in enumerate(split.frames(unit)):
+        missing = sorted(set(form.modalities) - set(frame.images))
+        if missing:
+            raise ValueError(
+                f"frame {number} has no {missing[0]} image: it has {', '.join(frame.images)}"
+            )
+        if number >= split.frames_per_unit:
+            raise ValueError(f"more than the promised {split.frames_per_unit} frames came")
+        yield frame
+
+
+def _resize_label(label: Mask, height: int, width: int) -> Mask:
+    if label.dtype != np.uint8 or label.ndim != 2:
+        raise ValueError(f"a label is {label.dtype} {label.shape}: expected uint8 [H, W]")
+    if label.shape == (height, width):
+        return label
+    # INTER_NEAREST_EXACT samples pixel centres, as the bilinear resizing of the images does.
+    return np.asarray(
+        cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8
+    )

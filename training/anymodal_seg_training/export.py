@@ -1,0 +1,187 @@
+"""``python -m anymodal_seg_training.export RUN OUT``: a run becomes a model folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+
+from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.inference.manifest import FileSpec, Manifest, dump_manifest
+from anymodal_seg_ros.inference.model import load_model, sha256
+from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork
+from anymodal_seg_training.checkpoint import save_weights
+from anymodal_seg_training.command_line import (
+    choose_device,
+    machine_options,
+    open_split,
+    run_command,
+)
+from anymodal_seg_training.datasets import open_dataset
+from anymodal_seg_training.datasets.base import Dataset
+from anymodal_seg_training.datasets.frame_cache import FrameCache
+from anymodal_seg_training.display import Display
+from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.evaluate import load_best
+from anymodal_seg_training.model_card import model_card
+from anymodal_seg_training.onnx_file import MIN_AGREEMENT, agreement, write_onnx
+from anymodal_seg_training.recipe import Recipe
+from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.sampling import all_subsets, spread_indices, subset_key
+
+CHECKED_FRAMES = 8
+ONNX_FILE, WEIGHTS_FILE = "model.onnx", "model.safetensors"
+
+
+def export(
+    recipe: Recipe,
+    network: AnyModalNetwork,
+    dataset: Dataset,
+    frames: FrameCache,
+    metrics: dict[str, Any],
+    twin: dict[str, Any] | None,
+    out: Path,
+) -> dict[str, float]:
+    """Write a model folder and check it.
+
+    Returns:
+        For each subset of the modalities, the share of pixels to which the ONNX file and the
+        network give the same class, on frames of the test split.
+
+    Raises:
+        TrainingError: they differ, or the folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"cannot make the model folder {out}: {error}") from error
+    deployed = DeployedNetwork(network)
+    save_weights(out / WEIGHTS_FILE, network.state_dict())
+    write_onnx(deployed, recipe.input.height, recipe.input.width, out / ONNX_FILE)
+    shares = parity(recipe, deployed, frames, out / ONNX_FILE)
+    worst = min(shares, key=lambda key: shares[key])
+    if shares[worst] < MIN_AGREEMENT:
+        raise TrainingError(
+            f"with {worst} the ONNX file and the network agree on only {shares[worst]:.5f} of the "
+            f"pixels: expected at least {MIN_AGREEMENT}; do not use {out}"
+        )
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    card = model_card(recipe, dataset, metrics, twin, parameters)
+    (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    dump_manifest(_manifest(recipe, dataset, metrics, twin, out), out)
+    return shares
+
+
+def parity(
+    recipe: Recipe, network: DeployedNetwork, frames: FrameCache, path: Path
+) -> dict[str, float]:
+    """Compare an ONNX file with the network on frames, for every subset of the modalities."""
+    names = recipe.modality_names
+    planes, _ = frames.read(spread_indices(CHECKED_FRAMES, len(frames)), names)
+    images = planes.float().numpy()
+    shares = {}
+    for subset in all_subsets(names):
+        rows = [names.index(name) for name in subset]
+        ids = np.array([recipe.modalities[name].id for name in subset], np.int64)
+        shares[subset_key(subset)] = agreement(
+            network, path, np.ascontiguousarray(images[:, rows]), ids
+        )
+    return shares
+
+
+def _manifest(
+    recipe: Recipe,
+    dataset: Dataset,
+    metrics: dict[str, Any],
+    twin: dict[str, Any] | None,
+    out: Path,
+) -> Manifest:
+    measured = {key: metrics[key] for key in ("split", "frames", "protocol", "mean_over_subsets")}
+    measured["miou"] = metrics["miou"]
+    if twin is not None:
+        measured["miou_without_modality_dropout"] = twin["miou"]
+    files = {"onnx": ONNX_FILE, "weights": WEIGHTS_FILE}
+    return Manifest(
+        name=recipe.name,
+        version=recipe.version,
+        description=recipe.description,
+        architecture=recipe.architecture,
+        height=recipe.input.height,
+        width=recipe.input.width,
+        classes=dataset.classes,
+        modalities={name: recipe.modalities[name] for name in recipe.modality_names},
+        files={role: FileSpec(name, sha256(out / name)) for role, name in files.items()},
+        recipe=recipe.plain(),
+        metrics=measured,
+    )
+
+
+def read_result(run: RunFolder) -> dict[str, Any]:
+    """Read the evaluation of a run on the test split.
+
+    Raises:
+        TrainingError: it was not evaluated yet, or the file is broken.
+    """
+    path = run.result_file("test")
+    if not path.is_file():
+        raise TrainingError(
+            f"{run.path} is not evaluated: run python -m anymodal_seg_training.evaluate {run.path}"
+        )
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"cannot read {path}: {error}; evaluate the run again") from error
+    return result
+
+
+@click.command()
+@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--compare",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Run trained without modality dropout, whose numbers stand beside this one's.",
+)
+@machine_options
+def main(
+    run: Path,
+    out: Path,
+    compare: Path | None,
+    device: str,
+    threads: int,
+    workers: int,
+    cache_dir: Path,
+) -> None:
+    """Write the best weights of the evaluated run folder RUN as the model folder OUT.
+
+    OUT gets model.yaml, the weights as safetensors, the ONNX file and a model card. The ONNX file
+    is compared with the network for every subset of the modalities.
+    """
+
+    def command() -> None:
+        folder = RunFolder(run)
+        recipe = folder.recipe
+        metrics = read_result(folder)
+        twin = read_result(RunFolder(compare)) if compare is not None else None
+        dataset = open_dataset(recipe.data)
+        choose_device(device, threads)
+        network = load_best(folder, len(dataset.classes), torch.device("cpu"))
+        with Display() as display:
+            frames = open_split(dataset, "test", recipe, cache_dir, workers, display)
+        for key, share in export(recipe, network, dataset, frames, metrics, twin, out).items():
+            click.echo(f"{key:28} ONNX Runtime and PyTorch agree on {100 * share:.4f} % of pixels")
+        try:
+            load_model(str(out))
+        except AnymodalError as error:
+            raise TrainingError(f"the written folder {out} cannot be opened: {error}") from error
+        click.echo(f"written: {out}")
+
+    run_command(command)
+
+
+if __name__ == "__main__":
+    main()

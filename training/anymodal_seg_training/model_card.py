@@ -1,0 +1,117 @@
+"""The page that tells people what a model is good for, written from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from anymodal_seg_training.datasets.base import Dataset
+from anymodal_seg_training.recipe import Recipe
+
+
+def model_card(
+    recipe: Recipe,
+    dataset: Dataset,
+    metrics: Mapping[str, Any],
+    twin: Mapping[str, Any] | None,
+    parameters: int,
+) -> str:
+    """Write ``MODEL_CARD.md``.
+
+    Args:
+        recipe: of the model.
+        dataset: what it was trained on.
+        metrics: its evaluation, as :mod:`.evaluate` writes it.
+        twin: the evaluation of the same network trained without modality dropout, if there is one.
+        parameters: number of learned parameters.
+    """
+    sections = [
+        f"# {recipe.name} {recipe.version}",
+        recipe.description,
+        _facts(recipe, dataset, parameters),
+        f"## Training data\n\n{dataset.description}",
+        _numbers(metrics, twin),
+        _classes(metrics),
+        _LIMITS,
+        _REPEAT,
+    ]
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def _facts(recipe: Recipe, dataset: Dataset, parameters: int) -> str:
+    architecture = recipe.architecture
+    rows = {
+        "Network": f"{architecture['network']}, backbone {architecture.get('backbone', '')}",
+        "Parameters": f"{parameters / 1e6:.2f} M",
+        "Input": f"{recipe.input.height}x{recipe.input.width}, any number of modalities",
+        "Modalities": ", ".join(recipe.modality_names),
+        "Classes": ", ".join(entry.name for entry in dataset.classes),
+        "Training": f"{recipe.training.steps} steps of {recipe.training.batch_size} frames, "
+        f"seed {recipe.seed}, {recipe.training.precision}; all settings are in model.yaml",
+    }
+    return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())])
+
+
+def _numbers(metrics: Mapping[str, Any], twin: Mapping[str, Any] | None) -> str:
+    text = [
+        f"## mIoU on {metrics['frames']} held-out frames ({metrics['split']} split)",
+        "",
+        f"Protocol: {metrics['protocol']}. In percent.",
+        "",
+    ]
+    if twin is None:
+        text += ["| sensors alive | mIoU |", "|---|---:|"]
+        text += [f"| {key} | {100 * value:.1f} |" for key, value in metrics["miou"].items()]
+        text += [f"| **mean over subsets** | **{100 * metrics['mean_over_subsets']:.1f}** |"]
+        return "\n".join(text)
+    text += [
+        "The last column is the same network, recipe and seed, trained with all sensors in every "
+        "step: what happens to a network that has never missed a sensor.",
+        "",
+        "| sensors alive | this model | trained without modality dropout |",
+        "|---|---:|---:|",
+    ]
+    for key, value in metrics["miou"].items():
+        text.append(f"| {key} | {100 * value:.1f} | {100 * twin['miou'][key]:.1f} |")
+    means = metrics["mean_over_subsets"], twin["mean_over_subsets"]
+    text.append(f"| **mean over subsets** | **{100 * means[0]:.1f}** | **{100 * means[1]:.1f}** |")
+    return "\n".join(text)
+
+
+def _classes(metrics: Mapping[str, Any]) -> str:
+    """Show what the mean hides: the IoU of each class, all sensors and each one alone."""
+    keys = [key for key in metrics["class_iou"] if "+" not in key]
+    keys.append(list(metrics["class_iou"])[-1])
+    names = list(metrics["class_iou"][keys[-1]])
+    text = ["## IoU of the classes", "", "| sensors alive | " + " | ".join(names) + " |"]
+    text.append("|---|" + "---:|" * len(names))
+    for key in keys:
+        ious = metrics["class_iou"][key]
+        cells = [f"{100 * ious[name]:.1f}" if name in ious else "–" for name in names]
+        text.append(f"| {key} | " + " | ".join(cells) + " |")
+    return "\n".join(text)
+
+
+_LIMITS = """
+## Limits
+
+- It has never seen a real image. It shows that the pipeline works and what losing a sensor costs;
+  it is not fit to steer a vehicle or to protect people.
+- The numbers say how well it does on new scenes of the same simulator, and nothing about the world.
+- Its sensors were pixel aligned and simultaneous; on a robot they must be registered.
+- Thin and small things (poles, distant people) are its weakest classes: the input is small.
+- It trusts every sensor that it is given. A sensor that delivers plausible nonsense does harm;
+  a sensor that is left out does not.
+"""
+
+_REPEAT = """
+## Repeating it
+
+The recipe in `model.yaml` under `recipe` holds every setting. Save it as a YAML file and run
+
+    python -m anymodal_seg_training.train RECIPE.yaml
+    python -m anymodal_seg_training.evaluate runs/NAME
+    python -m anymodal_seg_training.export runs/NAME OUT
+
+The same machine, thread count and library versions give the same weights.
+"""

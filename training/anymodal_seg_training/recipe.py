@@ -1,0 +1,172 @@
+"""A recipe: one YAML file that holds everything needed to repeat a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anymodal_seg_ros.config import build, count, number, text
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.inference.manifest import ModalitySpec, modality_spec
+
+PRECISIONS = ("fp32", "bf16")
+_FREE_SECTIONS = ("architecture", "modalities", "data", "strategy")
+"""Sections whose fields depend on a name inside them; each is checked by what it names."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """What the network sees."""
+
+    height: int = count(192, 32, 4096, "Rows of the network's input")
+    width: int = count(256, 32, 4096, "Columns of the network's input")
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentationOptions:
+    """How training frames are varied; validation and test frames never are."""
+
+    crop_height: int = count(160, 32, 4096, "Rows of a training crop")
+    crop_width: int = count(192, 32, 4096, "Columns of a training crop")
+    flip: float = number(0.5, 0.0, 1.0, "Probability of a horizontal flip")
+    max_zoom: float = number(1.5, 1.0, 8.0, "Crops are enlarged by a factor from 1 to this")
+    jitter: float = number(
+        0.2, 0.0, 1.0, "Largest change of gain, and of offset in standard deviations; not for depth"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """The optimiser, its schedule, and how often things happen."""
+
+    steps: int = count(2000, 1, 10_000_000, "Optimiser steps")
+    batch_size: int = count(16, 1, 4096, "Frames in a step")
+    learning_rate: float = number(1e-3, 0.0, 10.0, "Peak learning rate of AdamW")
+    weight_decay: float = number(0.01, 0.0, 1.0, "On weights; never on biases and norms")
+    warmup_steps: int = count(100, 0, 1_000_000, "Steps of linear warm-up from a tenth of the peak")
+    poly_power: float = number(0.9, 0.0, 10.0, "Exponent of the decay to zero after the warm-up")
+    gradient_clip: float = number(1.0, 0.0, 1e6, "Largest gradient norm; 0 means no clipping")
+    precision: str = text("fp32", "fp32, or bf16 where the processor has it in hardware")
+    log_every: int = count(10, 1, 1_000_000, "Steps between two lines of the log")
+    checkpoint_every: int = count(100, 1, 1_000_000, "Steps between two checkpoints")
+    validate_every: int = count(500, 1, 1_000_000, "Steps between two validations")
+    validation_frames: int = count(48, 1, 1_000_000, "Frames of one, spread over the split")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything needed to repeat a run.
+
+    Attributes:
+        name: of the model that comes out, e.g. ``rig-nano``.
+        version: of that model.
+        description: one sentence for the model's manifest.
+        seed: of the weights, the batches, the augmentation and the subsets.
+        architecture: what ``build_network`` takes.
+        modalities: by name: how images become planes.
+        data: what ``open_dataset`` takes.
+        strategy: what ``build_strategy`` takes.
+        input: size of the network's input.
+        augmentation: see there.
+        training: see there.
+    """
+
+    name: str = text("", "Name of the model; required")
+    version: str = text("0.1.0", "Version of the model")
+    description: str = text("", "One sentence about the model")
+    seed: int = count(1, 0, 2**31 - 1, "Seed of everything random")
+    architecture: Mapping[str, Any] = field(default_factory=dict)
+    modalities: Mapping[str, ModalitySpec] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    strategy: Mapping[str, Any] = field(default_factory=dict)
+    input: InputOptions = field(default_factory=InputOptions)
+    augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+
+    @property
+    def modality_names(self) -> tuple[str, ...]:
+        """The modalities in the order of their ids, in which subsets are written."""
+        return tuple(sorted(self.modalities, key=lambda name: self.modalities[name].id))
+
+    def plain(self) -> dict[str, Any]:
+        """Return the recipe, defaults filled in, in YAML's own types."""
+        values: dict[str, Any] = _untuple(dataclasses.asdict(self))
+        return values
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        ConfigError: the file cannot be read, or an entry is unknown, missing or out of range.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read the recipe {path}: {error}") from error
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{path} must hold named entries, such as 'name:' and 'training:'")
+    try:
+        return parse_recipe(content)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def parse_recipe(content: Mapping[str, Any]) -> Recipe:
+    """Build a recipe from nested mappings, strictly.
+
+    Raises:
+        ConfigError: an entry is unknown, missing or out of range.
+    """
+    for section in _FREE_SECTIONS:
+        if not isinstance(content.get(section), Mapping) or not content[section]:
+            raise ConfigError(f"{section} is {content.get(section)!r}: expected named entries")
+    rest = {key: value for key, value in content.items() if key not in _FREE_SECTIONS}
+    recipe = dataclasses.replace(
+        build(Recipe, rest, ""),
+        architecture=dict(content["architecture"]),
+        modalities=_modalities(content["modalities"]),
+        data=dict(content["data"]),
+        strategy=dict(content["strategy"]),
+    )
+    if not recipe.name:
+        raise ConfigError("name is missing: give the model a name, e.g. rig-nano")
+    if recipe.training.precision not in PRECISIONS:
+        raise ConfigError(
+            f"training.precision is {recipe.training.precision!r}: "
+            f"expected one of {', '.join(PRECISIONS)}"
+        )
+    crop, whole = recipe.augmentation, recipe.input
+    if crop.crop_height > whole.height or crop.crop_width > whole.width:
+        raise ConfigError(
+            f"augmentation crops {crop.crop_height}x{crop.crop_width} from an input of "
+            f"{whole.height}x{whole.width}: a crop must fit inside"
+        )
+    return recipe
+
+
+def _modalities(section: Mapping[str, Any]) -> dict[str, ModalitySpec]:
+    try:
+        specs = {str(name): modality_spec(str(name), entry) for name, entry in section.items()}
+    except KeyError as error:
+        raise ConfigError(f"modalities: {error.args[0]!r} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"modalities: {error}") from error
+    ids = sorted(spec.id for spec in specs.values())
+    if len(set(ids)) != len(ids):
+        raise ConfigError(f"modalities have the ids {ids}: expected all different")
+    return specs
+
+
+def _untuple(value: Any) -> Any:
+    """Turn tuples into lists, which every YAML reader knows."""
+    if isinstance(value, Mapping):
+        return {key: _untuple(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_untuple(entry) for entry in value]
+    return value

@@ -1,0 +1,122 @@
+"""One training run on disk: recipe, environment, log, last checkpoint, best weights, results."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_training import __version__
+from anymodal_seg_training.checkpoint import write_atomically
+from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.recipe import Recipe, load_recipe
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where the files of a run are."""
+
+    path: Path
+
+    @property
+    def recipe_file(self) -> Path:
+        """The recipe with all defaults filled in."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def log_file(self) -> Path:
+        """One JSON object per line: losses, learning rates, validations."""
+        return self.path / "log.jsonl"
+
+    @property
+    def last_file(self) -> Path:
+        """Everything needed to go on."""
+        return self.path / "last.pt"
+
+    @property
+    def best_file(self) -> Path:
+        """The weights with the best validation score."""
+        return self.path / "best.safetensors"
+
+    def result_file(self, split: str) -> Path:
+        """The evaluation of the best weights on a split."""
+        return self.path / f"evaluation-{split}.json"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the run.
+
+        Raises:
+            ConfigError: this is no run folder.
+        """
+        if not self.recipe_file.is_file():
+            raise ConfigError(f"{self.path} is no run folder: it holds no recipe.yaml")
+        return load_recipe(self.recipe_file)
+
+    def create(self, recipe: Recipe) -> None:
+        """Make the folder for a new run.
+
+        Raises:
+            TrainingError: there is a run in it already, or it cannot be written.
+        """
+        if self.recipe_file.exists():
+            raise TrainingError(
+                f"{self.path} holds a run already: add --resume to go on with it, "
+                "or name another folder with --run-dir"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(f"cannot make the run folder {self.path}: {error}") from error
+        self.write_yaml(self.path / "environment.yaml", environment())
+        self.write_yaml(self.recipe_file, recipe.plain())
+
+    def check_same(self, recipe: Recipe) -> None:
+        """Make sure that a run is resumed with the recipe that it was started with.
+
+        Raises:
+            TrainingError: an entry differs.
+        """
+        for key, value in recipe.plain().items():
+            before = self.recipe.plain()[key]
+            if before != value:
+                raise TrainingError(
+                    f"cannot resume {self.path}: its recipe has {key} {before!r}, "
+                    f"the recipe given has {value!r}"
+                )
+
+    def write_yaml(self, path: Path, values: Mapping[str, Any]) -> None:
+        """Write a mapping to a YAML file, whole or not at all."""
+        content = yaml.safe_dump(dict(values), sort_keys=False, default_flow_style=None, width=100)
+        write_atomically(path, lambda temporary: _write_text(temporary, content))
+
+    def write_json(self, path: Path, values: Mapping[str, Any]) -> None:
+        """Write a mapping to a JSON file, whole or not at all."""
+        content = json.dumps(values, indent=2) + "\n"
+        write_atomically(path, lambda temporary: _write_text(temporary, content))
+
+
+def environment() -> dict[str, str]:
+    """Describe what the run ran on."""
+    return {
+        "anymodal_seg_training": __version__,
+        "python": sys.version.split()[0],
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "threads": str(torch.get_num_threads()),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+
+
+def _write_text(path: Path, content: str) -> None:
+    path.write_text(content, encoding="utf-8")

@@ -1,0 +1,66 @@
+"""What is random in a run, as a function of the seed and the step alone.
+
+Nothing here keeps a state. So a run that was killed goes on exactly as if it had not been, and a
+checkpoint need not know how many random numbers were drawn before it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Indices = npt.NDArray[np.int64]
+
+_ORDER, _STEP = 0, 1
+
+
+def step_generator(seed: int, step: int) -> np.random.Generator:
+    """Return the generator of one step, independent of every other step's."""
+    return np.random.default_rng((_STEP, seed, step))
+
+
+def batch_indices(seed: int, step: int, batch_size: int, length: int) -> Indices:
+    """Choose the frames of a step: every frame once in an epoch, each epoch in a new order.
+
+    A batch may begin in one epoch and end in the next; no frame is left out.
+    """
+    first = step * batch_size
+    positions = np.arange(first, first + batch_size)
+    epochs = positions // length
+    chosen = np.empty(batch_size, np.int64)
+    for epoch in np.unique(epochs):
+        order = np.random.default_rng((_ORDER, seed, int(epoch))).permutation(length)
+        chosen[epochs == epoch] = order[positions[epochs == epoch] % length]
+    return chosen
+
+
+def spread_indices(wanted: int, length: int) -> Indices:
+    """Choose ``wanted`` frames (at most all) evenly over a split, always the same ones."""
+    return np.linspace(0, length - 1, min(wanted, length)).round().astype(np.int64)
+
+
+def draw_subset(generator: np.random.Generator, modalities: Sequence[str]) -> tuple[str, ...]:
+    """Draw a non-empty subset: first its size, uniformly, then its members.
+
+    This is how AnySeg (arXiv 2411.17141) draws it: all sensors and each single sensor come often.
+    """
+    size = int(generator.integers(1, len(modalities) + 1))
+    members = sorted(generator.choice(len(modalities), size, replace=False))
+    return tuple(modalities[member] for member in members)
+
+
+def all_subsets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
+    """List the non-empty subsets, small ones first, each in the given order."""
+    return [
+        subset
+        for size in range(1, len(modalities) + 1)
+        for subset in itertools.combinations(modalities, size)
+    ]
+
+
+def subset_key(subset: Sequence[str]) -> str:
+    """Write a subset as it stands in manifests and tables, e.g. ``rgb+thermal``."""
+    return "+".join(subset)

@@ -1,0 +1,44 @@
+"""Strategies by name, as recipes ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.config import build
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_training.strategies.base import Strategy
+from anymodal_seg_training.strategies.supervised import Supervised, SupervisedOptions
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """How to read a strategy's options and how to build it."""
+
+    options: type[Any]
+    build: Callable[[Any, npt.NDArray[np.float64]], Strategy]
+
+
+_STRATEGIES: dict[str, _Entry] = {"supervised": _Entry(SupervisedOptions, Supervised)}
+
+
+def build_strategy(section: Mapping[str, Any], frequencies: npt.NDArray[np.float64]) -> Strategy:
+    """Build the strategy that a recipe's ``strategy`` section names.
+
+    Args:
+        section: ``name``, the name of a strategy, and that strategy's own options.
+        frequencies: share of each class among the training pixels, ``[K]``.
+
+    Raises:
+        ConfigError: the strategy or one of its options is unknown or out of range.
+    """
+    name = section.get("name")
+    if name not in _STRATEGIES:
+        raise ConfigError(f"strategy.name is {name!r}: expected one of {', '.join(_STRATEGIES)}")
+    entry = _STRATEGIES[name]
+    options = {key: value for key, value in section.items() if key != "name"}
+    return entry.build(build(entry.options, options, "strategy"), frequencies)

@@ -1,0 +1,98 @@
+"""``python -m anymodal_seg_training.train RECIPE``: train a network as a recipe says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import torch
+
+from anymodal_seg_training.command_line import (
+    choose_device,
+    machine_options,
+    open_split,
+    run_command,
+)
+from anymodal_seg_training.datasets import open_dataset
+from anymodal_seg_training.datasets.base import Dataset
+from anymodal_seg_training.display import Display
+from anymodal_seg_training.loop import Frames, Trainer
+from anymodal_seg_training.recipe import Recipe, load_recipe
+from anymodal_seg_training.run_folder import RunFolder
+
+
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    run: RunFolder,
+    resume: bool,
+    cache_dir: Path,
+    device: torch.device,
+    workers: int,
+    display: Display,
+) -> None:
+    """Train from the start, or go on with a run that was stopped.
+
+    Raises:
+        AnymodalError: the run cannot start or go on.
+    """
+    if resume and run.recipe_file.exists():
+        run.check_same(recipe)
+    else:
+        run.create(recipe)
+    frames = Frames(
+        open_split(dataset, "train", recipe, cache_dir, workers, display),
+        open_split(dataset, "validation", recipe, cache_dir, workers, display),
+        len(dataset.classes),
+    )
+    trainer = Trainer(recipe, frames, run, device)
+    if resume:
+        trainer.resume()
+    trainer.fit(display)
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--run-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the run; runs/NAME by default.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the run in that folder, if there is one.")
+@machine_options
+def main(
+    recipe: Path,
+    run_dir: Path | None,
+    resume: bool,
+    device: str,
+    threads: int,
+    workers: int,
+    cache_dir: Path,
+) -> None:
+    """Train the network that RECIPE describes.
+
+    The frames are prepared once and kept. The run can be killed at any moment and goes on with
+    --resume as if it had not been.
+    """
+
+    def command() -> None:
+        chosen = load_recipe(recipe)
+        run = RunFolder(run_dir or Path("runs") / chosen.name)
+        with Display() as display:
+            train(
+                chosen,
+                open_dataset(chosen.data),
+                run,
+                resume,
+                cache_dir,
+                choose_device(device, threads),
+                workers,
+                display,
+            )
+        click.echo(f"done: {run.path}; next: python -m anymodal_seg_training.evaluate {run.path}")
+
+    run_command(command)
+
+
+if __name__ == "__main__":
+    main()
