@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -53,7 +54,7 @@ def measure(
         "reference_frames_without_mask": sum(
             not _near(stamps, frame, period_ns // 2) for frame in frames
         ),
-        "incidents": [_consequence(incident, inside) for incident in incidents],
+        "incidents": [_consequence(i, incidents, inside) for i in incidents],
         "phases": [_phase_numbers(phase, inside) for phase in phases],
     }
 
@@ -100,20 +101,29 @@ def summary(numbers: Mapping[str, Any], picture: str, details: str) -> str:
     )
 
 
-def _consequence(incident: Incident, records: Sequence[MaskRecord]) -> dict[str, Any]:
-    """Say how long it took until the masks showed that a sensor was gone, or back."""
-    noticed = next(
+def _consequence(
+    incident: Incident, incidents: Sequence[Incident], records: Sequence[MaskRecord]
+) -> dict[str, Any]:
+    """Say how long it took until the masks showed for good that a sensor was gone, or back."""
+    until_ns = min(
         (
-            r.received_ns
-            for r in records
-            if r.received_ns > incident.time_ns and (incident.sensor in r.sensors) == incident.alive
+            other.time_ns
+            for other in incidents
+            if other.sensor == incident.sensor and other.time_ns > incident.time_ns
         ),
-        None,
+        default=math.inf,
     )
+    span = [r for r in records if incident.time_ns < r.received_ns < until_ns]
+    used = [incident.sensor in r.sensors for r in span]
+    if incident.alive:
+        noticed = next((r for r, yes in zip(span, used, strict=True) if yes), None)
+    else:  # a sensor that was missed for a moment and came once more was not yet given up
+        last = max((place for place, yes in enumerate(used) if yes), default=-1)
+        noticed = span[last + 1] if last + 1 < len(span) else None
     return {
         "sensor": incident.sensor,
         "alive": incident.alive,
-        "reaction_ms": None if noticed is None else (noticed - incident.time_ns) / 1e6,
+        "reaction_ms": None if noticed is None else (noticed.received_ns - incident.time_ns) / 1e6,
     }
 
 

@@ -66,13 +66,12 @@ def _draw_column(column: Column, manifest: Manifest) -> Rgb:
 def _tile(caption: str, pixels: Rgb, dead: bool = False) -> Rgb:
     """Frame one image and write its caption into it."""
     shown = np.full_like(pixels, 60) if dead else pixels.copy()
-    cv2.rectangle(shown, (0, 0), (9 * len(caption) + 6, 20), _PAPER, -1)
+    (width, _), _ = cv2.getTextSize(caption, _FONT, 0.45, 1)
+    cv2.rectangle(shown, (0, 0), (width + 8, 20), _PAPER, -1)
     cv2.putText(shown, caption, (4, 15), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
     if dead:
-        height, width = shown.shape[:2]
-        cv2.putText(
-            shown, "KILLED", (width // 2 - 62, height // 2 + 10), _FONT, 1.1, _ALARM, 3, cv2.LINE_AA
-        )
+        center = (shown.shape[1] // 2 - 62, shown.shape[0] // 2 + 10)
+        cv2.putText(shown, "KILLED", center, _FONT, 1.1, _ALARM, 3, cv2.LINE_AA)
     edges = ((0, _MARGIN), (_MARGIN // 2, _MARGIN // 2), (0, 0))
     return np.pad(shown, edges, constant_values=255)
 

@@ -31,7 +31,9 @@ def class_iou(confusion: Confusion) -> npt.NDArray[np.float64]:
     """Return the intersection over union of every class; NaN for a class that never occurs."""
     hits = np.diag(confusion).astype(np.float64)
     union = confusion.sum(0) + confusion.sum(1) - hits
-    return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
+    iou = np.full(len(hits), np.nan)
+    np.divide(hits, union, out=iou, where=union > 0)
+    return iou
 
 
 def mean_iou(confusion: Confusion) -> float:

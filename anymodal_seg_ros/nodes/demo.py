@@ -18,6 +18,7 @@ from anymodal_seg_ros.demo.processes import Processes
 from anymodal_seg_ros.demo.records import Snapshot
 from anymodal_seg_ros.demo.run import Course, run_course
 from anymodal_seg_ros.demo.screen import live_table
+from anymodal_seg_ros.demo.shared_memory import swept_shared_memory
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import Mask
 from anymodal_seg_ros.inference.model import load_model
@@ -50,7 +51,11 @@ def watch(sequence: Sequence, out: Path, seconds: float, console: Console) -> di
         return sequence.label(sensor, sequence.index_at(stamp_ns - epoch_ns))
 
     environment = {**os.environ, **dds_environment()}
-    with ros_session([]) as stop, Processes(out / "logs", environment) as processes:
+    with (
+        swept_shared_memory(),
+        ros_session([]) as stop,
+        Processes(out / "logs", environment) as processes,
+    ):
         watcher = Watcher(tuple(rig.sensors), label_at, len(manifest.classes))
         try:
             with spinning(watcher, stop), Screen(watcher, rig, console, stop) as screen:
