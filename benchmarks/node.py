@@ -1,0 +1,209 @@
+"""What the node adds to the network at 640x480: callback time, and latency beyond the network's.
+
+    python benchmarks/node.py
+
+Two models run in the real node, as a process of its own on real DDS, fed with four sensors of
+640x480: an MiT-B0 network whose input is 480x640 (random weights: they do not change the time), and
+the bundled model. Frames come one at a time, so nothing ever queues. Needs the extras ros, train.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from anymodal_seg_ros.config import SegConfig
+from anymodal_seg_ros.demo.processes import Processes
+from anymodal_seg_ros.demo.shared_memory import swept_shared_memory
+from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
+from anymodal_seg_ros.inference.model import load_model, sha256
+from anymodal_seg_ros.networks import DeployedNetwork, build_network
+from anymodal_seg_training.onnx_file import write_onnx
+
+HEIGHT, WIDTH = 480, 640
+ENCODINGS = {"rgb": "rgb8", "thermal": "mono16", "depth": "32FC1", "events": "8UC3"}
+WARM_UP = 3
+
+
+def write_b0(folder: Path) -> Path:
+    """Write a model folder with an MiT-B0 network of random weights at 480x640."""
+    bundled = load_model().manifest
+    architecture = {"network": "anyseg", "backbone": "mit_b0", "head_width": 256}
+    torch.manual_seed(0)
+    network = DeployedNetwork(build_network(architecture, len(bundled.classes)))
+    write_onnx(network, HEIGHT, WIDTH, folder / "model.onnx")
+    files = {"onnx": FileSpec("model.onnx", sha256(folder / "model.onnx"))}
+    manifest = replace(
+        bundled,
+        name="b0-480x640",
+        description="Random weights, for timing.",
+        architecture=architecture,
+        height=HEIGHT,
+        width=WIDTH,
+        files=files,
+        metrics={},
+    )
+    dump_manifest(manifest, folder)
+    return folder
+
+
+def pictures() -> dict[str, np.ndarray[Any, Any]]:
+    """Return one 640x480 image per sensor."""
+    shake = np.random.default_rng(0)
+    return {
+        "rgb": shake.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8),
+        "thermal": shake.integers(27_000, 31_000, (HEIGHT, WIDTH), np.uint16),
+        "depth": shake.uniform(1, 60, (HEIGHT, WIDTH)).astype(np.float32),
+        "events": shake.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8),
+    }
+
+
+@dataclass
+class Times:
+    """What was measured of one case, in ms."""
+
+    network: list[float] = field(default_factory=list)
+    latency: list[float] = field(default_factory=list)
+    end_to_end: list[float] = field(default_factory=list)
+    callback_max: list[float] = field(default_factory=list)
+
+    def row(self) -> dict[str, float]:
+        """Return medians, and the overhead as a ratio to the network's time."""
+        network = np.median(self.network)
+        return {
+            "network_ms": float(network),
+            "node_latency_ms": float(np.median(self.latency)),
+            "end_to_end_ms": float(np.median(self.end_to_end)),
+            "node_overhead": float(np.median(np.divide(self.latency, self.network)) - 1),
+            "end_to_end_overhead": float(np.median(np.divide(self.end_to_end, self.network)) - 1),
+            "callback_max_ms": float(np.max(self.callback_max)),
+        }
+
+
+def measure(model: Path | str, sensors: list[str], frames: int, logs: Path) -> dict[str, float]:
+    """Run the node with a model and feed it frames of some sensors, one at a time."""
+    from diagnostic_msgs.msg import DiagnosticArray
+    from rclpy.node import Node
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import Image
+
+    from anymodal_seg_ros.nodes.environment import dds_environment
+    from anymodal_seg_ros.nodes.messages import image_message
+    from anymodal_seg_ros.nodes.shutdown import ros_session, spinning
+
+    images, times, arrived = pictures(), Times(), threading.Event()
+    received: dict[str, int] = {}
+    with (
+        ros_session([]) as stop,
+        Processes(logs, {**os.environ, **dds_environment()}) as processes,
+    ):
+        node = Node("benchmark")
+        said: dict[str, str] = {}
+
+        def on_mask(message: Any) -> None:
+            received["ns"] = time.monotonic_ns()
+
+        def on_status(message: Any) -> None:
+            how = next(s for s in message.status if s.name == "mask")
+            said.update({pair.key: pair.value for pair in how.values})
+            arrived.set()
+
+        def on_diagnostics(message: Any) -> None:
+            for status in message.status:
+                for pair in status.values:
+                    if pair.key == "callback_max_ms":
+                        times.callback_max.append(float(pair.value))
+
+        node.create_subscription(Image, "segmentation_node/mask", on_mask, 10)
+        node.create_subscription(
+            DiagnosticArray, "segmentation_node/modality_status", on_status, 10
+        )
+        node.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10)
+        publishers = {
+            name: node.create_publisher(Image, f"{name}/image", qos_profile_sensor_data)
+            for name in sensors
+        }
+        arguments = ["--ros-args", "-p", f"model:={model}", "-p", "rig.deadline_s:=0.2"]
+        for name, sensor in SegConfig().rig.sensors.items():
+            # Frames come when the last mask is out, so no sensor may be called late meanwhile.
+            for key, value in {
+                "topic": sensor.topic,
+                "modality": sensor.modality,
+                "expected_hz": 0.2,
+            }.items():
+                arguments += ["-p", f"rig.sensors.{name}.{key}:={value}"]
+        processes.start("segmentation_node", "anymodal_seg_ros.nodes.segmentation_node", arguments)
+        with spinning(node, stop):
+            while any(p.get_subscription_count() == 0 for p in publishers.values()):
+                processes.check()
+                time.sleep(0.05)
+            for frame in range(frames + WARM_UP):
+                arrived.clear()
+                stamp = time.time_ns()
+                messages = {
+                    n: image_message(images[n], ENCODINGS[n], stamp, n) for n in reversed(sensors)
+                }
+                for name, message in messages.items():
+                    started_ns = time.monotonic_ns()
+                    publishers[name].publish(message)
+                if not arrived.wait(30):
+                    raise RuntimeError("no mask within 30 s; is the machine overloaded?")
+                time.sleep(0.05)
+                if frame >= WARM_UP and said["sensors"].count(",") == len(sensors) - 1:
+                    times.network.append(float(said["network_ms"]))
+                    times.latency.append(float(said["latency_ms"]))
+                    times.end_to_end.append((received["ns"] - started_ns) / 1e6)
+        node.destroy_node()
+    return {"frames": len(times.network), **times.row()}
+
+
+def cases(folder: Path) -> Iterator[tuple[str, Path | str, list[str]]]:
+    """Yield a title, a model and the sensors that send."""
+    b0 = write_b0(folder)
+    for sensors in (["rgb", "events", "depth", "thermal"], ["rgb"]):
+        yield f"MiT-B0 480x640, M={len(sensors)}", b0, sensors
+    for sensors in (["rgb", "events", "depth", "thermal"], ["rgb"]):
+        yield f"bundled model, M={len(sensors)}", "", sensors
+
+
+def main() -> int:
+    """Measure every case and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=30)
+    parser.add_argument("--json", type=Path, help="write the numbers here as well")
+    options = parser.parse_args()
+    os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(60, 100)))
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    results: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as scratch, swept_shared_memory():
+        for title, model, sensors in cases(Path(scratch)):
+            results[title] = measure(model, sensors, options.frames, Path(scratch))
+    table = Table(title="node against network, 640x480 inputs, medians")
+    table.add_column("case")
+    for heading in next(iter(results.values())):
+        table.add_column(heading)
+    for title, row in results.items():
+        table.add_row(title, *(f"{value:.3g}" for value in row.values()))
+    Console().print(table)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
