@@ -29,7 +29,6 @@ from rich.table import Table
 
 from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.demo.processes import Processes
-from anymodal_seg_ros.demo.shared_memory import swept_shared_memory
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
 from anymodal_seg_ros.networks import DeployedNetwork, build_network
@@ -190,7 +189,7 @@ def main() -> int:
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(60, 100)))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     results: dict[str, dict[str, float]] = {}
-    with tempfile.TemporaryDirectory() as scratch, swept_shared_memory():
+    with tempfile.TemporaryDirectory() as scratch:
         for title, model, sensors in cases(Path(scratch)):
             results[title] = measure(model, sensors, options.frames, Path(scratch))
     table = Table(title="node against network, 640x480 inputs, medians")

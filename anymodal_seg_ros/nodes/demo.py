@@ -18,11 +18,11 @@ from anymodal_seg_ros.demo.processes import Processes
 from anymodal_seg_ros.demo.records import Snapshot
 from anymodal_seg_ros.demo.run import Course, run_course
 from anymodal_seg_ros.demo.screen import live_table
-from anymodal_seg_ros.demo.shared_memory import swept_shared_memory
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import Mask
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.nodes.environment import dds_environment
+from anymodal_seg_ros.nodes.shared_memory import remove_dead_segments
 from anymodal_seg_ros.nodes.shutdown import ros_session, spinning
 from anymodal_seg_ros.nodes.watcher import Watcher
 from anymodal_seg_ros.simulation.sequence import Sequence
@@ -51,11 +51,7 @@ def watch(sequence: Sequence, out: Path, seconds: float, console: Console) -> di
         return sequence.label(sensor, sequence.index_at(stamp_ns - epoch_ns))
 
     environment = {**os.environ, **dds_environment()}
-    with (
-        swept_shared_memory(),
-        ros_session([]) as stop,
-        Processes(out / "logs", environment) as processes,
-    ):
+    with ros_session([]) as stop, Processes(out / "logs", environment) as processes:
         watcher = Watcher(tuple(rig.sensors), label_at, len(manifest.classes))
         try:
             with spinning(watcher, stop), Screen(watcher, rig, console, stop) as screen:
@@ -65,6 +61,7 @@ def watch(sequence: Sequence, out: Path, seconds: float, console: Console) -> di
             records, published = watcher.records(), watcher.published()
         finally:
             watcher.destroy_node()
+    remove_dead_segments()
     columns = [_column(s, course, sequence, epoch_ns) for s in course.snapshots]
     draw(columns, manifest, out / "demo.png")
     return measure(
