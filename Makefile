@@ -1,0 +1,46 @@
+# Two commands for a fresh machine, each with its own set-up in .venv:
+#
+#   make demo    four simulated sensors, two of them killed, on real ROS 2 topics (no torch)
+#   make test    ruff, mypy and every test (adds torch)
+#
+# Another interpreter: make demo PYTHON=python3.12. More arguments: make test PYTEST_ARGS="-k sync".
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet \
+	--constraint constraints.txt
+
+.PHONY: demo test lint clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/anymodal-seg demo $(DEMO_ARGS)
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist install log demo_output *.egg-info training/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) .ci/check_python.py
+	$(PYTHON) -m venv $(VENV)
+
+# setuptools comes first and is not fetched again for the build, so that it is the pinned one.
+$(VENV)/demo.stamp: $(BIN)/python setup.py constraints.txt
+	@echo "Installing the runtime into $(VENV): about a minute, once."
+	$(PIP_INSTALL) setuptools
+	$(PIP_INSTALL) --no-build-isolation --editable '.[ros,sim]'
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/demo.stamp training/pyproject.toml
+	@echo "Adding PyTorch and the development tools to $(VENV): some minutes, once."
+	$(PIP_INSTALL) --no-build-isolation --editable '.[ros,train,dev]' --editable training
+	@touch $@

@@ -1,0 +1,61 @@
+"""What every test may use, and which tests this machine cannot run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+from fixtures.tiny_model import write_tiny_model
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, reason in (
+        ("ros", _no_ros()),
+        ("gpu", _no_gpu()),
+        ("shared_data", _no_shared_data()),
+    ):
+        if reason and item.get_closest_marker(marker):
+            pytest.skip(reason)
+
+
+def _no_ros() -> str:
+    return "" if importlib.util.find_spec("rclpy") else "rclpy is not installed"
+
+
+def _no_gpu() -> str:
+    if not importlib.util.find_spec("torch"):
+        return "torch is not installed"
+    import torch
+
+    return "" if torch.cuda.is_available() else "no CUDA device"
+
+
+def _shared_data() -> Path:
+    return Path(os.environ.get("ANYMODAL_TEST_DATA", ROOT / ".." / "shared" / "data"))
+
+
+def _no_shared_data() -> str:
+    folder = _shared_data()
+    return "" if folder.is_dir() else f"no recordings: ANYMODAL_TEST_DATA ({folder}) is no folder"
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Public recordings of real sensors; ask for the marker ``shared_data`` with it."""
+    return _shared_data().resolve()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder that runs in no time and whose mask depends on which sensors are present."""
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")

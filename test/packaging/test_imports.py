@@ -1,0 +1,143 @@
+"""Which part may import which: sensing and inference run on any machine, with or without ROS."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "anymodal_seg_ros"
+LAYERS = [
+    {"", "errors", "frames", "config", "resources"},
+    {"sensing", "networks"},
+    {"inference"},
+    {"pipeline", "simulation"},
+    {"evaluation"},
+    {"demo", "parameter_table"},
+    {"nodes"},
+    {"cli"},
+]
+"""From the bottom to the top: a part imports from layers below its own, never sideways or up."""
+
+ROS = {"rclpy", "ament_index_python", "builtin_interfaces", "rcl_interfaces", "std_srvs"}
+ONLY_IN = {
+    "torch": ("networks/", "inference/torch_engine.py"),
+    "safetensors": ("networks/", "inference/torch_engine.py"),
+    "trimesh": ("simulation/",),
+    "embreex": ("simulation/",),
+    "rosbags": ("evaluation/",),
+    "click": ("cli/",),
+    "onnx": (),
+}
+"""Where else than there nobody may import these, not even inside a function."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement."""
+
+    file: str
+    module: str
+    at_top: bool
+
+    @property
+    def part(self) -> str:
+        """The part of the package that imports: a folder or a module."""
+        return self.file.split("/")[0].removesuffix(".py").removesuffix("__init__")
+
+    @property
+    def target(self) -> str | None:
+        """The part that is imported, None if it is another package."""
+        head, _, rest = self.module.partition(".")
+        return rest.split(".")[0] if head == PACKAGE else None
+
+
+def imports(root: Path) -> Iterator[Import]:
+    for path in sorted((root / PACKAGE).rglob("*.py")):
+        file, tree = path.relative_to(root / PACKAGE).as_posix(), ast.parse(path.read_text())
+        top = {id(node) for node in _outside_functions(tree)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{file}: write imports with the package's full name"
+                names = [node.module or ""]
+            else:
+                continue
+            yield from (Import(file, name, id(node) in top) for name in names)
+
+
+def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what runs on import."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from _outside_functions(child)
+
+
+@pytest.fixture(scope="module")
+def every_import(project_root: Path) -> list[Import]:
+    return list(imports(project_root))
+
+
+def test_every_part_has_a_layer(every_import: list[Import]) -> None:
+    parts = {i.part for i in every_import}
+    assert parts <= set.union(*LAYERS), "a new part: say in LAYERS where it belongs"
+
+
+def test_nobody_imports_upwards_or_sideways(every_import: list[Import]) -> None:
+    layer = {part: height for height, parts in enumerate(LAYERS) for part in parts}
+
+    def allowed(part: str, target: str) -> bool:
+        below = layer[target] < layer[part]
+        return below or part == target or layer[part] == layer[target] == 0
+
+    own = [(i, i.target) for i in every_import if i.target is not None]
+    wrong = [f"{i.file} imports {i.module}" for i, target in own if not allowed(i.part, target)]
+    assert wrong == []
+
+
+def test_only_nodes_know_ros(every_import: list[Import]) -> None:
+    ros = [i for i in every_import if _is_ros(i.module.split(".")[0])]
+    assert {i.part for i in ros} == {"nodes"}
+
+
+def _is_ros(package: str) -> bool:
+    return package in ROS or package.endswith("_msgs")
+
+
+def test_commands_import_nodes_only_when_they_run(every_import: list[Import]) -> None:
+    at_top = [i for i in every_import if i.at_top and (i.part, i.target) == ("cli", "nodes")]
+    assert at_top == []
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_libraries_stay_where_they_belong(every_import: list[Import], library: str) -> None:
+    users = {i.file for i in every_import if i.module.split(".")[0] == library}
+    assert {user for user in users if not user.startswith(ONLY_IN[library])} == set()
+
+
+@pytest.mark.parametrize(
+    ("modules", "absent"),
+    [
+        (["pipeline", "inference.onnxruntime_engine"], ["torch", "rclpy", "rosbags", "trimesh"]),
+        (["evaluation.replay", "evaluation.results"], ["torch", "rclpy", "trimesh"]),
+        (["cli.main", "cli.run", "cli.play", "cli.assemble_bag"], ["torch", "rclpy", "trimesh"]),
+        (["sensing.decode", "sensing.synchronizer"], ["torch", "rclpy", "onnxruntime"]),
+    ],
+)
+def test_importing_loads_nothing_that_may_be_missing(
+    project_root: Path, modules: list[str], absent: list[str]
+) -> None:
+    """What the syntax tree cannot show: what really gets loaded, through whatever detour."""
+    names = ", ".join(f"{PACKAGE}.{module}" for module in modules)
+    script = f"import sys, {names}\nprint(*(sys.modules.keys() & set({absent!r})))"
+    process = subprocess.run(
+        [sys.executable, "-c", script], cwd=project_root, capture_output=True, text=True, check=True
+    )
+    assert process.stdout.split() == []
