@@ -1,0 +1,1 @@
+"""The ``anymodal-seg`` command line, one file per subcommand."""

@@ -1,0 +1,46 @@
+"""The command ``anymodal-seg``: it only finds subcommands, each in a file of its own."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from anymodal_seg_ros import __version__
+from anymodal_seg_ros.errors import AnymodalError
+
+SUBCOMMANDS = ("assemble-bag", "demo", "parameters", "play", "run")
+"""``some-name`` is the object ``command`` in ``cli/some_name.py``, imported when it is needed."""
+
+
+class Subcommands(click.Group):
+    """Imports a subcommand on demand, and turns this package's errors into one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help."""
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a subcommand; None if there is none of this name."""
+        if cmd_name not in SUBCOMMANDS:
+            return None
+        module = importlib.import_module(f"anymodal_seg_ros.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the subcommand; exit code 1 and ``Error: …`` for an error of this package."""
+        try:
+            return super().invoke(ctx)
+        except AnymodalError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, package_name="anymodal_seg_ros")
+def main() -> None:
+    """Semantic masks from whatever cameras are alive."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""``anymodal-seg play``: a bag on real topics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from anymodal_seg_ros.errors import ConfigError
+
+
+@click.command("play")
+@click.argument("bag", type=click.Path(path_type=Path))
+@click.option(
+    "--rate",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=0.01, max=100.0),
+    help="How many seconds of the bag to play in a second.",
+)
+@click.option("--loop", is_flag=True, help="Begin anew at the end, until Ctrl-C.")
+@click.option(
+    "--clock", is_flag=True, help="Publish the bag's time on /clock, for nodes with use_sim_time."
+)
+@click.option(
+    "--topics", default="", metavar="TOPIC,TOPIC", help="What to play.  [default: everything]"
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=0.0),
+    help="Seconds to wait at most until every topic has a subscriber.",
+)
+def command(bag: Path, rate: float, loop: bool, clock: bool, topics: str, wait_s: float) -> None:
+    """Publish the messages of BAG on ROS 2 topics, at the times they were recorded.
+
+    The topics are reliable. Ctrl-C ends it.
+    """
+    try:
+        from anymodal_seg_ros.nodes.player import PlayOptions, play
+        from anymodal_seg_ros.nodes.shutdown import ros_session
+    except ImportError as error:
+        raise ConfigError(
+            f"playing needs ROS 2 ({error}): source an installation, "
+            "or pip install 'anymodal_seg_ros[ros]'"
+        ) from error
+    chosen = tuple(topic for topic in topics.split(",") if topic)
+    with ros_session(["anymodal-seg"]) as stop:
+        played, unheard = play(bag, PlayOptions(rate, loop, clock, chosen, wait_s), stop)
+    for topic, count in played.messages.items():
+        note = "  (nobody listened when it began)" if topic in unheard else ""
+        click.echo(f"{topic}: {count} messages{note}")
+    click.echo(f"latest message {played.worst_lag_ms:.1f} ms behind its time")

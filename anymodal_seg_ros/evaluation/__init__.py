@@ -1,0 +1,1 @@
+"""Metrics, bag replay and reports. No ROS installation needed."""

@@ -1,0 +1,113 @@
+"""Folders of image files as if they came from a sensor: listing, pairing by name, loading."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from anymodal_seg_ros.evaluation.bags import BagError
+from anymodal_seg_ros.frames import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+
+_NATURAL = {
+    ("uint8", 1): "mono8",
+    ("uint8", 3): "rgb8",
+    ("uint8", 4): "rgba8",
+    ("uint16", 1): "mono16",
+    ("float32", 1): "32FC1",
+}
+"""The encoding of a file's pixels when none is asked for, by dtype and channels."""
+
+_CONVERSIONS: dict[tuple[str, str], int | None] = {
+    ("mono8", "mono8"): None,
+    ("mono8", "8UC1"): None,
+    ("mono8", "rgb8"): cv2.COLOR_GRAY2RGB,
+    ("mono8", "bgr8"): cv2.COLOR_GRAY2BGR,
+    ("rgb8", "rgb8"): cv2.COLOR_BGR2RGB,
+    ("rgb8", "8UC3"): cv2.COLOR_BGR2RGB,
+    ("rgb8", "bgr8"): None,
+    ("rgb8", "mono8"): cv2.COLOR_BGR2GRAY,
+    ("rgba8", "rgba8"): cv2.COLOR_BGRA2RGBA,
+    ("rgba8", "bgra8"): None,
+    ("rgba8", "rgb8"): cv2.COLOR_BGRA2RGB,
+    ("rgba8", "bgr8"): cv2.COLOR_BGRA2BGR,
+    ("rgba8", "mono8"): cv2.COLOR_BGRA2GRAY,
+    ("mono16", "mono16"): None,
+    ("mono16", "16UC1"): None,
+    ("32FC1", "32FC1"): None,
+}
+"""From the natural to the wanted encoding: OpenCV's code; OpenCV loads colours as BGR."""
+
+ENCODINGS = tuple(dict.fromkeys(wanted for _, wanted in _CONVERSIONS))
+"""Every encoding that can be asked for."""
+
+
+def list_images(source: str) -> list[Path]:
+    """List image files in order of their names.
+
+    Args:
+        source: a folder, or a glob pattern such as ``frames/*.color.jpg``.
+
+    Raises:
+        BagError: there are none.
+    """
+    found = Path(source).iterdir() if Path(source).is_dir() else map(Path, glob.glob(source))
+    images = sorted(path for path in found if path.suffix.lower() in SUFFIXES)
+    if not images:
+        raise BagError(
+            f"no images in {source!r}: expected a folder or a quoted glob pattern with files of "
+            f"type {', '.join(SUFFIXES)}"
+        )
+    return images
+
+
+def pair_by_name(images: Mapping[str, Sequence[Path]]) -> dict[str, list[Path]]:
+    """Keep the images that every sensor has, so that the n-th ones belong together.
+
+    Names are compared up to their first dot: ``0007.color.jpg`` pairs with ``0007.depth.png``.
+
+    Raises:
+        BagError: no name occurs in all folders, or one occurs twice in a folder.
+    """
+    by_name: dict[str, dict[str, Path]] = {}
+    for sensor, paths in images.items():
+        by_name[sensor] = {path.name.split(".")[0]: path for path in paths}
+        if len(by_name[sensor]) < len(paths):
+            raise BagError(f"two images of {sensor!r} have the same name up to the first dot")
+    common = set.intersection(*(set(named) for named in by_name.values()))
+    if not common:
+        raise BagError(f"no image name occurs for all of {', '.join(images)}")
+    return {sensor: [named[n] for n in sorted(common)] for sensor, named in by_name.items()}
+
+
+def load_image(path: Path, encoding: str = "") -> Image:
+    """Load an image file.
+
+    Args:
+        path: 8-bit grey, RGB or RGBA; 16-bit grey; or float32 grey (TIFF).
+        encoding: a sensor_msgs encoding, one of :data:`ENCODINGS`; '' takes the natural one:
+            ``mono8``, ``rgb8``, ``rgba8``, ``mono16`` or ``32FC1``.
+
+    Raises:
+        BagError: the file is damaged, or its pixels cannot be had in this encoding.
+    """
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise BagError(f"cannot read the image {path}")
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    natural = _NATURAL.get((str(pixels.dtype), channels))
+    if natural is None:
+        raise BagError(f"{path} has {channels} channels of {pixels.dtype}: no encoding for that")
+    wanted = encoding or natural
+    if (natural, wanted) not in _CONVERSIONS:
+        possible = [to for source, to in _CONVERSIONS if source == natural]
+        raise BagError(
+            f"{path} cannot be had as {wanted}: from {natural} expected {', '.join(possible)}"
+        )
+    code = _CONVERSIONS[natural, wanted]
+    return Image(np.asarray(pixels if code is None else cv2.cvtColor(pixels, code)), wanted)

@@ -1,0 +1,122 @@
+"""Predictions as files: masks, overlays, one line of JSON each, and the sum of it all."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.frames import Prediction, SensorStatus
+from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.inference.visualize import overlay
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run amounted to.
+
+    Attributes:
+        subsets: number of masks by the sensors they were made from, e.g. ``rgb+thermal``.
+        references: number of masks by reference sensor.
+        network_ms: time inside the engine, for every mask.
+        process_ms: time from frame set to mask, for every mask.
+        status: health of the sensors at the last mask.
+    """
+
+    subsets: Counter[str] = field(default_factory=Counter)
+    references: Counter[str] = field(default_factory=Counter)
+    network_ms: list[float] = field(default_factory=list)
+    process_ms: list[float] = field(default_factory=list)
+    status: tuple[SensorStatus, ...] = ()
+
+    @property
+    def masks(self) -> int:
+        """Number of masks."""
+        return len(self.process_ms)
+
+    def add(self, prediction: Prediction) -> None:
+        """Take one more prediction into account."""
+        self.subsets["+".join(prediction.sensors)] += 1
+        self.references[prediction.frame_set.reference] += 1
+        self.network_ms.append(prediction.network_ns / 1e6)
+        self.process_ms.append(prediction.process_ns / 1e6)
+        self.status = prediction.status
+
+
+class ResultFolder:
+    """A folder that predictions are written to.
+
+    ``masks/STAMP.png`` holds class ids (8 bit grey, 255 = unlabeled), ``overlays/STAMP.jpg`` the
+    class colours over the reference image, and ``predictions.jsonl`` a line for each mask: its
+    stamp, reference, sensors, why the others are missing, and every sensor's state. STAMP is the
+    header stamp of the reference sensor in nanoseconds.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, alpha: float | None = 0.5) -> None:
+        """Create the folder; an earlier run's files in it are replaced.
+
+        Args:
+            folder: where to write.
+            manifest: of the model, for the class colours.
+            alpha: opacity of the overlays' colours, 0..1; None writes no overlays.
+
+        Raises:
+            ConfigError: the folder cannot be written to, or holds something else.
+        """
+        self._folder, self._manifest, self._alpha = folder, manifest, alpha
+        lines = folder / "predictions.jsonl"
+        if folder.is_dir() and any(folder.iterdir()) and not lines.exists():
+            raise ConfigError(f"{folder} is not empty and no earlier run's: choose another folder")
+        try:
+            for name in ("masks", "overlays") if alpha is not None else ("masks",):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            for old in (*folder.glob("masks/*.png"), *folder.glob("overlays/*.jpg")):
+                old.unlink()
+            self._lines = lines.open("w", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot write results to {folder}: {error}") from error
+
+    def __enter__(self) -> ResultFolder:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._lines.close()
+
+    def write(self, prediction: Prediction) -> None:
+        """Write one prediction."""
+        name = f"{prediction.frame_set.reference_sample.stamp_ns:019d}"
+        _save(self._folder / "masks" / f"{name}.png", prediction.mask)
+        if self._alpha is not None:
+            image = prediction.frame_set.reference_sample.image
+            picture = overlay(image, prediction.mask, self._manifest, self._alpha)
+            bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+            _save(self._folder / "overlays" / f"{name}.jpg", np.asarray(bgr))
+        self._lines.write(json.dumps(describe(prediction)) + "\n")
+
+
+def describe(prediction: Prediction) -> dict[str, Any]:
+    """Return the evidence of a prediction as plain values for JSON."""
+    frames = prediction.frame_set
+    return {
+        "stamp_ns": frames.reference_sample.stamp_ns,
+        "reference": frames.reference,
+        "frame_id": frames.reference_sample.frame_id,
+        "sensors": list(prediction.sensors),
+        "missing": dict(frames.missing),
+        "states": {status.sensor: status.state.value for status in prediction.status},
+        "completed_ns": frames.completed_ns,
+        "network_ms": round(prediction.network_ns / 1e6, 3),
+        "process_ms": round(prediction.process_ns / 1e6, 3),
+    }
+
+
+def _save(path: Path, pixels: npt.NDArray[Any]) -> None:
+    if not cv2.imwrite(str(path), pixels):
+        raise ConfigError(f"cannot write {path}: is the disk full?")

@@ -1,0 +1,180 @@
+"""A bag on real topics, for where no ``ros2 bag play`` is installed."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
+
+from anymodal_seg_ros.evaluation.bags import Bag, BagError
+from anymodal_seg_ros.nodes.messages import to_stamp
+
+NAME = "bag_player"
+
+_DEPTH = 10
+"""Of the reliable, volatile topics; best-effort subscribers match them too."""
+
+_CLOCK_PERIOD_S = 0.01
+_DISCOVERY_POLL_S = 0.02
+
+_SETTLE_S = 0.5
+"""A publisher sees its subscriber before the subscriber sees it, and early messages are lost."""
+
+_DELIVERY_S = 0.5
+"""Best-effort subscribers acknowledge nothing, and what they have not yet copied out of shared
+memory is lost when its publisher goes: so the publisher stays a little."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayOptions:
+    """How a bag is played.
+
+    Attributes:
+        rate: bag seconds per second.
+        loop: begin anew at the end, until stopped.
+        clock: publish the bag's time on ``/clock``.
+        topics: which to play; empty means all.
+        wait_s: how long to wait for every topic to have a subscriber.
+    """
+
+    rate: float = 1.0
+    loop: bool = False
+    clock: bool = False
+    topics: Collection[str] = ()
+    wait_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What was played.
+
+    Attributes:
+        messages: number of messages by topic, over all loops.
+        worst_lag_ms: by how much the latest message was behind its time.
+    """
+
+    messages: Mapping[str, int]
+    worst_lag_ms: float
+
+
+class Player(Node):
+    """Publishes a bag's messages as they were on the wire, at the times they were recorded.
+
+    It needs no executor: it has no callbacks.
+    """
+
+    def __init__(self, bag: Bag, options: PlayOptions) -> None:
+        """Create the publishers.
+
+        Raises:
+            BagError: a topic is not in the bag, its type is not installed, or it is a ROS 1 bag.
+        """
+        if not bag.is_ros2:
+            raise BagError(f"{bag.path} is a ROS 1 bag: convert it with rosbags-convert first")
+        missing = sorted(set(options.topics) - set(bag.topics))
+        if missing:
+            raise BagError(
+                f"{bag.path} has no topic {missing[0]}: expected of {', '.join(sorted(bag.topics))}"
+            )
+        super().__init__(NAME)
+        self._bag, self._options = bag, options
+        qos = QoSProfile(depth=_DEPTH)  # reliable and volatile
+        self._publishers_of: dict[str, Publisher] = {
+            topic: self.create_publisher(_message_class(topic, bag.topics[topic]), topic, qos)
+            for topic in options.topics or sorted(bag.topics)
+        }
+        self._clock_topic = self.create_publisher(Clock, "/clock", 1) if options.clock else None
+        self._counts = dict.fromkeys(self._publishers_of, 0)
+        self._worst_lag_s = 0.0
+
+    def wait_for_subscribers(self, stop: threading.Event) -> list[str]:
+        """Wait until every topic has a subscriber; return the topics that have none in the end."""
+        give_up = time.monotonic() + self._options.wait_s
+        while (unheard := self._unheard()) and time.monotonic() < give_up:
+            if stop.wait(_DISCOVERY_POLL_S):
+                return unheard
+        if len(unheard) < len(self._publishers_of):
+            stop.wait(min(_SETTLE_S, self._options.wait_s))
+        return unheard
+
+    def play(self, stop: threading.Event) -> Played:
+        """Play the bag, until its end or until ``stop`` is set.
+
+        Raises:
+            BagError: the bag is damaged.
+        """
+        while not stop.is_set():
+            self._play_once(stop)
+            if not self._options.loop:
+                break
+        stop.wait(_DELIVERY_S)
+        return Played(dict(self._counts), self._worst_lag_s * 1e3)
+
+    def _unheard(self) -> list[str]:
+        return [t for t, p in self._publishers_of.items() if not p.get_subscription_count()]
+
+    def _play_once(self, stop: threading.Event) -> None:
+        """Publish on an absolute schedule: one late message does not delay those after it."""
+        started: float | None = None
+        for message in self._bag.messages(self._publishers_of):
+            if started is None:  # only now, because opening the bag and reading on takes a while
+                started, start_ns = time.monotonic(), message.log_ns
+            due = started + (message.log_ns - start_ns) / 1e9 / self._options.rate
+            if not self._sleep_until(due, message.log_ns, stop):
+                return
+            self._worst_lag_s = max(self._worst_lag_s, time.monotonic() - due)
+            self._publishers_of[message.topic].publish(message.data)
+            self._counts[message.topic] += 1
+
+    def _sleep_until(self, due: float, due_bag_ns: int, stop: threading.Event) -> bool:
+        """Sleep, with ``/clock`` going on if asked for; False if it is time to stop."""
+        longest_s = threading.TIMEOUT_MAX if self._clock_topic is None else _CLOCK_PERIOD_S
+        while (left_s := due - time.monotonic()) > 0:
+            self._tell_time(due_bag_ns - round(left_s * self._options.rate * 1e9))
+            if stop.wait(min(left_s, longest_s)):
+                return False
+        self._tell_time(due_bag_ns)
+        return not stop.is_set()
+
+    def _tell_time(self, bag_ns: int) -> None:
+        if self._clock_topic is not None:
+            self._clock_topic.publish(Clock(clock=to_stamp(bag_ns)))
+
+
+def _message_class(topic: str, type_name: str) -> Any:
+    """Import the class of a type such as ``sensor_msgs/msg/Image``."""
+    package, _, name = type_name.partition("/msg/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BagError(
+            f"the type of {topic}, {type_name or 'not one alone'}, is not installed: install its "
+            "package, or choose other topics (--topics)"
+        ) from error
+
+
+def play(path: Path, options: PlayOptions, stop: threading.Event) -> tuple[Played, list[str]]:
+    """Play a bag with a node of its own. rclpy must be initialised.
+
+    Returns:
+        What was played, and the topics that had no subscriber when it began.
+
+    Raises:
+        BagError: the bag cannot be played.
+    """
+    with Bag(path) as bag:
+        player = Player(bag, options)
+        try:
+            unheard = player.wait_for_subscribers(stop)
+            return player.play(stop), unheard
+        finally:
+            player.destroy_node()

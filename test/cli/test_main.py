@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from anymodal_seg_ros import __version__
+from anymodal_seg_ros.cli.main import SUBCOMMANDS, main
+
+
+def test_help_names_every_subcommand_and_each_has_help_of_its_own() -> None:
+    overview = CliRunner().invoke(main, ["--help"])
+    assert overview.exit_code == 0, overview.output
+    for name in SUBCOMMANDS:
+        assert name in overview.output
+        own = CliRunner().invoke(main, [name, "--help"])
+        assert own.exit_code == 0, own.output
+        assert own.output.startswith("Usage: ")
+
+
+def test_every_file_with_a_command_is_a_subcommand(project_root: Path) -> None:
+    files = (project_root / "anymodal_seg_ros" / "cli").glob("*.py")
+    with_command = {f.stem.replace("_", "-") for f in files if "\ndef command(" in f.read_text()}
+    assert with_command == set(SUBCOMMANDS)
+
+
+def test_version() -> None:
+    assert __version__ in CliRunner().invoke(main, ["--version"]).output
+
+
+def test_an_unknown_subcommand_is_refused() -> None:
+    result = CliRunner().invoke(main, ["fly"])
+    assert result.exit_code == 2
+    assert "fly" in result.output
+
+
+def test_playing_without_ros_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in [n for n in sys.modules if n.startswith("anymodal_seg_ros.nodes.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rclpy", None)
+    result = CliRunner().invoke(main, ["play", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "Error: playing needs ROS 2" in result.output
+    assert "anymodal_seg_ros[ros]" in result.output
+
+
+def test_errors_go_to_stderr_without_a_traceback(project_root: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "anymodal_seg_ros.cli.main", "run", "nowhere", "--out", "nowhere2"],
+        cwd=project_root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 1
+    assert process.stderr == "Error: there is no bag at nowhere\n"
+    assert process.stdout == ""
