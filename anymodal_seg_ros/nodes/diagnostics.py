@@ -1,0 +1,166 @@
+"""The pipeline's state as diagnostic messages: per mask (evidence) and per second (health)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from anymodal_seg_ros.config import RigConfig
+from anymodal_seg_ros.frames import Prediction, SensorState, SensorStatus
+
+_LEVELS = {
+    SensorState.OK: DiagnosticStatus.OK,
+    SensorState.WAITING: DiagnosticStatus.WARN,
+    SensorState.LATE: DiagnosticStatus.WARN,
+    SensorState.STALE: DiagnosticStatus.ERROR,
+    SensorState.FAILED: DiagnosticStatus.ERROR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineReport:
+    """What happened since the node was activated, and since the last report.
+
+    Attributes:
+        engine: what executes the model.
+        model: name and version of the model.
+        masks: masks published since activation.
+        masks_per_second: over the last reporting period.
+        superseded: frame sets dropped for a newer one since activation.
+        failures: inferences that raised since activation.
+        failed_now: whether one of them happened in the last reporting period.
+        last_failure: the newest failure in words; empty if there was none.
+        callback_max_ms: longest image callback in the last reporting period.
+    """
+
+    engine: str
+    model: str
+    masks: int
+    masks_per_second: float
+    superseded: int
+    failures: int
+    failed_now: bool
+    last_failure: str
+    callback_max_ms: float
+
+
+def mask_evidence(prediction: Prediction, rig: RigConfig, latency_ns: int) -> list[Any]:
+    """Say for every sensor whether it made this mask, and for the mask how it was made.
+
+    Args:
+        prediction: the mask and its frame set.
+        rig: the configured sensors.
+        latency_ns: from the arrival of the newest message used to the publishing of the mask.
+
+    Returns:
+        A DiagnosticStatus per sensor, named like it, and one named ``mask``.
+    """
+    frames = prediction.frame_set
+    reference_ns = frames.reference_sample.time_ns
+    statuses = []
+    for status in prediction.status:
+        used = status.sensor in prediction.sensors
+        reason = "" if used else frames.missing.get(status.sensor, "not fused")
+        values = {"state": status.state.value, "used": _word(used), "age_ms": _ms(status.age_ns)}
+        if used:
+            offset_ns = frames.samples[status.sensor].time_ns - reference_ns
+            values["offset_ms"] = _ms(offset_ns)
+        else:
+            values["reason"] = reason
+        statuses.append(
+            DiagnosticStatus(
+                level=_LEVELS[status.state],
+                name=status.sensor,
+                message="used" if used else reason,
+                hardware_id=rig.sensors[status.sensor].topic,
+                values=_pairs(values),
+            )
+        )
+    how = {
+        "reference": frames.reference,
+        "sensors": ",".join(prediction.sensors),
+        "network_ms": _ms(prediction.network_ns),
+        "process_ms": _ms(prediction.process_ns),
+        "latency_ms": _ms(latency_ns),
+    }
+    message = f"made from {', '.join(prediction.sensors)}"
+    mask = DiagnosticStatus(
+        level=DiagnosticStatus.OK, name="mask", message=message, values=_pairs(how)
+    )
+    return [*statuses, mask]
+
+
+def sensor_health(
+    node: str, status: SensorStatus, topic: str, newly_rejected: bool
+) -> DiagnosticStatus:
+    """Describe one sensor for ``/diagnostics``.
+
+    Args:
+        node: name of the node, the prefix of every diagnostic's name.
+        status: the sensor's health.
+        topic: its topic, as the hardware id.
+        newly_rejected: messages were rejected since the last report.
+    """
+    level, message = _LEVELS[status.state], f"{status.state.value}"
+    if status.age_ns is None:
+        message += ": no message so far"
+    elif not status.state.alive:
+        message += f": last message {status.age_ns / 1e9:.2f} s ago"
+    if newly_rejected:
+        level = max(level, DiagnosticStatus.WARN)
+        message += f"; messages are rejected: {status.last_error}"
+    values = {
+        "state": status.state.value,
+        "rate_hz": "" if status.rate_hz is None else f"{status.rate_hz:.2f}",
+        "age_ms": _ms(status.age_ns),
+        "received": str(status.received),
+        "rejected": str(sum(status.rejected.values())),
+        **{f"rejected: {reason}": str(n) for reason, n in sorted(status.rejected.items())},
+        **{f"dropped: {reason}": str(n) for reason, n in sorted(status.dropped.items())},
+        "transitions": str(status.transitions),
+        "last_error": status.last_error,
+    }
+    return DiagnosticStatus(
+        level=level,
+        name=f"{node}: sensor {status.sensor}",
+        message=message,
+        hardware_id=topic,
+        values=_pairs(values),
+    )
+
+
+def pipeline_health(node: str, report: PipelineReport, any_alive: bool) -> DiagnosticStatus:
+    """Describe the pipeline as a whole for ``/diagnostics``."""
+    level, message = DiagnosticStatus.OK, f"{report.masks_per_second:.1f} masks per second"
+    if report.failed_now:
+        level, message = DiagnosticStatus.ERROR, f"inference fails: {report.last_failure}"
+    elif not any_alive:
+        level, message = DiagnosticStatus.ERROR, "no sensor is alive: no masks"
+    values = {
+        "engine": report.engine,
+        "model": report.model,
+        "masks": str(report.masks),
+        "masks_per_second": f"{report.masks_per_second:.2f}",
+        "superseded": str(report.superseded),
+        "failures": str(report.failures),
+        "last_failure": report.last_failure,
+        "callback_max_ms": f"{report.callback_max_ms:.3f}",
+    }
+    return DiagnosticStatus(
+        level=level, name=f"{node}: pipeline", message=message, values=_pairs(values)
+    )
+
+
+def _pairs(values: Mapping[str, str]) -> list[Any]:
+    return [KeyValue(key=key, value=value) for key, value in values.items()]
+
+
+def _word(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _ms(time_ns: int | None) -> str:
+    return "" if time_ns is None else f"{time_ns / 1e6:.3f}"

@@ -1,0 +1,66 @@
+"""NumPy arrays and nanoseconds to ROS messages and back.
+
+``Image.data`` is the trap: assigning an ndarray takes 130 ms for 640x480, and Humble checks
+``bytes`` byte by byte. Only ``array.array('B')`` is fast in every distribution.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import Image
+
+_NS = 1_000_000_000
+
+
+def to_stamp(time_ns: int) -> Time:
+    """Turn nanoseconds since the epoch into a header stamp."""
+    sec, nanosec = divmod(time_ns, _NS)
+    return Time(sec=sec, nanosec=nanosec)
+
+
+def to_ns(stamp: Any) -> int:
+    """Turn a header stamp (of rclpy or of rosbags) into nanoseconds since the epoch."""
+    return int(stamp.sec) * _NS + int(stamp.nanosec)
+
+
+class ImageBuffer:
+    """One Image message that is filled anew for every frame.
+
+    ``publish`` serialises before it returns, so the message may be filled again right after it.
+    Reusing it spares an allocation and a copy of the pixels: 50 us instead of 125 us at 640x480.
+    """
+
+    def __init__(self) -> None:
+        self._message = Image(is_bigendian=int(sys.byteorder == "big"))
+
+    def fill(self, pixels: npt.NDArray[Any], encoding: str, stamp_ns: int, frame_id: str) -> Image:
+        """Write an image and its header into the message and return it.
+
+        Args:
+            pixels: ``[H, W]`` or ``[H, W, C]`` in the dtype of the encoding.
+            encoding: a sensor_msgs encoding, e.g. ``rgb8``.
+            stamp_ns: header stamp, nanoseconds since the epoch.
+            frame_id: coordinate frame of the camera.
+        """
+        message = self._message
+        native = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+        message.header.stamp = to_stamp(stamp_ns)
+        message.header.frame_id = frame_id
+        message.encoding = encoding
+        message.height, message.width = native.shape[:2]
+        message.step = native.nbytes // native.shape[0]
+        if len(message.data) != native.nbytes:
+            message.data = array("B", bytes(native.nbytes))
+        np.copyto(np.frombuffer(message.data, dtype=np.uint8), native.reshape(-1).view(np.uint8))
+        return message
+
+
+def image_message(pixels: npt.NDArray[Any], encoding: str, stamp_ns: int, frame_id: str) -> Image:
+    """Make a fresh Image message; see :meth:`ImageBuffer.fill`."""
+    return ImageBuffer().fill(pixels, encoding, stamp_ns, frame_id)

@@ -1,0 +1,91 @@
+"""Node parameters and :class:`SegConfig`: the same names, types, ranges and descriptions.
+
+Every field of the configuration becomes a read-only parameter, nested by dots, for instance
+``rig.sensors.thermal.expected_hz``. A parameter that the configuration does not know stops the
+start, so that a misspelt name never goes unnoticed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+from anymodal_seg_ros.config import SegConfig, seg_config
+from anymodal_seg_ros.errors import ConfigError
+
+_OF_EVERY_NODE = ("use_sim_time", "start_type_description_service", "qos_overrides")
+"""Parameters that rclpy declares itself; by the first part of their names."""
+
+
+def declare_parameters(node: Node) -> SegConfig:
+    """Read the parameters a node was started with, and declare the whole configuration on it.
+
+    Args:
+        node: made with ``automatically_declare_parameters_from_overrides=True``, which is the only
+            public way to see the parameters that were given but are not known.
+
+    Raises:
+        ConfigError: a given parameter is unknown, of the wrong type or out of range.
+    """
+    given = {name: parameter.value for name, parameter in _all_parameters(node).items()}
+    if not isinstance(given.get("use_sim_time", False), bool):
+        raise ConfigError(f"use_sim_time is {given['use_sim_time']!r}: expected true or false")
+    own = {k: v for k, v in given.items() if k.split(".")[0] not in _OF_EVERY_NODE}
+    config = seg_config(nest(own))
+    for name in own:
+        node.undeclare_parameter(name)
+    for name, value, descriptor in _declarations(config, ""):
+        node.declare_parameter(name, value, descriptor, ignore_override=True)
+    return config
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn dotted names into nested mappings, in the order they came in.
+
+    Raises:
+        ConfigError: a name is both a value and the beginning of another name.
+    """
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *groups, leaf = name.split(".")
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+            if not isinstance(branch, dict):
+                raise ConfigError(f"unknown parameter {name}: {group} is a value, not a group")
+        if leaf in branch:
+            raise ConfigError(f"{name} is {value!r}: expected named parameters below it")
+        branch[leaf] = value
+    return tree
+
+
+def _all_parameters(node: Node) -> dict[str, Any]:
+    return dict(node.get_parameters_by_prefix(""))
+
+
+def _declarations(config: Any, prefix: str) -> Iterator[tuple[str, Any, ParameterDescriptor]]:
+    """Walk the configuration and yield name, value and descriptor of each parameter."""
+    for spec in dataclasses.fields(config):
+        value, name = getattr(config, spec.name), prefix + spec.name
+        if dataclasses.is_dataclass(value):
+            yield from _declarations(value, f"{name}.")
+        elif isinstance(value, Mapping):
+            for key, entry in value.items():
+                yield from _declarations(entry, f"{name}.{key}.")
+        else:
+            yield name, value, _descriptor(value, spec.metadata)
+
+
+def _descriptor(value: Any, metadata: Mapping[str, Any]) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(description=metadata["doc"], read_only=True)
+    if "range" in metadata:
+        low, high = metadata["range"]
+        if isinstance(value, float):
+            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+        else:
+            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
+    return descriptor

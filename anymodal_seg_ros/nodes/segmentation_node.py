@@ -1,0 +1,238 @@
+"""The node: image topics in, ``~/mask`` out, as a managed (lifecycle) node.
+
+configure loads the model, activate subscribes and starts the worker, deactivate stops both,
+cleanup lets the model go. With the parameter ``autostart`` it does the first two by itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import Image
+
+from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.nodes.health import Health
+from anymodal_seg_ros.nodes.outputs import Outputs
+from anymodal_seg_ros.nodes.parameters import declare_parameters
+from anymodal_seg_ros.nodes.shutdown import fail, one_line, ros_session, run_until_signal
+from anymodal_seg_ros.nodes.worker import PipelineWorker
+from anymodal_seg_ros.pipeline import Pipeline
+
+NAME = "segmentation_node"
+
+_SIM_TIME_POLL_S = 0.005
+"""How often the worker looks at a simulated clock."""
+
+_SUCCESS = TransitionCallbackReturn.SUCCESS
+_FAILURE = TransitionCallbackReturn.FAILURE
+_ERROR = TransitionCallbackReturn.ERROR
+
+Transition = Callable[["SegmentationNode", LifecycleState], TransitionCallbackReturn]
+
+
+def _told(transition: Transition) -> Transition:
+    """Log what a transition raises; rclpy would drop it without a word."""
+
+    @functools.wraps(transition)
+    def wrapped(node: SegmentationNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except AnymodalError as error:
+            node.get_logger().fatal(one_line(error))
+            return _FAILURE
+        except Exception:
+            node.get_logger().fatal(traceback.format_exc())
+            return _ERROR
+
+    return wrapped
+
+
+class SegmentationNode(LifecycleNode):
+    """Segments what the living sensors of a rig see.
+
+    Raises:
+        ConfigError: a parameter is unknown, of the wrong type or out of range.
+    """
+
+    def __init__(self) -> None:
+        try:
+            super().__init__(NAME, automatically_declare_parameters_from_overrides=True)
+        except (RuntimeError, ValueError) as error:  # bad namespace, value without a type, ...
+            raise ConfigError(f"the node cannot be made: {error}") from error
+        self._loaded: Pipeline | None = None
+        self._outputs: Outputs | None = None
+        self._worker: PipelineWorker | None = None
+        self._subscribed: list[Any] = []
+        self._timer: Any = None
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.config = declare_parameters(self)
+
+    def start(self) -> bool:
+        """Configure and activate; False if one of them failed, which is logged."""
+        return all(step() == _SUCCESS for step in (self.trigger_configure, self.trigger_activate))
+
+    @_told
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and create the publishers."""
+        self._loaded = Pipeline.from_config(self.config)
+        manifest = self._loaded.model.manifest
+        self._outputs = Outputs(self, self.config, manifest)
+        self.get_logger().info(
+            f"model {manifest.name} {manifest.version} on {self._loaded.engine.name}, "
+            f"{manifest.width}x{manifest.height}, {len(manifest.classes)} classes"
+        )
+        return _SUCCESS
+
+    @_told
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe, and start the worker with a pipeline that has seen nothing yet."""
+        assert self._loaded is not None
+        super().on_activate(state)
+        self._sim_time = bool(self.get_clock().ros_time_is_active)
+        rig = self.config.rig
+        self._pipeline = Pipeline(rig, self._loaded.model, self._loaded.engine)
+        self._health = Health(self.get_name(), self._pipeline)
+        self._worker = PipelineWorker(
+            self._pipeline,
+            self._now_ns,
+            self._publish,
+            self._inference_failed,
+            longest_wait_s=_SIM_TIME_POLL_S if self._sim_time else None,
+        )
+        self._worker.start()
+        self._subscribed = [
+            self.create_subscription(
+                Image,
+                sensor.topic,
+                functools.partial(self._on_image, name),
+                qos_profile_sensor_data,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+            for name, sensor in rig.sensors.items()
+        ]
+        self._timer = self.create_timer(
+            1.0 / self.config.diagnostics_hz,
+            self._report,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        self.get_logger().info("active: " + ", ".join(s.topic_name for s in self._subscribed))
+        return _SUCCESS
+
+    @_told
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the worker and unsubscribe; the model stays loaded."""
+        self.stop()
+        return TransitionCallbackReturn(super().on_deactivate(state))
+
+    @_told
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let the model go."""
+        self._let_go()
+        return _SUCCESS
+
+    @_told
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop, from whichever state."""
+        self._let_go()
+        return _SUCCESS
+
+    @_told
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to unconfigured after a transition that raised."""
+        self._let_go()
+        return _SUCCESS
+
+    def stop(self) -> None:
+        """End everything that ``activate`` started; may be called in any state."""
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+            self._timer = None
+        for subscription in self._subscribed:
+            self.destroy_subscription(subscription)
+        self._subscribed = []
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def destroy_node(self) -> None:
+        """Stop the worker before what it publishes with goes away."""
+        self.stop()
+        super().destroy_node()
+
+    def _let_go(self) -> None:
+        self.stop()
+        if self._outputs is not None:
+            self._outputs.destroy()
+            self._outputs = None
+        self._loaded = None
+
+    def _now_ns(self) -> int:
+        """Return the time on which messages and deadlines are kept: steady, or simulated."""
+        return int(self.get_clock().now().nanoseconds) if self._sim_time else time.monotonic_ns()
+
+    def _on_image(self, sensor: str, message: Any) -> None:
+        """Hand one message to the pipeline and be gone, in well under a millisecond."""
+        started_ns = time.perf_counter_ns()
+        now_ns = self._now_ns()
+        if now_ns == 0:
+            if self._health.may_warn("clock"):
+                self.get_logger().warning("use_sim_time is set, but no /clock has come yet")
+            return
+        error = self._pipeline.push_message(sensor, message, now_ns)
+        if self._worker is not None:
+            self._worker.notify()
+        if error is not None and self._health.may_warn(sensor):
+            self.get_logger().warning(f"message rejected: {one_line(error)}")
+        self._health.callback_took(time.perf_counter_ns() - started_ns)
+
+    def _publish(self, prediction: Prediction) -> None:
+        """Publish one mask, in the worker's thread."""
+        assert self._outputs is not None
+        self._outputs.publish(prediction, self._now_ns)
+        self._health.mask_published()
+
+    def _inference_failed(self, error: Exception) -> None:
+        self._health.inference_failed(error)
+        if self._health.may_warn("inference"):
+            text = "".join(traceback.format_exception(error))
+            self.get_logger().error(f"no mask for this frame: {text}")
+
+    def _report(self) -> None:
+        """Publish ``/diagnostics``."""
+        array = DiagnosticArray(status=self._health.report(self._now_ns()))
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM; 1 if it could not start."""
+    try:
+        with ros_session(args) as stop:
+            return _run(stop)
+    except AnymodalError as error:
+        return fail(NAME, error)
+
+
+def _run(stop: threading.Event) -> int:
+    node = SegmentationNode()
+    if node.config.autostart and not node.start():
+        node.destroy_node()
+        return 1
+    run_until_signal(node, stop)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Run a node until it is told to stop, then stop without a word on stderr, in every state.
+
+rclpy's own signal handlers shut the context down under a running callback, and a second SIGINT
+(launch and Ctrl-C send two) kills the interpreter while it finalises. So: own handlers that only
+set an event, the executor in a thread that is joined, and both signals ignored from then on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.logging import get_logger
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.nodes.environment import prepare_process
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_EXECUTOR_STOP_S = 5.0
+
+
+@contextlib.contextmanager
+def ros_session(args: Sequence[str] | None = None) -> Iterator[threading.Event]:
+    """Initialise rclpy, yield the event that SIGINT and SIGTERM set, shut rclpy down.
+
+    Call it in the main thread of a process that ends with it: afterwards both signals stay ignored,
+    because they may still come while the interpreter finalises. Nodes are to be destroyed in the
+    body, best by a function that keeps no reference to them.
+
+    Args:
+        args: the command line with its program name, as ``rclpy.init`` takes it; None means
+            ``sys.argv``.
+
+    Raises:
+        ConfigError: rclpy cannot make sense of the ROS arguments.
+    """
+    stop = threading.Event()
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        prepare_process()
+        _init(args)
+        yield stop
+    finally:
+        _ignore_signals()
+        # A node hangs together in cycles. Left to the interpreter's finalisation, the last of them,
+        # and with them the DDS participant, would go when half of Python is gone already.
+        gc.collect()
+        rclpy.try_shutdown()
+
+
+def _init(args: Sequence[str] | None) -> None:
+    given = None if args is None else list(args)
+    try:
+        rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # RCLError and UnknownROSArgsError, which are not public
+        raise ConfigError(f"the ROS arguments cannot be used: {error}") from error
+
+
+@contextlib.contextmanager
+def spinning(node: Node, stop: threading.Event) -> Iterator[None]:
+    """Serve a node's callbacks in a thread while the body runs, and join it afterwards.
+
+    A callback that raises sets ``stop``, and its exception is raised again when the body ends.
+    """
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    raised: list[BaseException] = []
+
+    def spin() -> None:
+        try:
+            executor.spin()
+        except BaseException as error:
+            raised.append(error)
+        finally:
+            stop.set()
+
+    thread = threading.Thread(target=spin, name="executor")
+    thread.start()
+    try:
+        yield
+    finally:
+        executor.shutdown(timeout_sec=_EXECUTOR_STOP_S)
+        thread.join()
+    if raised:
+        raise raised[0]
+
+
+def run_until_signal(node: Node, stop: threading.Event) -> None:
+    """Serve a node's callbacks until ``stop`` is set, then destroy the node."""
+    try:
+        with spinning(node, stop):
+            stop.wait()
+    finally:
+        _ignore_signals()
+        node.destroy_node()
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def one_line(error: Exception | str) -> str:
+    """Return an error's text without line breaks, as a log line needs it."""
+    return " ".join(str(error).split())
+
+
+def fail(name: str, error: AnymodalError) -> int:
+    """Log in one line why a process cannot go on, and return its exit code."""
+    get_logger(name).fatal(one_line(error))
+    return 1

@@ -1,0 +1,114 @@
+"""The worker thread against a pipeline whose every move the test decides."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from anymodal_seg_ros.nodes.worker import PipelineWorker
+
+SOON_S = 5.0
+
+
+class ScriptedPipeline:
+    """Hands out what the test puts in, and says when it was asked."""
+
+    def __init__(self) -> None:
+        self.ready: list[Any] = []
+        self.wakeup_ns: int | None = None
+        self.polls = 0
+        self.polled = threading.Semaphore(0)
+
+    def poll(self, now_ns: int) -> Any:
+        self.polls += 1
+        self.polled.release()
+        if self.ready and isinstance(self.ready[0], Exception):
+            raise self.ready.pop(0)
+        return self.ready.pop(0) if self.ready else None
+
+    def next_wakeup_ns(self) -> int | None:
+        return self.wakeup_ns
+
+
+class Harness:
+    """A worker with everything it publishes and every failure it tells."""
+
+    def __init__(self, longest_wait_s: float | None = None) -> None:
+        self.pipeline = ScriptedPipeline()
+        self.published: list[Any] = []
+        self.failures: list[Exception] = []
+        self.said = threading.Semaphore(0)
+        self.worker = PipelineWorker(
+            self.pipeline,  # type: ignore[arg-type]
+            time.monotonic_ns,
+            self._publish,
+            self._fail,
+            longest_wait_s,
+        )
+        self.worker.start()
+
+    def __enter__(self) -> Harness:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.worker.stop()
+
+    def _publish(self, prediction: Any) -> None:
+        self.published.append(prediction)
+        self.said.release()
+
+    def _fail(self, error: Exception) -> None:
+        self.failures.append(error)
+        self.said.release()
+
+
+def test_publishes_everything_that_is_ready_after_one_wake_up() -> None:
+    with Harness() as harness:
+        harness.pipeline.ready = ["a", "b", "c"]
+        harness.worker.notify()
+        for _ in range(3):
+            assert harness.said.acquire(timeout=SOON_S)
+        assert harness.published == ["a", "b", "c"]
+
+
+def test_wakes_at_the_deadline_without_a_message() -> None:
+    with Harness() as harness:
+        due_ns = time.monotonic_ns() + 50_000_000
+        harness.pipeline.wakeup_ns = due_ns
+        harness.worker.notify()
+        assert harness.pipeline.polled.acquire(timeout=SOON_S)
+        assert harness.pipeline.polled.acquire(timeout=SOON_S)
+        assert time.monotonic_ns() >= due_ns
+
+
+def test_sleeps_while_there_is_nothing_to_wait_for() -> None:
+    with Harness() as harness:
+        assert not harness.pipeline.polled.acquire(timeout=0.1)
+
+
+def test_looks_at_a_simulated_clock_now_and_then() -> None:
+    with Harness(longest_wait_s=0.01) as harness:
+        for _ in range(3):
+            assert harness.pipeline.polled.acquire(timeout=SOON_S)
+
+
+def test_goes_on_after_a_failure() -> None:
+    with Harness() as harness:
+        harness.pipeline.ready = [RuntimeError("out of memory")]
+        harness.worker.notify()
+        assert harness.said.acquire(timeout=SOON_S)
+        harness.pipeline.ready = ["fine"]
+        harness.worker.notify()
+        assert harness.said.acquire(timeout=SOON_S)
+        assert [str(e) for e in harness.failures] == ["out of memory"]
+        assert harness.published == ["fine"]
+
+
+def test_stops_at_once_and_twice() -> None:
+    harness = Harness()
+    harness.pipeline.wakeup_ns = time.monotonic_ns() + 3600 * 10**9
+    started = time.monotonic()
+    harness.worker.stop()
+    harness.worker.stop()
+    assert time.monotonic() - started < SOON_S

@@ -1,0 +1,74 @@
+"""The launch files run by the real launch libraries, where they are installed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("launch_ros.actions", reason="launch and launch_ros are not installed")
+
+from fixtures.ros_graph import CHECKOUT, Graph, wait_until
+from rcl_interfaces.srv import GetParameters
+
+pytestmark = pytest.mark.ros
+
+PROGRAM = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+path, *arguments = sys.argv[1:]
+service = LaunchService(noninteractive=True)
+service.include_launch_description(
+    LaunchDescription(
+        [
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(path),
+                launch_arguments=[tuple(a.split(":=")) for a in arguments],
+            )
+        ]
+    )
+)
+sys.exit(service.run())
+"""
+
+
+def test_seg_launch_starts_the_node_as_told_and_ends_it_cleanly(
+    graph: Graph, namespace: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    parameters = tmp_path / "robot.yaml"
+    parameters.write_text("/**:\n  ros__parameters: {overlay_alpha: 0.25, model: nowhere}\n")
+    arguments = {
+        "model": tiny_model,
+        "params_file": parameters,
+        "namespace": namespace,
+        "use_sim_time": "true",
+        "log_level": "debug",
+    }
+    launch = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(CHECKOUT / "launch" / "seg.launch.py")]
+        + [f"{name}:={value}" for name, value in arguments.items()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        name = f"{namespace}/segmentation_node"
+        wait_until(lambda: graph.state(name) == "active", "the node to be active")
+        names = ["model", "overlay_alpha", "use_sim_time"]
+        model, alpha, sim_time = graph.call(
+            GetParameters, f"{name}/get_parameters", GetParameters.Request(names=names)
+        ).values
+        assert model.string_value == str(tiny_model), "the argument goes before the file"
+        assert alpha.double_value == 0.25
+        assert sim_time.bool_value
+    finally:
+        launch.send_signal(signal.SIGINT)
+        output, _ = launch.communicate(timeout=60)
+    assert launch.returncode == 0
+    assert "process has finished cleanly" in output

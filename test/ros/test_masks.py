@@ -1,0 +1,172 @@
+"""Images on real topics in, masks out, while sensors die and come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from fixtures.fake_sensor import HEIGHT, WIDTH
+from fixtures.ros_graph import BEST_EFFORT, Collector, Graph, RosProcess, StartNode, values
+from sensor_msgs.msg import Image
+
+from anymodal_seg_ros.nodes.messages import to_ns
+
+pytestmark = pytest.mark.ros
+
+SENSORS = {
+    "rgb": ("rgb8", 30.0),
+    "events": ("8UC3", 30.0),
+    "depth": ("32FC1", 15.0),
+    "thermal": ("mono16", 10.0),
+}
+
+
+class Rig:
+    """Fake sensors, each in a process of its own."""
+
+    def __init__(self, namespace: str, folder: Path) -> None:
+        self._namespace, self._folder = namespace, folder
+        self.running: dict[str, RosProcess] = {}
+
+    def start(self, *names: str) -> None:
+        for name in names:
+            encoding, hz = SENSORS[name]
+            args = [f"{self._namespace}/{name}/image", encoding, str(hz), f"{name}_frame"]
+            folder = self._folder / f"sensor_{name}"
+            self.running[name] = RosProcess("fixtures.fake_sensor", args, folder)
+
+    def kill(self, *names: str) -> None:
+        for name in names:
+            self.running.pop(name).kill()
+
+
+@pytest.fixture()
+def rig(ros_domain: int, namespace: str, tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(namespace, tmp_path)
+    yield rig
+    for sensor in rig.running.values():
+        sensor.stop()
+
+
+def used(array: DiagnosticArray) -> set[str]:
+    return set(values(array, "mask")["sensors"].split(","))
+
+
+def test_masks_carry_the_header_of_the_reference_and_the_evidence_carries_the_same(
+    graph: Graph, start_node: StartNode, namespace: str, rig: Rig
+) -> None:
+    start_node()
+    rig.start(*SENSORS)
+    name = f"{namespace}/segmentation_node"
+    with (
+        graph.collect(Image, f"{namespace}/rgb/image", BEST_EFFORT) as rgb,
+        graph.collect(Image, f"{name}/mask", BEST_EFFORT) as masks,
+        graph.collect(DiagnosticArray, f"{name}/modality_status") as evidence,
+    ):
+        complete = evidence.next(lambda a: used(a) == set(SENSORS), "all four sensors in a mask")
+        masks.wait(lambda m: len(m) >= 30, "30 masks")
+    rgb_stamps = {to_ns(m.header.stamp) for m in rgb.messages}
+    steady = masks.messages[5:]
+    for mask in steady:
+        assert (mask.height, mask.width, mask.step) == (HEIGHT, WIDTH, WIDTH)
+        assert mask.encoding == "mono8"
+        assert mask.header.frame_id == "rgb_frame"
+        assert to_ns(mask.header.stamp) in rgb_stamps
+    stamps = [to_ns(m.header.stamp) for m in steady]
+    assert stamps == sorted(set(stamps)), "one mask for each reference frame, in order"
+    assert {to_ns(e.header.stamp) for e in evidence.messages} >= set(stamps[:-1])
+    mask_values = values(complete, "mask")
+    assert mask_values["reference"] == "rgb"
+    assert 0.0 < float(mask_values["network_ms"]) < float(mask_values["latency_ms"])
+    rgb_values = values(complete, "rgb")
+    assert (rgb_values["state"], rgb_values["used"]) == ("OK", "true")
+    assert float(rgb_values["age_ms"]) >= 0.0
+    assert len(np.unique(np.frombuffer(steady[-1].data, np.uint8))) > 1
+
+
+def test_a_killed_sensor_leaves_and_masks_go_on(
+    graph: Graph, start_node: StartNode, namespace: str, rig: Rig
+) -> None:
+    start_node()
+    rig.start(*SENSORS)
+    name = f"{namespace}/segmentation_node"
+    with (
+        graph.collect(Image, f"{name}/mask") as masks,
+        graph.collect(DiagnosticArray, f"{name}/modality_status") as evidence,
+    ):
+
+        def wait_for(sensors: set[str]) -> DiagnosticArray:
+            return evidence.next(lambda a: used(a) == sensors, f"a mask from {sensors}")
+
+        wait_for(set(SENSORS))
+        rig.kill("thermal")
+        without = wait_for({"rgb", "events", "depth"})
+        assert values(without, "thermal")["used"] == "false"
+        assert values(without, "thermal")["reason"]
+        rig.kill("rgb")
+        headless = wait_for({"events", "depth"})
+        assert values(headless, "mask")["reference"] == "events"
+        assert headless.header.frame_id == "events_frame"
+        rig.kill("events")
+        wait_for({"depth"})
+        rig.start("rgb", "events", "thermal")
+        assert values(wait_for(set(SENSORS)), "mask")["reference"] == "rgb"
+    stamps = np.array([to_ns(m.header.stamp) for m in masks.messages])
+    assert (np.diff(stamps) > 0).all()
+    assert np.diff(stamps).max() < 2e9, "masks paused while sensors were alive"
+
+
+def test_pictures_are_made_when_somebody_looks(
+    graph: Graph, start_node: StartNode, namespace: str, rig: Rig
+) -> None:
+    start_node()
+    rig.start("thermal")
+    name = f"{namespace}/segmentation_node"
+    for topic in ("mask_color", "overlay"):
+        with graph.collect(Image, f"{name}/{topic}") as pictures:
+            picture = pictures.next()
+        assert (picture.encoding, picture.step) == ("rgb8", 3 * WIDTH)
+        assert picture.header.frame_id == "thermal_frame"
+        assert np.frombuffer(picture.data, np.uint8).any()
+
+
+def test_diagnostics_tell_the_living_from_the_dead(
+    graph: Graph, start_node: StartNode, namespace: str, rig: Rig
+) -> None:
+    start_node(rig__startup_grace_s=0.5, diagnostics_hz=10.0)
+    rig.start("rgb", "depth")
+
+    def health(array: DiagnosticArray) -> dict[str, tuple[int, str]]:
+        return {
+            s.name.removeprefix("segmentation_node: "): (ord(s.level), s.message)
+            for s in array.status
+        }
+
+    with graph.collect(DiagnosticArray, "/diagnostics") as diagnostics:
+        array = _healthy(diagnostics)
+        said = health(array)
+        assert said["sensor rgb"] == (0, "OK")
+        assert said["sensor thermal"] == (2, "FAILED: no message so far")
+        assert said["pipeline"][0] == 0
+        pipeline = values(array, "segmentation_node: pipeline")
+        assert pipeline["model"] == "tiny 0.0.1"
+        assert pipeline["engine"].startswith("onnxruntime")
+        assert float(pipeline["callback_max_ms"]) > 0.0
+        assert 0.0 < float(values(array, "segmentation_node: sensor rgb")["rate_hz"]) < 60.0
+        rig.kill("rgb", "depth")
+        dead = diagnostics.next(lambda a: health(a)["pipeline"][0] == 2, "an error of the pipeline")
+        assert "no sensor is alive" in health(dead)["pipeline"][1]
+
+
+def _healthy(diagnostics: Collector) -> Any:
+    """Return diagnostics of a moment at which rgb has run for a while."""
+
+    def steady(array: DiagnosticArray) -> bool:
+        rgb = values(array, "segmentation_node: sensor rgb")
+        return rgb["state"] == "OK" and int(rgb["received"]) > 30
+
+    return diagnostics.next(steady, "rgb to be OK")

@@ -1,0 +1,84 @@
+"""The node's parameters are the configuration, field by field, and what config/ says."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from fixtures.ros_graph import CHECKOUT, Graph, StartNode, wait_until
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import (
+    DescribeParameters,
+    GetParameters,
+    ListParameters,
+    SetParameters,
+)
+
+from anymodal_seg_ros.config import SegConfig, SensorConfig
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.nodes.parameters import nest
+
+pytestmark = pytest.mark.ros
+
+
+def test_every_field_is_a_read_only_parameter_with_description_and_range(
+    graph: Graph, start_node: StartNode, namespace: str
+) -> None:
+    start_node("--params-file", str(CHECKOUT / "config" / "params.yaml"), autostart=False)
+    name = f"{namespace}/segmentation_node"
+    graph.state(name)
+    listed = graph.call(ListParameters, f"{name}/list_parameters", ListParameters.Request())
+    own = {n for n in listed.result.names if n.startswith("rig.") or "." not in n}
+    fields = {f.name for f in dataclasses.fields(SensorConfig)}
+    expected = {
+        f"rig.sensors.{s}.{f}" for s in ("rgb", "events", "depth", "thermal") for f in fields
+    }
+    assert {n for n in own if n.startswith("rig.sensors")} == expected
+    assert own >= {f.name for f in dataclasses.fields(SegConfig)} - {"rig"}
+
+    names = sorted(own - {"use_sim_time", "start_type_description_service"})
+    described = graph.call(
+        DescribeParameters, f"{name}/describe_parameters", DescribeParameters.Request(names=names)
+    )
+    for descriptor in described.descriptors:
+        assert descriptor.description
+        assert descriptor.read_only
+        if descriptor.type == ParameterType.PARAMETER_DOUBLE:
+            (limits,) = descriptor.floating_point_range
+            assert limits.from_value < limits.to_value
+
+    rate = "rig.sensors.thermal.expected_hz"
+    request = GetParameters.Request(names=[rate])
+    (value,) = graph.call(GetParameters, f"{name}/get_parameters", request).values
+    assert value.double_value == 10.0
+    change = Parameter(
+        name=rate, value=ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=20.0)
+    )
+    (result,) = graph.call(
+        SetParameters, f"{name}/set_parameters", SetParameters.Request(parameters=[change])
+    ).results
+    assert not result.successful
+
+
+def test_own_sensors_replace_the_default_ones_and_keep_their_order(
+    start_node: StartNode, namespace: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "rig.yaml"
+    path.write_text(
+        "/**:\n  ros__parameters:\n    rig:\n      sensors:\n"
+        "        zenith: {topic: zenith/image, modality: thermal}\n"
+        "        front: {topic: front/image, modality: rgb, expected_hz: 15}\n"
+        "        arm: {topic: /arm/image, modality: rgb}\n"
+    )
+    node = start_node("--params-file", str(path))
+    wait_until(lambda: "active: " in node.stdout, "the node to be active")
+    topics = node.stdout.split("active: ")[1].splitlines()[0].split(", ")
+    assert topics == [f"{namespace}/zenith/image", f"{namespace}/front/image", "/arm/image"]
+
+
+def test_nest_keeps_order_and_refuses_a_name_that_is_value_and_group() -> None:
+    assert nest({"b.y": 1, "a": 2, "b.x": 3}) == {"b": {"y": 1, "x": 3}, "a": 2}
+    for names in (("model", "model.path"), ("model.path", "model")):
+        with pytest.raises(ConfigError, match="model"):
+            nest(dict.fromkeys(names, 1))

@@ -1,0 +1,147 @@
+"""A bag on real topics: the bytes, their timing, the clock, and how it ends."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fixtures.ros_graph import Graph, RosProcess, wait_until
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image as RosImage
+
+from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.nodes.messages import to_ns
+from anymodal_seg_ros.sensing.decode import decode_image
+
+pytestmark = pytest.mark.ros
+
+START, MS = 1_700_000_000_000_000_000, 1_000_000
+FRAMES, PERIOD = 20, 50 * MS
+Play = Callable[..., RosProcess]
+
+
+def frame(index: int) -> Image:
+    return Image(np.full((4, 6), 1000 * index, np.uint16), "mono16")
+
+
+@pytest.fixture()
+def bag(tmp_path: Path, namespace: str) -> Path:
+    with ImageBagWriter(tmp_path / "bag") as writer:
+        for index in range(FRAMES):
+            time_ns = START + PERIOD * index
+            for name in ("a", "b"):
+                writer.write(f"{namespace}/{name}", frame(index), time_ns, time_ns, name)
+    return tmp_path / "bag"
+
+
+@pytest.fixture()
+def play(ros_domain: int, bag: Path, tmp_path: Path) -> Iterator[Play]:
+    started: list[RosProcess] = []
+
+    def start(*args: object) -> RosProcess:
+        arguments = ["play", str(bag), *map(str, args)]
+        folder = tmp_path / f"player{len(started)}"
+        started.append(RosProcess("anymodal_seg_ros.cli.main", arguments, folder))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+class Arrivals:
+    """Messages with the time of their arrival."""
+
+    def __init__(self, graph: Graph, kind: Any, topic: str) -> None:
+        self.rows: list[tuple[float, Any]] = []
+        self._graph = graph
+        self._subscription = graph.node.create_subscription(
+            kind, topic, lambda m: self.rows.append((time.monotonic(), m)), QoSProfile(depth=100)
+        )
+
+    def close(self) -> None:
+        self._graph.node.destroy_subscription(self._subscription)
+
+
+@pytest.fixture()
+def arrivals(graph: Graph) -> Iterator[Callable[[Any, str], Arrivals]]:
+    opened: list[Arrivals] = []
+
+    def listen(kind: Any, topic: str) -> Arrivals:
+        opened.append(Arrivals(graph, kind, topic))
+        return opened[-1]
+
+    yield listen
+    for one in opened:
+        one.close()
+
+
+def test_everything_comes_as_it_was_and_in_time(
+    play: Play, arrivals: Callable[[Any, str], Arrivals], namespace: str
+) -> None:
+    topics = {name: arrivals(RosImage, f"{namespace}/{name}") for name in ("a", "b")}
+    process = play("--rate", 2)
+    assert process.wait() == 0
+    assert process.stderr == ""
+    for name, topic in topics.items():
+        wait_until(lambda topic=topic: len(topic.rows) == FRAMES, "all messages")
+        messages = [message for _, message in topic.rows]
+        assert [to_ns(m.header.stamp) for m in messages] == [
+            START + PERIOD * i for i in range(FRAMES)
+        ]
+        assert {m.header.frame_id for m in messages} == {name}
+        for index, message in enumerate(messages):
+            np.testing.assert_array_equal(decode_image(message).pixels, frame(index).pixels)
+        took_s = topic.rows[-1][0] - topic.rows[0][0]
+        assert took_s == pytest.approx((FRAMES - 1) * PERIOD / 1e9 / 2, abs=0.1)
+    assert f"{namespace}/a: {FRAMES} messages" in process.stdout
+
+
+def test_loops_with_its_clock_until_told_to_stop(
+    play: Play, arrivals: Callable[[Any, str], Arrivals], namespace: str
+) -> None:
+    images, clock = arrivals(RosImage, f"{namespace}/a"), arrivals(Clock, "/clock")
+    process = play("--rate", 5, "--loop", "--clock", "--topics", f"{namespace}/a")
+    wait_until(lambda: len(images.rows) > 2 * FRAMES, "the third round")
+    process.send(signal.SIGINT)
+    assert process.wait() == 0
+    assert process.stderr == ""
+    stamps = [to_ns(message.header.stamp) for _, message in images.rows]
+    assert stamps[FRAMES : 2 * FRAMES] == stamps[:FRAMES], "the same again"
+    times = [to_ns(message.clock) for _, message in clock.rows]
+    first_round = times[: int(np.argmin(np.diff(times))) + 1]
+    assert first_round == sorted(first_round)
+    assert first_round[-1] == START + PERIOD * (FRAMES - 1)
+    assert len(first_round) > FRAMES, "the clock goes on between messages"
+    assert max(np.diff(first_round)) <= PERIOD
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGTERM,), (signal.SIGINT, signal.SIGINT)])
+def test_ends_quietly_while_it_waits_for_subscribers(
+    play: Play, graph: Graph, namespace: str, signals: tuple[signal.Signals, ...]
+) -> None:
+    process = play("--wait", 60)
+    wait_until(lambda: graph.node.count_publishers(f"{namespace}/a"), "the player")
+    process.send(*signals)
+    assert process.wait() == 0
+    assert process.stderr == ""
+
+
+def test_plays_to_nobody_and_says_so(play: Play, namespace: str) -> None:
+    process = play("--wait", 0, "--rate", 100)
+    assert process.wait() == 0
+    assert f"{namespace}/b: {FRAMES} messages  (nobody listened" in process.stdout
+
+
+def test_an_absent_topic_is_an_error(play: Play, namespace: str) -> None:
+    process = play("--topics", "/nothing")
+    assert process.wait() == 1
+    assert process.stderr.startswith("Error: ")
+    assert f"no topic /nothing: expected of {namespace}/a" in process.stderr

@@ -1,0 +1,137 @@
+"""Real recordings through the whole of it: files, bag, DDS, node, masks; and again offline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from diagnostic_msgs.msg import DiagnosticArray
+from fixtures.ros_graph import Collector, Graph, RosProcess, StartNode, wait_until
+from sensor_msgs.msg import Image
+
+from anymodal_seg_ros.cli.main import main
+from anymodal_seg_ros.nodes.messages import to_ns
+from anymodal_seg_ros.resources import models_dir
+
+pytestmark = [pytest.mark.ros, pytest.mark.shared_data, pytest.mark.slow]
+
+PAIRS, HZ = 258, 10
+# Thermal comes 30 ms after RGB and 40 ms before the deadline, so that a busy machine, on which
+# messages arrive some milliseconds late, still makes the frame sets of the bag.
+LATENCY_MS, DEADLINE_S = 30, 0.07
+THERMAL_DIES, THERMAL_RETURNS = 86, 172
+PARAMETERS = f"""
+/**:
+  ros__parameters:
+    rig:
+      deadline_s: {DEADLINE_S}
+      sensors:
+        rgb: {{topic: rgb/image, modality: rgb, expected_hz: {HZ}.0}}
+        thermal: {{topic: thermal/image, modality: thermal, expected_hz: {HZ}.0}}
+"""
+
+
+@pytest.fixture()
+def model(tiny_model: Path) -> Path:
+    """The bundled model, or arithmetic where none is bundled."""
+    bundled = sorted(path.parent for path in models_dir().glob("*/model.yaml"))
+    return bundled[0] if bundled else tiny_model
+
+
+@pytest.fixture()
+def parameters(tmp_path: Path) -> Path:
+    path = tmp_path / "parameters.yaml"
+    path.write_text(PARAMETERS)
+    return path
+
+
+def command(*args: object) -> None:
+    result = CliRunner().invoke(main, [str(arg) for arg in args], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+
+
+def assemble(bag: Path, recordings: Path, namespace: str) -> None:
+    """Make the bag: thermal is off for the middle third."""
+    command(
+        *("assemble-bag", bag, "--pair", "--rate", HZ),
+        *("--sensor", f"rgb={recordings / 'rgb'}", "--topic", f"rgb={namespace}/rgb/image"),
+        *("--sensor", f"thermal={recordings / 'thermal'}"),
+        *("--topic", f"thermal={namespace}/thermal/image"),
+        *("--latency", f"thermal={LATENCY_MS}"),
+        *("--gap", f"thermal={THERMAL_DIES / HZ - 0.05}:{THERMAL_RETURNS / HZ - 0.05}"),
+    )
+
+
+def sensors_used(evidence: DiagnosticArray) -> list[str]:
+    (mask,) = [status for status in evidence.status if status.name == "mask"]
+    return next(pair.value for pair in mask.values if pair.key == "sensors").split(",")
+
+
+def offline_predictions(folder: Path) -> dict[int, dict[str, Any]]:
+    lines = (folder / "predictions.jsonl").read_text().splitlines()
+    return {line["stamp_ns"]: line for line in map(json.loads, lines)}
+
+
+def played(player: RosProcess, masks: Collector, evidence: Collector) -> bool:
+    """Whether the player has ended and all has arrived."""
+    everything = len(masks.messages) >= PAIRS and len(evidence.messages) >= PAIRS
+    return player.process.poll() is not None and everything
+
+
+@pytest.mark.timeout(180)
+def test_live_masks_are_the_offline_ones_while_thermal_dies_and_returns(
+    graph: Graph,
+    start_node: StartNode,
+    namespace: str,
+    shared_data: Path,
+    model: Path,
+    parameters: Path,
+    tmp_path: Path,
+) -> None:
+    bag, out, node = tmp_path / "street", tmp_path / "out", f"{namespace}/segmentation_node"
+    assemble(bag, shared_data / "rgbt_street", namespace)
+    command(
+        *("run", bag, "--params-file", parameters, "--model", model, "--out", out),
+        *("--namespace", namespace, "--no-overlays"),
+    )
+    offline = offline_predictions(out)
+
+    segmentation = start_node("--params-file", str(parameters), model=model)
+    wait_until(lambda: graph.state(node) == "active", "the active node")
+    with (
+        graph.collect(Image, f"{node}/mask") as masks,
+        graph.collect(DiagnosticArray, f"{node}/modality_status") as evidence,
+    ):
+        player = RosProcess("anymodal_seg_ros.cli.main", ["play", str(bag)], tmp_path / "player")
+        wait_until(
+            lambda: played(player, masks, evidence), "the masks of the whole bag", PAIRS / HZ + 20
+        )
+
+    assert player.process.returncode == 0, player.stderr
+    live = {to_ns(mask.header.stamp): mask for mask in masks.messages}
+    used = {to_ns(array.header.stamp): sensors_used(array) for array in evidence.messages}
+    start_ns = min(offline)
+    rgb_stamps = [start_ns + i * 1_000_000_000 // HZ for i in range(PAIRS)]
+    assert list(offline) == rgb_stamps, "one offline mask for every RGB frame"
+    assert [to_ns(mask.header.stamp) for mask in masks.messages] == rgb_stamps, "and one live mask"
+    assert list(used) == rgb_stamps, "each with its evidence"
+    assert {mask.header.frame_id for mask in masks.messages} == {"rgb_optical_frame"}
+
+    both = [stamp for stamp in rgb_stamps if used[stamp] == ["rgb", "thermal"]]
+    alone = [stamp for stamp in rgb_stamps if used[stamp] == ["rgb"]]
+    assert len(both) + len(alone) == PAIRS
+    dead = rgb_stamps[THERMAL_DIES + 1 : THERMAL_RETURNS]  # the last image may be used once more
+    assert set(dead) <= set(alone)
+    assert len(both) >= PAIRS - len(dead) - 10, "thermal is used while it lives"
+
+    assert used == {stamp: line["sensors"] for stamp, line in offline.items()}
+    for stamp, mask in live.items():
+        expected = cv2.imread(str(out / "masks" / f"{stamp:019d}.png"), cv2.IMREAD_UNCHANGED)
+        pixels = np.frombuffer(mask.data, np.uint8).reshape(mask.height, mask.width)
+        np.testing.assert_array_equal(pixels, expected, err_msg=f"the mask at {stamp} ns")
+    assert segmentation.stderr == ""

@@ -1,0 +1,118 @@
+"""The simulated cameras: one world in many processes, real rates, jitter, restarts."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fixtures.ros_graph import BEST_EFFORT, Graph, RosProcess
+from sensor_msgs.msg import CameraInfo, Image
+
+from anymodal_seg_ros.nodes.messages import to_ns
+
+pytest.importorskip("trimesh", reason="the simulation is not installed: pip install '.[sim]'")
+
+from anymodal_seg_ros.nodes.rig_node import SENSORS, Schedule
+from anymodal_seg_ros.sensing.decode import decode_image
+
+pytestmark = pytest.mark.ros
+
+PERIOD_NS, FRAMES = 33_333_333, 8
+RIG_NODE = "anymodal_seg_ros.nodes.rig_node"
+
+
+@pytest.fixture(scope="module")
+def sequence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sequence whose every pixel tells the number of its frame."""
+    folder = tmp_path_factory.mktemp("sequence")
+    number = np.arange(FRAMES, dtype=np.uint8)[:, None, None]
+    np.save(folder / "rgb.npy", np.broadcast_to(number[..., None], (FRAMES, 240, 320, 3)))
+    thermal = np.broadcast_to(number, (FRAMES, 240, 320)).astype(np.uint16)
+    np.save(folder / "thermal.npy", thermal)
+    index = {
+        "period_ns": PERIOD_NS,
+        "encodings": {"rgb": "rgb8", "thermal": "mono16"},
+        "labels": {},
+    }
+    (folder / "sequence.json").write_text(json.dumps(index))
+    return folder
+
+
+def frame_number(message: Any) -> int:
+    pixels = decode_image(message).pixels
+    assert (pixels == pixels.flat[0]).all()
+    return int(pixels.flat[0])
+
+
+def test_processes_show_the_same_world_at_the_same_time(
+    graph: Graph, namespace: str, sequence: Path, tmp_path: Path
+) -> None:
+    epoch_ns = time.time_ns()
+
+    def start(sensor: str) -> RosProcess:
+        args = ["--sequence", str(sequence), "--sensors", sensor, "--epoch-ns", str(epoch_ns)]
+        remap = ["--ros-args", "-r", f"__ns:={namespace}"]
+        return RosProcess(RIG_NODE, [*args, *remap], tmp_path / sensor)
+
+    cameras = [start("rgb"), start("thermal")]
+    with (
+        graph.collect(Image, f"{namespace}/rgb/image", BEST_EFFORT) as rgb,
+        graph.collect(CameraInfo, f"{namespace}/rgb/camera_info", BEST_EFFORT) as info,
+        graph.collect(Image, f"{namespace}/thermal/image", BEST_EFFORT) as thermal,
+    ):
+        rgb.wait(lambda all_: len(all_) >= 30, "30 colour images")
+        thermal.wait(lambda all_: len(all_) >= 5, "5 thermal images")
+        cameras[0].kill()
+        before = len(rgb.messages)
+        cameras.append(start("rgb"))
+        rgb.wait(lambda all_: len(all_) >= before + 5, "images of the camera that came back")
+    for message in (*rgb.messages, *thermal.messages):
+        elapsed_ns = to_ns(message.header.stamp) - epoch_ns
+        assert frame_number(message) == round(elapsed_ns / PERIOD_NS) % FRAMES
+    assert (rgb.messages[0].encoding, thermal.messages[0].encoding) == ("rgb8", "mono16")
+    assert thermal.messages[0].header.frame_id == "thermal_optical_frame"
+    stamps = {to_ns(m.header.stamp) for m in rgb.messages}
+    assert len(stamps & {to_ns(m.header.stamp) for m in info.messages}) >= 20
+    assert (info.messages[0].width, info.messages[0].k[0]) == (320, 245.0)
+    for camera in cameras[1:]:
+        camera.stop()
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["--sensors", "rgb,lidar"], "lidar"),
+        (["--sensors", ""], "--sensors"),
+        (["--sequence", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_bad_arguments_stop_the_start(
+    args: list[str], expected: str, ros_domain: int, tmp_path: Path
+) -> None:
+    env = {"RCUTILS_LOGGING_USE_STDOUT": "0"}
+    process = RosProcess(RIG_NODE, args, tmp_path, env)
+    assert process.wait() == 1
+    (line,) = process.stderr.splitlines()
+    assert expected in line
+
+
+@pytest.mark.parametrize("name", SENSORS)
+def test_schedule_keeps_the_rate_with_jitter_and_the_rhythm_over_a_restart(name: str) -> None:
+    rate_hz, epoch_ns = SENSORS[name].rate_hz, 1_700_000_000 * 10**9
+    schedule = Schedule(name, rate_hz, epoch_ns, seed=1)
+    times = np.array([schedule.time_ns(number) for number in range(600)])
+    period_ns = 1e9 / rate_hz
+    gaps = np.diff(times) / period_ns
+    assert times[0] >= epoch_ns - 0.1 * period_ns
+    assert abs(gaps.mean() - 1.0) < 0.001
+    assert 0.03 < gaps.std() < 0.08
+    assert 0.8 <= gaps.min() < 0.95
+    assert 1.05 < gaps.max() <= 1.2
+    again = Schedule(name, rate_hz, epoch_ns, seed=1)
+    number = again.first_after(int(times[100]) + 1)
+    assert number in (101, 102)
+    assert again.time_ns(number) == times[number]

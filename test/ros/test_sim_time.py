@@ -1,0 +1,94 @@
+"""With use_sim_time the node lives in the time of /clock, whatever the wall clock does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from fixtures.fake_sensor import noise
+from fixtures.ros_graph import Collector, Graph, StartNode, values, wait_until
+from rclpy.qos import qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+
+from anymodal_seg_ros.nodes.messages import image_message, to_ns, to_stamp
+
+pytestmark = pytest.mark.ros
+
+PERIOD_NS = 100_000_000
+START_NS = 1_000 * 10**9
+
+
+class Player:
+    """Plays a recording by hand: a clock and one camera, as fast as the node can follow."""
+
+    def __init__(self, graph: Graph, topic: str) -> None:
+        self._node = graph.node
+        self._clock = self._node.create_publisher(Clock, "/clock", 10)
+        self._images = self._node.create_publisher(Image, topic, qos_profile_sensor_data)
+        wait_until(lambda: self._node.count_subscribers(topic), f"a subscriber of {topic}")
+        wait_until(lambda: self._node.count_subscribers("/clock"), "a subscriber of /clock")
+
+    def tick(self, now_ns: int) -> None:
+        self._clock.publish(Clock(clock=to_stamp(now_ns)))
+
+    def frame(self, now_ns: int) -> None:
+        self._images.publish(image_message(noise("rgb8"), "rgb8", now_ns, "camera"))
+
+    def close(self) -> None:
+        self._node.destroy_publisher(self._clock)
+        self._node.destroy_publisher(self._images)
+
+
+@pytest.fixture()
+def player(graph: Graph, start_node: StartNode, namespace: str) -> Iterator[Player]:
+    start_node(
+        use_sim_time=True,
+        diagnostics_hz=20.0,
+        rig__sensors__front__topic="front",
+        rig__sensors__front__modality="rgb",
+        rig__sensors__front__expected_hz=10.0,
+    )
+    player = Player(graph, f"{namespace}/front")
+    yield player
+    player.close()
+
+
+def front(array: DiagnosticArray) -> dict[str, str]:
+    """Return what diagnostics say of the camera, if they are of this node."""
+    name = "segmentation_node: sensor front"
+    return values(array, name) if any(s.name == name for s in array.status) else {"state": ""}
+
+
+def play(player: Player, masks: Collector, stamps: range) -> None:
+    """Send frames one by one, each after the mask of the one before."""
+    for stamp_ns in stamps:
+
+        def sent_until_seen(stamp_ns: int = stamp_ns) -> Any:
+            player.tick(stamp_ns)
+            player.frame(stamp_ns)
+            return any(to_ns(m.header.stamp) == stamp_ns for m in masks.messages)
+
+        wait_until(sent_until_seen, f"a mask stamped {stamp_ns}")
+
+
+def test_time_stands_still_runs_and_goes_back(graph: Graph, player: Player, namespace: str) -> None:
+    with (
+        graph.collect(Image, f"{namespace}/segmentation_node/mask") as masks,
+        graph.collect(DiagnosticArray, "/diagnostics") as diagnostics,
+    ):
+        first = range(START_NS, START_NS + 10 * PERIOD_NS, PERIOD_NS)
+        play(player, masks, first)
+        alive = diagnostics.next(lambda a: front(a)["state"] == "OK", "the camera to be OK")
+        assert float(front(alive)["age_ms"]) == 0.0, "wall time must not count"
+
+        def later() -> bool:
+            player.tick(first[-1] + 10 * 10**9)
+            return front(diagnostics.messages[-1])["state"] == "FAILED"
+
+        wait_until(later, "the camera to fail when simulated time runs without it")
+        before = len(masks.messages)
+        play(player, masks, range(START_NS - 500 * 10**9, START_NS - 499 * 10**9, PERIOD_NS))
+        assert len(masks.messages) >= before + 10, "a clock that went back begins a new run"

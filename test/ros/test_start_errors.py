@@ -1,0 +1,81 @@
+"""What stops the start: exit code 1, and one line on stderr that says what to mend."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures.ros_graph import StartNode
+
+pytestmark = pytest.mark.ros
+
+LOG_TO_STDERR = {"RCUTILS_LOGGING_USE_STDOUT": "0"}
+
+
+def refused(start_node: StartNode, *ros_args: str, **parameters: Any) -> str:
+    """Start a node that must not start, and return what it says."""
+    process = start_node(*ros_args, env=LOG_TO_STDERR, **parameters)
+    assert process.wait() == 1
+    (line,) = process.stderr.splitlines()
+    assert "FATAL" in line
+    assert "segmentation_node]" in line
+    return line
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"overlay": 0.5}, ["unknown parameter overlay", "overlay_alpha"]),
+        ({"rig__sensors__rgb__hz": 5}, ["unknown parameter rig.sensors.rgb.hz", "expected_hz"]),
+        ({"overlay_alpha": "half"}, ["overlay_alpha is 'half'", "float"]),
+        ({"overlay_alpha": 1.5}, ["overlay_alpha is 1.5", "0.0 to 1.0"]),
+        ({"rig__sensors": 3}, ["rig.sensors is 3"]),
+        (
+            {"rig__sensors__x__topic": "x", "rig__sensors__x__modality": "radar"},
+            ["rig.sensors.x.modality is 'radar'", "rgb, thermal, depth, event"],
+        ),
+        ({"engine": "abacus"}, ["engine is 'abacus'", "onnxruntime"]),
+        ({"model": "/nowhere"}, ["model is '/nowhere'"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_bad_parameter(
+    parameters: dict[str, Any], expected: list[str], start_node: StartNode
+) -> None:
+    line = refused(start_node, **parameters)
+    for words in expected:
+        assert words in line
+
+
+def test_use_sim_time_of_the_wrong_type(start_node: StartNode) -> None:
+    process = start_node(env=LOG_TO_STDERR, use_sim_time="maybe")
+    assert process.wait() == 1
+    *of_rclpy, line = process.stderr.splitlines()
+    assert "use_sim_time is 'maybe': expected true or false" in line
+    assert len(of_rclpy) <= 1
+
+
+def test_parameter_file_with_a_misspelt_name(start_node: StartNode, tmp_path: Path) -> None:
+    path = tmp_path / "rig.yaml"
+    path.write_text(
+        "/**:\n  ros__parameters:\n    rig:\n      sensors:\n"
+        "        front: {topic: a, modality: rgb, expectd_hz: 30.0}\n"
+    )
+    line = refused(start_node, "--params-file", str(path))
+    assert "unknown parameter rig.sensors.front.expectd_hz" in line
+
+
+def test_altered_model_file(start_node: StartNode, tmp_path: Path, tiny_model: Path) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "altered")
+    with (folder / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    line = refused(start_node, model=folder)
+    assert "sha256" in line
+    assert "model.onnx" in line
+
+
+def test_model_folder_without_a_manifest(start_node: StartNode, tmp_path: Path) -> None:
+    line = refused(start_node, model=tmp_path)
+    assert "model.yaml" in line

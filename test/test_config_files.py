@@ -1,0 +1,29 @@
+"""The shipped parameter files are what the code says, and load without ROS."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from anymodal_seg_ros.config import RigConfig, SegConfig, SensorConfig, load_config
+
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+
+
+def test_params_yaml_is_the_default_configuration_in_full() -> None:
+    assert load_config(CONFIG / "params.yaml") == SegConfig()
+    assert list(load_config(CONFIG / "params.yaml").rig.sensors) == list(SegConfig().rig.sensors)
+    written = yaml.safe_load((CONFIG / "params.yaml").read_text())["/**"]["ros__parameters"]
+    names = {cls: {f.name for f in dataclasses.fields(cls)} for cls in (SegConfig, RigConfig)}
+    assert set(written) == names[SegConfig]
+    assert set(written["rig"]) == names[RigConfig]
+    first = next(iter(written["rig"]["sensors"].values()))
+    assert set(first) == {f.name for f in dataclasses.fields(SensorConfig)}
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_parameter_file_loads(path: Path) -> None:
+    assert load_config(path).rig.sensors

@@ -1,0 +1,94 @@
+"""The launch files, read but not run: what they declare, start and import exists.
+
+``test/ros/test_launch.py`` runs them where the real launch libraries are installed.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+LAUNCH = Path(__file__).resolve().parents[1] / "launch"
+FILES = sorted(LAUNCH.glob("*.launch.py"))
+ARGUMENTS = {
+    "seg.launch.py": {"model", "params_file", "namespace", "use_sim_time", "log_level"},
+    "sim.launch.py": {"sensors", "seed", "illumination", "model", "params_file", "namespace"},
+}
+
+
+def calls(tree: ast.AST, name: str) -> Iterator[ast.Call]:
+    """Yield every call of a function or class by its plain name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+            yield node
+
+
+def keywords(call: ast.Call) -> dict[str, ast.expr]:
+    return {k.arg: k.value for k in call.keywords if k.arg}
+
+
+@pytest.fixture(params=FILES, ids=lambda path: path.name)
+def launch_file(request: pytest.FixtureRequest) -> Path:
+    return Path(request.param)
+
+
+@pytest.fixture()
+def tree(launch_file: Path) -> ast.Module:
+    return ast.parse(launch_file.read_text())
+
+
+def test_every_launch_file_is_known() -> None:
+    assert {path.name for path in FILES} == set(ARGUMENTS)
+
+
+def test_arguments_are_declared_with_defaults_and_explained(
+    launch_file: Path, tree: ast.Module
+) -> None:
+    declared = {}
+    for call in calls(tree, "DeclareLaunchArgument"):
+        assert isinstance(call.args[0], ast.Constant)
+        declared[call.args[0].value] = keywords(call)
+    assert set(declared) >= ARGUMENTS[launch_file.name]
+    for name, given in declared.items():
+        assert "default_value" in given, name
+        assert "description" in given, name
+
+
+def test_nodes_run_by_interpreter_and_module(tree: ast.Module) -> None:
+    """So that they start in every kind of install, with the libraries of the chosen venv."""
+    constants = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    nodes = list(calls(tree, "Node"))
+    assert nodes
+    for node in nodes:
+        given = keywords(node)
+        assert "package" not in given
+        assert isinstance(given["arguments"], ast.List)
+        flag, module, *_ = given["arguments"].elts
+        assert isinstance(flag, ast.Constant)
+        assert flag.value == "-m"
+        assert isinstance(module, ast.Name)
+        assert importlib.util.find_spec(constants[module.id]) is not None
+
+
+def test_what_is_imported_from_the_package_exists(tree: ast.Module) -> None:
+    own = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("anymodal_seg_ros")
+    ]
+    assert own
+    for node in own:
+        module = importlib.import_module(str(node.module))
+        for alias in node.names:
+            assert hasattr(module, alias.name)
