@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the picture, the numbers and the logs.",
 )
-@click.option("--seed", default=4, show_default=True, help="Of the simulated street.")
+@click.option(
+    "--seed",
+    default=1006,
+    show_default=True,
+    help="Of the simulated street; the bundled model was trained on those from 0 to 799.",
+)
 @click.option(
     "--illumination",
     default="dusk",

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from anymodal_seg_ros.evaluation.metrics import confusion_matrix, mean_iou
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.inference.preprocess import batch
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "rig_nano.png"
+MODALITIES = ("rgb", "thermal", "depth", "event")
+SUBSETS = [s for n in range(1, 5) for s in combinations(MODALITIES, n)]
+
+Frame = tuple[dict[str, Image], np.ndarray[Any, Any]]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load_model()
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Frame]:
+    """Frames of streets that the model was neither trained nor chosen on."""
+    pytest.importorskip("embreex", reason="the simulation needs embreex")
+    from anymodal_seg_ros.simulation.rig import Rig, random_frames
+
+    rig = Rig()
+    kind = {name: sensor.modality for name, sensor in rig.sensors.items()}
+    return [
+        ({kind[name]: image for name, image in frame.images.items()}, frame.labels["rgb"])
+        for frame in random_frames(range(20_000_000, 20_000_006), per_scene=1, rig=rig)
+    ]
+
+
+def segment(engine: Any, model: Model, images: dict[str, Image], subset: tuple[str, ...]) -> Any:
+    return engine.run(batch([(name, images[name]) for name in subset], model.manifest))
+
+
+def test_the_manifest_tells_what_every_subset_reaches(model: Model) -> None:
+    assert (model.folder / "MODEL_CARD.md").is_file()
+    assert set(model.manifest.metrics["miou"]) == {"+".join(subset) for subset in SUBSETS}
+
+
+def test_every_subset_is_segmented_and_more_sensors_help(model: Model, frames: list[Frame]) -> None:
+    engine = create_engine("onnxruntime", model, threads=1)
+    size = (model.manifest.width, model.manifest.height)
+    scores: dict[tuple[str, ...], float] = {}
+    for subset in SUBSETS:
+        total = np.zeros((7, 7), np.int64)
+        for images, label in frames:
+            small = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+            total += confusion_matrix(small, segment(engine, model, images, subset), 7)
+        scores[subset] = mean_iou(total)
+    assert min(scores.values()) > 0.35, scores
+    assert scores[MODALITIES] > 0.6, scores
+    assert scores[MODALITIES] > max(scores[(name,)] for name in MODALITIES), scores
+
+
+@pytest.mark.export
+@pytest.mark.parametrize("subset", SUBSETS, ids="+".join)
+def test_both_engines_give_the_same_mask(
+    model: Model, frames: list[Frame], subset: tuple[str, ...]
+) -> None:
+    pytest.importorskip("torch", reason="the torch engine needs torch")
+    engines = [create_engine(kind, model, threads=1) for kind in ("onnxruntime", "torch")]
+    first, second = (segment(engine, model, frames[0][0], subset) for engine in engines)
+    assert np.mean(first == second) >= 0.999
+
+
+def test_the_order_of_the_sensors_does_not_matter(model: Model, frames: list[Frame]) -> None:
+    engine = create_engine("onnxruntime", model, threads=1)
+    forward = segment(engine, model, frames[1][0], MODALITIES)
+    backward = segment(engine, model, frames[1][0], MODALITIES[::-1])
+    assert np.mean(forward == backward) >= 0.9999
+
+
+def test_the_mask_of_a_known_frame_is_the_golden_one(model: Model, frames: list[Frame]) -> None:
+    """Guards what a user sees against any change of decoding, preprocessing, model or engine."""
+    engine = create_engine("onnxruntime", model, threads=1)
+    mask = segment(engine, model, frames[2][0], MODALITIES)
+    golden = cv2.imread(str(GOLDEN), cv2.IMREAD_UNCHANGED)
+    assert np.mean(mask == golden) >= 0.995  # other processors round differently at the seams
