@@ -174,7 +174,7 @@ def _decode_depth(form: Format, data: Bytes) -> Image:
 
 def _from_inverse(values: Pixels, a: np.float32, b: np.float32) -> Pixels:
     """Return metres from quantised inverse depth; 0 means no measurement."""
-    with np.errstate(divide="ignore"):
+    with np.errstate(all="ignore"):  # what is infinite or not a number is invalid, not wrong
         metres: Pixels = a / (values.astype(np.float32) - b)
     metres[values == 0] = np.nan
     return metres

@@ -13,7 +13,8 @@ from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.sensing.payload import Bytes, check_decompressed_size
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_END = b"IEND\xaeB`\x82"
+_PNG_MAX_CHUNKS = 1 << 14
+_PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
 
@@ -75,9 +76,33 @@ def read_header(data: Bytes) -> PictureHeader:
 
 
 def check_complete(data: Bytes, codec: str) -> None:
-    """Raise :class:`DecodeError` if a picture was cut off: OpenCV would fill the rest with grey."""
-    if data.tobytes().rfind(_PNG_END if codec == "png" else _JPEG_END) < 0:
-        raise DecodeError(f"data is a {codec} picture without an end: it was cut off")
+    """Check that a picture goes on to its end, as OpenCV does not.
+
+    OpenCV 5 fills with grey what is missing of a JPEG, allocates 4 GB for a PNG of 400 bytes if the
+    length of a chunk in it is damaged, and dies of damaged animations.
+
+    Raises:
+        DecodeError: the picture was cut off, its chunks do not fit one another, or it moves.
+    """
+    if codec == "png":
+        _check_chunks(data.data)
+    elif data.tobytes().rfind(_JPEG_END) < 0:
+        raise DecodeError("data is a jpeg picture without an end: it was cut off")
+
+
+def _check_chunks(data: memoryview) -> None:
+    """Walk from chunk to chunk of a PNG to the last one."""
+    at = len(PNG_SIGNATURE)
+    for _ in range(_PNG_MAX_CHUNKS):
+        name = data[at + 4 : at + 8].tobytes()
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+        if at > len(data):
+            raise DecodeError("data is a png picture without an end: it was cut off or damaged")
+        if name == b"IEND":
+            return
+        if name in _PNG_ANIMATION:
+            raise DecodeError("data is an animated png: expected a single picture")
+    raise DecodeError(f"data is a png picture of more than {_PNG_MAX_CHUNKS} chunks")
 
 
 def _png(data: Bytes) -> tuple[PictureHeader, int]:

@@ -12,8 +12,8 @@ from anymodal_seg_ros.errors import DecodeError
 MAX_SIDE = 16384
 """Largest width or height that is believed, in pixels."""
 
-MAX_DECOMPRESSED_PIXELS = 1 << 26
-"""Most pixels that a compressed image may unfold to, about 8192 x 8192."""
+MAX_DECOMPRESSED_PIXELS = 1 << 25
+"""Most pixels that a compressed image may unfold to, a little more than 7680 x 4320."""
 
 Bytes = npt.NDArray[np.uint8]
 
