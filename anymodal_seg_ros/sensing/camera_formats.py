@@ -74,7 +74,7 @@ def _nv24(stored: Pixels, width: int) -> Pixels:
     height = stored.shape[0] // 3
     # One row of chroma, U and V in turn, takes two stored rows with both their paddings behind it.
     chroma = stored[height:].reshape(height, -1)[:, : 2 * width].reshape(height, width, 2)
-    return np.asarray(cv2.transform(np.dstack([stored[:height, :width], chroma]), _BT601))
+    return np.asarray(cv2.transform(cv2.merge([stored[:height, :width], chroma]), _BT601))
 
 
 _BYTE = Layout(np.dtype(np.uint8), 1)

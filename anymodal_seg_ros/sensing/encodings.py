@@ -119,7 +119,7 @@ def to_metres(image: Image) -> npt.NDArray[np.float32]:
     if image.encoding in COUNTS:
         pixels: Pixels = image.pixels
         metres = pixels.astype(np.float32)
-        invalid = np.isin(pixels, INVALID_MILLIMETRES)
+        invalid = (pixels == INVALID_MILLIMETRES[0]) | (pixels == INVALID_MILLIMETRES[1])
         metres *= np.float32(1e-3)
     elif image.encoding in METRES:
         with np.errstate(over="ignore", invalid="ignore"):  # of doubles beyond float32
@@ -129,5 +129,5 @@ def to_metres(image: Image) -> npt.NDArray[np.float32]:
         raise DecodeError(
             f"encoding {image.encoding} is no depth: expected 16UC1 in mm or 32FC1 in m"
         )
-    metres[invalid] = np.nan
+    np.copyto(metres, np.float32(np.nan), where=invalid)
     return metres
