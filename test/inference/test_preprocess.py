@@ -200,5 +200,5 @@ def test_the_check_does_not_unpack() -> None:
     check_encoding(image, SPECS["rgb"])
     with pytest.raises(DecodeError, match="cannot be used as depth"):
         check_encoding(image, SPECS["depth"])
-    with pytest.raises(DecodeError, match="damaged png"):
+    with pytest.raises(DecodeError, match="data is a png picture without an end"):
         planes(image, SPECS["rgb"], 8, 12)
