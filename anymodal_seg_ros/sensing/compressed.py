@@ -17,11 +17,7 @@ from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import DeferredImage, Image, Pixels
 from anymodal_seg_ros.sensing.camera_formats import CAMERA_FORMATS
 from anymodal_seg_ros.sensing.encodings import COLORS, COUNTS, LAYOUTS, Layout
-from anymodal_seg_ros.sensing.image_headers import (
-    PictureHeader,
-    check_complete,
-    read_header,
-)
+from anymodal_seg_ros.sensing.image_headers import PictureHeader, check_complete, read_header
 from anymodal_seg_ros.sensing.payload import Bytes, as_bytes
 from anymodal_seg_ros.sensing.rvl import check_rvl_size, decode_rvl
 
@@ -42,7 +38,7 @@ class Format:
     in old versions, just ``16UC1; compressedDepth``.
 
     Attributes:
-        text: as it came.
+        text: as it came, for error messages; not more than they can bear.
         original: encoding of the image before compression; empty if it does not say.
         words: what follows the semicolon.
     """
@@ -55,7 +51,7 @@ class Format:
     def parse(cls, text: str) -> Format:
         """Take a format string apart; any string will do."""
         original, found, rest = text.partition(";")
-        return cls(text, original.strip() if found else "", tuple(rest.split()))
+        return cls(text[:60], original.strip() if found else "", tuple(rest[:60].split()))
 
     @property
     def is_depth(self) -> bool:

@@ -55,7 +55,7 @@ def decode_image(message: Any) -> Image:
     if camera_format is not None:
         check_size(height, width)
         return _decode_camera_format(message, height, width, encoding, camera_format)
-    raise DecodeError(f"encoding is {encoding!r}: expected {KNOWN_ENCODINGS}")
+    raise DecodeError(f"encoding is {encoding[:60]!r}: expected {KNOWN_ENCODINGS}")
 
 
 def stamp_ns(header: Any) -> int:

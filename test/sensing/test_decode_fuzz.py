@@ -28,7 +28,7 @@ def decode_all_the_way(message: SimpleNamespace) -> None:
         image = decode_image(message)
         pixels = image.pixels
     except DecodeError as error:
-        assert str(error)
+        assert 0 < len(str(error)) < 500  # it ends up in diagnostics
         return
     layout = LAYOUTS[image.encoding]
     channels = () if layout.channels == 1 else (layout.channels,)
@@ -65,6 +65,7 @@ def test_damaged_pictures_give_an_image_or_a_clear_error(message: tuple[str, byt
 @settings(max_examples=300, deadline=None)
 @given(form=st.text(max_size=40) | st.sampled_from([f for f, _ in GOOD]), data=st.binary())
 @example(form="", data=b"")
+@example(form="x" * 9999 + "; compressedDepth", data=b"")
 @example(form="; ; ;", data=b"\x89PNG\r\n\x1a\n")
 @example(form="32FC1; compressedDepth rvl", data=bytes(20))
 def test_any_format_and_bytes_give_an_image_or_a_clear_error(form: str, data: bytes) -> None:
