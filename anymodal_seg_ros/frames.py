@@ -8,12 +8,15 @@ caller passes in as ``now_ns`` (a steady clock on a robot, the log time of a bag
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from anymodal_seg_ros.errors import DecodeError
 
 UNLABELED = 255
 """Class id of a pixel without a class, as in vision_msgs for 8-bit label images."""
@@ -48,7 +51,7 @@ class Image:
     Attributes:
         pixels: ``[H, W]`` or ``[H, W, C]`` in the encoding's own dtype and channel order, usually a
             read-only view on the message's bytes (rows may be strided, bytes may be big-endian).
-        encoding: the sensor_msgs encoding, e.g. ``rgb8``, ``mono16``, ``32FC1``.
+        encoding: the sensor_msgs encoding of the pixels, e.g. ``rgb8``, ``mono16``, ``32FC1``.
     """
 
     pixels: Pixels
@@ -63,6 +66,78 @@ class Image:
     def width(self) -> int:
         """Columns."""
         return int(self.pixels.shape[1])
+
+
+class DeferredImage(Image):
+    """An image whose pixels take work to make: a compressed one, a Bayer mosaic, YUV.
+
+    Size and encoding are known at once. The pixels are made when they are first asked for, by the
+    thread that asks, and kept; a damaged payload raises the same error every time.
+    """
+
+    __slots__ = ("_height", "_lock", "_made", "_make", "_width")
+    _height: int
+    _width: int
+    _make: Callable[[], Pixels] | None
+    _made: Pixels | str
+    _lock: threading.Lock
+
+    def __init__(self, height: int, width: int, encoding: str, make: Callable[[], Pixels]) -> None:
+        """Promise an image.
+
+        Args:
+            height: rows.
+            width: columns.
+            encoding: of the pixels that ``make`` returns.
+            make: returns the pixels, ``[height, width]`` or ``[height, width, C]``, or raises
+                ``DecodeError``. It is called once at most, and forgotten with all that it holds.
+        """
+        self._set("encoding", encoding)
+        self._set("_height", height)
+        self._set("_width", width)
+        self._set("_make", make)
+        self._set("_made", "")
+        self._set("_lock", threading.Lock())
+
+    @property
+    def pixels(self) -> Pixels:
+        """The pixels, read-only.
+
+        Raises:
+            DecodeError: the payload is damaged.
+        """
+        with self._lock:
+            if self._make is not None:
+                try:
+                    pixels = self._make()
+                    pixels.flags.writeable = False
+                    self._set("_made", pixels)
+                except DecodeError as error:
+                    self._set("_made", str(error))
+                self._set("_make", None)
+        if isinstance(self._made, str):
+            raise DecodeError(self._made)
+        return self._made
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self._height
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self._width
+
+    def __repr__(self) -> str:
+        return f"DeferredImage({self._height}, {self._width}, {self.encoding!r})"
+
+    # Comparing or hashing must not make the pixels.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)  # frozen for everybody else
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +167,8 @@ class FrameSet:
 
     Attributes:
         reference: the sensor whose stamp, frame and geometry the mask will carry.
-        samples: one sample for each sensor that contributed, the reference included.
+        samples: one sample for each sensor that contributed, and always the reference's; if the
+            reference's payload turns out damaged, it is black and the sensor is in ``missing`` too.
         missing: for every configured sensor that did not contribute, the reason in words.
         completed_ns: when the set was complete or its deadline had passed, on the caller's clock.
     """

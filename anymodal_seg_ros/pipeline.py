@@ -16,7 +16,7 @@ import numpy as np
 
 from anymodal_seg_ros.config import RigConfig, SegConfig, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError, DecodeError
-from anymodal_seg_ros.frames import FrameSet, Prediction, Sample, SensorStatus
+from anymodal_seg_ros.frames import FrameSet, Image, Prediction, Sample, SensorStatus
 from anymodal_seg_ros.inference.engines import Engine, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.preprocess import batch, check_encoding
@@ -55,6 +55,7 @@ class Pipeline:
         self._now_ns: int | None = None
         self._rejected = {name: Counter[str]() for name in rig.sensors}
         self._last_error = dict.fromkeys(rig.sensors, "")
+        self._last_damaged_ns: dict[str, int] = {}
         self._begin()
 
     @classmethod
@@ -69,7 +70,9 @@ class Pipeline:
         return cls(config.rig, model, create_engine(config.engine, model, config.threads))
 
     def push_message(self, sensor: str, message: Any, received_ns: int) -> str | None:
-        """Take one ``sensor_msgs/Image`` of a sensor. Cheap: pixels are viewed, not converted.
+        """Take one ``sensor_msgs/Image`` or ``CompressedImage`` of a sensor.
+
+        Cheap: pixels are viewed; what must be unpacked or converted is left to :meth:`poll`.
 
         Args:
             sensor: its name in the configuration.
@@ -170,10 +173,42 @@ class Pipeline:
             for name in self.rig.sensors
         )
 
-    def _segment(self, frame_set: FrameSet, status: tuple[SensorStatus, ...]) -> Prediction:
-        """Run the network on what the frame set holds."""
+    def _make_pixels(self, frame_set: FrameSet) -> tuple[FrameSet, tuple[str, ...]]:
+        """Unpack and convert deferred images, so that nobody after this meets a damaged one.
+
+        A damaged one is counted and left out. If it is the reference's, its stamp and geometry
+        still hold for the mask that the others make: then it stays in the set as a black picture.
+
+        Returns:
+            The frame set, and the sensors whose pixels can be fused.
+        """
+        damaged: dict[str, str] = {}
+        for name, sample in frame_set.samples.items():
+            try:
+                _ = sample.image.pixels
+            except DecodeError as error:
+                damaged[name] = str(error)
+                if self._last_damaged_ns.get(name) != sample.time_ns:  # one sample, several sets
+                    self._last_damaged_ns[name] = sample.time_ns
+                    with self._lock:
+                        self._reject(name, str(error))
+        if not damaged:
+            return frame_set, tuple(frame_set.samples)
+        samples = {n: s for n, s in frame_set.samples.items() if n not in damaged}
+        sensors = tuple(samples)
+        if frame_set.reference in damaged:
+            reference = frame_set.reference_sample
+            black = np.zeros((reference.image.height, reference.image.width), np.uint8)
+            samples[frame_set.reference] = replace(reference, image=Image(black, "mono8"))
+        missing = {**frame_set.missing, **damaged}
+        return replace(frame_set, samples=samples, missing=missing), sensors
+
+    def _segment(self, frame_set: FrameSet, status: tuple[SensorStatus, ...]) -> Prediction | None:
+        """Run the network on what the frame set holds; None if every picture in it is damaged."""
         started_ns = time.perf_counter_ns()
-        sensors = tuple(frame_set.samples)
+        frame_set, sensors = self._make_pixels(frame_set)
+        if not sensors:
+            return None
         inputs = batch(
             [(self.rig.sensors[n].modality, frame_set.samples[n].image) for n in sensors],
             self.model.manifest,

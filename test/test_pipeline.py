@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from fixtures.manifests import small_manifest
-from fixtures.messages import image_message
+from fixtures.messages import compressed_message, image_message
+from fixtures.pictures import png
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
@@ -155,6 +156,89 @@ def test_wakeups_suffice_to_see_every_change() -> None:
     assert len(seen) == 1
     assert states[-1] is SensorState.FAILED
     assert {SensorState.LATE, SensorState.STALE} <= set(states)
+
+
+def jpeg_or_png(sensor: str, stamp_ns: int, damaged: bool = False) -> Any:
+    """Return a compressed message whose header is good whatever its data are."""
+    shape, dtype = ((20, 30, 3), np.uint8) if sensor == "rgb" else ((10, 15), np.uint16)
+    data = bytearray(png(np.full(shape, 7, dtype)))
+    if damaged:
+        data[45] ^= 0xFF
+    return compressed_message(bytes(data), "png", stamp_ns)
+
+
+def test_compressed_messages_become_masks() -> None:
+    pipe = pipeline()
+    assert pipe.push_message("rgb", jpeg_or_png("rgb", START), 0) is None
+    assert pipe.push_message("depth", jpeg_or_png("depth", START), 1) is None
+    prediction = pipe.poll(2)
+    assert prediction is not None
+    assert prediction.mask.shape == (20, 30)
+    assert prediction.sensors == ("rgb", "depth")
+
+
+def test_a_compressed_message_that_cannot_serve_is_rejected_at_once() -> None:
+    pipe = pipeline()
+    error = pipe.push_message("depth", jpeg_or_png("rgb", START), 0)
+    assert error == (
+        "depth/image: encoding bgr8 cannot be used as depth: "
+        "expected 16UC1 or mono16 in millimetres, or 32FC1 in metres"
+    )
+
+
+@pytest.mark.parametrize("victim", ["rgb", "depth"])
+def test_a_damaged_picture_is_counted_once_and_left_out_and_masks_go_on(victim: str) -> None:
+    pipe = pipeline()
+    other = {"rgb": "depth", "depth": "rgb"}[victim]
+    for frame in range(6):
+        now = frame * 100 * MS
+        damaged = frame in (2, 3)
+        for sensor in ("rgb", "depth"):
+            sent = jpeg_or_png(sensor, START + now, damaged and sensor == victim)
+            assert pipe.push_message(sensor, sent, now) is None
+        prediction = pipe.poll(now + 50 * MS)
+        assert prediction is not None
+        assert prediction.frame_set.reference == "rgb"
+        assert prediction.frame_set.reference_sample.stamp_ns == START + now
+        assert prediction.mask.shape == (20, 30)
+        assert prediction.sensors == ((other,) if damaged else ("rgb", "depth"))
+        assert ("damaged" in prediction.frame_set.missing.get(victim, "")) is damaged
+        for sample in prediction.frame_set.samples.values():
+            assert sample.image.pixels is not None  # nobody downstream meets the damage
+    statuses = {status.sensor: status for status in pipe.status(S)}
+    assert statuses[victim].rejected == {"data": 2}
+    assert statuses[victim].last_error.startswith(f"{victim}/image: data is a damaged png")
+    assert statuses[other].rejected == {}
+
+
+def test_one_damaged_sample_in_several_frame_sets_is_counted_once() -> None:
+    pipe = pipeline()
+    pipe.push_message("depth", jpeg_or_png("depth", START, damaged=True), 0)
+    for shift in (0, 20, 40):
+        pipe.push_message("rgb", message("rgb", START + shift * MS), shift * MS)
+        prediction = pipe.poll((shift + 20) * MS)
+        assert prediction is not None
+        assert prediction.sensors == ("rgb",)
+    assert pipe.status(60 * MS)[1].rejected == {"data": 1}
+
+
+def test_a_set_of_nothing_but_damage_gives_no_mask() -> None:
+    pipe = pipeline()
+    pipe.push_message("rgb", jpeg_or_png("rgb", START, damaged=True), 0)
+    assert pipe.poll(100 * MS) is None
+    pipe.push_message("rgb", jpeg_or_png("rgb", START + 110 * MS), 110 * MS)
+    assert pipe.poll(210 * MS) is not None
+
+
+def test_pushing_a_compressed_message_does_not_unpack_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unpack(*_: object) -> None:
+        raise AssertionError("a callback unpacked a picture")
+
+    pipe = pipeline()
+    with monkeypatch.context() as patched:
+        patched.setattr("cv2.imdecode", unpack)
+        assert pipe.push_message("rgb", jpeg_or_png("rgb", START), 0) is None
+    assert pipe.poll(100 * MS) is not None
 
 
 def test_an_unknown_modality_stops_the_start() -> None:

@@ -17,6 +17,9 @@ FORMAT = 1
 PLANES = ("color", "thermal", "depth")
 """The ways an image becomes three planes; see :mod:`anymodal_seg_ros.inference.preprocess`."""
 
+THERMAL_MODES = ("kelvin_range", "percentile", "raw")
+"""What 0 and 1 mean in a thermal plane; see :class:`ModalitySpec`."""
+
 Triple = tuple[float, float, float]
 
 
@@ -38,8 +41,13 @@ class ModalitySpec:
         planes: one of :data:`PLANES`.
         mean: per plane, subtracted after scaling to 0..1.
         std: per plane, divided by.
-        kelvin_range: temperatures that become 0 and 1 (16-bit ``thermal`` only).
-        kelvin_per_count: kelvin of one count (16-bit ``thermal`` only).
+        thermal_mode: what becomes 0 and 1 (``thermal`` only). ``kelvin_range``: two fixed
+            temperatures of a radiometric 16-bit image. ``percentile``: two percentiles of each
+            image, for 16-bit cameras that are not radiometric. ``raw``: 0 and 65535. In
+            ``kelvin_range`` and ``raw``, 8-bit images are taken as 0 to 255.
+        kelvin_range: temperatures that become 0 and 1 (mode ``kelvin_range`` only).
+        kelvin_per_count: kelvin of one count (mode ``kelvin_range`` only).
+        percentiles: of the counts that become 0 and 1 (mode ``percentile`` only).
         far_m: distance in metres that becomes 1 (``depth`` only).
     """
 
@@ -47,8 +55,10 @@ class ModalitySpec:
     planes: str
     mean: Triple
     std: Triple
+    thermal_mode: str = "kelvin_range"
     kelvin_range: tuple[float, float] = (250.0, 330.0)
     kelvin_per_count: float = 0.01
+    percentiles: tuple[float, float] = (1.0, 99.0)
     far_m: float = 60.0
 
 
@@ -184,16 +194,29 @@ def modality_spec(name: str, values: Mapping[str, Any]) -> ModalitySpec:
         planes=str(values["planes"]),
         mean=_numbers(values["mean"], 3, float, f"{where}.mean"),
         std=_numbers(values["std"], 3, float, f"{where}.std"),
+        thermal_mode=str(values.get("thermal_mode", "kelvin_range")),
         kelvin_range=_numbers(
             values.get("kelvin_range", (250.0, 330.0)), 2, float, f"{where}.kelvin_range"
         ),
         kelvin_per_count=float(values.get("kelvin_per_count", 0.01)),
+        percentiles=_numbers(
+            values.get("percentiles", (1.0, 99.0)), 2, float, f"{where}.percentiles"
+        ),
         far_m=float(values.get("far_m", 60.0)),
     )
     if spec.planes not in PLANES:
         raise ValueError(f"{where}.planes is {spec.planes!r}: expected one of {', '.join(PLANES)}")
     if min(spec.std) <= 0.0:
         raise ValueError(f"{where}.std is {spec.std}: expected positive numbers")
+    if spec.thermal_mode not in THERMAL_MODES:
+        raise ValueError(
+            f"{where}.thermal_mode is {spec.thermal_mode!r}: expected one of "
+            f"{', '.join(THERMAL_MODES)}"
+        )
+    if not 0.0 <= spec.percentiles[0] < spec.percentiles[1] <= 100.0:
+        raise ValueError(
+            f"{where}.percentiles is {spec.percentiles}: expected low < high, from 0 to 100"
+        )
     if not spec.kelvin_range[0] < spec.kelvin_range[1]:
         raise ValueError(f"{where}.kelvin_range is {spec.kelvin_range}: expected low < high")
     if spec.kelvin_per_count <= 0.0 or spec.far_m <= 0.0:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import Image, ModalityBatch, Pixels
 from anymodal_seg_ros.inference.manifest import Manifest, ModalitySpec
-from anymodal_seg_ros.sensing.encodings import to_metres, to_rgb
+from anymodal_seg_ros.sensing.encodings import COLORS, COUNTS, METRES, for_opencv, to_metres, to_rgb
 
 Planes = npt.NDArray[np.float32]
 
@@ -28,7 +28,7 @@ def batch(images: Sequence[tuple[str, Image]], manifest: Manifest) -> ModalityBa
         manifest: of the model; it knows sizes, ids and normalisation.
 
     Raises:
-        DecodeError: an image cannot serve as its modality, e.g. colour as depth.
+        DecodeError: an image cannot serve as its modality, e.g. colour as depth, or is damaged.
     """
     specs = [manifest.modalities[modality] for modality, _ in images]
     stacked = np.empty((len(images), 3, manifest.height, manifest.width), np.float32)
@@ -42,10 +42,10 @@ def planes(
 ) -> Planes:
     """Turn one image into normalised planes.
 
-    ``color``: 8-bit images, RGB order, 0..1; grey is repeated. ``thermal``: 8-bit images scaled to
-    0..1, or 16-bit radiometric counts mapped linearly from ``kelvin_range`` to 0..1 and clipped;
-    repeated. ``depth``: metres become (d / far clipped to 1, 1 / (1 + d), valid 0 or 1); invalid
-    pixels are 0 in all three. Then ``(x - mean) / std`` per plane.
+    ``color``: RGB order, 0..1; grey is repeated. ``thermal``: 16-bit counts mapped linearly to 0..1
+    as ``thermal_mode`` says and clipped, or 8-bit images scaled to 0..1; repeated. ``depth``:
+    metres become (d / far clipped to 1, 1 / (1 + d), valid 0 or 1); invalid pixels are 0 in all
+    three. Then ``(x - mean) / std`` per plane.
 
     Args:
         image: as decoded; any size.
@@ -58,8 +58,9 @@ def planes(
         float32 ``[3, height, width]``, ``out`` if it was given.
 
     Raises:
-        DecodeError: the encoding cannot serve as this modality.
+        DecodeError: the encoding cannot serve as this modality, or a deferred image is damaged.
     """
+    check_encoding(image, spec)
     result = np.empty((3, height, width), np.float32) if out is None else out
     if spec.planes == "color":
         _color(image, height, width, result)
@@ -75,16 +76,15 @@ def planes(
 
 def check_encoding(image: Image, spec: ModalitySpec) -> None:
     """Raise :class:`DecodeError` if an image of this encoding cannot serve as the modality."""
-    pixels = image.pixels
     if spec.planes == "depth":
-        fits = pixels.ndim == 2 and pixels.dtype.itemsize in (2, 4)
+        fits = image.encoding in (*COUNTS, *METRES)
         wanted = "16UC1 or mono16 in millimetres, or 32FC1 in metres"
     elif spec.planes == "thermal":
-        fits = pixels.dtype.kind == "u" and (pixels.ndim == 2 or pixels.dtype.itemsize == 1)
-        wanted = "mono8 or another 8-bit encoding, or mono16/16UC1 radiometric counts"
+        fits = image.encoding in COLORS or image.encoding in COUNTS
+        wanted = "mono8 or another 8-bit encoding, or mono16/16UC1 counts"
     else:
-        fits = pixels.dtype.itemsize == 1
-        wanted = "an 8-bit encoding such as rgb8, bgr8, mono8 or 8UC3"
+        fits = image.encoding in COLORS
+        wanted = "colour or 8-bit grey such as rgb8, bgr8, mono8, 8UC3, bayer_rggb8 or uyvy"
     if not fits:
         raise DecodeError(
             f"encoding {image.encoding} cannot be used as {spec.planes}: expected {wanted}"
@@ -95,13 +95,10 @@ def _resize(pixels: Pixels, height: int, width: int, exact: bool = False) -> Pix
     """Resize in the image's own dtype; ``exact`` never mixes neighbouring values."""
     if pixels.shape[:2] == (height, width):
         return pixels
-    if not pixels.dtype.isnative:
-        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     shrinks = pixels.shape[0] >= 2 * height and pixels.shape[1] >= 2 * width
     smooth = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     how = cv2.INTER_NEAREST if exact else smooth
-    contiguous = np.ascontiguousarray(pixels)
-    return np.asarray(cv2.resize(contiguous, (width, height), interpolation=how))
+    return np.asarray(cv2.resize(for_opencv(pixels), (width, height), interpolation=how))
 
 
 def _color(image: Image, height: int, width: int, out: Planes) -> None:
@@ -115,17 +112,27 @@ def _color(image: Image, height: int, width: int, out: Planes) -> None:
 
 
 def _thermal(image: Image, spec: ModalitySpec, height: int, width: int, out: Planes) -> None:
-    small = _resize(image.pixels, height, width)
-    if small.dtype.itemsize == 1:
-        grey = small if small.ndim == 2 else to_rgb(Image(small, image.encoding)).mean(axis=2)
-        np.multiply(grey, 1 / 255, out=out[0], casting="unsafe")
-    else:
-        low, high = spec.kelvin_range
-        scale = spec.kelvin_per_count / (high - low)
-        np.multiply(small, scale, out=out[0], casting="unsafe")
-        out[0] -= low / (high - low)
-        np.clip(out[0], 0.0, 1.0, out=out[0])
+    values, full_scale = _resize(image.pixels, height, width), 65535.0
+    if image.encoding not in COUNTS:
+        values, full_scale = to_rgb(Image(values, image.encoding)), 255.0
+        if values.ndim == 3:
+            values = values.mean(axis=2)
+    low, high = _thermal_range(values, full_scale, spec)
+    np.multiply(values, 1.0 / (high - low), out=out[0], casting="unsafe")
+    out[0] -= low / (high - low)
+    np.clip(out[0], 0.0, 1.0, out=out[0])
     out[1:] = out[0]
+
+
+def _thermal_range(values: Pixels, full_scale: float, spec: ModalitySpec) -> tuple[float, float]:
+    """Return the values that become 0 and 1."""
+    if spec.thermal_mode == "percentile":
+        low, high = np.percentile(values, spec.percentiles)
+        return float(low), float(max(high, low + 1.0))  # an even image is black, not noise
+    if spec.thermal_mode == "kelvin_range" and full_scale > 255.0:
+        low, high = spec.kelvin_range
+        return low / spec.kelvin_per_count, high / spec.kelvin_per_count
+    return 0.0, full_scale
 
 
 def _depth(image: Image, spec: ModalitySpec, height: int, width: int, out: Planes) -> None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Image, Mask
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.sensing.encodings import to_metres, to_rgb
+from anymodal_seg_ros.sensing.encodings import COLORS, METRES, to_metres, to_rgb
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -40,15 +40,15 @@ def overlay(image: Image, mask: Mask, manifest: Manifest, alpha: float = 0.5) ->
 
 
 def viewable(image: Image) -> Rgb:
-    """Return any image as uint8 ``[H, W, 3]`` RGB that a person can look at.
+    """Return any image that a modality takes as uint8 ``[H, W, 3]`` RGB for people to look at.
 
-    16-bit and depth images are stretched between their 2nd and 98th percentile; depth is shown
+    16-bit grey and depth images are stretched between their 2nd and 98th percentile; depth is shown
     near-bright, invalid pixels black.
     """
-    if image.pixels.dtype.itemsize == 1:
+    if image.encoding in COLORS:
         pixels = to_rgb(image)
         return pixels if pixels.ndim == 3 else _repeat(pixels)
-    near_bright = image.encoding == "32FC1"
+    near_bright = image.encoding in METRES
     values = to_metres(image) if near_bright else image.pixels.astype(np.float32)
     if near_bright:
         values = 1.0 / values

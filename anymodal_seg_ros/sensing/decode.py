@@ -1,7 +1,8 @@
 """Messages to images, by duck typing: rclpy's messages and those that rosbags reads alike.
 
 A message is never trusted. Size, step, encoding and stamp are checked before a byte is read, and
-what passes is looked at in place: the result is a read-only view on the message's own bytes.
+what passes is looked at in place: plain pixels are a read-only view on the message's own bytes, and
+what needs work (compressed images, Bayer, YUV) is done when the pixels are first used.
 """
 
 from __future__ import annotations
@@ -11,49 +12,50 @@ from typing import Any
 import numpy as np
 
 from anymodal_seg_ros.errors import DecodeError
-from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.sensing.encodings import LAYOUTS
+from anymodal_seg_ros.frames import DeferredImage, Image, Pixels
+from anymodal_seg_ros.sensing.camera_formats import CAMERA_FORMATS, CameraFormat
+from anymodal_seg_ros.sensing.compressed import decode_compressed
+from anymodal_seg_ros.sensing.encodings import LAYOUTS, Layout
+from anymodal_seg_ros.sensing.payload import Bytes, as_bytes, check_size
 
-MAX_SIDE = 16384
-"""Largest width or height that is believed, in pixels."""
+KNOWN_ENCODINGS = (
+    "rgb8, bgr8, rgba8, bgra8 or the same with 16, mono8, mono16, "
+    "{8U,8S,16U,16S,32S,32F,64F}C{1..4}, bayer_{rggb,bggr,gbrg,grbg}{8,16}, "
+    "uyvy (yuv422), yuyv (yuv422_yuy2), nv12, nv21 or nv24"
+)
 
 
 def decode_image(message: Any) -> Image:
-    """View a ``sensor_msgs/Image`` as an array. Nothing is copied.
+    """Turn a message into an image whose pixels are viewed, or made at their first use.
 
     Args:
-        message: anything with the fields ``height``, ``width``, ``encoding``, ``is_bigendian``,
-            ``step`` and ``data`` (bytes-like).
+        message: a ``sensor_msgs/Image`` (``height``, ``width``, ``encoding``, ``is_bigendian``,
+            ``step`` and ``data``, bytes-like) or a ``sensor_msgs/CompressedImage`` (``format`` and
+            ``data``, no ``step``).
+
+    Returns:
+        An image whose size and encoding are known. Pixels of plain encodings are a view on
+        ``data``. Those of a camera format (Bayer, YUV) or a compressed image are made at their
+        first use, which raises :class:`DecodeError` if the compressed data are damaged.
 
     Raises:
         DecodeError: naming the field, its value and what was expected.
     """
-    height, width, step = int(message.height), int(message.width), int(message.step)
-    layout = LAYOUTS.get(message.encoding)
-    if layout is None:
-        raise DecodeError(f"encoding is {message.encoding!r}: expected one of {', '.join(LAYOUTS)}")
-    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise DecodeError(f"size is {width}x{height}: expected 1 to {MAX_SIDE} on each side")
-    pixel = layout.dtype.itemsize * layout.channels
-    if step < width * pixel:
-        raise DecodeError(
-            f"step is {step}: expected at least {width * pixel}, "
-            f"as {width} pixels of {message.encoding} need"
-        )
-    data = _as_bytes(message.data)
-    if data.size != step * height:
-        raise DecodeError(
-            f"data has {data.size} bytes: expected step x height = {step} x {height} = "
-            f"{step * height}"
-        )
-    dtype = layout.dtype.newbyteorder(">" if message.is_bigendian else "<")
-    shape: tuple[int, ...] = (height, width)
-    strides: tuple[int, ...] = (step, pixel)
-    if layout.channels > 1:
-        shape, strides = (*shape, layout.channels), (*strides, layout.dtype.itemsize)
-    pixels: Any = np.ndarray(shape, dtype, buffer=data.data, strides=strides)
-    pixels.flags.writeable = False
-    return Image(pixels, str(message.encoding))
+    if hasattr(message, "format") and not hasattr(message, "step"):
+        return decode_compressed(message.format, message.data)
+    height, width, encoding = int(message.height), int(message.width), str(message.encoding)
+    layout = LAYOUTS.get(encoding)
+    if layout is not None:
+        check_size(height, width)
+        step = _checked_step(message, width, layout)
+        data = as_bytes(message.data)
+        _check_bytes(data, step, height)
+        return Image(_view(data, height, width, step, layout, message.is_bigendian), encoding)
+    camera_format = CAMERA_FORMATS.get(encoding)
+    if camera_format is not None:
+        check_size(height, width)
+        return _decode_camera_format(message, height, width, encoding, camera_format)
+    raise DecodeError(f"encoding is {encoding[:60]!r}: expected {KNOWN_ENCODINGS}")
 
 
 def stamp_ns(header: Any) -> int:
@@ -71,15 +73,53 @@ def stamp_ns(header: Any) -> int:
     return sec * 1_000_000_000 + nanosec
 
 
-def _as_bytes(data: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """View any bytes-like payload (array.array, bytes, ndarray) as uint8."""
-    if isinstance(data, np.ndarray):
-        if data.dtype == np.uint8 and data.flags.c_contiguous:
-            return data.reshape(-1)
-        raise DecodeError(f"data is an array of {data.dtype}: expected contiguous uint8")
-    try:
-        return np.frombuffer(data, np.uint8)
-    except (TypeError, ValueError, BufferError) as error:
-        if hasattr(data, "__len__") and len(data) == 0:
-            return np.empty(0, np.uint8)
-        raise DecodeError(f"data is a {type(data).__name__}: expected bytes") from error
+def _decode_camera_format(
+    message: Any, height: int, width: int, encoding: str, camera_format: CameraFormat
+) -> Image:
+    """View the stored rows and promise their conversion to RGB."""
+    camera_format.check_size(encoding, height, width)
+    layout = camera_format.layout
+    step = _checked_step(message, width, layout)
+    data = as_bytes(message.data)
+    rows = int(height * camera_format.rows)
+    if camera_format.planar and data.size == step * height == width * rows:
+        step = width  # some drivers divide the whole buffer, chroma and all, by the image's height
+    _check_bytes(data, step, rows)
+    # The padding is kept: where the chroma plane lies is counted in whole rows.
+    columns = step if camera_format.planar else width
+    stored = _view(data, rows, columns, step, layout, message.is_bigendian)
+    return DeferredImage(
+        height, width, camera_format.encoding, lambda: camera_format.convert(stored, width)
+    )
+
+
+def _checked_step(message: Any, width: int, layout: Layout) -> int:
+    step, least = int(message.step), width * layout.dtype.itemsize * layout.channels
+    if step < least:
+        raise DecodeError(
+            f"step is {step}: expected at least {least}, "
+            f"as {width} pixels of {message.encoding} need"
+        )
+    return step
+
+
+def _check_bytes(data: Bytes, step: int, rows: int) -> None:
+    if data.size != step * rows:
+        raise DecodeError(
+            f"data has {data.size} bytes: expected step x height = {step} x {rows} = {step * rows}"
+        )
+
+
+def _view(
+    data: Bytes, height: int, width: int, step: int, layout: Layout, big_endian: bool
+) -> Pixels:
+    """View checked bytes as ``[height, width]`` or ``[height, width, channels]``, read-only."""
+    size = layout.dtype.itemsize
+    shape: tuple[int, ...] = (height, width)
+    strides: tuple[int, ...] = (step, size * layout.channels)
+    if layout.channels > 1:
+        shape, strides = (*shape, layout.channels), (*strides, size)
+    dtype = layout.dtype.newbyteorder(">" if big_endian else "<")
+    pixels: Pixels = np.ndarray(shape, dtype, buffer=data.data, strides=strides)
+    pixels.flags.writeable = False
+    return pixels

@@ -24,6 +24,16 @@ def _layout(dtype: type[np.generic], channels: int = 1) -> Layout:
     return Layout(np.dtype(dtype), channels)
 
 
+_DEPTHS: dict[str, type[np.generic]] = {
+    "8U": np.uint8,
+    "8S": np.int8,
+    "16U": np.uint16,
+    "16S": np.int16,
+    "32S": np.int32,
+    "32F": np.float32,
+    "64F": np.float64,
+}
+
 LAYOUTS: dict[str, Layout] = {
     "rgb8": _layout(np.uint8, 3),
     "bgr8": _layout(np.uint8, 3),
@@ -31,36 +41,67 @@ LAYOUTS: dict[str, Layout] = {
     "bgra8": _layout(np.uint8, 4),
     "mono8": _layout(np.uint8),
     "mono16": _layout(np.uint16),
-    "8UC1": _layout(np.uint8),
-    "8UC3": _layout(np.uint8, 3),
-    "16UC1": _layout(np.uint16),
-    "32FC1": _layout(np.float32),
+    "rgb16": _layout(np.uint16, 3),
+    "bgr16": _layout(np.uint16, 3),
+    "rgba16": _layout(np.uint16, 4),
+    "bgra16": _layout(np.uint16, 4),
+    **{f"{depth}C{n}": _layout(kind, n) for depth, kind in _DEPTHS.items() for n in (1, 2, 3, 4)},
 }
-"""Every encoding that :func:`anymodal_seg_ros.sensing.decode.decode_image` takes."""
+"""Every encoding whose pixels are viewed as they are; an image's encoding is one of these."""
 
-_TO_RGB = {
+COLORS: dict[str, int | None] = {
+    "mono8": None,
+    "8UC1": None,
+    "rgb8": None,
+    "8UC3": None,
     "bgr8": cv2.COLOR_BGR2RGB,
     "rgba8": cv2.COLOR_RGBA2RGB,
     "bgra8": cv2.COLOR_BGRA2RGB,
+    "rgb16": None,
+    "bgr16": cv2.COLOR_BGR2RGB,
+    "rgba16": cv2.COLOR_RGBA2RGB,
+    "bgra16": cv2.COLOR_BGRA2RGB,
 }
+"""Encodings that can serve as a picture, and OpenCV's code that brings them to RGB order."""
+
+COUNTS = ("mono16", "16UC1")
+"""Encodings of raw 16-bit counts: millimetres of a depth camera, or a radiometric thermal one."""
+
+METRES = ("32FC1", "64FC1")
+"""Encodings of metres (REP-118)."""
 
 INVALID_MILLIMETRES = (0, 65535)
 """16-bit depth values that mean "no measurement" (REP-118, and what drivers really send)."""
 
 
+def for_opencv(pixels: Pixels) -> Pixels:
+    """Return pixels that OpenCV reads rightly: native byte order and aligned.
+
+    OpenCV takes a step that is no multiple of the channel's size without a word and reads the wrong
+    bytes. Rows that are padded otherwise are no trouble and are not copied.
+    """
+    return np.require(pixels, dtype=pixels.dtype.newbyteorder("="), requirements="A")
+
+
 def to_rgb(image: Image) -> npt.NDArray[np.uint8]:
     """Return an 8-bit image in RGB order, or as it is if it is grey or of unnamed channels.
+
+    16-bit colours are scaled so that 65535 becomes 255.
 
     Returns:
         uint8 ``[H, W, 3]`` or ``[H, W]``; the input's own array where nothing has to change.
 
     Raises:
-        DecodeError: the image is not an 8-bit one.
+        DecodeError: the encoding is none of :data:`COLORS`, or the pixels are damaged.
     """
-    if image.pixels.dtype.itemsize != 1:
-        raise DecodeError(f"encoding {image.encoding} has no colours: expected an 8-bit encoding")
-    code = _TO_RGB.get(image.encoding)
-    return image.pixels if code is None else cv2.cvtColor(image.pixels, code)
+    if image.encoding not in COLORS:
+        raise DecodeError(f"encoding {image.encoding} has no colours: expected {', '.join(COLORS)}")
+    pixels, code = image.pixels, COLORS[image.encoding]
+    if code is not None:
+        pixels = cv2.cvtColor(for_opencv(pixels), code)
+    if pixels.dtype.itemsize == 2:
+        pixels = cv2.convertScaleAbs(for_opencv(pixels), alpha=255 / 65535)
+    return pixels
 
 
 def to_metres(image: Image) -> npt.NDArray[np.float32]:
@@ -75,17 +116,18 @@ def to_metres(image: Image) -> npt.NDArray[np.float32]:
     Raises:
         DecodeError: the encoding is neither of the two.
     """
-    pixels: Pixels = image.pixels
-    if pixels.ndim == 2 and pixels.dtype.itemsize == 2:
+    if image.encoding in COUNTS:
+        pixels: Pixels = image.pixels
         metres = pixels.astype(np.float32)
-        invalid = np.isin(pixels, INVALID_MILLIMETRES)
+        invalid = (pixels == INVALID_MILLIMETRES[0]) | (pixels == INVALID_MILLIMETRES[1])
         metres *= np.float32(1e-3)
-    elif pixels.ndim == 2 and pixels.dtype.kind == "f":
-        metres = pixels.astype(np.float32)
+    elif image.encoding in METRES:
+        with np.errstate(over="ignore", invalid="ignore"):  # of doubles beyond float32
+            metres = image.pixels.astype(np.float32)
         invalid = ~(np.isfinite(metres) & (metres > 0))
     else:
         raise DecodeError(
             f"encoding {image.encoding} is no depth: expected 16UC1 in mm or 32FC1 in m"
         )
-    metres[invalid] = np.nan
+    np.copyto(metres, np.float32(np.nan), where=invalid)
     return metres

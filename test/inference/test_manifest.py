@@ -35,6 +35,8 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         (["modalities", "rgb", "id"], 3, "expected at least one, all different"),
         (["modalities", "rgb", "colour"], 3, "modalities.rgb.colour is unknown"),
         (["modalities", "thermal", "kelvin_range"], [300, 200], "expected low < high"),
+        (["modalities", "thermal", "thermal_mode"], "agc", "expected one of kelvin_range, perc"),
+        (["modalities", "thermal", "percentiles"], [99, 1], "expected low < high, from 0 to 100"),
         (["name"], None, "'name' is missing"),
     ],
 )
@@ -53,6 +55,15 @@ def test_impossible_manifests_are_refused(
     (tmp_path / "model.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(ModelError, match=says):
         load_manifest(tmp_path)
+
+
+def test_a_manifest_written_before_thermal_modes_means_the_kelvin_range(tmp_path: Path) -> None:
+    dump_manifest(small_manifest(), tmp_path)
+    content = yaml.safe_load((tmp_path / "model.yaml").read_text())
+    for modality in content["modalities"].values():
+        del modality["thermal_mode"], modality["percentiles"]
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(content))
+    assert load_manifest(tmp_path) == small_manifest()
 
 
 def test_an_altered_or_missing_file_is_refused(tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fixtures.manifests import small_manifest
-from fixtures.messages import image_message
+from fixtures.messages import compressed_message, image_message, raw_message
+from fixtures.pictures import png
 
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.preprocess import batch, check_encoding, planes
+from anymodal_seg_ros.inference.visualize import viewable
 from anymodal_seg_ros.sensing.decode import decode_image
+from anymodal_seg_ros.sensing.encodings import LAYOUTS
 
 MANIFEST = small_manifest()
 SPECS = MANIFEST.modalities
@@ -44,6 +47,77 @@ def test_big_endian_images_may_be_resized() -> None:
     counts = np.full((16, 24), 30_000, np.uint16)
     image = decode_image(image_message(counts, "mono16", big_endian=True))
     np.testing.assert_allclose(planes(image, SPECS["thermal"], 8, 12), 0.5, atol=1e-5)
+
+
+def test_raw_thermal_is_a_share_of_all_counts() -> None:
+    spec = replace(SPECS["thermal"], thermal_mode="raw")
+    counts = Image(np.array([[0, 13_107, 65_535]], np.uint16), "16UC1")
+    np.testing.assert_allclose(planes(counts, spec, 1, 3), [[[0.0, 0.2, 1.0]]] * 3, atol=1e-6)
+    grey = Image(np.array([[0, 51, 255]], np.uint8), "mono8")
+    np.testing.assert_allclose(planes(grey, spec, 1, 3), [[[0.0, 0.2, 1.0]]] * 3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "encoding"), [(np.uint16, "mono16"), (np.uint8, "mono8")])
+def test_percentile_thermal_depends_on_order_and_not_on_gain_or_offset(
+    dtype: type, encoding: str
+) -> None:
+    spec = replace(SPECS["thermal"], thermal_mode="percentile", percentiles=(10.0, 90.0))
+    ramp = np.arange(101, dtype=dtype).reshape(1, -1)
+    expected = np.clip((np.arange(101) - 10) / 80, 0, 1)
+    for values in (ramp, ramp + dtype(77), ramp * dtype(2)):
+        result = planes(Image(values, encoding), spec, 1, 101)
+        np.testing.assert_allclose(result, [[expected]] * 3, atol=1e-5)
+
+
+def test_percentile_thermal_makes_no_noise_of_an_even_image() -> None:
+    spec = replace(SPECS["thermal"], thermal_mode="percentile")
+    result = planes(Image(np.full((8, 12), 30_000, np.uint16), "mono16"), spec, 8, 12)
+    np.testing.assert_array_equal(result, 0.0)
+
+
+@pytest.mark.parametrize("mode", ["kelvin_range", "percentile", "raw"])
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_thermal_modes_give_shares_for_any_count(mode: str, big_endian: bool) -> None:
+    spec = replace(SPECS["thermal"], thermal_mode=mode)
+    counts = np.random.default_rng(1).integers(0, 65536, (16, 24), np.uint16)
+    image = decode_image(image_message(counts, "16UC1", padding=1, big_endian=big_endian))
+    result = planes(image, spec, 8, 12)
+    assert np.array_equal(result, planes(Image(counts, "16UC1"), spec, 8, 12))
+    assert result.min() >= 0.0
+    assert result.max() <= 1.0
+
+
+def test_sixteen_bit_colours_serve_as_colour() -> None:
+    wide = RGB.astype(np.uint16) * 257
+    expected = planes(Image(RGB, "rgb8"), SPECS["rgb"], 16, 24)
+    for encoding, pixels in {
+        "rgb16": wide,
+        "bgr16": wide[..., ::-1],
+        "rgba16": np.dstack([wide, wide[..., 0]]),
+        "bgra16": np.dstack([wide[..., ::-1], wide[..., 0]]),
+    }.items():
+        for padding in (0, 1, 2):  # a step that is no multiple of two misleads OpenCV
+            message = image_message(pixels, encoding, padding=padding, big_endian=padding == 2)
+            result = planes(decode_image(message), SPECS["rgb"], 16, 24)
+            np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("padding", [0, 1, 4])
+def test_resizing_reads_the_same_pixels_whatever_the_padding(padding: int) -> None:
+    counts = np.random.default_rng(2).integers(27_000, 32_000, (16, 24), np.uint16)
+    image = decode_image(image_message(counts, "mono16", padding=padding))
+    expected = planes(Image(counts, "mono16"), SPECS["thermal"], 8, 12)
+    np.testing.assert_array_equal(planes(image, SPECS["thermal"], 8, 12), expected)
+
+
+def test_a_bayer_image_is_demosaiced_before_it_is_resized() -> None:
+    tile = np.array([[200, 100], [100, 50]], np.uint8)
+    rows = np.tile(tile, (8, 12))
+    image = decode_image(raw_message(rows, 16, 24, "bayer_rggb8"))
+    check_encoding(image, SPECS["rgb"])
+    result = planes(image, SPECS["rgb"], 5, 7)
+    for plane, value in zip(result, (200, 100, 50), strict=True):
+        np.testing.assert_allclose(plane, value / 255, atol=1e-6)
 
 
 def test_eight_bit_thermal_is_taken_as_it_is() -> None:
@@ -88,6 +162,12 @@ def test_a_batch_keeps_the_order_and_the_ids() -> None:
         ("depth", "rgb8", (4, 4, 3), np.uint8),
         ("depth", "mono8", (4, 4), np.uint8),
         ("thermal", "32FC1", (4, 4), np.float32),
+        ("thermal", "16UC3", (4, 4, 3), np.uint16),
+        ("rgb", "8SC1", (4, 4), np.int8),
+        ("rgb", "8UC2", (4, 4, 2), np.uint8),
+        ("rgb", "8UC4", (4, 4, 4), np.uint8),
+        ("depth", "16SC1", (4, 4), np.int16),
+        ("depth", "32SC1", (4, 4), np.int32),
     ],
 )
 def test_an_encoding_that_cannot_serve_is_refused_at_the_edge(
@@ -95,3 +175,30 @@ def test_an_encoding_that_cannot_serve_is_refused_at_the_edge(
 ) -> None:
     with pytest.raises(DecodeError, match=f"encoding {encoding} cannot be used"):
         check_encoding(Image(np.zeros(shape, dtype), encoding), SPECS[modality])
+
+
+@pytest.mark.parametrize("modality", ["rgb", "thermal", "depth"])
+@pytest.mark.parametrize("encoding", sorted(LAYOUTS))
+def test_whatever_the_check_lets_pass_becomes_finite_planes(encoding: str, modality: str) -> None:
+    layout = LAYOUTS[encoding]
+    shape = (6, 8) if layout.channels == 1 else (6, 8, layout.channels)
+    random = np.random.default_rng(3)
+    pixels = random.integers(0, 256, (*shape, layout.dtype.itemsize), np.uint8).view(layout.dtype)
+    image = Image(pixels.reshape(shape), encoding)
+    try:
+        check_encoding(image, SPECS[modality])
+    except DecodeError:
+        with pytest.raises(DecodeError):
+            planes(image, SPECS[modality], 4, 5)
+    else:
+        assert np.isfinite(planes(image, SPECS[modality], 4, 5)).all()
+        assert viewable(image).shape == (6, 8, 3)
+
+
+def test_the_check_does_not_unpack() -> None:
+    image = decode_image(compressed_message(png(RGB)[:-30] + png(RGB)[-12:], "png"))
+    check_encoding(image, SPECS["rgb"])
+    with pytest.raises(DecodeError, match="cannot be used as depth"):
+        check_encoding(image, SPECS["depth"])
+    with pytest.raises(DecodeError, match="data is a png picture without an end"):
+        planes(image, SPECS["rgb"], 8, 12)
