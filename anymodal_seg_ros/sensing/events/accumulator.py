@@ -16,8 +16,9 @@ class EventAccumulator:
     """Cuts the stream of an event camera into windows.
 
     A window is asked for with :meth:`request` when a frame of another camera has come, and handed
-    out by :meth:`take` as soon as the camera's events have reached its end. While nobody asks, as
-    when the event camera is the only one alive, it makes a window per period of its own accord.
+    out by :meth:`take` as soon as the camera's events have reached its end. When nobody has asked
+    for two periods, because the event camera is the only one alive, it makes a window per period of
+    its own accord.
 
     Reads no clock: all times are header stamps. Not safe for threads: the caller's lock is.
     """
@@ -53,14 +54,14 @@ class EventAccumulator:
             self._begin()
         latest_ns = self.stream.latest_stamp_ns
         if latest_ns is not None and self._own_ns is None:
-            self._own_ns = latest_ns + self._period_ns
+            self._own_ns = latest_ns + 2 * self._period_ns
 
     def request(self, end_ns: int) -> None:
         """Ask for the window that ends at a header stamp, in the clock of this camera's stamps."""
         if end_ns not in self._asked:
             self._asked = [*self._asked[1 - _MOST_ASKED :], end_ns]
         if self.stream.latest_stamp_ns is not None:
-            self._own_ns = self.stream.latest_stamp_ns + 3 * self._period_ns // 2
+            self._own_ns = self.stream.latest_stamp_ns + 2 * self._period_ns
 
     def take(self) -> list[EventWindow]:
         """Hand out the windows whose events have come, in order of their ends.

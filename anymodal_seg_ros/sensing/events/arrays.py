@@ -10,10 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.sensing.decode import MAX_SIDE, stamp_ns
-from anymodal_seg_ros.sensing.events.values import Events, StampedEvents
+from anymodal_seg_ros.sensing.events.values import Bytes, Events, StampedEvents
 
 _SECOND_NS = 1_000_000_000
 _HEAD_BYTES = 4
@@ -51,28 +52,34 @@ def parse_event_array(data: Any) -> StampedEvents:
     at, left = reader.at, reader.data.size - reader.at
     if count and left < _EVENT_STRIDE * (count - 1) + _EVENT_BYTES:
         raise DecodeError(f"events are {count} in {left} bytes: expected {_EVENT_STRIDE} for each")
-    sign = reader.byte_order
-
-    def column(dtype: str, offset: int, first: int) -> Any:
-        """View a field of all events but the first few."""
-        shape = (max(count - first, 0),)
-        where = at + offset + first * _EVENT_STRIDE
-        return np.ndarray(shape, sign + dtype, reader.data.data, where, (_EVENT_STRIDE,))
-
-    def address(offset: int) -> Any:
-        """Read x or y: only the first event begins at a multiple of four."""
-        values = np.empty(count, np.uint16)
-        values[1:] = column("u2", offset - 2, 1)
-        if count:
-            values[0] = np.frombuffer(reader.data, sign + "u2", 1, at + offset)[0]
-        return values
-
-    time_ns = column("i4", 4, 0).astype(np.int64)
-    time_ns *= _SECOND_NS
-    time_ns += column("u4", 8, 0)
-    events = Events(time_ns, address(0), address(2), column("u1", 12, 0).astype(np.bool_))
+    events = _events(reader.data[at:], count, reader.byte_order)
     stamped = stamp_ns(SimpleNamespace(stamp=stamp))
     return StampedEvents(events, stamped, frame_id, height, width)
+
+
+def _events(data: Bytes, count: int, byte_order: str) -> Events:
+    """View the fields of ``count`` events as columns; ``data`` holds that many."""
+
+    def column(dtype: str, offset: int, first: int = 0) -> npt.NDArray[Any]:
+        """View a field from the event ``first`` on; its offset counts from the padded stride."""
+        if count <= first:
+            return np.empty(0, dtype)
+        where = offset + first * _EVENT_STRIDE
+        shape, strides = (count - first,), (_EVENT_STRIDE,)
+        view: npt.NDArray[Any] = np.ndarray(shape, byte_order + dtype, data.data, where, strides)
+        return view
+
+    def address(offset: int) -> npt.NDArray[np.uint16]:
+        """Copy x or y: they are packed against the event before, and the first has none."""
+        values = np.empty(count, np.uint16)
+        values[:1] = column("u2", offset)[:1]
+        values[1:] = column("u2", offset - 2, 1)
+        return values
+
+    time_ns = column("i4", 4).astype(np.int64)
+    time_ns *= _SECOND_NS
+    time_ns += column("u4", 8)
+    return Events(time_ns, address(0), address(2), column("u1", 12) != 0)
 
 
 def _size(height: int, width: int) -> tuple[int, int]:
@@ -84,7 +91,7 @@ def _size(height: int, width: int) -> tuple[int, int]:
 class _Reader:
     """Reads the few fields in front of the events."""
 
-    def __init__(self, data: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    def __init__(self, data: Bytes) -> None:
         if data.size < _HEAD_BYTES or data[0] != 0 or data[1] > 1:
             raise DecodeError(
                 f"message begins with {data[:_HEAD_BYTES].tolist()}: expected serialised (CDR) data"

@@ -25,7 +25,7 @@ ROW, SINGLE, VECTOR_BASE, VECTOR_12, VECTOR_8 = 0, 2, 3, 4, 5
 NOWHERE = 0xFFFF
 """A row or column that no word has named yet: outside every sensor, so its events are dropped."""
 
-_PAYLOAD = 0xFFF
+_PAYLOAD = np.uint16(0xFFF)
 _ADDRESS = 0x7FF
 _POLARITY_SHIFT = 11
 
@@ -64,7 +64,7 @@ class Evt3Decoder:
     def _decode(self, chunk: Chunk) -> Decoded:
         """Decode words whose time is known from the first on."""
         kinds = (chunk.words >> 12).astype(np.uint8)
-        payloads: Words = chunk.words & _PAYLOAD
+        payloads = chunk.words & _PAYLOAD
         is_event = kinds == SINGLE
         is_vector = (kinds >> 1) == (VECTOR_12 >> 1)
         if has_vectors := bool(is_vector.any()):

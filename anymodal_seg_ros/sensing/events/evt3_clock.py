@@ -7,6 +7,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from anymodal_seg_ros.sensing.events.spread import stretches
 from anymodal_seg_ros.sensing.events.values import Indices, Times, Words
 
 TIME_LOW, TIME_HIGH = 6, 8
@@ -79,7 +80,7 @@ class Evt3Clock:
         if highs.size > 1:
             begins = np.searchsorted(time_at, high_at)
             times[begins] = 0  # until the lower half says otherwise
-            times |= np.repeat(highs, np.diff(begins, prepend=0, append=time_at.size)) << _HALF_BITS
+            times |= np.repeat(highs, stretches(begins, time_at.size)) << _HALF_BITS
         else:
             times |= highs[0] << _HALF_BITS
         times *= 1000

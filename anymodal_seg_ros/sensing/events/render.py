@@ -7,16 +7,20 @@ target's own dtype; with a plain ``1`` they would be thirty times slower.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.sensing.events.values import Indices, Times
 from anymodal_seg_ros.sensing.events.window import EventWindow
 
 Planes = npt.NDArray[np.float32]
 
-_COUNTS = np.arange(256)
-COUNT_LEVELS = np.rint(255.0 * (1.0 - np.exp(-0.5 * _COUNTS))).astype(np.uint8)
+_BLOCK = 16_384
+_SATURATED = np.int32(255)
+COUNT_LEVELS = np.rint(255.0 * (1.0 - np.exp(-0.5 * np.arange(256)))).astype(np.uint8)
 """How counts of 0, 1, 2, ... events look in an image: 0, 100, 161, 198, ... up to 255."""
 
 
@@ -28,15 +32,19 @@ def render_image(window: EventWindow) -> Image:
         ``255 · (1 - exp(-n / 2))``, and when its last event came, from 1 for the beginning of the
         window to 255 for its end; 0 without an event.
     """
-    pixels = np.empty((window.height, window.width, 3), np.uint8)
-    off_on = np.minimum(_counts(window), _COUNTS[-1])
-    np.take(COUNT_LEVELS, off_on[..., ::-1], out=pixels[..., :2])
-    length_ns = window.end_ns - window.start_ns
-    recency = 1.5 + (window.time_ns - window.start_ns) * (254.0 / length_ns)
-    latest = np.zeros(window.height * window.width, np.uint8)
-    np.maximum.at(latest, _pixels(window), recency.astype(np.uint8))
-    pixels[..., 2] = latest.reshape(window.height, window.width)
-    return Image(pixels, "8UC3")
+    counts = np.zeros(window.height * window.width * 2, np.int32)
+    for cells, _ in _blocks(window):
+        np.add.at(counts, cells, np.ones(cells.size, np.int32))
+    # Only pixels with events are written: mostly these are few.
+    values = np.zeros(window.height * window.width * 3, np.uint8)
+    scale = 254.0 / (window.end_ns - window.start_ns)
+    for cells, since_ns in _blocks(window):
+        first = (cells >> 1) * 3
+        levels = COUNT_LEVELS[np.minimum(counts[cells], _SATURATED)]
+        values[first + (cells & 1 ^ 1)] = levels
+        recency = since_ns * scale + 1.5  # is rounded when it is cut off
+        np.maximum.at(values, first + 2, recency.astype(np.uint8))
+    return Image(values.reshape(window.height, window.width, 3), "8UC3")
 
 
 def signed_surface(window: EventWindow, decay_ns: int) -> Planes:
@@ -50,19 +58,22 @@ def signed_surface(window: EventWindow, decay_ns: int) -> Planes:
         float32 ``[3, H, W]``: ON minus OFF events; ``exp(-age / decay)`` of the last ON event; the
         same of the last OFF event; 0 without an event.
     """
-    planes = np.zeros((3, window.height, window.width), np.float32)
-    counts = _counts(window)
-    np.subtract(counts[..., 1], counts[..., 0], out=planes[0], casting="unsafe")
-    age = (window.time_ns - window.end_ns).astype(np.float32)
-    age /= decay_ns
-    surface = np.zeros(window.height * window.width * 2, np.float32)
-    np.maximum.at(surface, window.cells.astype(np.intp), np.exp(age))
-    planes[1:] = surface.reshape(window.height, window.width, 2)[..., ::-1].transpose(2, 0, 1)
-    return planes
+    planes = np.zeros((3, window.height * window.width), np.float32)
+    length_ns = window.end_ns - window.start_ns
+    for cells, since_ns in _blocks(window):
+        pixels, off = cells >> 1, cells & 1 ^ 1
+        np.add.at(planes[0], pixels, np.float32(1) - off.astype(np.float32) * 2)
+        freshness = np.exp((since_ns - length_ns).astype(np.float32) / np.float32(decay_ns))
+        np.maximum.at(planes[1:].reshape(-1), pixels + off * planes.shape[1], freshness)
+    return planes.reshape(3, window.height, window.width)
 
 
 def voxel_grid(window: EventWindow, bins: int) -> Planes:
     """Spread the signed events over time bins, each over the two nearest ones.
+
+    Args:
+        window: the events.
+        bins: their number, at least 2.
 
     Returns:
         float32 ``[bins, H, W]``: the first bin lies at the beginning of the window, the last at its
@@ -70,25 +81,24 @@ def voxel_grid(window: EventWindow, bins: int) -> Planes:
     """
     size = window.height * window.width
     grid = np.zeros(bins * size, np.float32)
-    length_ns = window.end_ns - window.start_ns
-    place = (window.time_ns - window.start_ns) * ((bins - 1) / length_ns)
-    early = np.minimum(place.astype(np.intp), max(bins - 2, 0))
-    late_share = (place - early).astype(np.float32)
-    sign = ((window.cells & 1) * np.float32(2) - np.float32(1)).astype(np.float32)
-    index = early * size + _pixels(window)
-    np.add.at(grid, index, sign * (1 - late_share))
-    if bins > 1:
-        np.add.at(grid, index + size, sign * late_share)
+    scale = (bins - 1) / (window.end_ns - window.start_ns)
+    for cells, since_ns in _blocks(window):
+        place = since_ns * scale
+        early = place.astype(np.intp)  # below bins - 1, because the end is not in the window
+        sign = (cells & 1).astype(np.float32) * 2 - np.float32(1)
+        late = sign * (place - early).astype(np.float32)
+        index = early * size + (cells >> 1)
+        np.add.at(grid, index, sign - late)
+        np.add.at(grid, index + size, late)
     return grid.reshape(bins, window.height, window.width)
 
 
-def _pixels(window: EventWindow) -> npt.NDArray[np.intp]:
-    return (window.cells >> 1).astype(np.intp)
+def _blocks(window: EventWindow) -> Iterator[tuple[Indices, Times]]:
+    """Cut a window into pieces whose intermediate arrays fit the processor's cache.
 
-
-def _counts(window: EventWindow) -> npt.NDArray[np.int32]:
-    """Count OFF and ON events: int32 ``[H, W, 2]``."""
-    counts = np.zeros(window.height * window.width * 2, np.int32)
-    cells = window.cells.astype(np.intp)
-    np.add.at(counts, cells, np.ones(cells.size, np.int32))
-    return counts.reshape(window.height, window.width, 2)
+    Yields:
+        Cells as indices, and nanoseconds since the beginning of the window.
+    """
+    for at in range(0, window.cells.size, _BLOCK):
+        part = slice(at, at + _BLOCK)
+        yield window.cells[part].astype(np.intp), window.time_ns[part] - window.start_ns

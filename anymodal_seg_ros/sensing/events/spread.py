@@ -10,6 +10,19 @@ import numpy.typing as npt
 from anymodal_seg_ros.sensing.events.values import Indices
 
 
+def stretches(begins: npt.NDArray[Any], total: int) -> Indices:
+    """Cut ``total`` things at some places: how many there are in each piece.
+
+    Args:
+        begins: where all pieces but the first begin, ascending.
+        total: the end of the last piece.
+    """
+    bounds = np.empty(begins.size + 2, np.intp)
+    bounds[0], bounds[-1] = 0, total
+    bounds[1:-1] = begins
+    return bounds[1:] - bounds[:-1]
+
+
 class Spread:
     """Gives every event word the value that was valid when it came.
 
@@ -39,15 +52,7 @@ class Spread:
         steps = np.empty(at.size + 1, values.dtype)
         steps[0] = before
         steps[1:] = values
-        return np.repeat(steps, self.events_between(at))
-
-    def events_between(self, at: Indices) -> Indices:
-        """Count the event words before, between and behind some positions: one more than these."""
-        bounds = np.empty(at.size + 2, np.intp)
-        bounds[0] = 0
-        bounds[1:-1] = self._events_until[at]
-        bounds[-1] = self.event_at.size
-        return bounds[1:] - bounds[:-1]
+        return np.repeat(steps, stretches(self._events_until[at], self.event_at.size))
 
     def events_before(self, at: Indices) -> Indices:
         """Count the event words before each of some positions that are no event words."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from fixtures.event_messages import joined, packet, rows
@@ -37,7 +39,7 @@ CUTS = st.lists(st.integers(0, 300), max_size=6)
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     """Cut data at some places; empty pieces included."""
     places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    return [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(places)]
 
 
 def on_sensor(events: list[Event]) -> list[Event]:
