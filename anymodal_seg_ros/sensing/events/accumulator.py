@@ -66,7 +66,7 @@ class EventAccumulator:
     def take(self) -> list[EventWindow]:
         """Hand out the windows whose events have come, in order of their ends.
 
-        Windows that end before the first known event are given up.
+        Windows that end before the first packet are given up.
 
         Raises:
             DecodeError: an optional library did not accept a packet.
@@ -77,12 +77,13 @@ class EventAccumulator:
         self.stream.flush()
         if self._epoch != self.stream.store.epoch:
             self._begin()
-        until_ns, offset_ns = self.stream.store.until_ns, self.stream.offset_ns
-        if until_ns is None or offset_ns is None:
+        store, offset_ns = self.stream.store, self.stream.offset_ns
+        if store.begin_ns is None or store.until_ns is None or offset_ns is None:
             return []
-        ready = sorted(end for end in self._asked if end <= until_ns + offset_ns)
-        self._asked = [end for end in self._asked if end > until_ns + offset_ns]
-        return [self._cut(end, offset_ns) for end in ready]
+        begin_ns, until_ns = store.begin_ns + offset_ns, store.until_ns + offset_ns
+        ready = sorted(end for end in self._asked if end <= until_ns)
+        self._asked = [end for end in self._asked if end > until_ns]
+        return [self._cut(end, offset_ns) for end in ready if end > begin_ns]
 
     def _begin(self) -> None:
         self._epoch = self.stream.store.epoch
@@ -110,6 +111,6 @@ class EventAccumulator:
             height=grid.height,
             width=grid.width,
             time_ns=cut.time_ns + offset_ns,
-            cells=cut.cells,
+            cells=cut.cells.copy(),
             complete=cut.complete,
         )

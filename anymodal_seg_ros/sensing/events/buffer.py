@@ -49,10 +49,10 @@ class EventBuffer:
         self._size = end
 
     def between(self, start_ns: int, end_ns: int) -> tuple[Times, Cells]:
-        """Copy the events from ``start_ns`` on and before ``end_ns``."""
+        """View the events from ``start_ns`` on and before ``end_ns``, until the next append."""
         times = self._times[: self._size]
         first, last = np.searchsorted(times, (start_ns, end_ns))
-        return times[first:last].copy(), self._cells[first:last].copy()
+        return times[first:last], self._cells[first:last]
 
     def clear(self) -> None:
         """Forget all events."""

@@ -19,7 +19,6 @@ from anymodal_seg_ros.sensing.events.window import EventWindow
 Planes = npt.NDArray[np.float32]
 
 _BLOCK = 16_384
-_SATURATED = np.int32(255)
 COUNT_LEVELS = np.rint(255.0 * (1.0 - np.exp(-0.5 * np.arange(256)))).astype(np.uint8)
 """How counts of 0, 1, 2, ... events look in an image: 0, 100, 161, 198, ... up to 255."""
 
@@ -40,7 +39,7 @@ def render_image(window: EventWindow) -> Image:
     scale = 254.0 / (window.end_ns - window.start_ns)
     for cells, since_ns in _blocks(window):
         first = (cells >> 1) * 3
-        levels = COUNT_LEVELS[np.minimum(counts[cells], _SATURATED)]
+        levels = COUNT_LEVELS.take(counts.take(cells), mode="clip")
         values[first + (cells & 1 ^ 1)] = levels
         recency = since_ns * scale + 1.5  # is rounded when it is cut off
         np.maximum.at(values, first + 2, recency.astype(np.uint8))

@@ -13,7 +13,7 @@ from anymodal_seg_ros.sensing.events.values import Events, Times
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The events of a span of sensor time.
+    """The events of a span of sensor time. The arrays are views, good until the next append.
 
     Attributes:
         time_ns: int64 ``[N]``, sensor time, ascending.
@@ -30,6 +30,7 @@ class EventStore:
     """Keeps events in order and remembers what is missing.
 
     Attributes:
+        begin_ns: sensor time of the first event or time; None if there was none.
         until_ns: sensor time that the camera has reached; None if not known.
         epoch: grows whenever everything is forgotten because time or geometry began anew.
         outside: events so far that lay outside the sensor.
@@ -49,6 +50,7 @@ class EventStore:
     def forget(self) -> None:
         """Begin anew."""
         self.epoch += 1
+        self.begin_ns: int | None = None
         self.until_ns: int | None = None
         self._known_since_ns: int | None = None
         self._buffer.clear()
@@ -79,11 +81,13 @@ class EventStore:
                 times = np.maximum(times, newest_ns)
         self._buffer.append(times, cells)
         self.until_ns = until_ns
+        if self.begin_ns is None:
+            self.begin_ns = since_ns
         if self._known_since_ns is None:
             self._known_since_ns = since_ns
 
     def cut(self, start_ns: int, end_ns: int) -> Cut:
-        """Copy the events from ``start_ns`` on and before ``end_ns``, sensor time."""
+        """Find the events from ``start_ns`` on and before ``end_ns``, sensor time."""
         since_ns, forgotten_ns = self._known_since_ns, self._buffer.forgotten_ns
         complete = since_ns is not None and start_ns >= since_ns
         if forgotten_ns is not None and start_ns <= forgotten_ns:
