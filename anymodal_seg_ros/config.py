@@ -112,8 +112,8 @@ class EventConfig:
     max_events: int = count(
         1_000_000, 1_000, 100_000_000, "Newest events that are kept at least; 24 bytes each"
     )
-    height: int = count(0, 0, 16384, "Rows of the sensor, if its messages do not tell")
-    width: int = count(0, 0, 16384, "Columns of the sensor, if its messages do not tell")
+    height: int = count(0, 0, 2048, "Rows of the sensor, if its messages do not tell")
+    width: int = count(0, 0, 2048, "Columns of the sensor, if its messages do not tell")
 
 
 @dataclass(frozen=True, slots=True)

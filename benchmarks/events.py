@@ -135,7 +135,7 @@ def accumulate(messages: list[Any]) -> int:
         for window in camera.take():
             render_image(window)
     camera.stream.flush()
-    return camera.stream.counts["events"]
+    return int(camera.stream.counts["events"])
 
 
 def loop(events: Iterable[Event]) -> int:

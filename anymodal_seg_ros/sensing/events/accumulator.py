@@ -67,9 +67,6 @@ class EventAccumulator:
         """Hand out the windows whose events have come, in order of their ends.
 
         Windows that end before the first packet are given up.
-
-        Raises:
-            DecodeError: an optional library did not accept a packet.
         """
         self._ask_for_own()
         if not self._asked:

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.errors import DecodeError
-from anymodal_seg_ros.sensing.decode import MAX_SIDE, stamp_ns
+from anymodal_seg_ros.sensing.decode import stamp_ns
+from anymodal_seg_ros.sensing.events.payload import check_size
 from anymodal_seg_ros.sensing.events.values import Bytes, Events, StampedEvents
 
 _SECOND_NS = 1_000_000_000
@@ -30,7 +31,7 @@ def read_event_array(message: Any) -> StampedEvents:
     Raises:
         DecodeError: the stamp or the size cannot be true.
     """
-    height, width = _size(int(message.height), int(message.width))
+    height, width = check_size(int(message.height), int(message.width))
     rows = [(e.ts.sec, e.ts.nanosec, e.x, e.y, e.polarity) for e in message.events]
     columns = np.array(rows, np.int64).reshape(-1, 5).T
     events = Events(columns[0] * _SECOND_NS + columns[1], columns[2], columns[3], columns[4])
@@ -47,7 +48,7 @@ def parse_event_array(data: Any) -> StampedEvents:
     reader = _Reader(np.frombuffer(data, np.uint8))
     stamp = SimpleNamespace(sec=reader.integer("i"), nanosec=reader.integer("u"))
     frame_id = reader.text()
-    height, width = _size(reader.integer("u"), reader.integer("u"))
+    height, width = check_size(reader.integer("u"), reader.integer("u"))
     count = reader.integer("u")
     at, left = reader.at, reader.data.size - reader.at
     if count and left < _EVENT_STRIDE * (count - 1) + _EVENT_BYTES:
@@ -80,12 +81,6 @@ def _events(data: Bytes, count: int, byte_order: str) -> Events:
     time_ns *= _SECOND_NS
     time_ns += column("u4", 8)
     return Events(time_ns, address(0), address(2), column("u1", 12) != 0)
-
-
-def _size(height: int, width: int) -> tuple[int, int]:
-    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise DecodeError(f"size is {width}x{height}: expected 1 to {MAX_SIDE} on each side")
-    return height, width
 
 
 class _Reader:

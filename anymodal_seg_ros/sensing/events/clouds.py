@@ -13,6 +13,7 @@ import numpy as np
 
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.sensing.decode import stamp_ns
+from anymodal_seg_ros.sensing.events.payload import check_size, view_bytes
 from anymodal_seg_ros.sensing.events.values import Events, StampedEvents
 
 _DTYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
@@ -44,6 +45,7 @@ def read_event_cloud(message: Any, height: int, width: int) -> StampedEvents:
             f"size is {width}x{height}: a PointCloud2 does not say how large the sensor is, "
             "set events.height and events.width"
         )
+    check_size(height, width)
     stamp = stamp_ns(message.header)
     points = _points(message)
     columns = {}
@@ -70,7 +72,7 @@ def read_event_cloud(message: Any, height: int, width: int) -> StampedEvents:
 def _points(message: Any) -> np.ndarray[Any, np.dtype[np.void]]:
     """View the four fields of every point."""
     count, step = int(message.width) * int(message.height), int(message.point_step)
-    data = np.frombuffer(message.data, np.uint8) if len(message.data) else np.empty(0, np.uint8)
+    data = view_bytes(message.data, "data")
     if step < 1 or int(message.row_step) != int(message.width) * step or count * step != data.size:
         raise DecodeError(
             f"data has {data.size} bytes: expected width x height x point_step = "

@@ -38,17 +38,15 @@ class LibcaerCompressedDecoder:
         self._decoder = self._library.Decoder()
 
     def decode(self, packets: Sequence[Packet]) -> Iterator[Decoded]:
-        """Decode packets one by one; each has its own time base.
-
-        Raises:
-            DecodeError: the library does not accept a packet.
-        """
+        """Decode packets one by one; each has its own time base."""
         for packet in packets:
             base_ns = packet.time_base_ns
             try:
                 self._decoder.decode_array("libcaer_cmp", *self._size, base_ns, packet.data)
-            except RuntimeError as error:
-                raise DecodeError(f"events are no libcaer_cmp: {error}") from error
+            except RuntimeError:
+                self.reset()
+                yield Decoded(Events.none(), (), None, broken=True)
+                continue
             found = self._decoder.get_cd_events()
             # The packet's time base says which turn of the 32 bits the events belong to.
             since_base = found["t"].astype(np.int64) + (self._decoder.get_start_time() or 0)

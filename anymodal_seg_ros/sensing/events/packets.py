@@ -6,22 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
 from anymodal_seg_ros.errors import DecodeError
-from anymodal_seg_ros.sensing.decode import MAX_SIDE, stamp_ns
+from anymodal_seg_ros.sensing.decode import stamp_ns
 from anymodal_seg_ros.sensing.events.compressed import LibcaerCompressedDecoder
 from anymodal_seg_ros.sensing.events.evt2 import Evt2Decoder
 from anymodal_seg_ros.sensing.events.evt3 import Evt3Decoder
-from anymodal_seg_ros.sensing.events.values import Bytes, Decoded, Packet
+from anymodal_seg_ros.sensing.events.payload import check_size, view_bytes
+from anymodal_seg_ros.sensing.events.values import LATEST_NS, Decoded, Packet
 from anymodal_seg_ros.sensing.events.words import WORD_BYTES, LibcaerDecoder, MonoDecoder
 
 ENCODINGS = ("evt3", "evt2", "mono", "libcaer", "libcaer_cmp")
 """Every encoding that :class:`PacketStream` takes."""
 
 _WHOLE_WORDS = ("mono", "libcaer")
-_LATEST_NS = 1 << 62
-"""Sensor times from here on would not fit 64 bits once a packet's own times are added."""
 
 
 class Decoder(Protocol):
@@ -50,11 +47,10 @@ def packet_format(message: Any) -> Format:
     Raises:
         DecodeError: the encoding is unknown or the size absurd.
     """
-    encoding, height, width = str(message.encoding), int(message.height), int(message.width)
+    encoding = str(message.encoding)
     if encoding not in ENCODINGS:
         raise DecodeError(f"encoding is {encoding!r}: expected one of {', '.join(ENCODINGS)}")
-    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise DecodeError(f"size is {width}x{height}: expected 1 to {MAX_SIDE} on each side")
+    height, width = check_size(int(message.height), int(message.width))
     return Format(encoding, bool(message.is_bigendian), height, width)
 
 
@@ -65,15 +61,15 @@ def read_packet(message: Any) -> Packet:
         DecodeError: the stamp cannot be, or the payload is no bytes or no whole number of words.
     """
     stamp = stamp_ns(message.header)
-    data = _bytes(message.events)
+    data = view_bytes(message.events, "events")
     if message.encoding in _WHOLE_WORDS and data.size % WORD_BYTES:
         raise DecodeError(
-            f"events have {data.size} bytes: expected a multiple of {WORD_BYTES}, "
+            f"events are {data.size} bytes: expected a multiple of {WORD_BYTES}, "
             f"as {message.encoding} needs"
         )
     time_base = int(message.time_base)
-    if not 0 <= time_base < _LATEST_NS:
-        raise DecodeError(f"time_base is {time_base}: expected 0 to {_LATEST_NS - 1} ns")
+    if not 0 <= time_base < LATEST_NS:
+        raise DecodeError(f"time_base is {time_base}: expected 0 to {LATEST_NS - 1} ns")
     return Packet(data, time_base, stamp)
 
 
@@ -92,14 +88,3 @@ def create_decoder(form: Format) -> Decoder:
     if form.encoding == "libcaer":
         return LibcaerDecoder(form.big_endian)
     return LibcaerCompressedDecoder(form.height, form.width)
-
-
-def _bytes(data: Any) -> Bytes:
-    if isinstance(data, np.ndarray) and data.dtype != np.uint8:
-        raise DecodeError(f"events are an array of {data.dtype}: expected uint8")
-    if not len(data):  # an empty list stands for an empty sequence in some clients
-        return np.empty(0, np.uint8)
-    try:
-        return np.frombuffer(data, np.uint8)
-    except (TypeError, ValueError, BufferError) as error:
-        raise DecodeError(f"events are a {type(data).__name__}: expected bytes") from error

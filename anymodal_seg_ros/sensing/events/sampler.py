@@ -84,9 +84,6 @@ class EventSampler:
 
         Returns:
             The samples that can be made at once; the others come from :meth:`push`.
-
-        Raises:
-            DecodeError: an optional library did not accept an earlier packet.
         """
         windows = []
         with self._lock:

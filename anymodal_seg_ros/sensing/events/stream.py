@@ -21,7 +21,7 @@ from anymodal_seg_ros.sensing.events.packets import (
 from anymodal_seg_ros.sensing.events.sensor_clock import SensorClock, Verdict
 from anymodal_seg_ros.sensing.events.sequence import Order, SequenceCount
 from anymodal_seg_ros.sensing.events.store import EventStore
-from anymodal_seg_ros.sensing.events.values import Decoded, Packet, StampedEvents
+from anymodal_seg_ros.sensing.events.values import LATEST_NS, Decoded, Packet, StampedEvents
 
 _MOST_PENDING = 256
 """Packets that wait to be decoded at most, however small they are."""
@@ -98,15 +98,15 @@ class EventStream:
         self.counts["messages"] += 1
 
     def flush(self) -> None:
-        """Decode the packets that wait.
-
-        Raises:
-            DecodeError: an optional library did not accept one; the others are taken.
-        """
+        """Decode the packets that wait."""
         packets, self._pending, self._pending_bytes = self._pending, [], 0
-        if packets and self._decoder is not None:
-            for decoded in self._decoder.decode(packets):
-                self._take(decoded)
+        decoder = self._decoder
+        if not packets or decoder is None:
+            return
+        for decoded in decoder.decode(packets):
+            self._take(decoded)
+            if decoder is not self._decoder:  # it was given up
+                return
 
     def _push_packet(self, message: Any) -> None:
         form, packet, number = packet_format(message), read_packet(message), int(message.seq)
@@ -138,7 +138,16 @@ class EventStream:
 
     def _take(self, decoded: Decoded) -> None:
         """Keep what was decoded, if its time can be believed."""
-        if self._clock is None or self.grid is None or decoded.until_ns is None:
+        if self._clock is None or self.grid is None:
+            return
+        if decoded.broken:
+            self.counts["packets that cannot be decoded"] += 1
+            self.store.interrupt()
+        if decoded.until_ns is None:
+            return
+        if decoded.until_ns >= LATEST_NS and self._format is not None:
+            self.counts["events at an odd time"] += len(decoded.events)
+            self._begin(self._format)
             return
         verdicts = {self._clock.observe(a.sensor_ns, a.stamp_ns) for a in decoded.anchors}
         if verdicts - {Verdict.FITS}:

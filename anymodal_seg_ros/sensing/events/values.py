@@ -15,6 +15,9 @@ Times = npt.NDArray[np.int64]
 Addresses = npt.NDArray[Any]
 """Columns or rows as integers of any width; the decoders use the narrowest that fits."""
 
+LATEST_NS = 1 << 61
+"""No clock of a camera has run for 73 years. Up to here, sums of times fit 64 bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Events:
@@ -80,11 +83,13 @@ class Decoded:
         events: in sensor time.
         anchors: one for each packet that begins here and holds a time.
         until_ns: the sensor time that the stream has reached; None if it is not known.
+        broken: whether a packet could not be decoded.
     """
 
     events: Events
     anchors: tuple[Anchor, ...]
     until_ns: int | None
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)

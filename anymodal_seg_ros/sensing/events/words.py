@@ -54,8 +54,8 @@ class LibcaerDecoder:
             place = halves[:, 0].astype(np.uint32)
             time_ns = (halves[:, 1] & (_LIBCAER_TIME_RANGE - 1)).astype(np.int64)
             fell = time_ns[1:] < time_ns[:-1] - _LIBCAER_TIME_RANGE // 2
-            if fell.any():
-                time_ns[1:] += np.cumsum(fell) * _LIBCAER_TIME_RANGE
+            if fell.any():  # more than once would be a packet of an hour
+                time_ns[1:] += np.logical_or.accumulate(fell) * _LIBCAER_TIME_RANGE
             time_ns *= 1000
             time_ns += packet.time_base_ns
             x = (place >> 17).astype(np.uint16)
