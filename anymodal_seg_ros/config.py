@@ -102,6 +102,21 @@ class SensorConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class EventConfig:
+    """How the events of a camera become images."""
+
+    window_s: float = number(
+        0.033, 0.001, 1.0, "Length of the window of events that ends at a frame's stamp, in s"
+    )
+    binning: int = count(1, 1, 16, "Sensor pixels per pixel of the image, along each side")
+    max_events: int = count(
+        1_000_000, 1_000, 100_000_000, "Newest events that are kept at least; 24 bytes each"
+    )
+    height: int = count(0, 0, 2048, "Rows of the sensor, if its messages do not tell")
+    width: int = count(0, 0, 2048, "Columns of the sensor, if its messages do not tell")
+
+
+@dataclass(frozen=True, slots=True)
 class RigConfig:
     """The sensors of a robot and how their frames are brought together.
 

@@ -1,0 +1,1 @@
+"""Event cameras: messages to events, events to windows, windows to images."""
