@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fixtures.manifests import small_manifest
 from fixtures.messages import image_message
+from fixtures.scenes import ENCODINGS, scene
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
@@ -41,10 +42,9 @@ def pipeline(rig: RigConfig = RIG) -> Pipeline:
 
 
 def message(sensor: str, stamp_ns: int, **changes: Any) -> Any:
-    if sensor == "rgb":
-        made = image_message(np.zeros((20, 30, 3), np.uint8), "rgb8", stamp_ns)
-    else:
-        made = image_message(np.ones((10, 15), np.float32), "32FC1", stamp_ns)
+    height, width = (20, 30) if sensor == "rgb" else (10, 15)
+    pixels = scene(sensor, stamp_ns % 2**32, height, width)
+    made = image_message(pixels, ENCODINGS[sensor], stamp_ns)
     vars(made).update(changes)
     return made
 
