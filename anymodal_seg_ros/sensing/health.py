@@ -16,7 +16,10 @@ from anymodal_seg_ros.frames import SensorState, SensorStatus
 SLOW_WINDOW = 10
 """Gaps between messages that are looked at to tell a slow sensor."""
 SLOW_AT = 3
-"""So many late messages in the window make a sensor SLOW; none at all make it OK again."""
+"""So many late messages in the window make a sensor SLOW; only a window in time makes it OK."""
+
+_CLEARLY = 0.85
+"""Share of the time to LATE within which a SLOW sensor's messages must come to count as in time."""
 
 _RATE_WINDOW = 30
 _FAULTS = (SensorState.FROZEN, SensorState.INVALID, SensorState.CLOCK)
@@ -159,7 +162,8 @@ class SensorHealth:
         elif self.state in (SensorState.WAITING, SensorState.LATE):
             self._enter(SensorState.SLOW if slow else SensorState.OK, now_ns)
         elif self.state is SensorState.SLOW:
-            if self._late_gaps == 0 and self._in_time_run >= max(needed, SLOW_WINDOW):
+            full = len(self._gaps) == SLOW_WINDOW and self._in_time_run >= needed
+            if full and max(self._gaps) < _CLEARLY * self._late_ns:
                 self._enter(SensorState.OK, now_ns)
         elif self._in_time_run >= needed:
             self._enter(SensorState.OK, now_ns)

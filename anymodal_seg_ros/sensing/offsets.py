@@ -28,7 +28,7 @@ _LAGS = 5
 _FEWEST_LAGS = 3
 _ELECTION_NS = 100_000_000
 _EASIER = 0.8
-"""Share of the limit that a sensor must keep to be believed again, so that it does not flap."""
+"""Share of the limit that a doubtful sensor must keep to be believed, so that it does not flap."""
 _UNSEEN = frozenset(
     {SensorState.WAITING, SensorState.STALE, SensorState.FAILED, SensorState.DISABLED}
 )
@@ -96,13 +96,11 @@ class StampOffsets:
             return None
         if sample.received_ns >= self._election_ns or states[self._anchor or ""] in _UNSEEN:
             self._elect(sample.received_ns, states)
-        if self._anchor is None:
+        doubtful = states[sample.sensor] is SensorState.CLOCK
+        if self._agrees(book, doubtful):
             return None
-        anchor = self._books[self._anchor]
-        book.offset_ns = book.lag_ns - anchor.lag_ns
-        share = _EASIER if states[sample.sensor] is SensorState.CLOCK else 1.0
-        if abs(book.offset_ns) <= share * book.limit_ns:
-            book.agreed_ns, anchor.agreed_ns = book.lag_ns, anchor.lag_ns
+        self._elect(sample.received_ns, states)  # the fault may be the anchor's
+        if self._agrees(book, doubtful):
             return None
         where = "behind" if book.offset_ns > 0 else "ahead of"
         return Fault(
@@ -110,6 +108,21 @@ class StampOffsets:
             f"stamps are {abs(book.offset_ns) / 1e6:.0f} ms {where} those of {self._anchor}: "
             f"expected less than {book.limit_ns / 1e6:.0f} ms",
         )
+
+    def _agrees(self, book: _Book, doubtful: bool) -> bool:
+        """Whether a sensor's clock agrees with the anchor's; if in doubt, each of its last lags."""
+        if self._anchor is None:
+            return True
+        anchor = self._books[self._anchor]
+        book.offset_ns = book.lag_ns - anchor.lag_ns
+        if doubtful:
+            worst_ns = max(abs(lag_ns - anchor.lag_ns) for lag_ns in book.lags)
+            agrees = worst_ns <= _EASIER * book.limit_ns
+        else:
+            agrees = abs(book.offset_ns) <= book.limit_ns
+        if agrees and anchor is not book:
+            book.agreed_ns, anchor.agreed_ns = book.lag_ns, anchor.lag_ns
+        return agrees
 
     def _elect(self, now_ns: int, states: Mapping[str, SensorState]) -> None:
         """Choose the sensor to compare with: the one with most friends.
