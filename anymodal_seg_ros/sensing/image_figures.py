@@ -25,6 +25,9 @@ _NEARLY_FULL = 0.98
 _NOISE_FLOOR = 0.12
 _NOISE_FLOOR_M = 1.0
 _FEWEST_PAIRS = 100
+_BEYOND = 1e12
+"""No sensor counts or measures this far."""
+
 _TOO_FEW_TO_SAY = 0.02
 
 Values = npt.NDArray[np.float32]
@@ -99,7 +102,7 @@ def active_share(sampled: Grid) -> float:
 
 def block_contrast(sampled: Grid) -> float:
     """Return how much the means of 16 x 12 blocks differ, in counts; noise averages out."""
-    means = cv2.resize(sampled.values.astype(np.float32), _BLOCKS, interpolation=cv2.INTER_AREA)
+    means = cv2.resize(_floats(sampled.values), _BLOCKS, interpolation=cv2.INTER_AREA)
     return float(means.max() - means.min())
 
 
@@ -109,8 +112,8 @@ def noise_ratio(sampled: Grid) -> float:
     Differences of less than an eighth of full scale do not count as noise, or every image of a
     plain wall would be noisy.
     """
-    values = sampled.values.astype(np.float32)
-    near = np.abs(values - sampled.neighbours.astype(np.float32))
+    values = _floats(sampled.values)
+    near = np.abs(values - _floats(sampled.neighbours))
     far = np.abs(values - _far_away(values))
     return float(near.mean() / max(float(far.mean()), _NOISE_FLOOR * sampled.full_scale))
 
@@ -128,9 +131,8 @@ def depth_noise_ratio(sampled: Grid) -> float:
 def metres(depth: Pixels) -> Values:
     """Return depth (16-bit millimetres or float metres), NaN where invalid, clipped to 1 km."""
     if depth.dtype.kind == "f":
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = depth.astype(np.float32)
-            values[~(values > 0) | np.isinf(values)] = np.nan
+        values = _floats(depth)
+        values[~(values > 0) | (values >= _BEYOND)] = np.nan
     else:
         values = depth.astype(np.float32) * _MILLIMETRE
         values[(depth == _INVALID_COUNTS[0]) | (depth == _INVALID_COUNTS[1])] = np.nan
@@ -168,6 +170,11 @@ def repeated_rows_share(sampled: Grid) -> float:
     clipped = (first == rows.min()) | (first == rows.max())
     broken = ~((suspects == first).all(axis=1) & clipped[:, 0])
     return float(np.count_nonzero(broken) / rows.shape[0])
+
+
+def _floats(values: Pixels) -> Values:
+    """Return a float32 copy; what does not fit is huge, so that no sum of it is infinite."""
+    return np.clip(values, -_BEYOND, _BEYOND).astype(np.float32)
 
 
 def _far_away(values: Values) -> Values:

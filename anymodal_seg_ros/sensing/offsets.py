@@ -127,9 +127,9 @@ class StampOffsets:
     def _elect(self, now_ns: int, states: Mapping[str, SensorState]) -> None:
         """Choose the sensor to compare with: the one with most friends.
 
-        Among equals, the one whose own clock has changed least since it last agreed with another,
-        then the first in configured order. So of two sensors that part, the one that moved is to
-        blame, be it the reference.
+        Among equals, one that is not in doubt; then the one whose own clock has changed least since
+        it last agreed with another; then the first in configured order. So of two sensors that
+        part, the one that moved is to blame, be it the reference.
         """
         self._election_ns = now_ns + _ELECTION_NS
         seen = {
@@ -138,14 +138,15 @@ class StampOffsets:
             if states[name] not in _UNSEEN and len(book.lags) >= _FEWEST_LAGS
         }
 
-        def claim(name: str) -> tuple[int, int]:
+        def claim(name: str) -> tuple[int, bool, int]:
             book = seen[name]
             friends = sum(
                 abs(book.lag_ns - other.lag_ns) <= max(book.limit_ns, other.limit_ns)
                 for other in seen.values()
             )
             moved = 0 if book.agreed_ns is None else abs(book.lag_ns - book.agreed_ns)
-            return friends, -(moved // seconds_to_ns(LEAST_LIMIT_S))
+            trusted = states[name] is not SensorState.CLOCK
+            return friends, trusted, -(moved // seconds_to_ns(LEAST_LIMIT_S))
 
         self._anchor = max(seen, key=claim, default=None)
 
