@@ -31,6 +31,8 @@ class RepetitionWatch:
         self._few = b""
         self._pixels: Pixels | None = None
         self._since_ns = 0
+        self._silent: bool | None = None
+        """Whether the payload is of a still scene; None before it has repeated."""
 
     def forget(self) -> None:
         """Begin anew."""
@@ -55,8 +57,11 @@ class RepetitionWatch:
         before, self._pixels = self._pixels, sampled.pixels
         few_before, self._few = self._few, sampled.values.tobytes()
         if before is None or few_before != self._few or not _equal(before, sampled.pixels):
+            self._silent = None
             return False
-        return not (self._silence_is_healthy and _silent(sampled.pixels))
+        if self._silent is None:
+            self._silent = self._silence_is_healthy and _silent(sampled.pixels)
+        return not self._silent
 
 
 def _equal(one: Pixels, other: Pixels) -> bool:
