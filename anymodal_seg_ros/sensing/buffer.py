@@ -16,16 +16,11 @@ MAX_BUFFERED = 128
 class SampleBuffer:
     """Keeps samples for a while, bounded in time and in number. Every sample is accounted for."""
 
-    def __init__(self, config: SensorConfig, keep_ns: int, most: int = MAX_BUFFERED) -> None:
-        """Set up an empty buffer.
-
-        Args:
-            config: of the sensor.
-            keep_ns: in header time; samples that are older than the newest by more are let go.
-            most: samples that are kept at the same time.
-        """
+    def __init__(self, config: SensorConfig, most: int = MAX_BUFFERED) -> None:
+        """Set up an empty buffer for at most ``most`` samples."""
         self.configure(config)
-        self._keep_ns = keep_ns
+        self.keep_ns = 0
+        """In header time; samples that are older than the newest by more are let go."""
         self._most = most
         self._times: list[int] = []
         self._samples: list[Sample] = []
@@ -113,7 +108,7 @@ class SampleBuffer:
         if times[at] == time_ns:
             self.dropped["duplicate stamp"] += 1
             return False
-        if time_ns < times[-1] - self._keep_ns or (at == 0 and len(times) == self._most):
+        if time_ns < times[-1] - self.keep_ns or (at == 0 and len(times) == self._most):
             self.dropped["too old"] += 1
             return False
         times.insert(at, time_ns)
@@ -124,7 +119,7 @@ class SampleBuffer:
     def _trim(self) -> None:
         """Let go of what is too old or too much."""
         times = self._times
-        horizon_ns = times[-1] - self._keep_ns
+        horizon_ns = times[-1] - self.keep_ns
         while times[0] < horizon_ns:
             self._forget("not needed by any frame set")
         while len(times) > self._most:

@@ -40,9 +40,8 @@ class Synchronizer:
         """Set up empty buffers for the sensors of a rig, for at most ``most`` samples each."""
         self._deadline_ns = seconds_to_ns(rig.deadline_s)
         self._jump_ns = seconds_to_ns(rig.clock_jump_s)
-        longest = max(max(s.tolerance_ns, s.period_ns) for s in rig.sensors.values())
-        keep_ns = 2 * longest + self._deadline_ns
-        self._buffers = {n: SampleBuffer(s, keep_ns, most) for n, s in rig.sensors.items()}
+        self._buffers = {name: SampleBuffer(s, most) for name, s in rig.sensors.items()}
+        self._keep_enough()
         self._policy = trigger_policy(rig)
         self._pending: list[Trigger] = []
         self._epoch = 0
@@ -54,6 +53,13 @@ class Synchronizer:
     def configure(self, sensor: str, config: SensorConfig) -> None:
         """Give one sensor another rate and tolerance from now on."""
         self._buffers[sensor].configure(config)
+        self._keep_enough()
+
+    def _keep_enough(self) -> None:
+        """Let every buffer reach back as far as the slowest sensor may need it."""
+        longest = max(max(b.tolerance_ns, b.period_ns) for b in self._buffers.values())
+        for buffer in self._buffers.values():
+            buffer.keep_ns = 2 * longest + self._deadline_ns
 
     def add(self, sample: Sample, states: States, *, jumped: bool = False) -> None:
         """Take one sample.
