@@ -11,19 +11,18 @@ overtaken time. So a stamp is odd as soon as it is a little ahead of all that ca
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from anymodal_seg_ros.frames import Sample
 
 FUTURE_NS = 100_000_000
 """A stamp this far ahead of its sensor's own clock is odd."""
 
-_LAGS = 30
+_MEMORY = 30
+"""Messages after which an unusually quick one begins to be forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """What the guard says to one sample.
 
     Attributes:
@@ -46,30 +45,42 @@ class StampGuard:
         self._future_ns = min(FUTURE_NS, jump_ns)
         self._last: Sample | None = None
         self._held: Sample | None = None
-        self._lags: deque[int] = deque(maxlen=_LAGS)
-        """Arrival minus stamp, of the last samples that were believed."""
+        self._last_lag_ns = 0
+        """Arrival minus stamp of the last sample that was believed."""
+        self._least_lag_ns = 0
+        """The least of the last 30 to 60 of them."""
+        self._next_least_ns = 0
+        self._believed = 0
 
     def admit(self, sample: Sample) -> Admission:
         """Judge the newest sample of the sensor."""
         held, self._held = self._held, None
-        if self._last is None or self._fits(self._last, sample):
-            self._believe(sample)
-            return Admission((sample,), rejected=self._describe(held) if held else "")
+        lag_ns = _lag_ns(sample)
+        if self._last is None or (
+            # Neither jumped nor ahead of the sensor's own clock.
+            abs(self._last_lag_ns - lag_ns) <= self._jump_ns
+            and self._least_lag_ns - lag_ns <= self._future_ns
+        ):
+            self._believe(sample, lag_ns)
+            return Admission((sample,), self._describe(held) if held else "")
         if held is not None and sample.time_ns > held.time_ns and self._agree(held, sample):
             jumped = not self._agree(self._last, held)
-            self._lags.clear()
-            self._believe(sample)
+            self._believed = 0
+            self._believe(sample, lag_ns)
             return Admission((held, sample), jumped=jumped)
         self._held = sample
-        return Admission((), rejected=self._describe(held) if held else "")
+        return Admission((), self._describe(held) if held else "")
 
-    def _believe(self, sample: Sample) -> None:
-        self._last = sample
-        self._lags.append(_lag_ns(sample))
-
-    def _fits(self, last: Sample, sample: Sample) -> bool:
-        """Whether a stamp has neither jumped nor overtaken the sensor's own clock."""
-        return self._agree(last, sample) and min(self._lags) - _lag_ns(sample) <= self._future_ns
+    def _believe(self, sample: Sample, lag_ns: int) -> None:
+        self._last, self._last_lag_ns = sample, lag_ns
+        if self._believed % _MEMORY == 0:
+            self._least_lag_ns = self._next_least_ns if self._believed else lag_ns
+            self._next_least_ns = lag_ns
+        if lag_ns < self._next_least_ns:
+            self._next_least_ns = lag_ns
+        if lag_ns < self._least_lag_ns:
+            self._least_lag_ns = lag_ns
+        self._believed += 1
 
     def _agree(self, before: Sample, after: Sample) -> bool:
         """Whether stamps advanced about as much as the arrival clock did."""
@@ -77,9 +88,9 @@ class StampGuard:
 
     def _describe(self, odd: Sample) -> str:
         assert self._last is not None  # only a sample that disagreed with a last one is held
-        drift_ns, limit_ns = _lag_ns(self._last) - _lag_ns(odd), self._jump_ns
+        drift_ns, limit_ns = self._last_lag_ns - _lag_ns(odd), self._jump_ns
         if abs(drift_ns) <= limit_ns:
-            drift_ns, limit_ns = min(self._lags) - _lag_ns(odd), self._future_ns
+            drift_ns, limit_ns = self._least_lag_ns - _lag_ns(odd), self._future_ns
         return (
             f"stamp is {odd.stamp_ns / 1e9:.3f} s, {drift_ns / 1e9:+.3f} s off the sensor's own "
             f"clock: expected less than {limit_ns / 1e9:g} s"

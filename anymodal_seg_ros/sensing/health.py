@@ -93,8 +93,8 @@ class SensorHealth:
         elif fault.lasting:
             self._bad(now_ns, fault)
 
-    def update(self, now_ns: int) -> None:
-        """Let time pass: the state goes down where messages are overdue."""
+    def update(self, now_ns: int) -> int | None:
+        """Let time pass: the state goes down where messages are overdue. Returns what is due."""
         while (due_ns := self.due_ns()) is not None and now_ns >= due_ns:
             if self.state is SensorState.OK:
                 self._enter(SensorState.LATE, due_ns)
@@ -102,6 +102,7 @@ class SensorHealth:
                 self._enter(SensorState.STALE, due_ns)
             else:
                 self._enter(SensorState.FAILED, due_ns)
+        return due_ns
 
     def due_ns(self) -> int | None:
         """Return when silence leads to the next state down; None if there is none."""

@@ -28,17 +28,14 @@ import numpy as np
 from anymodal_seg_ros.config import RigConfig, SensorConfig, seconds_to_ns
 from anymodal_seg_ros.frames import FrameSet, Image, Sample, SensorState
 from anymodal_seg_ros.sensing.clock import StampGuard
+from anymodal_seg_ros.sensing.rates import RateLearner
 from anymodal_seg_ros.sensing.synchronizer import Synchronizer
 from anymodal_seg_ros.sensing.watchdog import Watchdog
 
-_ASSUMED_HZ = 10.0
+_WATCHED_HZ, _AWAITED_HZ = 10.0, 1000.0
+"""Of an input whose rate is not known yet: it is patiently watched, and hopefully waited for."""
 _NO_IMAGE = Image(np.empty((0, 0), np.uint8), "")
 _JUMP_S = 1.0
-_LEARN_EVERY = 16
-_FEWEST_GAPS = 4
-_GAPS = 15
-_LONGEST_GAP_NS = 20_000_000_000
-_OTHER_RATE = 0.2
 
 
 class Filter(Protocol):
@@ -101,7 +98,7 @@ class PartialTimeSynchronizer:
         self._now_ns = now_ns
         self._allow_headerless = allow_headerless
         self._learns = rates is None
-        hz = [_ASSUMED_HZ] * len(fs) if rates is None else list(rates)
+        hz = [_WATCHED_HZ] * len(fs) if rates is None else list(rates)
         self._names = tuple(f"input {k}" for k in range(len(fs)))
         self._configs = {
             name: SensorConfig(
@@ -113,11 +110,17 @@ class PartialTimeSynchronizer:
             )
             for name, rate in zip(self._names, hz, strict=True)
         }
-        rig = RigConfig(self._configs, trigger=trigger, trigger_hz=trigger_hz, deadline_s=deadline)
+        eager = {name: replace(c, expected_hz=_AWAITED_HZ) for name, c in self._configs.items()}
+        rig = RigConfig(
+            eager if self._learns else self._configs,
+            trigger=trigger,
+            trigger_hz=trigger_hz,
+            deadline_s=deadline,
+        )
         self._synchronizer = Synchronizer(rig, most=queue_size)
         self._watchdog = Watchdog(self._configs, seconds_to_ns(rig.startup_grace_s))
         self._guards = {name: StampGuard(seconds_to_ns(_JUMP_S)) for name in self._names}
-        self._rates = {name: _RateLearner() for name in self._names}
+        self._rates = {name: RateLearner() for name in self._names}
         self._lock = threading.Lock()
         self._ready: deque[FrameSet] = deque()
         self._delivering = False
@@ -150,6 +153,8 @@ class PartialTimeSynchronizer:
             sample = _Message(name, stamp_ns, stamp_ns, now_ns, "", _NO_IMAGE, msg)
             self._take(name, sample)
             self._ready += self._synchronizer.poll(now_ns, self._watchdog.states())
+            if not self._ready:
+                return
         self._deliver()
 
     def poll(self) -> None:
@@ -198,47 +203,21 @@ class PartialTimeSynchronizer:
                 self._delivering = True
                 frame_set = self._ready.popleft()
             try:
-                self.missing = tuple(frame_set.missing.get(name, "") for name in self._names)
-                samples = frame_set.samples
-                self.signalMessage(
-                    *(getattr(samples.get(name), "message", None) for name in self._names)
-                )
+                missing, samples = frame_set.missing, frame_set.samples
+                self.missing = tuple([missing.get(name, "") for name in self._names])
+                found = [samples.get(name) for name in self._names]
+                self.signalMessage(*[m.message if isinstance(m, _Message) else None for m in found])
             finally:
                 self._delivering = False
 
     def _stamp_ns(self, msg: Any, now_ns: int) -> int | str:
         """Return a message's stamp, or why it has none that is of any use."""
-        stamp = getattr(getattr(msg, "header", None), "stamp", None)
-        if stamp is None:
+        try:
+            stamp = msg.header.stamp
+        except AttributeError:
             return now_ns if self._allow_headerless else "no header"
-        if hasattr(stamp, "nanoseconds"):
+        try:
+            stamp_ns = int(stamp.sec * 1_000_000_000 + stamp.nanosec)
+        except AttributeError:
             stamp_ns = int(stamp.nanoseconds)
-        else:
-            stamp_ns = int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
         return stamp_ns or "stamp is zero"
-
-
-class _RateLearner:
-    """Learns the rate of an input from its stamps."""
-
-    def __init__(self) -> None:
-        self._last_ns: int | None = None
-        self._gaps: deque[int] = deque(maxlen=_GAPS)
-        self._seen = 0
-        self._hz = _ASSUMED_HZ
-
-    def observe(self, time_ns: int) -> float | None:
-        """Take note of a stamp. Returns the rate in Hz when it has changed, else None."""
-        if self._last_ns is not None and 0 < time_ns - self._last_ns < _LONGEST_GAP_NS:
-            self._gaps.append(time_ns - self._last_ns)
-        self._last_ns = time_ns
-        self._seen += 1
-        if len(self._gaps) < _FEWEST_GAPS or (
-            len(self._gaps) == _GAPS and self._seen % _LEARN_EVERY
-        ):
-            return None
-        hz = 1e9 / sorted(self._gaps)[len(self._gaps) // 2]
-        if abs(hz - self._hz) < _OTHER_RATE * self._hz:
-            return None
-        self._hz = min(max(hz, 0.1), 1000.0)
-        return self._hz

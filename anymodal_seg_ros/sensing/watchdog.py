@@ -58,7 +58,10 @@ class Watchdog:
         if health.state is SensorState.DISABLED:
             return
         health.received += accepted
+        before = health.state
         health.judge(now_ns, fault)
+        if health.state is before:
+            return  # the message has only put off what is due
         self._states[sensor] = health.state
         due_ns = health.due_ns()
         if due_ns is not None and (self._next_due_ns is None or due_ns < self._next_due_ns):
@@ -72,10 +75,13 @@ class Watchdog:
                 health.start(now_ns, self._startup_grace_ns)
         elif self._next_due_ns is None or now_ns < self._next_due_ns:
             return
+        next_ns = None
         for name, health in self._sensors.items():
-            health.update(now_ns)
+            due_ns = health.update(now_ns)
             self._states[name] = health.state
-        self._next_due_ns = self.next_change_ns()
+            if due_ns is not None and (next_ns is None or due_ns < next_ns):
+                next_ns = due_ns
+        self._next_due_ns = next_ns
 
     def next_change_ns(self) -> int | None:
         """Return when the next state goes down if no message comes; None if none will."""
