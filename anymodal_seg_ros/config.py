@@ -42,9 +42,56 @@ def text(default: str, doc: str) -> Any:
     return field(default=default, metadata={"doc": doc})
 
 
+def choice(options: tuple[str, ...], doc: str) -> Any:
+    """Declare a string field that takes one of some words, the first by default."""
+    return field(default=options[0], metadata={"choices": options, "doc": doc})
+
+
 def switch(default: bool, doc: str) -> Any:
     """Declare a boolean field with its description."""
     return field(default=default, metadata={"doc": doc})
+
+
+SHUTTER_S = 1.5
+"""A thermal camera closes its shutter to calibrate for about 1 s; for longer it must not."""
+
+SCHEDULING_NOISE_NS = 10_000_000
+"""How much later than due a healthy message may be noticed by a busy process."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChecksConfig:
+    """What is looked for in a sensor's images. Each check runs where it suits the modality."""
+
+    format: bool = switch(True, "INVALID when size or encoding change in mid-stream")
+    frozen: bool = switch(True, "FROZEN when the payload repeats; off for noise-free simulators")
+    frozen_after_s: float = number(
+        0.0, 0.0, 600.0, "FROZEN after this time, in s; 0 means 1.5 for thermal, 0.5 for others"
+    )
+    black: bool = switch(True, "INVALID when an image is black")
+    black_below: float = number(
+        0.0, 0.0, 65535.0, "Black if the 99th percentile is below this, in counts; 0: by modality"
+    )
+    saturated: bool = switch(True, "INVALID when an image is saturated")
+    saturated_above: float = number(
+        0.0, 0.0, 1.0, "Saturated if more than this share of the pixels is; 0: by modality"
+    )
+    blocked: bool = switch(True, "INVALID when an image is flat, as of a covered lens")
+    blocked_below: float = number(
+        0.0, 0.0, 65535.0, "Flat if its blocks differ by less than this, in counts; 0: by modality"
+    )
+    stuck_rows: bool = switch(True, "INVALID when rows repeat their neighbours")
+    stuck_rows_above: float = number(
+        0.0, 0.0, 1.0, "Stuck if more than this share of the rows repeats; 0: by modality"
+    )
+    noise: bool = switch(True, "INVALID when neighbouring pixels are unrelated")
+    noise_above: float = number(
+        0.0, 0.0, 10.0, "Noise if neighbours differ over this share of any two; 0: by modality"
+    )
+    no_depth: bool = switch(True, "INVALID when hardly any pixel has a depth")
+    no_depth_below: float = number(
+        0.0, 0.0, 1.0, "No depth if less than this share of the pixels is valid; 0: by modality"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +114,28 @@ class SensorConfig:
         1.8, 1.0, 100.0, "LATE when no message came for this many periods"
     )
     stale_after_s: float = number(
-        0.0, 0.0, 60.0, "STALE after this silence in s; 0 means max(3 periods, 0.2 s)"
+        0.0,
+        0.0,
+        60.0,
+        "STALE after this silence in s; 0 means max(3 periods, 0.2 s), thermal 1.5 s (shutter)",
     )
     failed_after_s: float = number(2.0, 0.01, 600.0, "FAILED after this silence, in s")
     recover_frames: int = count(
-        5, 1, 1000, "Good messages in a row that bring a STALE or FAILED sensor back to OK"
+        5, 1, 1000, "Good messages in a row that bring a sensor that was down back to OK"
     )
+    fault_frames: int = count(
+        3, 1, 1000, "Bad messages, with no recovery between them, that bring a sensor down"
+    )
+    clock_offset_s: float = number(
+        0.0,
+        0.0,
+        3600.0,
+        "CLOCK when stamps are this far off the other sensors', in s; "
+        "0 means tolerance and deadline, at least 0.1 s",
+    )
+    enabled: bool = switch(True, "Whether the sensor takes part at all")
+    critical: bool = switch(False, "Masks are UNLABELED (255) wherever this sensor is missing")
+    checks: ChecksConfig = field(default_factory=ChecksConfig)
 
     @property
     def period_ns(self) -> int:
@@ -86,13 +149,15 @@ class SensorConfig:
 
     @property
     def late_after_ns(self) -> int:
-        """Silence after which the sensor is LATE."""
-        return round(self.late_after_periods * self.period_ns)
+        """Silence after which the sensor is LATE, with room for scheduling at high rates."""
+        chosen = round(self.late_after_periods * self.period_ns)
+        return max(chosen, self.period_ns + SCHEDULING_NOISE_NS)
 
     @property
     def stale_after_ns(self) -> int:
         """Silence after which the sensor is STALE, never before it is LATE."""
-        chosen = seconds_to_ns(self.stale_after_s) or max(3 * self.period_ns, 200_000_000)
+        usual = seconds_to_ns(SHUTTER_S if self.modality == "thermal" else 0.2)
+        chosen = seconds_to_ns(self.stale_after_s) or max(3 * self.period_ns, usual)
         return max(chosen, self.late_after_ns)
 
     @property
@@ -125,11 +190,22 @@ class RigConfig:
     """
 
     sensors: Mapping[str, SensorConfig] = field(default_factory=lambda: default_sensors())
+    trigger: str = choice(
+        ("reference", "rate", "any"),
+        "What opens a frame set: each frame of the reference sensor, a fixed rate, or any frame",
+    )
+    trigger_hz: float = number(10.0, 0.1, 1000.0, "Rate of frame sets with trigger 'rate', in Hz")
+    min_modalities: int = count(
+        1, 1, 64, "Masks are UNLABELED (255) where fewer kinds of sensors see anything"
+    )
     deadline_s: float = number(
         0.02, 0.0, 10.0, "A frame set leaves at most this long after its reference frame came, in s"
     )
     startup_grace_s: float = number(
         5.0, 0.0, 600.0, "A sensor that was never seen is WAITING this long, then FAILED, in s"
+    )
+    content_checks: bool = switch(
+        True, "Look for faults in the images; off only where faults shall reach the network"
     )
     clock_jump_s: float = number(
         1.0, 0.05, 3600.0, "A stamp this far off its sensor's own clock is absurd or a jump, in s"
@@ -205,7 +281,24 @@ def seg_config(parameters: Mapping[str, Any]) -> SegConfig:
                 "uses already: every sensor needs its own topic"
             )
         topics[sensor.topic] = name
+    _check_evidence(config.rig)
     return config
+
+
+def _check_evidence(rig: RigConfig) -> None:
+    """Refuse a rig that could never give a mask."""
+    enabled = {name: sensor for name, sensor in rig.sensors.items() if sensor.enabled}
+    kinds = {sensor.modality for sensor in enabled.values()}
+    if rig.min_modalities > len(kinds):
+        raise ConfigError(
+            f"rig.min_modalities is {rig.min_modalities}, but the enabled sensors are of "
+            f"{len(kinds)} kinds: lower it, or enable more sensors"
+        )
+    for name, sensor in rig.sensors.items():
+        if sensor.critical and not sensor.enabled:
+            raise ConfigError(
+                f"rig.sensors.{name} is critical but not enabled: no mask would ever be made"
+            )
 
 
 def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
@@ -254,6 +347,9 @@ def _convert(hint: Any, value: Any, spec: dataclasses.Field[Any], path: str) -> 
         value = float(value)
     if type(value) is not hint:
         raise ConfigError(f"{path} is {value!r} ({type(value).__name__}): expected {hint.__name__}")
+    if "choices" in spec.metadata and value not in spec.metadata["choices"]:
+        expected = ", ".join(spec.metadata["choices"])
+        raise ConfigError(f"{path} is {value!r}: expected one of {expected}")
     if "range" in spec.metadata:
         low, high = spec.metadata["range"]
         if not low <= value <= high:  # NaN fails this too

@@ -26,22 +26,34 @@ Mask = npt.NDArray[np.uint8]
 
 
 class SensorState(enum.Enum):
-    """Health of one sensor. Only an ``OK`` sensor is waited for and fused."""
+    """Health of one sensor. Only an ``OK`` or ``SLOW`` sensor is waited for and fused."""
 
     WAITING = "WAITING"
     """Never seen, still within the start-up grace."""
     OK = "OK"
+    SLOW = "SLOW"
+    """Good messages come, but far fewer than promised."""
     LATE = "LATE"
     """A message is overdue: this frame goes without the sensor."""
     STALE = "STALE"
     """Several periods without a message: back to OK only after a run of good messages."""
     FAILED = "FAILED"
     """Silent for so long that it needs somebody's attention, or never seen at all."""
+    FROZEN = "FROZEN"
+    """Messages come, but they repeat one payload."""
+    INVALID = "INVALID"
+    """Messages come, but what they hold is no picture of the world."""
+    CLOCK = "CLOCK"
+    """Messages come, but their stamps cannot be believed."""
+    DISABLED = "DISABLED"
+    """Switched off in the configuration."""
 
-    @property
-    def alive(self) -> bool:
+    def __init__(self, word: str) -> None:
+        # Attributes, because every message asks for them and hashing an enum member is slow.
+        self.alive: bool = word in ("OK", "SLOW")
         """Whether frame sets wait for this sensor and the network sees it."""
-        return self is SensorState.OK
+        self.down: bool = word in ("STALE", "FAILED", "FROZEN", "INVALID", "CLOCK")
+        """Whether the sensor has failed, so that only a run of good messages brings it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +183,14 @@ class FrameSet:
             reference's payload turns out damaged, it is black and the sensor is in ``missing`` too.
         missing: for every configured sensor that did not contribute, the reason in words.
         completed_ns: when the set was complete or its deadline had passed, on the caller's clock.
+        clock_jump: header time began anew with this set: its stamp may lie before that of the last.
     """
 
     reference: str
     samples: Mapping[str, Sample]
     missing: Mapping[str, str]
     completed_ns: int
+    clock_jump: bool = False
 
     @property
     def reference_sample(self) -> Sample:
@@ -198,20 +212,42 @@ class ModalityBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What one check found in the newest message of a sensor.
+
+    Attributes:
+        name: of the check, e.g. ``black``.
+        figure: what was measured, in the check's own unit.
+        threshold: where it fails.
+        passed: whether it did not.
+    """
+
+    name: str
+    figure: float
+    threshold: float
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SensorStatus:
     """Health of one sensor at one moment, for diagnostics and for the mask's evidence.
 
     Attributes:
         sensor: its name.
         state: its health.
-        age_ns: time since its last accepted message arrived; None if there was none.
+        age_ns: time since its last message arrived, good or bad; None if there was none.
         received: accepted messages so far.
         rejected: rejected messages so far, by reason.
         dropped: accepted samples that no frame set could use, by reason.
         transitions: how often the state changed.
-        first_failure_ns: when it first became STALE or FAILED; None if never.
-        rate_hz: mean rate over the last messages; None before the second.
+        first_failure_ns: when it first went down (STALE, FAILED, FROZEN, INVALID or CLOCK); None if
+            never.
+        rate_hz: mean rate over the last messages; None before the second, and after an outage.
         last_error: the newest rejection in words; empty if there was none.
+        since_ns: when it entered its state; None before any time has passed.
+        entered: how often it entered each state, by the state's name.
+        fault: what is wrong with its messages, in words; empty while nothing is.
+        checks: what the checks found in its newest message.
     """
 
     sensor: str
@@ -224,6 +260,10 @@ class SensorStatus:
     first_failure_ns: int | None = None
     rate_hz: float | None = None
     last_error: str = ""
+    since_ns: int | None = None
+    entered: Mapping[str, int] = field(default_factory=dict)
+    fault: str = ""
+    checks: tuple[CheckResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +273,12 @@ class Prediction:
     Attributes:
         mask: uint8 ``[H, W]`` class ids in the geometry of the reference sensor's image.
         frame_set: the samples the mask was made from, and why others are missing.
-        sensors: the sensors that were fused, in configured order.
+        sensors: the sensors that were fused, in configured order; empty if ``unlabeled``.
         status: health of every configured sensor when the set was completed.
         network_ns: wall time spent inside the engine.
         process_ns: wall time from frame set to mask: preprocessing, network, resizing.
+        unlabeled: why too little was seen to segment, in words: then the whole mask is
+            :data:`UNLABELED`. Empty if the network made the mask.
     """
 
     mask: Mask
@@ -245,3 +287,4 @@ class Prediction:
     status: tuple[SensorStatus, ...]
     network_ns: int
     process_ns: int
+    unlabeled: str = ""

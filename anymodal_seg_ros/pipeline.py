@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -16,21 +14,28 @@ import numpy as np
 
 from anymodal_seg_ros.config import RigConfig, SegConfig, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError, DecodeError
-from anymodal_seg_ros.frames import FrameSet, Image, Prediction, Sample, SensorStatus
+from anymodal_seg_ros.frames import (
+    UNLABELED,
+    FrameSet,
+    Prediction,
+    Sample,
+    SensorState,
+    SensorStatus,
+)
 from anymodal_seg_ros.inference.engines import Engine, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.preprocess import batch, check_encoding
-from anymodal_seg_ros.sensing.clock import StampGuard
 from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
-from anymodal_seg_ros.sensing.synchronizer import Synchronizer
-from anymodal_seg_ros.sensing.watchdog import Watchdog
+from anymodal_seg_ros.sensing.evidence import shortfall
+from anymodal_seg_ros.sensing.health import Fault
+from anymodal_seg_ros.sensing.intake import Intake
 
 
 class Pipeline:
     """Messages in, masks out.
 
     One thread may push while another polls. A lock guards the books of the sensors; it is never
-    held while an image is converted or the network runs.
+    held while an image is converted or the network runs, only while a few pixels are looked at.
     """
 
     def __init__(self, rig: RigConfig, model: Model, engine: Engine) -> None:
@@ -52,11 +57,7 @@ class Pipeline:
         self.superseded = 0
         """Frame sets that were dropped because a newer one was ready."""
         self._lock = threading.Lock()
-        self._now_ns: int | None = None
-        self._rejected = {name: Counter[str]() for name in rig.sensors}
-        self._last_error = dict.fromkeys(rig.sensors, "")
-        self._last_damaged_ns: dict[str, int] = {}
-        self._begin()
+        self._intake = Intake(rig)
 
     @classmethod
     def from_config(cls, config: SegConfig) -> Pipeline:
@@ -83,13 +84,17 @@ class Pipeline:
             None, or in words why the message was rejected. It is counted, never raised.
         """
         config = self.rig.sensors[sensor]
+        if not config.enabled:
+            return None
+        state = SensorState.CLOCK
         try:
             stamp = stamp_ns(message.header)
+            state = SensorState.INVALID
             image = decode_image(message)
             check_encoding(image, self.model.manifest.modalities[config.modality])
         except DecodeError as error:
             with self._lock:
-                return self._reject(sensor, str(error))
+                return self._intake.reject(sensor, Fault(state, str(error)), received_ns)
         return self.push(
             Sample(
                 sensor=sensor,
@@ -103,15 +108,10 @@ class Pipeline:
 
     def push(self, sample: Sample) -> str | None:
         """Take one decoded sample. Returns why a sample was rejected, as :meth:`push_message`."""
+        if not self.rig.sensors[sample.sensor].enabled:
+            return None
         with self._lock:
-            self._advance(sample.received_ns)
-            admission = self._guards[sample.sensor].admit(sample)
-            error = self._reject(sample.sensor, admission.rejected) if admission.rejected else None
-            for place, admitted in enumerate(admission.samples):
-                self._watchdog.observe(admitted.sensor, admitted.received_ns)
-                jumped = admission.jumped and place == 0
-                self._synchronizer.add(admitted, self._watchdog.states(), jumped=jumped)
-            return error
+            return self._intake.push(sample)
 
     def poll(self, now_ns: int) -> Prediction | None:
         """Segment the newest frame set that is due, if there is one.
@@ -119,96 +119,51 @@ class Pipeline:
         Older ones that are due as well are dropped and counted in :attr:`superseded`: late masks
         help nobody.
         """
+        self._make_deferred(now_ns)
         with self._lock:
-            self._advance(now_ns)
-            frame_sets = self._synchronizer.poll(now_ns, self._watchdog.states())
+            frame_sets = self._intake.poll(now_ns)
             if not frame_sets:
                 return None
             self.superseded += len(frame_sets) - 1
-            status = self._status(now_ns)
+            status = self._intake.status(now_ns)
         return self._segment(frame_sets[-1], status)
 
     def next_wakeup_ns(self) -> int | None:
         """Return when :meth:`poll` can next have news although no message comes."""
         with self._lock:
-            times = (self._synchronizer.next_deadline_ns(), self._watchdog.next_change_ns())
-        return min((t for t in times if t is not None), default=None)
+            return self._intake.next_wakeup_ns()
 
     def status(self, now_ns: int) -> tuple[SensorStatus, ...]:
         """Return the health of every sensor, in configured order."""
         with self._lock:
-            self._advance(now_ns)
-            return self._status(now_ns)
+            return self._intake.status(now_ns)
 
-    def _begin(self) -> None:
-        """Start with no memory of any sample."""
-        self._watchdog = Watchdog(self.rig.sensors, seconds_to_ns(self.rig.startup_grace_s))
-        self._synchronizer = Synchronizer(self.rig)
-        jump_ns = seconds_to_ns(self.rig.clock_jump_s)
-        self._guards = {name: StampGuard(jump_ns) for name in self.rig.sensors}
+    def shortfall(self, now_ns: int) -> str:
+        """Say why masks would be :data:`UNLABELED` now, in words; empty if they would not."""
+        with self._lock:
+            return self._intake.shortfall(now_ns)
 
-    def _advance(self, now_ns: int) -> None:
-        """Let the watchdog see the time. A clock that went far back means a new run."""
-        jump_ns = seconds_to_ns(self.rig.clock_jump_s)
-        if self._now_ns is not None and now_ns < self._now_ns - jump_ns:
-            self._begin()
-            self._now_ns = None
-        self._now_ns = now_ns if self._now_ns is None else max(now_ns, self._now_ns)
-        self._watchdog.update(now_ns)
-
-    def _reject(self, sensor: str, error: str) -> str:
-        """Count a rejected message by the field that was wrong, and keep the whole sentence."""
-        self._rejected[sensor][error.split(" ", 1)[0]] += 1
-        self._last_error[sensor] = f"{self.rig.sensors[sensor].topic}: {error}"
-        return self._last_error[sensor]
-
-    def _status(self, now_ns: int) -> tuple[SensorStatus, ...]:
-        return tuple(
-            replace(
-                self._watchdog.status(name, now_ns),
-                rejected=dict(self._rejected[name]),
-                dropped=self._synchronizer.dropped(name),
-                last_error=self._last_error[name],
-            )
-            for name in self.rig.sensors
-        )
-
-    def _make_pixels(self, frame_set: FrameSet) -> tuple[FrameSet, tuple[str, ...]]:
-        """Unpack and convert deferred images, so that nobody after this meets a damaged one.
-
-        A damaged one is counted and left out. If it is the reference's, its stamp and geometry
-        still hold for the mask that the others make: then it stays in the set as a black picture.
-
-        Returns:
-            The frame set, and the sensors whose pixels can be fused.
-        """
-        damaged: dict[str, str] = {}
-        for name, sample in frame_set.samples.items():
+    def _make_deferred(self, now_ns: int) -> None:
+        """Make the pixels that callbacks had no time for, such as those of a JPEG."""
+        with self._lock:
+            self._intake.advance(now_ns)
+            deferred = self._intake.deferred()
+        for waiting in deferred:
+            damage = None
             try:
-                _ = sample.image.pixels
+                _ = waiting.sample.image.pixels
             except DecodeError as error:
-                damaged[name] = str(error)
-                if self._last_damaged_ns.get(name) != sample.time_ns:  # one sample, several sets
-                    self._last_damaged_ns[name] = sample.time_ns
-                    with self._lock:
-                        self._reject(name, str(error))
-        if not damaged:
-            return frame_set, tuple(frame_set.samples)
-        samples = {n: s for n, s in frame_set.samples.items() if n not in damaged}
-        sensors = tuple(samples)
-        if frame_set.reference in damaged:
-            reference = frame_set.reference_sample
-            black = np.zeros((reference.image.height, reference.image.width), np.uint8)
-            samples[frame_set.reference] = replace(reference, image=Image(black, "mono8"))
-        missing = {**frame_set.missing, **damaged}
-        return replace(frame_set, samples=samples, missing=missing), sensors
+                damage = error
+            with self._lock:
+                self._intake.take_made(waiting, damage)
 
-    def _segment(self, frame_set: FrameSet, status: tuple[SensorStatus, ...]) -> Prediction | None:
-        """Run the network on what the frame set holds; None if every picture in it is damaged."""
+    def _segment(self, frame_set: FrameSet, status: tuple[SensorStatus, ...]) -> Prediction:
+        """Run the network on what the frame set holds, if that is enough to go by."""
         started_ns = time.perf_counter_ns()
-        frame_set, sensors = self._make_pixels(frame_set)
-        if not sensors:
-            return None
+        sensors, image = tuple(frame_set.samples), frame_set.reference_sample.image
+        if lacking := shortfall(self.rig, sensors):
+            mask = np.full((image.height, image.width), UNLABELED, np.uint8)
+            return Prediction(mask, frame_set, (), status, 0, 0, unlabeled=lacking)
         inputs = batch(
             [(self.rig.sensors[n].modality, frame_set.samples[n].image) for n in sensors],
             self.model.manifest,
@@ -216,7 +171,6 @@ class Pipeline:
         network_started_ns = time.perf_counter_ns()
         mask = self.engine.run(inputs)
         network_ns = time.perf_counter_ns() - network_started_ns
-        image = frame_set.reference_sample.image
         if mask.shape != (image.height, image.width):
             size = (image.width, image.height)
             mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)

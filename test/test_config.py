@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from anymodal_seg_ros.config import RigConfig, SegConfig, SensorConfig, load_config, seg_config
+from anymodal_seg_ros.config import (
+    ChecksConfig,
+    RigConfig,
+    SegConfig,
+    SensorConfig,
+    load_config,
+    seg_config,
+)
 from anymodal_seg_ros.errors import ConfigError
 
 ONE = {"rig": {"sensors": {"cam": {"topic": "cam/image", "modality": "rgb"}}}}
@@ -35,6 +42,34 @@ def test_named_sensors_replace_the_default_ones_and_integers_serve_as_floats() -
         ({"threads": True}, "threads is True (bool): expected int"),
         ({"overlay_alpha": float("nan")}, "overlay_alpha is nan: expected a value from 0.0"),
         ({"model": 3}, "model is 3 (int): expected str"),
+        (
+            {"rig": {"trigger": "camera"}},
+            "rig.trigger is 'camera': expected one of reference, rate, any",
+        ),
+        (
+            {"rig": {"min_modalities": 2, **ONE["rig"]}},
+            "rig.min_modalities is 2, but the enabled sensors are of 1 kinds",
+        ),
+        (
+            {"rig": {"sensors": {"a": {"topic": "x", "modality": "rgb", "enabled": False}}}},
+            "rig.min_modalities is 1, but the enabled sensors are of 0 kinds",
+        ),
+        (
+            {
+                "rig": {
+                    "sensors": {
+                        "a": {"topic": "x", "modality": "rgb"},
+                        "b": {
+                            "topic": "y",
+                            "modality": "rgb",
+                            "enabled": False,
+                            "critical": True,
+                        },
+                    }
+                }
+            },
+            "rig.sensors.b is critical but not enabled",
+        ),
         (
             {
                 "rig": {
@@ -75,3 +110,18 @@ def test_thresholds_stay_in_order_for_any_rate() -> None:
         sensor = SensorConfig("a", "rgb", expected_hz=hz, failed_after_s=0.01)
         assert sensor.period_ns < sensor.late_after_ns <= sensor.stale_after_ns
         assert sensor.stale_after_ns <= sensor.failed_after_ns
+
+
+def test_checks_are_nested_per_sensor() -> None:
+    checks = {"frozen": False, "black_below": 3}
+    sensor = {"topic": "cam/image", "modality": "rgb", "checks": checks}
+    config = seg_config({"rig": {"sensors": {"cam": sensor}}})
+    assert config.rig.sensors["cam"].checks == ChecksConfig(frozen=False, black_below=3.0)
+
+
+def test_scheduling_noise_is_allowed_for_at_high_rates_and_the_shutter_of_thermal_cameras() -> None:
+    fast = SensorConfig("a", "event", expected_hz=200.0)
+    assert fast.late_after_ns == 15_000_000
+    assert SensorConfig("a", "rgb", expected_hz=30.0).late_after_ns == 59_999_999
+    assert SensorConfig("a", "rgb", expected_hz=30.0).stale_after_ns == 200_000_000
+    assert SensorConfig("a", "thermal", expected_hz=30.0).stale_after_ns == 1_500_000_000

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 from fixtures.manifests import small_manifest
 from fixtures.messages import compressed_message, image_message
 from fixtures.pictures import png
+from fixtures.scenes import ENCODINGS, scene
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.frames import Mask, ModalityBatch, Prediction, SensorState
+from anymodal_seg_ros.frames import UNLABELED, Mask, ModalityBatch, Prediction, SensorState
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.pipeline import Pipeline
 
@@ -42,10 +44,9 @@ def pipeline(rig: RigConfig = RIG) -> Pipeline:
 
 
 def message(sensor: str, stamp_ns: int, **changes: Any) -> Any:
-    if sensor == "rgb":
-        made = image_message(np.zeros((20, 30, 3), np.uint8), "rgb8", stamp_ns)
-    else:
-        made = image_message(np.ones((10, 15), np.float32), "32FC1", stamp_ns)
+    height, width = (20, 30) if sensor == "rgb" else (10, 15)
+    pixels = scene(sensor, stamp_ns % 2**32, height, width)
+    made = image_message(pixels, ENCODINGS[sensor], stamp_ns)
     vars(made).update(changes)
     return made
 
@@ -265,3 +266,95 @@ def test_pushing_is_not_held_up_by_the_network() -> None:
     release.set()
     worker.join(10)
     assert pipe.poll(150 * MS) is not None
+
+
+def masks(rig: RigConfig, depth_until: int = 10_000, frames: int = 30) -> list[Prediction]:
+    """Run a pipeline for some frames, depth ending early; return its predictions."""
+    pipe, made = pipeline(rig), []
+    for frame in range(frames):
+        now = frame * 100 * MS
+        if frame < depth_until:
+            pipe.push_message("depth", message("depth", START + now), now)
+        pipe.push_message("rgb", message("rgb", START + now), now + 1)
+        prediction = pipe.poll(now + 50 * MS)
+        assert prediction is not None
+        made.append(prediction)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("rig", "says"),
+    [
+        (replace(RIG, min_modalities=2), "2 modalities are needed, there are 1: rgb"),
+        (
+            replace(
+                RIG,
+                sensors={**RIG.sensors, "depth": replace(RIG.sensors["depth"], critical=True)},
+            ),
+            "critical sensor missing: depth",
+        ),
+    ],
+)
+def test_too_little_evidence_gives_a_mask_without_labels_that_says_why(
+    rig: RigConfig, says: str
+) -> None:
+    made = masks(rig, depth_until=10)
+    assert all(not p.unlabeled for p in made[:10])
+    for prediction in made[11:]:
+        assert prediction.unlabeled == says
+        assert prediction.sensors == ()
+        assert prediction.mask.shape == (20, 30)
+        assert prediction.mask.dtype == np.uint8
+        assert np.unique(prediction.mask).tolist() == [UNLABELED]
+
+
+def test_the_shortfall_is_told_without_a_mask_too() -> None:
+    pipe = pipeline(replace(RIG, min_modalities=2))
+    assert pipe.shortfall(0) == "2 modalities are needed, there are 0: none"
+    for sensor in RIG.sensors:
+        pipe.push_message(sensor, message(sensor, START), 0)
+    assert pipe.shortfall(1) == ""
+
+
+def test_a_disabled_sensor_is_neither_read_nor_missed() -> None:
+    off = replace(RIG.sensors["depth"], enabled=False)
+    rig = replace(RIG, sensors={**RIG.sensors, "depth": off})
+    for prediction in masks(rig):
+        assert prediction.sensors == ("rgb",)
+        assert prediction.frame_set.missing == {"depth": "DISABLED"}
+        assert prediction.status[1].state is SensorState.DISABLED
+
+
+def test_a_frozen_sensor_leaves_the_mask_and_is_named() -> None:
+    pipe = pipeline()
+    frozen = message("depth", START)
+    used = []
+    for frame in range(20):
+        now = frame * 100 * MS
+        stamp = message("depth", START + now)
+        if frame >= 10:
+            stamp.data = frozen.data
+        pipe.push_message("depth", stamp, now)
+        pipe.push_message("rgb", message("rgb", START + now), now + 1)
+        prediction = pipe.poll(now + 50 * MS)
+        assert prediction is not None
+        used.append("depth" in prediction.sensors)
+    # The first of the equal ones is a new image, and near enough to the next frame as well.
+    assert used == [True] * 12 + [False] * 8
+    depth = pipe.status(2 * S)[1]
+    assert depth.state is SensorState.FROZEN
+    assert depth.fault.startswith("frozen: the payload has repeated for 0.")
+    assert depth.dropped == {"frozen": 9}
+
+
+def test_zero_stamps_make_the_clock_and_wrong_encodings_the_content_suspect() -> None:
+    for changes, state in (
+        ({"encoding": "h264"}, SensorState.INVALID),
+        ({"step": 1}, SensorState.INVALID),
+        ({}, SensorState.CLOCK),
+    ):
+        pipe = pipeline()
+        for frame in range(3):
+            bad = message("rgb", START if changes else 0, **changes)
+            assert pipe.push_message("rgb", bad, frame * 100 * MS) is not None
+        assert pipe.status(200 * MS)[0].state is state

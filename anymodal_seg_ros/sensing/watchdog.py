@@ -1,126 +1,102 @@
-"""The health of every sensor, from when its messages arrive. Down fast, up slowly.
+"""The health of every sensor, from when its messages arrive and what is wrong with them.
 
-Only arrival times count here, on the caller's clock: a driver whose stamps are wrong but whose
-messages come is alive, and QoS deadlines are no help since drivers do not offer them.
+Liveness is judged by arrival times alone, on the caller's clock: a driver whose stamps are wrong
+but whose messages come is alive, and QoS deadlines are no help since drivers do not offer them.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from anymodal_seg_ros.config import SensorConfig
 from anymodal_seg_ros.frames import SensorState, SensorStatus
-
-_RATE_WINDOW = 30
-_DOWN = (SensorState.STALE, SensorState.FAILED)
-
-
-@dataclass(slots=True)
-class _Health:
-    """What the watchdog remembers of one sensor."""
-
-    config: SensorConfig
-    state: SensorState = SensorState.WAITING
-    last_ns: int | None = None
-    good_run: int = 0
-    received: int = 0
-    transitions: int = 0
-    first_failure_ns: int | None = None
-    arrivals: deque[int] = field(default_factory=lambda: deque(maxlen=_RATE_WINDOW))
-
-    def enter(self, state: SensorState, now_ns: int) -> None:
-        """Change the state and keep the books."""
-        if state is self.state:
-            return
-        self.state = state
-        self.transitions += 1
-        if state in _DOWN and self.first_failure_ns is None:
-            self.first_failure_ns = now_ns
-
-    @property
-    def rate_hz(self) -> float | None:
-        """Mean rate over the last messages."""
-        if len(self.arrivals) < 2 or self.arrivals[-1] <= self.arrivals[0]:
-            return None
-        return (len(self.arrivals) - 1) * 1e9 / (self.arrivals[-1] - self.arrivals[0])
+from anymodal_seg_ros.sensing.health import Fault, SensorHealth
 
 
 class Watchdog:
-    """Per-sensor state machine: WAITING, OK, LATE, STALE, FAILED.
+    """One state machine per sensor.
 
-    ``WAITING`` and ``LATE`` become ``OK`` with the first message. ``STALE`` and ``FAILED`` become
-    ``OK`` after ``recover_frames`` messages none of which was late. Silence leads down again, at
-    ``late_after``, ``stale_after`` and ``failed_after`` of the sensor's configuration.
+    Silence leads from ``OK`` over ``LATE`` and ``STALE`` to ``FAILED``, and from ``WAITING`` to
+    ``FAILED`` when the start-up grace is over. ``fault_frames`` bad messages lead to ``FROZEN``,
+    ``INVALID`` or ``CLOCK``, many late ones to ``SLOW``. The first good message ends ``WAITING``
+    and ``LATE``; all else takes ``recover_frames`` good messages in a row, none of them late.
     """
 
     def __init__(self, sensors: Mapping[str, SensorConfig], startup_grace_ns: int) -> None:
         """Set up one state machine per sensor; the grace starts with the first call of a method."""
-        self._sensors = {name: _Health(config) for name, config in sensors.items()}
+        self._sensors = {name: SensorHealth(config) for name, config in sensors.items()}
+        self._states = {name: health.state for name, health in self._sensors.items()}
         self._startup_grace_ns = startup_grace_ns
-        self._started_ns: int | None = None
+        self._started = False
+        self._next_due_ns: int | None = None
+        """No state goes down before this time: a bound, not always met."""
 
-    def observe(self, sensor: str, received_ns: int) -> None:
-        """Take note of one good message that arrived at ``received_ns``."""
+    def observe(self, sensor: str, received_ns: int, fault: Fault | None = None) -> None:
+        """Take note of one accepted message, and of what is wrong with it."""
+        self.arrive(sensor, received_ns)
+        self.judge(sensor, received_ns, fault)
+
+    def arrive(self, sensor: str, received_ns: int) -> None:
+        """Take note of a sign of life: a message came, good or bad."""
         self.update(received_ns)
         health = self._sensors[sensor]
-        late_ns = health.config.late_after_ns
-        in_time = health.last_ns is not None and received_ns - health.last_ns < late_ns
-        health.good_run = health.good_run + 1 if in_time else 1
-        health.last_ns = received_ns
-        health.received += 1
-        health.arrivals.append(received_ns)
-        if health.state not in _DOWN or health.good_run >= health.config.recover_frames:
-            health.enter(SensorState.OK, received_ns)
+        if health.state is not SensorState.DISABLED:
+            health.arrive(received_ns)
+
+    def judge(
+        self, sensor: str, now_ns: int, fault: Fault | None, *, accepted: bool = True
+    ) -> None:
+        """Take note of the verdict on a message that has arrived.
+
+        Args:
+            sensor: whose message it was.
+            now_ns: on the clock of its arrival.
+            fault: what is wrong with it; None if nothing is.
+            accepted: whether it could be read at all.
+        """
+        health = self._sensors[sensor]
+        if health.state is SensorState.DISABLED:
+            return
+        health.received += accepted
+        before = health.state
+        health.judge(now_ns, fault)
+        if health.state is before:
+            return  # the message has only put off what is due
+        self._states[sensor] = health.state
+        due_ns = health.due_ns()
+        if due_ns is not None and (self._next_due_ns is None or due_ns < self._next_due_ns):
+            self._next_due_ns = due_ns
 
     def update(self, now_ns: int) -> None:
         """Let time pass: states go down where messages are overdue."""
-        if self._started_ns is None:
-            self._started_ns = now_ns
-        for health in self._sensors.values():
-            while (due_ns := self._due_ns(health)) is not None and now_ns >= due_ns:
-                health.enter(_NEXT_DOWN[health.state], due_ns)
+        if not self._started:
+            self._started = True
+            for health in self._sensors.values():
+                health.start(now_ns, self._startup_grace_ns)
+        elif self._next_due_ns is None or now_ns < self._next_due_ns:
+            return
+        next_ns = None
+        for name, health in self._sensors.items():
+            due_ns = health.update(now_ns)
+            self._states[name] = health.state
+            if due_ns is not None and (next_ns is None or due_ns < next_ns):
+                next_ns = due_ns
+        self._next_due_ns = next_ns
 
     def next_change_ns(self) -> int | None:
         """Return when the next state goes down if no message comes; None if none will."""
-        dues = [due for h in self._sensors.values() if (due := self._due_ns(h)) is not None]
+        dues = [due for h in self._sensors.values() if (due := h.due_ns()) is not None]
         return min(dues, default=None)
 
-    def states(self) -> dict[str, SensorState]:
-        """Return the state of every sensor as of the last :meth:`update`."""
-        return {name: health.state for name, health in self._sensors.items()}
+    def states(self) -> Mapping[str, SensorState]:
+        """Return the state of every sensor. The mapping lives: it follows each later call."""
+        return self._states
 
     def status(self, sensor: str, now_ns: int) -> SensorStatus:
-        """Return the health of one sensor; counts of rejections and drops are others' to fill."""
-        health = self._sensors[sensor]
-        return SensorStatus(
-            sensor=sensor,
-            state=health.state,
-            age_ns=None if health.last_ns is None else max(0, now_ns - health.last_ns),
-            received=health.received,
-            transitions=health.transitions,
-            first_failure_ns=health.first_failure_ns,
-            rate_hz=health.rate_hz,
-        )
+        """Return the health of one sensor; rejections, drops and checks are others' to fill in."""
+        return self._sensors[sensor].status(sensor, now_ns)
 
-    def _due_ns(self, health: _Health) -> int | None:
-        """Return when silence leads to the next state down; None if there is none."""
-        config, state = health.config, health.state
-        if state is SensorState.FAILED or self._started_ns is None:
-            return None
-        if health.last_ns is None:
-            return self._started_ns + self._startup_grace_ns
-        if state is SensorState.OK:
-            return health.last_ns + config.late_after_ns
-        if state is SensorState.LATE:
-            return health.last_ns + config.stale_after_ns
-        return health.last_ns + config.failed_after_ns
-
-
-_NEXT_DOWN = {
-    SensorState.WAITING: SensorState.FAILED,
-    SensorState.OK: SensorState.LATE,
-    SensorState.LATE: SensorState.STALE,
-    SensorState.STALE: SensorState.FAILED,
-}
+    def configure(self, sensor: str, config: SensorConfig) -> None:
+        """Give one sensor other thresholds from now on."""
+        self._sensors[sensor].configure(config)
+        self._next_due_ns = self.next_change_ns()

@@ -1,0 +1,136 @@
+"""The recent samples of one sensor in order of time, and what became of those that are gone."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator
+
+from anymodal_seg_ros.config import SensorConfig
+from anymodal_seg_ros.frames import Sample
+
+MAX_BUFFERED = 128
+"""Samples kept per sensor at most, however its rate is configured."""
+
+
+class SampleBuffer:
+    """Keeps samples for a while, bounded in time and in number. Every sample is accounted for."""
+
+    def __init__(self, config: SensorConfig, most: int = MAX_BUFFERED) -> None:
+        """Set up an empty buffer for at most ``most`` samples."""
+        self.configure(config)
+        self.keep_ns = 0
+        """In header time; samples that are older than the newest by more are let go."""
+        self._most = most
+        self._times: list[int] = []
+        self._samples: list[Sample] = []
+        self._used: set[int] = set()
+        self._reasons: dict[int, str] = {}
+        """Why a sample is no good for opening a set, and what it is counted as if none takes it."""
+        self.dropped: Counter[str] = Counter()
+        self.seen_ns: int | None = None
+        """The latest stamp, also of samples that were not to be fused."""
+        self.seen_received_ns = 0
+        """When it arrived."""
+
+    def configure(self, config: SensorConfig) -> None:
+        """Take another rate and tolerance from now on."""
+        self.period_ns = config.period_ns
+        self.tolerance_ns = config.tolerance_ns
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @property
+    def newest(self) -> Sample | None:
+        """The sample with the latest stamp."""
+        return self._samples[-1] if self._samples else None
+
+    def see(self, sample: Sample) -> None:
+        """Take note that the sensor has got this far."""
+        if self.seen_ns is None or sample.time_ns > self.seen_ns:
+            self.seen_ns, self.seen_received_ns = sample.time_ns, sample.received_ns
+
+    def add(self, sample: Sample, reason: str = "") -> bool:
+        """Insert a sample in order of time.
+
+        Args:
+            sample: of this sensor.
+            reason: why it may be of no use; empty if it is as good as any.
+
+        Returns:
+            False if it was a duplicate or too old; then it is counted and forgotten.
+        """
+        self.see(sample)
+        times, time_ns = self._times, sample.time_ns
+        if not times or time_ns > times[-1]:
+            times.append(time_ns)
+            self._samples.append(sample)
+            self._trim()
+        elif not self._insert(sample):
+            return False
+        if reason:
+            self._reasons[time_ns] = reason
+        return True
+
+    def explain(self, sample: Sample, reason: str) -> None:
+        """Say why a buffered sample came to nothing, should that be so in the end."""
+        self._reasons[sample.time_ns] = reason
+
+    def clear(self) -> None:
+        """Forget everything, because the sensor's clock has jumped."""
+        self.seen_ns = None
+        while self._samples:
+            self._forget("clock jump")
+
+    def use(self, sample: Sample) -> None:
+        """Remember that a frame set took the sample."""
+        self._used.add(sample.time_ns)
+
+    def nearest(self, time_ns: int) -> Sample | None:
+        """Return the sample nearest to a time, whatever the distance; the later one of two."""
+        at = bisect_left(self._times, time_ns)
+        if at == len(self._times):
+            return self._samples[-1] if at else None
+        if at and time_ns - self._times[at - 1] < self._times[at] - time_ns:
+            return self._samples[at - 1]
+        return self._samples[at]
+
+    def after(self, time_ns: int | None) -> Iterator[Sample]:
+        """Yield the good samples later than a time, or all, oldest first."""
+        at = 0 if time_ns is None else bisect_left(self._times, time_ns + 1)
+        yield from (s for s in self._samples[at:] if s.time_ns not in self._reasons)
+
+    def _insert(self, sample: Sample) -> bool:
+        """Insert a sample that is not the newest."""
+        times, time_ns = self._times, sample.time_ns
+        at = bisect_left(times, time_ns)
+        if times[at] == time_ns:
+            self.dropped["duplicate stamp"] += 1
+            return False
+        if time_ns < times[-1] - self.keep_ns or (at == 0 and len(times) == self._most):
+            self.dropped["too old"] += 1
+            return False
+        times.insert(at, time_ns)
+        self._samples.insert(at, sample)
+        self._trim()
+        return True
+
+    def _trim(self) -> None:
+        """Let go of what is too old or too much."""
+        times = self._times
+        horizon_ns = times[-1] - self.keep_ns
+        while times[0] < horizon_ns:
+            self._forget("not needed by any frame set")
+        while len(times) > self._most:
+            self._forget("buffer full")
+
+    def _forget(self, reason: str) -> None:
+        """Let the oldest go, and count it unless a frame set had it."""
+        time_ns = self._times.pop(0)
+        self._samples.pop(0)
+        reason = self._reasons.pop(time_ns, reason)
+        if time_ns in self._used:
+            self._used.discard(time_ns)
+        else:
+            self.dropped[reason] += 1

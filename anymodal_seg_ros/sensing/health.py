@@ -1,0 +1,207 @@
+"""The state machine of one sensor, driven by its messages, good and bad, and by their absence.
+
+Down fast, up slowly: silence and bad messages lead down within a few messages, and only a run of
+good ones leads up again. The two directions have different thresholds, so that a sensor whose
+figures sit at one of them does not flap.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from anymodal_seg_ros.config import SensorConfig
+from anymodal_seg_ros.frames import SensorState, SensorStatus
+
+SLOW_WINDOW = 10
+"""Gaps between messages that are looked at to tell a slow sensor."""
+SLOW_AT = 3
+"""So many late messages in the window make a sensor SLOW; only a window in time makes it OK."""
+
+_CLEARLY = 0.85
+"""Share of the time to LATE within which a SLOW sensor's messages must come to count as in time."""
+
+_RATE_WINDOW = 30
+_FAULTS = (SensorState.FROZEN, SensorState.INVALID, SensorState.CLOCK)
+_SILENT = (SensorState.STALE, SensorState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a message that did come.
+
+    Attributes:
+        state: what its sensor becomes if this goes on: FROZEN, INVALID or CLOCK.
+        reason: in words, with figure and threshold.
+        lasting: False while it may be harmless, such as a thermal camera that calibrates: then the
+            message is no more than a sign of life.
+    """
+
+    state: SensorState
+    reason: str
+    lasting: bool = True
+
+
+class SensorHealth:
+    """What is known of one sensor. Times are on the caller's clock."""
+
+    def __init__(self, config: SensorConfig) -> None:
+        """Set up a sensor that was never seen."""
+        self.state = SensorState.WAITING if config.enabled else SensorState.DISABLED
+        self.received = 0
+        self._grace_end_ns: int | None = None
+        self._since_ns: int | None = None
+        self._last_ns: int | None = None
+        self._arrivals: deque[int] = deque(maxlen=_RATE_WINDOW)
+        self._gaps: deque[int] = deque(maxlen=SLOW_WINDOW)
+        self._late_gaps = 0
+        self._resuming = False
+        self._late = True
+        self._in_time_run = 0
+        self._good_run = 0
+        self._bad_run = 0
+        self._kind_run = 0
+        self._kind: SensorState | None = None
+        self._fault = ""
+        self._entered: Counter[str] = Counter()
+        self._first_failure_ns: int | None = None
+        self.configure(config)
+
+    def configure(self, config: SensorConfig) -> None:
+        """Take other thresholds from now on."""
+        self.config = config
+        self._late_ns = config.late_after_ns
+        self._stale_ns = config.stale_after_ns
+        self._failed_ns = config.failed_after_ns
+        self._late_gaps = sum(gap_ns >= self._late_ns for gap_ns in self._gaps)
+
+    def start(self, now_ns: int, grace_ns: int) -> None:
+        """Begin the grace within which a sensor may be missing."""
+        self._grace_end_ns = now_ns + grace_ns
+        self._since_ns = now_ns
+
+    def arrive(self, now_ns: int) -> None:
+        """Take note of a message; silence up to ``now_ns`` has been considered already."""
+        self._late = self._measure_gap(now_ns)
+        self._last_ns = now_ns
+        self._arrivals.append(now_ns)
+
+    def judge(self, now_ns: int, fault: Fault | None) -> None:
+        """Take note of what is wrong with a message that has arrived; None if nothing is."""
+        if fault is None:
+            self._good(now_ns)
+        elif fault.lasting:
+            self._bad(now_ns, fault)
+
+    def update(self, now_ns: int) -> int | None:
+        """Let time pass: the state goes down where messages are overdue. Returns what is due."""
+        while (due_ns := self.due_ns()) is not None and now_ns >= due_ns:
+            if self.state is SensorState.OK:
+                self._enter(SensorState.LATE, due_ns)
+            elif self.state in (SensorState.LATE, SensorState.SLOW):
+                self._enter(SensorState.STALE, due_ns)
+            else:
+                self._enter(SensorState.FAILED, due_ns)
+        return due_ns
+
+    def due_ns(self) -> int | None:
+        """Return when silence leads to the next state down; None if there is none."""
+        state, last_ns = self.state, self._last_ns
+        if state is SensorState.OK and last_ns is not None:
+            return last_ns + self._late_ns
+        if state in (SensorState.FAILED, SensorState.DISABLED) or self._grace_end_ns is None:
+            return None
+        if last_ns is None:
+            return self._grace_end_ns
+        if state is SensorState.LATE:
+            return last_ns + self._stale_ns
+        if state is SensorState.SLOW:
+            return last_ns + max(self._stale_ns, min(2 * max(self._gaps), self._failed_ns))
+        if state is SensorState.WAITING:  # it gives signs of life, but nothing good so far
+            return max(self._grace_end_ns, last_ns + self._failed_ns)
+        return last_ns + self._failed_ns
+
+    def status(self, sensor: str, now_ns: int) -> SensorStatus:
+        """Return what is known; rejections, drops and checks are others' to fill in."""
+        return SensorStatus(
+            sensor=sensor,
+            state=self.state,
+            age_ns=None if self._last_ns is None else max(0, now_ns - self._last_ns),
+            received=self.received,
+            transitions=sum(self._entered.values()),
+            first_failure_ns=self._first_failure_ns,
+            rate_hz=self._rate_hz(),
+            since_ns=self._since_ns,
+            entered=dict(self._entered),
+            fault=self._fault,
+        )
+
+    def _measure_gap(self, now_ns: int) -> bool:
+        """Return whether this message is late; the outage it ends says nothing of the rate."""
+        if self._last_ns is None or self._resuming:
+            self._resuming = False
+            return True
+        gap_ns = now_ns - self._last_ns
+        late = gap_ns >= self._late_ns
+        if len(self._gaps) == SLOW_WINDOW:
+            self._late_gaps -= self._gaps[0] >= self._late_ns
+        self._gaps.append(gap_ns)
+        self._late_gaps += late
+        return late
+
+    def _good(self, now_ns: int) -> None:
+        needed = self.config.recover_frames
+        self._good_run += 1
+        self._in_time_run = 1 if self._late else self._in_time_run + 1
+        if self._good_run >= needed:
+            self._bad_run = self._kind_run = 0
+            self._fault = ""
+        slow = self._late_gaps >= SLOW_AT
+        if self.state is SensorState.OK:
+            if slow:
+                self._enter(SensorState.SLOW, now_ns)
+        elif self.state in (SensorState.WAITING, SensorState.LATE):
+            self._enter(SensorState.SLOW if slow else SensorState.OK, now_ns)
+        elif self.state is SensorState.SLOW:
+            full = len(self._gaps) == SLOW_WINDOW and self._in_time_run >= needed
+            if full and max(self._gaps) < _CLEARLY * self._late_ns:
+                self._enter(SensorState.OK, now_ns)
+        elif self._in_time_run >= needed:
+            self._enter(SensorState.OK, now_ns)
+        elif slow and self._good_run >= needed:
+            self._enter(SensorState.SLOW, now_ns)
+
+    def _bad(self, now_ns: int, fault: Fault) -> None:
+        needed = self.config.fault_frames
+        self._good_run = self._in_time_run = 0
+        self._bad_run += 1
+        self._kind_run = self._kind_run + 1 if fault.state is self._kind else 1
+        self._kind = fault.state
+        self._fault = fault.reason
+        # From one fault to another only when the new one goes on by itself: a sensor with two
+        # faults at once would change with each message otherwise.
+        if self._bad_run >= needed and (self.state not in _FAULTS or self._kind_run >= needed):
+            self._enter(fault.state, now_ns)
+
+    def _enter(self, state: SensorState, now_ns: int) -> None:
+        """Change the state and keep the books."""
+        if state is self.state:
+            return
+        self.state = state
+        self._since_ns = now_ns
+        self._entered[state.value] += 1
+        if state.down and self._first_failure_ns is None:
+            self._first_failure_ns = now_ns
+        if state in _SILENT:
+            self._resuming = True
+            self._gaps.clear()
+            self._arrivals.clear()
+            self._late_gaps = self._good_run = self._in_time_run = 0
+            self._bad_run = self._kind_run = 0
+            self._fault = ""
+
+    def _rate_hz(self) -> float | None:
+        """Mean rate over the last messages."""
+        if len(self._arrivals) < 2 or self._arrivals[-1] <= self._arrivals[0]:
+            return None
+        return (len(self._arrivals) - 1) * 1e9 / (self._arrivals[-1] - self._arrivals[0])

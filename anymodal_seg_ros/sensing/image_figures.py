@@ -1,0 +1,186 @@
+"""A few cheap numbers that tell a picture of the world from a broken one.
+
+They are taken from a grid of about 80 x 60 pixels, so their cost hardly depends on the image. Only
+one channel is looked at, the green one of a colour image: what breaks a camera breaks all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.frames import Pixels
+
+GRID_ROWS, GRID_COLUMNS = 60, 80
+"""About so many pixels are looked at."""
+
+_BLOCKS = (16, 12)
+_MILLIMETRE = np.float32(1e-3)
+_INVALID_COUNTS = (0, 65535)
+_FARTHEST_M = 1000.0
+_NEARLY_FULL = 0.98
+_NOISE_FLOOR = 0.12
+_NOISE_FLOOR_M = 1.0
+_FEWEST_PAIRS = 100
+_BEYOND = 1e12
+"""No sensor counts or measures this far."""
+
+_TOO_FEW_TO_SAY = 0.02
+
+Values = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Pixels of one channel, spread over an image, and the right neighbour of each.
+
+    Attributes:
+        pixels: the image itself, ``[H, W]`` or ``[H, W, C]``.
+        values: ``[rows, columns]`` in the image's own dtype and native byte order.
+        neighbours: the same, one pixel to the right.
+        full_scale: the largest count an image of this dtype can hold; 1 for floats.
+    """
+
+    pixels: Pixels
+    values: Pixels
+    neighbours: Pixels
+    full_scale: float
+
+
+def grid(pixels: Pixels) -> Grid:
+    """Look at an image ``[H, W]`` or ``[H, W, C]`` of any dtype."""
+    plane = one_channel(pixels)
+    down, right = row_step(pixels), max(1, pixels.shape[1] // GRID_COLUMNS)
+    columns = max(1, (pixels.shape[1] - 1) // right)
+    native = pixels.dtype.newbyteorder("=")
+    values = plane[::down, ::right][:, :columns].astype(native)
+    neighbours = plane[::down, 1::right][:, :columns].astype(native)
+    whole = native.kind in "ui"
+    return Grid(
+        pixels,
+        values,
+        neighbours if neighbours.shape == values.shape else values,
+        float(np.iinfo(native).max) if whole else 1.0,
+    )
+
+
+def one_channel(pixels: Pixels) -> Pixels:
+    """Return the channel that is looked at, ``[H, W]``: green, or range of a LiDAR image."""
+    if pixels.ndim == 2:
+        return pixels
+    return pixels[:, :, 0 if pixels.dtype.kind == "f" else min(1, pixels.shape[2] - 1)]
+
+
+def row_step(pixels: Pixels) -> int:
+    """Return the distance of the rows that are looked at."""
+    return max(1, int(pixels.shape[0]) // GRID_ROWS)
+
+
+def brightest(sampled: Grid) -> float:
+    """Return the 99th percentile, in counts."""
+    flat = sampled.values.reshape(-1)
+    at = int(0.99 * (flat.size - 1))
+    return float(np.partition(flat, at)[at])
+
+
+def saturated_share(sampled: Grid) -> float:
+    """Return the share of pixels that are at the upper end of what the dtype can hold."""
+    return _share(sampled.values >= int(_NEARLY_FULL * sampled.full_scale))
+
+
+def active_share(sampled: Grid) -> float:
+    """Return the share of pixels that differ from the commonest value, an event frame's ground."""
+    if sampled.values.dtype == np.uint8:
+        commonest = int(np.bincount(sampled.values.reshape(-1), minlength=256).max())
+    else:
+        commonest = int(np.unique(sampled.values, return_counts=True)[1].max())
+    return 1.0 - commonest / sampled.values.size
+
+
+def block_contrast(sampled: Grid) -> float:
+    """Return how much the means of 16 x 12 blocks differ, in counts; noise averages out."""
+    means = cv2.resize(_floats(sampled.values), _BLOCKS, interpolation=cv2.INTER_AREA)
+    return float(means.max() - means.min())
+
+
+def noise_ratio(sampled: Grid) -> float:
+    """Compare neighbours with pixels that are far apart: 0 for a smooth image, 1 for pure noise.
+
+    Differences of less than an eighth of full scale do not count as noise, or every image of a
+    plain wall would be noisy.
+    """
+    values = _floats(sampled.values)
+    near = np.abs(values - _floats(sampled.neighbours))
+    far = np.abs(values - _far_away(values))
+    return float(near.mean() / max(float(far.mean()), _NOISE_FLOOR * sampled.full_scale))
+
+
+def depth_noise_ratio(sampled: Grid) -> float:
+    """As :func:`noise_ratio`, in metres and only where there is depth; 0 where there is little."""
+    values, neighbours = metres(sampled.values), metres(sampled.neighbours)
+    near, far = np.abs(values - neighbours), np.abs(values - _far_away(values))
+    near, far = near[~np.isnan(near)], far[~np.isnan(far)]
+    if min(near.size, far.size) < _FEWEST_PAIRS:
+        return 0.0
+    return float(near.mean() / max(float(far.mean()), _NOISE_FLOOR_M))
+
+
+def metres(depth: Pixels) -> Values:
+    """Return depth (16-bit millimetres or float metres), NaN where invalid, clipped to 1 km."""
+    if depth.dtype.kind == "f":
+        values = _floats(depth)
+        values[~(values > 0) | (values >= _BEYOND)] = np.nan
+    else:
+        values = depth.astype(np.float32) * _MILLIMETRE
+        values[(depth == _INVALID_COUNTS[0]) | (depth == _INVALID_COUNTS[1])] = np.nan
+    np.minimum(values, np.float32(_FARTHEST_M), out=values)
+    return values
+
+
+def depth_share(sampled: Grid) -> float:
+    """Return the share of pixels that have a depth; of all, where the grid finds hardly any."""
+    share = _depth_share(sampled.values)
+    return share if share > _TOO_FEW_TO_SAY else _depth_share(one_channel(sampled.pixels))
+
+
+def _depth_share(depth: Pixels) -> float:
+    if depth.dtype.kind == "f":
+        return _share((depth > 0) & (depth < np.inf))
+    return _share((depth != _INVALID_COUNTS[0]) & (depth != _INVALID_COUNTS[1]))
+
+
+def repeated_rows_share(sampled: Grid) -> float:
+    """Return the share of the rows looked at that are equal to the next row.
+
+    Rows of one single value that is the darkest or the brightest of all do not count: that is a
+    clipped sky, not a broken sensor.
+    """
+    plane = one_channel(sampled.pixels)
+    down, right = row_step(plane), max(1, plane.shape[1] // (2 * GRID_COLUMNS))
+    rows, following = plane[:-1:down, ::right], plane[1::down, ::right]
+    if not rows.size:
+        return 0.0
+    suspects = rows[(rows == following).all(axis=1)]
+    if not suspects.size:
+        return 0.0
+    first = suspects[:, :1]
+    clipped = (first == rows.min()) | (first == rows.max())
+    broken = ~((suspects == first).all(axis=1) & clipped[:, 0])
+    return float(np.count_nonzero(broken) / rows.shape[0])
+
+
+def _floats(values: Pixels) -> Values:
+    """Return a float32 copy; what does not fit is huge, so that no sum of it is infinite."""
+    return np.clip(values, -_BEYOND, _BEYOND).astype(np.float32)
+
+
+def _far_away(values: Values) -> Values:
+    """Pair every pixel with one half an image away."""
+    return np.roll(values, (values.shape[0] // 2, values.shape[1] // 2), (0, 1))
+
+
+def _share(flags: npt.NDArray[np.bool_]) -> float:
+    return float(np.count_nonzero(flags) / flags.size)

@@ -1,0 +1,195 @@
+"""Stamps, images and silence, judged together on a simulated rig."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from fixtures.rig_stream import EPOCH, MS, RIG, S, Watched, healthy, images
+from fixtures.scenes import ENCODINGS, scene
+
+from anymodal_seg_ros.config import ChecksConfig, RigConfig
+from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.frames import Image, Pixels, Sample, SensorState
+from anymodal_seg_ros.sensing.health import Fault
+from anymodal_seg_ros.sensing.intake import Intake
+
+
+class LateImage(Image):
+    """An image whose pixels are made when they are asked for."""
+
+    __slots__ = ("_make", "made")
+
+    def __init__(self, make: Callable[[], Pixels], encoding: str) -> None:
+        object.__setattr__(self, "_make", make)
+        object.__setattr__(self, "encoding", encoding)
+        object.__setattr__(self, "made", [])
+
+    @property
+    def pixels(self) -> Pixels:
+        self.made.append(1)  # type: ignore[attr-defined]
+        return self._make()  # type: ignore[attr-defined]
+
+
+def one_sensor(name: str = "rgb", **changes: object) -> RigConfig:
+    return RigConfig({name: replace(RIG.sensors[name], **changes)})  # type: ignore[arg-type]
+
+
+def feed_with(change: Callable[[Sample], Sample], sensor: str, seconds: float = 6.0) -> Watched:
+    watched = Watched()
+    watched.feed(
+        change(s) if s.sensor == sensor else s
+        for s in itertools.chain(*(healthy(n, seconds, 4) for n in RIG.sensors))
+    )
+    return watched
+
+
+def test_a_thermal_camera_that_calibrates_stays_ok_and_its_old_picture_is_not_fused() -> None:
+    frozen = images("thermal")[0]
+
+    def calibrating(s: Sample) -> Sample:
+        return replace(s, image=frozen) if 3 * S < s.time_ns - EPOCH < 4 * S else s
+
+    watched = feed_with(calibrating, "thermal")
+    assert watched.states("thermal", 1.0) == [SensorState.OK]
+    status = watched.intake.status(6 * S)[3]
+    assert status.dropped["frozen"] in (9, 10)
+    assert status.rejected == {}
+    during = [s for s in watched.sets if 3.4 * S < s.reference_sample.time_ns - EPOCH < 3.8 * S]
+    assert during
+    for frame_set in during:
+        assert "thermal" not in frame_set.samples
+        assert frame_set.missing["thermal"].startswith("frozen: the payload has repeated for 0.")
+    after = [s for s in watched.sets if 4.3 * S < s.reference_sample.time_ns - EPOCH < 5.5 * S]
+    assert all("thermal" in s.samples for s in after)
+
+
+def test_a_still_scene_leaves_the_event_camera_alone() -> None:
+    silence = Image(0 * images("event")[0].pixels, "8UC3")
+    watched = feed_with(lambda s: replace(s, image=silence), "events")
+    assert watched.states("events", 1.0) == [SensorState.OK]
+    assert all("events" in s.samples for s in watched.sets[20:-10])
+
+
+def test_a_bad_image_is_not_fused_even_before_the_state_says_so() -> None:
+    black = Image(0 * images("rgb")[0].pixels, "rgb8")
+    rig = RigConfig({n: RIG.sensors[n] for n in ("events", "rgb")})
+    watched = Watched(rig)
+    bad_ns = EPOCH + 3 * S
+    watched.feed(
+        replace(s, image=black)
+        if s.sensor == "rgb" and bad_ns < s.time_ns < bad_ns + 30 * MS
+        else s
+        for s in itertools.chain(*(healthy(n, 5.0, 4, rig=rig) for n in rig.sensors))
+    )
+    assert watched.states("rgb", 1.0) == [SensorState.OK], "one black frame is no failure"
+    assert all(s.samples["rgb"].image is not black for s in watched.sets if "rgb" in s.samples)
+    assert watched.intake.status(5 * S)[1].dropped["black"] == 1
+
+
+def test_every_check_is_in_the_status_with_figure_and_threshold() -> None:
+    watched = feed_with(lambda s: s, "rgb", 1.0)
+    status = {s.sensor: s for s in watched.intake.status(S)}
+    names = [c.name for c in status["rgb"].checks]
+    assert names == [
+        "format", "black", "saturated", "blocked", "stuck_rows", "noise", "frozen",
+        "stamp_offset", "stamps_back",
+    ]  # fmt: skip
+    assert [c.name for c in status["events"].checks][1:3] == ["saturated", "frozen"]
+    assert all(check.passed for s in status.values() for check in s.checks)
+
+
+def test_checks_can_be_switched_off_for_a_sensor_and_for_the_rig() -> None:
+    same = images("rgb")[0]
+    for rig in (
+        one_sensor(checks=ChecksConfig(frozen=False)),
+        replace(one_sensor(), content_checks=False),
+    ):
+        watched = Watched(rig)
+        watched.feed(replace(s, image=same) for s in healthy("rgb", 3.0, 0, rig=rig))
+        assert watched.states("rgb", 0.5) == [SensorState.OK]
+        assert len(watched.sets) == 90
+
+
+def test_unreadable_messages_are_counted_and_bring_the_sensor_down() -> None:
+    intake = Intake(one_sensor())
+    for k, sample in enumerate(healthy("rgb", 1.0, 0)):
+        if k < 10:
+            intake.push(sample)
+        else:
+            fault = Fault(SensorState.CLOCK, "stamp is 0 s 0 ns: expected a positive time")
+            said = intake.reject("rgb", fault, sample.received_ns)
+            assert said == "rgb: stamp is 0 s 0 ns: expected a positive time"
+    (status,) = intake.status(S)
+    assert status.state is SensorState.CLOCK
+    assert status.rejected == {"stamp": 20}
+    assert status.received == 10
+    assert status.fault.startswith("stamp is 0 s")
+    assert status.age_ns is not None
+    assert status.age_ns < 100 * MS, "it gives signs of life"
+
+
+def test_a_stopped_clock_is_noticed_and_its_stamp_emitted_once() -> None:
+    def stopped(s: Sample) -> Sample:
+        stamp = min(s.time_ns, EPOCH + 3 * S)
+        return replace(s, stamp_ns=stamp, time_ns=stamp)
+
+    watched = feed_with(stopped, "rgb")
+    reached = watched.reached("rgb", SensorState.CLOCK, 3.0)
+    assert reached is not None
+    assert reached < 3.3
+    emitted = [s.reference_sample.time_ns for s in watched.sets if s.reference == "rgb"]
+    assert len(emitted) == len(set(emitted))
+    assert watched.intake.status(6 * S)[0].dropped["duplicate stamp"] > 50
+
+
+def test_pixels_that_take_work_are_not_made_while_pushing() -> None:
+    intake, pictures = Intake(one_sensor()), images("rgb")
+    sets = []
+    for k, sample in enumerate(healthy("rgb", 1.0, 0)):
+        late = LateImage(lambda k=k: pictures[k % 16].pixels, "rgb8")  # type: ignore[misc]
+        intake.push(replace(sample, image=late))
+        assert not late.made  # type: ignore[attr-defined]
+        for deferred in intake.deferred():
+            _ = deferred.sample.image.pixels
+            intake.take_made(deferred, None)
+        sets += intake.poll(sample.received_ns + 1)
+    assert len(sets) == 30
+    (status,) = intake.status(S)
+    assert (status.state, status.received) == (SensorState.OK, 30)
+
+
+def test_a_damaged_image_is_found_when_its_pixels_are_made() -> None:
+    intake = Intake(one_sensor())
+    late = LateImage(lambda: scene("rgb"), ENCODINGS["rgb"])
+    for sample in healthy("rgb", 1.0, 0):
+        intake.push(replace(sample, image=late))
+        for deferred in intake.deferred():
+            intake.take_made(deferred, DecodeError("data is no JPEG: send one"))
+    (status,) = intake.status(S)
+    assert status.state is SensorState.INVALID
+    assert status.rejected == {"data": 30}
+    assert status.last_error == "rgb: data is no JPEG: send one"
+
+
+def test_of_pixels_that_nobody_came_to_make_only_the_newest_are_kept() -> None:
+    intake = Intake(one_sensor())
+    for sample in healthy("rgb", 1.0, 0):
+        intake.push(replace(sample, image=LateImage(lambda: scene("rgb"), "rgb8")))
+    (deferred,) = intake.deferred()
+    assert deferred.sample.time_ns > EPOCH + 0.9 * S
+    (status,) = intake.status(S)
+    assert status.dropped == {"not decoded, a newer one came": 29}
+
+
+@pytest.mark.parametrize("loops", [3])
+def test_a_clock_that_goes_back_begins_anew(loops: int) -> None:
+    watched = Watched(one_sensor())
+    samples = list(healthy("rgb", 3.0, 0))
+    for _ in range(loops):
+        before = len(watched.sets)
+        watched.feed(samples)
+        assert len(watched.sets) - before >= 89
+        watched.poll(4 * S)
