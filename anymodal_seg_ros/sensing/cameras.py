@@ -15,15 +15,13 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.sensing.lenses import Lens, Points, distort, dot, make_lens, undistort
+from anymodal_seg_ros.sensing.payload import MAX_SIDE
 
 COEFFICIENTS = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 """The distortion models by their names in sensor_msgs, and how many coefficients each may have."""
 
 ALIASES = {"fisheye": "equidistant", "radtan": "plumb_bob"}
 """Other names of the models, as OpenCV's nodes and kalibr write them."""
-
-MAX_SIDE = 16384
-"""Largest width or height that is believed, in pixels."""
 
 
 class CalibrationError(ConfigError):

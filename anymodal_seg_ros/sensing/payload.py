@@ -1,0 +1,52 @@
+"""The bytes of a message: viewed in place, and what is claimed of them bounded before any use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.errors import DecodeError
+
+MAX_SIDE = 16384
+"""Largest width or height that is believed, in pixels."""
+
+MAX_DECOMPRESSED_PIXELS = 1 << 26
+"""Most pixels that a compressed image may unfold to, about 8192 x 8192."""
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def as_bytes(data: Any) -> Bytes:
+    """View any bytes-like payload (array.array, bytes, ndarray, memoryview) as uint8 ``[N]``.
+
+    Raises:
+        DecodeError: it is something else.
+    """
+    if isinstance(data, np.ndarray):
+        if data.dtype == np.uint8 and data.flags.c_contiguous:
+            return data.reshape(-1)
+        raise DecodeError(f"data is an array of {data.dtype}: expected contiguous uint8")
+    try:
+        return np.frombuffer(data, np.uint8)
+    except (TypeError, ValueError, BufferError) as error:
+        if hasattr(data, "__len__") and len(data) == 0:
+            return np.empty(0, np.uint8)
+        raise DecodeError(f"data is a {type(data).__name__}: expected bytes") from error
+
+
+def check_size(height: int, width: int) -> None:
+    """Raise :class:`DecodeError` unless both sides are from 1 to :data:`MAX_SIDE`."""
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise DecodeError(f"size is {width}x{height}: expected 1 to {MAX_SIDE} on each side")
+
+
+def check_decompressed_size(height: int, width: int) -> None:
+    """As :func:`check_size`, and raise if a message could make us allocate too much memory."""
+    check_size(height, width)
+    if height * width > MAX_DECOMPRESSED_PIXELS:
+        raise DecodeError(
+            f"size is {width}x{height}: expected at most {MAX_DECOMPRESSED_PIXELS} pixels "
+            "in a compressed image"
+        )
