@@ -92,13 +92,14 @@ def rigid(matrix: Any, where: str) -> Transform:
     except (TypeError, ValueError) as error:
         raise CalibrationError(f"{where} is {matrix!r}: expected 4x4 numbers") from error
     if checked.shape != (4, 4) or not np.isfinite(checked).all():
-        raise CalibrationError(f"{where} is {checked.tolist()}: expected 4x4 finite numbers")
+        raise CalibrationError(f"{where} is {matrix!r}: expected 4x4 finite numbers")
     if not np.allclose(checked[3], (0, 0, 0, 1), atol=1e-9):
         mend = "it is transposed" if not checked[:3, 3].any() else "expected 0 0 0 1"
         raise CalibrationError(f"{where} has the last row {checked[3].tolist()}: {mend}")
     rotation = checked[:3, :3]
-    off = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
-    if off > _TOLERANCE:
+    with np.errstate(over="ignore", invalid="ignore"):
+        off = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
+    if not off <= _TOLERANCE:  # NaN fails this too
         raise CalibrationError(
             f"{where} is no rotation: its axes are off by {off:.2g} from right angles and unit "
             f"length, expected at most {_TOLERANCE:g}"

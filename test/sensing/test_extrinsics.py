@@ -53,7 +53,7 @@ def test_impossible_poses_are_refused_with_the_reason(text: str, says: str) -> N
 @pytest.mark.parametrize(
     ("matrix", "says"),
     [
-        (np.eye(3), "T is [[1.0, 0.0, 0.0]"),
+        (np.eye(3).tolist(), "T is [[1.0, 0.0, 0.0]"),
         ([[1, 2], [3]], "T is [[1, 2], [3]]: expected 4x4 numbers"),
         (["a"], "T is ['a']: expected 4x4 numbers"),
         (np.full((4, 4), np.nan), "expected 4x4 finite numbers"),
