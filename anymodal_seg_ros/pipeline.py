@@ -20,8 +20,10 @@ from anymodal_seg_ros.frames import FrameSet, Prediction, Sample, SensorStatus
 from anymodal_seg_ros.inference.engines import Engine, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.preprocess import batch, check_encoding
+from anymodal_seg_ros.sensing.cameras import CalibrationError
 from anymodal_seg_ros.sensing.clock import StampGuard
 from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.registration import Registrar
 from anymodal_seg_ros.sensing.synchronizer import Synchronizer
 from anymodal_seg_ros.sensing.watchdog import Watchdog
 
@@ -37,7 +39,8 @@ class Pipeline:
         """Put a pipeline together.
 
         Raises:
-            ConfigError: a sensor has a modality that the model does not know.
+            ConfigError: a sensor has a modality that the model does not know, or the sensors
+                cannot be registered to each other with what is configured.
         """
         known = model.manifest.modalities
         for name, sensor in rig.sensors.items():
@@ -51,6 +54,9 @@ class Pipeline:
         self.engine = engine
         self.superseded = 0
         """Frame sets that were dropped because a newer one was ready."""
+        manifest = model.manifest
+        depths = [n for n, s in rig.sensors.items() if known[s.modality].planes == "depth"]
+        self._registrar = Registrar(rig.sensors, manifest.height, manifest.width, depths=depths)
         self._lock = threading.Lock()
         self._now_ns: int | None = None
         self._rejected = {name: Counter[str]() for name in rig.sensors}
@@ -97,6 +103,22 @@ class Pipeline:
                 image=image,
             )
         )
+
+    def push_camera_info(self, sensor: str, message: Any) -> str | None:
+        """Take a ``sensor_msgs/CameraInfo`` of a sensor. Repetitions cost next to nothing.
+
+        Returns:
+            None, or in words why the message was rejected; the calibration before it stays.
+        """
+        try:
+            self._registrar.take_camera_info(sensor, message)
+        except CalibrationError as error:
+            with self._lock:
+                self._rejected[sensor]["camera_info"] += 1
+                topic = self.rig.sensors[sensor].registration.camera_info
+                self._last_error[sensor] = f"{topic}: {error}"
+                return self._last_error[sensor]
+        return None
 
     def push(self, sample: Sample) -> str | None:
         """Take one decoded sample. Returns why a sample was rejected, as :meth:`push_message`."""
@@ -173,9 +195,19 @@ class Pipeline:
     def _segment(self, frame_set: FrameSet, status: tuple[SensorStatus, ...]) -> Prediction:
         """Run the network on what the frame set holds."""
         started_ns = time.perf_counter_ns()
-        sensors = tuple(frame_set.samples)
+        samples = frame_set.samples
+        registered = self._registrar.register(
+            frame_set.reference, {name: sample.image for name, sample in samples.items()}
+        )
+        sensors = tuple(registered.images)
+        if registered.missing:
+            frame_set = replace(
+                frame_set,
+                samples={name: samples[name] for name in sensors},
+                missing={**frame_set.missing, **registered.missing},
+            )
         inputs = batch(
-            [(self.rig.sensors[n].modality, frame_set.samples[n].image) for n in sensors],
+            [(self.rig.sensors[n].modality, registered.images[n]) for n in sensors],
             self.model.manifest,
         )
         network_started_ns = time.perf_counter_ns()
