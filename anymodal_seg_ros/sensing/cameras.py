@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.sensing.lenses import Lens, Points, distort, dot, make_lens, undistort
+from anymodal_seg_ros.sensing.lenses import Lens, Points, distort, make_lens, undistort
 from anymodal_seg_ros.sensing.payload import MAX_SIDE
 
 COEFFICIENTS = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
@@ -69,14 +69,17 @@ class Camera:
             ``[N, 2]`` (u, v) in pixels, which may lie outside the image; NaN for points that this
             lens cannot see: behind a pinhole, beyond the limit of the distortion, or not finite.
         """
-        plane = self._fall(points)
-        square = dot(plane, plane)
+        x, y = self._fall(points)
+        projected: Points = np.empty((2, len(points)), points.dtype).T  # each in one piece
         with np.errstate(over="ignore", invalid="ignore"):
-            bent = distort(self._lens, plane, square)
-        bent[~(square <= self._lens.limit**2)] = np.nan
-        bent *= np.array([self.matrix[0, 0], self.matrix[1, 1]], bent.dtype)
-        bent += self.matrix[:2, 2].astype(bent.dtype)
-        return bent
+            across, down = distort(self._lens, x, y)
+            lost = ~(x * x + y * y <= self._lens.limit**2)
+            np.multiply(across, self.matrix[0, 0], out=projected[:, 0])
+            np.multiply(down, self.matrix[1, 1], out=projected[:, 1])
+        projected[:, 0] += self.matrix[0, 2]
+        projected[:, 1] += self.matrix[1, 2]
+        projected[lost] = np.nan
+        return projected
 
     def rays(self, pixels: Points) -> Points:
         """Return the directions that pixels look in.
@@ -87,14 +90,14 @@ class Camera:
         Returns:
             ``[N, 3]`` unit vectors in the optical frame; NaN where the lens has no such pixel.
         """
-        plane = undistort(self._lens, self._on_plane(pixels.astype(np.float64)))
+        across, down = self._on_plane(pixels.astype(np.float64)).T
+        x, y = undistort(self._lens, across, down)
+        ahead = np.ones_like(x)
         if self.model == "equidistant":
-            angle = np.linalg.norm(plane, axis=1, keepdims=True)
-            ahead = np.cos(angle)
-            plane = plane * np.sinc(angle / np.pi)  # sin(angle) / angle
-        else:
-            ahead = np.ones((len(plane), 1))
-        rays = np.hstack([plane, ahead])
+            angle = np.hypot(x, y)
+            stretch = np.sinc(angle / np.pi)  # sin(angle) / angle
+            x, y, ahead = x * stretch, y * stretch, np.cos(angle)
+        rays = np.stack([x, y, ahead], axis=1)
         rays /= np.linalg.norm(rays, axis=1, keepdims=True)
         return rays.astype(pixels.dtype if pixels.dtype.kind == "f" else np.float64)
 
@@ -109,18 +112,19 @@ class Camera:
                 f"over, only {seen:.0%} of it looks anywhere; expected those of a lens"
             )
 
-    def _fall(self, points: Points) -> Points:
+    def _fall(self, points: Points) -> tuple[Points, Points]:
         """Let points fall on the ideal plane; NaN where they do not."""
-        xy, z = points[:, :2], points[:, 2]
+        x, y, z = points[:, 0], points[:, 1], points[:, 2]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             if self.model == "equidistant":
-                radius = np.sqrt(dot(xy, xy))
-                angle = np.arctan2(radius, z)
+                radius = np.sqrt(x * x + y * y)
+                stretch = np.arctan2(radius, z) / radius
                 # On the axis the direction does not matter, as long as it is a number.
-                stretch = np.where(radius > 0, angle / radius, np.where(z > 0, 1, np.nan))
+                stretch = np.where(radius > 0, stretch, np.where(z > 0, 1, np.nan))
             else:
                 stretch = np.where(z > 0, 1 / z, np.nan)
-            return xy * stretch.astype(points.dtype)[:, np.newaxis]
+            stretch = stretch.astype(points.dtype, copy=False)
+            return x * stretch, y * stretch
 
     def _on_plane(self, pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Take the camera matrix back."""

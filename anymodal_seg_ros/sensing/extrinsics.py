@@ -122,4 +122,6 @@ def invert(a_from_b: Transform) -> Transform:
 def move(a_from_b: Transform, points: Points) -> Points:
     """Take points ``[N, 3]`` from b to a, in their own floating type."""
     matrix = a_from_b.astype(points.dtype)
-    return np.asarray(points @ matrix[:3, :3].T + matrix[:3, 3])
+    moved = matrix[:3, :3] @ points.T  # each coordinate in one piece
+    moved += matrix[:3, 3:]
+    return np.asarray(moved.T)

@@ -13,9 +13,10 @@ import numpy.typing as npt
 from numpy.polynomial import Polynomial
 
 Points = npt.NDArray[np.floating]
-"""Rows of coordinates in any floating type; results have the type of the input."""
+"""Coordinates in any floating type; results have the type of the input."""
 
 _TABLE = 1024
+_STEP = 1e-6
 _CONVERGED = 1e-7
 """Largest error of an inverted distortion, on the ideal plane: under a thousandth of a pixel."""
 
@@ -43,10 +44,52 @@ class Lens:
     stretched: npt.NDArray[np.float64]
 
 
-def dot(a: Points, b: Points) -> Points:
-    """Return the dot products of rows of two columns."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1])
+def distort(lens: Lens, x: Points, y: Points) -> tuple[Points, Points]:
+    """Distort points of the ideal plane, whose coordinates are ``[N]`` each."""
+    square = x * x + y * y
+    stretch = _polynomial(lens.numerator, square)
+    if len(lens.denominator) > 1:
+        stretch /= _polynomial(lens.denominator, square)
+    across, down = x * stretch, y * stretch
+    if any(lens.tangential):
+        p1, p2 = lens.tangential
+        twice = 2 * x * y
+        across += p1 * twice + p2 * (square + 2 * x * x)
+        down += p1 * (square + 2 * y * y) + p2 * twice
+    if any(lens.prism):
+        s1, s2, s3, s4 = lens.prism
+        across += square * (s1 + s2 * square)
+        down += square * (s3 + s4 * square)
+    return across, down
+
+
+def undistort(lens: Lens, across: Points, down: Points) -> tuple[Points, Points]:
+    """Invert :func:`distort`: by table along the radius, then by Newton's method in the plane.
+
+    NaN where no point of the ideal plane within the lens's limit is bent to the given one.
+    """
+    radius = np.hypot(across, down)
+    ideal = np.interp(radius, lens.stretched, lens.radii, right=np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.where(radius > 0, ideal / radius, 1)
+        x, y = across * scale, down * scale
+        for _ in range(4):
+            here = distort(lens, x, y)
+            a, c = _slope(here, distort(lens, x + _STEP, y))
+            b, d = _slope(here, distort(lens, x, y + _STEP))
+            wrong_x, wrong_y = across - here[0], down - here[1]
+            determinant = a * d - b * c
+            x = x + (d * wrong_x - b * wrong_y) / determinant
+            y = y + (a * wrong_y - c * wrong_x) / determinant
+        here = distort(lens, x, y)
+        error = np.hypot(across - here[0], down - here[1])
+        good = (error < _CONVERGED) & (np.hypot(x, y) <= lens.limit)
+    return np.where(good, x, np.nan), np.where(good, y, np.nan)
+
+
+def _slope(here: tuple[Points, Points], moved: tuple[Points, Points]) -> tuple[Points, Points]:
+    """Return how far a distorted point moves, across and down, for one step of the ideal one."""
+    return (moved[0] - here[0]) / _STEP, (moved[1] - here[1]) / _STEP
 
 
 def _polynomial(coefficients: tuple[float, ...], s: Points) -> Points:
@@ -56,56 +99,6 @@ def _polynomial(coefficients: tuple[float, ...], s: Points) -> Points:
         value *= s
         value += coefficient
     return value
-
-
-def distort(lens: Lens, plane: Points, square: Points) -> Points:
-    """Distort points of the ideal plane; ``square`` is their squared radius."""
-    stretch = _polynomial(lens.numerator, square)
-    if len(lens.denominator) > 1:
-        stretch /= _polynomial(lens.denominator, square)
-    bent = plane * stretch[:, np.newaxis]
-    if any(lens.tangential):
-        p1, p2 = lens.tangential
-        x, y = plane[:, 0], plane[:, 1]
-        twice = 2 * x * y
-        bent[:, 0] += p1 * twice + p2 * (square + 2 * x * x)
-        bent[:, 1] += p1 * (square + 2 * y * y) + p2 * twice
-    if any(lens.prism):
-        s1, s2, s3, s4 = lens.prism
-        bent[:, 0] += square * (s1 + s2 * square)
-        bent[:, 1] += square * (s3 + s4 * square)
-    return bent
-
-
-def undistort(lens: Lens, bent: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Invert the distortion: by table along the radius, then Newton's method in the plane."""
-    radius = np.sqrt(dot(bent, bent))
-    ideal = np.interp(radius, lens.stretched, lens.radii, right=np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        plane = bent * np.where(radius > 0, ideal / radius, 1)[:, np.newaxis]
-        step = 1e-6
-        for _ in range(4):
-            here = distort(lens, plane, dot(plane, plane))
-            a, c = _slope(lens, plane, here, np.array([step, 0.0]), step)
-            b, d = _slope(lens, plane, here, np.array([0.0, step]), step)
-            error = bent - here
-            determinant = a * d - b * c
-            plane[:, 0] += (d * error[:, 0] - b * error[:, 1]) / determinant
-            plane[:, 1] += (a * error[:, 1] - c * error[:, 0]) / determinant
-        square = dot(plane, plane)
-        error = bent - distort(lens, plane, square)
-        good = (dot(error, error) < _CONVERGED**2) & (square <= lens.limit**2)
-    plane[~good] = np.nan
-    return plane
-
-
-def _slope(
-    lens: Lens, plane: Points, here: Points, shift: Points, step: float
-) -> tuple[Points, Points]:
-    """Return how the distorted point moves when the ideal one does."""
-    moved = plane + shift
-    change = (distort(lens, moved, dot(moved, moved)) - here) / step
-    return change[:, 0], change[:, 1]
 
 
 def make_lens(model: str, distortion: npt.NDArray[np.float64], reach: float) -> Lens:

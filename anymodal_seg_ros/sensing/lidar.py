@@ -46,15 +46,16 @@ def lidar_image(
     """
     points = positions(cloud)
     with np.errstate(over="ignore", invalid="ignore"):
-        ranges = np.sqrt(np.einsum("ij,ij->i", points, points))
+        ranges = np.sqrt(sum(points[:, axis] ** 2 for axis in range(3)))
         pixels = camera.project(move(camera_from_lidar, points))
-        pixels += 0.5  # the pixel with the centre 0 reaches from -0.5 to 0.5
-        pixels *= np.array([width / camera.width, height / camera.height], pixels.dtype)
+        # The pixel with the centre 0 reaches from -0.5 to 0.5.
+        x = (pixels[:, 0] + 0.5) * (width / camera.width)
+        y = (pixels[:, 1] + 0.5) * (height / camera.height)
         # NaN fails every comparison.
-        inside = (pixels >= 0).all(axis=1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         inside &= (ranges > 0) & np.isfinite(ranges)
     chosen = np.flatnonzero(inside)
-    cells = pixels[chosen].astype(np.int64)
+    cells = np.stack([x[chosen], y[chosen]]).astype(np.int64).T
     places, owners = nearest(cells, ranges[chosen], height, width, point_radius)
     winners = chosen[owners]
     planes = np.full((height * width, 3), np.nan, np.float32)

@@ -90,7 +90,8 @@ def positions(cloud: Cloud) -> npt.NDArray[np.float32]:
     Raises:
         DecodeError: one of the three is missing.
     """
-    return np.stack([column(cloud, name) for name in "xyz"], axis=1)
+    # Each coordinate in one piece, which is what most arithmetic wants.
+    return np.asarray(np.stack([column(cloud, name) for name in "xyz"]).T, np.float32)
 
 
 def _point_type(fields: Sequence[Any], point_step: int, big_endian: bool) -> np.dtype[np.void]:

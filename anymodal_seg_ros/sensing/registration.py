@@ -240,13 +240,16 @@ def _maps(
     places: Places, size: tuple[int, int], height: int, width: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Turn places in a picture into OpenCV's maps of ``size`` for an image of so many pixels."""
+    x, y = places[:, 0], places[:, 1]
     with np.errstate(invalid="ignore"):
-        inside = ((places >= 0) & (places <= 1)).all(axis=1)
-    # The outer half of a border pixel shows that pixel, and does not fade into the nothing beyond.
-    pixels = np.clip(places * (width, height) - 0.5, 0, (width - 1, height - 1))
-    pixels[~inside] = _NOWHERE
-    x, y = pixels.astype(np.float32).T
-    return np.ascontiguousarray(x).reshape(size), np.ascontiguousarray(y).reshape(size)
+        inside = (x >= 0) & (x <= 1) & (y >= 0) & (y <= 1)
+    maps = []
+    for along, pixels in ((x, width), (y, height)):
+        # The outer half of a border pixel shows that pixel, it does not fade into the nothing.
+        entries = np.clip(along * pixels - 0.5, 0, pixels - 1)
+        entries[~inside] = _NOWHERE
+        maps.append(entries.astype(np.float32).reshape(size))
+    return maps[0], maps[1]
 
 
 def _fixed_point(

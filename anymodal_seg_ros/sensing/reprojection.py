@@ -32,7 +32,7 @@ class Reprojection:
 
     Attributes:
         target: the camera in whose picture the points end.
-        directions: float32 ``[N, 3]``: the source's pixels, one metre along its axis, turned into
+        directions: float32 ``[3, N]``: the source's pixels, one metre along its axis, turned into
             the target's frame. NaN where the source's lens looks nowhere.
         start: float32 ``[3]``: the source's centre in the target's frame.
     """
@@ -49,7 +49,7 @@ class Reprojection:
         rays = rays_of(source, pixel_places(height, width))
         with np.errstate(divide="ignore", invalid="ignore"):
             rays /= np.where(rays[:, 2:] > 0, rays[:, 2:], np.nan)
-        turned = rays @ target_from_source[:3, :3].T
+        turned = target_from_source[:3, :3] @ rays.T
         return cls(target, turned.astype(np.float32), target_from_source[:3, 3].astype(np.float32))
 
     def places(self, metres: Metres) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
@@ -62,9 +62,9 @@ class Reprojection:
             Places ``[N, 2]`` and distances along the target's axis ``[N]``, NaN where the distance
             is unknown or the target cannot see the point.
         """
-        points = self.directions * metres.reshape(-1, 1)
-        points += self.start
-        return places_of(self.target, points), points[:, 2]
+        points = self.directions * metres.reshape(-1)
+        points += self.start[:, np.newaxis]
+        return places_of(self.target, points.T), points[2]
 
     def carry(self, metres: Metres, height: int, width: int, radius: int) -> Metres:
         """Bring a depth image into the target's picture; the nearest point wins.
@@ -133,9 +133,10 @@ def _cells(
     places: npt.NDArray[np.floating], distances: npt.NDArray[np.floating], height: int, width: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return which points fall into a picture, and their ``[K, 2]`` (column, row) in it."""
+    x, y = places[:, 0], places[:, 1]
     with np.errstate(invalid="ignore"):
-        inside = ((places >= 0) & (places < 1)).all(axis=1) & (distances > 0)
+        inside = (x >= 0) & (x < 1) & (y >= 0) & (y < 1) & (distances > 0)
     chosen = np.flatnonzero(inside)
-    scaled = places[chosen] * np.array([width, height], places.dtype)
-    cells = np.minimum(scaled.astype(np.int64), (width - 1, height - 1))
-    return chosen, cells
+    columns = np.minimum((x[chosen] * width).astype(np.int64), width - 1)
+    rows = np.minimum((y[chosen] * height).astype(np.int64), height - 1)
+    return chosen, np.stack([columns, rows]).T

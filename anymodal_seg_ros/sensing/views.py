@@ -117,10 +117,11 @@ def rays_of(camera: Camera, places: Places) -> npt.NDArray[np.floating]:
 
 def places_of(camera: Camera, points: npt.NDArray[np.floating]) -> Places:
     """Return the places of points ``[N, 3]`` in a camera's picture; NaN where it cannot see."""
-    pixels = camera.project(points)
-    pixels += 0.5
-    pixels /= np.array([camera.width, camera.height], pixels.dtype)
-    return pixels
+    places = camera.project(points)
+    places += 0.5
+    places[:, 0] /= camera.width
+    places[:, 1] /= camera.height
+    return places
 
 
 def pixel_places(height: int, width: int) -> Places:
