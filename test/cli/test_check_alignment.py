@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from fixtures.camera_bags import write_camera_bag
 from fixtures.street import HEIGHT, WIDTH, seen_by_rgb, seen_by_thermal, shifted, street
 
 from anymodal_seg_ros.cli.check_alignment import command
 from anymodal_seg_ros.config import load_config
+from anymodal_seg_ros.sensing.cameras import Camera
 
 FRAMES = 6
 
@@ -68,6 +70,47 @@ def test_it_measures_draws_and_says_what_would_be_better(folder: Path) -> None:
     after = figures(folder)
     assert len(after) == 3
     assert np.abs(np.median(after, axis=0)).max() < 1
+
+
+def test_a_bag_is_registered_by_the_cameras_it_tells_of(tmp_path: Path) -> None:
+    centre = np.array([[300.0, 0, 160], [0, 300.0, 120], [0, 0, 1]])
+    cameras = {
+        "rgb": Camera(WIDTH, HEIGHT, centre),
+        "thermal": Camera(WIDTH, HEIGHT, np.array([[300.0, 0, 169], [0, 300.0, 115], [0, 0, 1]])),
+    }
+    frames = [
+        {"rgb": seen_by_rgb(labels), "thermal": seen_by_thermal(labels, shifted(9, -5))}
+        for labels in map(street, range(FRAMES))
+    ]
+    bag = write_camera_bag(tmp_path / "bag", frames, cameras)
+    moved = {}
+    for method in ("resize", "cameras"):
+        registration = {"camera_info": "thermal/camera_info", "method": method}
+        if method == "cameras":
+            registration["extrinsics"] = "0 0 0 0 0 0 1"
+        sensors = {
+            "rgb": {
+                "topic": "rgb/image",
+                "modality": "rgb",
+                "registration": {"camera_info": "rgb/camera_info"},
+            },
+            "thermal": {
+                "topic": "thermal/image",
+                "modality": "thermal",
+                "registration": registration,
+            },
+        }
+        path = tmp_path / "rig.yaml"
+        parameters = {"rig": {"sensors": sensors}}
+        path.write_text(yaml.safe_dump({"/**": {"ros__parameters": parameters}}), encoding="utf-8")
+        arguments = [str(bag), "--params-file", str(path), "--out", str(tmp_path / "out")]
+        result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        # Only a sensor that is not registered by its camera gets a homography as advice.
+        assert ("registration:" in result.output) == (method == "resize")
+        moved[method] = np.median(figures(tmp_path), axis=0)
+    np.testing.assert_allclose(moved["resize"], (9, -5), atol=0.5)
+    np.testing.assert_allclose(moved["cameras"], (0, 0), atol=0.5)
 
 
 @pytest.mark.parametrize(
