@@ -35,6 +35,9 @@ T = TypeVar("T")
 _NOWHERE = -10_000.0
 """A map's entry for pixels that show nothing."""
 
+_KEPT = 64
+"""Most maps that are kept: enough for any rig, and a bound for memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Registered:
@@ -126,7 +129,7 @@ class Registrar:
         if name in self._unwarped and reference in self._unwarped:
             return image
         geometry.check_shape(name, image.height, image.width)
-        if geometry.by_depth(name) or geometry.by_depth(reference):
+        if geometry.by_depth(name, reference):
             if name in self._depths:
                 return self._carry(name, reference, image)
             metres = self._metres(done)
@@ -218,6 +221,8 @@ class Registrar:
             self._made = (generation, {})
         made: dict[Any, T] = self._made[1]
         if key not in made:
+            if len(made) >= _KEPT:  # a driver that keeps changing its image size
+                made.clear()
             made[key] = make()
         return made[key]
 

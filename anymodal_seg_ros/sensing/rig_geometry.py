@@ -65,9 +65,13 @@ class RigGeometry:
         """Whether a sensor is placed by intrinsics and extrinsics."""
         return self._configs[sensor].method in ("cameras", "depth")
 
-    def by_depth(self, sensor: str) -> bool:
-        """Whether measured distances are to be used for a sensor."""
-        return self._configs[sensor].method == "depth"
+    def by_depth(self, sensor: str, reference: str) -> bool:
+        """Whether measured distances are to be used between two sensors, and can be.
+
+        A sensor that is registered by a homography has no place in space to measure from.
+        """
+        methods = {self._configs[sensor].method, self._configs[reference].method}
+        return "depth" in methods and "homography" not in methods
 
     def take_camera_info(self, sensor: str, message: Any) -> None:
         """Take a ``sensor_msgs/CameraInfo`` of a sensor. Repetitions cost next to nothing.

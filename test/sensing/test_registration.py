@@ -182,6 +182,29 @@ def test_any_sensor_can_be_the_reference(tmp_path: Path) -> None:
             assert (np.abs(carried - inner(depth)) < 0.03).mean() > 0.93
 
 
+def test_a_reference_by_homography_gets_depth_at_the_chosen_distance(tmp_path: Path) -> None:
+    sensors = rig(tmp_path, depth="depth")
+    moved = RegistrationConfig("homography", homography="1 0 0.05 0 1 0 0 0 1")
+    sensors["thermal"] = SensorConfig("thermal/image", "thermal", registration=moved)
+    done = registrar(sensors).register("thermal", pictures("thermal", "depth"))
+    assert done.missing == {}
+    # The place x of the reference is x + 0.05 of the first sensor's picture.
+    _, depth = expected("rgb")
+    warped = done.images["depth"].pixels
+    wall = inner(wall_away_from_edges(depth, 14))[:, 8:]
+    error = np.abs(inner(warped)[:, :-8] - inner(depth)[:, 8:])
+    assert np.nanmax(error[wall]) < 0.3
+
+
+def test_a_driver_that_changes_its_size_all_the_time_fills_no_memory(tmp_path: Path) -> None:
+    made = registrar(rig(tmp_path, thermal="cameras"))
+    for scale in range(1, 100):
+        image = Image(np.full((3 * scale, 4 * scale), 9, np.uint8), "mono8")
+        done = made.register("rgb", {**pictures("rgb"), "thermal": image})
+        assert done.images["thermal"].pixels.max() == 9
+    assert len(made._made[1]) <= 64
+
+
 def test_the_first_sensor_may_be_dead_for_good(tmp_path: Path) -> None:
     sensors = rig(tmp_path, thermal="cameras", depth="cameras")
     images = pictures("thermal", "depth")
