@@ -95,6 +95,35 @@ class ChecksConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrationConfig:
+    """How the pixels of one sensor are brought to those of the rig's first sensor."""
+
+    method: str = text(
+        "resize",
+        "resize: it sees the same picture; homography; cameras: by intrinsics and extrinsics, for "
+        "a scene at distance_m; depth: the same, with the distances that depth sensors measure",
+    )
+    calibration: str = text(
+        "", "File of its intrinsics: ROS camera_info YAML, or a kalibr camchain as FILE#cam1"
+    )
+    camera_info: str = text("", "CameraInfo topic of its intrinsics, instead of a file")
+    rectified: bool = switch(False, "Its images are rectified: P of its calibration holds for them")
+    extrinsics: str = text(
+        "",
+        "Its pose in the first sensor's optical frame: 'x y z qx qy qz qw' in m, or the 12 numbers "
+        "of [R t]; empty if both are in one camchain",
+    )
+    homography: str = text(
+        "",
+        "9 numbers, row by row, that take (x/width, y/height) in its picture to (x/width, "
+        "y/height) in the first sensor's",
+    )
+    distance_m: float = number(
+        0.0, 0.0, 1e6, "Distance of the scene where none is measured, in m; 0 means infinity"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class SensorConfig:
     """One physical sensor and its topic."""
 
@@ -136,6 +165,7 @@ class SensorConfig:
     enabled: bool = switch(True, "Whether the sensor takes part at all")
     critical: bool = switch(False, "Masks are UNLABELED (255) wherever this sensor is missing")
     checks: ChecksConfig = field(default_factory=ChecksConfig)
+    registration: RegistrationConfig = field(default_factory=RegistrationConfig)
 
     @property
     def period_ns(self) -> int:

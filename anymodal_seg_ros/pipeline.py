@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -25,10 +26,12 @@ from anymodal_seg_ros.frames import (
 from anymodal_seg_ros.inference.engines import Engine, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.preprocess import batch, check_encoding
+from anymodal_seg_ros.sensing.cameras import CalibrationError
 from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
 from anymodal_seg_ros.sensing.evidence import shortfall
 from anymodal_seg_ros.sensing.health import Fault
 from anymodal_seg_ros.sensing.intake import Intake
+from anymodal_seg_ros.sensing.registration import Registrar
 
 
 class Pipeline:
@@ -42,7 +45,8 @@ class Pipeline:
         """Put a pipeline together.
 
         Raises:
-            ConfigError: a sensor has a modality that the model does not know.
+            ConfigError: a sensor has a modality that the model does not know, or the sensors
+                cannot be registered to each other with what is configured.
         """
         known = model.manifest.modalities
         for name, sensor in rig.sensors.items():
@@ -56,6 +60,9 @@ class Pipeline:
         self.engine = engine
         self.superseded = 0
         """Frame sets that were dropped because a newer one was ready."""
+        manifest = model.manifest
+        depths = [n for n, s in rig.sensors.items() if known[s.modality].planes == "depth"]
+        self._registrar = Registrar(rig.sensors, manifest.height, manifest.width, depths=depths)
         self._lock = threading.Lock()
         self._intake = Intake(rig)
 
@@ -105,6 +112,19 @@ class Pipeline:
                 image=image,
             )
         )
+
+    def push_camera_info(self, sensor: str, message: Any) -> str | None:
+        """Take a ``sensor_msgs/CameraInfo`` of a sensor. Repetitions cost next to nothing.
+
+        Returns:
+            None, or in words why the message was rejected; the calibration before it stays.
+        """
+        try:
+            self._registrar.take_camera_info(sensor, message)
+        except CalibrationError as error:
+            with self._lock:
+                return self._intake.reject_camera_info(sensor, str(error))
+        return None
 
     def push(self, sample: Sample) -> str | None:
         """Take one decoded sample. Returns why a sample was rejected, as :meth:`push_message`."""
@@ -160,12 +180,22 @@ class Pipeline:
     def _segment(self, frame_set: FrameSet, status: tuple[SensorStatus, ...]) -> Prediction:
         """Run the network on what the frame set holds, if that is enough to go by."""
         started_ns = time.perf_counter_ns()
-        sensors, image = tuple(frame_set.samples), frame_set.reference_sample.image
+        samples, image = frame_set.samples, frame_set.reference_sample.image
+        registered = self._registrar.register(
+            frame_set.reference, {name: sample.image for name, sample in samples.items()}
+        )
+        sensors = tuple(registered.images)
+        if registered.missing:
+            frame_set = replace(
+                frame_set,
+                samples={name: samples[name] for name in sensors},
+                missing={**frame_set.missing, **registered.missing},
+            )
         if lacking := shortfall(self.rig, sensors):
             mask = np.full((image.height, image.width), UNLABELED, np.uint8)
             return Prediction(mask, frame_set, (), status, 0, 0, unlabeled=lacking)
         inputs = batch(
-            [(self.rig.sensors[n].modality, frame_set.samples[n].image) for n in sensors],
+            [(self.rig.sensors[n].modality, registered.images[n]) for n in sensors],
             self.model.manifest,
         )
         network_started_ns = time.perf_counter_ns()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from fixtures.messages import compressed_message, image_message
 from fixtures.pictures import png
 from fixtures.scenes import ENCODINGS, scene
 
-from anymodal_seg_ros.config import RigConfig, SensorConfig
+from anymodal_seg_ros.config import RegistrationConfig, RigConfig, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import UNLABELED, Mask, ModalityBatch, Prediction, SensorState
 from anymodal_seg_ros.inference.model import Model
@@ -245,6 +246,76 @@ def test_pushing_a_compressed_message_does_not_unpack_it(monkeypatch: pytest.Mon
 def test_an_unknown_modality_stops_the_start() -> None:
     rig = RigConfig({"nose": SensorConfig("nose/image", "smell")})
     with pytest.raises(ConfigError, match=r"rig\.sensors\.nose\.modality is 'smell'"):
+        pipeline(rig)
+
+
+REGISTERED = RigConfig(
+    {
+        "rgb": SensorConfig(
+            "rgb/image",
+            "rgb",
+            expected_hz=10.0,
+            registration=RegistrationConfig(camera_info="rgb/info"),
+        ),
+        "depth": SensorConfig(
+            "depth/image",
+            "depth",
+            expected_hz=10.0,
+            registration=RegistrationConfig(
+                "depth", camera_info="depth/info", extrinsics="0.3 0 0 0 0 0 1"
+            ),
+        ),
+    }
+)
+
+
+def info(width: int, height: int, focal: float) -> SimpleNamespace:
+    return SimpleNamespace(
+        width=width,
+        height=height,
+        distortion_model="plumb_bob",
+        d=[],
+        k=[focal, 0.0, width / 2, 0.0, focal, height / 2, 0.0, 0.0, 1.0],
+    )
+
+
+def test_sensors_are_registered_once_their_cameras_are_known() -> None:
+    class KeepingEngine(CountingEngine):
+        def run(self, batch: ModalityBatch) -> Mask:
+            self.batch = batch
+            return super().run(batch)
+
+    engine = KeepingEngine()
+    pipe = Pipeline(REGISTERED, Model(Path("nowhere"), small_manifest()), engine)
+
+    def predict(now: int) -> Prediction:
+        pipe.push_message("rgb", message("rgb", START + now), now)
+        pipe.push_message("depth", message("depth", START + now), now)
+        prediction = pipe.poll(now + 30 * MS)
+        assert prediction is not None
+        return prediction
+
+    before = predict(0)
+    assert before.sensors == tuple(before.frame_set.samples) == ("rgb",)
+    assert "no CameraInfo has come on depth/info" in before.frame_set.missing["depth"]
+    error = pipe.push_camera_info("depth", info(15, 10, -12.0))
+    assert error is not None
+    assert "depth/info: camera_matrix has the focal lengths -12, -12" in error
+    assert pipe.status(0)[1].rejected == {"camera_info": 1}
+    assert pipe.push_camera_info("depth", info(15, 10, 12.0)) is None
+    assert pipe.push_camera_info("rgb", info(30, 20, 24.0)) is None
+    after = predict(100 * MS)
+    assert after.sensors == ("rgb", "depth")
+    valid = engine.batch.images[1, 2]
+    # One metre away, 0.3 m are 0.3 * 24 * 12 / 30 = 2.9 of the model's 12 columns.
+    assert not valid[:, 0].any()
+    assert valid[2:-2, 4:].all()
+
+
+def test_a_calibration_that_cannot_be_used_stops_the_start() -> None:
+    wrong = RegistrationConfig("homography", homography="1 2 3")
+    rig = RigConfig({**RIG.sensors, "depth": SensorConfig("d", "depth", registration=wrong)})
+    with pytest.raises(ConfigError, match=r"rig\.sensors\.depth\.registration\.homography has 3"):
         pipeline(rig)
 
 

@@ -68,6 +68,13 @@ class Intake:
         self._watchdog.arrive(sensor, received_ns)
         return self._count_rejection(sensor, fault, received_ns)
 
+    def reject_camera_info(self, sensor: str, reason: str) -> str:
+        """Count a calibration that cannot be used; it says nothing about the sensor's images."""
+        self._rejected[sensor]["camera_info"] += 1
+        topic = self._rig.sensors[sensor].registration.camera_info
+        self._last_error[sensor] = f"{topic}: {reason}"
+        return self._last_error[sensor]
+
     def push(self, sample: Sample) -> str | None:
         """Take one sample. Returns why a sample was rejected, None if none was."""
         now_ns, error = sample.received_ns, None

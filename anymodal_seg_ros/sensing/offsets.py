@@ -94,7 +94,8 @@ class StampOffsets:
         """Compare a sensor with the one that most others agree with."""
         if len(book.lags) < _FEWEST_LAGS:
             return None
-        if sample.received_ns >= self._election_ns or states[self._anchor or ""] in _UNSEEN:
+        anchored = self._anchor is not None and states[self._anchor] not in _UNSEEN
+        if not anchored or sample.received_ns >= self._election_ns:
             self._elect(sample.received_ns, states)
         doubtful = states[sample.sensor] is SensorState.CLOCK
         if self._agrees(book, doubtful):

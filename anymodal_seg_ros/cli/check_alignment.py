@@ -1,0 +1,186 @@
+"""``anymodal-seg check-alignment``: do the sensors' pictures lie on each other?"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from anymodal_seg_ros.config import RigConfig, SegConfig, SensorConfig, load_config
+from anymodal_seg_ros.evaluation.alignment_check import AlignmentCheck
+from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.evaluation.image_files import list_images
+from anymodal_seg_ros.evaluation.instants import Instant, camera_infos, from_bag, from_folders
+from anymodal_seg_ros.evaluation.replay import absolute_topic, check_topics, sensors_by_topic
+from anymodal_seg_ros.sensing.alignment import SURE
+
+
+@click.command("check-alignment")
+@click.argument("bag", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--sensor",
+    "sources",
+    multiple=True,
+    metavar="NAME=FOLDER",
+    help="Instead of a bag: a sensor and its images, a folder or a quoted pattern. Images with the "
+    "same name (up to the first dot) belong together. Repeat it for every sensor.",
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for pictures and figures."
+)
+@click.option(
+    "--params-file",
+    type=click.Path(path_type=Path),
+    help="The node's parameter file, with each sensor's registration.  [default: the four-sensor "
+    "rig of the demo for a bag; images that are only resized for folders]",
+)
+@click.option(
+    "--namespace", default="/", show_default=True, help="Namespace of the parameter file's topics."
+)
+@click.option(
+    "--frames",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Instants to look at.",
+)
+@click.option(
+    "--search",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0.5, 40.0),
+    help="Largest shift that is looked for, in per cent of the width.",
+)
+def command(
+    bag: Path | None,
+    sources: tuple[str, ...],
+    out: Path,
+    params_file: Path | None,
+    namespace: str,
+    frames: int,
+    search: float,
+) -> None:
+    r"""Measure how far the sensors' pictures are apart once they are registered.
+
+    The first sensor is the reference. For every other one and every instant, OUT gets a picture:
+    the other's edges over the reference, left as they are (red), right moved back by the measured
+    shift (green). shifts.csv holds the figures.
+
+    \b
+    anymodal-seg check-alignment drive.bag --params-file rig.yaml --out alignment
+    anymodal-seg check-alignment --out alignment \
+        --sensor rgb=street/rgb --sensor thermal=street/thermal
+    """
+    if (bag is None) == (not sources):
+        raise click.UsageError("give either a BAG or --sensor NAME=FOLDER, twice or more")
+    config = load_config(params_file) if params_file else SegConfig()
+    folders = {name: list_images(folder) for name, folder in map(_split, sources)}
+    rig = config.rig if bag or params_file else _plain_rig(folders)
+    unknown = sorted(set(folders) - set(rig.sensors))
+    if unknown:
+        raise click.BadParameter(
+            f"{unknown[0]!r} is not in {params_file}: expected one of {', '.join(rig.sensors)}",
+            param_hint="--sensor",
+        )
+    check = AlignmentCheck(rig, search / 100)
+    if folders and check.reference not in folders:
+        raise click.BadParameter(
+            f"{check.reference!r}, the rig's first sensor, is missing", param_hint="--sensor"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    if bag is None:
+        _write(check, from_folders(folders, frames), out)
+    else:
+        with Bag(bag) as opened:
+            _write(check, _recorded(opened, check, rig, namespace, frames), out)
+    _tell(check, out)
+
+
+def _split(source: str) -> tuple[str, str]:
+    name, equals, folder = source.partition("=")
+    if not equals or not name:
+        raise click.BadParameter(f"{source!r}: expected NAME=FOLDER", param_hint="--sensor")
+    return name, folder
+
+
+def _plain_rig(folders: Mapping[str, object]) -> RigConfig:
+    """Return a rig whose images are only resized."""
+    if len(folders) < 2:
+        raise click.BadParameter("expected two sensors or more", param_hint="--sensor")
+    return RigConfig({name: SensorConfig(f"{name}/image", name) for name in folders})
+
+
+def _recorded(
+    bag: Bag, check: AlignmentCheck, rig: RigConfig, namespace: str, frames: int
+) -> Iterator[Instant]:
+    """Take what a bag knows of the cameras, and yield its instants."""
+    sensors = sensors_by_topic(rig, namespace)
+    check_topics(bag, sensors)
+    topics = {
+        absolute_topic(sensor.registration.camera_info, namespace): name
+        for name, sensor in rig.sensors.items()
+        if sensor.registration.camera_info
+    }
+    for name, message in camera_infos(bag, topics):
+        check.take_camera_info(name, message)
+    yield from from_bag(bag, sensors, rig, frames)
+
+
+def _write(check: AlignmentCheck, instants: Iterator[Instant], out: Path) -> None:
+    """Measure every instant, and write figures and pictures."""
+    with (out / "shifts.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["instant", "sensor", "right_px", "down_px", "likeness"])
+        for name, images in instants:
+            for measured in check.take(images):
+                shift = measured.shift
+                figures = (shift.right_px, shift.down_px, shift.likeness)
+                rows.writerow([name, measured.sensor, *(f"{figure:.3f}" for figure in figures)])
+                path = out / f"{measured.sensor}_over_{check.reference}" / f"{name}.png"
+                path.parent.mkdir(exist_ok=True)
+                cv2.imwrite(str(path), cv2.cvtColor(measured.picture, cv2.COLOR_RGB2BGR))
+
+
+def _tell(check: AlignmentCheck, out: Path) -> None:
+    """Print what came of it, and what would mend it."""
+    console = Console()
+    height, width = check.size
+    table = Table(title=f"shifts against {check.reference}, in pixels of {width}x{height}")
+    for title in ("sensor", "frames", "sure", "right", "down", "length", "length p90"):
+        table.add_column(title, justify="left" if title == "sensor" else "right")
+    for sensor, shifts in check.shifts.items():
+        sure = [shift for shift in shifts if shift.likeness >= SURE]
+        figures = ["-"] * 4
+        if sure:
+            medians = [float(np.median([getattr(s, a) for s in sure])) for a in _AXES]
+            p90 = float(np.quantile([shift.length_px for shift in sure], 0.9))
+            figures = [
+                f"{medians[0]:+.1f}",
+                f"{medians[1]:+.1f}",
+                f"{medians[2]:.1f}",
+                f"{p90:.1f}",
+            ]
+        table.add_row(sensor, str(len(shifts)), str(len(sure)), *figures)
+    console.print(table)
+    for sensor, reason in check.missing.items():
+        console.print(f"{sensor}: {reason}")
+    for sensor in check.shifts:
+        homography = check.better_homography(sensor)
+        if homography is not None:
+            numbers = " ".join(f"{number:.5g}" for number in homography.ravel())
+            console.print(
+                f"{sensor} would lie better with these parameters of rig.sensors.{sensor}:"
+            )
+            console.print(
+                f"  registration: {{method: homography, homography: '{numbers}'}}", soft_wrap=True
+            )
+    console.print(f"pictures and shifts.csv: {out}", soft_wrap=True)
+
+
+_AXES = ("right_px", "down_px", "length_px")

@@ -1,0 +1,137 @@
+"""The alignment of a rig, instant by instant: registered, measured, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.config import RigConfig
+from anymodal_seg_ros.evaluation.alignment_picture import Picture, alignment_picture
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.sensing.alignment import SURE, Drift, Shift, edge_field, measure_shift
+from anymodal_seg_ros.sensing.registration import Registrar
+from anymodal_seg_ros.sensing.views import HomographyView
+
+MAX_WIDTH = 640
+"""Pictures are compared at the reference's size, or at this width if that is smaller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One sensor at one instant.
+
+    Attributes:
+        sensor: its name.
+        shift: how far its registered picture lies from the reference, in pixels of the comparison.
+        picture: uint8 ``[H, 2W, 3]`` RGB, its edges over the reference.
+    """
+
+    sensor: str
+    shift: Shift
+    picture: Picture
+
+
+class AlignmentCheck:
+    """Compares every sensor of a rig with its first one.
+
+    Attributes:
+        reference: name of the rig's first sensor.
+        size: rows and columns of the comparison; 0, 0 before the first instant.
+        shifts: every shift so far, by sensor.
+        missing: why a sensor could not be registered at its last instant.
+    """
+
+    def __init__(self, rig: RigConfig, search: float) -> None:
+        """Begin with no instant.
+
+        Args:
+            rig: its sensors' registration is applied before anything is measured.
+            search: largest shift that is looked for, as a share of the width.
+        """
+        self.reference = next(iter(rig.sensors))
+        self.size = (0, 0)
+        self.shifts: dict[str, list[Shift]] = {}
+        self.missing: dict[str, str] = {}
+        self._rig = rig
+        self._search = search
+        self._registrar: Registrar | None = None
+        self._drifts: dict[str, Drift] = {}
+        self._camera_infos: dict[str, Any] = {}
+
+    def take_camera_info(self, sensor: str, message: Any) -> None:
+        """Take a CameraInfo of a sensor, before the first instant."""
+        self._camera_infos[sensor] = message
+
+    def take(self, images: Mapping[str, Image]) -> list[Measured]:
+        """Measure one instant; nothing without an image of the reference.
+
+        Raises:
+            ConfigError: the registration of the rig cannot be used.
+        """
+        if self.reference not in images:
+            return []
+        registrar = self._prepared(images[self.reference])
+        done = registrar.register(self.reference, images)
+        self.missing.update(done.missing)
+        # The same way for pictures that are all white shows where there is anything to compare.
+        white = {name: _white(image) for name, image in images.items()}
+        seen = registrar.register(self.reference, white).images
+        reference = edge_field(images[self.reference], *self.size)
+        found = []
+        for name, image in done.images.items():
+            if name == self.reference:
+                continue
+            shows = seen[name].pixels == 255 if image.pixels.dtype.itemsize == 1 else None
+            other = edge_field(image, *self.size, shows)
+            shift = measure_shift(reference, other, self._search_px)
+            self.shifts.setdefault(name, []).append(shift)
+            if shift.likeness >= SURE:
+                self._drifts.setdefault(name, Drift(*self.size, self._search_px)).add(
+                    reference, other
+                )
+            names = (self.reference, name)
+            picture = alignment_picture(images[self.reference], image, shift, names, *self.size)
+            found.append(Measured(name, shift, picture))
+        return found
+
+    def better_homography(self, sensor: str) -> npt.NDArray[np.float64] | None:
+        """Return the homography that would bring a sensor's picture where it belongs.
+
+        Returns:
+            float64 ``[3, 3]`` for ``registration.homography``; None if the sensor is registered by
+            its camera (then mend the calibration), or too few frames were sure.
+        """
+        registration = self._rig.sensors[sensor].registration
+        if sensor not in self._drifts or registration.method not in ("resize", "homography"):
+            return None
+        now = np.eye(3)
+        if registration.method == "homography":
+            now = HomographyView.from_text(registration.homography, sensor).matrix
+        better = self._drifts[sensor].homography() @ now
+        return np.asarray(better / better[2, 2])
+
+    @property
+    def _search_px(self) -> int:
+        return max(round(self._search * self.size[1]), 2)
+
+    def _prepared(self, reference: Image) -> Registrar:
+        """Return the registrar; the first image of the reference decides its size."""
+        if self._registrar is None:
+            width = min(reference.width, MAX_WIDTH)
+            self.size = (round(reference.height * width / reference.width), width)
+            depths = [n for n, sensor in self._rig.sensors.items() if sensor.modality == "depth"]
+            self._registrar = Registrar(self._rig.sensors, *self.size, depths=depths)
+            for sensor, message in self._camera_infos.items():
+                self._registrar.take_camera_info(sensor, message)
+        return self._registrar
+
+
+def _white(image: Image) -> Image:
+    """Return a white picture for an 8-bit one; distances must stay what they are."""
+    if image.pixels.dtype.itemsize > 1:
+        return image
+    return Image(np.full((image.height, image.width), 255, np.uint8), "mono8")

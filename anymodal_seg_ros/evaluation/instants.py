@@ -1,0 +1,106 @@
+"""What several sensors saw at the same instants, from folders of images or from a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from anymodal_seg_ros.config import RigConfig, seconds_to_ns
+from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.evaluation.bags import Bag, BagError
+from anymodal_seg_ros.evaluation.image_files import load_image, pair_by_name
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
+
+T = TypeVar("T")
+
+Instant = tuple[str, dict[str, Image]]
+"""A name for the instant, and the images by sensor; those that saw nothing then are absent."""
+
+
+def from_folders(folders: Mapping[str, Sequence[Path]], count: int) -> Iterator[Instant]:
+    """Yield images that have the same name, at most ``count`` instants spread over all.
+
+    Raises:
+        BagError: no name occurs for all sensors, or a file is damaged.
+    """
+    paired = pair_by_name(folders)
+    for place in _spread(range(len(next(iter(paired.values())))), count):
+        paths = {sensor: files[place] for sensor, files in paired.items()}
+        name = next(iter(paths.values())).name.split(".")[0]
+        yield name, {sensor: load_image(path) for sensor, path in paths.items()}
+
+
+def from_bag(bag: Bag, sensors: Mapping[str, str], rig: RigConfig, count: int) -> Iterator[Instant]:
+    """Yield frames of the rig's first sensor and what the others saw nearest to them in time.
+
+    Args:
+        bag: opened.
+        sensors: names of the sensors by absolute topic.
+        rig: gives every sensor's time offset and tolerance.
+        count: most instants, spread over the bag.
+
+    Raises:
+        BagError: the first sensor is not in the bag.
+    """
+    times: dict[str, list[int]] = {name: [] for name in rig.sensors}
+    for sensor, time_ns, _ in _images(bag, sensors, rig):
+        times[sensor].append(time_ns)
+    first = next(iter(rig.sensors))
+    if not times[first]:
+        raise BagError(f"{bag.path} has no images of {first}, the rig's first sensor")
+    wanted: dict[tuple[str, int], list[int]] = {}
+    for chosen in _spread(sorted(set(times[first])), count):
+        for sensor, config in rig.sensors.items():
+            known = np.array(times[sensor], np.int64)
+            if known.size:
+                nearest = int(known[np.argmin(np.abs(known - chosen))])
+                if abs(nearest - chosen) <= config.tolerance_ns:
+                    wanted.setdefault((sensor, nearest), []).append(chosen)
+    found: dict[int, dict[str, Image]] = {}
+    for sensor, time_ns, image in _images(bag, sensors, rig):
+        for chosen in wanted.get((sensor, time_ns), ()):
+            found.setdefault(chosen, {})[sensor] = image
+    for chosen in sorted(found):
+        in_order = {name: found[chosen][name] for name in rig.sensors if name in found[chosen]}
+        yield f"{chosen / 1e9:.3f}", in_order
+
+
+def camera_infos(bag: Bag, sensors: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """Yield the first CameraInfo of every sensor.
+
+    Args:
+        bag: opened.
+        sensors: names of the sensors by the absolute topics of their CameraInfo.
+
+    Raises:
+        BagError: the bag is damaged.
+    """
+    left = dict(sensors)
+    for recorded in bag.messages(sensors):
+        if recorded.topic in left:
+            yield left.pop(recorded.topic), bag.decode(recorded)
+        if not left:
+            return
+
+
+def _images(
+    bag: Bag, sensors: Mapping[str, str], rig: RigConfig
+) -> Iterator[tuple[str, int, Image]]:
+    """Yield sensor, header time with its offset, and image; damaged messages are passed over."""
+    for recorded in bag.messages(sensors):
+        sensor, message = sensors[recorded.topic], bag.decode(recorded)
+        try:
+            time_ns = stamp_ns(message.header) + seconds_to_ns(rig.sensors[sensor].offset_s)
+            yield sensor, time_ns, decode_image(message)
+        except DecodeError:
+            continue
+
+
+def _spread(items: Sequence[T], count: int) -> list[T]:
+    """Choose ``count`` items at equal distances, the first one among them."""
+    places = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
+    return [items[place] for place in places]
