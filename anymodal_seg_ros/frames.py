@@ -104,8 +104,10 @@ class FrameSet:
 
     Attributes:
         reference: the sensor whose stamp, frame and geometry the mask will carry.
-        samples: one sample for each sensor that contributed, the reference included.
-        missing: for every configured sensor that did not contribute, the reason in words.
+        samples: one sample for each sensor that contributed, and always that of the reference: its
+            header and geometry hold even where its image must not be fused.
+        missing: for every configured sensor that did not contribute, the reason in words; also for
+            a reference whose image must not be fused.
         completed_ns: when the set was complete or its deadline had passed, on the caller's clock.
         clock_jump: header time began anew with this set: its stamp may lie before that of the last.
     """
@@ -120,6 +122,11 @@ class FrameSet:
     def reference_sample(self) -> Sample:
         """The sample of the reference sensor."""
         return self.samples[self.reference]
+
+    @property
+    def fused(self) -> tuple[str, ...]:
+        """The sensors whose images may be fused, in configured order."""
+        return tuple(name for name in self.samples if name not in self.missing)
 
 
 @dataclass(frozen=True, slots=True)

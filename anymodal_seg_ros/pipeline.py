@@ -158,7 +158,7 @@ class Pipeline:
     def _segment(self, frame_set: FrameSet, status: tuple[SensorStatus, ...]) -> Prediction:
         """Run the network on what the frame set holds, if that is enough to go by."""
         started_ns = time.perf_counter_ns()
-        sensors, image = tuple(frame_set.samples), frame_set.reference_sample.image
+        sensors, image = frame_set.fused, frame_set.reference_sample.image
         if lacking := shortfall(self.rig, sensors):
             mask = np.full((image.height, image.width), UNLABELED, np.uint8)
             return Prediction(mask, frame_set, (), status, 0, 0, unlabeled=lacking)

@@ -28,6 +28,14 @@ class LateImage(Image):
         object.__setattr__(self, "made", [])
 
     @property
+    def height(self) -> int:
+        return 60
+
+    @property
+    def width(self) -> int:
+        return 80
+
+    @property
     def pixels(self) -> Pixels:
         self.made.append(1)  # type: ignore[attr-defined]
         return self._make()  # type: ignore[attr-defined]
@@ -168,6 +176,10 @@ def test_a_damaged_image_is_found_when_its_pixels_are_made() -> None:
         intake.push(replace(sample, image=late))
         for deferred in intake.deferred():
             intake.take_made(deferred, DecodeError("data is no JPEG: send one"))
+        for frame_set in intake.poll(sample.received_ns + 1):
+            assert frame_set.reference_sample.stamp_ns == sample.stamp_ns
+            assert frame_set.reference_sample.image.pixels.shape == (60, 80)
+            assert frame_set.fused == ()
     (status,) = intake.status(S)
     assert status.state is SensorState.INVALID
     assert status.rejected == {"data": 30}
@@ -193,3 +205,15 @@ def test_a_clock_that_goes_back_begins_anew(loops: int) -> None:
         watched.feed(samples)
         assert len(watched.sets) - before >= 89
         watched.poll(4 * S)
+
+
+def test_a_reference_with_a_bad_image_keeps_its_frames_until_the_next_takes_over() -> None:
+    black = Image(0 * images("rgb")[0].pixels, "rgb8")
+    bad_ns = EPOCH + 3 * S
+    watched = feed_with(lambda s: replace(s, image=black) if s.time_ns > bad_ns else s, "rgb")
+    after = [s for s in watched.sets if bad_ns < s.reference_sample.time_ns < bad_ns + S]
+    assert len(after) >= 29, "one per frame of whoever is the reference"
+    assert not any("rgb" in s.fused for s in after)
+    references = [s.reference for s in after]
+    assert references == ["rgb"] * 2 + ["events"] * (len(after) - 2)
+    assert all("events" in s.fused for s in after)
