@@ -179,9 +179,10 @@ class FrameSet:
 
     Attributes:
         reference: the sensor whose stamp, frame and geometry the mask will carry.
-        samples: one sample for each sensor that contributed, and always the reference's; if the
-            reference's payload turns out damaged, it is black and the sensor is in ``missing`` too.
-        missing: for every configured sensor that did not contribute, the reason in words.
+        samples: one sample for each sensor that contributed, and always that of the reference: its
+            header and geometry hold even where its image must not be fused.
+        missing: for every configured sensor that did not contribute, the reason in words; also for
+            a reference whose image must not be fused.
         completed_ns: when the set was complete or its deadline had passed, on the caller's clock.
         clock_jump: header time began anew with this set: its stamp may lie before that of the last.
     """
@@ -196,6 +197,11 @@ class FrameSet:
     def reference_sample(self) -> Sample:
         """The sample of the reference sensor."""
         return self.samples[self.reference]
+
+    @property
+    def fused(self) -> tuple[str, ...]:
+        """The sensors whose images may be fused, in configured order."""
+        return tuple(name for name in self.samples if name not in self.missing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,13 +182,15 @@ class Pipeline:
         started_ns = time.perf_counter_ns()
         samples, image = frame_set.samples, frame_set.reference_sample.image
         registered = self._registrar.register(
-            frame_set.reference, {name: sample.image for name, sample in samples.items()}
+            frame_set.reference,
+            {name: sample.image for name, sample in samples.items()},
+            only_size=frame_set.reference in frame_set.missing,
         )
         sensors = tuple(registered.images)
         if registered.missing:
             frame_set = replace(
                 frame_set,
-                samples={name: samples[name] for name in sensors},
+                samples={n: s for n, s in samples.items() if n not in registered.missing},
                 missing={**frame_set.missing, **registered.missing},
             )
         if lacking := shortfall(self.rig, sensors):

@@ -11,9 +11,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from anymodal_seg_ros.config import RigConfig, seconds_to_ns
 from anymodal_seg_ros.errors import DecodeError
-from anymodal_seg_ros.frames import DeferredImage, FrameSet, Sample, SensorState, SensorStatus
+from anymodal_seg_ros.frames import (
+    DeferredImage,
+    FrameSet,
+    Image,
+    Sample,
+    SensorState,
+    SensorStatus,
+)
 from anymodal_seg_ros.sensing.clock import StampGuard
 from anymodal_seg_ros.sensing.content_checks import ContentChecker
 from anymodal_seg_ros.sensing.evidence import shortfall
@@ -105,9 +114,13 @@ class Intake:
             return
         if error is None:
             self._take(sample, deferred.jumped)
-        else:
-            fault = Fault(SensorState.INVALID, str(error))
-            self._count_rejection(sample.sensor, fault, sample.received_ns)
+            return
+        fault = Fault(SensorState.INVALID, str(error))
+        self._count_rejection(sample.sensor, fault, sample.received_ns)
+        # Its header and geometry still hold; nobody after this shall meet the damaged pixels.
+        black = np.zeros((sample.image.height, sample.image.width), np.uint8)
+        header = replace(sample, image=Image(black, "mono8"))
+        self._synchronizer.withhold(header, self._watchdog.states(), fault.reason)
 
     def poll(self, now_ns: int) -> list[FrameSet]:
         """Return the frame sets that are due, oldest first."""
@@ -156,7 +169,7 @@ class Intake:
             self._synchronizer.add(sample, states, jumped=jumped)
         else:
             kind = unfit.reason.split(":", 1)[0]
-            self._synchronizer.withhold(sample, unfit.reason, kind)
+            self._synchronizer.withhold(sample, states, unfit.reason, kind)
 
     def _inspect(self, sample: Sample, state: SensorState) -> Fault | None:
         """Look for faults in the image."""
@@ -172,7 +185,8 @@ class Intake:
         before = self._deferred.pop(sample.sensor, None)
         if before is not None:
             jumped = jumped or before.jumped
-            self._synchronizer.withhold(before.sample, _NEWER_CAME, _NEWER_CAME)
+            states = self._watchdog.states()
+            self._synchronizer.withhold(before.sample, states, _NEWER_CAME, _NEWER_CAME)
         self._deferred[sample.sensor] = Deferred(sample, jumped, self._run)
 
     def _count_rejection(self, sensor: str, fault: Fault, now_ns: int) -> str:

@@ -94,15 +94,19 @@ class Registrar:
         """
         self._geometry.take_camera_info(sensor, message)
 
-    def register(self, reference: str, images: Mapping[str, Image]) -> Registered:
+    def register(
+        self, reference: str, images: Mapping[str, Image], *, only_size: bool = False
+    ) -> Registered:
         """Bring the images of one frame set into the picture of its reference sensor.
 
         Args:
             reference: the sensor in whose picture the mask will be.
             images: by sensor, the reference among them; point clouds as images of the encoding
                 ``PointCloud2``.
+            only_size: the reference's pixels are no picture of the world, only its size holds; it
+                is not among the images that are returned.
         """
-        done = {reference: images[reference]}
+        done = {} if only_size else {reference: images[reference]}
         missing: dict[str, str] = {}
         # Depth comes first: others need its distances.
         for name in sorted(images, key=lambda name: name not in self._depths):

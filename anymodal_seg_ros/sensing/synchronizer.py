@@ -76,18 +76,25 @@ class Synchronizer:
             # Now, not at the next poll: a poll that comes late may find the sensor late as well.
             self._open(sample, states)
 
-    def withhold(self, sample: Sample, reason: str, kind: str) -> None:
-        """Take note of a sample that must not be fused: nobody need wait for its sensor.
+    def withhold(self, sample: Sample, states: States, reason: str, kind: str = "") -> None:
+        """Take note of a sample whose image must not be fused: nobody need wait for its sensor.
+
+        If it is of the reference, its frame set opens all the same, so that there is a mask for
+        every frame: with the header of this sample, and from what the others see.
 
         Args:
             sample: of any configured sensor.
+            states: health of every sensor, this sample's arrival considered.
             reason: in words, for the sets that go without it.
-            kind: what it is counted as.
+            kind: what it is counted as; empty if it has been counted already.
         """
         buffer = self._buffers[sample.sensor]
         buffer.see(sample)
-        buffer.dropped[kind] += 1
+        if kind:
+            buffer.dropped[kind] += 1
         self._withheld[sample.sensor] = (sample.time_ns, reason)
+        if not self._policy.needs_good_sample:
+            self._open(sample, states, reason)
 
     def poll(self, now_ns: int, states: States) -> list[FrameSet]:
         """Return the frame sets that are due, oldest first.
@@ -116,7 +123,7 @@ class Synchronizer:
         """Return how many samples of a sensor no frame set used, by reason."""
         return dict(self._buffers[sensor].dropped)
 
-    def _open(self, sample: Sample | None, states: States) -> None:
+    def _open(self, sample: Sample | None, states: States, unfit: str = "") -> None:
         """Open what the policy wants to be opened."""
         for time_ns, opener in self._policy.opened_by(
             sample, states, self._buffers, self._newest_ns
@@ -126,12 +133,15 @@ class Synchronizer:
                     self._epoch += 1
                     self._newest_ns = None
                 elif self._has_left(time_ns):
-                    self._buffers[opener.sensor].explain(opener, TOO_LATE)
+                    if opener is not sample or not unfit:
+                        self._buffers[opener.sensor].explain(opener, TOO_LATE)
                     continue
             self._newest_ns = time_ns if self._newest_ns is None else max(self._newest_ns, time_ns)
             due_ns = opener.received_ns + self._deadline_ns
-            reference = opener if self._policy.fixed_reference else None
-            insort(self._pending, Trigger(self._epoch, time_ns, due_ns, reference), key=_order)
+            trigger = Trigger(self._epoch, time_ns, due_ns, None)
+            if self._policy.fixed_reference:
+                trigger = trigger._replace(sample=opener, unfit=unfit if opener is sample else "")
+            insort(self._pending, trigger, key=_order)
 
     def _begins_anew(self, time_ns: int, states: States) -> bool:
         """Whether header time starts again: a jump far back, or the end of a wrong reference."""
@@ -169,6 +179,8 @@ class Synchronizer:
         for name, buffer in self._buffers.items():
             if trigger.sample is not None and name == trigger.sample.sensor:
                 samples[name] = trigger.sample
+                if trigger.unfit:
+                    missing[name] = trigger.unfit
             elif not states[name].alive:
                 missing[name] = states[name].value
             else:
@@ -181,7 +193,8 @@ class Synchronizer:
         if last is not None and not jumped and reference_ns <= last.reference_ns:
             return None  # two triggers of one moment, or a rate above that of the reference
         for name, sample in samples.items():
-            self._buffers[name].use(sample)
+            if name not in missing:
+                self._buffers[name].use(sample)
         self._last = _Left(trigger.epoch, trigger.time_ns, reference, reference_ns)
         return FrameSet(reference, samples, missing, now_ns, jumped)
 

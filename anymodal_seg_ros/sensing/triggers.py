@@ -21,12 +21,14 @@ class Trigger(NamedTuple):
         time_ns: the moment.
         due_ns: when the set leaves at the latest, on the caller's clock.
         sample: of the reference sensor; None if the reference is chosen when the set leaves.
+        unfit: why that sample gives no more than its header and geometry; empty if it is good.
     """
 
     epoch: int
     time_ns: int
     due_ns: int
     sample: Sample | None
+    unfit: str = ""
 
 
 class TriggerPolicy(Protocol):
@@ -51,11 +53,16 @@ class TriggerPolicy(Protocol):
     def fixed_reference(self) -> bool:
         """Whether the opening sample is the reference of its set."""
 
+    @property
+    def needs_good_sample(self) -> bool:
+        """Whether nothing opens for a sample that must not be fused."""
+
 
 class OnReference:
     """Each sample of the first living sensor. When that dies, the next takes over at once."""
 
     fixed_reference = True
+    needs_good_sample = False
 
     def __init__(self) -> None:
         """Begin without a reference."""
@@ -87,6 +94,7 @@ class AtRate:
     """The multiples of a period in header time, each when the first living sensor gets there."""
 
     fixed_reference = False
+    needs_good_sample = False
 
     def __init__(self, period_ns: int, jump_ns: int) -> None:
         """Begin before any moment."""
@@ -112,6 +120,7 @@ class OnAny:
     """Every sample of every living sensor."""
 
     fixed_reference = True
+    needs_good_sample = True
 
     def opened_by(
         self, sample: Sample | None, states: States, buffers: Buffers, newest_ns: int | None

@@ -12,25 +12,24 @@ from fixtures.scenes import ENCODINGS, scene
 
 from anymodal_seg_ros.config import ChecksConfig, RigConfig
 from anymodal_seg_ros.errors import DecodeError
-from anymodal_seg_ros.frames import Image, Pixels, Sample, SensorState
+from anymodal_seg_ros.frames import DeferredImage, Image, Pixels, Sample, SensorState
 from anymodal_seg_ros.sensing.health import Fault
 from anymodal_seg_ros.sensing.intake import Intake
 
 
-class LateImage(Image):
-    """An image whose pixels are made when they are asked for."""
+class LateImage(DeferredImage):
+    """Keeps how often its pixels were made."""
 
-    __slots__ = ("_make", "made")
+    __slots__ = ("made",)
+    made: list[int]
 
     def __init__(self, make: Callable[[], Pixels], encoding: str) -> None:
-        object.__setattr__(self, "_make", make)
-        object.__setattr__(self, "encoding", encoding)
-        object.__setattr__(self, "made", [])
+        def counted() -> Pixels:
+            self.made.append(1)
+            return make()
 
-    @property
-    def pixels(self) -> Pixels:
-        self.made.append(1)  # type: ignore[attr-defined]
-        return self._make()  # type: ignore[attr-defined]
+        object.__setattr__(self, "made", [])
+        super().__init__(60, 80, encoding, counted)
 
 
 def one_sensor(name: str = "rgb", **changes: object) -> RigConfig:
@@ -149,9 +148,9 @@ def test_pixels_that_take_work_are_not_made_while_pushing() -> None:
     intake, pictures = Intake(one_sensor()), images("rgb")
     sets = []
     for k, sample in enumerate(healthy("rgb", 1.0, 0)):
-        late = LateImage(lambda k=k: pictures[k % 16].pixels, "rgb8")  # type: ignore[misc]
+        late = LateImage(lambda k=k: pictures[k % 16].pixels.copy(), "rgb8")  # type: ignore[misc]
         intake.push(replace(sample, image=late))
-        assert not late.made  # type: ignore[attr-defined]
+        assert not late.made
         for deferred in intake.deferred():
             _ = deferred.sample.image.pixels
             intake.take_made(deferred, None)
@@ -168,6 +167,10 @@ def test_a_damaged_image_is_found_when_its_pixels_are_made() -> None:
         intake.push(replace(sample, image=late))
         for deferred in intake.deferred():
             intake.take_made(deferred, DecodeError("data is no JPEG: send one"))
+        for frame_set in intake.poll(sample.received_ns + 1):
+            assert frame_set.reference_sample.stamp_ns == sample.stamp_ns
+            assert frame_set.reference_sample.image.pixels.shape == (60, 80)
+            assert frame_set.fused == ()
     (status,) = intake.status(S)
     assert status.state is SensorState.INVALID
     assert status.rejected == {"data": 30}
@@ -193,3 +196,15 @@ def test_a_clock_that_goes_back_begins_anew(loops: int) -> None:
         watched.feed(samples)
         assert len(watched.sets) - before >= 89
         watched.poll(4 * S)
+
+
+def test_a_reference_with_a_bad_image_keeps_its_frames_until_the_next_takes_over() -> None:
+    black = Image(0 * images("rgb")[0].pixels, "rgb8")
+    bad_ns = EPOCH + 3 * S
+    watched = feed_with(lambda s: replace(s, image=black) if s.time_ns > bad_ns else s, "rgb")
+    after = [s for s in watched.sets if bad_ns < s.reference_sample.time_ns < bad_ns + S]
+    assert len(after) >= 29, "one per frame of whoever is the reference"
+    assert not any("rgb" in s.fused for s in after)
+    references = [s.reference for s in after]
+    assert references == ["rgb"] * 2 + ["events"] * (len(after) - 2)
+    assert all("events" in s.fused for s in after)

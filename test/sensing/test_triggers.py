@@ -129,7 +129,8 @@ def test_a_frame_older_than_the_last_set_is_counted_with_that_reason() -> None:
 
 def test_a_set_names_what_was_wrong_with_the_sample_it_goes_without() -> None:
     synchronizer = Synchronizer(RIG)
-    synchronizer.withhold(sample("depth", 100 * MS, 101 * MS), "no_depth: 0 of 1", "no_depth")
+    bad = sample("depth", 100 * MS, 101 * MS)
+    synchronizer.withhold(bad, ALL_OK, "no_depth: 0 of 1", "no_depth")
     synchronizer.add(sample("rgb", 100 * MS, 100 * MS), ALL_OK)
     (frame_set,) = synchronizer.poll(120 * MS, ALL_OK)
     assert frame_set.missing["depth"] == "no_depth: 0 of 1"
@@ -142,8 +143,24 @@ def test_nobody_waits_for_a_sensor_whose_sample_was_withheld() -> None:
     synchronizer, states = Synchronizer(rig), dict.fromkeys(("rgb", "events"), SensorState.OK)
     synchronizer.add(sample("rgb", 100 * MS, 100 * MS), states)
     assert synchronizer.poll(100 * MS, states) == []
-    synchronizer.withhold(sample("events", 101 * MS, 103 * MS), "noise: much", "noise")
+    synchronizer.withhold(sample("events", 101 * MS, 103 * MS), states, "noise: much", "noise")
     assert len(synchronizer.poll(103 * MS, states)) == 1
+
+
+@pytest.mark.parametrize("trigger", ["reference", "rate", "any"])
+def test_a_bad_reference_frame_still_has_its_set_from_what_the_others_see(trigger: str) -> None:
+    rig = rig_with(trigger=trigger, trigger_hz=10.0)
+    synchronizer, states = Synchronizer(rig), dict(ALL_OK)
+    synchronizer.add(sample("events", 99 * MS, 100 * MS), states)
+    bad = sample("rgb", 100 * MS, 101 * MS)
+    synchronizer.withhold(bad, states, "black: all of it", "black")
+    (frame_set,) = synchronizer.poll(200 * MS, states)
+    assert frame_set.fused == ("events",)
+    assert frame_set.missing["rgb"] == "black: all of it"
+    if trigger == "reference":
+        assert frame_set.reference_sample is bad, "its header and geometry still hold"
+    else:
+        assert frame_set.reference == "events"
 
 
 def test_when_the_reference_has_lived_in_the_future_time_begins_anew_and_says_so() -> None:
