@@ -124,10 +124,38 @@ class RegistrationConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class EventConfig:
+    """How the events of a camera become images."""
+
+    window_s: float = number(
+        0.033, 0.001, 1.0, "Length of the window of events that ends at a frame's stamp, in s"
+    )
+    binning: int = count(1, 1, 16, "Sensor pixels per pixel of the image, along each side")
+    max_events: int = count(
+        1_000_000, 1_000, 100_000_000, "Newest events that are kept at least; 24 bytes each"
+    )
+    height: int = count(0, 0, 2048, "Rows of the sensor, if its messages do not tell")
+    width: int = count(0, 0, 2048, "Columns of the sensor, if its messages do not tell")
+
+
+MESSAGE_TYPES = {
+    "image": "sensor_msgs/msg/Image",
+    "compressed": "sensor_msgs/msg/CompressedImage",
+    "event_packet": "event_camera_msgs/msg/EventPacket",
+    "event_array": "dvs_msgs/msg/EventArray",
+    "point_cloud": "sensor_msgs/msg/PointCloud2",
+}
+"""The type of ROS message that a sensor's topic carries, by what the configuration calls it."""
+
+EVENT_TYPES = ("event_packet", "event_array", "point_cloud")
+"""Those that hold events, one by one."""
+
+
+@dataclass(frozen=True, slots=True)
 class SensorConfig:
     """One physical sensor and its topic."""
 
-    topic: str = text("", "Image topic, relative to the node's namespace; required")
+    topic: str = text("", "Topic of its messages, relative to the node's namespace; required")
     modality: str = text("", "Kind of sensor, one that the model knows, e.g. thermal; required")
     expected_hz: float = number(30.0, 0.1, 1000.0, "Rate the driver promises, in Hz")
     tolerance_s: float = number(
@@ -164,8 +192,22 @@ class SensorConfig:
     )
     enabled: bool = switch(True, "Whether the sensor takes part at all")
     critical: bool = switch(False, "Masks are UNLABELED (255) wherever this sensor is missing")
+    type: str = choice(
+        ("auto", *MESSAGE_TYPES),
+        "What the topic carries; auto: compressed if its name ends in /compressed or "
+        "/compressedDepth, else image",
+    )
     checks: ChecksConfig = field(default_factory=ChecksConfig)
     registration: RegistrationConfig = field(default_factory=RegistrationConfig)
+    events: EventConfig = field(default_factory=EventConfig)
+
+    @property
+    def message_type(self) -> str:
+        """The ROS type of the topic, e.g. ``sensor_msgs/msg/Image``."""
+        if self.type != "auto":
+            return MESSAGE_TYPES[self.type]
+        compressed = self.topic.endswith(("/compressed", "/compressedDepth"))
+        return MESSAGE_TYPES["compressed" if compressed else "image"]
 
     @property
     def period_ns(self) -> int:
@@ -194,21 +236,6 @@ class SensorConfig:
     def failed_after_ns(self) -> int:
         """Silence after which the sensor is FAILED, never before it is STALE."""
         return max(seconds_to_ns(self.failed_after_s), self.stale_after_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class EventConfig:
-    """How the events of a camera become images."""
-
-    window_s: float = number(
-        0.033, 0.001, 1.0, "Length of the window of events that ends at a frame's stamp, in s"
-    )
-    binning: int = count(1, 1, 16, "Sensor pixels per pixel of the image, along each side")
-    max_events: int = count(
-        1_000_000, 1_000, 100_000_000, "Newest events that are kept at least; 24 bytes each"
-    )
-    height: int = count(0, 0, 2048, "Rows of the sensor, if its messages do not tell")
-    width: int = count(0, 0, 2048, "Columns of the sensor, if its messages do not tell")
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +332,11 @@ def seg_config(parameters: Mapping[str, Any]) -> SegConfig:
         for key in ("topic", "modality"):
             if not getattr(sensor, key):
                 raise ConfigError(f"rig.sensors.{name}.{key} is missing: give it a value")
+        if sensor.type in EVENT_TYPES and sensor.modality != "event":
+            raise ConfigError(
+                f"rig.sensors.{name}.type is {sensor.type!r}, but its modality is "
+                f"{sensor.modality!r}: only sensors of the modality 'event' send events"
+            )
         if sensor.topic in topics:
             raise ConfigError(
                 f"rig.sensors.{name}.topic is {sensor.topic!r}, which {topics[sensor.topic]!r} "

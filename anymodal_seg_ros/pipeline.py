@@ -28,6 +28,7 @@ from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.preprocess import batch, check_encoding
 from anymodal_seg_ros.sensing.cameras import CalibrationError
 from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.events.sampler import EventSampler, is_event_message
 from anymodal_seg_ros.sensing.evidence import shortfall
 from anymodal_seg_ros.sensing.health import Fault
 from anymodal_seg_ros.sensing.intake import Intake
@@ -64,7 +65,12 @@ class Pipeline:
         depths = [n for n, s in rig.sensors.items() if known[s.modality].planes == "depth"]
         self._registrar = Registrar(rig.sensors, manifest.height, manifest.width, depths=depths)
         self._lock = threading.Lock()
-        self._intake = Intake(rig)
+        self._events = EventSampler(
+            rig.sensors,
+            {n: s.events for n, s in rig.sensors.items() if s.modality == "event" and s.enabled},
+            seconds_to_ns(rig.clock_jump_s),
+        )
+        self._intake = Intake(rig, self._events.reset)
 
     @classmethod
     def from_config(cls, config: SegConfig) -> Pipeline:
@@ -78,9 +84,10 @@ class Pipeline:
         return cls(config.rig, model, create_engine(config.engine, model, config.threads))
 
     def push_message(self, sensor: str, message: Any, received_ns: int) -> str | None:
-        """Take one ``sensor_msgs/Image`` or ``CompressedImage`` of a sensor.
+        """Take one message of a sensor: an image, a compressed image, or events.
 
-        Cheap: pixels are viewed; what must be unpacked or converted is left to :meth:`poll`.
+        Cheap: pixels are viewed; what must be unpacked or converted is left to :meth:`poll`. Events
+        are kept until the frame is known with which their window ends.
 
         Args:
             sensor: its name in the configuration.
@@ -93,6 +100,8 @@ class Pipeline:
         config = self.rig.sensors[sensor]
         if not config.enabled:
             return None
+        if sensor in self._events and is_event_message(message):
+            return self._push_events(sensor, message, received_ns)
         state = SensorState.CLOCK
         try:
             stamp = stamp_ns(message.header)
@@ -131,7 +140,12 @@ class Pipeline:
         if not self.rig.sensors[sample.sensor].enabled:
             return None
         with self._lock:
-            return self._intake.push(sample)
+            error = self._intake.push(sample)
+            leads = self._intake.leader() == sample.sensor
+        if leads:
+            for events in self._events.follow(sample):
+                self.push(events)
+        return error
 
     def poll(self, now_ns: int) -> Prediction | None:
         """Segment the newest frame set that is due, if there is one.
@@ -162,6 +176,19 @@ class Pipeline:
         """Say why masks would be :data:`UNLABELED` now, in words; empty if they would not."""
         with self._lock:
             return self._intake.shortfall(now_ns)
+
+    def _push_events(self, sensor: str, message: Any, received_ns: int) -> str | None:
+        """Take a message of events, and push the images that it completes."""
+        with self._lock:
+            self._intake.advance(received_ns)  # a new run is noticed before events are kept
+        try:
+            samples = self._events.push(sensor, message, received_ns)
+        except DecodeError as error:
+            with self._lock:
+                fault = Fault(SensorState.INVALID, str(error))
+                return self._intake.reject(sensor, fault, received_ns)
+        errors = [self.push(sample) for sample in samples]
+        return next((error for error in errors if error is not None), None)
 
     def _make_deferred(self, now_ns: int) -> None:
         """Make the pixels that callbacks had no time for, such as those of a JPEG."""

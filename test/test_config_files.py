@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anymodal_seg_ros.config import RigConfig, SegConfig, SensorConfig, load_config
+from anymodal_seg_ros.config import (
+    ChecksConfig,
+    EventConfig,
+    RegistrationConfig,
+    RigConfig,
+    SegConfig,
+    SensorConfig,
+    load_config,
+)
 
+SECTIONS = {"checks": ChecksConfig, "registration": RegistrationConfig, "events": EventConfig}
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 
 
@@ -22,6 +31,8 @@ def test_params_yaml_is_the_default_configuration_in_full() -> None:
     assert set(written["rig"]) == names[RigConfig]
     first = next(iter(written["rig"]["sensors"].values()))
     assert set(first) == {f.name for f in dataclasses.fields(SensorConfig)}
+    for section, cls in SECTIONS.items():
+        assert set(first[section]) == {f.name for f in dataclasses.fields(cls)}
 
 
 @pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)

@@ -162,8 +162,11 @@ def test_wakeups_suffice_to_see_every_change() -> None:
 
 def jpeg_or_png(sensor: str, stamp_ns: int, damaged: bool = False) -> Any:
     """Return a compressed message whose header is good whatever its data are."""
-    shape, dtype = ((20, 30, 3), np.uint8) if sensor == "rgb" else ((10, 15), np.uint16)
-    data = bytearray(png(np.full(shape, 7, dtype)))
+    if sensor == "rgb":
+        pixels = scene("rgb", stamp_ns % 2**32, 20, 30)
+    else:
+        pixels = np.nan_to_num(1000 * scene("depth", stamp_ns % 2**32, 10, 15)).astype(np.uint16)
+    data = bytearray(png(pixels))
     if damaged:
         data[45] ^= 0xFF
     return compressed_message(bytes(data), "png", stamp_ns)
@@ -224,12 +227,22 @@ def test_one_damaged_sample_in_several_frame_sets_is_counted_once() -> None:
     assert pipe.status(60 * MS)[1].rejected == {"data": 1}
 
 
-def test_a_set_of_nothing_but_damage_gives_no_mask() -> None:
+def test_a_set_of_nothing_but_damage_gives_a_mask_without_labels_that_says_why() -> None:
     pipe = pipeline()
     pipe.push_message("rgb", jpeg_or_png("rgb", START, damaged=True), 0)
-    assert pipe.poll(100 * MS) is None
+    prediction = pipe.poll(100 * MS)
+    assert prediction is not None
+    assert prediction.sensors == ()
+    assert prediction.unlabeled
+    assert prediction.frame_set.reference_sample.stamp_ns == START
+    assert "damaged" in prediction.frame_set.missing["rgb"]
+    assert prediction.mask.shape == (20, 30)
+    assert np.unique(prediction.mask).tolist() == [UNLABELED]
+    assert pipe.status(100 * MS)[0].rejected == {"data": 1}
     pipe.push_message("rgb", jpeg_or_png("rgb", START + 110 * MS), 110 * MS)
-    assert pipe.poll(210 * MS) is not None
+    prediction = pipe.poll(210 * MS)
+    assert prediction is not None
+    assert prediction.sensors == ("rgb",)
 
 
 def test_pushing_a_compressed_message_does_not_unpack_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +278,8 @@ REGISTERED = RigConfig(
                 "depth", camera_info="depth/info", extrinsics="0.3 0 0 0 0 0 1"
             ),
         ),
-    }
+    },
+    content_checks=False,  # a wall at one distance is easy to reckon with, but looks blocked
 )
 
 
@@ -290,7 +304,8 @@ def test_sensors_are_registered_once_their_cameras_are_known() -> None:
 
     def predict(now: int) -> Prediction:
         pipe.push_message("rgb", message("rgb", START + now), now)
-        pipe.push_message("depth", message("depth", START + now), now)
+        wall = image_message(np.ones((10, 15), np.float32), "32FC1", START + now)
+        pipe.push_message("depth", wall, now)
         prediction = pipe.poll(now + 30 * MS)
         assert prediction is not None
         return prediction

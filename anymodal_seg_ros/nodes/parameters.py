@@ -82,6 +82,8 @@ def _declarations(config: Any, prefix: str) -> Iterator[tuple[str, Any, Paramete
 
 def _descriptor(value: Any, metadata: Mapping[str, Any]) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(description=metadata["doc"], read_only=True)
+    if "choices" in metadata:
+        descriptor.additional_constraints = "one of " + ", ".join(metadata["choices"])
     if "range" in metadata:
         low, high = metadata["range"]
         if isinstance(value, float):

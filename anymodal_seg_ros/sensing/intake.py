@@ -7,7 +7,7 @@ set, from the very first on; the state of its sensor follows when the fault goes
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -51,9 +51,15 @@ class Deferred(NamedTuple):
 class Intake:
     """The sensing half of the pipeline. Not thread-safe: the pipeline holds its lock around it."""
 
-    def __init__(self, rig: RigConfig) -> None:
-        """Set up for the sensors of a rig."""
+    def __init__(self, rig: RigConfig, on_new_run: Callable[[], None] = lambda: None) -> None:
+        """Set up for the sensors of a rig.
+
+        Args:
+            rig: the sensors and how they are brought together.
+            on_new_run: called when the clock has gone back and everything is forgotten.
+        """
         self._rig = rig
+        self._on_new_run = on_new_run
         self._jump_ns = seconds_to_ns(rig.clock_jump_s)
         self._now_ns: int | None = None
         self._run = 0
@@ -67,6 +73,7 @@ class Intake:
         if self._now_ns is not None and now_ns < self._now_ns - self._jump_ns:
             self._run += 1
             self._begin()
+            self._on_new_run()
             self._now_ns = None
         self._now_ns = now_ns if self._now_ns is None else max(now_ns, self._now_ns)
         self._watchdog.update(now_ns)
@@ -131,6 +138,10 @@ class Intake:
         """Return when a frame set or a state can change although no message comes."""
         times = (self._synchronizer.next_deadline_ns(), self._watchdog.next_change_ns())
         return min((t for t in times if t is not None), default=None)
+
+    def leader(self) -> str | None:
+        """Return the first living sensor, whose frames the event cameras follow; None if none."""
+        return next((n for n, state in self._watchdog.states().items() if state.alive), None)
 
     def shortfall(self, now_ns: int) -> str:
         """Say what the living sensors lack for a mask, in words; empty if nothing."""

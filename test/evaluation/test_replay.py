@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fixtures.messages import image_message
+from fixtures.scenes import ENCODINGS, scene
 
 from anymodal_seg_ros.config import RigConfig, SegConfig, SensorConfig
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
@@ -35,10 +36,8 @@ DEAD = range(10, 20)
 
 
 def pixels(sensor: str, index: int) -> Image:
-    random_numbers = np.random.default_rng([index, len(sensor)])
-    if sensor == "rgb":
-        return Image(random_numbers.integers(0, 256, (24, 32, 3), np.uint8), "rgb8")
-    return Image(random_numbers.integers(25_000, 33_000, (24, 32), np.uint16), "mono16")
+    modality = "rgb" if sensor == "rgb" else "thermal"
+    return Image(scene(modality, index, 24, 32), ENCODINGS[modality])
 
 
 def recorded() -> list[tuple[str, int, int, Image]]:

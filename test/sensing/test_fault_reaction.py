@@ -74,7 +74,7 @@ def test_a_fault_reaches_its_state_in_time_and_is_forgiven_in_time(
     assert reached - START <= bound_s(fault, config)
     assert set(watched.states(sensor, reached, STOP)) == {state}, "it stays there"
     for other in set(RIG.sensors) - {sensor}:
-        assert watched.states(other, 0.5) == [SensorState.OK], (
+        assert watched.states(other, 0.5, END) == [SensorState.OK], (
             "the others have nothing to do with it"
         )
 
@@ -84,7 +84,7 @@ def test_a_fault_reaches_its_state_in_time_and_is_forgiven_in_time(
     recovered = watched.reached(sensor, SensorState.OK, reached)
     assert recovered is not None
     assert recovered - STOP <= NOISE_S + overlap + (needed + 1.4) * period
-    assert watched.states(sensor, recovered + 0.001) == [SensorState.OK]
+    assert watched.states(sensor, recovered + 0.001, END) == [SensorState.OK]
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,7 +15,7 @@ from anymodal_seg_ros.sensing.events.window import EventWindow
 
 def is_event_message(message: Any) -> bool:
     """Tell messages of events from rendered images, which an event sensor's topic may carry too."""
-    return not hasattr(message, "step")
+    return not hasattr(message, "step") and not hasattr(message, "format")
 
 
 class EventSampler:
