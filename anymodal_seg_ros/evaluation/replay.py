@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from anymodal_seg_ros.config import RigConfig, seconds_to_ns
+from anymodal_seg_ros.config import MESSAGE_TYPES, RigConfig, seconds_to_ns
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.pipeline import Pipeline
+
+READABLE = (
+    *MESSAGE_TYPES.values(),
+    "prophesee_event_msgs/msg/EventArray",
+)
+"""The types of messages that the pipeline can take. A bag says itself which one a topic carries."""
 
 Arrival = tuple[str, int, Any]
 """Name of the sensor, arrival in nanoseconds, message."""
@@ -31,10 +37,10 @@ def sensors_by_topic(rig: RigConfig, namespace: str = "/") -> dict[str, str]:
 
 
 def check_topics(bag: Bag, sensors: Mapping[str, str]) -> None:
-    """Make sure that a bag has images of at least one sensor.
+    """Make sure that a bag has messages of at least one sensor.
 
     Raises:
-        BagError: it has none, or a sensor's topic carries something else than images.
+        BagError: it has none, or a sensor's topic carries neither images nor events.
     """
     present = [topic for topic in sensors if topic in bag.topics]
     if not present:
@@ -44,10 +50,10 @@ def check_topics(bag: Bag, sensors: Mapping[str, str]) -> None:
             "or give the namespace that they are in"
         )
     for topic in present:
-        if bag.topics[topic] != "sensor_msgs/msg/Image":
+        if bag.topics[topic] not in READABLE:
             raise BagError(
                 f"{topic} of {bag.path} is {bag.topics[topic] or 'of several types'}: "
-                "expected sensor_msgs/msg/Image"
+                f"expected one of {', '.join(READABLE)}"
             )
 
 

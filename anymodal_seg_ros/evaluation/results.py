@@ -43,7 +43,7 @@ class Summary:
 
     def add(self, prediction: Prediction) -> None:
         """Take one more prediction into account."""
-        self.subsets["+".join(prediction.sensors)] += 1
+        self.subsets["+".join(prediction.sensors) or "unlabeled"] += 1
         self.references[prediction.frame_set.reference] += 1
         self.network_ms.append(prediction.network_ns / 1e6)
         self.process_ms.append(prediction.process_ns / 1e6)
@@ -109,6 +109,7 @@ def describe(prediction: Prediction) -> dict[str, Any]:
         "reference": frames.reference,
         "frame_id": frames.reference_sample.frame_id,
         "sensors": list(prediction.sensors),
+        "unlabeled": prediction.unlabeled,
         "missing": dict(frames.missing),
         "states": {status.sensor: status.state.value for status in prediction.status},
         "completed_ns": frames.completed_ns,

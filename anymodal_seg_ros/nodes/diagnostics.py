@@ -9,15 +9,18 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from anymodal_seg_ros.config import RigConfig
-from anymodal_seg_ros.frames import Prediction, SensorState, SensorStatus
+from anymodal_seg_ros.frames import CheckResult, Prediction, SensorState, SensorStatus
 
+_WARN = (SensorState.WAITING, SensorState.LATE, SensorState.SLOW)
 _LEVELS = {
-    SensorState.OK: DiagnosticStatus.OK,
-    SensorState.WAITING: DiagnosticStatus.WARN,
-    SensorState.LATE: DiagnosticStatus.WARN,
-    SensorState.STALE: DiagnosticStatus.ERROR,
-    SensorState.FAILED: DiagnosticStatus.ERROR,
+    state: DiagnosticStatus.ERROR
+    if state.down
+    else DiagnosticStatus.WARN
+    if state in _WARN
+    else DiagnosticStatus.OK
+    for state in SensorState
 }
+"""OK and DISABLED are as they should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +85,15 @@ def mask_evidence(prediction: Prediction, rig: RigConfig, latency_ns: int) -> li
     how = {
         "reference": frames.reference,
         "sensors": ",".join(prediction.sensors),
+        "unlabeled": prediction.unlabeled,
         "network_ms": _ms(prediction.network_ns),
         "process_ms": _ms(prediction.process_ns),
         "latency_ms": _ms(latency_ns),
     }
-    message = f"made from {', '.join(prediction.sensors)}"
-    mask = DiagnosticStatus(
-        level=DiagnosticStatus.OK, name="mask", message=message, values=_pairs(how)
-    )
+    level, message = DiagnosticStatus.OK, f"made from {', '.join(prediction.sensors)}"
+    if prediction.unlabeled:
+        level, message = DiagnosticStatus.ERROR, f"without labels: {prediction.unlabeled}"
+    mask = DiagnosticStatus(level=level, name="mask", message=message, values=_pairs(how))
     return [*statuses, mask]
 
 
@@ -105,7 +109,11 @@ def sensor_health(
         newly_rejected: messages were rejected since the last report.
     """
     level, message = _LEVELS[status.state], f"{status.state.value}"
-    if status.age_ns is None:
+    if status.state is SensorState.DISABLED:
+        message += " in the configuration"
+    elif status.fault:
+        message += f": {status.fault}"
+    elif status.age_ns is None:
         message += ": no message so far"
     elif not status.state.alive:
         message += f": last message {status.age_ns / 1e9:.2f} s ago"
@@ -120,7 +128,10 @@ def sensor_health(
         "rejected": str(sum(status.rejected.values())),
         **{f"rejected: {reason}": str(n) for reason, n in sorted(status.rejected.items())},
         **{f"dropped: {reason}": str(n) for reason, n in sorted(status.dropped.items())},
+        "fault": status.fault,
+        **{f"check: {check.name}": _figure(check) for check in status.checks},
         "transitions": str(status.transitions),
+        **{f"entered: {state}": str(n) for state, n in sorted(status.entered.items())},
         "last_error": status.last_error,
     }
     return DiagnosticStatus(
@@ -132,13 +143,24 @@ def sensor_health(
     )
 
 
-def pipeline_health(node: str, report: PipelineReport, any_alive: bool) -> DiagnosticStatus:
-    """Describe the pipeline as a whole for ``/diagnostics``."""
+def pipeline_health(
+    node: str, report: PipelineReport, any_alive: bool, shortfall: str
+) -> DiagnosticStatus:
+    """Describe the pipeline as a whole for ``/diagnostics``.
+
+    Args:
+        node: name of the node, the prefix of every diagnostic's name.
+        report: what happened so far.
+        any_alive: whether any sensor is alive.
+        shortfall: why masks would have no labels now, in words; empty if they would have.
+    """
     level, message = DiagnosticStatus.OK, f"{report.masks_per_second:.1f} masks per second"
     if report.failed_now:
         level, message = DiagnosticStatus.ERROR, f"inference fails: {report.last_failure}"
     elif not any_alive:
         level, message = DiagnosticStatus.ERROR, "no sensor is alive: no masks"
+    elif shortfall:
+        level, message = DiagnosticStatus.ERROR, f"masks without labels: {shortfall}"
     values = {
         "engine": report.engine,
         "model": report.model,
@@ -156,6 +178,12 @@ def pipeline_health(node: str, report: PipelineReport, any_alive: bool) -> Diagn
 
 def _pairs(values: Mapping[str, str]) -> list[Any]:
     return [KeyValue(key=key, value=value) for key, value in values.items()]
+
+
+def _figure(check: CheckResult) -> str:
+    """Say what a check measured and where it fails, e.g. ``0.02 / 0.5``."""
+    verdict = "" if check.passed else " FAILED"
+    return f"{check.figure:.4g} / {check.threshold:.4g}{verdict}"
 
 
 def _word(value: bool) -> str:

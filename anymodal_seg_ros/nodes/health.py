@@ -69,7 +69,8 @@ class Health:
             topic = self._pipeline.rig.sensors[status.sensor].topic
             statuses.append(sensor_health(self._node_name, status, topic, newly))
         any_alive = any(status.state.alive for status in sensors)
-        statuses.append(pipeline_health(self._node_name, self._pipeline_report(), any_alive))
+        report, lacking = self._pipeline_report(), self._pipeline.shortfall(now_ns)
+        statuses.append(pipeline_health(self._node_name, report, any_alive, lacking))
         return statuses
 
     def _pipeline_report(self) -> PipelineReport:

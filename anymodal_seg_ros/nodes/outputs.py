@@ -46,7 +46,7 @@ class Outputs:
         """
         mask, frames = prediction.mask, prediction.frame_set
         self._send(self._mask, mask, "mono8", prediction)
-        newest_ns = max(frames.samples[name].received_ns for name in prediction.sensors)
+        newest_ns = max(sample.received_ns for sample in frames.samples.values())
         array = DiagnosticArray()
         array.header.stamp = to_stamp(frames.reference_sample.stamp_ns)
         array.header.frame_id = frames.reference_sample.frame_id

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -19,11 +19,12 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.nodes.health import Health
+from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.outputs import Outputs
 from anymodal_seg_ros.nodes.parameters import declare_parameters
 from anymodal_seg_ros.nodes.shutdown import fail, one_line, ros_session, run_until_signal
@@ -86,6 +87,8 @@ class SegmentationNode(LifecycleNode):
     @_told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the publishers."""
+        for name, sensor in self.config.rig.sensors.items():
+            message_class(name, sensor)  # better now than when it is to subscribe
         self._loaded = Pipeline.from_config(self.config)
         manifest = self._loaded.model.manifest
         self._outputs = Outputs(self, self.config, manifest)
@@ -114,13 +117,13 @@ class SegmentationNode(LifecycleNode):
         self._worker.start()
         self._subscribed = [
             self.create_subscription(
-                Image,
-                sensor.topic,
-                functools.partial(self._on_image, name),
+                kind,
+                topic,
+                callback,
                 qos_profile_sensor_data,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
-            for name, sensor in rig.sensors.items()
+            for kind, topic, callback in self._inputs()
         ]
         self._timer = self.create_timer(
             1.0 / self.config.diagnostics_hz,
@@ -129,6 +132,15 @@ class SegmentationNode(LifecycleNode):
         )
         self.get_logger().info("active: " + ", ".join(s.topic_name for s in self._subscribed))
         return _SUCCESS
+
+    def _inputs(self) -> Iterator[tuple[Any, str, Callable[[Any], None]]]:
+        """Yield message class, topic and callback of everything to subscribe to."""
+        for name, sensor in self.config.rig.sensors.items():
+            if sensor.enabled:
+                on_message = functools.partial(self._on_message, name)
+                yield message_class(name, sensor), sensor.topic, on_message
+                if camera_info := sensor.registration.camera_info:
+                    yield CameraInfo, camera_info, functools.partial(self._on_camera_info, name)
 
     @_told
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -182,7 +194,7 @@ class SegmentationNode(LifecycleNode):
         """Return the time on which messages and deadlines are kept: steady, or simulated."""
         return int(self.get_clock().now().nanoseconds) if self._sim_time else time.monotonic_ns()
 
-    def _on_image(self, sensor: str, message: Any) -> None:
+    def _on_message(self, sensor: str, message: Any) -> None:
         """Hand one message to the pipeline and be gone, in well under a millisecond."""
         started_ns = time.perf_counter_ns()
         now_ns = self._now_ns()
@@ -196,6 +208,12 @@ class SegmentationNode(LifecycleNode):
         if error is not None and self._health.may_warn(sensor):
             self.get_logger().warning(f"message rejected: {one_line(error)}")
         self._health.callback_took(time.perf_counter_ns() - started_ns)
+
+    def _on_camera_info(self, sensor: str, message: Any) -> None:
+        """Hand a calibration to the pipeline; repetitions cost next to nothing."""
+        error = self._pipeline.push_camera_info(sensor, message)
+        if error is not None and self._health.may_warn(f"{sensor} camera_info"):
+            self.get_logger().warning(f"calibration rejected: {one_line(error)}")
 
     def _publish(self, prediction: Prediction) -> None:
         """Publish one mask, in the worker's thread."""

@@ -103,7 +103,7 @@ class Watcher(Node):
             stamp_ns=stamp,
             received_ns=received_ns,
             reference=how["reference"],
-            sensors=tuple(how["sensors"].split(",")),
+            sensors=tuple(name for name in how["sensors"].split(",") if name),
             states={name: values["state"] for name, values in said.items()},
             latency_ms=float(how["latency_ms"]),
             network_ms=float(how["network_ms"]),

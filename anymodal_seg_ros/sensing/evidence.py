@@ -23,5 +23,7 @@ def shortfall(rig: RigConfig, present: Collection[str]) -> str:
     kinds = sorted({rig.sensors[name].modality for name in present})
     if len(kinds) < rig.min_modalities:
         have = ", ".join(kinds) or "none"
-        return f"{rig.min_modalities} modalities are needed, there are {len(kinds)}: {have}"
+        needed = rig.min_modalities
+        needs = "1 modality is" if needed == 1 else f"{needed} modalities are"
+        return f"{needs} needed, there are {len(kinds)}: {have}"
     return ""
