@@ -180,7 +180,7 @@ class Pipeline:
     def _push_events(self, sensor: str, message: Any, received_ns: int) -> str | None:
         """Take a message of events, and push the images that it completes."""
         with self._lock:
-            self._intake.advance(received_ns)  # a new run is noticed before events are kept
+            self._intake.arrive(sensor, received_ns)  # a new run is noticed before events are kept
         try:
             samples = self._events.push(sensor, message, received_ns)
         except DecodeError as error:

@@ -84,6 +84,11 @@ class Intake:
         self._watchdog.arrive(sensor, received_ns)
         return self._count_rejection(sensor, fault, received_ns)
 
+    def arrive(self, sensor: str, received_ns: int) -> None:
+        """Take note of a message that is a sign of life but no sample: a packet of events."""
+        self.advance(received_ns)
+        self._watchdog.arrive(sensor, received_ns)
+
     def reject_camera_info(self, sensor: str, reason: str) -> str:
         """Count a calibration that cannot be used; it says nothing about the sensor's images."""
         self._rejected[sensor]["camera_info"] += 1
