@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from fixtures.fake_sensor import noise
+from fixtures.fake_sensor import picture
 from fixtures.ros_graph import Graph, StartNode, values, wait_until
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
@@ -17,11 +18,12 @@ from anymodal_seg_ros.nodes.messages import image_message, to_ns, to_stamp
 
 pytestmark = pytest.mark.ros
 
-PIXELS = noise("rgb8")
+_SEEDS = itertools.count()
 
 
 def good() -> Any:
-    return image_message(PIXELS, "rgb8", time.time_ns(), "camera")
+    pixels = picture("rgb8", seed=next(_SEEDS))
+    return image_message(pixels, "rgb8", time.time_ns(), "camera")
 
 
 def wrong_step(message: Any) -> None:
@@ -72,7 +74,10 @@ def test_bad_messages_are_counted_and_survived(
     graph: Graph, start_node: StartNode, namespace: str
 ) -> None:
     node = start_node(
-        rig__sensors__front__topic="front", rig__sensors__front__modality="rgb", diagnostics_hz=20.0
+        rig__sensors__front__topic="front",
+        rig__sensors__front__modality="rgb",
+        rig__sensors__front__recover_frames=1,  # each bad message is followed by a good one
+        diagnostics_hz=20.0,
     )
     topic = f"{namespace}/front"
     publisher = graph.node.create_publisher(Image, topic, qos_profile_sensor_data)

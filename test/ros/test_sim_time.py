@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from fixtures.fake_sensor import noise
+from fixtures.fake_sensor import picture
 from fixtures.ros_graph import Collector, Graph, StartNode, values, wait_until
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
@@ -35,7 +35,8 @@ class Player:
         self._clock.publish(Clock(clock=to_stamp(now_ns)))
 
     def frame(self, now_ns: int) -> None:
-        self._images.publish(image_message(noise("rgb8"), "rgb8", now_ns, "camera"))
+        pixels = picture("rgb8", seed=now_ns // 1_000_000 % 2**32)
+        self._images.publish(image_message(pixels, "rgb8", now_ns, "camera"))
 
     def close(self) -> None:
         self._node.destroy_publisher(self._clock)
