@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -259,7 +260,7 @@ def test_over_dds_with_real_subscribers_a_topic_that_stops_is_none() -> None:
     from sensor_msgs.msg import Image
 
     context = rclpy.context.Context()
-    rclpy.init(context=context)
+    rclpy.init(context=context, domain_id=os.getpid() % 100)  # no other test's topics
     node = rclpy.create_node("partial_time_synchronizer_test", context=context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
