@@ -23,6 +23,9 @@ COEFFICIENTS = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8, 12, 14), "equ
 ALIASES = {"fisheye": "equidistant", "radtan": "plumb_bob"}
 """Other names of the models, as OpenCV's nodes and kalibr write them."""
 
+BLOCK = 16_384
+"""Points that are projected at a time: what lies in between stays in the processor's cache."""
+
 
 class CalibrationError(ConfigError):
     """A calibration is unreadable, impossible, or contradicts itself."""
@@ -69,8 +72,15 @@ class Camera:
             ``[N, 2]`` (u, v) in pixels, which may lie outside the image; NaN for points that this
             lens cannot see: behind a pinhole, beyond the limit of the distortion, or not finite.
         """
-        x, y = self._fall(points)
         projected: Points = np.empty((2, len(points)), points.dtype).T  # each in one piece
+        for begin in range(0, len(points), BLOCK):
+            block = slice(begin, begin + BLOCK)
+            self._project(points[block], projected[block])
+        return projected
+
+    def _project(self, points: Points, projected: Points) -> None:
+        """Project one block."""
+        x, y = self._fall(points)
         with np.errstate(over="ignore", invalid="ignore"):
             across, down = distort(self._lens, x, y)
             lost = ~(x * x + y * y <= self._lens.limit**2)
@@ -79,7 +89,6 @@ class Camera:
         projected[:, 0] += self.matrix[0, 2]
         projected[:, 1] += self.matrix[1, 2]
         projected[lost] = np.nan
-        return projected
 
     def rays(self, pixels: Points) -> Points:
         """Return the directions that pixels look in.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -89,15 +91,29 @@ def nearest(
     keys = distances.view(np.uint32).astype(np.uint64) << np.uint64(32)
     keys |= np.arange(len(cells), dtype=np.uint64)
     front = np.full(height * width, _EMPTY)
+    for places, inside in covered(cells, height, width, radius):
+        np.minimum.at(front, places, keys[inside])
+    shown = np.flatnonzero(front != _EMPTY)
+    return shown, (front[shown] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+
+def covered(
+    cells: npt.NDArray[np.int64], height: int, width: int, radius: int
+) -> Iterator[tuple[npt.NDArray[np.int64], slice | npt.NDArray[np.bool_]]]:
+    """Yield the pixels that points cover, one neighbour of their own pixel after the other.
+
+    Yields:
+        Pixels as ``row * width + column``, and which points they are of: those whose neighbour
+        still lies in the image.
+    """
     for down in range(-radius, radius + 1):
         for right in range(-radius, radius + 1):
             x, y = cells[:, 0] + right, cells[:, 1] + down
-            inside = (
-                slice(None) if radius == 0 else (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            )
-            np.minimum.at(front, y[inside] * width + x[inside], keys[inside])
-    places = np.flatnonzero(front != _EMPTY)
-    return places, (front[places] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+            if down == right == 0:
+                yield y * width + x, slice(None)
+                continue
+            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+            yield y[inside] * width + x[inside], inside
 
 
 def _intensity(cloud: Cloud) -> npt.NDArray[np.float32]:

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.sensing.cameras import Camera
+from anymodal_seg_ros.sensing.cameras import BLOCK, Camera
 from anymodal_seg_ros.sensing.extrinsics import Transform
-from anymodal_seg_ros.sensing.lidar import nearest
+from anymodal_seg_ros.sensing.lidar import covered, nearest
 from anymodal_seg_ros.sensing.views import pixel_places, places_of, rays_of
 
 Metres = npt.NDArray[np.float32]
@@ -62,7 +62,12 @@ class Reprojection:
             Places ``[N, 2]`` and distances along the target's axis ``[N]``, NaN where the distance
             is unknown or the target cannot see the point.
         """
-        points = self.directions * metres.reshape(-1)
+        return self._places(self.directions, metres.reshape(-1))
+
+    def _places(
+        self, directions: npt.NDArray[np.float32], metres: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+        points = directions * metres
         points += self.start[:, np.newaxis]
         return places_of(self.target, points.T), points[2]
 
@@ -78,13 +83,17 @@ class Reprojection:
         Returns:
             ``[height, width]`` along the target's axis; NaN where no point falls.
         """
-        places, distances = self.places(metres)
-        chosen, cells = _cells(places, distances, height, width)
-        distances = np.ascontiguousarray(distances[chosen])
-        carried = np.full(height * width, np.nan, np.float32)
-        at, owners = nearest(cells, distances, height, width, radius)
-        carried[at] = distances[owners]
-        return carried.reshape(height, width)
+        front = np.full(height * width, np.inf, np.float32)
+        flat = metres.reshape(-1)
+        for begin in range(0, flat.size, BLOCK):  # so few that the processor's cache holds them
+            block = slice(begin, begin + BLOCK)
+            places, distances = self._places(self.directions[:, block], flat[block])
+            chosen, cells = _cells(places, distances, height, width)
+            own = distances[chosen]
+            for at, inside in covered(cells, height, width, radius):
+                np.minimum.at(front, at, own[inside])
+        front[np.isinf(front)] = np.nan
+        return front.reshape(height, width)
 
     def visible(self, metres: Metres) -> npt.NDArray[np.floating]:
         """Return :meth:`places` without the pixels that the target cannot see for something nearer.
