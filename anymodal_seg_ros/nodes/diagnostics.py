@@ -176,6 +176,15 @@ def pipeline_health(
     )
 
 
+def no_clock(node: str) -> DiagnosticStatus:
+    """Say that simulated time is awaited: before it runs, nothing can be said of the sensors."""
+    return DiagnosticStatus(
+        level=DiagnosticStatus.WARN,
+        name=f"{node}: pipeline",
+        message="use_sim_time is set, but no /clock has come yet",
+    )
+
+
 def _pairs(values: Mapping[str, str]) -> list[Any]:
     return [KeyValue(key=key, value=value) for key, value in values.items()]
 

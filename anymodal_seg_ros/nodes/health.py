@@ -6,7 +6,12 @@ import threading
 import time
 from typing import Any
 
-from anymodal_seg_ros.nodes.diagnostics import PipelineReport, pipeline_health, sensor_health
+from anymodal_seg_ros.nodes.diagnostics import (
+    PipelineReport,
+    no_clock,
+    pipeline_health,
+    sensor_health,
+)
 from anymodal_seg_ros.pipeline import Pipeline
 
 _WARN_AGAIN_NS = 5_000_000_000
@@ -58,8 +63,10 @@ class Health:
         """Make the statuses of one ``/diagnostics`` message.
 
         Args:
-            now_ns: on the pipeline's clock.
+            now_ns: on the pipeline's clock; 0 while that is not running.
         """
+        if not now_ns:
+            return [no_clock(self._node_name)]
         statuses = []
         sensors = self._pipeline.status(now_ns)
         for status in sensors:

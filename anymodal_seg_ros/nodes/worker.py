@@ -18,7 +18,8 @@ class PipelineWorker:
 
     Args:
         pipeline: what to poll.
-        now_ns: the clock that the pipeline's messages are timed with.
+        now_ns: the clock that the pipeline's messages are timed with; 0 while it is not running,
+            then the pipeline is let alone.
         publish: called with every prediction, in the worker's thread.
         failed: called with an exception that inference or ``publish`` raised; the worker goes on.
         longest_wait_s: poll at least this often. A simulated clock needs it, because nothing here
@@ -64,12 +65,17 @@ class PipelineWorker:
     def _run(self) -> None:
         while self._wait():
             try:
-                while (prediction := self._pipeline.poll(self._now_ns())) is not None:
+                while (prediction := self._poll()) is not None:
                     self._publish(prediction)
                     if self._stopping:
                         break
             except Exception as error:
                 self._failed(error)
+
+    def _poll(self) -> Prediction | None:
+        """Poll, unless it is before the first ``/clock``: a start-up grace from 0 would be over."""
+        now_ns = self._now_ns()
+        return self._pipeline.poll(now_ns) if now_ns else None
 
     def _wait(self) -> bool:
         """Sleep until there can be news; False when it is time to end."""

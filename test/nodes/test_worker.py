@@ -112,3 +112,23 @@ def test_stops_at_once_and_twice() -> None:
     harness.worker.stop()
     harness.worker.stop()
     assert time.monotonic() - started < SOON_S
+
+
+def test_a_pipeline_is_let_alone_until_its_clock_runs() -> None:
+    pipeline, times, published = ScriptedPipeline(), [0], []
+    pipeline.ready.append("mask")
+    worker = PipelineWorker(
+        pipeline,  # type: ignore[arg-type]
+        lambda: times[0],
+        published.append,
+        lambda error: None,
+        longest_wait_s=0.001,
+    )
+    worker.start()
+    try:
+        assert not pipeline.polled.acquire(timeout=0.05)
+        times[0] = 1_000_000_000
+        assert pipeline.polled.acquire(timeout=SOON_S)
+    finally:
+        worker.stop()
+    assert published == ["mask"]
