@@ -125,3 +125,25 @@ def test_scheduling_noise_is_allowed_for_at_high_rates_and_the_shutter_of_therma
     assert SensorConfig("a", "rgb", expected_hz=30.0).late_after_ns == 59_999_999
     assert SensorConfig("a", "rgb", expected_hz=30.0).stale_after_ns == 200_000_000
     assert SensorConfig("a", "thermal", expected_hz=30.0).stale_after_ns == 1_500_000_000
+
+
+@pytest.mark.parametrize(
+    ("topic", "chosen", "expected"),
+    [
+        ("rgb/image", "auto", "sensor_msgs/msg/Image"),
+        ("rgb/image/compressed", "auto", "sensor_msgs/msg/CompressedImage"),
+        ("depth/image/compressedDepth", "auto", "sensor_msgs/msg/CompressedImage"),
+        ("rgb/jpeg", "compressed", "sensor_msgs/msg/CompressedImage"),
+        ("event_camera/events", "event_packet", "event_camera_msgs/msg/EventPacket"),
+    ],
+)
+def test_the_message_type_follows_from_the_topic_or_is_told(
+    topic: str, chosen: str, expected: str
+) -> None:
+    assert SensorConfig(topic, "event", type=chosen).message_type == expected
+
+
+def test_only_event_cameras_send_events() -> None:
+    sensors = {"lidar": {"topic": "points", "modality": "depth", "type": "point_cloud"}}
+    with pytest.raises(ConfigError, match=r"rig\.sensors\.lidar\.type is 'point_cloud'"):
+        seg_config({"rig": {"sensors": sensors}})
