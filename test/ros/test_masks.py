@@ -71,7 +71,9 @@ def test_masks_carry_the_header_of_the_reference_and_the_evidence_carries_the_sa
         begin_ns = to_ns(complete.header.stamp)  # sensors start in any order
         masks.wait(lambda m: sum(to_ns(x.header.stamp) >= begin_ns for x in m) >= 25, "25 masks")
     rgb_stamps = {to_ns(m.header.stamp) for m in rgb.messages}
+    begin_ns = max(begin_ns, min(rgb_stamps))  # our own subscription may come later than the node's
     steady = [m for m in masks.messages if to_ns(m.header.stamp) >= begin_ns]
+    assert len(steady) >= 10
     for mask in steady:
         assert (mask.height, mask.width, mask.step) == (HEIGHT, WIDTH, WIDTH)
         assert mask.encoding == "mono8"
@@ -157,7 +159,13 @@ def test_diagnostics_tell_the_living_from_the_dead(
         assert pipeline["model"] == "tiny 0.0.1"
         assert pipeline["engine"].startswith("onnxruntime")
         assert float(pipeline["callback_max_ms"]) > 0.0
-        assert 0.0 < float(values(array, "segmentation_node: sensor rgb")["rate_hz"]) < 60.0
+        # The first messages may come in one burst, when DDS has found the node.
+        diagnostics.next(
+            lambda a: (
+                0.0 < float(values(a, "segmentation_node: sensor rgb")["rate_hz"] or 0) < 60.0
+            ),
+            "a plausible rate",
+        )
         rig.kill("rgb", "depth")
         dead = diagnostics.next(lambda a: health(a)["pipeline"][0] == 2, "an error of the pipeline")
         assert "no sensor is alive" in health(dead)["pipeline"][1]
