@@ -30,7 +30,7 @@ from rich.table import Table
 from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.demo.processes import Processes
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
-from anymodal_seg_ros.inference.model import load_model, sha256
+from anymodal_seg_ros.inference.model import DEFAULT_MODEL, load_model, sha256
 from anymodal_seg_ros.networks import DeployedNetwork, build_network
 from anymodal_seg_training.onnx_file import write_onnx
 
@@ -177,7 +177,7 @@ def cases(folder: Path) -> Iterator[tuple[str, Path | str, list[str]]]:
     for sensors in (["rgb", "events", "depth", "thermal"], ["rgb"]):
         yield f"MiT-B0 480x640, M={len(sensors)}", b0, sensors
     for sensors in (["rgb", "events", "depth", "thermal"], ["rgb"]):
-        yield f"bundled model, M={len(sensors)}", "", sensors
+        yield f"bundled model, M={len(sensors)}", DEFAULT_MODEL, sensors
 
 
 def main() -> int:
