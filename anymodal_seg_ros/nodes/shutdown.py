@@ -2,13 +2,14 @@
 
 rclpy's own signal handlers shut the context down under a running callback, and a second SIGINT
 (launch and Ctrl-C send two) kills the interpreter while it finalises. So: own handlers that only
-set an event, the executor in a thread that is joined, and both signals ignored from then on.
+leave word, the executor in a thread that is joined, and both signals ignored from then on.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import queue
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -42,18 +43,48 @@ def ros_session(args: Sequence[str] | None = None) -> Iterator[threading.Event]:
         ConfigError: rclpy cannot make sense of the ROS arguments.
     """
     stop = threading.Event()
+    with _set_by_signals(stop):
+        try:
+            prepare_process()
+            _init(args)
+            yield stop
+        finally:
+            _shut_down()
+
+
+@contextlib.contextmanager
+def _set_by_signals(stop: threading.Event) -> Iterator[None]:
+    """Let SIGINT and SIGTERM set an event while the body runs.
+
+    A handler must not set it itself: it runs in the main thread, which may just be holding the
+    event's lock inside ``stop.wait()``, and would wait for itself for ever. Putting into a
+    SimpleQueue is safe in a handler, and a thread passes it on.
+    """
+    word: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def relay() -> None:
+        if word.get():
+            stop.set()
+
+    thread = threading.Thread(target=relay, name="signals")
     for number in _SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: word.put(True))
+    thread.start()
     try:
-        prepare_process()
-        _init(args)
-        yield stop
+        yield
     finally:
         _ignore_signals()
-        # A node hangs together in cycles. Left to the interpreter's finalisation, the last of them,
-        # and with them the DDS participant, would go when half of Python is gone already.
-        gc.collect()
-        rclpy.try_shutdown()
+        word.put(False)
+        thread.join()
+
+
+def _shut_down() -> None:
+    """Take down what is left of ROS."""
+    _ignore_signals()
+    # A node hangs together in cycles. Left to the interpreter's finalisation, the last of them,
+    # and with them the DDS participant, would go when half of Python is gone already.
+    gc.collect()
+    rclpy.try_shutdown()
 
 
 def _init(args: Sequence[str] | None) -> None:
