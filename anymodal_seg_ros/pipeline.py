@@ -25,6 +25,9 @@ from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
 from anymodal_seg_ros.sensing.synchronizer import Synchronizer
 from anymodal_seg_ros.sensing.watchdog import Watchdog
 
+MAX_DUE = 2
+"""Frame sets that may wait for the network: one would lose masks whenever a process is delayed."""
+
 
 class Pipeline:
     """Messages in, masks out.
@@ -50,7 +53,7 @@ class Pipeline:
         self.model = model
         self.engine = engine
         self.superseded = 0
-        """Frame sets that were dropped because a newer one was ready."""
+        """Frame sets that were dropped because newer ones were due."""
         self._lock = threading.Lock()
         self._now_ns: int | None = None
         self._rejected = {name: Counter[str]() for name in rig.sensors}
@@ -111,19 +114,23 @@ class Pipeline:
             return error
 
     def poll(self, now_ns: int) -> Prediction | None:
-        """Segment the newest frame set that is due, if there is one.
+        """Segment a frame set that is due, if there is one. Call it until it returns None.
 
-        Older ones that are due as well are dropped and counted in :attr:`superseded`: late masks
-        help nobody.
+        The two newest may wait for their turn, so that a moment's delay costs no mask. Older ones
+        are dropped and counted in :attr:`superseded`: a network that is too slow must not make
+        masks later and later.
         """
         with self._lock:
             self._advance(now_ns)
-            frame_sets = self._synchronizer.poll(now_ns, self._watchdog.states())
-            if not frame_sets:
+            self._due += self._synchronizer.poll(now_ns, self._watchdog.states())
+            excess = max(0, len(self._due) - MAX_DUE)
+            self.superseded += excess
+            del self._due[:excess]
+            if not self._due:
                 return None
-            self.superseded += len(frame_sets) - 1
+            frame_set = self._due.pop(0)
             status = self._status(now_ns)
-        return self._segment(frame_sets[-1], status)
+        return self._segment(frame_set, status)
 
     def next_wakeup_ns(self) -> int | None:
         """Return when :meth:`poll` can next have news although no message comes."""
@@ -139,6 +146,7 @@ class Pipeline:
 
     def _begin(self) -> None:
         """Start with no memory of any sample."""
+        self._due: list[FrameSet] = []
         self._watchdog = Watchdog(self.rig.sensors, seconds_to_ns(self.rig.startup_grace_s))
         self._synchronizer = Synchronizer(self.rig)
         jump_ns = seconds_to_ns(self.rig.clock_jump_s)

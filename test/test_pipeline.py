@@ -121,15 +121,15 @@ def test_an_absurd_stamp_is_rejected_once_the_next_message_belies_it() -> None:
     assert pipe.status(400 * MS)[0].rejected == {"stamp": 1}
 
 
-def test_the_newest_frame_set_wins_and_the_others_are_counted() -> None:
+def test_the_two_newest_frame_sets_get_masks_and_the_others_are_counted() -> None:
     pipe = pipeline()
     for frame in range(5):
         now = frame * 10 * MS
         pipe.push_message("rgb", message("rgb", START + now), now)
-    prediction = pipe.poll(10 * S)
-    assert prediction is not None
-    assert prediction.frame_set.reference_sample.stamp_ns == START + 40 * MS
-    assert pipe.superseded == 4
+    masks = [pipe.poll(10 * S), pipe.poll(10 * S)]
+    stamps = [mask.frame_set.reference_sample.stamp_ns for mask in masks if mask is not None]
+    assert stamps == [START + 30 * MS, START + 40 * MS]
+    assert pipe.superseded == 3
     assert pipe.poll(10 * S) is None
 
 
