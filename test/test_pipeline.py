@@ -52,6 +52,9 @@ def message(sensor: str, stamp_ns: int, **changes: Any) -> Any:
 def test_a_mask_has_size_stamp_and_evidence_of_its_reference() -> None:
     pipe = pipeline()
     assert pipe.push_message("depth", message("depth", START), 1 * MS) is None
+    alone = pipe.poll(1 * MS)
+    assert alone is not None, "the first sensor of all does not wait for the others"
+    assert alone.sensors == ("depth",)
     assert pipe.push_message("rgb", message("rgb", START + 3 * MS), 2 * MS) is None
     prediction = pipe.poll(2 * MS)
     assert prediction is not None
