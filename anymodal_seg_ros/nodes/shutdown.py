@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import queue
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -19,12 +19,13 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.nodes.environment import prepare_process
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_EXECUTOR_STOP_S = 5.0
+_NO_SIGNAL = b"\0"
 
 
 @contextlib.contextmanager
@@ -56,26 +57,32 @@ def ros_session(args: Sequence[str] | None = None) -> Iterator[threading.Event]:
 def _set_by_signals(stop: threading.Event) -> Iterator[None]:
     """Let SIGINT and SIGTERM set an event while the body runs.
 
-    A handler must not set it itself: it runs in the main thread, which may just be holding the
-    event's lock inside ``stop.wait()``, and would wait for itself for ever. Putting into a
-    SimpleQueue is safe in a handler, and a thread passes it on.
+    Python runs handlers in the main thread, between two instructions. A signal that comes just
+    before that thread blocks in ``stop.wait()`` would be handled after the wait, which is never;
+    and a handler that sets the event may wait for a lock that the main thread holds. So handlers do
+    nothing, and a thread reads from the socket that the interpreter itself writes signals to.
     """
-    word: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
 
     def relay() -> None:
-        if word.get():
+        if reader.recv(1) != _NO_SIGNAL:
             stop.set()
 
     thread = threading.Thread(target=relay, name="signals")
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     for number in _SIGNALS:
-        signal.signal(number, lambda *_: word.put(True))
+        signal.signal(number, lambda *_: None)
     thread.start()
     try:
         yield
     finally:
         _ignore_signals()
-        word.put(False)
+        signal.set_wakeup_fd(before)
+        writer.send(_NO_SIGNAL)
         thread.join()
+        reader.close()
+        writer.close()
 
 
 def _shut_down() -> None:
@@ -103,11 +110,12 @@ def spinning(node: Node, stop: threading.Event) -> Iterator[None]:
     """
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    ended: Future[None] = Future()
     raised: list[BaseException] = []
 
     def spin() -> None:
         try:
-            executor.spin()
+            executor.spin_until_future_complete(ended)
         except BaseException as error:
             raised.append(error)
         finally:
@@ -118,8 +126,11 @@ def spinning(node: Node, stop: threading.Event) -> Iterator[None]:
     try:
         yield
     finally:
-        executor.shutdown(timeout_sec=_EXECUTOR_STOP_S)
+        # Not executor.shutdown() first: it takes the nodes and the guard condition away from under
+        # a thread that is about to wait for them, which then waits for ever.
+        ended.set_result(None)
         thread.join()
+        executor.shutdown()
     if raised:
         raise raised[0]
 
