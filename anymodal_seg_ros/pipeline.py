@@ -34,6 +34,9 @@ from anymodal_seg_ros.sensing.health import Fault
 from anymodal_seg_ros.sensing.intake import Intake
 from anymodal_seg_ros.sensing.registration import Registrar
 
+MAX_DUE = 2
+"""Frame sets that may wait for the network: one would lose masks whenever a process is delayed."""
+
 
 class Pipeline:
     """Messages in, masks out.
@@ -60,17 +63,18 @@ class Pipeline:
         self.model = model
         self.engine = engine
         self.superseded = 0
-        """Frame sets that were dropped because a newer one was ready."""
+        """Frame sets that were dropped because newer ones were due."""
         manifest = model.manifest
         depths = [n for n, s in rig.sensors.items() if known[s.modality].planes == "depth"]
         self._registrar = Registrar(rig.sensors, manifest.height, manifest.width, depths=depths)
+        self._due: list[FrameSet] = []
         self._lock = threading.Lock()
         self._events = EventSampler(
             rig.sensors,
             {n: s.events for n, s in rig.sensors.items() if s.modality == "event" and s.enabled},
             seconds_to_ns(rig.clock_jump_s),
         )
-        self._intake = Intake(rig, self._events.reset)
+        self._intake = Intake(rig, self._begin_anew)
 
     @classmethod
     def from_config(cls, config: SegConfig) -> Pipeline:
@@ -148,19 +152,23 @@ class Pipeline:
         return error
 
     def poll(self, now_ns: int) -> Prediction | None:
-        """Segment the newest frame set that is due, if there is one.
+        """Segment a frame set that is due, if there is one. Call it until it returns None.
 
-        Older ones that are due as well are dropped and counted in :attr:`superseded`: late masks
-        help nobody.
+        The two newest may wait for their turn, so that a moment's delay costs no mask. Older ones
+        are dropped and counted in :attr:`superseded`: a network that is too slow must not make
+        masks later and later.
         """
         self._make_deferred(now_ns)
         with self._lock:
-            frame_sets = self._intake.poll(now_ns)
-            if not frame_sets:
+            self._due += self._intake.poll(now_ns)
+            excess = max(0, len(self._due) - MAX_DUE)
+            self.superseded += excess
+            del self._due[:excess]
+            if not self._due:
                 return None
-            self.superseded += len(frame_sets) - 1
+            frame_set = self._due.pop(0)
             status = self._intake.status(now_ns)
-        return self._segment(frame_sets[-1], status)
+        return self._segment(frame_set, status)
 
     def next_wakeup_ns(self) -> int | None:
         """Return when :meth:`poll` can next have news although no message comes."""
@@ -176,6 +184,11 @@ class Pipeline:
         """Say why masks would be :data:`UNLABELED` now, in words; empty if they would not."""
         with self._lock:
             return self._intake.shortfall(now_ns)
+
+    def _begin_anew(self) -> None:
+        """Forget what belongs to the time before the clock went back."""
+        self._events.reset()
+        self._due.clear()
 
     def _push_events(self, sensor: str, message: Any, received_ns: int) -> str | None:
         """Take a message of events, and push the images that it completes."""

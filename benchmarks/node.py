@@ -30,7 +30,7 @@ from rich.table import Table
 from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.demo.processes import Processes
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
-from anymodal_seg_ros.inference.model import load_model, sha256
+from anymodal_seg_ros.inference.model import DEFAULT_MODEL, load_model, sha256
 from anymodal_seg_ros.networks import DeployedNetwork, build_network
 from anymodal_seg_training.onnx_file import write_onnx
 
@@ -82,7 +82,10 @@ class Times:
     callback_max: list[float] = field(default_factory=list)
 
     def row(self) -> dict[str, float]:
-        """Return medians, and the overhead as a ratio to the network's time."""
+        """Return medians, and the overhead as a ratio to the network's time.
+
+        ``callback_ms`` is the median of the longest callbacks of each half second.
+        """
         network = np.median(self.network)
         return {
             "network_ms": float(network),
@@ -90,7 +93,8 @@ class Times:
             "end_to_end_ms": float(np.median(self.end_to_end)),
             "node_overhead": float(np.median(np.divide(self.latency, self.network)) - 1),
             "end_to_end_overhead": float(np.median(np.divide(self.end_to_end, self.network)) - 1),
-            "callback_max_ms": float(np.max(self.callback_max)),
+            "callback_ms": float(np.median(self.callback_max)),
+            "worst_callback_ms": float(np.max(self.callback_max)),
         }
 
 
@@ -151,7 +155,8 @@ def measure(model: Path | str, sensors: list[str], frames: int, logs: Path) -> d
             while any(p.get_subscription_count() == 0 for p in publishers.values()):
                 processes.check()
                 time.sleep(0.05)
-            for frame in range(frames + WARM_UP):
+            frame = 0
+            while frame < frames + WARM_UP:
                 arrived.clear()
                 stamp = time.time_ns()
                 messages = {
@@ -160,13 +165,15 @@ def measure(model: Path | str, sensors: list[str], frames: int, logs: Path) -> d
                 for name, message in messages.items():
                     started_ns = time.monotonic_ns()
                     publishers[name].publish(message)
-                if not arrived.wait(30):
-                    raise RuntimeError("no mask within 30 s; is the machine overloaded?")
+                processes.check()
+                if not arrived.wait(5):
+                    continue  # a best-effort image was lost: discovery may still be under way
                 time.sleep(0.05)
                 if frame >= WARM_UP and said["sensors"].count(",") == len(sensors) - 1:
                     times.network.append(float(said["network_ms"]))
                     times.latency.append(float(said["latency_ms"]))
                     times.end_to_end.append((received["ns"] - started_ns) / 1e6)
+                frame += 1
         node.destroy_node()
     return {"frames": len(times.network), **times.row()}
 
@@ -177,7 +184,7 @@ def cases(folder: Path) -> Iterator[tuple[str, Path | str, list[str]]]:
     for sensors in (["rgb", "events", "depth", "thermal"], ["rgb"]):
         yield f"MiT-B0 480x640, M={len(sensors)}", b0, sensors
     for sensors in (["rgb", "events", "depth", "thermal"], ["rgb"]):
-        yield f"bundled model, M={len(sensors)}", "", sensors
+        yield f"bundled model, M={len(sensors)}", DEFAULT_MODEL, sensors
 
 
 def main() -> int:
@@ -193,11 +200,11 @@ def main() -> int:
         for title, model, sensors in cases(Path(scratch)):
             results[title] = measure(model, sensors, options.frames, Path(scratch))
     table = Table(title="node against network, 640x480 inputs, medians")
-    table.add_column("case")
-    for heading in next(iter(results.values())):
-        table.add_column(heading)
-    for title, row in results.items():
-        table.add_row(title, *(f"{value:.3g}" for value in row.values()))
+    table.add_column("")
+    for title in results:
+        table.add_column(title)
+    for name in next(iter(results.values())):
+        table.add_row(name, *(f"{row[name]:.3g}" for row in results.values()))
     Console().print(table)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

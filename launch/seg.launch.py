@@ -65,6 +65,7 @@ def start_node(context: Any) -> list[Node]:
     node = Node(
         executable=given("python"),
         arguments=["-m", NODE],
+        exec_name="segmentation_node",
         name="segmentation_node",
         namespace=given("namespace"),
         parameters=[given("params_file"), overrides],

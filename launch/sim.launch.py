@@ -91,6 +91,7 @@ def render_and_start(context: Any) -> list[Any]:
             Node(
                 executable=given("python"),
                 arguments=["-m", RIG, "--sensors", sensor, *world],
+                exec_name=f"{sensor}_camera",
                 name=f"{sensor}_camera",
                 namespace=given("namespace"),
                 ros_arguments=["--log-level", given("log_level")],

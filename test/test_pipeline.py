@@ -56,6 +56,9 @@ def message(sensor: str, stamp_ns: int, **changes: Any) -> Any:
 def test_a_mask_has_size_stamp_and_evidence_of_its_reference() -> None:
     pipe = pipeline()
     assert pipe.push_message("depth", message("depth", START), 1 * MS) is None
+    alone = pipe.poll(1 * MS)
+    assert alone is not None, "the first sensor of all does not wait for the others"
+    assert alone.sensors == ("depth",)
     assert pipe.push_message("rgb", message("rgb", START + 3 * MS), 2 * MS) is None
     prediction = pipe.poll(2 * MS)
     assert prediction is not None
@@ -125,15 +128,15 @@ def test_an_absurd_stamp_is_rejected_once_the_next_message_belies_it() -> None:
     assert pipe.status(400 * MS)[0].rejected == {"stamp": 1}
 
 
-def test_the_newest_frame_set_wins_and_the_others_are_counted() -> None:
+def test_the_two_newest_frame_sets_get_masks_and_the_others_are_counted() -> None:
     pipe = pipeline()
     for frame in range(5):
         now = frame * 10 * MS
         pipe.push_message("rgb", message("rgb", START + now), now)
-    prediction = pipe.poll(10 * S)
-    assert prediction is not None
-    assert prediction.frame_set.reference_sample.stamp_ns == START + 40 * MS
-    assert pipe.superseded == 4
+    masks = [pipe.poll(10 * S), pipe.poll(10 * S)]
+    stamps = [mask.frame_set.reference_sample.stamp_ns for mask in masks if mask is not None]
+    assert stamps == [START + 30 * MS, START + 40 * MS]
+    assert pipe.superseded == 3
     assert pipe.poll(10 * S) is None
 
 

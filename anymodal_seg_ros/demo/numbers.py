@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,6 @@ def measure(
     records: Sequence[MaskRecord],
     phases: Sequence[Phase],
     incidents: Sequence[Incident],
-    published: Mapping[str, Sequence[int]],
-    preference: Sequence[str],
     period_ns: int,
 ) -> dict[str, Any]:
     """Compute every number that the demo reports.
@@ -31,16 +29,12 @@ def measure(
         records: in the order of arrival.
         phases: in the order of time.
         incidents: in the order of time.
-        published: header stamps that the rig really sent, per sensor.
-        preference: sensors in the order in which they become the reference.
         period_ns: of the reference sensor.
     """
     start_ns, stop_ns = phases[0].start_ns, phases[-1].stop_ns
     inside = [r for r in records if start_ns <= r.received_ns <= stop_ns]
     latencies = [r.latency_ms for r in inside]
-    # A frame that was sent just before the end may still be on its way.
-    frames = reference_frames(published, preference, period_ns, start_ns, stop_ns - _SETTLE_NS)
-    stamps = sorted(r.stamp_ns for r in records)
+    missing = frames_without_mask([r.stamp_ns for r in inside], period_ns)
     return {
         "seconds": (stop_ns - start_ns) / 1e9,
         "masks": len(inside),
@@ -50,32 +44,23 @@ def measure(
             "p99": float(np.percentile(latencies, 99)),
         },
         "network_ms": {"p50": float(np.percentile([r.network_ms for r in inside], 50))},
-        "reference_frames": len(frames),
-        "reference_frames_without_mask": sum(
-            not _near(stamps, frame, period_ns // 2) for frame in frames
-        ),
+        "reference_frames": len(inside) + missing,
+        "reference_frames_without_mask": missing,
         "incidents": [_consequence(i, incidents, inside) for i in incidents],
         "phases": [_phase_numbers(phase, inside) for phase in phases],
     }
 
 
-def reference_frames(
-    published: Mapping[str, Sequence[int]],
-    preference: Sequence[str],
-    period_ns: int,
-    start_ns: int,
-    stop_ns: int,
-) -> list[int]:
-    """Return the stamps that deserve a mask: the best sensor's, and the next one's in its gaps."""
-    frames: list[int] = []
-    for sensor in preference:
-        better = sorted(frames)
-        frames += [
-            stamp
-            for stamp in published.get(sensor, ())
-            if start_ns <= stamp <= stop_ns and not _near(better, stamp, period_ns)
-        ]
-    return sorted(frames)
+def frames_without_mask(stamps: Sequence[int], period_ns: int) -> int:
+    """Count the frames that the reference sensor took between two masks, and that have none.
+
+    Whichever sensor is the reference, one of its frames comes every period; a longer distance
+    between the stamps of two masks that follow one another means frames without a mask.
+    """
+    return sum(
+        max(0, round((after - before) / period_ns) - 1)
+        for before, after in pairwise(sorted(stamps))
+    )
 
 
 def summary(numbers: Mapping[str, Any], picture: str, details: str) -> str:
@@ -146,12 +131,6 @@ def _phase_numbers(phase: Phase, records: Sequence[MaskRecord]) -> dict[str, Any
         "sensors": {"+".join(sensors): count for sensors, count in used.most_common()},
         "references": dict(Counter(r.reference for r in settled)),
     }
-
-
-def _near(stamps: Sequence[int], stamp: int, distance_ns: int) -> bool:
-    """Whether one of the sorted stamps lies within a distance."""
-    at = bisect_left(stamps, stamp - distance_ns)
-    return at < len(stamps) and stamps[at] <= stamp + distance_ns
 
 
 def _milliseconds(value: float | None) -> str:

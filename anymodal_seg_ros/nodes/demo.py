@@ -52,26 +52,20 @@ def watch(sequence: Sequence, out: Path, seconds: float, console: Console) -> di
 
     environment = {**os.environ, **dds_environment()}
     with ros_session([]) as stop, Processes(out / "logs", environment) as processes:
-        watcher = Watcher(tuple(rig.sensors), label_at, len(manifest.classes))
+        watcher = Watcher(label_at, len(manifest.classes))
         try:
             with spinning(watcher, stop), Screen(watcher, rig, console, stop) as screen:
                 course = run_course(
                     processes, watcher, rig, sequence.folder, epoch_ns, seconds, screen.show
                 )
-            records, published = watcher.records(), watcher.published()
+            records = watcher.records()
         finally:
             watcher.destroy_node()
     remove_dead_segments()
     columns = [_column(s, course, sequence, epoch_ns) for s in course.snapshots]
     draw(columns, manifest, out / "demo.png")
-    return measure(
-        records,
-        course.phases,
-        course.incidents,
-        published,
-        preference=tuple(rig.sensors),
-        period_ns=next(iter(rig.sensors.values())).period_ns,
-    )
+    period_ns = next(iter(rig.sensors.values())).period_ns
+    return measure(records, course.phases, course.incidents, period_ns)
 
 
 class Screen:

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
+from rclpy.validate_topic_name import validate_topic_name
 
 from anymodal_seg_ros.config import SegConfig, seg_config
 from anymodal_seg_ros.errors import ConfigError
@@ -36,6 +38,8 @@ def declare_parameters(node: Node) -> SegConfig:
         raise ConfigError(f"use_sim_time is {given['use_sim_time']!r}: expected true or false")
     own = {k: v for k, v in given.items() if k.split(".")[0] not in _OF_EVERY_NODE}
     config = seg_config(nest(own))
+    for name, sensor in config.rig.sensors.items():
+        _check_topic(sensor.topic, f"rig.sensors.{name}.topic")
     for name in own:
         node.undeclare_parameter(name)
     for name, value, descriptor in _declarations(config, ""):
@@ -61,6 +65,13 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"{name} is {value!r}: expected named parameters below it")
         branch[leaf] = value
     return tree
+
+
+def _check_topic(topic: str, parameter: str) -> None:
+    try:
+        validate_topic_name(topic)
+    except InvalidTopicNameException as error:
+        raise ConfigError(f"{parameter} is {topic!r}: {error}") from error
 
 
 def _all_parameters(node: Node) -> dict[str, Any]:

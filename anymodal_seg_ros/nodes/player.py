@@ -16,6 +16,7 @@ from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
+from anymodal_seg_ros.nodes.discovery import wait_for_subscribers
 from anymodal_seg_ros.nodes.messages import to_stamp
 
 NAME = "bag_player"
@@ -24,10 +25,6 @@ _DEPTH = 10
 """Of the reliable, volatile topics; best-effort subscribers match them too."""
 
 _CLOCK_PERIOD_S = 0.01
-_DISCOVERY_POLL_S = 0.02
-
-_SETTLE_S = 0.5
-"""A publisher sees its subscriber before the subscriber sees it, and early messages are lost."""
 
 _DELIVERY_S = 0.5
 """Best-effort subscribers acknowledge nothing, and what they have not yet copied out of shared
@@ -69,7 +66,7 @@ class Played:
 class Player(Node):
     """Publishes a bag's messages as they were on the wire, at the times they were recorded.
 
-    It needs no executor: it has no callbacks.
+    It has no callbacks and wants no executor.
     """
 
     def __init__(self, bag: Bag, options: PlayOptions) -> None:
@@ -98,13 +95,7 @@ class Player(Node):
 
     def wait_for_subscribers(self, stop: threading.Event) -> list[str]:
         """Wait until every topic has a subscriber; return the topics that have none in the end."""
-        give_up = time.monotonic() + self._options.wait_s
-        while (unheard := self._unheard()) and time.monotonic() < give_up:
-            if stop.wait(_DISCOVERY_POLL_S):
-                return unheard
-        if len(unheard) < len(self._publishers_of):
-            stop.wait(min(_SETTLE_S, self._options.wait_s))
-        return unheard
+        return wait_for_subscribers(self, self._publishers_of, stop, self._options.wait_s)
 
     def play(self, stop: threading.Event) -> Played:
         """Play the bag, until its end or until ``stop`` is set.
@@ -118,9 +109,6 @@ class Player(Node):
                 break
         stop.wait(_DELIVERY_S)
         return Played(dict(self._counts), self._worst_lag_s * 1e3)
-
-    def _unheard(self) -> list[str]:
-        return [t for t, p in self._publishers_of.items() if not p.get_subscription_count()]
 
     def _play_once(self, stop: threading.Event) -> None:
         """Publish on an absolute schedule: one late message does not delay those after it."""

@@ -17,7 +17,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 
@@ -28,36 +28,19 @@ from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.outputs import Outputs
 from anymodal_seg_ros.nodes.parameters import declare_parameters
 from anymodal_seg_ros.nodes.shutdown import fail, one_line, ros_session, run_until_signal
+from anymodal_seg_ros.nodes.transitions import refuse_impossible_transitions, told
 from anymodal_seg_ros.nodes.worker import PipelineWorker
 from anymodal_seg_ros.pipeline import Pipeline
 
 NAME = "segmentation_node"
 
+_DEPTH = 5
+"""Images that wait for a callback; as in the sensor data profile."""
+
 _SIM_TIME_POLL_S = 0.005
 """How often the worker looks at a simulated clock."""
 
 _SUCCESS = TransitionCallbackReturn.SUCCESS
-_FAILURE = TransitionCallbackReturn.FAILURE
-_ERROR = TransitionCallbackReturn.ERROR
-
-Transition = Callable[["SegmentationNode", LifecycleState], TransitionCallbackReturn]
-
-
-def _told(transition: Transition) -> Transition:
-    """Log what a transition raises; rclpy would drop it without a word."""
-
-    @functools.wraps(transition)
-    def wrapped(node: SegmentationNode, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            return transition(node, state)
-        except AnymodalError as error:
-            node.get_logger().fatal(one_line(error))
-            return _FAILURE
-        except Exception:
-            node.get_logger().fatal(traceback.format_exc())
-            return _ERROR
-
-    return wrapped
 
 
 class SegmentationNode(LifecycleNode):
@@ -70,8 +53,9 @@ class SegmentationNode(LifecycleNode):
     def __init__(self) -> None:
         try:
             super().__init__(NAME, automatically_declare_parameters_from_overrides=True)
-        except (RuntimeError, ValueError) as error:  # bad namespace, value without a type, ...
+        except (RuntimeError, ValueError) as error:  # such as a parameter without a type
             raise ConfigError(f"the node cannot be made: {error}") from error
+        refuse_impossible_transitions(self)
         self._loaded: Pipeline | None = None
         self._outputs: Outputs | None = None
         self._worker: PipelineWorker | None = None
@@ -84,7 +68,7 @@ class SegmentationNode(LifecycleNode):
         """Configure and activate; False if one of them failed, which is logged."""
         return all(step() == _SUCCESS for step in (self.trigger_configure, self.trigger_activate))
 
-    @_told
+    @told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the publishers."""
         for name, sensor in self.config.rig.sensors.items():
@@ -98,7 +82,7 @@ class SegmentationNode(LifecycleNode):
         )
         return _SUCCESS
 
-    @_told
+    @told
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe, and start the worker with a pipeline that has seen nothing yet."""
         assert self._loaded is not None
@@ -120,7 +104,8 @@ class SegmentationNode(LifecycleNode):
                 kind,
                 topic,
                 callback,
-                qos_profile_sensor_data,
+                # An override changes the profile it is given: so every topic gets one of its own.
+                QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for kind, topic, callback in self._inputs()
@@ -142,25 +127,26 @@ class SegmentationNode(LifecycleNode):
                 if camera_info := sensor.registration.camera_info:
                     yield CameraInfo, camera_info, functools.partial(self._on_camera_info, name)
 
-    @_told
+    @told
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the worker and unsubscribe; the model stays loaded."""
         self.stop()
-        return TransitionCallbackReturn(super().on_deactivate(state))
+        super().on_deactivate(state)
+        return _SUCCESS
 
-    @_told
+    @told
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let the model go."""
         self._let_go()
         return _SUCCESS
 
-    @_told
+    @told
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop, from whichever state."""
         self._let_go()
         return _SUCCESS
 
-    @_told
+    @told
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Go back to unconfigured after a transition that raised."""
         self._let_go()

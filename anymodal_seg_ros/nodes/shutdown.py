@@ -2,7 +2,7 @@
 
 rclpy's own signal handlers shut the context down under a running callback, and a second SIGINT
 (launch and Ctrl-C send two) kills the interpreter while it finalises. So: own handlers that only
-set an event, the executor in a thread that is joined, and both signals ignored from then on.
+leave word, the executor in a thread that is joined, and both signals ignored from then on.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -18,12 +19,13 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.nodes.environment import prepare_process
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_EXECUTOR_STOP_S = 5.0
+_NO_SIGNAL = b"\0"
 
 
 @contextlib.contextmanager
@@ -42,18 +44,54 @@ def ros_session(args: Sequence[str] | None = None) -> Iterator[threading.Event]:
         ConfigError: rclpy cannot make sense of the ROS arguments.
     """
     stop = threading.Event()
+    with _set_by_signals(stop):
+        try:
+            prepare_process()
+            _init(args)
+            yield stop
+        finally:
+            _shut_down()
+
+
+@contextlib.contextmanager
+def _set_by_signals(stop: threading.Event) -> Iterator[None]:
+    """Let SIGINT and SIGTERM set an event while the body runs.
+
+    Python runs handlers in the main thread, between two instructions. A signal that comes just
+    before that thread blocks in ``stop.wait()`` would be handled after the wait, which is never;
+    and a handler that sets the event may wait for a lock that the main thread holds. So handlers do
+    nothing, and a thread reads from the socket that the interpreter itself writes signals to.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+
+    def relay() -> None:
+        if reader.recv(1) != _NO_SIGNAL:
+            stop.set()
+
+    thread = threading.Thread(target=relay, name="signals")
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     for number in _SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: None)
+    thread.start()
     try:
-        prepare_process()
-        _init(args)
-        yield stop
+        yield
     finally:
         _ignore_signals()
-        # A node hangs together in cycles. Left to the interpreter's finalisation, the last of them,
-        # and with them the DDS participant, would go when half of Python is gone already.
-        gc.collect()
-        rclpy.try_shutdown()
+        signal.set_wakeup_fd(before)
+        writer.send(_NO_SIGNAL)
+        thread.join()
+        reader.close()
+        writer.close()
+
+
+def _shut_down() -> None:
+    """Take down what is left of ROS."""
+    _ignore_signals()
+    # A node hangs together in cycles. Left to the interpreter's finalisation, the last of them,
+    # and with them the DDS participant, would go when half of Python is gone already.
+    gc.collect()
+    rclpy.try_shutdown()
 
 
 def _init(args: Sequence[str] | None) -> None:
@@ -72,11 +110,12 @@ def spinning(node: Node, stop: threading.Event) -> Iterator[None]:
     """
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    ended: Future[None] = Future()
     raised: list[BaseException] = []
 
     def spin() -> None:
         try:
-            executor.spin()
+            executor.spin_until_future_complete(ended)
         except BaseException as error:
             raised.append(error)
         finally:
@@ -87,8 +126,11 @@ def spinning(node: Node, stop: threading.Event) -> Iterator[None]:
     try:
         yield
     finally:
-        executor.shutdown(timeout_sec=_EXECUTOR_STOP_S)
+        # Not executor.shutdown() first: it takes the nodes and the guard condition away from under
+        # a thread that is about to wait for them, which then waits for ever.
+        ended.set_result(None)
         thread.join()
+        executor.shutdown()
     if raised:
         raise raised[0]
 

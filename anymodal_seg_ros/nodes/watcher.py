@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from sensor_msgs.msg import CameraInfo, Image
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
 
 from anymodal_seg_ros.demo.records import MaskRecord
 from anymodal_seg_ros.evaluation.metrics import confusion_matrix
@@ -29,19 +28,16 @@ LabelAt = Callable[[str, int], Mask]
 class Watcher(Node):
     """Pairs ``~/mask`` with ``~/modality_status`` by stamp and scores it against exact labels.
 
-    It also notes the header of every frame that the rig really publishes, from the small
-    ``camera_info`` beside each image. Callbacks run in the executor's thread; everything public may
-    be called from another one.
+    Callbacks run in the executor's thread; everything public may be called from another one.
     """
 
-    def __init__(self, sensors: Sequence[str], label_at: LabelAt, num_classes: int) -> None:
+    def __init__(self, label_at: LabelAt, num_classes: int) -> None:
         super().__init__("watcher")
         self._label_at = label_at
         self._num_classes = num_classes
         self._lock = threading.Lock()
         self._records: list[MaskRecord] = []
         self._newest: tuple[MaskRecord, Mask] | None = None
-        self._published: dict[str, list[int]] = {name: [] for name in sensors}
         self._masks: dict[int, tuple[int, Any]] = {}
         self._statuses: dict[int, Any] = {}
         reliable = QoSProfile(depth=10)
@@ -49,13 +45,6 @@ class Watcher(Node):
         self.create_subscription(
             DiagnosticArray, f"{NAME}/modality_status", self._on_status, reliable
         )
-        for name in sensors:
-            self.create_subscription(
-                CameraInfo,
-                f"{name}/camera_info",
-                functools.partial(self._on_camera_info, name),
-                qos_profile_sensor_data,
-            )
 
     def records(self) -> list[MaskRecord]:
         """Return every mask so far, in the order of arrival."""
@@ -66,15 +55,6 @@ class Watcher(Node):
         """Return the newest mask with its pixels."""
         with self._lock:
             return self._newest
-
-    def published(self) -> dict[str, list[int]]:
-        """Return the header stamps that each sensor has really published."""
-        with self._lock:
-            return {name: list(stamps) for name, stamps in self._published.items()}
-
-    def _on_camera_info(self, sensor: str, message: Any) -> None:
-        with self._lock:
-            self._published[sensor].append(stamp_ns(message.header))
 
     def _on_mask(self, message: Any) -> None:
         self._masks[stamp_ns(message.header)] = (time.time_ns(), message)

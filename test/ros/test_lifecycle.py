@@ -58,6 +58,8 @@ def test_can_be_driven_round_and_round(graph: Graph, start_node: StartNode, name
             assert graph.change(name, transition)
             assert graph.state(name) == state
     assert not graph.change(name, "activate"), "unconfigured cannot be activated"
+    assert graph.state(name) == "unconfigured"
+    assert graph.change(name, "configure"), "and lives on"
     assert process.stderr == ""
 
 

@@ -16,6 +16,7 @@ from rcl_interfaces.srv import (
     ListParameters,
     SetParameters,
 )
+from rclpy.qos import ReliabilityPolicy
 
 from anymodal_seg_ros.config import SegConfig, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
@@ -88,6 +89,20 @@ def test_own_sensors_replace_the_default_ones_and_keep_their_order(
     wait_until(lambda: "active: " in node.stdout, "the node to be active")
     topics = node.stdout.split("active: ")[1].splitlines()[0].split(", ")
     assert topics == [f"{namespace}/zenith/image", f"{namespace}/front/image", "/arm/image"]
+
+
+def test_qos_of_a_subscription_can_be_overridden(
+    graph: Graph, start_node: StartNode, namespace: str
+) -> None:
+    topic = f"{namespace}/rgb/image"
+    start_node("-p", f"qos_overrides.{topic}.subscription.reliability:=reliable")
+    for name in ("rgb", "depth"):
+        wanted = f"{namespace}/{name}/image"
+        wait_until(lambda t=wanted: graph.node.count_subscribers(t), f"a subscriber of {wanted}")
+    (other,) = graph.node.get_subscriptions_info_by_topic(f"{namespace}/depth/image")
+    assert other.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+    (info,) = graph.node.get_subscriptions_info_by_topic(topic)
+    assert info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
 
 
 def test_nest_keeps_order_and_refuses_a_name_that_is_value_and_group() -> None:

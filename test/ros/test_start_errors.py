@@ -36,6 +36,10 @@ def refused(start_node: StartNode, *ros_args: str, **parameters: Any) -> str:
             {"rig__sensors__x__topic": "x", "rig__sensors__x__modality": "radar"},
             ["rig.sensors.x.modality is 'radar'", "rgb, thermal, depth, event"],
         ),
+        (
+            {"rig__sensors__x__topic": "front camera", "rig__sensors__x__modality": "rgb"},
+            ["rig.sensors.x.topic is 'front camera'", "must not contain"],
+        ),
         ({"engine": "abacus"}, ["engine is 'abacus'", "onnxruntime"]),
         ({"model": "/nowhere"}, ["model is '/nowhere'"]),
     ],
