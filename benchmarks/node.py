@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from rich.console import Console
@@ -62,13 +63,21 @@ def write_b0(folder: Path) -> Path:
 
 
 def pictures() -> dict[str, np.ndarray[Any, Any]]:
-    """Return one 640x480 image per sensor."""
+    """Return one 640x480 image per sensor that no content check takes for a fault."""
     shake = np.random.default_rng(0)
+
+    def surface(low: float, high: float, channels: int = 1) -> np.ndarray[Any, Any]:
+        blocks = shake.uniform(low, high, (12, 16, channels)).astype(np.float32)
+        smooth = cv2.resize(blocks, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+        grain = shake.normal(0.0, (high - low) / 100, (HEIGHT, WIDTH, channels))
+        return np.squeeze(smooth.reshape(HEIGHT, WIDTH, channels) + grain)
+
+    events = shake.integers(100, 256, (HEIGHT, WIDTH, 3)) * (shake.random((HEIGHT, WIDTH, 3)) < 0.1)
     return {
-        "rgb": shake.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8),
-        "thermal": shake.integers(27_000, 31_000, (HEIGHT, WIDTH), np.uint16),
-        "depth": shake.uniform(1, 60, (HEIGHT, WIDTH)).astype(np.float32),
-        "events": shake.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8),
+        "rgb": surface(30, 220, 3).astype(np.uint8),
+        "thermal": surface(28_000, 30_500).astype(np.uint16),
+        "depth": surface(2, 50).astype(np.float32),
+        "events": events.astype(np.uint8),
     }
 
 
@@ -159,6 +168,7 @@ def measure(model: Path | str, sensors: list[str], frames: int, logs: Path) -> d
             while frame < frames + WARM_UP:
                 arrived.clear()
                 stamp = time.time_ns()
+                images = {name: np.roll(image, 1, axis=1) for name, image in images.items()}
                 messages = {
                     n: image_message(images[n], ENCODINGS[n], stamp, n) for n in reversed(sensors)
                 }

@@ -36,6 +36,9 @@ SENSORS = {sensor.name: sensor for sensor in default_sensors()}
 _JITTER_SIGMA, _JITTER_MOST = 0.04, 0.10
 """Of a period: free-running cameras with an ordinary driver on an ordinary computer."""
 
+_LATEST_PHASE = 0.35
+"""Of a period: by how much the cameras are out of step."""
+
 
 class Schedule:
     """When one free-running camera takes its pictures.
@@ -47,7 +50,8 @@ class Schedule:
     def __init__(self, sensor: str, rate_hz: float, epoch_ns: int, seed: int) -> None:
         self._key = (seed, zlib.crc32(sensor.encode()))
         self._period_ns = 1e9 / rate_hz
-        phase = float(np.random.default_rng(self._key).uniform())
+        # Never so late that jitter shows one frame of the sequence twice: no camera repeats itself.
+        phase = float(np.random.default_rng(self._key).uniform(0.0, _LATEST_PHASE))
         self._start_ns = epoch_ns + phase * self._period_ns
 
     def first_after(self, now_ns: int) -> int:
