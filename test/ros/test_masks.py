@@ -68,7 +68,10 @@ def test_masks_carry_the_header_of_the_reference_and_the_evidence_carries_the_sa
         graph.collect(DiagnosticArray, f"{name}/modality_status") as evidence,
     ):
         rgb.next(what="an image of rgb")
-        complete = evidence.next(lambda a: used(a) == set(SENSORS), "all four sensors in a mask")
+        complete = evidence.next(
+            lambda a: used(a) == set(SENSORS) and values(a, "mask")["reference"] == "rgb",
+            "a mask of rgb from all four sensors",
+        )
         begin_ns = to_ns(complete.header.stamp)
 
         # On a busy machine an image may come so late that another sensor stands in for one frame.
