@@ -18,22 +18,22 @@ MAX_DECOMPRESSED_PIXELS = 1 << 25
 Bytes = npt.NDArray[np.uint8]
 
 
-def as_bytes(data: Any) -> Bytes:
+def as_bytes(data: Any, field: str = "data") -> Bytes:
     """View any bytes-like payload (array.array, bytes, ndarray, memoryview) as uint8 ``[N]``.
 
     Raises:
-        DecodeError: it is something else.
+        DecodeError: it is something else, naming the field of the message.
     """
     if isinstance(data, np.ndarray):
         if data.dtype == np.uint8 and data.flags.c_contiguous:
             return data.reshape(-1)
-        raise DecodeError(f"data is an array of {data.dtype}: expected contiguous uint8")
+        raise DecodeError(f"{field} is an array of {data.dtype}: expected contiguous uint8")
     try:
         return np.frombuffer(data, np.uint8)
     except (TypeError, ValueError, BufferError) as error:
         if hasattr(data, "__len__") and len(data) == 0:
             return np.empty(0, np.uint8)
-        raise DecodeError(f"data is a {type(data).__name__}: expected bytes") from error
+        raise DecodeError(f"{field} is a {type(data).__name__}: expected bytes") from error
 
 
 def check_size(height: int, width: int) -> None:

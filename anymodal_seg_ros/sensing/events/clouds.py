@@ -13,8 +13,9 @@ import numpy as np
 
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.sensing.decode import stamp_ns
-from anymodal_seg_ros.sensing.events.payload import check_size, view_bytes
+from anymodal_seg_ros.sensing.events.payload import check_size
 from anymodal_seg_ros.sensing.events.values import Events, StampedEvents
+from anymodal_seg_ros.sensing.payload import as_bytes
 
 _DTYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 """The datatypes of sensor_msgs/PointField."""
@@ -72,7 +73,7 @@ def read_event_cloud(message: Any, height: int, width: int) -> StampedEvents:
 def _points(message: Any) -> np.ndarray[Any, np.dtype[np.void]]:
     """View the four fields of every point."""
     count, step = int(message.width) * int(message.height), int(message.point_step)
-    data = view_bytes(message.data, "data")
+    data = as_bytes(message.data)
     if step < 1 or int(message.row_step) != int(message.width) * step or count * step != data.size:
         raise DecodeError(
             f"data has {data.size} bytes: expected width x height x point_step = "

@@ -11,9 +11,10 @@ from anymodal_seg_ros.sensing.decode import stamp_ns
 from anymodal_seg_ros.sensing.events.compressed import LibcaerCompressedDecoder
 from anymodal_seg_ros.sensing.events.evt2 import Evt2Decoder
 from anymodal_seg_ros.sensing.events.evt3 import Evt3Decoder
-from anymodal_seg_ros.sensing.events.payload import check_size, view_bytes
+from anymodal_seg_ros.sensing.events.payload import check_size
 from anymodal_seg_ros.sensing.events.values import LATEST_NS, Decoded, Packet
 from anymodal_seg_ros.sensing.events.words import WORD_BYTES, LibcaerDecoder, MonoDecoder
+from anymodal_seg_ros.sensing.payload import as_bytes
 
 ENCODINGS = ("evt3", "evt2", "mono", "libcaer", "libcaer_cmp")
 """Every encoding that :class:`PacketStream` takes."""
@@ -61,7 +62,7 @@ def read_packet(message: Any) -> Packet:
         DecodeError: the stamp cannot be, or the payload is no bytes or no whole number of words.
     """
     stamp = stamp_ns(message.header)
-    data = view_bytes(message.events, "events")
+    data = as_bytes(message.events, "events")
     if message.encoding in _WHOLE_WORDS and data.size % WORD_BYTES:
         raise DecodeError(
             f"events are {data.size} bytes: expected a multiple of {WORD_BYTES}, "
