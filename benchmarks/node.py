@@ -45,7 +45,9 @@ def write_b0(folder: Path) -> Path:
     bundled = load_model().manifest
     architecture = {"network": "anyseg", "backbone": "mit_b0", "head_width": 256}
     torch.manual_seed(0)
-    network = DeployedNetwork(build_network(architecture, len(bundled.classes)))
+    network = DeployedNetwork(
+        build_network(architecture, len(bundled.classes), tuple(bundled.modalities))
+    )
     write_onnx(network, HEIGHT, WIDTH, folder / "model.onnx")
     files = {"onnx": FileSpec("model.onnx", sha256(folder / "model.onnx"))}
     manifest = replace(

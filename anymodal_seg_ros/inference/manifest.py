@@ -101,6 +101,22 @@ class Manifest:
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
+def names_by_id(modalities: Mapping[str, ModalitySpec]) -> tuple[str, ...]:
+    """Return the names of modalities in the order of their ids."""
+    return tuple(sorted(modalities, key=lambda name: modalities[name].id))
+
+
+def check_ids(modalities: Mapping[str, ModalitySpec]) -> None:
+    """Check that the ids count up from 0: an id is a place in the network's vocabulary.
+
+    Raises:
+        ValueError: there is no modality, or the ids have gaps or repeat.
+    """
+    ids = sorted(spec.id for spec in modalities.values())
+    if not ids or ids != list(range(len(ids))):
+        raise ValueError(f"modalities have the ids {ids}: expected 0, 1, 2 … without a gap")
+
+
 def load_manifest(folder: Path) -> Manifest:
     """Read and check ``model.yaml`` of a model folder. The files' hashes are not checked here.
 
@@ -158,9 +174,7 @@ def _parse(content: Any) -> Manifest:
     if not 1 <= len(classes) <= 255:
         raise ValueError(f"classes has {len(classes)} entries: expected 1 to 255")
     modalities = {str(n): modality_spec(str(n), spec) for n, spec in content["modalities"].items()}
-    ids = [spec.id for spec in modalities.values()]
-    if not ids or len(set(ids)) != len(ids):
-        raise ValueError(f"modalities have the ids {ids}: expected at least one, all different")
+    check_ids(modalities)
     return Manifest(
         name=str(content["name"]),
         version=str(content["version"]),

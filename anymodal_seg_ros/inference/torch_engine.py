@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import Mask, ModalityBatch
+from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.networks import DeployedNetwork, build_network
 
@@ -26,7 +27,9 @@ class TorchEngine:
             torch.set_num_threads(threads)
         manifest = model.manifest
         try:
-            network = build_network(manifest.architecture, num_classes=len(manifest.classes))
+            network = build_network(
+                manifest.architecture, len(manifest.classes), names_by_id(manifest.modalities)
+            )
             network.load_state_dict(load_file(model.file("weights")))
         except (ConfigError, OSError, KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"cannot load the weights of {model.folder}: {error}") from error

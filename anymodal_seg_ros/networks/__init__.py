@@ -1,11 +1,12 @@
 """PyTorch networks with a dynamic modality axis. No ROS and no files in here."""
 
-from anymodal_seg_ros.networks.base import AnyModalNetwork, upsample_logits
+from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded, upsample_logits
 from anymodal_seg_ros.networks.deployed import DeployedNetwork
 from anymodal_seg_ros.networks.registry import build_network, network_names
 
 __all__ = [
     "AnyModalNetwork",
+    "Decoded",
     "DeployedNetwork",
     "build_network",
     "network_names",

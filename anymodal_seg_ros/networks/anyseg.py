@@ -6,12 +6,13 @@ any number of them, runs through the same network.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from anymodal_seg_ros.config import count, number, text
-from anymodal_seg_ros.networks.base import AnyModalNetwork
+from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded
 from anymodal_seg_ros.networks.mix_transformer import MixTransformer, size_of
 from anymodal_seg_ros.networks.segformer_head import FoldedSegFormerHead, SegFormerHead
 
@@ -30,13 +31,15 @@ class AnySegArchitecture:
 class AnySeg(AnyModalNetwork):
     """Shared Mix Transformer, mean fusion, SegFormer head."""
 
-    def __init__(self, architecture: AnySegArchitecture, num_classes: int) -> None:
+    def __init__(
+        self, architecture: AnySegArchitecture, num_classes: int, modalities: Sequence[str]
+    ) -> None:
         """Build the network with random weights.
 
         Raises:
             ConfigError: the backbone is unknown.
         """
-        super().__init__(num_classes)
+        super().__init__(num_classes, modalities)
         size = size_of(architecture.backbone)
         self.encoder = MixTransformer(size, architecture.drop_path)
         self.head: SegFormerHead | FoldedSegFormerHead = SegFormerHead(
@@ -49,9 +52,9 @@ class AnySeg(AnyModalNetwork):
         pyramid = self.encoder(images.flatten(0, 1))
         return [features.unflatten(0, (batch, modalities)) for features in pyramid]
 
-    def decode(self, features: list[Tensor]) -> Tensor:
+    def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
         """See :meth:`AnyModalNetwork.decode`."""
-        return self.head([stage.mean(dim=1) for stage in features])
+        return Decoded(self.head([stage.mean(dim=1) for stage in features]))
 
     def fold(self) -> None:
         """See :meth:`AnyModalNetwork.fold`."""

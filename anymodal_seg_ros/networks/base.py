@@ -3,23 +3,56 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks.segformer_head import resize_map
+
+
+class Decoded(NamedTuple):
+    """What comes out of a network for a batch.
+
+    Attributes:
+        logits: ``[B, K, H/4, W/4]``, sides rounded up.
+        contributions: how much each row of the modality axis counts at each pixel,
+            ``[B, M, H/4, W/4]``, 0 or more, summing to 1 over M; None where the method does not
+            weight its modalities.
+    """
+
+    logits: Tensor
+    contributions: Tensor | None = None
 
 
 class AnyModalNetwork(nn.Module, ABC):
     """A segmentation network with a dynamic modality axis.
 
     The order of the modalities must not matter, and leaving a modality out must be the same as
-    never having had it: no zeros, no masks, no state.
+    never having had it. A method with a fixed place for each kind of sensor fills the empty places
+    itself (see :mod:`.slots`), so that nobody outside ever passes zeros.
+
+    Attributes:
+        set_like: whether there may be any number of sensors, several of one kind included; False
+            for methods with a fixed place for each kind.
+        num_classes: K.
+        modalities: the kinds of sensors, a kind's id being its place.
     """
 
-    def __init__(self, num_classes: int) -> None:
-        """Remember the number of classes K."""
+    set_like: ClassVar[bool] = True
+
+    def __init__(self, num_classes: int, modalities: Sequence[str]) -> None:
+        """Remember the number of classes K and the kinds of sensors, in the order of their ids.
+
+        Raises:
+            ConfigError: there is no kind of sensor, or one twice.
+        """
         super().__init__()
+        if not modalities or len(set(modalities)) != len(modalities):
+            raise ConfigError(f"modalities are {list(modalities)}: expected one or more, each once")
         self.num_classes = num_classes
+        self.modalities = tuple(modalities)
 
     def forward(self, images: Tensor, modality_ids: Tensor) -> Tensor:
         """Segment a batch in which every item has the same modalities.
@@ -32,18 +65,23 @@ class AnyModalNetwork(nn.Module, ABC):
             Logits ``[B, K, ceil(H/4), ceil(W/4)]``; :func:`upsample_logits` brings them to the
             size of the images.
         """
-        return self.decode(self.forward_features(images, modality_ids))
+        return self.decode(self.forward_features(images, modality_ids), modality_ids).logits
 
     @abstractmethod
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
-        """Return what each modality says on its own: four maps ``[B, M, C_i, H_i, W_i]``.
+        """Encode: four maps ``[B, S, C_i, H_i, W_i]`` at strides 4, 8, 16 and 32.
 
-        Strides are 4, 8, 16 and 32. Distillation compares these between networks.
+        S is M where the method keeps the modalities apart up to here, entry by entry of
+        ``modality_ids``, as distillation needs it; 1 where its encoder fuses them already.
         """
 
     @abstractmethod
-    def decode(self, features: list[Tensor]) -> Tensor:
-        """Fuse the features of all modalities into logits ``[B, K, H/4, W/4]``."""
+    def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
+        """Fuse what :meth:`forward_features` returned and classify.
+
+        Where S is M, any part of the modality axis, features and ids alike, may be passed: the
+        result is that of the sensors in this part alone, as far as the encoder kept them apart.
+        """
 
     def fold(self) -> None:
         """Replace parts by exactly equal, cheaper ones, for deployment and in evaluation mode.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ class _Entry:
     """How to read a network's options and how to build it from them."""
 
     architecture: type[Any]
-    network: Callable[[Any, int], AnyModalNetwork]
+    network: Callable[[Any, int, Sequence[str]], AnyModalNetwork]
 
 
 _NETWORKS: dict[str, _Entry] = {"anyseg": _Entry(AnySegArchitecture, AnySeg)}
@@ -28,12 +28,15 @@ def network_names() -> tuple[str, ...]:
     return tuple(_NETWORKS)
 
 
-def build_network(architecture: Mapping[str, Any], num_classes: int) -> AnyModalNetwork:
+def build_network(
+    architecture: Mapping[str, Any], num_classes: int, modalities: Sequence[str]
+) -> AnyModalNetwork:
     """Build a network with random weights, in training mode.
 
     Args:
         architecture: ``network``, the name of a network, and that network's own options.
         num_classes: number of classes K.
+        modalities: the kinds of sensors, in the order of their ids.
 
     Raises:
         ConfigError: the network or one of its options is unknown or out of range.
@@ -45,4 +48,6 @@ def build_network(architecture: Mapping[str, Any], num_classes: int) -> AnyModal
         )
     entry = _NETWORKS[name]
     options = {key: value for key, value in architecture.items() if key != "network"}
-    return entry.network(build(entry.architecture, options, "architecture"), num_classes)
+    return entry.network(
+        build(entry.architecture, options, "architecture"), num_classes, modalities
+    )

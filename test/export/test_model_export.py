@@ -38,7 +38,7 @@ def test_frames(tmp_path_factory: pytest.TempPathFactory) -> FrameCache:
 def network() -> AnyModalNetwork:
     """Not trained, but of different opinions about different pixels."""
     torch.manual_seed(2)
-    network = build_network(tiny_recipe().architecture, 3)
+    network = build_network(tiny_recipe().architecture, 3, tiny_recipe().modality_names)
     x, ids = torch.randn(8, 2, 3, HEIGHT, WIDTH), torch.arange(2)
     with torch.no_grad():
         for _ in range(30):
@@ -140,7 +140,7 @@ def test_a_file_that_computes_something_else_is_refused(
 ) -> None:
     def write_another(_: DeployedNetwork, height: int, width: int, path: Path) -> None:
         torch.manual_seed(9)
-        other = build_network(tiny_recipe().architecture, 3)
+        other = build_network(tiny_recipe().architecture, 3, tiny_recipe().modality_names)
         write_onnx(DeployedNetwork(other), height, width, path)
 
     monkeypatch.setattr(export_module, "write_onnx", write_another)

@@ -32,7 +32,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         (["classes", 0, "color"], [1, 2], r"classes.color is \[1, 2\]: expected 3 numbers"),
         (["modalities", "rgb", "planes"], "x", "modalities.rgb.planes is 'x'"),
         (["modalities", "rgb", "std"], [1, 0, 1], "expected positive numbers"),
-        (["modalities", "rgb", "id"], 3, "expected at least one, all different"),
+        (["modalities", "rgb", "id"], 3, "expected 0, 1, 2"),
         (["modalities", "rgb", "colour"], 3, "modalities.rgb.colour is unknown"),
         (["modalities", "thermal", "kelvin_range"], [300, 200], "expected low < high"),
         (["modalities", "thermal", "thermal_mode"], "agc", "expected one of kelvin_range, perc"),

@@ -17,6 +17,7 @@ from anymodal_seg_ros.networks import (
 )
 
 CLASSES = 7
+MODALITIES = ("rgb", "thermal", "depth", "event")
 HEIGHT, WIDTH = 64, 96
 ARCHITECTURES = {"anyseg": {"network": "anyseg", "backbone": "mit_nano", "head_width": 32}}
 
@@ -25,7 +26,7 @@ every_network = pytest.mark.parametrize("name", network_names())
 
 def network_of(name: str) -> AnyModalNetwork:
     torch.manual_seed(0)
-    network = build_network(ARCHITECTURES[name], CLASSES)
+    network = build_network(ARCHITECTURES[name], CLASSES, MODALITIES)
     # Fresh batch norms are too tame to show a fault in folding.
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -78,7 +79,7 @@ def test_features_belong_to_one_modality_and_make_the_logits(name: str) -> None:
     network, (x, ids) = network_of(name), images()
     with torch.inference_mode():
         features = network.forward_features(x, ids)
-        torch.testing.assert_close(network.decode(features), network(x, ids))
+        torch.testing.assert_close(network.decode(features, ids).logits, network(x, ids))
     assert [tuple(f.shape[:2]) for f in features] == [(2, 4)] * 4
 
 
@@ -92,7 +93,8 @@ def test_an_absent_modality_leaves_no_trace(name: str) -> None:
             network(x, ids)
             torch.testing.assert_close(network(x[:, subset], ids[subset]), alone)
             kept = [f[:, subset] for f in network.forward_features(x, ids)]
-            torch.testing.assert_close(network.decode(kept), alone, rtol=1e-4, atol=1e-5)
+            part = network.decode(kept, ids[subset])
+            torch.testing.assert_close(part.logits, alone, rtol=1e-4, atol=1e-5)
 
 
 @every_network
@@ -159,4 +161,4 @@ def test_deploying_leaves_the_network_alone(name: str) -> None:
 )
 def test_a_wrong_architecture_is_named(architecture: dict[str, object], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
-        build_network(architecture, CLASSES)
+        build_network(architecture, CLASSES, MODALITIES)

@@ -9,7 +9,7 @@ import torch
 from fixtures.tiny_training import TinyDataset, tiny_recipe
 from torch import Tensor
 
-from anymodal_seg_ros.networks import AnyModalNetwork, build_network
+from anymodal_seg_ros.networks import AnyModalNetwork, Decoded, build_network
 from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.evaluate import evaluate, load_best, result_table
@@ -27,13 +27,15 @@ class Oracle(AnyModalNetwork):
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
         return [images[:, :, :, ::4, ::4]]
 
-    def decode(self, features: list[Tensor]) -> Tensor:
+    def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
         level = features[0].mean(dim=(1, 2))
-        return torch.stack([-(level - centre).abs() for centre in (-0.6, 0.0, 0.8)], dim=1)
+        centres = (-0.6, 0.0, 0.8)
+        return Decoded(torch.stack([-(level - centre).abs() for centre in centres], dim=1))
 
 
 def test_one_confusion_matrix_for_each_subset(frames: Frames) -> None:
-    network, recipe = Oracle(3).train(), tiny_recipe()
+    recipe = tiny_recipe()
+    network = Oracle(3, recipe.modality_names).train()
     subsets = all_subsets(recipe.modality_names)
     indices = np.arange(len(frames.validation))
     found = subset_confusions(network, frames.validation, indices, subsets, recipe, CPU, 4)
@@ -48,7 +50,8 @@ def test_one_confusion_matrix_for_each_subset(frames: Frames) -> None:
 
 
 def test_the_result_holds_all_subsets_and_says_how_it_was_measured(frames: Frames) -> None:
-    network, recipe = build_network(tiny_recipe().architecture, 3).eval(), tiny_recipe()
+    recipe = tiny_recipe()
+    network = build_network(recipe.architecture, 3, recipe.modality_names).eval()
     result = evaluate(recipe, network, frames.validation, TinyDataset(), "validation", CPU)
     assert len(result["miou"]) == 15 and result["frames"] == len(frames.validation)
     assert result["mean_over_subsets"] == pytest.approx(

@@ -21,7 +21,7 @@ def test_every_recipe_parses_and_names_things_that_exist(path: Path) -> None:
     recipe = load_recipe(path)
     dataset = open_dataset(recipe.data)
     classes = len(dataset.classes)
-    build_network(recipe.architecture, classes)
+    build_network(recipe.architecture, classes, recipe.modality_names)
     build_strategy(recipe.strategy, [1 / classes] * classes)
     assert recipe.name == path.stem.replace("_", "-")
     assert recipe.description.endswith(".")

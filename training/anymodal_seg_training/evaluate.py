@@ -44,7 +44,7 @@ def load_best(run: RunFolder, num_classes: int, device: torch.device) -> AnyModa
     """
     if not run.best_file.exists():
         raise TrainingError(f"{run.path} has no best weights yet: train past a validation first")
-    network = build_network(run.recipe.architecture, num_classes)
+    network = build_network(run.recipe.architecture, num_classes, run.recipe.modality_names)
     try:
         network.load_state_dict(load_weights(run.best_file))
     except RuntimeError as error:

@@ -57,7 +57,7 @@ class Trainer:
             ConfigError: the recipe asks for something unknown.
         """
         torch.manual_seed(recipe.seed)
-        network = build_network(recipe.architecture, frames.num_classes)
+        network = build_network(recipe.architecture, frames.num_classes, recipe.modality_names)
         # Convolutions in channels_last take half the time on a CPU.
         network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network: AnyModalNetwork = network

@@ -12,7 +12,7 @@ import yaml
 
 from anymodal_seg_ros.config import build, count, number, text
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.inference.manifest import ModalitySpec, modality_spec
+from anymodal_seg_ros.inference.manifest import ModalitySpec, check_ids, modality_spec, names_by_id
 
 PRECISIONS = ("fp32", "bf16")
 _FREE_SECTIONS = ("architecture", "modalities", "data", "strategy")
@@ -91,7 +91,7 @@ class Recipe:
     @property
     def modality_names(self) -> tuple[str, ...]:
         """The modalities in the order of their ids, in which subsets are written."""
-        return tuple(sorted(self.modalities, key=lambda name: self.modalities[name].id))
+        return names_by_id(self.modalities)
 
     def plain(self) -> dict[str, Any]:
         """Return the recipe, defaults filled in, in YAML's own types."""
@@ -153,13 +153,11 @@ def parse_recipe(content: Mapping[str, Any]) -> Recipe:
 def _modalities(section: Mapping[str, Any]) -> dict[str, ModalitySpec]:
     try:
         specs = {str(name): modality_spec(str(name), entry) for name, entry in section.items()}
+        check_ids(specs)
     except KeyError as error:
         raise ConfigError(f"modalities: {error.args[0]!r} is missing") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"modalities: {error}") from error
-    ids = sorted(spec.id for spec in specs.values())
-    if len(set(ids)) != len(ids):
-        raise ConfigError(f"modalities have the ids {ids}: expected all different")
     return specs
 
 
