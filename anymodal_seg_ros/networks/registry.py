@@ -10,6 +10,7 @@ from anymodal_seg_ros.config import build
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks.anyseg import AnySeg, AnySegArchitecture
 from anymodal_seg_ros.networks.base import AnyModalNetwork
+from anymodal_seg_ros.networks.quorum import Quorum, QuorumArchitecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,10 @@ class _Entry:
     network: Callable[[Any, int, Sequence[str]], AnyModalNetwork]
 
 
-_NETWORKS: dict[str, _Entry] = {"anyseg": _Entry(AnySegArchitecture, AnySeg)}
+_NETWORKS: dict[str, _Entry] = {
+    "anyseg": _Entry(AnySegArchitecture, AnySeg),
+    "quorum": _Entry(QuorumArchitecture, Quorum),
+}
 
 
 def network_names() -> tuple[str, ...]:

@@ -19,7 +19,10 @@ from anymodal_seg_ros.networks import (
 CLASSES = 7
 MODALITIES = ("rgb", "thermal", "depth", "event")
 HEIGHT, WIDTH = 64, 96
-ARCHITECTURES = {"anyseg": {"network": "anyseg", "backbone": "mit_nano", "head_width": 32}}
+ARCHITECTURES = {
+    name: {"network": name, "backbone": "mit_nano", "head_width": 32}
+    for name in ("anyseg", "quorum")
+}
 
 every_network = pytest.mark.parametrize("name", network_names())
 
