@@ -15,11 +15,8 @@ from torch import Tensor, nn
 from anymodal_seg_ros.config import choice, count, number, switch, text
 from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded
 from anymodal_seg_ros.networks.mix_transformer import MixTransformer, size_of
-from anymodal_seg_ros.networks.segformer_head import (
-    FoldedSegFormerHead,
-    SegFormerHead,
-    resize_map,
-)
+from anymodal_seg_ros.networks.modality_layers import ids_of_rows
+from anymodal_seg_ros.networks.segformer_head import SegFormerHead, resize_map
 from anymodal_seg_ros.networks.votes import TRUST, Ballot, ReliabilityScorer, contributions_of
 
 
@@ -31,6 +28,13 @@ class QuorumArchitecture:
     head_width: int = count(256, 8, 4096, "Channels inside the head")
     drop_path: float = number(0.1, 0.0, 0.9, "Stochastic depth of the last block while training")
     dropout: float = number(0.1, 0.0, 0.9, "Dropout in the head while training")
+    stem: str = choice(
+        ("per_modality", "shared"), "First convolution: one for each kind of sensor, or one for all"
+    )
+    norms: str = choice(
+        ("per_modality", "shared"),
+        "Scales and offsets of the encoder's layer norms: for each kind of sensor, or for all",
+    )
     fusion: str = choice(
         ("quorum", "reliability", "mean"),
         "quorum: by reliability, and a learned vector where nobody is reliable; reliability: the "
@@ -56,7 +60,13 @@ class Quorum(AnyModalNetwork):
         """
         super().__init__(num_classes, modalities)
         channels = size_of(architecture.backbone).channels
-        self.encoder = MixTransformer(size_of(architecture.backbone), architecture.drop_path)
+        self.encoder = MixTransformer(
+            size_of(architecture.backbone),
+            architecture.drop_path,
+            norms=architecture.norms,
+            stem=architecture.stem,
+            modalities=len(self.modalities),
+        )
         self.coarse_to_fine = architecture.context == "coarse_to_fine"
         self.scorers = nn.ModuleList()
         if architecture.fusion != "mean":
@@ -69,14 +79,14 @@ class Quorum(AnyModalNetwork):
         self.ballots = nn.ModuleList(
             Ballot(c, architecture.consensus, architecture.fusion == "quorum") for c in channels
         )
-        self.head: SegFormerHead | FoldedSegFormerHead = SegFormerHead(
+        self.head = SegFormerHead(
             channels, architecture.head_width, num_classes, architecture.dropout
         )
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
         """See :meth:`AnyModalNetwork.forward_features`."""
         batch, modalities = images.shape[:2]
-        pyramid = self.encoder(images.flatten(0, 1))
+        pyramid = self.encoder(images.flatten(0, 1), ids_of_rows(modality_ids, batch))
         return [features.unflatten(0, (batch, modalities)) for features in pyramid]
 
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
@@ -121,8 +131,3 @@ class Quorum(AnyModalNetwork):
             for ballot, stage, log_odds in zip(self.ballots, features, reliability, strict=True)
         ]
         return Decoded(self.head(fused), contributions_of(reliability))
-
-    def fold(self) -> None:
-        """See :meth:`AnyModalNetwork.fold`."""
-        if isinstance(self.head, SegFormerHead):
-            self.head = self.head.folded()

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from anymodal_seg_ros.networks.modality_layers import ModalityEmbedding
 from anymodal_seg_ros.networks.segformer_head import resize_map
 
 HIDDEN_SHARE = 4
@@ -34,9 +35,8 @@ class ReliabilityScorer(nn.Module):
         hidden = channels // HIDDEN_SHARE
         self.own = nn.Conv2d(channels, hidden, 1)
         self.others = nn.Conv2d(channels, hidden, 1, bias=False)
-        self.kind = nn.Embedding(kinds, hidden)
+        self.kind = ModalityEmbedding(kinds, hidden)
         self.score = nn.Conv2d(hidden, 1, 1)
-        nn.init.normal_(self.kind.weight, std=0.02)
         nn.init.normal_(self.score.weight, std=0.02)
         assert self.score.bias is not None
         nn.init.constant_(self.score.bias, trust)
