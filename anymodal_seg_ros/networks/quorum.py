@@ -110,7 +110,7 @@ class Quorum(AnyModalNetwork):
         if not self.scorers:
             return [stage.new_zeros(stage.shape[:2] + stage.shape[3:]) for stage in features]
         log_odds = [
-            scorer(stage, modality_ids)
+            scorer(_channels_last(stage), modality_ids)
             for scorer, stage in zip(self.scorers, features, strict=True)
         ]
         if self.coarse_to_fine:
@@ -127,7 +127,12 @@ class Quorum(AnyModalNetwork):
             reliability: log-odds as :meth:`reliability` returns them, or others in their place.
         """
         fused = [
-            ballot(stage, log_odds)
+            ballot(_channels_last(stage), log_odds).permute(0, 3, 1, 2)
             for ballot, stage, log_odds in zip(self.ballots, features, reliability, strict=True)
         ]
         return Decoded(self.head(fused), contributions_of(reliability))
+
+
+def _channels_last(features: Tensor) -> Tensor:
+    """Turn ``[B, M, C, H, W]`` into ``[B, M, H, W, C]``."""
+    return features.permute(0, 1, 3, 4, 2)
