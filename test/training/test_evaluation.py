@@ -12,11 +12,12 @@ from torch import Tensor
 from anymodal_seg_ros.networks import AnyModalNetwork, Decoded, build_network
 from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.evaluate import evaluate, load_best, result_table
+from anymodal_seg_training.evaluate import evaluate, result_table
 from anymodal_seg_training.loop import Frames
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.sampling import all_subsets
 from anymodal_seg_training.subset_evaluation import subset_confusions
+from anymodal_seg_training.trained_network import load_best
 
 CPU = torch.device("cpu")
 

@@ -7,8 +7,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from anymodal_seg_training.losses.distillation import (
@@ -22,7 +20,6 @@ from anymodal_seg_training.losses.distillation import (
 from anymodal_seg_training.losses.ohem import ohem_cross_entropy
 from anymodal_seg_training.losses.prototypes import (
     class_prototypes,
-    draw_pairs,
     prototype_distillation,
 )
 
@@ -162,12 +159,3 @@ def test_equal_modalities_have_nothing_to_teach() -> None:
     unlabelled = torch.full((2, 16, 16), 255)
     assert prototype_distillation(pyramid(), unlabelled, CLASSES, [(0, 1)]).item() == 0.0
     assert prototype_distillation(pyramid(), some_labels(), CLASSES, []).item() == 0.0
-
-
-@given(st.integers(1, 7), st.integers(0, 1000))
-def test_pairs_use_each_modality_once(modalities: int, seed: int) -> None:
-    torch.manual_seed(seed)
-    pairs = draw_pairs(modalities)
-    members = [member for pair in pairs for member in pair]
-    assert len(members) == len(set(members)) == 2 * (modalities // 2)
-    assert set(members) <= set(range(modalities))

@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from anymodal_seg_ros.evaluation.metrics import class_iou, mean_iou
-from anymodal_seg_ros.networks import AnyModalNetwork, build_network
-from anymodal_seg_training.checkpoint import load_weights
+from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.command_line import (
     choose_device,
     machine_options,
@@ -24,32 +23,16 @@ from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import SPLITS, Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.display import Display
-from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.sampling import all_subsets
 from anymodal_seg_training.subset_evaluation import subset_confusions
+from anymodal_seg_training.trained_network import load_best
 
 PROTOCOL = (
     "absent modalities skipped; one confusion matrix per subset over all frames, at the network's "
     "input size; classes absent from labels and predictions left out of the mean"
 )
-
-
-def load_best(run: RunFolder, num_classes: int, device: torch.device) -> AnyModalNetwork:
-    """Build the network of a run with its best weights, in evaluation mode.
-
-    Raises:
-        TrainingError: the run has no weights yet, or they do not fit its recipe.
-    """
-    if not run.best_file.exists():
-        raise TrainingError(f"{run.path} has no best weights yet: train past a validation first")
-    network = build_network(run.recipe.architecture, num_classes, run.recipe.modality_names)
-    try:
-        network.load_state_dict(load_weights(run.best_file))
-    except RuntimeError as error:
-        raise TrainingError(f"{run.best_file} does not fit the recipe: {error}") from error
-    return network.to(device).eval()
 
 
 def evaluate(

@@ -37,15 +37,6 @@ def class_prototypes(features: Tensor, labels: Tensor, num_classes: int) -> tupl
     return sums / counts.clamp(min=1.0)[:, None, :, None], counts > 0
 
 
-def draw_pairs(modalities: int) -> list[tuple[int, int]]:
-    """Draw who teaches whom: pairs (teacher, student) of rows, each row in at most one pair.
-
-    Neighbours of a random order, by torch's own generator; with an odd number one row is idle.
-    """
-    order = torch.randperm(modalities).tolist()
-    return list(zip(order[0::2], order[1::2], strict=False))
-
-
 def prototype_distillation(
     features: Sequence[Tensor],
     labels: Tensor,
