@@ -20,11 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymodal_seg_ros.networks.mix_transformer import tokens_to_map
+from anymodal_seg_ros.networks.modality_layers import ModalityEmbedding, ModalityTensor
 
 
-def score_tokens(
-    tokens: Tensor, weights: Tensor, bias: Tensor, height: int, width: int
-) -> Tensor:
+def score_tokens(tokens: Tensor, weights: Tensor, bias: Tensor, height: int, width: int) -> Tensor:
     """Convolve each row of the modality axis 3x3 to one channel and take the sigmoid.
 
     Args:
@@ -49,59 +48,26 @@ class SelfQueryHub(nn.Module):
     """The score nets of all kinds of sensors."""
 
     def __init__(self, channels: int, kinds: int) -> None:
-        """Build score nets of random weights for maps of ``channels`` C."""
+        """Build score nets for maps of ``channels`` C; all scores begin close to one half."""
         super().__init__()
-        self.depthwise = nn.Parameter(torch.empty(kinds, channels, 9))
-        self.depthwise_bias = nn.Parameter(torch.zeros(kinds, channels))
-        self.pointwise = nn.Parameter(torch.empty(kinds, channels))
-        self.pointwise_bias = nn.Parameter(torch.zeros(kinds))
-        # As the other convolutions: variance 2 over the fan-out.
-        nn.init.normal_(self.depthwise, std=math.sqrt(2.0 / 9.0))
-        nn.init.normal_(self.pointwise, std=math.sqrt(2.0))
+        self.depthwise = ModalityTensor(
+            [math.sqrt(2.0 / 9.0) * torch.randn(channels, 9) for _ in range(kinds)]
+        )
+        self.depthwise_bias = ModalityTensor([torch.zeros(channels) for _ in range(kinds)])
+        self.pointwise = ModalityEmbedding(kinds, channels)
+        self.pointwise_bias = ModalityTensor([torch.zeros(()) for _ in range(kinds)])
 
     def forward(self, tokens: Tensor, modality_ids: Tensor, height: int, width: int) -> Tensor:
         """Weight tokens ``[B, M, H*W, C]`` by 1 + score; ``modality_ids`` is int64 ``[M]``."""
-        weights, bias = self._composed()
-        scores = score_tokens(
-            tokens,
-            weights.index_select(0, modality_ids),
-            bias.index_select(0, modality_ids),
-            height,
-            width,
-        )
-        return scores * tokens + tokens
+        weights, bias = self.score_nets(modality_ids)
+        return tokens + score_tokens(tokens, weights, bias, height, width) * tokens
 
-    def _composed(self) -> tuple[Tensor, Tensor]:
-        """Return the score nets as one convolution each: ``[T, C, 9]`` and ``[T]``."""
-        weights = self.depthwise * self.pointwise[:, :, None]
-        bias = (self.depthwise_bias * self.pointwise).sum(dim=1) + self.pointwise_bias
-        return weights, bias
-
-    @torch.no_grad()
-    def folded(self) -> FoldedSelfQueryHub:
-        """Return the hub for deployment."""
-        return FoldedSelfQueryHub(*self._composed())
-
-
-class FoldedSelfQueryHub(nn.Module):
-    """The hub for deployment: each score net is one convolution."""
-
-    def __init__(self, weights: Tensor, bias: Tensor) -> None:
-        """Keep the composed weights ``[T, C, 9]`` and ``[T]``."""
-        super().__init__()
-        self.weights = nn.Parameter(weights)
-        self.bias = nn.Parameter(bias)
-
-    def forward(self, tokens: Tensor, modality_ids: Tensor, height: int, width: int) -> Tensor:
-        """See :meth:`SelfQueryHub.forward`."""
-        scores = score_tokens(
-            tokens,
-            self.weights.index_select(0, modality_ids),
-            self.bias.index_select(0, modality_ids),
-            height,
-            width,
-        )
-        return scores * tokens + tokens
+    def score_nets(self, modality_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both convolutions of each row as one: weights ``[M, C, 9]``, biases ``[M]``."""
+        pointwise = self.pointwise(modality_ids)
+        weights = self.depthwise(modality_ids) * pointwise[:, :, None]
+        bias = (self.depthwise_bias(modality_ids) * pointwise).sum(dim=1)
+        return weights, bias + self.pointwise_bias(modality_ids)
 
 
 def strongest(scored: Tensor, present: Tensor) -> Tensor:
