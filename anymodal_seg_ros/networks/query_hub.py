@@ -85,7 +85,7 @@ def strongest(scored: Tensor, present: Tensor) -> Tensor:
     return best.masked_fill(~present.any(), 0.0)
 
 
-def strongest_of_the_others(scored: Tensor, present: Tensor) -> Tensor:
+def strongest_of_the_others(scored: Tensor, present: Tensor | None = None) -> Tensor:
     """For each row of the modality axis, take the maximum over all others.
 
     The best and the second best of all rows answer for every row at once, at the cost of two
@@ -93,22 +93,22 @@ def strongest_of_the_others(scored: Tensor, present: Tensor) -> Tensor:
 
     Args:
         scored: ``[B, M, L, C]``.
-        present: bool ``[M]``, which rows take part.
+        present: bool ``[M]``, which rows take part; all by default.
 
     Returns:
-        ``[B, M, L, C]``; zeros for a row beside which no other takes part.
+        ``[B, M, L, C]``; for a row beside which no other takes part (see :func:`has_company`) it
+        holds finite numbers without a meaning.
     """
     lowest = torch.finfo(scored.dtype).min
-    scored = scored.masked_fill(~present[:, None, None], lowest)
+    if present is not None:
+        scored = scored.masked_fill(~present[:, None, None], lowest)
     best, at = scored.max(dim=1, keepdim=True)
-    rows = torch.arange(scored.shape[1], device=scored.device)[:, None, None]
-    own = at == rows
+    own = at == torch.arange(scored.shape[1], device=scored.device)[:, None, None]
     second = scored.masked_fill(own, lowest).amax(dim=1, keepdim=True)
-    others = torch.where(own, second, best)
-    return others.masked_fill(~has_company(present)[:, None, None], 0.0)
+    return torch.where(own, second, best)
 
 
 def has_company(present: Tensor) -> Tensor:
-    """Tell for each of the rows whether another one takes part: bool ``[M]`` to bool ``[M]``."""
+    """Tell for each row whether another one takes part: bool ``[M]`` to bool ``[M]``."""
     counts = present.to(torch.int64)
     return counts.sum() - counts > 0

@@ -33,6 +33,7 @@ class _Entry:
 _NETWORKS: dict[str, _Entry] = {
     "anyseg": _Entry("anyseg", "AnySeg"),
     "cmnext": _Entry("cmnext", "CMNeXt"),
+    "equiseg": _Entry("equiseg", "EQUISeg"),
 }
 
 
