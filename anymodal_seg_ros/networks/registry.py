@@ -32,6 +32,8 @@ class _Entry:
 
 _NETWORKS: dict[str, _Entry] = {
     "anyseg": _Entry("anyseg", "AnySeg"),
+    "cmnext": _Entry("cmnext", "CMNeXt"),
+    "equiseg": _Entry("equiseg", "EQUISeg"),
     "quorum": _Entry("quorum", "Quorum"),
 }
 

@@ -24,9 +24,9 @@ from anymodal_seg_training.display import Display
 from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.train import train
-from fixtures.tiny_training import TinyDataset, still_recipe
+from fixtures.tiny_training import LabelledDataset, still_recipe
 recipe = still_recipe(accumulate=int(sys.argv[3]))
-train(recipe, TinyDataset(), RunFolder(Path(sys.argv[1])), False, Path(sys.argv[2]),
+train(recipe, LabelledDataset(), RunFolder(Path(sys.argv[1])), False, Path(sys.argv[2]),
       open_fabric(torch.device("cpu"), "fp32"), 1, Display())
 """
 
