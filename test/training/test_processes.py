@@ -25,13 +25,14 @@ from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.train import train
 from fixtures.tiny_training import LabelledDataset, still_recipe
-recipe = still_recipe(accumulate=int(sys.argv[3]))
-train(recipe, LabelledDataset(), RunFolder(Path(sys.argv[1])), False, Path(sys.argv[2]),
-      open_fabric(torch.device("cpu"), "fp32"), 1, Display())
+if __name__ == "__main__":  # workers that prepare frames import this file
+    recipe = still_recipe()
+    train(recipe, LabelledDataset(), RunFolder(Path(sys.argv[1])), False, Path(sys.argv[2]),
+          open_fabric(torch.device("cpu"), "fp32"), 1, Display())
 """
 
 
-def losses(folder: Path, cache: Path, processes: int, accumulate: int = 1) -> list[float]:
+def losses(folder: Path, cache: Path, processes: int) -> list[float]:
     """Train and return what the log says."""
     script = folder.with_suffix(".py")
     script.write_text(CHILD)
@@ -39,7 +40,7 @@ def losses(folder: Path, cache: Path, processes: int, accumulate: int = 1) -> li
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     launcher = torchrun if processes > 1 else []
-    command = [sys.executable, *launcher, str(script), str(folder), str(cache), str(accumulate)]
+    command = [sys.executable, *launcher, str(script), str(folder), str(cache)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     lines = read_log(RunFolder(folder).log_file)
