@@ -32,6 +32,7 @@ class _Entry:
 
 _NETWORKS: dict[str, _Entry] = {
     "anyseg": _Entry("anyseg", "AnySeg"),
+    "charm": _Entry("charm", "Charm"),
     "cmnext": _Entry("cmnext", "CMNeXt"),
     "equiseg": _Entry("equiseg", "EQUISeg"),
     "quorum": _Entry("quorum", "Quorum"),

@@ -22,7 +22,7 @@ from anymodal_seg_training.strategies.base import Setting, Strategy
 
 FOUR = tiny_recipe().modality_names
 CPU = torch.device("cpu")
-NETWORKS = {"equiseg": "equiseg", "quorum": "quorum"}
+NETWORKS = {"charm": "charm", "equiseg": "equiseg", "quorum": "quorum"}
 """The network of each strategy, where it is not any that keeps the modalities apart."""
 
 
@@ -74,7 +74,7 @@ def test_a_step_gives_a_finite_loss_and_gradients_everywhere(name: str, teacher:
         assert torch.isfinite(found.total) and found.total.ndim == 0
         if found.parts:
             torch.testing.assert_close(
-                sum(part for key, part in found.parts.items() if key != "robustness"),
+                sum(found.parts.values()),
                 found.total.detach(),
                 rtol=1e-4,
                 atol=1e-5,
@@ -161,3 +161,24 @@ def test_a_network_that_mixes_its_sensors_early_is_refused(name: str, teacher: s
     strategy = build(name, teacher)
     with pytest.raises(ConfigError, match="CMNeXt fuses the modalities in its encoder"):
         strategy.loss(mixing, batch(), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("sampling", "often"), [("softmin", 2), ("softmax", 0), ("uniform", None)])
+def test_charm_draws_the_modality_alone_by_its_robustness(
+    sampling: str, often: int | None, teacher: str
+) -> None:
+    strategy = build("charm", teacher, sampling=sampling)
+    generator = np.random.default_rng(0)
+    draws = [
+        strategy._draw(torch.tensor([3.0, 1.0, -1.0]), generator)  # type: ignore[attr-defined]
+        for _ in range(600)
+    ]
+    shares = np.bincount(draws, minlength=3) / len(draws)
+    expected = np.exp(-np.array([3.0, 1.0, -1.0]) * {"softmin": 1, "softmax": -1}.get(sampling, 0))
+    np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.06)
+    assert often is None or int(shares.argmax()) == often
+
+
+def test_charm_in_a_network_that_is_not_its_own_is_refused(teacher: str) -> None:
+    with pytest.raises(ConfigError, match="AnySeg has no robustness evaluator"):
+        build("charm", teacher).loss(network_of("anyseg"), batch(), np.random.default_rng(0))

@@ -10,6 +10,7 @@ from anymodal_seg_ros.config import build
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training.strategies.anyseg import AnySegOptions, AnySegStrategy
 from anymodal_seg_training.strategies.base import Setting, Strategy
+from anymodal_seg_training.strategies.charm import CharmOptions, CharmStrategy
 from anymodal_seg_training.strategies.equiseg import EQUISegOptions, EQUISegStrategy
 from anymodal_seg_training.strategies.quorum import QuorumOptions, QuorumStrategy
 from anymodal_seg_training.strategies.supervised import Supervised, SupervisedOptions
@@ -26,6 +27,7 @@ class _Entry:
 _STRATEGIES: dict[str, _Entry] = {
     "supervised": _Entry(SupervisedOptions, Supervised),
     "anyseg": _Entry(AnySegOptions, AnySegStrategy),
+    "charm": _Entry(CharmOptions, CharmStrategy),
     "equiseg": _Entry(EQUISegOptions, EQUISegStrategy),
     "quorum": _Entry(QuorumOptions, QuorumStrategy),
 }
