@@ -19,6 +19,8 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.metrics import mean_iou
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_training.augmentation import Batch, augment
+from anymodal_seg_training.case_evaluation import case_confusions, mean_over_cases
+from anymodal_seg_training.cases import combinations
 from anymodal_seg_training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.display import Display
@@ -33,11 +35,11 @@ from anymodal_seg_training.sampling import (
     frame_generators,
     spread_indices,
     step_generator,
+    subset_key,
     torch_seed,
 )
 from anymodal_seg_training.strategies import build_strategy
 from anymodal_seg_training.strategies.base import Setting, Strategy
-from anymodal_seg_training.subset_evaluation import mean_over_subsets, subset_confusions
 from anymodal_seg_training.synchronised_norm import synchronise_norms
 
 
@@ -251,16 +253,20 @@ class Trainer:
         """Measure on the validation frames and keep the weights if they are the best so far."""
         recipe, fabric = self._recipe, self._fabric
         chosen = spread_indices(self._options.validation_frames, len(self._frames.validation))
-        confusions = subset_confusions(
+        judged_by = {
+            subset_key(s) for s in self._strategy.validation_subsets(recipe.modality_names)
+        }
+        cases = [case for case in combinations(recipe.modality_names) if case.key in judged_by]
+        confusions = case_confusions(
             self._judged,
             self._frames.validation,
             chosen[fabric.global_rank :: fabric.world_size],
-            self._strategy.validation_subsets(recipe.modality_names),
+            cases,
             recipe,
             fabric.device,
             gather=lambda counts: over_processes(fabric, counts, "sum"),
         )
-        score = mean_over_subsets(confusions)
+        score = mean_over_cases(confusions)
         better = score > self._best
         self._best = max(self._best, score)
         if log is None:
