@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from anymodal_seg_ros.simulation.scene import World
 from anymodal_seg_ros.simulation.shapes import Floats, Ints
+
+Places = npt.NDArray[np.signedinteger[Any]]
+"""Numbers of array rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class Struck:
             stand, from ``len(world.static.origin)`` on.
     """
 
-    ray: Ints
+    ray: Places
     z: Floats
     point: Floats
     along: Floats
@@ -37,7 +42,7 @@ class Struck:
     surface: Ints
     body: Ints
 
-    def only(self, chosen: Ints) -> Struck:
+    def only(self, chosen: Places) -> Struck:
         """Some of the hits."""
         return Struck(*(getattr(self, name)[chosen] for name in self.__slots__))
 

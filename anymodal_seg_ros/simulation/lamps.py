@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from anymodal_seg_ros.simulation.casting import Places
 from anymodal_seg_ros.simulation.shapes import Floats, along
 from anymodal_seg_ros.simulation.view import Seen, lifted
 
@@ -56,7 +57,7 @@ def _street_light(seen: Seen) -> Floats:
     return total
 
 
-def _beam(seen: Seen, position: Floats, direction: Floats) -> tuple[Floats, Floats]:
+def _beam(seen: Seen, position: Floats, direction: Floats) -> tuple[Places, Floats]:
     """A pair of dipped headlights: wide, bright below a horizontal cut-off, no shadows.
 
     Returns the hits that it reaches and the strength there.
@@ -100,7 +101,7 @@ def glare(rays: Floats, distance: Floats, headlight: Floats, extinction: float) 
     return result
 
 
-def mirrored_lamps(seen: Seen, at: Floats, mirror: Floats) -> Floats:
+def mirrored_lamps(seen: Seen, at: Places, mirror: Floats) -> Floats:
     """Lamps and headlights in wet ground: linear RGB ``[n, 3]`` for hits ``at``.
 
     A rough mirror smears a lamp towards the eye, so the lobe is wide in the plane of incidence and

@@ -32,6 +32,7 @@ POINT = np.dtype(
 """One return: metres in the sensor's frame (x forward, y left, z up), 0..255, ring, class."""
 
 _REFERENCE_RANGE_M = 10.0
+_ROOF = Mount(-0.3, 0.0, 1.9, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Lidar:
 
     name: str = "lidar"
     camera: Camera = DEFAULT_CAMERA
-    mount: Mount = Mount(-0.3, 0.0, 1.9, 0.0, 0.0)
+    mount: Mount = _ROOF
     rate_hz: float = 10.0
     latency_ns: int = 0
     rings: int = 32
@@ -107,10 +108,12 @@ class Lidar:
         found = 1.0 / (1.0 + (self.sensitivity / np.maximum(strength, 1e-9)) ** 2)
         kept = np.flatnonzero((chance[0, ray] < found) & (chance[1, ray] >= self.dropout))
         ray = ray[kept]
-        reach = np.maximum(struck.z[kept] + self.noise_m * error[ray], self.near_m)
+        reach = struck.z[kept] + np.float32(self.noise_m) * error[ray]
+        reach = np.maximum(reach, np.float32(self.near_m))
         intensity = 255.0 * np.minimum(strength * (struck.z / _REFERENCE_RANGE_M) ** 2, 1.0)
-        label = scene.surfaces.class_id[struck.surface[kept]]
-        return self._table(directions[ray] * reach[:, None], intensity[kept], ray, label)
+        label = seen.classes()[kept]
+        points: Floats = directions[ray] * reach[:, None]
+        return self._table(points, intensity[kept], ray, label)
 
     def _strength(self, seen: Seen) -> Floats:
         """Of each return, 1 for a white wall at 10 m; see the class."""
@@ -123,7 +126,7 @@ class Lidar:
         return result
 
     def _table(
-        self, points: Floats, intensity: Floats, ray: Any, label: npt.NDArray[np.uint8]
+        self, points: npt.NDArray[Any], intensity: Floats, ray: Any, label: npt.NDArray[np.uint8]
     ) -> npt.NDArray[np.void]:
         table: npt.NDArray[np.void] = np.empty(len(points), POINT)
         table["x"], table["y"], table["z"] = points.T

@@ -5,9 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from anymodal_seg_ros.simulation.casting import Places
 from anymodal_seg_ros.simulation.illumination import Illumination
 from anymodal_seg_ros.simulation.lamps import glare, lamp_light, mirrored_lamps
-from anymodal_seg_ros.simulation.shapes import Floats, Ints, along
+from anymodal_seg_ros.simulation.shapes import Floats, along
 from anymodal_seg_ros.simulation.textures import noise_image
 from anymodal_seg_ros.simulation.view import Seen, View
 
@@ -93,12 +94,14 @@ def _water(seen: Seen, light: Illumination) -> Floats | None:
     if light.wetness < 0.05:
         return None
     level = np.clip(seen.at.normal[:, 2] * 2.0 - 0.9, 0.15, 1.0)
-    return np.float32(light.wetness) * level * np.clip(0.75 - 0.25 * seen.detail.grain, 0.3, 1.0)
+    hollow = np.clip(0.75 - 0.25 * seen.detail.grain, 0.3, 1.0)
+    water: Floats = np.float32(light.wetness) * level * hollow
+    return water
 
 
 def _add_mirror(out: Floats, wet: Floats, seen: Seen, light: Illumination) -> None:
     """Fresnel reflection (Schlick, 1994) of sky and lamps by the water on level ground."""
-    at: Ints = np.flatnonzero((seen.at.normal[:, 2] > 0.9) & (seen.at.point[:, 2] < 0.5))
+    at: Places = np.flatnonzero((seen.at.normal[:, 2] > 0.9) & (seen.at.point[:, 2] < 0.5))
     if not len(at):
         return
     share = (0.02 + 0.98 * (1.0 - seen.at.facing[at]) ** 5) * np.clip(1.6 * wet[at] - 0.3, 0, 1)

@@ -10,7 +10,7 @@ from anymodal_seg_ros.simulation.camera import Camera
 from anymodal_seg_ros.simulation.lighting import radiance
 from anymodal_seg_ros.simulation.scene import Scene, World
 from anymodal_seg_ros.simulation.shapes import Floats
-from anymodal_seg_ros.simulation.view import View, look
+from anymodal_seg_ros.simulation.view import View, look_into
 
 _KEPT = 6
 
@@ -36,7 +36,7 @@ class Observer:
         """What ``camera`` sees at ``time_ns``."""
         key = (camera, time_ns)
         if key not in self._views:
-            self._views[key] = look(self.scene, camera, self.world(time_ns))
+            self._views[key] = look_into(self.world(time_ns), self.scene, camera)
             if len(self._views) > _KEPT:
                 self._views.popitem(last=False)
         return self._views[key]

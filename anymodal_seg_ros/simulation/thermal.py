@@ -69,7 +69,8 @@ def surface_kelvin(view: View) -> Floats:
     kelvin += table.warm_share[row] * (table.warm_to_k[row] - kelvin)
     # Panes: the room shines through a little.
     kelvin += 0.25 * view.seen.detail.glass * np.maximum(294.0 - kelvin, -5.0)
-    return kelvin.astype(np.float32)
+    result: Floats = kelvin.astype(np.float32, copy=False)
+    return result
 
 
 def apparent_kelvin(view: View) -> Floats:

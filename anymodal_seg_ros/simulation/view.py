@@ -18,7 +18,7 @@ from anymodal_seg_ros.simulation.casting import Struck, frames, local, strike
 from anymodal_seg_ros.simulation.classes import SKY
 from anymodal_seg_ros.simulation.scene import Scene, World
 from anymodal_seg_ros.simulation.shapes import Floats, along
-from anymodal_seg_ros.simulation.textures import Detail, detail
+from anymodal_seg_ros.simulation.textures import Detail, class_ids, detail
 
 _SHADOW_REACH_M = 250.0
 
@@ -42,6 +42,10 @@ class Seen:
     at: Struck
     detail: Detail
     sunlit: Floats
+
+    def classes(self) -> npt.NDArray[np.uint8]:
+        """Class ids of the hits, uint8 ``[n]``."""
+        return class_ids(self.at.surface, self.detail, self.scene.surfaces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,11 @@ class View:
         return self.seen.scene
 
     @property
+    def world(self) -> World:
+        """The instant."""
+        return self.seen.world
+
+    @property
     def z(self) -> Floats:
         """Depth along the optical axis in metres of the hits, float32 ``[n]``."""
         return self.seen.at.z
@@ -84,14 +93,19 @@ class View:
 
     def labels(self) -> Mask:
         """Class ids, uint8 ``[H, W]``."""
-        return self.image(self.scene.surfaces.class_id[self.seen.at.surface], SKY)
+        return self.image(self.seen.classes(), SKY)
 
     def depth(self) -> Floats:
         """True z in metres, float32 ``[H, W]``, infinity on the sky."""
         return self.image(self.z, np.inf)
 
 
-def look(scene: Scene, camera: Camera, world: World) -> View:
+def look(scene: Scene, camera: Camera, time_s: float) -> View:
+    """Cast the rays of ``camera`` into ``scene`` at ``time_s``."""
+    return look_into(scene.at(time_s), scene, camera)
+
+
+def look_into(world: World, scene: Scene, camera: Camera) -> View:
     """Cast the rays of ``camera`` into a ``world`` of ``scene``."""
     origin, directions = rays(camera, world.ego)
     struck = strike(world, origin, directions)
@@ -107,7 +121,8 @@ def describe(scene: Scene, world: World, struck: Struck, focal: float) -> Seen:
     """Add texture and sunshine to hits; a ray stands for 1 / ``focal`` radians."""
     origin, turn = frames(world)
     turned = turn[struck.body]
-    footprint = struck.z * struck.span / (focal * np.maximum(struck.facing, 0.04))
+    footprint = struck.z * struck.span / np.maximum(struck.facing, np.float32(0.04))
+    footprint /= np.float32(focal)
     texture = detail(
         local(struck.point - origin[struck.body], turned),
         local(struck.normal, turned),

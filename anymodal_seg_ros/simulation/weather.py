@@ -61,4 +61,4 @@ def draw_weather(kind: str, rng: np.random.Generator) -> Weather:
 def draw_hour(kind: str, rng: np.random.Generator) -> float:
     """Draw a local time that fits the weather: 20 to 5 for night, else by day or in twilight."""
     drawn = float(rng.random())
-    return (20.0 + 9.0 * drawn) % 24.0 if kind == "night" else 6.0 + 13.5 * drawn
+    return (20.0 + 9.0 * drawn) % 24.0 if kind == "night" else 6.0 + 12.6 * drawn
