@@ -3,7 +3,7 @@
 Geometry is cast anew at every sub-step, so occlusion, thin things and swinging limbs are exact. The
 light of a hit is looked up where the same piece of surface is in the last picture; only what is
 hidden there is shaded again. As in ESIM (Rebecq et al., 2018) the number of sub-steps follows the
-largest displacement, and only pixels near something that moves get those in between.
+largest displacement. Where hardly anything moves, the last picture is shifted instead.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from anymodal_seg_ros.simulation.camera import Camera, rays
 from anymodal_seg_ros.simulation.casting import Places, Struck, strike
@@ -25,10 +26,12 @@ from anymodal_seg_ros.simulation.view import View, describe
 
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 
-_STEP_PX = 4.0
-_MOST_STEPS = 4
-_STILL_PX = 1.0
-"""Pixels about which nothing moves farther change linearly in the logarithm."""
+_STEP_PX = 5.0
+_MOST_STEPS = 3
+_STILL_PX = 1.5
+"""Where nothing moves farther, the picture is only shifted."""
+
+_FAST_PX = 5.0
 
 _AMBIENT = 0.03
 """Irradiance beside the own headlights, when their change with the distance is applied."""
@@ -50,23 +53,26 @@ class Substeps:
 def substeps(observer: Observer, camera: Camera, start_ns: int, end_ns: int) -> Substeps:
     """Luminance from ``start_ns`` to ``end_ns`` at ``camera``; see the module."""
     last = _Picture(observer, camera, end_ns)
-    motion = last.motion(observer.world(start_ns))
+    right, down = last.motion(observer.world(start_ns))
+    motion = np.minimum(np.hypot(right, down), np.float32(64.0))
     peak = float(np.partition(motion.ravel(), -200)[-200])
     count = int(np.clip(np.ceil(peak / _STEP_PX), 1, _MOST_STEPS))
     times = [start_ns + (end_ns - start_ns) * i // count for i in range(count + 1)]
-    everything = np.arange(motion.size)
-    start = last.at(observer, times[0], everything)
-    found = [start]
-    if count > 1:
-        reach = 2 * int(min(peak, 12.0)) + 1
-        near = cv2.dilate(motion, np.ones((reach, reach), np.uint8))
-        active = np.flatnonzero(near.ravel() > _STILL_PX)
-        for i, time_ns in enumerate(times[1:-1], 1):
-            share = np.float32(i / count)
-            between = start + share * (last.light - start)
-            between[active] = last.at(observer, time_ns, active)
-            found.append(between)
-    return Substeps(tuple(times), [*found, last.light])
+    active = np.flatnonzero(_restless(motion))
+    start = last.shifted(right, down)
+    between = [start + np.float32(i / count) * (last.light - start) for i in range(count)]
+    for time_ns, light in zip(times, between, strict=False):
+        light[active] = last.at(observer, time_ns, active)
+    return Substeps(tuple(times), [*between, last.light])
+
+
+def _restless(motion: Floats) -> npt.NDArray[np.bool_]:
+    """Pixels ``[N]`` near something that moves so far that they may come to see another thing."""
+    near = cv2.dilate(motion, np.ones((5, 5), np.uint8)) > _STILL_PX
+    fast = (motion > _FAST_PX).astype(np.uint8)
+    beside = cv2.dilate(fast, np.ones((17, 17), np.uint8)) > 0
+    restless: npt.NDArray[np.bool_] = (near | beside).ravel()
+    return restless
 
 
 class _Picture:
@@ -80,11 +86,21 @@ class _Picture:
         self.light: Floats = self._image.ravel()
         self._depth = self._view.depth()
 
-    def motion(self, other: World) -> Floats:
-        """How far everything moves to ``other``, pixels ``[H, W]``; the sky does not."""
+    def motion(self, other: World) -> tuple[Floats, Floats]:
+        """By how many columns and rows everything is elsewhere in ``other``, each ``[H, W]``."""
         view = self._view
         right, down = displacement(self._camera, view.seen.at, view.world, other)
-        return view.image(np.minimum(np.hypot(right, down), np.float32(64.0)), 0.0)
+        return view.image(right, 0.0), view.image(down, 0.0)
+
+    def shifted(self, right: Floats, down: Floats) -> Floats:
+        """Luminance ``[N]`` before a small ``motion``; good where nothing is uncovered."""
+        height, width = right.shape
+        columns = np.arange(width, dtype=np.float32) - right
+        rows = np.arange(height, dtype=np.float32)[:, None] - down
+        moved: Floats = cv2.remap(
+            self._image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        return moved.ravel()
 
     def at(self, observer: Observer, time_ns: int, pixels: Places) -> Floats:
         """Luminance of ``pixels`` ``[n]`` at another instant."""
