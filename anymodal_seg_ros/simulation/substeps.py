@@ -17,7 +17,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.simulation.camera import Camera, rays
 from anymodal_seg_ros.simulation.casting import Places, Struck, strike
 from anymodal_seg_ros.simulation.flow import carried, displacement, sampled, seen_from
-from anymodal_seg_ros.simulation.lamps import own_beam
+from anymodal_seg_ros.simulation.lamps import glare, own_beam
 from anymodal_seg_ros.simulation.lighting import leaving, sky_light
 from anymodal_seg_ros.simulation.scene import World
 from anymodal_seg_ros.simulation.sensors import Observer
@@ -33,8 +33,8 @@ _STILL_PX = 1.5
 
 _FAST_PX = 5.0
 
-_AMBIENT = 0.03
-"""Irradiance beside the own headlights, when their change with the distance is applied."""
+_LAMPS = 0.02
+"""Irradiance from street lamps, beside which the change of the own headlights is seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,21 @@ class _Picture:
         self._camera = camera
         self._view: View = observer.view(camera, end_ns)
         light = observer.radiance(camera, end_ns) @ LUMA
-        self._image: Floats = cv2.GaussianBlur(light, (3, 3), 0.5)  # the lens
-        self.light: Floats = self._image.ravel()
+        image = cv2.GaussianBlur(light, (3, 3), 0.5)  # the lens
+        self.light: Floats = image.ravel()
         self._depth = self._view.depth()
+        self._veil = self._glare()
+        self._image: Floats = image - self._veil.reshape(image.shape)
+
+    def _glare(self) -> Floats:
+        """Luminance ``[N]`` of the fog in the own headlights, which come along with the camera."""
+        weather = self._view.scene.illumination
+        if not weather.hazy:
+            return np.zeros(len(self.light), np.float32)
+        headlight = self._view.world.headlights[0, 1]
+        seen = self._view.seen.at
+        hits = glare(seen.along / seen.span[:, None], seen.z * seen.span, headlight, weather.fog)
+        return self._view.image(hits @ LUMA, 0.0).ravel()
 
     def motion(self, other: World) -> tuple[Floats, Floats]:
         """By how many columns and rows everything is elsewhere in ``other``, each ``[H, W]``."""
@@ -100,7 +112,7 @@ class _Picture:
         moved: Floats = cv2.remap(
             self._image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-        return moved.ravel()
+        return moved.ravel() + self._veil
 
     def at(self, observer: Observer, time_ns: int, pixels: Places) -> Floats:
         """Luminance of ``pixels`` ``[n]`` at another instant."""
@@ -115,6 +127,7 @@ class _Picture:
         light, hidden = self._known(struck, world)
         if observer.scene.illumination.lamps_on:
             light *= self._beam_change(struck, world)
+        light += self._veil[pixels[struck.ray]]
         if len(hidden):
             anew = struck.only(hidden)
             seen = describe(observer.scene, world, anew, self._camera.intrinsics.fx)
@@ -133,7 +146,7 @@ class _Picture:
 
     def _beam_change(self, struck: Struck, world: World) -> Floats:
         """The own headlights come along, so they light a place differently at each instant."""
-        now = own_beam(struck, world) + np.float32(_AMBIENT)
-        later = own_beam(struck, self._view.world) + np.float32(_AMBIENT)
-        change: Floats = now / later
+        ambient = np.float32(_LAMPS + float(np.dot(self._view.scene.illumination.sky, LUMA)))
+        change: Floats = own_beam(struck, world) + ambient
+        change /= own_beam(struck, self._view.world) + ambient
         return change
