@@ -99,7 +99,8 @@ class Surface:
     warm_share: float = 0.0
 
 
-Parts = list[tuple[Floats, Surface]]
+Part = tuple[Floats, Surface]
+Parts = list[Part]
 """A thing: triangles with the surface on them, in the thing's own frame."""
 
 
