@@ -43,10 +43,10 @@ def generate_launch_description() -> LaunchDescription:
             "seed", default_value="4", description="The street that is driven through"
         ),
         DeclareLaunchArgument(
-            "illumination",
-            default_value="day",
-            choices=["day", "dusk", "night"],
-            description="Light on the street",
+            "weather",
+            default_value="sun",
+            choices=["sun", "cloud", "fog", "night", "rain"],
+            description="Weather on the street",
         ),
         DeclareLaunchArgument(
             "model",
@@ -78,7 +78,7 @@ def render_and_start(context: Any) -> list[Any]:
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
-    street = ["--seed", given("seed"), "--illumination", given("illumination")]
+    street = ["--seed", given("seed"), "--weather", given("weather")]
     render = ExecuteProcess(
         cmd=[given("python"), "-m", RIG, "--render-only", *street], output="screen"
     )

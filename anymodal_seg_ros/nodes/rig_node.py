@@ -137,7 +137,7 @@ def _options(arguments: Arguments[str]) -> argparse.Namespace:
     parser.add_argument("--sensors", default=",".join(SENSORS), help=f"comma-separated, of {names}")
     parser.add_argument("--epoch-ns", type=int, help="system time at which the world began; now")
     parser.add_argument("--seed", type=int, default=4, help="of the street and of the jitter")
-    parser.add_argument("--illumination", default="day", help="day, dusk or night")
+    parser.add_argument("--weather", default="sun", help="sun, cloud, fog, night or rain")
     parser.add_argument("--sequence", type=Path, help="rendered sequence to show; else render one")
     parser.add_argument("--render-only", action="store_true", help="render the sequence and end")
     parser.add_argument(
@@ -157,7 +157,7 @@ def _options(arguments: Arguments[str]) -> argparse.Namespace:
 def _sequence(options: argparse.Namespace) -> Sequence:
     """Open the sequence to show, or render it."""
     if options.sequence is None:
-        scene = SceneConfig(options.seed, options.illumination)
+        scene = SceneConfig(options.seed, options.weather)
         return render_sequence(SequenceConfig(scene), options.cache)
     try:
         return Sequence(options.sequence)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from anymodal_seg_ros.simulation.classes import BUILDING
+from anymodal_seg_ros.simulation.classes import BUILDING, WALL
 from anymodal_seg_ros.simulation.materials import (
     CONCRETE,
     GLASS,
+    PLASTER,
     ROOF,
-    WALL,
     Color,
     Parts,
     Surface,
@@ -40,7 +40,7 @@ def _tint(colors: tuple[Color, ...], rng: np.random.Generator) -> Color:
 def _facade(color: Color, floor: float, rng: np.random.Generator) -> Surface:
     return Surface(
         BUILDING,
-        WALL,
+        PLASTER,
         color,
         Texture.FACADE,
         (rng.uniform(1.8, 3.6), floor, rng.uniform(0.35, 0.65), rng.uniform(0.05, 0.4)),
@@ -86,14 +86,14 @@ def house(width: float, depth: float, rng: np.random.Generator) -> Parts:
     return [
         (box((width, depth, height), (0, depth / 2, 0)), walls),
         (roof, tiles),
-        (chimney, Surface(BUILDING, WALL, (0.35, 0.18, 0.13), warm_to_k=320.0, warm_share=0.2)),
+        (chimney, Surface(BUILDING, PLASTER, (0.35, 0.18, 0.13), warm_to_k=320.0, warm_share=0.2)),
     ]
 
 
 def garden_wall(length: float, rng: np.random.Generator) -> Parts:
     """A low wall along x."""
     height = rng.uniform(0.7, 1.9)
-    stone = Surface(BUILDING, CONCRETE, _tint(_PLASTER, rng))
+    stone = Surface(WALL, CONCRETE, _tint(_PLASTER, rng))
     return [(box((length, 0.25, height), (0, 0, 0)), stone)]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anymodal_seg_ros.simulation.classes import GROUND
+from anymodal_seg_ros.simulation.classes import ROAD, SIDEWALK, TERRAIN
 from anymodal_seg_ros.simulation.materials import (
     ASPHALT,
     CONCRETE,
@@ -87,7 +87,7 @@ def ground(street: Street, rng: np.random.Generator) -> Parts:
     parts: Parts = [(box((length, 2 * half, 0.5), middle), _road(street, dirt_road, rng))]
     terrain = _terrain_surface(street, rng)
     if street.pavement > 0:
-        paving = Surface(GROUND, CONCRETE, _shade((0.34, 0.33, 0.31), rng))
+        paving = Surface(SIDEWALK, CONCRETE, _shade((0.34, 0.33, 0.31), rng))
         for side in (-1.0, 1.0):
             at = (length / 2, side * (half + street.pavement / 2), -0.5)
             parts.append((box((length, street.pavement, 0.62), at), paving))
@@ -101,17 +101,17 @@ def backdrop_plain(reach: float = 1500.0) -> Parts:
     """A plain far out to the horizon, a little below the tiles."""
     z = -0.45
     square = [(-reach, -reach, z), (reach, -reach, z), (reach, reach, z), (-reach, reach, z)]
-    return [(quad(square), Surface(GROUND, GRASS, (0.11, 0.13, 0.06)))]
+    return [(quad(square), Surface(TERRAIN, GRASS, (0.11, 0.13, 0.06)))]
 
 
 def _road(street: Street, dirt: bool, rng: np.random.Generator) -> Surface:
     if dirt:
-        return Surface(GROUND, DIRT, _shade((0.27, 0.20, 0.13), rng))
+        return Surface(ROAD, DIRT, _shade((0.27, 0.20, 0.13), rng))
     dash = street.length / round(street.length / rng.uniform(5.0, 9.0))
     zebra = rng.uniform(0.0, street.length - 5) if rng.random() < 0.6 else -100.0
     tone = _shade((0.13, 0.13, 0.135), rng)
     params = (street.half_width, dash, zebra, 3.5)
-    return Surface(GROUND, ASPHALT, tone, Texture.ROAD, params)
+    return Surface(ROAD, ASPHALT, tone, Texture.ROAD, params)
 
 
 def _terrain_surface(street: Street, rng: np.random.Generator) -> Surface:
@@ -127,7 +127,7 @@ def _terrain_surface(street: Street, rng: np.random.Generator) -> Surface:
         "rural": (0.55, 0.25, 0.2, 0.0),
     }[street.kind]
     material, color = choices[int(rng.choice(4, p=shares))]
-    return Surface(GROUND, material, _shade(color, rng))
+    return Surface(TERRAIN, material, _shade(color, rng))
 
 
 def _terrain(street: Street) -> Floats:
@@ -159,4 +159,4 @@ def _patch(street: Street, terrain: Surface, rng: np.random.Generator) -> tuple[
         (x + length / 2, y + width / 2, z),
         (x - length / 2, y + width / 2, z),
     ]
-    return quad(corners), Surface(GROUND, material, (tone, tone * 0.97, tone * 0.92))
+    return quad(corners), Surface(ROAD, material, (tone, tone * 0.97, tone * 0.92))

@@ -14,7 +14,7 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.materials import Color
 from anymodal_seg_ros.simulation.shapes import Vector
 
-ILLUMINATIONS = ("day", "dusk", "night")
+WEATHERS = ("sun", "cloud", "fog", "night", "rain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +52,31 @@ class Illumination:
     cooling: float
 
 
-def draw_illumination(kind: str, rng: np.random.Generator) -> Illumination:
+def draw_illumination(weather: str, hour: float, rng: np.random.Generator) -> Illumination:
     """Draw the light of a scene.
 
     Args:
-        kind: ``day``, ``dusk``, ``night`` or ``random`` (half day, a fifth dusk, the rest night).
+        weather: one of ``WEATHERS``, or ``random``.
+        hour: local time, 0 to 24; below 0 for one that fits the weather.
         rng: source of all randomness.
 
     Raises:
-        ConfigError: ``kind`` is none of these.
+        ConfigError: ``weather`` is none of these.
     """
-    if kind == "random":
-        kind = str(rng.choice(ILLUMINATIONS, p=(0.5, 0.18, 0.32)))
-    if kind not in ILLUMINATIONS:
+    if weather == "random":
+        weather = str(rng.choice(WEATHERS))
+    if weather not in WEATHERS:
         raise ConfigError(
-            f"illumination is {kind!r}; it must be 'random' or one of {', '.join(ILLUMINATIONS)}"
+            f"weather is {weather!r}; it must be 'random' or one of {', '.join(WEATHERS)}"
         )
+    if hour < 0:
+        hour = rng.uniform(20.0, 29.0) % 24 if weather == "night" else rng.uniform(5.5, 20.0)
     azimuth = rng.uniform(-math.pi, math.pi)
-    if kind == "day":
+    if weather == "night":
+        return _night(rng, azimuth)
+    if 7.0 <= hour <= 18.5:
         return _day(rng, azimuth)
-    if kind == "dusk":
-        return _dusk(rng, azimuth)
-    return _night(rng, azimuth)
+    return _dusk(rng, azimuth)
 
 
 def _towards(azimuth: float, elevation_deg: float) -> Vector:

@@ -1,10 +1,10 @@
-"""Thin upright things: street lamps, traffic signs and lights, posts. All of class pole."""
+"""Thin upright things: street lamps, posts, and what carries traffic signs and lights."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from anymodal_seg_ros.simulation.classes import POLE
+from anymodal_seg_ros.simulation.classes import POLE, TRAFFIC_SIGN
 from anymodal_seg_ros.simulation.materials import CONCRETE, METAL, Color, Parts, Surface
 from anymodal_seg_ros.simulation.shapes import Vector, box, rod
 
@@ -38,7 +38,7 @@ def traffic_sign(rng: np.random.Generator) -> Parts:
     """A sign on a post, facing -x."""
     height = rng.uniform(2.2, 3.2)
     size = rng.uniform(0.5, 0.8)
-    face = Surface(POLE, METAL, _SIGN_COLORS[int(rng.integers(len(_SIGN_COLORS)))])
+    face = Surface(TRAFFIC_SIGN, METAL, _SIGN_COLORS[int(rng.integers(len(_SIGN_COLORS)))])
     parts: Parts = [(rod((0, 0, 0), (0, 0, height), (0.05, 0.05)), _STEEL)]
     if rng.random() < 0.5:
         z, radius = height - size / 2, size / 2
@@ -51,7 +51,7 @@ def traffic_sign(rng: np.random.Generator) -> Parts:
 
 def traffic_light(rng: np.random.Generator) -> Parts:
     """A signal head on a post, facing -x, one of its lamps lit."""
-    dark = Surface(POLE, METAL, (0.04, 0.05, 0.04))
+    dark = Surface(TRAFFIC_SIGN, METAL, (0.04, 0.05, 0.04))
     lit = int(rng.integers(3))
     glows: tuple[Color, ...] = ((0.1, 1.6, 0.6), (1.6, 0.9, 0.1), (2.0, 0.1, 0.05))
     parts: Parts = [
@@ -60,7 +60,7 @@ def traffic_light(rng: np.random.Generator) -> Parts:
     ]
     for i, glow in enumerate(glows):
         if i == lit:
-            lamp = Surface(POLE, METAL, (0.4, 0.4, 0.4), glow=glow)
+            lamp = Surface(TRAFFIC_SIGN, METAL, (0.4, 0.4, 0.4), glow=glow)
             parts.append((box((0.04, 0.18, 0.18), (-0.11, 0, 2.37 + 0.28 * i)), lamp))
     return parts
 

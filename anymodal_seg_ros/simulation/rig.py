@@ -79,7 +79,7 @@ def random_frames(
     seeds: Iterable[int],
     per_scene: int = 2,
     rig: Rig | None = None,
-    illumination: str = "random",
+    weather: str = "random",
 ) -> Iterator[RigFrame]:
     """Independent frames for training: for each seed one scene, at random instants of its loop.
 
@@ -87,11 +87,11 @@ def random_frames(
         seeds: of the scenes; disjoint seeds give disjoint scenes.
         per_scene: instants drawn in each scene.
         rig: default rig if None.
-        illumination: as in ``SceneConfig``.
+        weather: as in ``SceneConfig``.
     """
     rig = rig or Rig()
     for seed in seeds:
-        scene = Scene(SceneConfig(seed, illumination))
+        scene = Scene(SceneConfig(seed, weather))
         instants = np.random.default_rng((seed, 99)).uniform(0, scene.config.loop_s, per_scene)
         for instant in instants:
             yield rig.capture(scene, int(instant * 1e9))

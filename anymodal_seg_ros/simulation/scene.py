@@ -16,7 +16,7 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation import buildings, greenery
 from anymodal_seg_ros.simulation.camera import Pose, rotation
 from anymodal_seg_ros.simulation.ground import KINDS, backdrop_plain, draw_street, ground
-from anymodal_seg_ros.simulation.illumination import Illumination, draw_illumination
+from anymodal_seg_ros.simulation.illumination import WEATHERS, Illumination, draw_illumination
 from anymodal_seg_ros.simulation.layout import draw_layout
 from anymodal_seg_ros.simulation.materials import Parts, SurfaceTable
 from anymodal_seg_ros.simulation.shapes import Floats, Vector
@@ -33,7 +33,8 @@ class SceneConfig:
 
     Attributes:
         seed: source of everything random; 0 or more.
-        illumination: ``random``, ``day``, ``dusk`` or ``night``.
+        weather: ``random``, ``sun``, ``cloud``, ``fog``, ``night`` or ``rain``.
+        hour: local time, 0 to 24; -1 for one drawn to fit the weather.
         kind: ``random``, ``urban``, ``suburban`` or ``rural``.
         ego: ``random`` (one in eight stands), ``driving`` or ``standing``.
         people_and_traffic: whether anything but the ego vehicle moves; False leaves it all out.
@@ -41,7 +42,8 @@ class SceneConfig:
     """
 
     seed: int
-    illumination: str = "random"
+    weather: str = "random"
+    hour: float = -1.0
     kind: str = "random"
     ego: str = "random"
     people_and_traffic: bool = True
@@ -50,6 +52,12 @@ class SceneConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; it must be 0 or more")
+        if self.weather not in ("random", *WEATHERS):
+            raise ConfigError(
+                f"weather is {self.weather!r}; it must be 'random' or one of {WEATHERS}"
+            )
+        if not (self.hour == -1.0 or 0.0 <= self.hour <= 24.0):
+            raise ConfigError(f"hour is {self.hour}; it must be 0 to 24, or -1 to draw one")
         if self.kind not in ("random", *KINDS):
             raise ConfigError(f"kind is {self.kind!r}; it must be 'random' or one of {KINDS}")
         if self.ego not in ("random", "driving", "standing"):
@@ -86,7 +94,7 @@ class Scene:
         self.config = config
         streams = [np.random.default_rng((config.seed, i)) for i in range(4)]
         rng = streams[0]
-        self.illumination: Illumination = draw_illumination(config.illumination, streams[1])
+        self.illumination: Illumination = draw_illumination(config.weather, config.hour, streams[1])
         kind = config.kind
         drawn = str(rng.choice(KINDS, p=(0.5, 0.27, 0.23)))
         self.street = draw_street(drawn if kind == "random" else kind, rng.uniform(60, 100), rng)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from anymodal_seg_ros.simulation.classes import ROAD, ROAD_MARKING
 from anymodal_seg_ros.simulation.materials import SurfaceArrays, Texture
 from anymodal_seg_ros.simulation.shapes import Floats, Ints
 
@@ -44,6 +45,10 @@ def _sample(u: Floats, v: Floats, period: float) -> Floats:
     row = (v * scale).astype(np.int32) & (_SIZE - 1)
     value: Floats = noise_image().ravel()[row * _SIZE + column]
     return value
+
+
+MARKING_PAINT = 0.3
+"""Share of paint from which a piece of road is a road marking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,19 @@ def detail(
     return Detail(np.clip(tone, 0.15, 2.5), paint, glass, lit, grain)
 
 
+def class_ids(surface: Ints, texture: Detail, surfaces: SurfaceArrays) -> npt.NDArray[np.uint8]:
+    """Class of n hits, uint8 ``[n]``: that of their surface, or road marking where paint lies.
+
+    Args:
+        surface: ``[n]`` row of ``surfaces``.
+        texture: what :func:`detail` says about the same hits.
+        surfaces: the table.
+    """
+    ids = surfaces.class_id[surface]
+    ids[(ids == ROAD) & (texture.paint > MARKING_PAINT)] = ROAD_MARKING
+    return ids
+
+
 def _markings(local: Floats, params: Floats, wear: Floats) -> Floats:
     x, y = local[:, 0], local[:, 1]
     half, dash, zebra, zebra_length = params.T
@@ -117,7 +135,7 @@ def _markings(local: Floats, params: Floats, wear: Floats) -> Floats:
     inside = (x > zebra) & (x < zebra + zebra_length)
     stripes = inside & (np.mod(y, 1.0) < 0.5) & (np.abs(y) < half - 0.4)
     painted = ((center | border) & ~inside) | stripes
-    paint: Floats = painted * np.clip(0.75 - 0.2 * wear, 0.2, 1.0)
+    paint: Floats = painted * np.clip(0.75 - 0.2 * wear, 0.32, 1.0)
     return paint
 
 

@@ -18,7 +18,7 @@ from anymodal_seg_ros.simulation.classes import SKY
 from anymodal_seg_ros.simulation.scene import Scene, World
 from anymodal_seg_ros.simulation.shapes import Floats, Ints, along
 from anymodal_seg_ros.simulation.soup import Soup
-from anymodal_seg_ros.simulation.textures import Detail, detail
+from anymodal_seg_ros.simulation.textures import Detail, class_ids, detail
 
 _SHADOW_REACH_M = 250.0
 
@@ -67,7 +67,7 @@ class View:
 
     def labels(self) -> Mask:
         """Class ids, uint8 ``[H, W]``."""
-        return self.image(self.scene.surfaces.class_id[self.surface], SKY)
+        return self.image(class_ids(self.surface, self.detail, self.scene.surfaces), SKY)
 
 
 @dataclass(frozen=True, slots=True)

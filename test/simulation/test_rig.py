@@ -37,12 +37,21 @@ def test_the_default_sensors_are_pixel_aligned():
 
 def test_class_ids_are_those_of_the_contract():
     assert CLASS_NAMES == (
-        "ground",
+        "road",
+        "road marking",
+        "sidewalk",
+        "terrain",
         "building",
+        "wall",
         "vegetation",
         "pole",
-        "vehicle",
+        "traffic sign",
+        "car",
+        "truck",
         "person",
+        "two-wheeler",
+        "obstacle",
+        "barrier",
         "sky",
     )
 

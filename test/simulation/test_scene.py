@@ -9,7 +9,7 @@ import pytest
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA
-from anymodal_seg_ros.simulation.classes import CLASSES, GROUND, PERSON, SKY
+from anymodal_seg_ros.simulation.classes import CLASSES, PERSON, ROAD, SKY
 from anymodal_seg_ros.simulation.rig import Rig, RigFrame
 from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
 from anymodal_seg_ros.simulation.view import look
@@ -78,7 +78,7 @@ def test_the_road_lies_where_a_pinhole_sees_a_plane():
     pitch = mount.pitch + ego.pitch
     expected = mount.z / (np.sin(pitch) + down * np.cos(pitch))
     z = view.image(view.z, np.inf)
-    assert view.labels()[row, 160] == GROUND
+    assert view.labels()[row, 160] == ROAD
     assert z[row, 160] == pytest.approx(expected, rel=0.01)
 
 
@@ -89,7 +89,7 @@ def test_every_class_occurs_in_a_few_scenes():
         counts += np.bincount(labels.ravel(), minlength=256)
     assert np.all(counts[: len(CLASSES)] > 100)
     assert counts[len(CLASSES) :].sum() == 0
-    assert counts[[GROUND, SKY]].min() > counts[PERSON]
+    assert counts[[ROAD, SKY]].min() > counts[PERSON]
 
 
 def test_without_people_and_traffic_nobody_is_there():
@@ -101,7 +101,8 @@ def test_without_people_and_traffic_nobody_is_there():
     ("change", "word"),
     [
         ({"seed": -1}, "seed is -1"),
-        ({"illumination": "noon"}, "'noon'"),
+        ({"weather": "noon"}, "'noon'"),
+        ({"hour": 25.0}, "hour is 25.0"),
         ({"kind": "city"}, "'city'"),
         ({"ego": "flying"}, "'flying'"),
         ({"loop_s": 0.0}, "loop_s is 0.0"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA
-from anymodal_seg_ros.simulation.classes import GROUND, PERSON, POLE, SKY
+from anymodal_seg_ros.simulation.classes import PERSON, POLE, ROAD, SKY
 from anymodal_seg_ros.simulation.depth import DepthCamera
 from anymodal_seg_ros.simulation.events import EventCamera
 from anymodal_seg_ros.simulation.rgb import RgbCamera
@@ -30,7 +30,7 @@ def kelvin(frame: RigFrame) -> np.ndarray:
 
 def contrast(values: np.ndarray, labels: np.ndarray) -> float:
     """How far people's values lie from the ground's, in standard deviations of the ground."""
-    people, ground = values[labels == PERSON], values[labels == GROUND]
+    people, ground = values[labels == PERSON], values[labels == ROAD]
     return float(abs(np.median(people) - np.median(ground)) / ground.std())
 
 
@@ -52,8 +52,8 @@ def test_people_are_warmer_than_the_ground_at_night_and_the_sky_is_coldest(
         if (labels == PERSON).sum() > 100:
             met += 1
             warmth = np.median(temperature[labels == PERSON])
-            assert warmth > np.median(temperature[labels == GROUND]) + 3.0
-        assert np.median(temperature[labels == SKY]) < np.median(temperature[labels == GROUND])
+            assert warmth > np.median(temperature[labels == ROAD]) + 3.0
+        assert np.median(temperature[labels == SKY]) < np.median(temperature[labels == ROAD])
         assert temperature.min() > 200.0 and temperature.max() < 400.0
     assert met >= 5
 
@@ -69,14 +69,14 @@ def test_at_night_thermal_sees_the_people_that_rgb_loses(nights: list[RigFrame])
 
 
 def test_night_pictures_are_dark_and_noisy_beyond_the_lamps():
-    day, night = (Rig().capture(Scene(SceneConfig(4, kind)), 0) for kind in ("day", "night"))
+    day, night = (Rig().capture(Scene(SceneConfig(4, kind)), 0) for kind in ("sun", "night"))
     upper = np.s_[:80]
     assert np.median(day.images["rgb"].pixels[upper]) > 90
     assert np.median(night.images["rgb"].pixels[upper]) < 50
 
 
 def test_depth_error_grows_with_the_square_of_distance():
-    scene = Scene(SceneConfig(9, "day", people_and_traffic=False))
+    scene = Scene(SceneConfig(9, "sun", people_and_traffic=False))
     observer = Observer(scene)
     sensor = DepthCamera(dropout=0.0)
     view = observer.view(sensor.camera, 0)
@@ -92,7 +92,7 @@ def test_depth_error_grows_with_the_square_of_distance():
 def test_depth_is_lost_beside_near_things_on_one_side_only():
     """The other eye, to the right, cannot see what a pole hides: a strip on the pole's left."""
     for seed in range(30):
-        scene = Scene(SceneConfig(seed, "day", people_and_traffic=False))
+        scene = Scene(SceneConfig(seed, "sun", people_and_traffic=False))
         observer = Observer(scene)
         sensor = DepthCamera(dropout=0.0)
         view = observer.view(DEFAULT_CAMERA, 0)
@@ -115,7 +115,7 @@ def test_depth_is_lost_beside_near_things_on_one_side_only():
 
 def test_a_still_world_gives_hardly_any_events_and_a_drive_gives_many():
     def share(ego: str) -> float:
-        scene = Scene(SceneConfig(6, "day", ego=ego, people_and_traffic=False))
+        scene = Scene(SceneConfig(6, "sun", ego=ego, people_and_traffic=False))
         pixels = EventCamera().capture(Observer(scene), SECOND).pixels
         return float((pixels[..., :2] > 0).any(-1).mean())
 
@@ -124,7 +124,7 @@ def test_a_still_world_gives_hardly_any_events_and_a_drive_gives_many():
 
 
 def test_event_channels_mean_what_they_say():
-    scene = Scene(SceneConfig(6, "day", ego="driving"))
+    scene = Scene(SceneConfig(6, "sun", ego="driving"))
     sensor = EventCamera(noise_per_window=0.0, threshold_spread=0.0)
     observer = Observer(scene)
     pixels = sensor.capture(observer, SECOND).pixels
