@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from anymodal_seg_ros.faults.images import apply_image_fault
+from anymodal_seg_ros.faults.image_faults import apply_image_fault
 from anymodal_seg_ros.faults.kinds import IMAGE_KINDS, ImageFault
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.simulation.dataset.plan import CASES, CLEAN, ScenePlan
@@ -35,5 +35,5 @@ def with_failure(
     if fault is not None:
         modality, _ = CASES[plan.case]
         if modality in result:
-            result[modality] = apply_image_fault(fault, result[modality], rng)
+            result[modality] = apply_image_fault(fault, result[modality], rng, modality)
     return result

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from anymodal_seg_ros.frames import Image, Mask, Pixels
-from anymodal_seg_ros.simulation.camera import Camera
+from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA, Camera, Intrinsics
 from anymodal_seg_ros.simulation.dataset.faulty import with_failure
 from anymodal_seg_ros.simulation.dataset.plan import ScenePlan
 from anymodal_seg_ros.simulation.dataset.stored import restored, stored
@@ -56,8 +57,21 @@ class SceneFrame:
 
 
 def sized_sensors(width: int, height: int) -> tuple[SensorModel, ...]:
-    """The pixel-aligned sensors with the same field of view at another resolution."""
-    return tuple(_sized(sensor, width, height) for sensor in aligned_sensors())
+    """The five pixel-aligned sensors at another resolution, with the same width of view."""
+    lens = DEFAULT_CAMERA.intrinsics
+    scale = width / lens.width
+    sized = Intrinsics(
+        width, height, lens.fx * scale, lens.fy * scale, (width - 1) / 2, (height - 1) / 2
+    )
+    camera = DEFAULT_CAMERA if sized == lens else Camera(sized, DEFAULT_CAMERA.mount)
+    return tuple(_behind(camera, sensor) for sensor in aligned_sensors(lidar=True))
+
+
+def _behind(camera: Camera, sensor: SensorModel) -> SensorModel:
+    # Every model is a frozen dataclass with a camera, but a protocol cannot say so.
+    moved: Any = dataclasses.replace(sensor, camera=camera)  # type: ignore[type-var]
+    model: SensorModel = moved
+    return model
 
 
 def scene_frames(plans: Iterable[ScenePlan], sensors: Iterable[SensorModel]) -> Iterator[SceneFrame]:

@@ -10,11 +10,9 @@ import numpy as np
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.ground import KINDS
+from anymodal_seg_ros.simulation.illumination import WEATHERS
 
 SPLITS = ("train", "validation", "test")
-WEATHERS = ("cloud", "fog", "night", "rain", "sun")
-"""The five conditions of DELIVER (arXiv 2303.01480), by the names of its folders."""
-
 CASES = {
     "motionblur": ("rgb", "motion_blur"),
     "overexposure": ("rgb", "over_exposure"),
@@ -109,6 +107,34 @@ def plan_split(
     all_cases = [CLEAN] * clean_scenes + [c for c in cases for _ in range(scenes_per_case)]
     # The case changes slowest, so that any beginning of the list holds every kind and weather.
     for number, (case, weather, kind) in enumerate(itertools.product(all_cases, weathers, kinds)):
+        yield ScenePlan(split, first_seed + number, kind, weather, case, frames_per_scene)
+
+
+def plan_scenes(
+    split: str,
+    first_seed: int,
+    scenes: int,
+    frames_per_scene: int,
+    kinds: Sequence[str] = KINDS,
+    weathers: Sequence[str] = WEATHERS,
+    cases: Sequence[str] = (CLEAN, *CASES),
+) -> Iterator[ScenePlan]:
+    """Plan any number of scenes in which kinds, weathers and cases are as even as can be.
+
+    Args:
+        split: one of ``SPLITS``.
+        first_seed: of the first scene; the others count up from it.
+        scenes: how many.
+        frames_per_scene: instants in each scene.
+        kinds: of place.
+        weathers: of ``WEATHERS``.
+        cases: of ``CASES``, and ``CLEAN``.
+    """
+    mixture = list(itertools.product(kinds, weathers, cases))
+    # Shuffled, so that a small number of scenes has some of everything.
+    order = np.random.default_rng(first_seed).permutation(len(mixture))
+    for number in range(scenes):
+        kind, weather, case = mixture[order[number % len(mixture)]]
         yield ScenePlan(split, first_seed + number, kind, weather, case, frames_per_scene)
 
 

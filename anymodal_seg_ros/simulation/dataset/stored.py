@@ -18,7 +18,8 @@ from anymodal_seg_ros.simulation.shapes import Floats
 
 LIDAR_FAR_M = 120.0
 LIDAR_HEIGHT_M = (-4.0, 12.0)
-"""Range and heights (in the LiDAR's frame) that its three 8-bit planes span."""
+LIDAR_BRIGHTEST = 255.0
+"""Range, heights (in the LiDAR's frame) and intensity that its three 8-bit planes span."""
 
 
 def stored(modality: str, image: Image) -> Pixels:
@@ -43,14 +44,14 @@ def lidar_planes(pixels: Floats) -> npt.NDArray[np.uint8]:
     """Three 8-bit planes of a LiDAR image (range, height, intensity; NaN without a return).
 
     Range as ``1 + 254 · sqrt(range / 120 m)``, finer where it is near; height from -4 m to 12 m as
-    1 to 255; intensity from 0 to 1 as 1 to 255. All 0 without a return.
+    1 to 255; intensity from 0 to 255 as 1 to 255. All 0 without a return.
     """
     lowest, highest = LIDAR_HEIGHT_M
     with np.errstate(invalid="ignore"):
         parts = (
             np.sqrt(pixels[..., 0] / LIDAR_FAR_M),
             (pixels[..., 1] - lowest) / (highest - lowest),
-            pixels[..., 2],
+            pixels[..., 2] / LIDAR_BRIGHTEST,
         )
         planes = np.stack([1.0 + 254.0 * np.clip(part, 0.0, 1.0) for part in parts], -1)
     planes[np.isnan(pixels).any(-1)] = 0.0
@@ -64,7 +65,7 @@ def lidar_image(planes: npt.NDArray[np.uint8]) -> Floats:
     image = np.empty(planes.shape, np.float32)
     image[..., 0] = LIDAR_FAR_M * share[..., 0] ** 2
     image[..., 1] = lowest + (highest - lowest) * share[..., 1]
-    image[..., 2] = share[..., 2]
+    image[..., 2] = LIDAR_BRIGHTEST * share[..., 2]
     image[planes[..., 0] == 0] = np.nan
     return image
 

@@ -1,10 +1,11 @@
-"""Scenes in parallel: spawned processes with one thread each, and a word about every one done."""
+"""Work in parallel: spawned processes with one thread each, results in order."""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
@@ -18,17 +19,20 @@ Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 """Called with the number of frames done and of all frames."""
 
+_AHEAD = 3
+"""Jobs per worker that are under way or waiting to be fetched: what bounds the memory."""
+
 
 def in_parallel(
-    work: Callable[[Job], Result], jobs: Sequence[Job], workers: int
+    work: Callable[[Job], Result], jobs: Iterable[Job], workers: int
 ) -> Iterator[Result]:
-    """Yield the results of ``work`` for every job, in the order in which they are done.
+    """Yield the results of ``work`` for every job, in the order of the jobs.
 
     Args:
         work: a function of a module, so that it can be sent to another process.
         jobs: what it is called with.
         workers: processes, started by spawn: call this under ``if __name__ == "__main__"``. With 1,
-            no process is started and the order is that of the jobs.
+            no process is started.
 
     Raises:
         AnymodalError: a process was killed. What its fellows had finished has been yielded.
@@ -37,10 +41,15 @@ def in_parallel(
         yield from map(work, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, max(len(jobs), 1)), context, initializer=_one_thread)
+    pool = ProcessPoolExecutor(workers, context, initializer=_one_thread)
+    waiting: deque[Future[Result]] = deque()
     try:
-        for future in as_completed([pool.submit(work, job) for job in jobs]):
-            yield future.result()
+        for job in jobs:
+            waiting.append(pool.submit(work, job))
+            if len(waiting) >= _AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise AnymodalError(
             "a worker process died, perhaps for lack of memory; what is finished is kept: start "

@@ -59,7 +59,7 @@ class RigSplit:
 
     @property
     def key(self) -> str:
-        """Seeds, weather, and the simulator's code: another simulator gives other frames."""
+        """Seeds, light, and the simulator's code: another simulator gives other frames."""
         return json.dumps([self.seeds.start, self.weather, self.code])
 
     @property
@@ -71,9 +71,7 @@ class RigSplit:
         """Render the frames of a scene."""
         rig = Rig()
         modality_of = {name: sensor.modality for name, sensor in rig.sensors.items()}
-        for frame in random_frames(
-            [self.seeds[unit]], self.frames_per_unit, rig, self.weather
-        ):
+        for frame in random_frames([self.seeds[unit]], self.frames_per_unit, rig, self.weather):
             images = {modality_of[sensor]: image for sensor, image in frame.images.items()}
             yield LabelledFrame(images, frame.labels[REFERENCE])
 
@@ -108,13 +106,12 @@ class RigDataset:
     def description(self) -> str:
         """See :class:`.base.Dataset`."""
         values = asdict(self._options)
-        frames, weather = values["frames_per_scene"], values["weather"]
-        weathers = "all weathers" if weather == "random" else f"the weather '{weather}'"
+        frames = values["frames_per_scene"]
         return (
-            "**Synthetic data only.** Frames of the simulated rig of this project: procedurally "
-            f"placed streets and off-road places with {len(CLASSES)} classes, ray-cast in "
-            f"{weathers}, all sensors pixel aligned and exactly simultaneous. "
-            f"{values['train_scenes']} scenes for training, "
+            "**Synthetic data only.** Frames of the simulated four-sensor rig of this project: "
+            "procedurally placed streets and off-road places, ray-cast in five weathers by day, at "
+            "dusk and by night, all sensors pixel aligned and exactly "
+            f"simultaneous. {values['train_scenes']} scenes for training, "
             f"{values['validation_scenes']} to choose the best weights, {values['test_scenes']} "
             f"for the numbers below, {frames} instants in each; no scene is in two splits."
         )
@@ -123,6 +120,4 @@ class RigDataset:
         """See :class:`.base.Dataset`."""
         options = self._options
         code = source_hash(simulation)
-        return RigSplit(
-            name, options.seeds(name), options.frames_per_scene, options.weather, code
-        )
+        return RigSplit(name, options.seeds(name), options.frames_per_scene, options.weather, code)
