@@ -25,13 +25,13 @@ from sensor_msgs.msg import CameraInfo, Image
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.nodes.messages import ImageBuffer
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session
-from anymodal_seg_ros.simulation.rig import default_sensors
+from anymodal_seg_ros.simulation.rig import aligned_sensors
 from anymodal_seg_ros.simulation.scene import SceneConfig
 from anymodal_seg_ros.simulation.sensors import SensorModel
 from anymodal_seg_ros.simulation.sequence import Sequence, SequenceConfig, render_sequence
 
 NAME = "rig_node"
-SENSORS = {sensor.name: sensor for sensor in default_sensors()}
+SENSORS = {sensor.name: sensor for sensor in aligned_sensors()}
 
 _JITTER_SIGMA, _JITTER_MOST = 0.04, 0.10
 """Of a period: free-running cameras with an ordinary driver on an ordinary computer."""

@@ -25,6 +25,7 @@ class DepthCamera:
         name: of the sensor.
         camera: mount and intrinsics.
         rate_hz: frame rate.
+        latency_ns: how long after its stamp a message leaves the driver.
         baseline_m: distance of the two eyes.
         disparity_noise_px: standard deviation of the matched disparity.
         near_m: nearer points give no depth.
@@ -35,6 +36,7 @@ class DepthCamera:
     name: str = "depth"
     camera: Camera = DEFAULT_CAMERA
     rate_hz: float = 15.0
+    latency_ns: int = 0
     baseline_m: float = 0.25
     disparity_noise_px: float = 0.12
     near_m: float = 0.4

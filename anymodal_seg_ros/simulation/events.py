@@ -29,6 +29,7 @@ class EventCamera:
         name: of the sensor.
         camera: mount and intrinsics.
         rate_hz: rate of the frames.
+        latency_ns: how long after its stamp a message leaves the driver.
         window_ns: what one frame accumulates.
         threshold: change of log intensity for one event.
         threshold_spread: relative spread of the threshold over the pixels.
@@ -39,6 +40,7 @@ class EventCamera:
     name: str = "events"
     camera: Camera = DEFAULT_CAMERA
     rate_hz: float = 30.0
+    latency_ns: int = 0
     window_ns: int = 33_333_333
     threshold: float = 0.2
     threshold_spread: float = 0.08

@@ -29,6 +29,7 @@ class RgbCamera:
         name: of the sensor.
         camera: mount and intrinsics.
         rate_hz: frame rate.
+        latency_ns: how long after its stamp a message leaves the driver.
         target: mean level that the automatic exposure aims at, 0..1.
         max_gain: largest exposure, relative to an exposure of 1 that maps radiance 1 to white.
         photons: signal at white, in photo-electrons at gain 1.
@@ -38,6 +39,7 @@ class RgbCamera:
     name: str = "rgb"
     camera: Camera = DEFAULT_CAMERA
     rate_hz: float = 30.0
+    latency_ns: int = 0
     target: float = 0.22
     max_gain: float = 14.0
     photons: float = 8000.0
