@@ -15,7 +15,7 @@ PACKAGE = "anymodal_seg_ros"
 LAYERS = [
     {"", "errors", "frames", "config", "resources"},
     {"sensing", "networks"},
-    {"inference"},
+    {"inference", "faults"},
     {"pipeline", "simulation"},
     {"evaluation"},
     {"demo", "parameter_table"},

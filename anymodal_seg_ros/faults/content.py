@@ -1,0 +1,70 @@
+"""What an image shows, by its encoding: the five image faults mean different things to each."""
+
+from __future__ import annotations
+
+import enum
+
+from anymodal_seg_ros.faults.kinds import (
+    EventLowResolution,
+    ImageFault,
+    LidarJitter,
+    MotionBlur,
+    OverExposure,
+    UnderExposure,
+)
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.sensing.encodings import COLORS, COUNTS, METRES
+from anymodal_seg_ros.sensing.point_clouds import POINT_CLOUD
+
+
+class Content(enum.Enum):
+    """What the numbers of an image are."""
+
+    PICTURE = "picture"
+    """Light, coded with a gamma: colour, or grey of 8 bits."""
+    COUNTS = "16-bit counts"
+    """Raw counts of a thermal camera."""
+    DEPTH = "depth"
+    """Distances, with pixels that have none."""
+    EVENTS = "event frame"
+    LIDAR = "LiDAR image"
+    """``32FC3``: range, height, intensity; NaN where no point falls."""
+    CLOUD = "point cloud"
+
+
+FITS: dict[type[ImageFault], tuple[Content, ...]] = {
+    MotionBlur: (Content.PICTURE, Content.COUNTS, Content.DEPTH),
+    OverExposure: (Content.PICTURE, Content.COUNTS),
+    UnderExposure: (Content.PICTURE, Content.COUNTS),
+    LidarJitter: (Content.LIDAR, Content.CLOUD),
+    EventLowResolution: (Content.EVENTS,),
+}
+"""What each image fault can happen to; to anything else it cannot."""
+
+
+def content_of(image: Image, modality: str = "") -> Content | None:
+    """Tell what an image shows; None for encodings that no image fault fits.
+
+    Args:
+        image: only its encoding is looked at.
+        modality: kind of its sensor, where the encoding leaves it open: ``16UC1`` is depth
+            (REP-118) unless the modality is another one, and ``8UC3`` is an event frame.
+    """
+    encoding = image.encoding
+    if encoding == POINT_CLOUD:
+        return Content.CLOUD
+    if encoding == "32FC3":
+        return Content.LIDAR
+    if encoding in METRES:
+        return Content.DEPTH
+    if encoding in COUNTS:
+        is_depth = modality == "depth" or (not modality and encoding == "16UC1")
+        return Content.DEPTH if is_depth else Content.COUNTS
+    if modality == "event" or (not modality and encoding == "8UC3"):
+        return Content.EVENTS
+    return Content.PICTURE if encoding in COLORS else None
+
+
+def fits(fault: ImageFault, image: Image, modality: str = "") -> bool:
+    """Whether an image fault can happen to an image; arguments as for :func:`content_of`."""
+    return content_of(image, modality) in FITS[type(fault)]
