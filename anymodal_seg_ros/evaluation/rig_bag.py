@@ -16,6 +16,7 @@ from anymodal_seg_ros.evaluation.bag_writer import IMAGE_TYPE, ImageBagWriter, i
 from anymodal_seg_ros.evaluation.rig_parameters import PARAMETERS, rig_parameters
 from anymodal_seg_ros.evaluation.rig_shots import RigBagConfig, Shot, shots
 from anymodal_seg_ros.faults.injector import Injector
+from anymodal_seg_ros.faults.kinds import ImageFault, Wrong
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.simulation.dataset.workers import Progress, in_parallel
@@ -86,9 +87,7 @@ def _entries(
     progress: Progress | None,
 ) -> Iterator[tuple[int, list[Entry]]]:
     """Yield the messages of one span after the other; with each, a time that all later ones reach."""
-    modalities = {sensor.name: sensor.modality for sensor in config.sensors}
-    injector = Injector[Any](timeline or FaultTimeline(), modalities)
-    writer = _Messages(config, injector)
+    writer = _Messages(config, timeline or FaultTimeline())
     end_ns = seconds_to_ns(config.duration_s)
     spans = [(t, min(t + _SPAN_NS, end_ns)) for t in range(0, end_ns, _SPAN_NS)]
     yield 0, writer.placements((0, 0))
@@ -115,9 +114,13 @@ def _in_order(spans: Iterator[tuple[int, list[Entry]]]) -> Iterator[Entry]:
 class _Messages:
     """Turns shots into messages and lets faults have their way with them."""
 
-    def __init__(self, config: RigBagConfig, injector: Injector[Any]) -> None:
+    def __init__(self, config: RigBagConfig, timeline: FaultTimeline) -> None:
         self._config = config
-        self._injector = injector
+        modalities = {sensor.name: sensor.modality for sensor in config.sensors}
+        # Single events show no picture that could be changed: only their stream can fail.
+        streams = tuple(f for f in timeline.faults if not isinstance(f, (ImageFault, Wrong)))
+        self._pictures = Injector[Any](timeline, modalities)
+        self._packets = Injector[Any](FaultTimeline(timeline.seed, streams), modalities)
         self._scene = Scene(config.scene)
         self._number = 0
         self._sequences: dict[str, int] = {}
@@ -131,8 +134,8 @@ class _Messages:
             if shot.what == "labels":
                 yield self._entry(shot.arrives_ns, topic, kind, message)
                 continue
-            stream = shot.sensor if shot.what != "packets" else f"{shot.sensor}/packets"
-            delivery = self._injector.push(stream, shot.arrives_ns, message)
+            injector = self._packets if shot.what == "packets" else self._pictures
+            delivery = injector.push(shot.sensor, shot.arrives_ns, message)
             if delivery is None:
                 continue
             yield self._entry(delivery.time_ns, topic, kind, delivery.payload)
