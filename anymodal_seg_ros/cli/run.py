@@ -13,8 +13,16 @@ from rich.table import Table
 
 from anymodal_seg_ros.config import SegConfig, load_config
 from anymodal_seg_ros.evaluation.bags import Bag
-from anymodal_seg_ros.evaluation.replay import arrivals, check_topics, replay, sensors_by_topic
+from anymodal_seg_ros.evaluation.replay import (
+    arrivals,
+    check_topics,
+    read_timeline,
+    replay,
+    sensors_by_topic,
+    with_faults,
+)
 from anymodal_seg_ros.evaluation.results import ResultFolder, Summary
+from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.pipeline import Pipeline
 
 
@@ -33,6 +41,11 @@ from anymodal_seg_ros.pipeline import Pipeline
 @click.option(
     "--namespace", default="/", show_default=True, help="Namespace of the parameter file's topics."
 )
+@click.option(
+    "--faults",
+    type=click.Path(path_type=Path),
+    help="Break the sensors as this timeline says, from the start of the bag.",
+)
 @click.option("--overlays/--no-overlays", default=True, help="Write overlays too.  [default: yes]")
 def command(
     bag: Path,
@@ -41,6 +54,7 @@ def command(
     model: str | None,
     engine: str | None,
     namespace: str,
+    faults: Path | None,
     overlays: bool,
 ) -> None:
     """Segment what BAG recorded, exactly as the node would have, and write the masks.
@@ -53,6 +67,7 @@ def command(
     config = dataclasses.replace(
         config, model=model or config.model, engine=engine or config.engine
     )
+    timeline = read_timeline(faults, config.rig) if faults else FaultTimeline()
     console = Console()
     with Bag(bag) as opened:
         sensors = sensors_by_topic(config.rig, namespace)
@@ -63,7 +78,8 @@ def command(
         summary = Summary()
         alpha = config.overlay_alpha if overlays else None
         total = opened.count(sensors)
-        messages = track(arrivals(opened, sensors), "Segmenting", total, console=console)
+        recorded = track(arrivals(opened, sensors), "Segmenting", total, console=console)
+        messages = with_faults(recorded, timeline, config.rig, opened.start_ns)
         with ResultFolder(out, pipeline.model.manifest, alpha) as results:
             for prediction in replay(pipeline, messages):
                 results.write(prediction)

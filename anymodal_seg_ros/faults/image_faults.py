@@ -127,7 +127,8 @@ def _kernel(fault: MotionBlur, width: int) -> Floats:
 def _blurred(pixels: Pixels, content: Content, kernel: Floats) -> Pixels:
     if content is Content.PICTURE:
         return _from_light(_filtered(_to_light(pixels), kernel), pixels.dtype)
-    values = np.asarray(pixels, np.float32)
+    with np.errstate(over="ignore"):  # of doubles beyond float32
+        values = np.asarray(pixels, np.float32)
     if content is Content.COUNTS:
         return _rounded(_filtered(values, kernel), pixels.dtype)
     if pixels.dtype.kind == "f":

@@ -108,9 +108,9 @@ def garbage_message(message: Any, how: str, rng: np.random.Generator) -> Any:
     elif how == "truncated":
         data = data[: int(data.size * _KEPT_SHARE)]
     elif hasattr(message, "width"):
-        result.width = message.width * 3 // 4 + 1
-        if hasattr(message, "step"):
-            result.step = message.step * 3 // 4 + 1
+        for size in ("width", "step", "row_step"):
+            if hasattr(message, size):
+                setattr(result, size, getattr(message, size) * 3 // 4 + 1)
     else:
         start = min(data.size, 4)  # the signature of a JPEG or PNG, so that a decoder sets to work
         data = np.concatenate([data[:start], data[start:][::-1]])
