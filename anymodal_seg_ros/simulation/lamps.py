@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from anymodal_seg_ros.simulation.casting import Places
+from anymodal_seg_ros.simulation.casting import Places, Struck
+from anymodal_seg_ros.simulation.scene import World
 from anymodal_seg_ros.simulation.shapes import Floats, along
 from anymodal_seg_ros.simulation.view import Seen, lifted
 
@@ -20,8 +21,16 @@ def lamp_light(seen: Seen) -> Floats:
     """Linear RGB ``[n, 3]`` that arrives from street lamps and headlights."""
     total: Floats = _street_light(seen)[:, None] * LAMP_POWER
     for position, direction in seen.world.headlights:
-        at, strength = _beam(seen, position, direction)
+        at, strength = _beam(seen.at, position, direction)
         total[at] += strength[:, None] * BEAM_POWER
+    return total
+
+
+def own_beam(struck: Struck, world: World) -> Floats:
+    """Irradiance ``[n]`` from the own headlights of ``world``, as luminance."""
+    at, strength = _beam(struck, *world.headlights[0])
+    total = np.zeros(len(struck.z), np.float32)
+    total[at] = strength * np.float32(BEAM_POWER.mean())
     return total
 
 
@@ -57,21 +66,21 @@ def _street_light(seen: Seen) -> Floats:
     return total
 
 
-def _beam(seen: Seen, position: Floats, direction: Floats) -> tuple[Places, Floats]:
+def _beam(struck: Struck, position: Floats, direction: Floats) -> tuple[Places, Floats]:
     """A pair of dipped headlights: wide, bright below a horizontal cut-off, no shadows.
 
     Returns the hits that it reaches and the strength there.
     """
-    ahead = along(seen.at.point, direction) - np.float32(np.dot(position, direction))
+    ahead = along(struck.point, direction) - np.float32(np.dot(position, direction))
     at = np.flatnonzero((ahead > 0.3) & (ahead < _BEAM_REACH_M))
-    to = position - seen.at.point[at]
+    to = position - struck.point[at]
     squared = np.einsum("ij,ij->i", to, to) + np.float32(0.5)
     distance = np.sqrt(squared)
     side = (to[:, 0] * direction[1] - to[:, 1] * direction[0]) / distance
     rise = -to[:, 2] / distance - direction[2]
     pattern = np.exp(-((side / 0.38) ** 2)) / (1.0 + np.exp(np.minimum(rise - 0.005, 0.5) / 0.012))
     pattern += 0.03 * np.exp(-((side / 0.5) ** 2)) * np.exp(-((rise / 0.25) ** 2))
-    facing = np.einsum("ij,ij->i", to, seen.at.normal[at]) / distance
+    facing = np.einsum("ij,ij->i", to, struck.normal[at]) / distance
     fade = np.clip(1.0 - distance / _BEAM_REACH_M, 0.0, 1.0)
     strength: Floats = pattern * np.maximum(facing, 0.0) * fade / squared
     return at, strength.astype(np.float32, copy=False)

@@ -31,6 +31,8 @@ POINT = np.dtype(
 )
 """One return: metres in the sensor's frame (x forward, y left, z up), 0..255, ring, class."""
 
+Columns = npt.NDArray[Any]
+
 _REFERENCE_RANGE_M = 10.0
 _ROOF = Mount(-0.3, 0.0, 1.9, 0.0, 0.0)
 
@@ -126,7 +128,7 @@ class Lidar:
         return result
 
     def _table(
-        self, points: npt.NDArray[Any], intensity: Floats, ray: Any, label: npt.NDArray[np.uint8]
+        self, points: Columns, intensity: Columns, ray: Columns, label: npt.NDArray[np.uint8]
     ) -> npt.NDArray[np.void]:
         table: npt.NDArray[np.void] = np.empty(len(points), POINT)
         table["x"], table["y"], table["z"] = points.T

@@ -8,6 +8,7 @@ import numpy as np
 from anymodal_seg_ros.simulation.casting import Places
 from anymodal_seg_ros.simulation.illumination import Illumination
 from anymodal_seg_ros.simulation.lamps import glare, lamp_light, mirrored_lamps
+from anymodal_seg_ros.simulation.scene import World
 from anymodal_seg_ros.simulation.shapes import Floats, along
 from anymodal_seg_ros.simulation.textures import noise_image
 from anymodal_seg_ros.simulation.view import Seen, View
@@ -23,14 +24,20 @@ def radiance(view: View) -> Floats:
     """Linear RGB, float32 ``[H, W, 3]``; a white wall in the noon sun is about 1."""
     light = view.scene.illumination
     hits = leaving(view.seen)
-    sky = sky_radiance(view.sky_rays, light)
-    if light.kind == "fog":
-        up = np.maximum(view.sky_rays[:, 2], np.float32(0.01))
-        sky = _through(sky, np.minimum(_FOG_LAYER_M / up, 3000.0), view.sky_rays, view.seen, light)
-    image = view.image(hits, sky)
+    image = view.image(hits, sky_light(view.sky_rays, light, view.world))
     if light.lamps_on and light.extinction > 0.005:
         image += _halos(view, light)
     return image
+
+
+def sky_light(rays: Floats, light: Illumination, world: World) -> Floats:
+    """Linear RGB ``[n, 3]`` of rays ``[n, 3]`` of any length that hit nothing."""
+    unit = rays / np.sqrt(np.einsum("ij,ij->i", rays, rays))[:, None]
+    sky = sky_radiance(unit, light)
+    if light.kind == "fog":
+        layer = np.minimum(_FOG_LAYER_M / np.maximum(unit[:, 2], np.float32(0.01)), 3000.0)
+        sky = _through(sky, layer, unit, world, light)
+    return sky
 
 
 def leaving(seen: Seen) -> Floats:
@@ -56,7 +63,7 @@ def leaving(seen: Seen) -> Floats:
     if wet is not None:
         _add_mirror(out, wet, seen, light)
     unit = seen.at.along / seen.at.span[:, None]
-    return _through(out, seen.at.z * seen.at.span, unit, seen, light)
+    return _through(out, seen.at.z * seen.at.span, unit, seen.world, light)
 
 
 def _irradiance(seen: Seen, light: Illumination) -> Floats:
@@ -76,7 +83,7 @@ def _irradiance(seen: Seen, light: Illumination) -> Floats:
 
 
 def _through(
-    out: Floats, distance: Floats, rays: Floats, seen: Seen, light: Illumination
+    out: Floats, distance: Floats, rays: Floats, world: World, light: Illumination
 ) -> Floats:
     """Koschmieder: what is left of the light, and the airlight that takes its place."""
     left = np.exp(-np.float32(light.extinction) * distance)[:, None]
@@ -85,7 +92,7 @@ def _through(
     out *= left
     out += air
     if light.lamps_on and light.extinction > 0.005:
-        out += glare(rays, distance, seen.world.headlights[0, 1], light.extinction)
+        out += glare(rays, distance, world.headlights[0, 1], light.extinction)
     return out
 
 
