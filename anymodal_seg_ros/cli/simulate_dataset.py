@@ -17,7 +17,7 @@ from anymodal_seg_ros.simulation.dataset.plan import (
     plan_scenes,
 )
 from anymodal_seg_ros.simulation.dataset.writer import DatasetConfig, write_dataset
-from anymodal_seg_ros.simulation.ground import KINDS
+from anymodal_seg_ros.simulation.street import KINDS
 
 _SEED_GAP = 1_000_000
 

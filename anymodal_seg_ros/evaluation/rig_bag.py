@@ -19,8 +19,8 @@ from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.kinds import ImageFault, Wrong
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.sensing.events.values import Events
 from anymodal_seg_ros.simulation.dataset.workers import Progress, in_parallel
-from anymodal_seg_ros.simulation.lidar import Lidar
 from anymodal_seg_ros.simulation.placements import (
     cloud_frame,
     optical_frame,
@@ -167,7 +167,7 @@ class _Messages:
             return IMAGE_TYPE, image_message(
                 shot.content, stamp_ns, optical_frame(sensor.name)
             )
-        if isinstance(sensor, Lidar):
+        if not isinstance(shot.content, Events):
             cloud = messages.point_cloud(shot.content, stamp_ns, cloud_frame(sensor.name))
             return messages.POINT_CLOUD, cloud
         size = (sensor.camera.intrinsics.height, sensor.camera.intrinsics.width)

@@ -18,6 +18,7 @@ from rosbags.interfaces import (
 from rosbags.typesys import get_types_from_msg
 
 from anymodal_seg_ros.evaluation.bag_writer import TYPES, header
+from anymodal_seg_ros.sensing.events.values import Events
 from anymodal_seg_ros.simulation.camera import Camera
 from anymodal_seg_ros.simulation.placements import Placement
 
@@ -119,7 +120,7 @@ def point_cloud(points: npt.NDArray[np.void], stamp_ns: int, frame_id: str) -> A
 
 
 def event_packet(
-    events: npt.NDArray[np.void],
+    events: Events,
     size: tuple[int, int],
     first_ns: int,
     stamp_ns: int,
@@ -129,17 +130,17 @@ def event_packet(
     """Encode events as ``mono``: 8 bytes each, of dt in ns (32 bits), x (16), y (15), polarity.
 
     Args:
-        events: ``t_ns``, ``x``, ``y``, ``polarity``, in order of time.
+        events: in order of time.
         size: height and width of the sensor.
-        first_ns: the moment that the packet begins with, on the clock of ``t_ns``.
+        first_ns: the moment that the packet begins with, on the clock of the events.
         stamp_ns: the same moment in nanoseconds since the epoch: header stamp and time base.
         sequence: counts the packets.
         frame_id: of the sensor.
     """
-    words = (events["t_ns"] - first_ns).astype(np.uint64)
-    words |= events["x"].astype(np.uint64) << np.uint64(32)
-    words |= events["y"].astype(np.uint64) << np.uint64(48)
-    words |= events["polarity"].astype(np.uint64) << np.uint64(63)
+    words = (events.time_ns - first_ns).astype(np.uint64)
+    words |= np.asarray(events.x).astype(np.uint64) << np.uint64(32)
+    words |= np.asarray(events.y).astype(np.uint64) << np.uint64(48)
+    words |= events.on.astype(np.uint64) << np.uint64(63)
     return TYPES.types[EVENT_PACKET](
         header=header(stamp_ns, frame_id),
         height=size[0],

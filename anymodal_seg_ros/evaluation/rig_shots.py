@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.sensing.events.values import Events
 from anymodal_seg_ros.simulation.events import EventCamera
 from anymodal_seg_ros.simulation.lidar import Lidar
 from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
@@ -55,14 +54,14 @@ class Shot:
         what: ``image``, ``labels``, ``points`` or ``packets``; the last part of its topic.
         time_ns: when it was taken, on the scene's clock: its stamp.
         arrives_ns: when it leaves the driver, if nothing is wrong.
-        content: an ``Image``, or a structured array of points or of events.
+        content: an image, a structured array of points, or events.
     """
 
     sensor: str
     what: str
     time_ns: int
     arrives_ns: int
-    content: Image | npt.NDArray[Any]
+    content: Image | npt.NDArray[np.void] | Events
 
 
 def shots(config: RigBagConfig, span_ns: tuple[int, int]) -> list[Shot]:
@@ -109,10 +108,12 @@ def _packets(
     """The events of a span, cut into packets; an empty packet tells that time goes on."""
     events = sensor.packets(observer, *span_ns)
     bounds = np.arange(span_ns[0], span_ns[1] + PACKET_NS, PACKET_NS)
-    cuts = np.searchsorted(events["t_ns"], bounds)
+    cuts = np.searchsorted(events.time_ns, bounds)
     for start_ns, first, last in zip(bounds[:-1], cuts[:-1], cuts[1:], strict=True):
         leaves_ns = min(int(start_ns) + PACKET_NS, span_ns[1]) + sensor.latency_ns
-        yield Shot(sensor.name, "packets", int(start_ns), leaves_ns, events[first:last])
+        part = slice(first, last)
+        cut = Events(events.time_ns[part], events.x[part], events.y[part], events.on[part])
+        yield Shot(sensor.name, "packets", int(start_ns), leaves_ns, cut)
 
 
 @functools.lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.simulation.ground import KINDS
+from anymodal_seg_ros.simulation.street import KINDS
 from anymodal_seg_ros.simulation.illumination import WEATHERS
 
 SPLITS = ("train", "validation", "test")
@@ -35,7 +35,7 @@ class ScenePlan:
     Attributes:
         split: one of ``SPLITS``.
         seed: of the scene; equal seeds give equal geometry, so no seed is in two splits.
-        kind: of place, one of ``ground.KINDS``.
+        kind: of place, one of ``street.KINDS``.
         weather: one of ``WEATHERS``.
         case: ``CLEAN`` or one of ``CASES``, for all frames of the scene.
         frames: how many instants are drawn, spread over the scene's loop.
