@@ -64,9 +64,7 @@ def scene_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of a scene; it is called with ``scene`` and ``rig``."""
 
     @functools.wraps(command)
-    def with_scene(
-        seed: int, kind: str, weather: str, hour: float, ego: str, **others: Any
-    ) -> Any:
+    def with_scene(seed: int, kind: str, weather: str, hour: float, ego: str, **others: Any) -> Any:
         scene = SceneConfig(seed, weather=weather, hour=hour, kind=kind, ego=ego)
         return command(scene=scene, **others)
 

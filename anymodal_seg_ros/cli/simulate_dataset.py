@@ -13,16 +13,16 @@ from anymodal_seg_ros.simulation.dataset.plan import (
     CASES,
     CLEAN,
     SPLITS,
-    WEATHERS,
     plan_scenes,
 )
 from anymodal_seg_ros.simulation.dataset.writer import DatasetConfig, write_dataset
 from anymodal_seg_ros.simulation.street import KINDS
+from anymodal_seg_ros.simulation.weather import WEATHERS
 
 _SEED_GAP = 1_000_000
 
 
-class Words(click.ParamType):
+class Words(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
     """Some of the words that are known, separated by commas."""
 
     name = "words"

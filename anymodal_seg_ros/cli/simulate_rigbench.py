@@ -1,4 +1,4 @@
-"""``anymodal-seg simulate rigbench``: the benchmark to a folder, and a folder against the manifest."""
+"""``anymodal-seg simulate rigbench``: the benchmark to a folder, or a folder checked."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ _SHOWN = 5
     help="Also write a manifest of what was generated; for those who publish a version.",
 )
 @WORKERS
-def command(
-    out: Path | None, check: Path | None, manifest_path: Path | None, workers: int
-) -> None:
+def command(out: Path | None, check: Path | None, manifest_path: Path | None, workers: int) -> None:
     r"""Generate RigBench, the fixed benchmark of this package, into OUT.
 
     Every kind of place in every weather, without and with every sensor failure, in each of the

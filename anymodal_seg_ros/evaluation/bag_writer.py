@@ -54,7 +54,10 @@ def image_message(image: Image, stamp_ns: int, frame_id: str) -> Any:
 
 
 class ImageBagWriter:
-    """A new bag, of images above all; a context manager. A body that raises leaves no half-written bag."""
+    """A new bag, of images above all; a context manager.
+
+    A body that raises leaves no half-written bag.
+    """
 
     def __init__(self, path: Path, *, replace: bool = False, storage: str = "mcap") -> None:
         """Create the bag.

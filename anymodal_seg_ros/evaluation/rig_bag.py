@@ -86,7 +86,7 @@ def _entries(
     workers: int,
     progress: Progress | None,
 ) -> Iterator[tuple[int, list[Entry]]]:
-    """Yield the messages of one span after the other; with each, a time that all later ones reach."""
+    """Yield the messages of span after span, each with a time that no later one is before."""
     writer = _Messages(config, timeline or FaultTimeline())
     end_ns = seconds_to_ns(config.duration_s)
     spans = [(t, min(t + _SPAN_NS, end_ns)) for t in range(0, end_ns, _SPAN_NS)]
@@ -164,9 +164,7 @@ class _Messages:
     def _message(self, shot: Shot, stamp_ns: int) -> tuple[str, Any]:
         sensor = self._config.sensor(shot.sensor)
         if isinstance(shot.content, Image):
-            return IMAGE_TYPE, image_message(
-                shot.content, stamp_ns, optical_frame(sensor.name)
-            )
+            return IMAGE_TYPE, image_message(shot.content, stamp_ns, optical_frame(sensor.name))
         if not isinstance(shot.content, Events):
             cloud = messages.point_cloud(shot.content, stamp_ns, cloud_frame(sensor.name))
             return messages.POINT_CLOUD, cloud
@@ -174,7 +172,9 @@ class _Messages:
         sequence = self._sequences.get(sensor.name, 0)
         self._sequences[sensor.name] = sequence + 1
         frame_id = optical_frame(sensor.name)
-        packet = messages.event_packet(shot.content, size, shot.time_ns, stamp_ns, sequence, frame_id)
+        packet = messages.event_packet(
+            shot.content, size, shot.time_ns, stamp_ns, sequence, frame_id
+        )
         return messages.EVENT_PACKET, packet
 
     def _entry(

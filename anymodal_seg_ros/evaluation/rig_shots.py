@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -102,9 +103,7 @@ def _taken(
         yield Shot(sensor.name, "labels", time_ns, arrives_ns, labels)
 
 
-def _packets(
-    sensor: EventCamera, observer: Observer, span_ns: tuple[int, int]
-) -> Iterator[Shot]:
+def _packets(sensor: EventCamera, observer: Observer, span_ns: tuple[int, int]) -> Iterator[Shot]:
     """The events of a span, cut into packets; an empty packet tells that time goes on."""
     events = sensor.packets(observer, *span_ns)
     bounds = np.arange(span_ns[0], span_ns[1] + PACKET_NS, PACKET_NS)

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from anymodal_seg_ros.frames import Pixels
 from anymodal_seg_ros.simulation.classes import CLASSES
 from anymodal_seg_ros.simulation.dataset.frames import SceneFrame, scene_frames, sized_sensors
-from anymodal_seg_ros.simulation.dataset.plan import CASES, WEATHERS, ScenePlan
+from anymodal_seg_ros.simulation.dataset.plan import CASES, ScenePlan
 from anymodal_seg_ros.simulation.dataset.stored import lidar_image
+from anymodal_seg_ros.simulation.weather import WEATHERS
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -102,7 +103,7 @@ def _event(frame: Pixels) -> Rgb:
     """White where nothing happened, red where it became brighter, blue where darker."""
     on, off = frame[..., :1] / 255.0, frame[..., 1:2] / 255.0
     mixed = 1.0 - on * np.array((0.1, 1, 1)) - off * np.array((1, 0.7, 0.1))
-    return (255 * np.clip(mixed, 0, 1)).astype(np.uint8)
+    return np.asarray(255 * np.clip(mixed, 0, 1), np.uint8)
 
 
 def _lidar(planes: Pixels) -> Rgb:

@@ -60,10 +60,10 @@ def sensor_placements(sensors: Iterable[SensorModel]) -> list[Placement]:
     found = []
     for sensor in sensors:
         mount = sensor.camera.mount
-        pose = np.linalg.inv(mount.camera_from_vehicle)
+        pose = _inverse(mount.camera_from_vehicle)
         found.append(placement(VEHICLE_FRAME, optical_frame(sensor.name), pose))
         if isinstance(sensor, Lidar):
-            pose = np.linalg.inv(sensor.mount.sensor_from_vehicle)
+            pose = _inverse(sensor.mount.sensor_from_vehicle)
             found.append(placement(VEHICLE_FRAME, cloud_frame(sensor.name), pose))
     return found
 
@@ -78,9 +78,11 @@ def vehicle_placement(scene: Scene, time_ns: int) -> Placement:
 
 def first_from(first: SensorModel, other: SensorModel) -> Matrix:
     """Takes points of a sensor's optical frame to that of the first one, float64 ``[4, 4]``."""
-    return first.camera.mount.camera_from_vehicle @ np.linalg.inv(
-        other.camera.mount.camera_from_vehicle
-    )
+    return first.camera.mount.camera_from_vehicle @ _inverse(other.camera.mount.camera_from_vehicle)
+
+
+def _inverse(transform: Matrix) -> Matrix:
+    return np.asarray(np.linalg.inv(transform), np.float64)
 
 
 def _pose(ego: Pose, passed_m: float) -> Matrix:

@@ -16,7 +16,6 @@ from anymodal_seg_ros.nodes.messages import to_ns
 
 pytest.importorskip("trimesh", reason="the simulation is not installed: pip install '.[sim]'")
 
-from anymodal_seg_ros.nodes.rig_node import SENSORS, Schedule
 from anymodal_seg_ros.sensing.decode import decode_image
 
 pytestmark = pytest.mark.ros
@@ -85,7 +84,9 @@ def test_processes_show_the_same_world_at_the_same_time(
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        (["--sensors", "rgb,lidar"], "lidar"),
+        (["--sensors", "rgb,radar"], "radar"),
+        (["--sequence", "/nowhere", "--sensors", "lidar"], "LiDAR"),
+        (["--faults", "/nowhere.yaml"], "/nowhere.yaml"),
         (["--sensors", ""], "--sensors"),
         (["--sequence", "/nowhere"], "/nowhere"),
     ],
@@ -98,21 +99,3 @@ def test_bad_arguments_stop_the_start(
     assert process.wait() == 1
     (line,) = process.stderr.splitlines()
     assert expected in line
-
-
-@pytest.mark.parametrize("name", SENSORS)
-def test_schedule_keeps_the_rate_with_jitter_and_the_rhythm_over_a_restart(name: str) -> None:
-    rate_hz, epoch_ns = SENSORS[name].rate_hz, 1_700_000_000 * 10**9
-    schedule = Schedule(name, rate_hz, epoch_ns, seed=1)
-    times = np.array([schedule.time_ns(number) for number in range(600)])
-    period_ns = 1e9 / rate_hz
-    gaps = np.diff(times) / period_ns
-    assert times[0] >= epoch_ns - 0.1 * period_ns
-    assert abs(gaps.mean() - 1.0) < 0.001
-    assert 0.03 < gaps.std() < 0.08
-    assert 0.8 <= gaps.min() < 0.95
-    assert 1.05 < gaps.max() <= 1.2
-    again = Schedule(name, rate_hz, epoch_ns, seed=1)
-    number = again.first_after(int(times[100]) + 1)
-    assert number in (101, 102)
-    assert again.time_ns(number) == times[number]

@@ -2,8 +2,8 @@
 
     ROOT/{img,depth,hha,event,lidar,semantic}/WEATHER/{train,val,test}/SCENE/FRAME_WHAT_front.png
 
-Labels are DELIVER's raw values: its class id + 1, and 0 where there is none. ``thermal`` lies beside
-them in the same way, as 16-bit counts; DELIVER has no such folder and its loaders ignore it.
+Labels are DELIVER's raw values: its class id + 1, and 0 where there is none. ``thermal`` lies
+beside them in the same way, as 16-bit counts; DELIVER has none, and its loaders ignore it.
 """
 
 from __future__ import annotations

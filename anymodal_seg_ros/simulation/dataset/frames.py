@@ -74,7 +74,9 @@ def _behind(camera: Camera, sensor: SensorModel) -> SensorModel:
     return model
 
 
-def scene_frames(plans: Iterable[ScenePlan], sensors: Iterable[SensorModel]) -> Iterator[SceneFrame]:
+def scene_frames(
+    plans: Iterable[ScenePlan], sensors: Iterable[SensorModel]
+) -> Iterator[SceneFrame]:
     """Draw the frames of planned scenes one by one; each is a function of its plan alone.
 
     Args:

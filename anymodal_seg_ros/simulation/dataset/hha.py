@@ -29,8 +29,8 @@ def hha(
     Args:
         depth: float32 ``[H, W]``, metres along the optical axis, not finite or 0 where unknown.
         k: float64 ``[3, 3]``, intrinsics of the camera that the depth is of, in its pixels.
-        camera_from_vehicle: float64 ``[4, 4]``, takes points of the vehicle (x forward, z up, origin
-            on the ground) to the camera's optical frame.
+        camera_from_vehicle: float64 ``[4, 4]``, takes points of the vehicle (x forward, z up,
+            origin on the ground) to the camera's optical frame.
 
     Returns:
         uint8 ``[H, W, 3]``, 0 in all three where the depth is unknown: disparity ``255 · 2 m / z``;

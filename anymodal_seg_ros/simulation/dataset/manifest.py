@@ -83,7 +83,7 @@ def read_manifest(path: Path) -> Manifest:
         ConfigError: the file cannot be read or holds something else.
     """
     try:
-        title, *lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()[1:]
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the manifest {path}: {error}") from error
     machine, digests = {}, {}

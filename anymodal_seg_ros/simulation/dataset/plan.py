@@ -10,7 +10,7 @@ import numpy as np
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.street import KINDS
-from anymodal_seg_ros.simulation.illumination import WEATHERS
+from anymodal_seg_ros.simulation.weather import WEATHERS
 
 SPLITS = ("train", "validation", "test")
 CASES = {

@@ -9,9 +9,10 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Pixels
@@ -87,14 +88,17 @@ def write_dataset(
         done += plan.frames
         if progress is not None:
             progress(done, config.frames)
-    return {name: digest for plan in config.plans for name, digest in (digests[plan.name] or {}).items()}
+    whole: dict[str, str] = {}
+    for plan in config.plans:
+        whole |= digests[plan.name] or {}
+    return whole
 
 
 def with_hha(frame: SceneFrame) -> dict[str, Pixels]:
     """The pictures of a frame that are written: its sensors', and HHA made from its depth."""
     pictures = dict(frame.pixels)
     if "depth" in pictures:
-        metres = pictures["depth"].astype("float32") / 1000.0
+        metres = pictures["depth"].astype(np.float32) / np.float32(1000.0)
         camera = frame.camera
         pictures["hha"] = hha(metres, camera.intrinsics.matrix, camera.mount.camera_from_vehicle)
     return pictures

@@ -1,4 +1,4 @@
-"""RigBench (:mod:`anymodal_seg_ros.simulation.dataset`), drawn on demand or read from its folder."""
+"""RigBench, drawn on demand or read from the folder that ``anymodal-seg simulate`` wrote."""
 
 from __future__ import annotations
 
