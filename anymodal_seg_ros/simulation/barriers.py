@@ -14,7 +14,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.simulation.bodies import Body, Limb, body
 from anymodal_seg_ros.simulation.classes import BARRIER, POLE
 from anymodal_seg_ros.simulation.materials import CONCRETE, METAL, PAINT, WOOD, Parts, Surface
-from anymodal_seg_ros.simulation.shapes import Floats, Vector, box, swing
+from anymodal_seg_ros.simulation.shapes import Floats, Vector, box, rod, swing
 
 
 def _stuff(rng: np.random.Generator) -> Surface:
@@ -25,7 +25,7 @@ def _stuff(rng: np.random.Generator) -> Surface:
 
 def cord(points: Floats, radius: float) -> Floats:
     """Three-sided prisms through ``points`` ``[N, 3]``, without caps."""
-    axis: npt.NDArray[np.float64] = np.diff(points.astype(np.float64), axis=0)
+    axis = np.diff(points, axis=0)
     axis /= np.linalg.norm(axis, axis=1, keepdims=True)
     helper = np.where(np.abs(axis[:, 2:]) < 0.8, (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
     across = np.cross(axis, helper)
@@ -43,7 +43,7 @@ def cord(points: Floats, radius: float) -> Floats:
 
 def _line(start: Vector, end: Vector, sag: float, segments: int) -> Floats:
     share = np.linspace(0.0, 1.0, segments + 1)[:, None]
-    points = np.array(start) + share * (np.array(end) - np.array(start))
+    points: npt.NDArray[np.float64] = np.array(start) + share * (np.array(end) - np.array(start))
     points[:, 2] -= 4 * sag * (share * (1 - share))[:, 0]
     return points.astype(np.float32)
 
@@ -96,17 +96,22 @@ def rope(start: Vector, end: Vector, hanging: int, drop: float, rng: np.random.G
 
 
 def hanging_rods(height: float, count: int, rng: np.random.Generator) -> Body:
-    """Rods hanging from a point ``height`` above the ground, swinging like pendulums along x."""
+    """Rods hanging from an arm ``height`` above the ground, swinging like pendulums along x."""
     limbs = []
     stuff = _stuff(rng)
     for _ in range(count):
-        x, y = rng.uniform(-0.6, 0.6, 2)
+        x, y = rng.uniform(-0.05, 0.05), rng.uniform(-0.6, 0.6)
         top = (float(x), float(y), height)
         length = height * rng.uniform(0.45, 0.8)
         bottom = (float(x + rng.normal(0, 0.1)), float(y + rng.normal(0, 0.1)), height - length)
-        rod = cord(_line(top, bottom, 0.0, 2), rng.uniform(0.012, 0.025))
-        limbs.append(Limb(rod, stuff, top, rng.uniform(0.15, 0.4) * float(rng.choice([-1, 1]))))
-    return body([], limbs)
+        hanging = cord(_line(top, bottom, 0.0, 2), rng.uniform(0.012, 0.025))
+        limbs.append(Limb(hanging, stuff, top, rng.uniform(0.15, 0.4) * float(rng.choice([-1, 1]))))
+    steel = Surface(POLE, METAL, (0.3, 0.3, 0.3))
+    trunk: Parts = [
+        (rod((0, -0.8, 0), (0, -0.8, height + 0.05), (0.05, 0.04), 5), steel),
+        (rod((0, -0.8, height), (0, 0.7, height), (0.03, 0.03), 4), steel),
+    ]
+    return body(trunk, limbs)
 
 
 def stalks(height: float, count: int, rng: np.random.Generator) -> Body:
@@ -116,6 +121,6 @@ def stalks(height: float, count: int, rng: np.random.Generator) -> Body:
     for _ in range(count):
         x, y = (float(v) for v in rng.uniform(-0.7, 0.7, 2))
         top = (x + float(rng.normal(0, 0.15)), y + float(rng.normal(0, 0.15)), height)
-        rod = cord(_line((x, y, -0.1), top, 0.0, 2), rng.uniform(0.010, 0.020))
-        limbs.append(Limb(rod, stuff, (x, y, 0.0), rng.uniform(0.1, 0.25)))
+        stalk = cord(_line((x, y, -0.1), top, 0.0, 2), rng.uniform(0.010, 0.020))
+        limbs.append(Limb(stalk, stuff, (x, y, 0.0), rng.uniform(0.1, 0.25)))
     return body([], limbs)

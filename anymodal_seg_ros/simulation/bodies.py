@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anymodal_seg_ros.simulation.materials import Parts, Surface
+from anymodal_seg_ros.simulation.materials import Part, Parts, Surface
 from anymodal_seg_ros.simulation.shapes import Floats, Vector, swing
 
 
@@ -30,11 +30,13 @@ class Body:
         parts: all parts in the resting pose, the limbs' first.
         limbs: what swings.
         trunk: the triangles of the other parts, in order.
+        from_afar: a stiff one of fewer triangles, for far away; none if this one is coarse enough.
     """
 
     parts: Parts
     limbs: tuple[Limb, ...]
     trunk: Floats
+    from_afar: Parts
 
     def posed(self, phase: float) -> Floats:
         """All triangles of ``parts``, in order, at ``phase`` radians of the swing."""
@@ -45,11 +47,11 @@ class Body:
         return np.concatenate([*moving, self.trunk])
 
 
-def body(parts: Parts, limbs: Sequence[Limb] = ()) -> Body:
-    """A body of rigid ``parts`` and ``limbs``."""
+def body(parts: Parts, limbs: Sequence[Limb] = (), from_afar: Sequence[Part] = ()) -> Body:
+    """A body of rigid ``parts`` and ``limbs``; see :class:`Body`."""
     trunk = [t for t, _ in parts] or [np.zeros((0, 3, 3), np.float32)]
     whole: Parts = [(limb.triangles, limb.surface) for limb in limbs] + parts
-    return Body(whole, tuple(limbs), np.concatenate(trunk))
+    return Body(whole, tuple(limbs), np.concatenate(trunk), list(from_afar))
 
 
 def moved(parts: Parts, shift: Vector) -> Parts:

@@ -34,7 +34,8 @@ def litter(layout: Layout, rng: np.random.Generator) -> None:
         seed = int(rng.integers(2**31))
         for i in range(row):
             thing = make(layout.ground_at(lateral), np.random.default_rng(seed))
-            layout.stand(thing, x + 1.7 * i, lateral, yaw)
+            if layout.claim(x + 1.7 * i, lateral, 0.7):
+                layout.stand(thing, x + 1.7 * i, lateral, yaw)
 
 
 def hang(layout: Layout, rng: np.random.Generator) -> None:

@@ -21,9 +21,9 @@ def furnish(street: Street, grounds: Grounds, standing: bool, rng: np.random.Gen
     """
     layout = Layout(street, grounds, standing)
     (offroad if street.kind == "offroad" else roadside).line(layout, rng)
-    traffic.park(layout, rng)
-    # Before what may stand on the other lane only if nobody comes.
+    # Before whatever may stand on the other lane only if nobody comes.
     traffic.drive(layout, rng)
+    traffic.park(layout, rng)
     traffic.populate(layout, rng)
     clutter.litter(layout, rng)
     clutter.hang(layout, rng)

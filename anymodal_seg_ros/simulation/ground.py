@@ -207,9 +207,14 @@ def _patch(street: Street, grounds: Grounds, rng: np.random.Generator) -> tuple[
     x = rng.uniform(length, street.length - length)
     lateral = rng.uniform(-1.0, 1.0) * (street.half_width - width / 2 - 0.2)
     _, y, _ = street.on_road(x, lateral)
-    tone = float(rng.uniform(0.05, 0.22))
-    paved = grounds.road.material is ASPHALT and rng.random() < 0.7
-    material = ASPHALT if paved else grounds.terrain.material
+    if grounds.road.material is ASPHALT:
+        tone = float(rng.uniform(0.05, 0.22))
+        color = (tone, tone * 0.97, tone * 0.92)
+        material = ASPHALT if rng.random() < 0.7 else grounds.terrain.material
+    else:
+        level = float(rng.uniform(0.65, 1.15))
+        r, g, b = (c * level for c in grounds.road.albedo)
+        color, material = (r, g, b), DIRT
     z = 0.006
     corners = [
         (x - length / 2, y - width / 2, z),
@@ -217,4 +222,4 @@ def _patch(street: Street, grounds: Grounds, rng: np.random.Generator) -> tuple[
         (x + length / 2, y + width / 2, z),
         (x - length / 2, y + width / 2, z),
     ]
-    return quad(corners), Surface(ROAD, material, (tone, tone * 0.97, tone * 0.92))
+    return quad(corners), Surface(ROAD, material, color)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,6 +46,7 @@ class Layout:
         barriers: what sways in its place.
         traffic: people and vehicles under way.
         lamps: positions of the street lamps' lights.
+        taken: x, lateral and radius of spots on the ground that are in use.
     """
 
     street: Street
@@ -55,6 +57,7 @@ class Layout:
     barriers: list[Mover] = field(default_factory=list)
     traffic: list[Mover] = field(default_factory=list)
     lamps: list[Vector] = field(default_factory=list)
+    taken: list[tuple[float, float, float]] = field(default_factory=list)
 
     def stand(self, parts: Parts, x: float, lateral: float, yaw: float = 0.0) -> None:
         """Put a thing on the ground, turned by ``yaw`` from the street's direction there."""
@@ -67,6 +70,18 @@ class Layout:
         """Put up something that swings ``cycles`` times in each period."""
         path = Swing(self.street.place(x, lateral), yaw + self.street.heading(x), cycles, phase)
         self.barriers.append(Mover(what, path))
+
+    def claim(self, x: float, lateral: float, radius: float) -> bool:
+        """Take a round spot on the ground, unless it would touch another or the ego's lane."""
+        half = self.street.length / 2
+        if not self.clear_of_lane(lateral, min(radius, 1.2)):
+            return False
+        for other_x, other_lateral, other in self.taken:
+            away = (x - other_x + half) % (2 * half) - half
+            if math.hypot(away, lateral - other_lateral) < radius + other:
+                return False
+        self.taken.append((x, lateral, radius))
+        return True
 
     def clear_of_lane(self, lateral: float, half: float) -> bool:
         """Whether something ``half`` metres to each side leaves the ego vehicle's lane free."""

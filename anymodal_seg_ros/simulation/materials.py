@@ -68,7 +68,7 @@ METAL = Material(0.70, 6.0, -1.5, 0.05, 0.08, 0.2)
 PAINT = Material(0.88, 13.0, -2.5, 0.02, 0.05, 0.2)
 RUBBER = Material(0.95, 6.0, 0.0, 0.08, 0.05, 0.2)
 CLOTH = Material(0.97, 2.0, 0.0, 0.15, 0.12, 0.5)
-GRAVEL = Material(0.95, 9.0, 0.5, 0.32, 0.15, 0.7)
+GRAVEL = Material(0.95, 9.0, 0.5, 0.18, 0.10, 0.7)
 SAND = Material(0.93, 11.0, -2.0, 0.12, 0.20, 0.5)
 ROCK = Material(0.94, 9.0, 2.0, 0.25, 0.30, 0.6)
 WOOD = Material(0.93, 6.0, -0.5, 0.16, 0.10, 0.3)
@@ -99,7 +99,8 @@ class Surface:
     warm_share: float = 0.0
 
 
-Parts = list[tuple[Floats, Surface]]
+Part = tuple[Floats, Surface]
+Parts = list[Part]
 """A thing: triangles with the surface on them, in the thing's own frame."""
 
 

@@ -18,11 +18,11 @@ _FENCE_PIECE_M = 3.0
 def line(layout: Layout, rng: np.random.Generator) -> None:
     """Furnish both sides of a trail; how wooded, rocky and grassy it is differs by scene."""
     wooded, rocky, grassy = rng.random(3) ** 1.3
-    _scatter(layout, int(4 + 34 * wooded), (1.6, 45.0), _tree, rng)
-    _scatter(layout, int(3 + 14 * wooded), (0.7, 25.0), _undergrowth, rng)
-    _scatter(layout, int(2 + 34 * rocky), (0.4, 30.0), _rock, rng)
-    _scatter(layout, int(2 + 5 * wooded), (0.9, 10.0), _log, rng)
-    _scatter(layout, int(4 + 44 * grassy), (0.5, 14.0), _grass, rng)
+    _scatter(layout, int(4 + 34 * wooded), (2.8, 45.0), _tree, rng)
+    _scatter(layout, int(3 + 14 * wooded), (1.3, 25.0), _undergrowth, rng)
+    _scatter(layout, int(2 + 34 * rocky), (1.2, 30.0), _rock, rng)
+    _scatter(layout, int(2 + 5 * wooded), (3.0, 12.0), _log, rng)
+    _scatter(layout, int(4 + 44 * grassy), (1.6, 14.0), _grass, rng)
     for side in (-1.0, 1.0):
         if rng.random() < 0.6:
             _fence(layout, side, rng)

@@ -29,15 +29,14 @@ def _skin(rng: np.random.Generator) -> Surface:
 
 def _head(center: Vector, size: float, skin: Surface, rng: np.random.Generator) -> Parts:
     """A face under hair, a hat or a helmet."""
-    x, y, z = center
     if rng.random() < 0.7:
         cover = Surface(PERSON, CLOTH, (0.05, 0.035, 0.03), warm_to_k=BODY_K, warm_share=0.55)
     else:
         cover = _cloth(rng, 0.35)
-    return [
-        (blob(center, (size * 0.9, size * 0.8, size * 1.15), rng, 0.0), skin),
-        (blob((x - 0.035, y, z + 0.04), (size * 0.95, size * 0.92, size * 1.1), rng, 0.0), cover),
-    ]
+    ball = blob(center, (size * 0.95, size * 0.85, size * 1.15), rng, 0.0)
+    x, _, z = np.moveaxis(ball.mean(axis=1) - np.array(center, np.float32), -1, 0)
+    covered = z - 0.7 * x > 0.2 * size
+    return [(ball[~covered], skin), (ball[covered], cover)]
 
 
 def person(rng: np.random.Generator) -> Body:
@@ -62,7 +61,12 @@ def person(rng: np.random.Generator) -> Body:
     if rng.random() < 0.3:
         bag = box((0.18, 0.3 * girth, 0.42), (-0.19 * girth, 0, hip + 0.1))
         parts.append((bag, Surface(PERSON, CLOTH, coat.albedo, warm_to_k=BODY_K, warm_share=0.1)))
-    return body([*parts, *_head(center, size, skin, rng)], limbs)
+    from_afar: Parts = [
+        (box((0.15 * girth, 0.3 * girth, hip), (0, 0, 0)), trousers),
+        (box((0.2 * girth, 2.2 * wide, shoulder - hip), (0, 0, hip)), coat),
+        (box((2 * size, 1.6 * size, height - shoulder), (0, 0, shoulder)), skin),
+    ]
+    return body([*parts, *_head(center, size, skin, rng)], limbs, from_afar)
 
 
 def rider(saddle: Vector, bars: Vector, pedal: Vector, rng: np.random.Generator) -> Body:

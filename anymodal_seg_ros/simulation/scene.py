@@ -18,8 +18,8 @@ from anymodal_seg_ros.simulation.furnish import furnish
 from anymodal_seg_ros.simulation.ground import draw_grounds, ground
 from anymodal_seg_ros.simulation.illumination import WEATHERS, Illumination, draw_illumination
 from anymodal_seg_ros.simulation.layout import Layout
-from anymodal_seg_ros.simulation.materials import SurfaceTable
-from anymodal_seg_ros.simulation.shapes import Floats, Vector
+from anymodal_seg_ros.simulation.materials import Parts, SurfaceTable
+from anymodal_seg_ros.simulation.shapes import Floats, Ints, Vector
 from anymodal_seg_ros.simulation.skyline import skyline
 from anymodal_seg_ros.simulation.soup import Soup, SoupBuilder
 from anymodal_seg_ros.simulation.street import KINDS, draw_street
@@ -27,6 +27,7 @@ from anymodal_seg_ros.simulation.street import KINDS, draw_street
 _AHEAD_M = 150.0
 _BEHIND_M = 65.0
 _MOVERS_AHEAD_M = 110.0
+_AFAR_M = 40.0
 _KIND_SHARES = (0.34, 0.22, 0.20, 0.24)
 """How often each of ``KINDS`` is drawn."""
 
@@ -108,10 +109,13 @@ class Scene:
         self._lamps = layout.lamps
         self._table = SurfaceTable()
         self._static = self._build_static(layout, streams[3])
-        backdrop = skyline(self.street.kind, grounds.terrain, streams[4])
-        self._backdrop = (np.concatenate([t for t, _ in backdrop]), self._table.indices(backdrop))
+        self._backdrop = self._rows(skyline(self.street.kind, grounds.terrain, streams[4]))
         movers = layout.barriers + layout.traffic if config.people_and_traffic else []
-        self._movers = [(mover, self._table.indices(mover.body.parts)) for mover in movers]
+        self._movers = [
+            (m, self._table.indices(m.body.parts), self._rows(afar) if afar else None)
+            for m in movers
+            for afar in [m.body.from_afar]
+        ]
         self.surfaces = self._table.arrays()
 
     def ego(self, time_s: float) -> Pose:
@@ -138,14 +142,17 @@ class Scene:
         triangles, rows = self._backdrop
         builder.add_triangles(triangles, rows, (ego.x, 0.0, 0.0), 0.0, [0.0])
         beams: list[tuple[Vector, Vector]] = []
-        for mover, rows in self._movers:
+        for mover, rows, afar in self._movers:
             origin, yaw, phase = mover.path.at(turn)
             offsets = self._repeats(origin[0], ego.x)
-            if not offsets:
-                continue
-            builder.add_triangles(mover.body.posed(phase), rows, origin, yaw, offsets)
             if mover.lamps:
                 beams += [_beam(origin[0] + o, origin[1], yaw) for o in offsets]
+            if afar is not None:
+                distant = [o for o in offsets if abs(origin[0] + o - ego.x) > _AFAR_M]
+                offsets = [o for o in offsets if o not in distant]
+                builder.add_triangles(*afar, origin, yaw, distant)
+            if offsets:
+                builder.add_triangles(mover.body.posed(phase), rows, origin, yaw, offsets)
         return World(
             time_s,
             ego,
@@ -154,6 +161,10 @@ class Scene:
             self._lamps_near(ego.x),
             self._headlights(ego, beams),
         )
+
+    def _rows(self, parts: Parts) -> tuple[Floats, Ints]:
+        """The triangles of ``parts`` and their rows in the table of surfaces."""
+        return np.concatenate([t for t, _ in parts]), self._table.indices(parts)
 
     def _build_static(self, layout: Layout, rng: np.random.Generator) -> Soup:
         length = self.street.length

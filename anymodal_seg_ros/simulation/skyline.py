@@ -26,15 +26,15 @@ def skyline(kind: str, terrain: Surface, rng: np.random.Generator) -> Parts:
     parts.append((_ridge(900.0, height * rng.uniform(0.1, 1.0), 90, rng), hills))
     tone = rng.uniform(0.7, 1.3)
     trees = Surface(VEGETATION, FOLIAGE, (0.075 * tone, 0.13 * tone, 0.045 * tone))
-    parts.append((_ridge(430.0, rng.uniform(6.0, 18.0), 240, rng, rough=0.5), trees))
-    count = {"urban": 46, "suburban": 16, "rural": 3, "offroad": 0}[kind]
+    parts.append((_ridge(430.0, rng.uniform(6.0, 18.0), 180, rng, rough=0.5), trees))
+    count = {"urban": 40, "suburban": 16, "rural": 3, "offroad": 0}[kind]
     for _ in range(count):
         angle = rng.uniform(0.0, 2 * math.pi)
         reach = rng.uniform(210.0, 380.0)
         floors = int(rng.integers(2, 9 if kind == "urban" else 4))
         thing = buildings.block(rng.uniform(14.0, 34.0), 14.0, floors, rng)
         at = (reach * math.cos(angle), reach * math.sin(angle), _PLAIN_Z)
-        parts += moved(thing, at)
+        parts += moved([thing[0], thing[-1]], at)
     return parts
 
 

@@ -111,7 +111,7 @@ def draw_street(kind: str, rng: np.random.Generator) -> Street:
     """Draw widths, bends, hills and side street for a way of ``kind``."""
     length = rng.uniform(62.0, 100.0)
     half_width = {
-        "urban": (3.4, 6.5), "suburban": (3.0, 4.5), "rural": (2.6, 3.6), "offroad": (1.3, 2.2),
+        "urban": (3.4, 6.5), "suburban": (3.0, 4.5), "rural": (3.0, 3.8), "offroad": (1.5, 2.4),
     }[kind]  # fmt: skip
     pavement = {"urban": (1.8, 4.5), "suburban": (1.3, 2.2)}.get(kind, (0.0, 0.0))
     hills = {

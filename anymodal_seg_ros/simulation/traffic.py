@@ -21,11 +21,11 @@ _CROSS_REACH_M = 75.0
 def vehicle(running: bool, rng: np.random.Generator) -> Parts:
     """A car, or one time in three something larger."""
     choice = rng.random()
-    if choice < 0.64:
+    if choice < 0.72:
         return vehicles.car(running, rng)
-    if choice < 0.78:
+    if choice < 0.83:
         return vehicles.van(running, rng)
-    return vehicles.lorry(running, rng) if choice < 0.91 else vehicles.bus(running, rng)
+    return vehicles.lorry(running, rng) if choice < 0.93 else vehicles.bus(running, rng)
 
 
 def _two_wheeler(ridden: bool, rng: np.random.Generator) -> Body:
@@ -38,8 +38,10 @@ def park(layout: Layout, rng: np.random.Generator) -> None:
     for side in (-1.0, 1.0):
         lateral = side * (street.half_width - 1.05)
         chance = rng.uniform(0.1, 0.75)
-        # Doors, mirrors and buses need their room.
-        if street.kind in ("rural", "offroad") or not layout.clear_of_lane(lateral, 1.25):
+        # Doors, mirrors and buses need their room, on either lane.
+        narrow = side > 0 and layout.oncoming and lateral + street.ego_lateral < 2.6
+        narrow |= not layout.clear_of_lane(lateral, 1.25)
+        if narrow or street.kind in ("rural", "offroad"):
             lateral = side * (street.edge + rng.uniform(2.2, 3.5))
             chance = {"urban": 0.0, "suburban": 0.3, "rural": 0.14, "offroad": 0.08}[street.kind]
         x = 3.0
@@ -49,6 +51,8 @@ def park(layout: Layout, rng: np.random.Generator) -> None:
                 length = float(np.ptp(parts[0][0][..., 0]))
                 yaw = (0.0 if side < 0 else math.pi) + float(rng.normal(0, 0.03))
                 layout.stand(parts, x + length / 2, lateral, yaw)
+                # A disc at each end and one between.
+                layout.taken += [(x + length * s, lateral, 1.4) for s in (0.15, 0.5, 0.85)]
                 x += length + rng.uniform(1.5, 5.0)
             else:
                 x += rng.uniform(4.0, 9.0)
@@ -58,7 +62,9 @@ def park(layout: Layout, rng: np.random.Generator) -> None:
         group = int(rng.choice([1, 2, 4], p=[0.5, 0.3, 0.2]))
         yaw = float(rng.choice([0.0, math.pi / 2])) + float(rng.normal(0.0, 0.3))
         for i in range(group):
-            layout.stand(_two_wheeler(False, rng).parts, x + 0.75 * i, lateral, yaw)
+            bike = _two_wheeler(False, rng)
+            if layout.claim(x + 0.75 * i, lateral, 0.37):
+                layout.stand(bike.parts, x + 0.75 * i, lateral, yaw)
 
 
 def drive(layout: Layout, rng: np.random.Generator) -> None:
@@ -66,7 +72,7 @@ def drive(layout: Layout, rng: np.random.Generator) -> None:
     street, ego = layout.street, layout.street.ego_lateral
 
     def add(what: Body, x: float, lateral: float, laps: int, surge: float, lamps: bool) -> None:
-        phase, weave = rng.uniform(0, 6.28), 0.1 if laps else 0.0
+        phase, weave = rng.uniform(0, 6.28), 0.06 if laps else 0.0
         path = Drive(street, x, lateral, laps, surge, weave, phase, 14)
         layout.traffic.append(Mover(what, path, lamps))
 
@@ -81,7 +87,7 @@ def drive(layout: Layout, rng: np.random.Generator) -> None:
     for _ in range(int(rng.choice([0, 1, 2], p=[0.35, 0.4, 0.25]))):
         layout.oncoming = True
         big = body(vehicle(True, rng)) if rng.random() < 0.7 else _two_wheeler(True, rng)
-        add(big, rng.uniform(0.0, street.length), -ego + rng.normal(0, 0.1), -1, 0.8, True)
+        add(big, rng.uniform(0.0, street.length), -ego + rng.uniform(-0.05, 0.15), -1, 0.8, True)
     edge = -(street.half_width - 0.35)
     if not layout.clear_of_lane(edge, 0.35):
         edge = -(street.half_width + 0.5)
@@ -126,9 +132,11 @@ def populate(layout: Layout, rng: np.random.Generator) -> None:
         x = rng.uniform(0.0, street.length)
         group = min(left, int(rng.choice([1, 2, 4], p=[0.65, 0.25, 0.1])))
         for i in range(group):
-            at = street.place(x + 0.7 * i, lateral + float(rng.uniform(-0.25, 0.25)))
+            spot = lateral + float(rng.uniform(-0.25, 0.25))
+            who, at = person(rng), street.place(x + 0.7 * i, spot)
             path = _walk(at, street.heading(x), group > 1, rng)
-            layout.traffic.append(Mover(person(rng), path))
+            if layout.claim(x + 0.7 * i, spot, 0.3):
+                layout.traffic.append(Mover(who, path))
         left -= group
     for _ in range(int(rng.integers(1, 4)) if layout.standing else 0):
         x = rng.uniform(7.0, 14.0)
