@@ -55,7 +55,7 @@ class EventCamera:
     rate_hz: float = 30.0
     latency_ns: int = 0
     window_ns: int = 33_333_333
-    threshold: float = 0.2
+    threshold: float = 0.25
     threshold_spread: float = 0.08
     dark: float = 1e-3
     dark_delay_ns: int = 6_000_000

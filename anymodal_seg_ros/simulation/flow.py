@@ -71,6 +71,8 @@ def displacement(
 
 def sampled(image: Floats, column: Floats, row: Floats, interpolation: int) -> Floats:
     """An image ``[H, W]`` at n places, ``[n]``; 0 outside of it."""
+    if not len(column):
+        return column
     # OpenCV takes places as a picture, of at most 32767 rows.
     width = 512
     height = -(-len(column) // width)

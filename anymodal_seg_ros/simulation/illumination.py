@@ -20,6 +20,7 @@ from anymodal_seg_ros.simulation.weather import (
     Weather,
     draw_hour,
     draw_weather,
+    rain_extinction,
 )
 
 __all__ = ["WEATHERS", "Illumination", "draw_illumination"]
@@ -79,6 +80,16 @@ class Illumination:
     heat_fast: float
     heat_slow: float
     cooling: float
+
+    @property
+    def fog(self) -> float:
+        """The part of ``extinction`` that is not rain, in 1/m; drops hardly scatter backwards."""
+        return self.extinction - rain_extinction(self.rain_mm_h)
+
+    @property
+    def hazy(self) -> bool:
+        """Whether lamps are on in air so thick that their light shows in it."""
+        return self.lamps_on and self.fog > 0.008
 
     @property
     def visibility_m(self) -> float:

@@ -16,6 +16,9 @@ _BEAM_REACH_M = 60.0
 _BACKSCATTER = 0.08
 """Share of the light scattered by fog that comes straight back, per steradian (Mie)."""
 
+_PEAK = 15.0
+"""Of the two headlights together, over what one throws on the road at the same distance."""
+
 
 def lamp_light(seen: Seen) -> Floats:
     """Linear RGB ``[n, 3]`` that arrives from street lamps and headlights."""
@@ -106,7 +109,7 @@ def glare(rays: Floats, distance: Floats, headlight: Floats, extinction: float) 
     ahead = along(rays, headlight) > 0
     path = (1.0 / begin - 1.0 / end) * np.exp(-2.0 * extinction * np.sqrt(begin * end))
     strength = np.float32(_BACKSCATTER * extinction) * pattern * path * ahead
-    result: Floats = strength[:, None].astype(np.float32) * (BEAM_POWER * np.float32(40.0))
+    result: Floats = strength[:, None].astype(np.float32) * (BEAM_POWER * np.float32(_PEAK))
     return result
 
 

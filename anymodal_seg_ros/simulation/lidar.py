@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.frames import UNLABELED, Image
 from anymodal_seg_ros.sensing.lidar import lidar_image
 from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA, Camera, Mount, standpoint
 from anymodal_seg_ros.simulation.casting import strike
+from anymodal_seg_ros.simulation.classes import CLASSES, TERRAIN, TRAFFIC_SIGN, VEGETATION
+from anymodal_seg_ros.simulation.illumination import Illumination
 from anymodal_seg_ros.simulation.noise import gaussian, noise_source
 from anymodal_seg_ros.simulation.sensors import Observer
 from anymodal_seg_ros.simulation.shapes import Floats, turned
@@ -29,11 +31,17 @@ POINT = np.dtype(
         ("label", np.uint8),
     ]
 )
-"""One return: metres in the sensor's frame (x forward, y left, z up), 0..255, ring, class."""
+"""One return: metres in the sensor's frame (x forward, y left, z up), 0..255, ring, class.
+
+The class is 255 (unlabeled) for returns from fog and drops.
+"""
 
 Columns = npt.NDArray[Any]
 
 _REFERENCE_RANGE_M = 10.0
+_AIR_DEPTH_M, _AIR_GAIN = 2.5, 2.0
+"""Range scale of returns from fog and drops, and metres of air that count (proposal)."""
+
 _ROOF = Mount(-0.3, 0.0, 1.9, 0.0, 0.0)
 
 
@@ -102,30 +110,50 @@ class Lidar:
         struck = struck.only(np.flatnonzero((struck.z > self.near_m) & (struck.z < self.far_m)))
         seen = describe(scene, world, struck, self.steps / (2 * math.pi))
         rng = noise_source(scene, self.name, time_ns)
-        chance = rng.random((2, len(directions)), np.float32)
+        chance = rng.random((3, len(directions)), np.float32)
         error = gaussian(rng, (len(directions),))
         strength = self._strength(seen)
         ray = struck.ray
         # Detection of a pulse in noise: a soft threshold, here a logistic of the logarithm.
         found = 1.0 / (1.0 + (self.sensitivity / np.maximum(strength, 1e-9)) ** 2)
-        kept = np.flatnonzero((chance[0, ray] < found) & (chance[1, ray] >= self.dropout))
-        ray = ray[kept]
-        reach = struck.z[kept] + np.float32(self.noise_m) * error[ray]
-        reach = np.maximum(reach, np.float32(self.near_m))
+        reach = struck.z + np.float32(self.noise_m) * error[ray]
+        air, drop = self._from_air(scene.illumination, chance[2, ray], struck.z)
+        reach = np.where(air, drop, np.maximum(reach, np.float32(self.near_m)))
         intensity = 255.0 * np.minimum(strength * (struck.z / _REFERENCE_RANGE_M) ** 2, 1.0)
-        label = seen.classes()[kept]
-        points: Floats = directions[ray] * reach[:, None]
+        intensity = np.where(air, 4.0, intensity)
+        kept = np.flatnonzero(((chance[0, ray] < found) | air) & (chance[1, ray] >= self.dropout))
+        ray = ray[kept]
+        points = directions[ray] * reach[kept, None]
+        label = np.where(air, UNLABELED, seen.classes()).astype(np.uint8)[kept]
         return self._table(points, intensity[kept], ray, label)
 
     def _strength(self, seen: Seen) -> Floats:
         """Of each return, 1 for a white wall at 10 m; see the class."""
         light, table = seen.scene.illumination, seen.scene.surfaces
-        albedo = table.albedo[seen.at.surface].mean(1) * seen.detail.tone
-        albedo += seen.detail.paint * (0.62 - albedo)
+        row = seen.at.surface
+        albedo = table.albedo[row].mean(1) * seen.detail.tone
+        albedo += seen.detail.paint * (np.float32(0.9) - albedo)
         albedo *= 1.0 - 0.97 * seen.detail.glass
+        albedo *= _near_infrared()[table.class_id[row]]
+        # A film of water mirrors the pulse away.
+        if light.wetness > 0:
+            albedo *= 1.0 - 0.6 * light.wetness * np.maximum(seen.at.normal[:, 2], 0.0)
         strength = albedo * seen.at.facing * (_REFERENCE_RANGE_M / seen.at.z) ** 2
         result: Floats = strength * np.exp(np.float32(-2.0 * light.extinction) * seen.at.z)
         return result
+
+    def _from_air(
+        self, light: Illumination, chance: Floats, reach: Floats
+    ) -> tuple[npt.NDArray[np.bool_], Floats]:
+        """Rays whose first return is fog or a drop, and how far away that is.
+
+        The probability of a return from the air before ``reach`` is that of one scattering in it;
+        only the first metres send enough back.
+        """
+        where = -np.log(np.maximum(1.0 - chance, 1e-6)) * np.float32(_AIR_DEPTH_M)
+        share = 1.0 - np.exp(np.float32(-light.extinction * _AIR_GAIN))
+        hit = (chance < share) & (where < reach) & (where > self.near_m)
+        return hit, where
 
     def _table(
         self, points: Columns, intensity: Columns, ray: Columns, label: npt.NDArray[np.uint8]
@@ -136,6 +164,15 @@ class Lidar:
         table["ring"] = ray // self.steps
         table["label"] = label
         return table
+
+
+@functools.cache
+def _near_infrared() -> Floats:
+    """Factor on the visible albedo at 905 nm, by class: leaves are bright, signs retroreflect."""
+    factor = np.ones(len(CLASSES), np.float32)
+    factor[[VEGETATION, TERRAIN]] = 2.5
+    factor[TRAFFIC_SIGN] = 8.0
+    return factor
 
 
 @functools.lru_cache(maxsize=4)

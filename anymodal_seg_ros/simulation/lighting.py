@@ -25,7 +25,7 @@ def radiance(view: View) -> Floats:
     light = view.scene.illumination
     hits = leaving(view.seen)
     image = view.image(hits, sky_light(view.sky_rays, light, view.world))
-    if light.lamps_on and light.extinction > 0.005:
+    if light.hazy:
         image += _halos(view, light)
     return image
 
@@ -91,8 +91,8 @@ def _through(
     out -= air
     out *= left
     out += air
-    if light.lamps_on and light.extinction > 0.005:
-        out += glare(rays, distance, world.headlights[0, 1], light.extinction)
+    if light.hazy:
+        out += glare(rays, distance, world.headlights[0, 1], light.fog)
     return out
 
 

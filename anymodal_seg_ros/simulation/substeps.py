@@ -3,7 +3,7 @@
 Geometry is cast anew at every sub-step, so occlusion, thin things and swinging limbs are exact. The
 light of a hit is looked up where the same piece of surface is in the last picture; only what is
 hidden there is shaded again. As in ESIM (Rebecq et al., 2018) the number of sub-steps follows the
-largest displacement, and only pixels near something that moves get those in between.
+largest displacement. Where hardly anything moves, the last picture is shifted instead.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from anymodal_seg_ros.simulation.camera import Camera, rays
 from anymodal_seg_ros.simulation.casting import Places, Struck, strike
 from anymodal_seg_ros.simulation.flow import carried, displacement, sampled, seen_from
-from anymodal_seg_ros.simulation.lamps import own_beam
+from anymodal_seg_ros.simulation.lamps import glare, own_beam
 from anymodal_seg_ros.simulation.lighting import leaving, sky_light
 from anymodal_seg_ros.simulation.scene import World
 from anymodal_seg_ros.simulation.sensors import Observer
@@ -25,13 +26,15 @@ from anymodal_seg_ros.simulation.view import View, describe
 
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 
-_STEP_PX = 4.0
-_MOST_STEPS = 4
-_STILL_PX = 1.0
-"""Pixels about which nothing moves farther change linearly in the logarithm."""
+_STEP_PX = 5.0
+_MOST_STEPS = 3
+_STILL_PX = 1.5
+"""Where nothing moves farther, the picture is only shifted."""
 
-_AMBIENT = 0.03
-"""Irradiance beside the own headlights, when their change with the distance is applied."""
+_FAST_PX = 5.0
+
+_LAMPS = 0.02
+"""Irradiance from street lamps, beside which the change of the own headlights is seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +53,26 @@ class Substeps:
 def substeps(observer: Observer, camera: Camera, start_ns: int, end_ns: int) -> Substeps:
     """Luminance from ``start_ns`` to ``end_ns`` at ``camera``; see the module."""
     last = _Picture(observer, camera, end_ns)
-    motion = last.motion(observer.world(start_ns))
+    right, down = last.motion(observer.world(start_ns))
+    motion = np.minimum(np.hypot(right, down), np.float32(64.0))
     peak = float(np.partition(motion.ravel(), -200)[-200])
     count = int(np.clip(np.ceil(peak / _STEP_PX), 1, _MOST_STEPS))
     times = [start_ns + (end_ns - start_ns) * i // count for i in range(count + 1)]
-    everything = np.arange(motion.size)
-    start = last.at(observer, times[0], everything)
-    found = [start]
-    if count > 1:
-        reach = 2 * int(min(peak, 12.0)) + 1
-        near = cv2.dilate(motion, np.ones((reach, reach), np.uint8))
-        active = np.flatnonzero(near.ravel() > _STILL_PX)
-        for i, time_ns in enumerate(times[1:-1], 1):
-            share = np.float32(i / count)
-            between = start + share * (last.light - start)
-            between[active] = last.at(observer, time_ns, active)
-            found.append(between)
-    return Substeps(tuple(times), [*found, last.light])
+    active = np.flatnonzero(_restless(motion))
+    start = last.shifted(right, down)
+    between = [start + np.float32(i / count) * (last.light - start) for i in range(count)]
+    for time_ns, light in zip(times, between, strict=False):
+        light[active] = last.at(observer, time_ns, active)
+    return Substeps(tuple(times), [*between, last.light])
+
+
+def _restless(motion: Floats) -> npt.NDArray[np.bool_]:
+    """Pixels ``[N]`` near something that moves so far that they may come to see another thing."""
+    near = cv2.dilate(motion, np.ones((5, 5), np.uint8)) > _STILL_PX
+    fast = (motion > _FAST_PX).astype(np.uint8)
+    beside = cv2.dilate(fast, np.ones((17, 17), np.uint8)) > 0
+    restless: npt.NDArray[np.bool_] = (near | beside).ravel()
+    return restless
 
 
 class _Picture:
@@ -76,15 +82,37 @@ class _Picture:
         self._camera = camera
         self._view: View = observer.view(camera, end_ns)
         light = observer.radiance(camera, end_ns) @ LUMA
-        self._image: Floats = cv2.GaussianBlur(light, (3, 3), 0.5)  # the lens
-        self.light: Floats = self._image.ravel()
+        image = cv2.GaussianBlur(light, (3, 3), 0.5)  # the lens
+        self.light: Floats = image.ravel()
         self._depth = self._view.depth()
+        self._veil = self._glare()
+        self._image: Floats = image - self._veil.reshape(image.shape)
 
-    def motion(self, other: World) -> Floats:
-        """How far everything moves to ``other``, pixels ``[H, W]``; the sky does not."""
+    def _glare(self) -> Floats:
+        """Luminance ``[N]`` of the fog in the own headlights, which come along with the camera."""
+        weather = self._view.scene.illumination
+        if not weather.hazy:
+            return np.zeros(len(self.light), np.float32)
+        headlight = self._view.world.headlights[0, 1]
+        seen = self._view.seen.at
+        hits = glare(seen.along / seen.span[:, None], seen.z * seen.span, headlight, weather.fog)
+        return self._view.image(hits @ LUMA, 0.0).ravel()
+
+    def motion(self, other: World) -> tuple[Floats, Floats]:
+        """By how many columns and rows everything is elsewhere in ``other``, each ``[H, W]``."""
         view = self._view
         right, down = displacement(self._camera, view.seen.at, view.world, other)
-        return view.image(np.minimum(np.hypot(right, down), np.float32(64.0)), 0.0)
+        return view.image(right, 0.0), view.image(down, 0.0)
+
+    def shifted(self, right: Floats, down: Floats) -> Floats:
+        """Luminance ``[N]`` before a small ``motion``; good where nothing is uncovered."""
+        height, width = right.shape
+        columns = np.arange(width, dtype=np.float32) - right
+        rows = np.arange(height, dtype=np.float32)[:, None] - down
+        moved: Floats = cv2.remap(
+            self._image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        return moved.ravel() + self._veil
 
     def at(self, observer: Observer, time_ns: int, pixels: Places) -> Floats:
         """Luminance of ``pixels`` ``[n]`` at another instant."""
@@ -99,6 +127,7 @@ class _Picture:
         light, hidden = self._known(struck, world)
         if observer.scene.illumination.lamps_on:
             light *= self._beam_change(struck, world)
+        light += self._veil[pixels[struck.ray]]
         if len(hidden):
             anew = struck.only(hidden)
             seen = describe(observer.scene, world, anew, self._camera.intrinsics.fx)
@@ -117,7 +146,7 @@ class _Picture:
 
     def _beam_change(self, struck: Struck, world: World) -> Floats:
         """The own headlights come along, so they light a place differently at each instant."""
-        now = own_beam(struck, world) + np.float32(_AMBIENT)
-        later = own_beam(struck, self._view.world) + np.float32(_AMBIENT)
-        change: Floats = now / later
+        ambient = np.float32(_LAMPS + float(np.dot(self._view.scene.illumination.sky, LUMA)))
+        change: Floats = own_beam(struck, world) + ambient
+        change /= own_beam(struck, self._view.world) + ambient
         return change

@@ -77,6 +77,13 @@ class View:
         return self.seen.world
 
     @property
+    def hit(self) -> npt.NDArray[np.bool_]:
+        """Which pixels hit something, bool ``[N]``."""
+        hit = np.ones(len(self.z) + len(self.sky), np.bool_)
+        hit[self.sky] = False
+        return hit
+
+    @property
     def z(self) -> Floats:
         """Depth along the optical axis in metres of the hits, float32 ``[n]``."""
         return self.seen.at.z
