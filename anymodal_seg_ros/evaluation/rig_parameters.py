@@ -36,7 +36,7 @@ def rig_parameters(config: RigBagConfig) -> str:
 def _sensor(config: RigBagConfig, sensor: SensorModel, first: SensorModel) -> dict[str, Any]:
     packets = config.packets and isinstance(sensor, EventCamera)
     entry: dict[str, Any] = {
-        "topic": f"/{sensor.name}/packets" if packets else f"/{sensor.name}/image",
+        "topic": f"{sensor.name}/packets" if packets else f"{sensor.name}/image",
         "modality": sensor.modality,
         "expected_hz": sensor.rate_hz,
     }
@@ -44,13 +44,13 @@ def _sensor(config: RigBagConfig, sensor: SensorModel, first: SensorModel) -> di
         entry["type"] = "event_packet"
     if sensor.camera == first.camera:
         if any(other.camera != first.camera for other in config.sensors):
-            entry["registration"] = {"camera_info": f"/{sensor.name}/camera_info"}
+            entry["registration"] = {"camera_info": f"{sensor.name}/camera_info"}
         return entry
     pose = placement("", "", first_from(first, sensor))
     numbers = np.round((*pose.translation, *pose.quaternion), 9)
     entry["registration"] = {
         "method": "depth" if sensor.modality == "depth" else "cameras",
-        "camera_info": f"/{sensor.name}/camera_info",
+        "camera_info": f"{sensor.name}/camera_info",
         "extrinsics": " ".join(f"{number:.9g}" for number in numbers),
     }
     return entry

@@ -19,6 +19,10 @@ HIGHEST_M = 10.2
 """Height at which the height channel is full: 4 cm for each count."""
 
 
+_RIM = 4
+"""Pixels at the border whose normal is that of the next one inside."""
+
+
 def hha(
     depth: Floats,
     k: npt.NDArray[np.float64],
@@ -82,9 +86,13 @@ def _normals(points: Floats) -> Floats:
     across, down = np.full_like(moved, np.nan), np.full_like(moved, np.nan)
     across[:, 2:-2] = moved[:, 4:] - moved[:, :-4]
     down[2:-2] = moved[4:] - moved[:-4]
-    # Beyond the border the next inner difference is as good as any.
-    across[:, :2], across[:, -2:] = across[:, 2:3], across[:, -3:-2]
-    down[:2], down[-2:] = down[2:3], down[-3:-2]
+    # Near the border smoothing is lopsided: the next inner difference is better.
+    for change in (across, down):
+        change[:, :_RIM], change[:, -_RIM:] = (
+            change[:, _RIM : _RIM + 1],
+            change[:, -_RIM - 1 : -_RIM],
+        )
+        change[:_RIM], change[-_RIM:] = change[_RIM : _RIM + 1], change[-_RIM - 1 : -_RIM]
     normal = np.cross(down, across)
     length = np.linalg.norm(normal, axis=-1, keepdims=True)
     normal = normal / np.maximum(length, 1e-12)
