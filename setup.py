@@ -98,6 +98,7 @@ setup(
         "console_scripts": [
             "anymodal-seg = anymodal_seg_ros.cli.main:main",
             "segmentation_node = anymodal_seg_ros.nodes.segmentation_node:main",
+            "fault_injector = anymodal_seg_ros.nodes.fault_injector:main",
             "rig_node = anymodal_seg_ros.nodes.rig_node:main",
         ],
     },

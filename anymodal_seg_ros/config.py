@@ -147,8 +147,8 @@ MESSAGE_TYPES = {
 }
 """The type of ROS message that a sensor's topic carries, by what the configuration calls it."""
 
-EVENT_TYPES = ("event_packet", "event_array", "point_cloud")
-"""Those that hold events, one by one."""
+EVENT_TYPES = ("event_packet", "event_array")
+"""Those that only event cameras send. A point cloud holds events or a LiDAR's points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ class SensorConfig:
     type: str = choice(
         ("auto", *MESSAGE_TYPES),
         "What the topic carries; auto: compressed if its name ends in /compressed or "
-        "/compressedDepth, else image",
+        "/compressedDepth, else image; point_cloud: events of an event camera, else LiDAR points",
     )
     checks: ChecksConfig = field(default_factory=ChecksConfig)
     registration: RegistrationConfig = field(default_factory=RegistrationConfig)
@@ -208,6 +208,11 @@ class SensorConfig:
             return MESSAGE_TYPES[self.type]
         compressed = self.topic.endswith(("/compressed", "/compressedDepth"))
         return MESSAGE_TYPES["compressed" if compressed else "image"]
+
+    @property
+    def sends_points(self) -> bool:
+        """Whether its messages are scans of a LiDAR, and not images or events."""
+        return self.type == "point_cloud" and self.modality != "event"
 
     @property
     def period_ns(self) -> int:

@@ -18,6 +18,7 @@ from anymodal_seg_ros.errors import ConfigError, DecodeError
 from anymodal_seg_ros.frames import (
     UNLABELED,
     FrameSet,
+    Image,
     Prediction,
     Sample,
     SensorState,
@@ -32,7 +33,9 @@ from anymodal_seg_ros.sensing.events.sampler import EventSampler, is_event_messa
 from anymodal_seg_ros.sensing.evidence import shortfall
 from anymodal_seg_ros.sensing.health import Fault
 from anymodal_seg_ros.sensing.intake import Intake
-from anymodal_seg_ros.sensing.registration import Registrar
+from anymodal_seg_ros.sensing.lidar import LIDAR_IMAGE
+from anymodal_seg_ros.sensing.point_clouds import POINT_CLOUD
+from anymodal_seg_ros.sensing.registration import Registered, Registrar
 
 MAX_DUE = 2
 """Frame sets that may wait for the network: one would lose masks whenever a process is delayed."""
@@ -59,14 +62,27 @@ class Pipeline:
                     f"rig.sensors.{name}.modality is {sensor.modality!r}: "
                     f"the model {model.manifest.name} knows {', '.join(known)}"
                 )
+            if sensor.sends_points and known[sensor.modality].planes != "lidar":
+                raise ConfigError(
+                    f"rig.sensors.{name}.type is 'point_cloud', but the model "
+                    f"{model.manifest.name} takes {sensor.modality} as "
+                    f"{known[sensor.modality].planes}: only events and lidar come as points"
+                )
         self.rig = rig
         self.model = model
         self.engine = engine
         self.superseded = 0
         """Frame sets that were dropped because newer ones were due."""
         manifest = model.manifest
-        depths = [n for n, s in rig.sensors.items() if known[s.modality].planes == "depth"]
-        self._registrar = Registrar(rig.sensors, manifest.height, manifest.width, depths=depths)
+        self._registrar = Registrar(
+            rig.sensors,
+            manifest.height,
+            manifest.width,
+            depths=[n for n, s in rig.sensors.items() if known[s.modality].planes == "depth"],
+            sparse=[n for n, s in rig.sensors.items() if known[s.modality].planes == "lidar"],
+            clouds=[n for n, s in rig.sensors.items() if s.sends_points],
+        )
+        self._first_frame_id = ""
         self._due: list[FrameSet] = []
         self._lock = threading.Lock()
         self._events = EventSampler(
@@ -88,7 +104,7 @@ class Pipeline:
         return cls(config.rig, model, create_engine(config.engine, model, config.threads))
 
     def push_message(self, sensor: str, message: Any, received_ns: int) -> str | None:
-        """Take one message of a sensor: an image, a compressed image, or events.
+        """Take one message of a sensor: an image, a compressed image, events, or LiDAR points.
 
         Cheap: pixels are viewed; what must be unpacked or converted is left to :meth:`poll`. Events
         are kept until the frame is known with which their window ends.
@@ -143,6 +159,8 @@ class Pipeline:
         """Take one decoded sample. Returns why a sample was rejected, as :meth:`push_message`."""
         if not self.rig.sensors[sample.sensor].enabled:
             return None
+        if sample.sensor == self._registrar.first:
+            self._first_frame_id = sample.frame_id
         with self._lock:
             error = self._intake.push(sample)
             leads = self._intake.leader() == sample.sensor
@@ -190,6 +208,20 @@ class Pipeline:
         self._events.reset()
         self._due.clear()
 
+    def _with_picture(self, frame_set: FrameSet, registered: Registered) -> FrameSet:
+        """Give a reference that sends points a picture: that of the first sensor's camera."""
+        name, sample = frame_set.reference, frame_set.reference_sample
+        if sample.image.encoding != POINT_CLOUD:
+            return frame_set
+        size = self.model.manifest.height, self.model.manifest.width
+        nothing = Image(np.full((*size, 3), np.nan, np.float32), LIDAR_IMAGE)
+        picture = replace(
+            sample,
+            image=registered.images.get(name, nothing),
+            frame_id=self._first_frame_id or sample.frame_id,
+        )
+        return replace(frame_set, samples={**frame_set.samples, name: picture})
+
     def _push_events(self, sensor: str, message: Any, received_ns: int) -> str | None:
         """Take a message of events, and push the images that it completes."""
         with self._lock:
@@ -220,12 +252,13 @@ class Pipeline:
     def _segment(self, frame_set: FrameSet, status: tuple[SensorStatus, ...]) -> Prediction:
         """Run the network on what the frame set holds, if that is enough to go by."""
         started_ns = time.perf_counter_ns()
-        samples, image = frame_set.samples, frame_set.reference_sample.image
         registered = self._registrar.register(
             frame_set.reference,
-            {name: sample.image for name, sample in samples.items()},
+            {name: sample.image for name, sample in frame_set.samples.items()},
             only_size=frame_set.reference in frame_set.missing,
         )
+        frame_set = self._with_picture(frame_set, registered)
+        samples, image = frame_set.samples, frame_set.reference_sample.image
         sensors = tuple(registered.images)
         if registered.missing:
             frame_set = replace(

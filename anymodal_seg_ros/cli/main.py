@@ -9,7 +9,16 @@ import click
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.errors import AnymodalError
 
-SUBCOMMANDS = ("assemble-bag", "check-alignment", "demo", "parameters", "play", "run", "simulate")
+SUBCOMMANDS = (
+    "assemble-bag",
+    "check-alignment",
+    "demo",
+    "faults",
+    "parameters",
+    "play",
+    "run",
+    "simulate",
+)
 """``some-name`` is the object ``command`` in ``cli/some_name.py``, imported when it is needed."""
 
 

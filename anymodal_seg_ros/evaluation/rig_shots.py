@@ -20,6 +20,9 @@ from anymodal_seg_ros.simulation.sensors import Observer, SensorModel
 PACKET_NS = 10_000_000
 """Events of so long a time travel in one packet."""
 
+EVENT_SPAN_NS = 40_000_000
+"""Events are drawn for so long a time at once: about a frame, of which a few instants are cast."""
+
 
 @dataclass(frozen=True, slots=True)
 class RigBagConfig:
@@ -105,14 +108,14 @@ def _taken(
 
 def _packets(sensor: EventCamera, observer: Observer, span_ns: tuple[int, int]) -> Iterator[Shot]:
     """The events of a span, cut into packets; an empty packet tells that time goes on."""
-    events = sensor.packets(observer, *span_ns)
-    bounds = np.arange(span_ns[0], span_ns[1] + PACKET_NS, PACKET_NS)
-    cuts = np.searchsorted(events.time_ns, bounds)
-    for start_ns, first, last in zip(bounds[:-1], cuts[:-1], cuts[1:], strict=True):
-        leaves_ns = min(int(start_ns) + PACKET_NS, span_ns[1]) + sensor.latency_ns
-        part = slice(first, last)
-        cut = Events(events.time_ns[part], events.x[part], events.y[part], events.on[part])
-        yield Shot(sensor.name, "packets", int(start_ns), leaves_ns, cut)
+    for begin_ns in range(*span_ns, EVENT_SPAN_NS):
+        end_ns = min(begin_ns + EVENT_SPAN_NS, span_ns[1])
+        events = sensor.packets(observer, begin_ns, end_ns)
+        for start_ns in range(begin_ns, end_ns, PACKET_NS):
+            stop_ns = min(start_ns + PACKET_NS, end_ns)
+            part = slice(*np.searchsorted(events.time_ns, (start_ns, stop_ns)))
+            cut = Events(events.time_ns[part], events.x[part], events.y[part], events.on[part])
+            yield Shot(sensor.name, "packets", start_ns, stop_ns + sensor.latency_ns, cut)
 
 
 @functools.lru_cache(maxsize=1)

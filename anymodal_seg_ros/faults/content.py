@@ -14,6 +14,7 @@ from anymodal_seg_ros.faults.kinds import (
 )
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.encodings import COLORS, COUNTS, METRES
+from anymodal_seg_ros.sensing.lidar import LIDAR_IMAGE
 from anymodal_seg_ros.sensing.point_clouds import POINT_CLOUD
 
 
@@ -53,7 +54,7 @@ def content_of(image: Image, modality: str = "") -> Content | None:
     encoding = image.encoding
     if encoding == POINT_CLOUD:
         return Content.CLOUD
-    if encoding == "32FC3":
+    if encoding == LIDAR_IMAGE:
         return Content.LIDAR
     if encoding in METRES:
         return Content.DEPTH

@@ -12,7 +12,7 @@ import yaml
 
 from anymodal_seg_ros.config import build
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.faults.kinds import EVERY_SENSOR, KINDS, Fault, Ok
+from anymodal_seg_ros.faults.kinds import EVERY_SENSOR, KINDS, Fault, Off, Ok
 
 MAX_SEED = 2**32 - 1
 """Largest seed."""
@@ -83,7 +83,11 @@ def parse_timeline(content: Any) -> FaultTimeline:
     unknown = sorted(str(key) for key in content if key not in ("seed", "faults"))
     if unknown:
         raise ConfigError(f"unknown parameter {unknown[0]}: expected seed and faults")
-    seed, entries = content.get("seed", 0), content.get("faults")
+    if "faults" not in content:
+        raise ConfigError("faults is missing: give a list of entries, or an empty one: []")
+    seed, entries = content.get("seed", 0), content["faults"]
+    if entries is None:  # every entry is commented out
+        entries = []
     if type(seed) is not int or not 0 <= seed <= MAX_SEED:
         raise ConfigError(f"seed is {seed!r}: expected an integer from 0 to {MAX_SEED}")
     if not isinstance(entries, list):
@@ -121,6 +125,8 @@ def _entry(number: int, entry: Any) -> Fault:
         raise ConfigError(f"entry {number} is {entry!r}: expected sensor, kind, start_s and end_s")
     values = {str(key): value for key, value in entry.items()}
     kind = values.pop("kind", None)
+    if kind is False:
+        kind = Off.kind  # YAML 1.1 takes a bare off for a boolean
     if kind is None:
         raise ConfigError(f"entry {number}: kind is missing: expected one of {', '.join(KINDS)}")
     if not isinstance(kind, str) or kind not in KINDS:

@@ -27,6 +27,7 @@ faults:
   - {sensor: rgb, kind: stuck, start_s: 5.0, end_s: 10.0}
   - {sensor: "*", kind: motion_blur, start_s: 12, end_s: 14.0, severity: 0.7}
   - {sensor: depth, kind: delayed}
+  - {sensor: thermal, kind: off, start_s: 20.0}
 """
 
 
@@ -35,7 +36,8 @@ def test_a_file_says_what_is_wrong_when(tmp_path: Path) -> None:
     path.write_text(EXAMPLE)
     timeline = load_timeline(path)
     assert timeline.seed == 7
-    stuck, blur, delayed = timeline.faults
+    stuck, blur, delayed, off = timeline.faults
+    assert off == Off("thermal", 20.0), "although YAML takes a bare off for false"
     assert stuck == Stuck("rgb", 5.0, 10.0)
     assert blur == MotionBlur("*", 12.0, 14.0, severity=0.7)
     assert delayed == Delayed("depth")
@@ -82,7 +84,8 @@ OFF = {"sensor": "rgb", "kind": "off"}
     [
         (None, "expected 'seed:' and 'faults:', not None"),
         ({"fault": []}, "unknown parameter fault: expected seed and faults"),
-        ({"seed": 1}, "faults is None: expected a list"),
+        ({"seed": 1}, "faults is missing: give a list"),
+        ({"faults": {"sensor": "rgb"}}, "faults is {'sensor': 'rgb'}: expected a list"),
         ({"seed": -1, "faults": []}, "seed is -1: expected an integer from 0"),
         ({"seed": True, "faults": []}, "seed is True"),
         ({"faults": [OFF, "off"]}, "entry 2 is 'off': expected sensor, kind"),
