@@ -3,7 +3,8 @@
 Geometry is cast anew at every sub-step, so occlusion, thin things and swinging limbs are exact. The
 light of a hit is looked up where the same piece of surface is in the last picture; only what is
 hidden there is shaded again. As in ESIM (Rebecq et al., 2018) the number of sub-steps follows the
-largest displacement. Where hardly anything moves, the last picture is shifted instead.
+largest displacement. Away from the edges of things nothing is covered or uncovered: there the last
+picture is shifted along its motion instead.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ from anymodal_seg_ros.simulation.sensors import Observer
 from anymodal_seg_ros.simulation.shapes import Floats
 from anymodal_seg_ros.simulation.view import View, describe
 
+Ways = tuple[Floats, Floats]
+"""Motion in columns and in rows, each ``[H, W]``."""
+
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 
 _STEP_PX = 5.0
 _MOST_STEPS = 3
-_STILL_PX = 1.5
-"""Where nothing moves farther, the picture is only shifted."""
-
-_FAST_PX = 5.0
+_JUMP_PX, _FAST_PX = 0.8, 4.0
+"""Differences in motion between neighbours that make an edge, and one with a long reach."""
 
 _LAMPS = 0.02
 """Irradiance from street lamps, beside which the change of the own headlights is seen."""
@@ -53,26 +55,33 @@ class Substeps:
 def substeps(observer: Observer, camera: Camera, start_ns: int, end_ns: int) -> Substeps:
     """Luminance from ``start_ns`` to ``end_ns`` at ``camera``; see the module."""
     last = _Picture(observer, camera, end_ns)
-    right, down = last.motion(observer.world(start_ns))
-    motion = np.minimum(np.hypot(right, down), np.float32(64.0))
-    peak = float(np.partition(motion.ravel(), -200)[-200])
+    way = last.motion(observer.world(start_ns))
+    length = np.hypot(way[0], way[1])
+    peak = float(np.partition(length.ravel(), -200)[-200])
     count = int(np.clip(np.ceil(peak / _STEP_PX), 1, _MOST_STEPS))
     times = [start_ns + (end_ns - start_ns) * i // count for i in range(count + 1)]
-    active = np.flatnonzero(_restless(motion))
-    start = last.shifted(right, down)
-    between = [start + np.float32(i / count) * (last.light - start) for i in range(count)]
-    for time_ns, light in zip(times, between, strict=False):
+    torn = np.flatnonzero(_torn(way, length))
+    found = []
+    for i, time_ns in enumerate(times[:-1]):
+        light, outside = last.shifted(way, np.float32(1.0 - i / count))
+        active = np.union1d(torn, outside)
         light[active] = last.at(observer, time_ns, active)
-    return Substeps(tuple(times), [*between, last.light])
+        found.append(light)
+    return Substeps(tuple(times), [*found, last.light])
 
 
-def _restless(motion: Floats) -> npt.NDArray[np.bool_]:
-    """Pixels ``[N]`` near something that moves so far that they may come to see another thing."""
-    near = cv2.dilate(motion, np.ones((5, 5), np.uint8)) > _STILL_PX
-    fast = (motion > _FAST_PX).astype(np.uint8)
-    beside = cv2.dilate(fast, np.ones((17, 17), np.uint8)) > 0
-    restless: npt.NDArray[np.bool_] = (near | beside).ravel()
-    return restless
+def _torn(way: Ways, length: Floats) -> npt.NDArray[np.bool_]:
+    """Pixels ``[N]`` near edges at which the motion jumps: there things cover one another."""
+    jump = np.zeros(length.shape, np.float32)
+    for axis in range(2):
+        kernel = np.ones((3, 3), np.uint8)
+        jump = np.maximum(jump, cv2.morphologyEx(way[axis], cv2.MORPH_GRADIENT, kernel))
+    slight = (jump > _JUMP_PX).astype(np.uint8)
+    heavy = (jump > _FAST_PX).astype(np.uint8)
+    near = cv2.dilate(slight, np.ones((7, 7), np.uint8))
+    near |= cv2.dilate(heavy, np.ones((19, 19), np.uint8))
+    torn: npt.NDArray[np.bool_] = near.ravel() > 0
+    return torn
 
 
 class _Picture:
@@ -86,7 +95,9 @@ class _Picture:
         self.light: Floats = image.ravel()
         self._depth = self._view.depth()
         self._veil = self._glare()
-        self._image: Floats = image - self._veil.reshape(image.shape)
+        self._beam = self._view.image(self._irradiance(self._view.seen.at, self._view.world), 1.0)
+        through = np.maximum(image - self._veil.reshape(image.shape), 0.0)
+        self._image: Floats = through / self._beam
 
     def _glare(self) -> Floats:
         """Luminance ``[N]`` of the fog in the own headlights, which come along with the camera."""
@@ -98,21 +109,31 @@ class _Picture:
         hits = glare(seen.along / seen.span[:, None], seen.z * seen.span, headlight, weather.fog)
         return self._view.image(hits @ LUMA, 0.0).ravel()
 
-    def motion(self, other: World) -> tuple[Floats, Floats]:
+    def motion(self, other: World) -> Ways:
         """By how many columns and rows everything is elsewhere in ``other``, each ``[H, W]``."""
         view = self._view
         right, down = displacement(self._camera, view.seen.at, view.world, other)
         return view.image(right, 0.0), view.image(down, 0.0)
 
-    def shifted(self, right: Floats, down: Floats) -> Floats:
-        """Luminance ``[N]`` before a small ``motion``; good where nothing is uncovered."""
+    def shifted(self, way: Ways, share: np.float32) -> tuple[Floats, Places]:
+        """Luminance ``[N]`` after a share of the ``way``; good where nothing is covered.
+
+        Also returns the pixels whose light comes from outside the last picture.
+        """
+        right, down = share * way[0], share * way[1]
         height, width = right.shape
-        columns = np.arange(width, dtype=np.float32) - right
-        rows = np.arange(height, dtype=np.float32)[:, None] - down
-        moved: Floats = cv2.remap(
-            self._image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        columns = np.arange(width, dtype=np.float32)
+        rows = np.arange(height, dtype=np.float32)[:, None]
+        # What is here now had the way of where it will be: one step of a fixed point.
+        x, y = columns - right, rows - down
+        edge = cv2.BORDER_REPLICATE
+        x, y = (
+            columns - cv2.remap(right, x, y, cv2.INTER_NEAREST, borderMode=edge),
+            rows - cv2.remap(down, x, y, cv2.INTER_NEAREST, borderMode=edge),
         )
-        return moved.ravel() + self._veil
+        moved: Floats = cv2.remap(self._image, x, y, cv2.INTER_LINEAR, borderMode=edge)
+        inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+        return (moved * self._beam).ravel() + self._veil, np.flatnonzero(~inside)
 
     def at(self, observer: Observer, time_ns: int, pixels: Places) -> Floats:
         """Luminance of ``pixels`` ``[n]`` at another instant."""
@@ -125,8 +146,7 @@ class _Picture:
         missed[struck.ray] = False
         result[missed] = sky_light(directions[missed], observer.scene.illumination, world) @ LUMA
         light, hidden = self._known(struck, world)
-        if observer.scene.illumination.lamps_on:
-            light *= self._beam_change(struck, world)
+        light *= self._irradiance(struck, world)
         light += self._veil[pixels[struck.ray]]
         if len(hidden):
             anew = struck.only(hidden)
@@ -144,9 +164,15 @@ class _Picture:
         known = np.abs(depth - ahead) < 0.1 + 0.03 * ahead
         return light, np.flatnonzero(~known)
 
-    def _beam_change(self, struck: Struck, world: World) -> Floats:
-        """The own headlights come along, so they light a place differently at each instant."""
-        ambient = np.float32(_LAMPS + float(np.dot(self._view.scene.illumination.sky, LUMA)))
-        change: Floats = own_beam(struck, world) + ambient
-        change /= own_beam(struck, self._view.world) + ambient
-        return change
+    def _irradiance(self, struck: Struck, world: World) -> Floats:
+        """Light on hits ``[n]`` that comes along with the camera, and that which does not.
+
+        What is seen is kept relative to it: the own headlights light a place differently at each
+        instant. 1 by day.
+        """
+        weather = self._view.scene.illumination
+        if not weather.lamps_on:
+            return np.ones(len(struck.z), np.float32)
+        ambient = np.float32(_LAMPS + float(np.dot(weather.sky, LUMA)))
+        total: Floats = own_beam(struck, world) + ambient
+        return total
