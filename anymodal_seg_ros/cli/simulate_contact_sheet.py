@@ -35,10 +35,10 @@ def command(out: Path, seed: int, offroad_seed: int) -> None:
     blue darker), LiDAR (colours as for depth, points enlarged), labels.
     """
     console = Console()
-    with frames_progress("drawing rows", console) as tell:
-        data = encode_png(contact_sheet(seed, offroad_seed, tell))
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        out.parent.mkdir(parents=True, exist_ok=True)  # before half a minute of drawing
+        with frames_progress("drawing rows", console) as tell:
+            data = encode_png(contact_sheet(seed, offroad_seed, tell))
         out.write_bytes(data)
     except OSError as error:
         raise ConfigError(f"cannot write {out}: {error}") from error

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.frames import Pixels
-from anymodal_seg_ros.simulation.classes import CLASSES
+from anymodal_seg_ros.frames import Mask, Pixels
+from anymodal_seg_ros.simulation.classes import CLASSES, SKY
 from anymodal_seg_ros.simulation.dataset.frames import SceneFrame, scene_frames, sized_sensors
 from anymodal_seg_ros.simulation.dataset.plan import CASES, ScenePlan
 from anymodal_seg_ros.simulation.dataset.stored import lidar_image
@@ -24,6 +24,7 @@ _TILE = (168, 126)
 _MARGIN = 4
 _TITLE = 118
 _HEAD = 24
+_FOOT = 52
 _FAR_M = 60.0
 
 
@@ -39,7 +40,7 @@ def contact_sheet(seed: int, offroad_seed: int, tell: Callable[[int, int], None]
         uint8 ``[H, W, 3]``, RGB.
     """
     width = _TITLE + len(COLUMNS) * (_TILE[0] + _MARGIN)
-    height = _HEAD + len(ROWS) * (_TILE[1] + _MARGIN)
+    height = _HEAD + len(ROWS) * (_TILE[1] + _MARGIN) + _FOOT
     sheet = np.full((height, width, 3), 255, np.uint8)
     for number, title in enumerate(COLUMNS):
         _write(sheet, title, _TITLE + number * (_TILE[0] + _MARGIN) + 4, 17)
@@ -50,6 +51,7 @@ def contact_sheet(seed: int, offroad_seed: int, tell: Callable[[int, int], None]
             left = _TITLE + number * (_TILE[0] + _MARGIN)
             sheet[top : top + _TILE[1], left : left + _TILE[0]] = tile
         tell(row + 1, len(ROWS))
+    _legend(sheet)
     return sheet
 
 
@@ -77,7 +79,10 @@ def _frames(seed: int, offroad_seed: int) -> Iterator[SceneFrame]:
 def _tiles(frame: SceneFrame) -> Iterator[Rgb]:
     """The pictures of a frame as people can look at them, in the order of ``COLUMNS``."""
     for column in COLUMNS[:-1]:
-        yield _small(_PICTURES[column](frame.pixels[column]))
+        pixels = frame.pixels[column]
+        yield _small(
+            _thermal(pixels, frame.labels) if column == "thermal" else _PICTURES[column](pixels)
+        )
     colors = np.array([entry.color for entry in CLASSES], np.uint8)
     yield _small(colors[frame.labels], cv2.INTER_NEAREST)
 
@@ -86,9 +91,9 @@ def _small(picture: Rgb, how: int = cv2.INTER_AREA) -> Rgb:
     return np.asarray(cv2.resize(picture, _TILE, interpolation=how), np.uint8)
 
 
-def _thermal(counts: Pixels) -> Rgb:
-    """Between the 1st and the 99th percentile, dark to bright."""
-    low, high = np.percentile(counts, (1, 99))
+def _thermal(counts: Pixels, labels: Mask) -> Rgb:
+    """What is not sky between its 1st and 99th percentile, dark to bright."""
+    low, high = np.percentile(counts[labels != SKY], (1, 99))
     return _mapped((counts - low) / max(high - low, 1.0), cv2.COLORMAP_INFERNO)
 
 
@@ -121,6 +126,17 @@ def _mapped(share: npt.NDArray[Any], colors: int) -> Rgb:
     return np.asarray(cv2.applyColorMap(grey, colors)[..., ::-1], np.uint8)
 
 
+def _legend(sheet: Rgb) -> None:
+    """The classes and their colours, in two lines at the foot."""
+    across = (len(CLASSES) + 1) // 2
+    step = (sheet.shape[1] - 8) // across
+    for number, entry in enumerate(CLASSES):
+        top = len(sheet) - _FOOT + 6 + 22 * (number // across)
+        left = 8 + step * (number % across)
+        sheet[top : top + 14, left : left + 14] = entry.color
+        _write(sheet, entry.name, left + 18, top + 12)
+
+
 def _write(sheet: Rgb, text: str, left: int, base: int) -> None:
     cv2.putText(
         sheet, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (0, 0, 0), 1, cv2.LINE_AA
@@ -129,7 +145,6 @@ def _write(sheet: Rgb, text: str, left: int, base: int) -> None:
 
 _PICTURES: dict[str, Callable[[Pixels], Rgb]] = {
     "rgb": lambda pixels: pixels,
-    "thermal": _thermal,
     "depth": _depth,
     "event": _event,
     "lidar": _lidar,
