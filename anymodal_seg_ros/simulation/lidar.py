@@ -150,10 +150,10 @@ class Lidar:
         The probability of a return from the air before ``reach`` is that of one scattering in it;
         only the first metres send enough back.
         """
-        where = -np.log(np.maximum(1.0 - chance, 1e-6)) * np.float32(_AIR_DEPTH_M)
-        share = 1.0 - np.exp(np.float32(-light.extinction * _AIR_GAIN))
-        hit = (chance < share) & (where < reach) & (where > self.near_m)
-        return hit, where
+        share = np.float32(1.0 - math.exp(-light.extinction * _AIR_GAIN))
+        even = np.minimum(chance / share, np.float32(0.999))
+        where = np.float32(self.near_m) - np.float32(_AIR_DEPTH_M) * np.log1p(-even)
+        return (chance < share) & (where < reach), where
 
     def _table(
         self, points: Columns, intensity: Columns, ray: Columns, label: npt.NDArray[np.uint8]
