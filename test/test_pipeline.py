@@ -16,7 +16,7 @@ from fixtures.messages import compressed_message, image_message
 from fixtures.pictures import png
 from fixtures.scenes import ENCODINGS, scene
 
-from anymodal_seg_ros.config import RegistrationConfig, RigConfig, SensorConfig
+from anymodal_seg_ros.config import RegistrationConfig, RigConfig, SensorConfig, load_config
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import UNLABELED, Mask, ModalityBatch, Prediction, SensorState
 from anymodal_seg_ros.inference.model import Model
@@ -138,6 +138,41 @@ def test_points_of_a_lidar_reach_the_network_where_the_camera_sees_them(tmp_path
     np.testing.assert_allclose(nearness[seen], 0.8, atol=0.02)
     np.testing.assert_allclose(intensity[seen], 0.5)
     assert height[2, 5] > height[5, 5] > 0, "up is up"
+
+
+CONFIGURED = """
+/**:
+  ros__parameters:
+    model: {model}
+    rig:
+      sensors:
+        rgb:
+          topic: rgb
+          modality: rgb
+          expected_hz: 10.0
+          registration: {{calibration: {calibration}}}
+        lidar:
+          topic: points
+          type: point_cloud
+          modality: lidar
+          expected_hz: 10.0
+          registration: {{method: cameras, extrinsics: {extrinsics}}}
+"""
+
+
+def test_a_lidar_is_configured_in_the_parameter_file(tmp_path: Path, tiny_model: Path) -> None:
+    calibration = lidar_rig(tmp_path).sensors["rgb"].registration.calibration
+    path = tmp_path / "robot.yaml"
+    path.write_text(CONFIGURED.format(model=tiny_model, calibration=calibration, extrinsics=AHEAD))
+    pipe = Pipeline.from_config(load_config(path))
+    for frame in range(2):
+        now = frame * 100 * MS
+        assert pipe.push_message("lidar", scan(START + now), now) is None
+        assert pipe.push_message("rgb", message("rgb", START + now), now) is None
+        prediction = pipe.poll(now + 50 * MS)
+    assert prediction is not None
+    assert prediction.sensors == ("rgb", "lidar"), prediction.frame_set.missing
+    assert prediction.mask.shape == (20, 30)
 
 
 def test_a_lidar_that_is_left_alone_gives_masks_in_the_first_cameras_picture(
