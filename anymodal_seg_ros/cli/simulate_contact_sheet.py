@@ -23,7 +23,7 @@ from anymodal_seg_ros.simulation.contact_sheet import contact_sheet, encode_png
 )
 @click.option(
     "--offroad-seed",
-    default=2_000_023,
+    default=2_000_024,
     show_default=True,
     type=click.IntRange(min=0),
     help="Of the off-road place.",
