@@ -12,6 +12,9 @@ from anymodal_seg_ros.simulation.view import Seen, lifted
 LAMP_POWER = np.array((1.5, 1.15, 0.65), np.float32)
 BEAM_POWER = np.array((9.0, 8.6, 7.8), np.float32)
 _LAMP_REACH_M = 20.0
+_DAYLIGHT = 0.15
+"""Sky light in which street lamps add nothing: by day they shine in fog, but light nothing up."""
+
 _BEAM_REACH_M = 60.0
 _BACKSCATTER = 0.08
 """Share of the light scattered by fog that comes straight back, per steradian (Mie)."""
@@ -22,7 +25,9 @@ _PEAK = 15.0
 
 def lamp_light(seen: Seen) -> Floats:
     """Linear RGB ``[n, 3]`` that arrives from street lamps and headlights."""
-    total: Floats = _street_light(seen)[:, None] * LAMP_POWER
+    total: Floats = np.zeros((len(seen.at.z), 3), np.float32)
+    if max(seen.scene.illumination.sky) < _DAYLIGHT:
+        total += _street_light(seen)[:, None] * LAMP_POWER
     for position, direction in seen.world.headlights:
         at, strength = _beam(seen.at, position, direction)
         total[at] += strength[:, None] * BEAM_POWER
