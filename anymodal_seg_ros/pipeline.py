@@ -6,19 +6,12 @@ They differ only in where messages come from, whose clock is passed in, and wher
 from __future__ import annotations
 
 import threading
-import time
-from dataclasses import replace
 from typing import Any
 
-import cv2
-import numpy as np
-
 from anymodal_seg_ros.config import RigConfig, SegConfig, seconds_to_ns
-from anymodal_seg_ros.errors import ConfigError, DecodeError
+from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import (
-    UNLABELED,
     FrameSet,
-    Image,
     Prediction,
     Sample,
     SensorState,
@@ -26,16 +19,13 @@ from anymodal_seg_ros.frames import (
 )
 from anymodal_seg_ros.inference.engines import Engine, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.inference.preprocess import batch, check_encoding
+from anymodal_seg_ros.inference.preprocess import check_encoding
+from anymodal_seg_ros.inference.segmenter import Segmenter
 from anymodal_seg_ros.sensing.cameras import CalibrationError
 from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
 from anymodal_seg_ros.sensing.events.sampler import EventSampler, is_event_message
-from anymodal_seg_ros.sensing.evidence import shortfall
 from anymodal_seg_ros.sensing.health import Fault
 from anymodal_seg_ros.sensing.intake import Intake
-from anymodal_seg_ros.sensing.lidar import LIDAR_IMAGE
-from anymodal_seg_ros.sensing.point_clouds import POINT_CLOUD
-from anymodal_seg_ros.sensing.registration import Registered, Registrar
 
 MAX_DUE = 2
 """Frame sets that may wait for the network: one would lose masks whenever a process is delayed."""
@@ -55,34 +45,12 @@ class Pipeline:
             ConfigError: a sensor has a modality that the model does not know, or the sensors
                 cannot be registered to each other with what is configured.
         """
-        known = model.manifest.modalities
-        for name, sensor in rig.sensors.items():
-            if sensor.modality not in known:
-                raise ConfigError(
-                    f"rig.sensors.{name}.modality is {sensor.modality!r}: "
-                    f"the model {model.manifest.name} knows {', '.join(known)}"
-                )
-            if sensor.sends_points and known[sensor.modality].planes != "lidar":
-                raise ConfigError(
-                    f"rig.sensors.{name}.type is 'point_cloud', but the model "
-                    f"{model.manifest.name} takes {sensor.modality} as "
-                    f"{known[sensor.modality].planes}: only events and lidar come as points"
-                )
         self.rig = rig
         self.model = model
         self.engine = engine
         self.superseded = 0
         """Frame sets that were dropped because newer ones were due."""
-        manifest = model.manifest
-        self._registrar = Registrar(
-            rig.sensors,
-            manifest.height,
-            manifest.width,
-            depths=[n for n, s in rig.sensors.items() if known[s.modality].planes == "depth"],
-            sparse=[n for n, s in rig.sensors.items() if known[s.modality].planes == "lidar"],
-            clouds=[n for n, s in rig.sensors.items() if s.sends_points],
-        )
-        self._first_frame_id = ""
+        self._segmenter = Segmenter(rig, model.manifest, engine)
         self._due: list[FrameSet] = []
         self._lock = threading.Lock()
         self._events = EventSampler(
@@ -149,7 +117,7 @@ class Pipeline:
             None, or in words why the message was rejected; the calibration before it stays.
         """
         try:
-            self._registrar.take_camera_info(sensor, message)
+            self._segmenter.take_camera_info(sensor, message)
         except CalibrationError as error:
             with self._lock:
                 return self._intake.reject_camera_info(sensor, str(error))
@@ -159,8 +127,7 @@ class Pipeline:
         """Take one decoded sample. Returns why a sample was rejected, as :meth:`push_message`."""
         if not self.rig.sensors[sample.sensor].enabled:
             return None
-        if sample.sensor == self._registrar.first:
-            self._first_frame_id = sample.frame_id
+        self._segmenter.see(sample)
         with self._lock:
             error = self._intake.push(sample)
             leads = self._intake.leader() == sample.sensor
@@ -186,7 +153,7 @@ class Pipeline:
                 return None
             frame_set = self._due.pop(0)
             status = self._intake.status(now_ns)
-        return self._segment(frame_set, status)
+        return self._segmenter.segment(frame_set, status)
 
     def next_wakeup_ns(self) -> int | None:
         """Return when :meth:`poll` can next have news although no message comes."""
@@ -207,20 +174,6 @@ class Pipeline:
         """Forget what belongs to the time before the clock went back."""
         self._events.reset()
         self._due.clear()
-
-    def _with_picture(self, frame_set: FrameSet, registered: Registered) -> FrameSet:
-        """Give a reference that sends points a picture: that of the first sensor's camera."""
-        name, sample = frame_set.reference, frame_set.reference_sample
-        if sample.image.encoding != POINT_CLOUD:
-            return frame_set
-        size = self.model.manifest.height, self.model.manifest.width
-        nothing = Image(np.full((*size, 3), np.nan, np.float32), LIDAR_IMAGE)
-        picture = replace(
-            sample,
-            image=registered.images.get(name, nothing),
-            frame_id=self._first_frame_id or sample.frame_id,
-        )
-        return replace(frame_set, samples={**frame_set.samples, name: picture})
 
     def _push_events(self, sensor: str, message: Any, received_ns: int) -> str | None:
         """Take a message of events, and push the images that it completes."""
@@ -248,36 +201,3 @@ class Pipeline:
                 damage = error
             with self._lock:
                 self._intake.take_made(waiting, damage)
-
-    def _segment(self, frame_set: FrameSet, status: tuple[SensorStatus, ...]) -> Prediction:
-        """Run the network on what the frame set holds, if that is enough to go by."""
-        started_ns = time.perf_counter_ns()
-        registered = self._registrar.register(
-            frame_set.reference,
-            {name: sample.image for name, sample in frame_set.samples.items()},
-            only_size=frame_set.reference in frame_set.missing,
-        )
-        frame_set = self._with_picture(frame_set, registered)
-        samples, image = frame_set.samples, frame_set.reference_sample.image
-        sensors = tuple(registered.images)
-        if registered.missing:
-            frame_set = replace(
-                frame_set,
-                samples={n: s for n, s in samples.items() if n not in registered.missing},
-                missing={**frame_set.missing, **registered.missing},
-            )
-        if lacking := shortfall(self.rig, sensors):
-            mask = np.full((image.height, image.width), UNLABELED, np.uint8)
-            return Prediction(mask, frame_set, (), status, 0, 0, unlabeled=lacking)
-        inputs = batch(
-            [(self.rig.sensors[n].modality, registered.images[n]) for n in sensors],
-            self.model.manifest,
-        )
-        network_started_ns = time.perf_counter_ns()
-        mask = self.engine.run(inputs)
-        network_ns = time.perf_counter_ns() - network_started_ns
-        if mask.shape != (image.height, image.width):
-            size = (image.width, image.height)
-            mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
-        process_ns = time.perf_counter_ns() - started_ns
-        return Prediction(mask, frame_set, sensors, status, network_ns, process_ns)

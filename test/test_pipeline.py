@@ -195,6 +195,22 @@ def test_a_lidar_that_is_left_alone_gives_masks_in_the_first_cameras_picture(
     assert viewable(reference.image).shape == (8, 12, 3)
 
 
+def test_a_lidar_before_the_first_cameras_calibration_gives_unlabeled_masks(
+    tmp_path: Path,
+) -> None:
+    rig = lidar_rig(tmp_path)
+    uncalibrated = replace(
+        rig.sensors["rgb"], registration=RegistrationConfig(camera_info="rgb/camera_info")
+    )
+    pipe = pipeline(replace(rig, sensors={**rig.sensors, "rgb": uncalibrated}))
+    assert pipe.push_message("lidar", scan(START), 0) is None
+    prediction = pipe.poll(0)
+    assert prediction is not None
+    assert (prediction.mask == UNLABELED).all()
+    assert "no CameraInfo has come on rgb/camera_info" in prediction.frame_set.missing["lidar"]
+    assert prediction.frame_set.reference_sample.sensor == "lidar"
+
+
 def test_points_that_cannot_be_used_are_rejected_and_counted(tmp_path: Path) -> None:
     pipe = pipeline(lidar_rig(tmp_path))
     error = pipe.push_message("rgb", scan(START), 0)

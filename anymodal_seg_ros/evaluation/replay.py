@@ -13,6 +13,7 @@ from typing import Any
 from anymodal_seg_ros.config import MESSAGE_TYPES, RigConfig, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
+from anymodal_seg_ros.faults.content import check_modalities
 from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.stream import inject
 from anymodal_seg_ros.faults.timeline import FaultTimeline, check_sensors, load_timeline
@@ -80,11 +81,13 @@ def read_timeline(path: Path, rig: RigConfig) -> FaultTimeline:
     """Read what shall be wrong with the sensors of a rig.
 
     Raises:
-        ConfigError: the file cannot be read or is wrong, or names a sensor that the rig has not.
+        ConfigError: the file cannot be read or is wrong, names a sensor that the rig has not, or
+            breaks one in a way that its kind cannot break.
     """
     timeline = load_timeline(path)
     try:
         check_sensors(timeline, rig.sensors)
+        check_modalities(timeline, _modalities(rig))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     return timeline
@@ -104,8 +107,11 @@ def with_faults(
     Raises:
         ConfigError: a fault does not fit its sensor.
     """
-    modalities = {name: sensor.modality for name, sensor in rig.sensors.items()}
-    return inject(Injector[Any](timeline, modalities), messages, start_ns)
+    return inject(Injector[Any](timeline, _modalities(rig)), messages, start_ns)
+
+
+def _modalities(rig: RigConfig) -> dict[str, str]:
+    return {name: sensor.modality for name, sensor in rig.sensors.items()}
 
 
 def replay(pipeline: Pipeline, messages: Iterable[Arrival]) -> Iterator[Prediction]:

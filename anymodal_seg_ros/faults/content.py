@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.faults.kinds import (
     EventLowResolution,
     ImageFault,
@@ -12,6 +14,7 @@ from anymodal_seg_ros.faults.kinds import (
     OverExposure,
     UnderExposure,
 )
+from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.encodings import COLORS, COUNTS, METRES
 from anymodal_seg_ros.sensing.lidar import LIDAR_IMAGE
@@ -43,6 +46,16 @@ FITS: dict[type[ImageFault], tuple[Content, ...]] = {
 """What each image fault can happen to; to anything else it cannot."""
 
 
+OF_MODALITY = {
+    "rgb": (Content.PICTURE,),
+    "thermal": (Content.PICTURE, Content.COUNTS),
+    "depth": (Content.DEPTH,),
+    "event": (Content.EVENTS,),
+    "lidar": (Content.LIDAR, Content.CLOUD),
+}
+"""What sensors of a kind can show; of any other kind, anything."""
+
+
 def content_of(image: Image, modality: str = "") -> Content | None:
     """Tell what an image shows; None for encodings that no image fault fits.
 
@@ -64,6 +77,27 @@ def content_of(image: Image, modality: str = "") -> Content | None:
     if modality == "event" or (not modality and encoding == "8UC3"):
         return Content.EVENTS
     return Content.PICTURE if encoding in COLORS else None
+
+
+def check_modalities(timeline: FaultTimeline, modalities: Mapping[str, str]) -> None:
+    """Make sure that no image fault is meant for a kind of sensor that it cannot happen to.
+
+    Args:
+        timeline: as read.
+        modalities: kind of each sensor by name.
+
+    Raises:
+        ConfigError: naming the entry and what it would fit.
+    """
+    for number, fault in enumerate(timeline.faults, start=1):
+        modality = modalities.get(fault.sensor, "")
+        shown = OF_MODALITY.get(modality)
+        if isinstance(fault, ImageFault) and shown and not {*shown} & {*FITS[type(fault)]}:
+            fitting = ", ".join(content.value for content in FITS[type(fault)])
+            raise ConfigError(
+                f"entry {number} ({fault.kind}): sensor is {fault.sensor!r}, of the modality "
+                f"{modality}: it fits {fitting}"
+            )
 
 
 def fits(fault: ImageFault, image: Image, modality: str = "") -> bool:

@@ -116,7 +116,10 @@ def test_sensors_break_as_a_timeline_says(bag: Path, parameters: Path, tmp_path:
     ("entry", "words"),
     [
         ("{sensor: rbg, kind: stuck}", "entry 1 (stuck): sensor is 'rbg': expected one of rgb"),
-        ("{sensor: rgb, kind: lidar_jitter}", "entry 1 for rgb: lidar_jitter cannot happen"),
+        (
+            "{sensor: rgb, kind: lidar_jitter}",
+            "entry 1 (lidar_jitter): sensor is 'rgb', of the modality rgb: it fits LiDAR",
+        ),
         ("{sensor: rgb, kind: stuck, end: 3.0}", "unknown parameter end: expected one of end_s"),
     ],
 )

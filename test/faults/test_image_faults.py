@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.faults.content import FITS, Content, content_of
+from anymodal_seg_ros.faults.content import FITS, Content, check_modalities, content_of
 from anymodal_seg_ros.faults.image_faults import apply_image_fault
 from anymodal_seg_ros.faults.kinds import (
     IMAGE_KINDS,
@@ -21,9 +22,11 @@ from anymodal_seg_ros.faults.kinds import (
     ImageFault,
     LidarJitter,
     MotionBlur,
+    Off,
     OverExposure,
     UnderExposure,
 )
+from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.decode import decode_image
 from anymodal_seg_ros.sensing.encodings import LAYOUTS
@@ -243,6 +246,25 @@ def test_coarse_events_come_in_blocks_and_no_pixel_is_invented() -> None:
         assert (EVENTS.pixels == block).all(axis=2).any()
     active, active_before = ((i > 0).mean() for i in (coarse, EVENTS.pixels))
     assert active == pytest.approx(active_before, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("fault", "modality"),
+    [
+        (MotionBlur("x"), "event"),
+        (OverExposure("x"), "depth"),
+        (LidarJitter("x"), "rgb"),
+        (EventLowResolution("x"), "thermal"),
+    ],
+)
+def test_what_a_modality_rules_out_is_found_before_any_message(
+    fault: ImageFault, modality: str
+) -> None:
+    timeline = FaultTimeline(0, (Off("x"), fault))
+    check_modalities(FaultTimeline(0, (replace(fault, sensor="*"),)), {"x": modality})
+    check_modalities(timeline, {"x": "sonar"})
+    with pytest.raises(ConfigError, match=rf"entry 2 \({fault.kind}\): .*modality {modality}: it"):
+        check_modalities(timeline, {"x": modality})
 
 
 def test_the_modality_decides_where_the_encoding_is_silent() -> None:

@@ -126,6 +126,7 @@ def test_libraries_stay_where_they_belong(every_import: list[Import], library: s
     ("modules", "absent"),
     [
         (["pipeline", "inference.onnxruntime_engine"], ["torch", "rclpy", "rosbags", "trimesh"]),
+        (["faults.stream", "faults.timeline"], ["torch", "rclpy", "onnxruntime", "rosbags"]),
         (["evaluation.replay", "evaluation.results"], ["torch", "rclpy", "trimesh"]),
         (["cli.main", "cli.run", "cli.play", "cli.assemble_bag"], ["torch", "rclpy", "trimesh"]),
         (["sensing.decode", "sensing.synchronizer"], ["torch", "rclpy", "onnxruntime"]),

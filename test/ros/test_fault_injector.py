@@ -25,7 +25,7 @@ pytestmark = pytest.mark.ros
 
 MODULE = "anymodal_seg_ros.nodes.fault_injector"
 SENSORS = {
-    "rgb": ("rgb/image", "rgb", "auto"),
+    "rgb": ("rgb/image", "infrared", "auto"),
     "jpeg": ("jpeg/image/compressed", "rgb", "auto"),
     "lidar": ("lidar/points", "lidar", "point_cloud"),
 }
@@ -163,7 +163,7 @@ def test_messages_of_every_type_pass_and_none_ends_it(
 ) -> None:
     process = start(
         "{sensor: jpeg, kind: motion_blur}",  # of data that are no JPEG
-        "{sensor: rgb, kind: lidar_jitter}",
+        "{sensor: rgb, kind: lidar_jitter}",  # which its modality does not rule out
         "{sensor: lidar, kind: lidar_jitter, severity: 1.0}",
         sensors=tuple(SENSORS),
     )
