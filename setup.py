@@ -62,7 +62,7 @@ setup(
     license="Apache-2.0",
     keywords=["ROS", "semantic segmentation", "sensor fusion", "robotics"],
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed"]},
+    package_data={NAME: ["py.typed", "simulation/dataset/rigbench_v*"]},
     data_files=shared_files(),
     zip_safe=False,
     python_requires=">=3.10",
