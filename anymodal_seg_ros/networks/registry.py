@@ -33,6 +33,9 @@ class _Entry:
 _NETWORKS: dict[str, _Entry] = {
     "anyseg": _Entry("anyseg", "AnySeg"),
     "charm": _Entry("charm", "Charm"),
+    "concat": _Entry("concat", "Concat"),
+    "late_fusion": _Entry("late_fusion", "LateFusion"),
+    "magic": _Entry("magic", "Magic"),
     "quorum": _Entry("quorum", "Quorum"),
 }
 

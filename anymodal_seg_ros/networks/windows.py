@@ -7,7 +7,6 @@ channels last.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +80,6 @@ class WindowGrid:
             maps = maps.roll((self.down, self.right), dims=(1, 2))
         return maps[:, : self.height, : self.width]
 
-    @cache  # noqa: B019 - a grid is a few numbers, and there are few grids
     def forbidden(self) -> npt.NDArray[np.bool_]:
         """Tell which tokens must not meet, bool ``[windows, rows * columns, rows * columns]``.
 
@@ -96,7 +94,6 @@ class WindowGrid:
         tokens = region.reshape(self._cells).swapaxes(1, 2).reshape(self.count, rows * columns)
         return np.asarray(tokens[:, :, None] != tokens[:, None, :])
 
-    @cache  # noqa: B019
     def distances(self, window: int) -> npt.NDArray[np.int64]:
         """Number the ways from token to token, ``[(rows * columns) ** 2]``, all of a window."""
         y, x = np.arange(self.rows), np.arange(self.columns)
@@ -123,7 +120,7 @@ class WindowCrossAttention(nn.Module):
     def forward(self, asking: Tensor, asked: Tensor) -> Tensor:
         """Map ``[B, H, W, C]`` and the sensors' ``[B, M, H, W, C]`` to ``[B, H, W, C]``."""
         batch, modalities = asked.shape[:2]
-        grid = WindowGrid.of(*asking.shape[1:3], self.window, self.shifted)
+        grid = WindowGrid.of(asking.shape[1], asking.shape[2], self.window, self.shifted)
         tokens, width = grid.rows * grid.columns, asking.shape[-1] // self.heads
         query = grid.split(self.query(asking))
         query = query.reshape(-1, tokens, self.heads, width).transpose(1, 2)
