@@ -96,8 +96,11 @@ class ModalityLayerNorm(nn.Module):
         """Normalise ``x`` ``[N, ..., C]`` with the affines of ``ids`` ``[N]``."""
         shape = (x.shape[0],) + (1,) * (x.ndim - 2) + (self.channels,)
         weight, bias = self.weight(ids).reshape(shape), self.bias(ids).reshape(shape)
-        normed = F.layer_norm(x, (self.channels,), eps=self.eps)
-        return torch.addcmul(bias, normed.to(weight.dtype), weight)
+        normed = F.layer_norm(x, (self.channels,), eps=self.eps).to(weight.dtype)
+        if torch.is_grad_enabled():
+            return torch.addcmul(bias, normed, weight)
+        # In place: to touch new memory costs more than to compute.
+        return normed.mul_(weight).add_(bias)
 
 
 class ModalityStem(nn.Module):
