@@ -129,18 +129,21 @@ class EQUISeg(AnyModalNetwork):
         S is M. The features of a sensor, which its prototypes are made of, have learned from all
         other sensors of the call.
         """
-        features, ids, present = images, modality_ids, None
+        features, ids, present = images, modality_ids, torch.ones_like(modality_ids).bool()
         if self.separate:
             places = len(self.modalities)
             features = fill_slots(images, modality_ids, places)
             ids = torch.arange(places, device=modality_ids.device)
             present = (ids[:, None] == modality_ids).any(dim=1)
+        # Where the number of sensors is a variable, what a single one learns from the others is
+        # computed and masked; here nothing is computed in vain, nor seen by a batch norm.
+        between = present if torch.compiler.is_exporting() or images.shape[1] > 1 else None
         pyramid = []
         levels = zip(
             *(cast(MixTransformer, encoder).stages for encoder in self.encoders), strict=True
         )
         for stage, encoders in zip(self.stages, levels, strict=True):
-            features = stage(encoders, features, ids, present)
+            features = stage(encoders, features, ids, between)
             pyramid.append(features.index_select(1, modality_ids) if self.separate else features)
         return pyramid
 
