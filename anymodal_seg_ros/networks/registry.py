@@ -32,7 +32,9 @@ class _Entry:
 
 _NETWORKS: dict[str, _Entry] = {
     "anyseg": _Entry("anyseg", "AnySeg"),
+    "cmnext": _Entry("cmnext", "CMNeXt"),
     "concat": _Entry("concat", "Concat"),
+    "equiseg": _Entry("equiseg", "EQUISeg"),
     "late_fusion": _Entry("late_fusion", "LateFusion"),
     "magic": _Entry("magic", "Magic"),
 }
