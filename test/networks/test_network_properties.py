@@ -19,7 +19,10 @@ from anymodal_seg_ros.networks import (
 CLASSES = 7
 MODALITIES = ("rgb", "thermal", "depth", "event")
 HEIGHT, WIDTH = 64, 96
-ARCHITECTURES = {"anyseg": {"network": "anyseg", "backbone": "mit_nano", "head_width": 32}}
+ARCHITECTURES = {
+    "anyseg": {"network": "anyseg", "backbone": "mit_nano", "head_width": 32},
+    "stitchfusion": {"network": "stitchfusion", "backbone": "mit_nano", "head_width": 32},
+}
 
 every_network = pytest.mark.parametrize("name", network_names())
 
