@@ -32,6 +32,7 @@ class _Entry:
 
 _NETWORKS: dict[str, _Entry] = {
     "anyseg": _Entry("anyseg", "AnySeg"),
+    "segrgbx": _Entry("segrgbx", "SegRGBX"),
     "stitchfusion": _Entry("stitchfusion", "StitchFusion"),
 }
 
