@@ -154,7 +154,7 @@ def load_clip_weights(encoder: MaClip, weights: Mapping[str, Tensor]) -> None:
     converted = checkpoint_filter_fn(dict(weights), encoder.tower)
     own = encoder.tower.state_dict()
     faults = [f"lack {name}" for name in own if name not in converted]
-    faults += [f"have {name}, unknown to this tower," for name in converted if name not in own]
+    faults += [f"have {name}, unknown to this tower" for name in converted if name not in own]
     faults += [
         f"have {name} as {list(tensor.shape)} where {list(own[name].shape)} is needed"
         for name, tensor in converted.items()
@@ -162,8 +162,8 @@ def load_clip_weights(encoder: MaClip, weights: Mapping[str, Tensor]) -> None:
     ]
     if faults:
         raise ModelError(
-            f"the weights {faults[0]} and have {len(faults) - 1} more such faults: expected the "
-            "weights of CLIP in the layout of OpenAI, open_clip or timm, of the size that the "
-            "architecture names"
+            f"the weights {faults[0]}; faults of this kind: {len(faults)}: expected the weights of "
+            "CLIP in the layout of OpenAI, open_clip or timm, of the size that the architecture "
+            "names"
         )
     encoder.tower.load_state_dict(converted)
