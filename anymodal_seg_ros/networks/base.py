@@ -37,6 +37,8 @@ class AnyModalNetwork(nn.Module, ABC):
     Attributes:
         set_like: whether there may be any number of sensors, several of one kind included; False
             for methods with a fixed place for each kind.
+        encodes_apart: whether the features of a row of the modality axis are those of this row
+            alone; False for methods whose encoder lets the sensors see each other.
         any_size: whether one exported graph serves images of any height and width; False for
             methods whose parts depend on the size.
         num_classes: K.
@@ -44,6 +46,7 @@ class AnyModalNetwork(nn.Module, ABC):
     """
 
     set_like: ClassVar[bool] = True
+    encodes_apart: ClassVar[bool] = True
     any_size: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, modalities: Sequence[str]) -> None:

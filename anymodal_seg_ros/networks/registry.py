@@ -32,6 +32,9 @@ class _Entry:
 
 _NETWORKS: dict[str, _Entry] = {
     "anyseg": _Entry("anyseg", "AnySeg"),
+    "concat": _Entry("concat", "Concat"),
+    "late_fusion": _Entry("late_fusion", "LateFusion"),
+    "magic": _Entry("magic", "Magic"),
     "segrgbx": _Entry("segrgbx", "SegRGBX"),
     "stitchfusion": _Entry("stitchfusion", "StitchFusion"),
 }

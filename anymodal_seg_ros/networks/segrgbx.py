@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -72,6 +73,8 @@ class Encoded:
 
 class SegRGBX(AnyModalNetwork):
     """Shared Mix Transformer, steered by MA-CLIP, pairwise fusion made symmetric, DSRM."""
+
+    encodes_apart: ClassVar[bool] = False
 
     def __init__(
         self, architecture: SegRGBXArchitecture, num_classes: int, modalities: Sequence[str]

@@ -59,6 +59,7 @@ class StitchFusion(AnyModalNetwork):
     """Shared Mix Transformer with adapters between all pairs of sensors, SegFormer head."""
 
     set_like: ClassVar[bool] = False
+    encodes_apart: ClassVar[bool] = False
 
     def __init__(
         self, architecture: StitchFusionArchitecture, num_classes: int, modalities: Sequence[str]
