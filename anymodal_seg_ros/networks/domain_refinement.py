@@ -36,7 +36,7 @@ class DomainRefinement(nn.Module):
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.up = nn.Conv2d(width, channels, 1)
         self.gate = nn.Linear(2 * channels, experts) if gating == "soft" else None
-        self.scale = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.scale = nn.Parameter(torch.zeros(channels))
         self.register_buffer("one_hot", torch.eye(experts), persistent=False)
 
     def forward(
@@ -62,4 +62,4 @@ class DomainRefinement(nn.Module):
         weights = torch.cat((gate, torch.ones_like(gate[:, :1])), dim=1)
         weights = weights.repeat_interleave(self.hidden, dim=1)[:, :, None, None]
         hidden = F.gelu(self.depthwise(self.down(features))) * weights.to(features.dtype)
-        return features + self.scale * self.up(hidden), gate
+        return features + self.scale[:, None, None] * self.up(hidden), gate

@@ -58,12 +58,13 @@ class PairAdapters(nn.Module):
         table = pair_table(pairs, kinds)
         self.register_buffer("table", torch.tensor(table), persistent=False)
         count = max(map(max, table)) + 1
+        # Biases of all adapters in one row: optimisers decay what has more than one dimension.
         self.down = nn.Parameter(torch.empty(count, BOTTLENECK, channels))
-        self.down_bias = nn.Parameter(torch.zeros(count, BOTTLENECK))
+        self.down_bias = nn.Parameter(torch.zeros(count * BOTTLENECK))
         self.middle = nn.Parameter(torch.empty(count, BOTTLENECK, BOTTLENECK))
-        self.middle_bias = nn.Parameter(torch.zeros(count, BOTTLENECK))
+        self.middle_bias = nn.Parameter(torch.zeros(count * BOTTLENECK))
         self.up = nn.Parameter(torch.empty(count, BOTTLENECK, channels))
-        self.up_bias = nn.Parameter(torch.zeros(count, channels))
+        self.up_bias = nn.Parameter(torch.zeros(count * channels))
         self.dropout = nn.Dropout(dropout)
         for weight in (self.down, self.middle, self.up):
             nn.init.trunc_normal_(weight, std=0.02)
@@ -122,22 +123,23 @@ class PairAdapters(nn.Module):
         chosen = self.table.index_select(0, sources).index_select(1, targets)
         shape, chosen = chosen.shape, chosen.flatten()
         down, bias = self._composed()
-        parts = (down, bias, self.up, self.up_bias)
         into, into_bias, out, out_bias = (
-            part.index_select(0, chosen).unflatten(0, shape) for part in parts
+            part.index_select(0, chosen).unflatten(0, shape)
+            for part in (down, bias, self.up, self.up_bias.unflatten(0, (len(self.up), -1)))
         )
         return into, into_bias, out, out_bias
 
     def _composed(self) -> tuple[Tensor, Tensor]:
         """Multiply the two layers in front of the GELU: ``[P, 8, C]`` and ``[P, 8]``."""
+        bias = self.down_bias.unflatten(0, (-1, BOTTLENECK))
         if self.middle is None or self.middle_bias is None:
-            return self.down, self.down_bias
-        bias = (self.middle @ self.down_bias[:, :, None])[:, :, 0] + self.middle_bias
-        return self.middle @ self.down, bias
+            return self.down, bias
+        added = self.middle_bias.unflatten(0, (-1, BOTTLENECK))
+        return self.middle @ self.down, (self.middle @ bias[:, :, None])[:, :, 0] + added
 
     @torch.no_grad()
     def fold(self) -> None:
         """Keep the two layers in front of the GELU as one; the parameters of the second vanish."""
         down, bias = self._composed()
-        self.down, self.down_bias = nn.Parameter(down), nn.Parameter(bias)
+        self.down, self.down_bias = nn.Parameter(down), nn.Parameter(bias.flatten())
         self.middle, self.middle_bias = None, None

@@ -226,7 +226,7 @@ def test_experts_are_computed_as_one(gating: str) -> None:
             torch.nn.functional.gelu(hidden), module.up.weight[:, part]
         )
         expected = expected + weight[:, None, None, None] * hidden
-    torch.testing.assert_close(refined, x + module.scale * expected)
+    torch.testing.assert_close(refined, x + module.scale[:, None, None] * expected)
 
 
 def test_clip_counts_once_for_all_sensors() -> None:

@@ -66,9 +66,13 @@ def test_every_pair_has_its_adapter(pairs: str, adapters: int) -> None:
 def adapter(adapters: PairAdapters, source: int, target: int, x: Tensor) -> Tensor:
     """One adapter as published, layer by layer."""
     place = adapters.table[source, target]
-    hidden = F.linear(x, adapters.down[place], adapters.down_bias[place])
-    hidden = F.gelu(F.linear(hidden, adapters.middle[place], adapters.middle_bias[place]))
-    return hidden @ adapters.up[place] + adapters.up_bias[place]
+    biases = [
+        bias.unflatten(0, (len(adapters.down), -1))[place]
+        for bias in (adapters.down_bias, adapters.middle_bias, adapters.up_bias)
+    ]
+    hidden = F.linear(x, adapters.down[place], biases[0])
+    hidden = F.gelu(F.linear(hidden, adapters.middle[place], biases[1]))
+    return hidden @ adapters.up[place] + biases[2]
 
 
 def adapters_of(pairs: str) -> PairAdapters:
