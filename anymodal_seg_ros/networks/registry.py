@@ -37,6 +37,8 @@ _NETWORKS: dict[str, _Entry] = {
     "equiseg": _Entry("equiseg", "EQUISeg"),
     "late_fusion": _Entry("late_fusion", "LateFusion"),
     "magic": _Entry("magic", "Magic"),
+    "segrgbx": _Entry("segrgbx", "SegRGBX"),
+    "stitchfusion": _Entry("stitchfusion", "StitchFusion"),
 }
 
 
