@@ -85,7 +85,8 @@ class Pipeline:
             ModelError: the model folder cannot be used.
         """
         model = load_model(config.model)
-        return cls(config.rig, model, create_engine(config.engine, model, config.threads))
+        engine = create_engine(config.engine, model, config.threads, config.confidence)
+        return cls(config.rig, model, engine)
 
     def push_message(self, sensor: str, message: Any, received_ns: int) -> str | None:
         """Take one message of a sensor: an image, a compressed image, or events.
@@ -241,10 +242,23 @@ class Pipeline:
             self.model.manifest,
         )
         network_started_ns = time.perf_counter_ns()
-        mask = self.engine.run(inputs)
+        result = self.engine.run(inputs)
         network_ns = time.perf_counter_ns() - network_started_ns
+        mask, confidence = result.mask, result.confidence
+        size = (image.width, image.height)
         if mask.shape != (image.height, image.width):
-            size = (image.width, image.height)
             mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
-        process_ns = time.perf_counter_ns() - started_ns
-        return Prediction(mask, frame_set, sensors, status, network_ns, process_ns)
+        if confidence is not None:
+            smooth = cv2.resize(confidence, size, interpolation=cv2.INTER_LINEAR)
+            confidence = np.asarray(smooth, np.uint8)
+        shares = [] if result.contributions is None else result.contributions.tolist()
+        return Prediction(
+            mask,
+            frame_set,
+            sensors,
+            status,
+            network_ns,
+            process_ns=time.perf_counter_ns() - started_ns,
+            confidence=confidence,
+            contributions=dict(zip(sensors, shares, strict=bool(shares))),
+        )

@@ -38,6 +38,8 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         (["modalities", "thermal", "thermal_mode"], "agc", "expected one of kelvin_range, perc"),
         (["modalities", "thermal", "percentiles"], [99, 1], "expected low < high, from 0 to 100"),
         (["name"], None, "'name' is missing"),
+        (["outputs"], ["confidence"], r"outputs is \['confidence'\]: expected mask and others of"),
+        (["outputs"], ["mask", "depth"], "outputs is .*expected mask"),
     ],
 )
 def test_impossible_manifests_are_refused(

@@ -25,6 +25,7 @@ from anymodal_seg_ros.networks import (
     build_network,
     network_names,
     upsample_logits,
+    weights_sensors,
 )
 
 every_network = pytest.mark.parametrize("name", network_names())
@@ -279,3 +280,33 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "anymodal_seg_ros.networks.magic", None)
     with pytest.raises(ConfigError, match=r"'magic', whose libraries.*anymodal_seg_ros\[train\]"):
         build_network({"network": "magic"}, CLASSES, MODALITIES)
+
+
+@every_network
+def test_confidence_is_the_probability_of_the_class(name: str) -> None:
+    network = network_of(name)
+    network.temperature.fill_(2.0)
+    x, ids = sensors(network, 3, batch=1)
+    outputs = ["mask", "confidence", *(["contributions"] if weights_sensors(network) else [])]
+    deployed = DeployedNetwork(network, outputs)
+    with torch.inference_mode():
+        decoded = network.decode(network.forward_features(x, ids), ids)
+        values = dict(zip(deployed.outputs, deployed(x[0], ids), strict=True))
+    probability = (decoded.logits / 2.0).softmax(dim=1).amax(dim=1)[0]
+    assert values["confidence"].dtype == torch.uint8
+    assert (values["confidence"] / 255 - probability).abs().max() < 0.6 / 255
+    if decoded.contributions is not None:
+        shares = decoded.contributions.mean(dim=(2, 3))[0]
+        torch.testing.assert_close(values["contributions"], shares, rtol=1e-3, atol=1e-4)
+
+
+def test_weights_from_before_there_was_a_temperature_load() -> None:
+    network = network_of("anyseg")
+    weights = network.state_dict()
+    assert float(weights.pop("temperature")) == 1.0
+    network.temperature.fill_(3.0)
+    network.load_state_dict(weights)
+    assert float(network.temperature) == 1.0
+    weights["temperature"] = torch.tensor(1.5)
+    network.load_state_dict(weights)
+    assert float(network.temperature) == 1.5
