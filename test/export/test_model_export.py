@@ -83,7 +83,7 @@ def test_both_engines_open_the_folder_and_agree(
     model = load_model(str(exported[0]))
     images = np.random.default_rng(0).standard_normal((modalities, 3, HEIGHT, WIDTH))
     batch = ModalityBatch(images.astype(np.float32), np.arange(modalities) % 4)
-    masks = [create_engine(kind, model, 1).run(batch) for kind in ("onnxruntime", "torch")]
+    masks = [create_engine(kind, model, 1).run(batch).mask for kind in ("onnxruntime", "torch")]
     assert masks[0].shape == (HEIGHT, WIDTH) and masks[0].dtype == np.uint8
     assert len(np.unique(masks[0])) > 1
     assert np.mean(masks[0] == masks[1]) >= 0.999
@@ -101,6 +101,19 @@ def test_the_graph_is_as_promised(exported: tuple[Path, dict[str, float]]) -> No
     assert shapes["modality_ids"] == ("INT64", shapes["images"][1][:1])
     assert isinstance(shapes["images"][1][0], str), "the number of modalities must be dynamic"
     assert shapes["mask"] == ("UINT8", [HEIGHT, WIDTH])
+
+
+def test_onnx_runtime_is_as_sure_as_pytorch(exported: tuple[Path, dict[str, float]]) -> None:
+    model = load_model(str(exported[0]))
+    assert model.manifest.outputs == ("mask", "confidence")
+    images = np.random.default_rng(0).standard_normal((3, 3, HEIGHT, WIDTH))
+    batch = ModalityBatch(images.astype(np.float32), np.arange(3))
+    engines = [create_engine(kind, model, 1, confidence=True) for kind in ("onnxruntime", "torch")]
+    first, second = (engine.run(batch).confidence for engine in engines)
+    assert first is not None and second is not None
+    assert first.shape == (HEIGHT // 4, WIDTH // 4) and first.dtype == np.uint8
+    assert np.abs(first.astype(int) - second).max() <= 1
+    assert create_engine("onnxruntime", model, 1).run(batch).confidence is None
 
 
 def test_the_file_does_not_say_where_it_was_made(exported: tuple[Path, dict[str, float]]) -> None:

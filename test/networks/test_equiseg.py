@@ -147,8 +147,9 @@ def test_a_single_sensor_computes_the_same_in_the_form_for_export(
         assert torch.equal(network(x, ids), expected)
 
 
-def test_a_single_sensor_leaves_the_parts_between_sensors_alone() -> None:
-    network, x = equiseg().train(), pictures(1)
+@pytest.mark.parametrize("branches", ["shared", "separate"])
+def test_a_single_sensor_leaves_the_parts_between_sensors_alone(branches: str) -> None:
+    network, x = equiseg(branches=branches).train(), pictures(1)
     before = {name: b.clone() for name, b in network.stages.named_buffers()}
     network(x, torch.tensor([1])).square().mean().backward()
     assert all(torch.equal(before[name], b) for name, b in network.stages.named_buffers())

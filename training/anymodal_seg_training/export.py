@@ -13,7 +13,7 @@ import torch
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.inference.manifest import FileSpec, Manifest, dump_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
-from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork
+from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, weights_sensors
 from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.command_line import (
     choose_device,
@@ -45,8 +45,12 @@ def export(
     metrics: dict[str, Any],
     twin: dict[str, Any] | None,
     out: Path,
+    confidence: bool = True,
 ) -> dict[str, float]:
     """Write a model folder and check it.
+
+    With ``confidence`` the ONNX graph can say how sure it is. How much each sensor contributes it
+    says whenever the network weights its sensors.
 
     Returns:
         For each subset of the modalities, the share of pixels to which the ONNX file and the
@@ -59,7 +63,10 @@ def export(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"cannot make the model folder {out}: {error}") from error
-    deployed = DeployedNetwork(network)
+    outputs = ["mask", *(["confidence"] if confidence else [])]
+    if weights_sensors(network):
+        outputs.append("contributions")
+    deployed = DeployedNetwork(network, outputs)
     save_weights(out / WEIGHTS_FILE, network.state_dict())
     write_onnx(deployed, recipe.input.height, recipe.input.width, out / ONNX_FILE)
     shares = parity(recipe, deployed, frames, out / ONNX_FILE)
@@ -72,7 +79,7 @@ def export(
     parameters = sum(parameter.numel() for parameter in network.parameters())
     card = model_card(recipe, dataset, metrics, twin, parameters)
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-    dump_manifest(_manifest(recipe, dataset, metrics, twin, out), out)
+    dump_manifest(_manifest(recipe, dataset, metrics, twin, out, deployed.outputs), out)
     return shares
 
 
@@ -99,6 +106,7 @@ def _manifest(
     metrics: dict[str, Any],
     twin: dict[str, Any] | None,
     out: Path,
+    outputs: tuple[str, ...],
 ) -> Manifest:
     measured = {key: metrics[key] for key in ("split", "frames", "protocol", "mean_over_subsets")}
     measured["miou"] = metrics["miou"]
@@ -115,6 +123,7 @@ def _manifest(
         classes=dataset.classes,
         modalities={name: recipe.modalities[name] for name in recipe.modality_names},
         files={role: FileSpec(name, sha256(out / name)) for role, name in files.items()},
+        outputs=outputs,
         recipe=recipe.plain(),
         metrics=measured,
     )
@@ -146,11 +155,17 @@ def read_result(run: RunFolder) -> dict[str, Any]:
     type=click.Path(file_okay=False, path_type=Path),
     help="Run trained without modality dropout, whose numbers stand beside this one's.",
 )
+@click.option(
+    "--confidence/--no-confidence",
+    default=True,
+    help="Let the ONNX graph say how sure it is, for the node's ~/confidence.  [default: yes]",
+)
 @machine_options
 def main(
     run: Path,
     out: Path,
     compare: Path | None,
+    confidence: bool,
     device: str,
     threads: int,
     workers: int,
@@ -172,7 +187,8 @@ def main(
         network = load_best(folder, len(dataset.classes), torch.device("cpu"))
         with Display() as display:
             frames = open_split(dataset, "test", recipe, cache_dir, workers, display)
-        for key, share in export(recipe, network, dataset, frames, metrics, twin, out).items():
+        shares = export(recipe, network, dataset, frames, metrics, twin, out, confidence)
+        for key, share in shares.items():
             click.echo(f"{key:28} ONNX Runtime and PyTorch agree on {100 * share:.4f} % of pixels")
         try:
             load_model(str(out))
