@@ -135,6 +135,19 @@ class AnyModalNetwork(nn.Module, ABC):
         tensors = [m for m in self.modules() if isinstance(m, ModalityTensor)]
         return [tensor.add_modality(row) for tensor in tensors]
 
+    def modality_parameters(self, name: str) -> list[nn.Parameter]:
+        """Return the parameters that serve one kind of sensor and no other.
+
+        Raises:
+            ConfigError: the network does not know this kind.
+        """
+        if name not in self.modalities:
+            raise ConfigError(
+                f"there is no modality {name!r}: expected one of {', '.join(self.modalities)}"
+            )
+        row = self.modalities.index(name)
+        return [m.rows[row] for m in self.modules() if isinstance(m, ModalityTensor)]
+
     def fold(self) -> None:
         """Replace parts by exactly equal, cheaper ones, for deployment and in evaluation mode.
 

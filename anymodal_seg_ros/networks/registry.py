@@ -32,11 +32,15 @@ class _Entry:
 
 _NETWORKS: dict[str, _Entry] = {
     "anyseg": _Entry("anyseg", "AnySeg"),
-    "cmnext": _Entry("cmnext", "CMNeXt"),
-    "concat": _Entry("concat", "Concat"),
+    "charm": _Entry("charm", "Charm"),
     "equiseg": _Entry("equiseg", "EQUISeg"),
-    "late_fusion": _Entry("late_fusion", "LateFusion"),
+    "segrgbx": _Entry("segrgbx", "SegRGBX"),
+    "cmnext": _Entry("cmnext", "CMNeXt"),
+    "stitchfusion": _Entry("stitchfusion", "StitchFusion"),
     "magic": _Entry("magic", "Magic"),
+    "concat": _Entry("concat", "Concat"),
+    "late_fusion": _Entry("late_fusion", "LateFusion"),
+    "quorum": _Entry("quorum", "Quorum"),
 }
 
 

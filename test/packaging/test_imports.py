@@ -33,7 +33,7 @@ ONLY_IN = {
     "rosbags": ("evaluation/",),
     "click": ("cli/",),
     "onnx": (),
-    "timm": ("networks/timm_encoder.py",),
+    "timm": ("networks/ma_clip.py", "networks/timm_encoder.py"),
 }
 """Where else than there nobody may import these, not even inside a function."""
 
