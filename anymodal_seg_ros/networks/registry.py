@@ -32,14 +32,14 @@ class _Entry:
 
 _NETWORKS: dict[str, _Entry] = {
     "anyseg": _Entry("anyseg", "AnySeg"),
-    "cmnext": _Entry("cmnext", "CMNeXt"),
     "charm": _Entry("charm", "Charm"),
-    "concat": _Entry("concat", "Concat"),
     "equiseg": _Entry("equiseg", "EQUISeg"),
-    "late_fusion": _Entry("late_fusion", "LateFusion"),
-    "magic": _Entry("magic", "Magic"),
     "segrgbx": _Entry("segrgbx", "SegRGBX"),
+    "cmnext": _Entry("cmnext", "CMNeXt"),
     "stitchfusion": _Entry("stitchfusion", "StitchFusion"),
+    "magic": _Entry("magic", "Magic"),
+    "concat": _Entry("concat", "Concat"),
+    "late_fusion": _Entry("late_fusion", "LateFusion"),
     "quorum": _Entry("quorum", "Quorum"),
 }
 
