@@ -29,9 +29,6 @@ class OnnxRuntimeEngine:
                 "output: export the model anew, choose the torch engine, or turn it off"
             )
         self._outputs = [n for n in manifest.outputs if n != "confidence" or confidence]
-        # Else what leads to outputs that nobody wants would be computed all the same.
-        self._run_options = ort.RunOptions()
-        self._run_options.only_execute_path_to_fetches = True
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -50,5 +47,5 @@ class OnnxRuntimeEngine:
     def run(self, batch: ModalityBatch) -> Segmentation:
         """Segment one frame."""
         inputs = {"images": batch.images, "modality_ids": batch.modality_ids}
-        values = self._session.run(self._outputs, inputs, self._run_options)
+        values = self._session.run(self._outputs, inputs)
         return Segmentation(**dict(zip(self._outputs, values, strict=True)))

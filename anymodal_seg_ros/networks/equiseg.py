@@ -37,7 +37,7 @@ class EQUISegArchitecture:
     branches: str = choice(
         ("shared", "separate"),
         "shared: one encoder, whose layer norms exist for each modality; separate: an encoder for "
-        "each modality, at a fixed place, with a cost that missing sensors do not lower",
+        "each modality, at a fixed place, all of which run whatever is missing",
     )
     cross_attention: str = choice(
         ("last_block", "every_block"), "Which blocks of a stage attend to the other sensors"

@@ -67,9 +67,14 @@ class ConcatFusion(nn.Module):
         return tokens_to_map(self.feed_forward(x, height, width) + weighted, height, width)
 
 
-class SumFusion(nn.Module):
-    """Add the maps of the sensors that are there; nothing is learned."""
+class PooledFusion(nn.Module):
+    """Add or average the maps of the sensors that are there; nothing is learned."""
+
+    def __init__(self, average: bool) -> None:
+        """Average, or add."""
+        super().__init__()
+        self.average = average
 
     def forward(self, features: Tensor, modality_ids: Tensor) -> Tensor:
         """Fuse ``[B, M, C, H, W]`` to ``[B, C, H, W]``."""
-        return features.sum(dim=1)
+        return features.mean(dim=1) if self.average else features.sum(dim=1)

@@ -22,7 +22,7 @@ from anymodal_seg_ros.networks.modality_layers import ids_of_rows
 from anymodal_seg_ros.networks.pair_adapters import PAIRS, PairAdapters
 from anymodal_seg_ros.networks.segformer_head import SegFormerHead
 from anymodal_seg_ros.networks.slots import fill_slots
-from anymodal_seg_ros.networks.stitch_fusion_layer import ConcatFusion, SumFusion
+from anymodal_seg_ros.networks.stitch_fusion_layer import ConcatFusion, PooledFusion
 from anymodal_seg_ros.networks.stitched_block import UPDATES, Stitches
 
 
@@ -42,8 +42,9 @@ class StitchFusionArchitecture:
         "later ones telling also what they have just been told, as the published code does",
     )
     fusion: str = choice(
-        ("sum", "concat"),
-        "sum of the sensors' maps, or concatenation, multi-kernel feed-forward and attention",
+        ("sum", "concat", "mean"),
+        "sum of the sensors' maps; concat: concatenation, multi-kernel feed-forward and attention; "
+        "mean, a proposal: the same scale for any number of sensors",
     )
     absent: str = choice(
         ("skip", "zeros"),
@@ -82,7 +83,9 @@ class StitchFusion(AnyModalNetwork):
             )
         )
         self.fusions = nn.ModuleList(
-            SumFusion() if architecture.fusion == "sum" else ConcatFusion(channels, kinds)
+            ConcatFusion(channels, kinds)
+            if architecture.fusion == "concat"
+            else PooledFusion(average=architecture.fusion == "mean")
             for channels in size.channels
         ).apply(initialise)
         self.head = SegFormerHead(

@@ -136,6 +136,14 @@ def test_sensors_learn_from_each_other(options: dict[str, object]) -> None:
 
 
 @every_variant
+def test_gradients_reach_every_parameter(options: dict[str, object]) -> None:
+    network = equiseg(**options, drop_path=0.0, dropout=0.0).train()
+    network(pictures(), torch.arange(4)).square().mean().backward()
+    missed = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert missed == []
+
+
+@every_variant
 def test_a_single_sensor_computes_the_same_in_the_form_for_export(
     options: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ VARIANTS = (
     {"pairs": "every_two", "fusion": "concat"},
     {"pairs": "shared", "update": "in_turn"},
     {"absent": "zeros"},
-    {"first_stitched_stage": 3},
+    {"first_stitched_stage": 3, "fusion": "mean"},
 )
 every_variant = pytest.mark.parametrize("options", VARIANTS, ids=str)
 
