@@ -4,7 +4,7 @@ Geometry is cast anew at every sub-step, so occlusion, thin things and swinging 
 light of a hit is looked up where the same piece of surface is in the last picture; only what is
 hidden there is shaded again. As in ESIM (Rebecq et al., 2018) the number of sub-steps follows the
 largest displacement. Away from the edges of things nothing is covered or uncovered: there the last
-picture is shifted along its motion instead.
+picture is shifted along its motion instead. So there may be more instants than ray casts.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from anymodal_seg_ros.simulation.view import View, describe
 
 Ways = tuple[Floats, Floats]
 """Motion in columns and in rows, each ``[H, W]``."""
+
+Mask = npt.NDArray[np.bool_]
 
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 
@@ -60,28 +62,35 @@ def substeps(observer: Observer, camera: Camera, start_ns: int, end_ns: int) -> 
     peak = float(np.partition(length.ravel(), -200)[-200])
     count = int(np.clip(np.ceil(peak / _STEP_PX), 1, _MOST_STEPS))
     times = [start_ns + (end_ns - start_ns) * i // count for i in range(count + 1)]
-    torn = np.flatnonzero(_torn(way, length))
+    edges, torn = _torn(way)
+    shifted = [last.shifted(way, np.float32(1.0 - i / count)) for i in range(count)]
+    active = np.union1d(np.flatnonzero(torn), shifted[0][1])
+    pace = float(np.percentile(length[edges], 90)) if edges.any() else 0.0
+    casts = int(np.clip(np.ceil(pace / _STEP_PX), 1, count))
+    places = [count * i // casts for i in range(casts)]
+    cast = [last.at(observer, times[i], active) for i in places] + [last.light[active]]
     found = []
-    for i, time_ns in enumerate(times[:-1]):
-        light, outside = last.shifted(way, np.float32(1.0 - i / count))
-        active = np.union1d(torn, outside)
-        light[active] = last.at(observer, time_ns, active)
+    for i, (light, _) in enumerate(shifted):
+        at = np.interp(i, [*places, count], range(casts + 1))
+        share = np.float32(at % 1.0)
+        before, after = cast[int(at)], cast[min(int(at) + 1, casts)]
+        light[active] = before + share * (after - before)
         found.append(light)
     return Substeps(tuple(times), [*found, last.light])
 
 
-def _torn(way: Ways, length: Floats) -> npt.NDArray[np.bool_]:
-    """Pixels ``[N]`` near edges at which the motion jumps: there things cover one another."""
-    jump = np.zeros(length.shape, np.float32)
-    for axis in range(2):
-        kernel = np.ones((3, 3), np.uint8)
-        jump = np.maximum(jump, cv2.morphologyEx(way[axis], cv2.MORPH_GRADIENT, kernel))
+def _torn(way: Ways) -> tuple[Mask, Mask]:
+    """Where the motion jumps, ``[H, W]``, and the pixels ``[N]`` about it.
+
+    There things cover one another.
+    """
+    kernel = np.ones((3, 3), np.uint8)
+    jump = np.maximum(*(cv2.morphologyEx(w, cv2.MORPH_GRADIENT, kernel) for w in way))
     slight = (jump > _JUMP_PX).astype(np.uint8)
     heavy = (jump > _FAST_PX).astype(np.uint8)
     near = cv2.dilate(slight, np.ones((7, 7), np.uint8))
     near |= cv2.dilate(heavy, np.ones((19, 19), np.uint8))
-    torn: npt.NDArray[np.bool_] = near.ravel() > 0
-    return torn
+    return slight > 0, near.ravel() > 0
 
 
 class _Picture:
