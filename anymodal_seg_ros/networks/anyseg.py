@@ -14,7 +14,7 @@ from torch import Tensor
 from anymodal_seg_ros.config import count, number, text
 from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded
 from anymodal_seg_ros.networks.mix_transformer import MixTransformer, size_of
-from anymodal_seg_ros.networks.segformer_head import FoldedSegFormerHead, SegFormerHead
+from anymodal_seg_ros.networks.segformer_head import SegFormerHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class AnySeg(AnyModalNetwork):
         super().__init__(num_classes, modalities)
         size = size_of(architecture.backbone)
         self.encoder = MixTransformer(size, architecture.drop_path)
-        self.head: SegFormerHead | FoldedSegFormerHead = SegFormerHead(
+        self.head = SegFormerHead(
             size.channels, architecture.head_width, num_classes, architecture.dropout
         )
 
@@ -55,8 +55,3 @@ class AnySeg(AnyModalNetwork):
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
         """See :meth:`AnyModalNetwork.decode`."""
         return Decoded(self.head([stage.mean(dim=1) for stage in features]))
-
-    def fold(self) -> None:
-        """See :meth:`AnyModalNetwork.fold`."""
-        if isinstance(self.head, SegFormerHead):
-            self.head = self.head.folded()

@@ -9,7 +9,8 @@ from typing import ClassVar, NamedTuple
 from torch import Tensor, nn
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.networks.segformer_head import resize_map
+from anymodal_seg_ros.networks.modality_layers import ModalityTensor
+from anymodal_seg_ros.networks.segformer_head import SegFormerHead, resize_map
 
 
 class Decoded(NamedTuple):
@@ -36,11 +37,14 @@ class AnyModalNetwork(nn.Module, ABC):
     Attributes:
         set_like: whether there may be any number of sensors, several of one kind included; False
             for methods with a fixed place for each kind.
+        any_size: whether one exported graph serves images of any height and width; False for
+            methods whose parts depend on the size.
         num_classes: K.
         modalities: the kinds of sensors, a kind's id being its place.
     """
 
     set_like: ClassVar[bool] = True
+    any_size: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, modalities: Sequence[str]) -> None:
         """Remember the number of classes K and the kinds of sensors, in the order of their ids.
@@ -83,12 +87,65 @@ class AnyModalNetwork(nn.Module, ABC):
         result is that of the sensors in this part alone, as far as the encoder kept them apart.
         """
 
+    def training_parts(self) -> Sequence[nn.Module]:
+        """Return the parts that only a training strategy uses; :meth:`forward` never does."""
+        return ()
+
+    def add_modality(self, name: str, like: str) -> list[nn.Parameter]:
+        """Learn a new kind of sensor: its id is the next one, its parameters are copies of another.
+
+        Args:
+            name: the new kind.
+            like: the kind from which its parameters are copied.
+
+        Returns:
+            The new parameters; to train them alone, freeze all others. Empty for a network whose
+            parameters all serve every kind.
+
+        Raises:
+            ConfigError: the new kind is known already, the old one is not, or the network has a
+                fixed place for each kind.
+        """
+        if not self.set_like:
+            raise ConfigError(
+                f"cannot add the modality {name!r}: {type(self).__name__} has a fixed place for "
+                "each modality and must be trained anew"
+            )
+        if name in self.modalities or like not in self.modalities:
+            raise ConfigError(
+                f"cannot add the modality {name!r} like {like!r}: expected a new one like one of "
+                f"{', '.join(self.modalities)}"
+            )
+        row = self.modalities.index(like)
+        self.modalities = (*self.modalities, name)
+        tensors = [m for m in self.modules() if isinstance(m, ModalityTensor)]
+        return [tensor.add_modality(row) for tensor in tensors]
+
+    def modality_parameters(self, name: str) -> list[nn.Parameter]:
+        """Return the parameters that serve one kind of sensor and no other.
+
+        Raises:
+            ConfigError: the network does not know this kind.
+        """
+        if name not in self.modalities:
+            raise ConfigError(
+                f"there is no modality {name!r}: expected one of {', '.join(self.modalities)}"
+            )
+        row = self.modalities.index(name)
+        return [m.rows[row] for m in self.modules() if isinstance(m, ModalityTensor)]
+
     def fold(self) -> None:
         """Replace parts by exactly equal, cheaper ones, for deployment and in evaluation mode.
 
-        The names of the parameters change: load weights first. A network with nothing to fold
-        leaves this as it is.
+        SegFormer heads become constants, and so do the parameters of each kind of sensor. The names
+        of the parameters change: load weights first.
         """
+        for module in list(self.modules()):
+            if isinstance(module, ModalityTensor):
+                module.fold()
+            for name, child in module.named_children():
+                if isinstance(child, SegFormerHead):
+                    setattr(module, name, child.folded())
 
 
 def upsample_logits(logits: Tensor, height: int, width: int) -> Tensor:

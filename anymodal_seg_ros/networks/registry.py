@@ -1,31 +1,57 @@
-"""Networks by name, as recipes and model manifests ask for them."""
+"""Networks by name, as recipes and model manifests ask for them.
+
+A network's module is imported only when it is asked for: some need libraries that a robot that runs
+another one has not installed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from anymodal_seg_ros.config import build
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.networks.anyseg import AnySeg, AnySegArchitecture
 from anymodal_seg_ros.networks.base import AnyModalNetwork
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """How to read a network's options and how to build it from them."""
+    """Where a network and its options are; both are imported from ``module`` when needed."""
 
-    architecture: type[Any]
-    network: Callable[[Any, int, Sequence[str]], AnyModalNetwork]
+    module: str
+    network: str
+    """Its class, built from the options, the number of classes and the modalities."""
+
+    @property
+    def architecture(self) -> str:
+        """The dataclass of its options."""
+        return f"{self.network}Architecture"
 
 
-_NETWORKS: dict[str, _Entry] = {"anyseg": _Entry(AnySegArchitecture, AnySeg)}
+_NETWORKS: dict[str, _Entry] = {
+    "anyseg": _Entry("anyseg", "AnySeg"),
+    "charm": _Entry("charm", "Charm"),
+    "cmnext": _Entry("cmnext", "CMNeXt"),
+    "equiseg": _Entry("equiseg", "EQUISeg"),
+    "quorum": _Entry("quorum", "Quorum"),
+}
 
 
 def network_names() -> tuple[str, ...]:
     """Return the names that ``architecture.network`` may have."""
     return tuple(_NETWORKS)
+
+
+def network_class(name: str) -> type[AnyModalNetwork]:
+    """Return the class of a network, of which :func:`network_names` gives the names.
+
+    Raises:
+        ConfigError: the network is unknown, or a library that it needs is not installed.
+    """
+    network: type[AnyModalNetwork] = getattr(_module(name), _NETWORKS[name].network)
+    return network
 
 
 def build_network(
@@ -39,15 +65,28 @@ def build_network(
         modalities: the kinds of sensors, in the order of their ids.
 
     Raises:
-        ConfigError: the network or one of its options is unknown or out of range.
+        ConfigError: the network or one of its options is unknown or out of range, or a library that
+            it needs is not installed.
     """
     name = architecture.get("network")
+    module = _module(name)
+    options = {key: value for key, value in architecture.items() if key != "network"}
+    entry = _NETWORKS[str(name)]
+    network: AnyModalNetwork = getattr(module, entry.network)(
+        build(getattr(module, entry.architecture), options, "architecture"), num_classes, modalities
+    )
+    return network
+
+
+def _module(name: Any) -> Any:
     if name not in _NETWORKS:
         raise ConfigError(
             f"architecture.network is {name!r}: expected one of {', '.join(_NETWORKS)}"
         )
-    entry = _NETWORKS[name]
-    options = {key: value for key, value in architecture.items() if key != "network"}
-    return entry.network(
-        build(entry.architecture, options, "architecture"), num_classes, modalities
-    )
+    try:
+        return import_module(f"anymodal_seg_ros.networks.{_NETWORKS[name].module}")
+    except ImportError as error:
+        raise ConfigError(
+            f"architecture.network is {name!r}, whose libraries cannot be imported ({error}): "
+            "install anymodal_seg_ros[train]"
+        ) from error

@@ -32,7 +32,17 @@ def _rigbench() -> _Entry:
     return _Entry(RigBenchOptions, RigBenchDataset)
 
 
-_DATASETS: dict[str, Callable[[], _Entry]] = {"rig": _rig, "rigbench": _rigbench}
+def _folders() -> _Entry:
+    from anymodal_seg_training.datasets.folders import FolderDataset, FolderOptions
+
+    return _Entry(FolderOptions, FolderDataset)
+
+
+_DATASETS: dict[str, Callable[[], _Entry]] = {
+    "rig": _rig,
+    "rigbench": _rigbench,
+    "folders": _folders,
+}
 
 
 def open_dataset(section: Mapping[str, Any]) -> Dataset:
