@@ -22,6 +22,7 @@ from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.evaluate import evaluate
 from anymodal_seg_training.export import export, read_result
+from anymodal_seg_training.model_card import Rival
 from anymodal_seg_training.onnx_file import write_onnx
 from anymodal_seg_training.recipe import parse_recipe
 from anymodal_seg_training.run_folder import RunFolder
@@ -62,8 +63,9 @@ def exported(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, dict[str, float]]:
     out = tmp_path_factory.mktemp("models") / "tiny"
-    twin = {**metrics, "miou": {key: 0.125 for key in metrics["miou"]}, "mean_over_subsets": 0.125}
-    shares = export(tiny_recipe(), network, TinyDataset(), test_frames, metrics, twin, out)
+    worse = {**metrics, "miou": {key: 0.125 for key in metrics["miou"]}, "mean_over_subsets": 0.125}
+    rival = Rival("other", "Another one.", worse)
+    shares = export(tiny_recipe(), network, TinyDataset(), test_frames, metrics, rival, out)
     return out, shares
 
 
@@ -135,7 +137,7 @@ def test_the_manifest_repeats_the_recipe_and_the_numbers(
     assert content["input"] == {"height": HEIGHT, "width": WIDTH}
 
 
-def test_the_card_shows_all_subsets_beside_the_twin(
+def test_the_card_shows_all_subsets_beside_those_of_the_rival(
     exported: tuple[Path, dict[str, float]], metrics: dict[str, Any]
 ) -> None:
     card = (exported[0] / "MODEL_CARD.md").read_text()

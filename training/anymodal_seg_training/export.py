@@ -26,7 +26,7 @@ from anymodal_seg_training.datasets.base import Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.model_card import model_card
+from anymodal_seg_training.model_card import Rival, model_card
 from anymodal_seg_training.onnx_file import MIN_AGREEMENT, agreement, write_onnx
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
@@ -43,7 +43,7 @@ def export(
     dataset: Dataset,
     frames: FrameCache,
     metrics: dict[str, Any],
-    twin: dict[str, Any] | None,
+    rival: Rival | None,
     out: Path,
     confidence: bool = True,
 ) -> dict[str, float]:
@@ -77,9 +77,9 @@ def export(
             f"pixels: expected at least {MIN_AGREEMENT}; do not use {out}"
         )
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    card = model_card(recipe, dataset, metrics, twin, parameters)
+    card = model_card(recipe, dataset, metrics, rival, parameters)
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-    dump_manifest(_manifest(recipe, dataset, metrics, twin, out, deployed.outputs), out)
+    dump_manifest(_manifest(recipe, dataset, metrics, rival, out, deployed.outputs), out)
     return shares
 
 
@@ -104,14 +104,14 @@ def _manifest(
     recipe: Recipe,
     dataset: Dataset,
     metrics: dict[str, Any],
-    twin: dict[str, Any] | None,
+    rival: Rival | None,
     out: Path,
     outputs: tuple[str, ...],
 ) -> Manifest:
     measured = {key: metrics[key] for key in ("split", "frames", "protocol", "mean_over_subsets")}
     measured["miou"] = metrics["miou"]
-    if twin is not None:
-        measured["miou_without_modality_dropout"] = twin["miou"]
+    if rival is not None:
+        measured["compared_with"] = {"name": rival.name, "miou": rival.metrics["miou"]}
     files = {"onnx": ONNX_FILE, "weights": WEIGHTS_FILE}
     return Manifest(
         name=recipe.name,
@@ -137,14 +137,17 @@ def read_result(run: RunFolder) -> dict[str, Any]:
     """
     path = run.result_file("test")
     if not path.is_file():
-        raise TrainingError(
-            f"{run.path} is not evaluated: run python -m anymodal_seg_training.evaluate {run.path}"
-        )
+        raise TrainingError(f"{run.path} is not evaluated: run anymodal-train evaluate {run.path}")
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TrainingError(f"cannot read {path}: {error}; evaluate the run again") from error
     return result
+
+
+def read_rival(run: RunFolder) -> Rival:
+    """Read what a model is compared with; errors as of :func:`read_result`."""
+    return Rival(run.recipe.name, run.recipe.description, read_result(run))
 
 
 @click.command()
@@ -153,7 +156,7 @@ def read_result(run: RunFolder) -> dict[str, Any]:
 @click.option(
     "--compare",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Run trained without modality dropout, whose numbers stand beside this one's.",
+    help="Evaluated run whose numbers stand beside this one's.",
 )
 @click.option(
     "--confidence/--no-confidence",
@@ -181,13 +184,13 @@ def main(
         folder = RunFolder(run)
         recipe = folder.recipe
         metrics = read_result(folder)
-        twin = read_result(RunFolder(compare)) if compare is not None else None
+        rival = None if compare is None else read_rival(RunFolder(compare))
         dataset = open_dataset(recipe.data)
         choose_device(device, threads)
         network = load_best(folder, len(dataset.classes), torch.device("cpu"))
         with Display() as display:
             frames = open_split(dataset, "test", recipe, cache_dir, workers, display)
-        shares = export(recipe, network, dataset, frames, metrics, twin, out, confidence)
+        shares = export(recipe, network, dataset, frames, metrics, rival, out, confidence)
         for key, share in shares.items():
             click.echo(f"{key:28} ONNX Runtime and PyTorch agree on {100 * share:.4f} % of pixels")
         try:
