@@ -63,7 +63,7 @@ setup(
     license="Apache-2.0",
     keywords=["ROS", "semantic segmentation", "sensor fusion", "robotics"],
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed"]},
+    package_data={NAME: ["py.typed", "simulation/dataset/rigbench_v*"]},
     data_files=shared_files(),
     zip_safe=False,
     python_requires=">=3.10",
@@ -99,6 +99,7 @@ setup(
         "console_scripts": [
             "anymodal-seg = anymodal_seg_ros.cli.main:main",
             "segmentation_node = anymodal_seg_ros.nodes.segmentation_node:main",
+            "fault_injector = anymodal_seg_ros.nodes.fault_injector:main",
             "rig_node = anymodal_seg_ros.nodes.rig_node:main",
         ],
     },

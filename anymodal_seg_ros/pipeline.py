@@ -6,17 +6,11 @@ They differ only in where messages come from, whose clock is passed in, and wher
 from __future__ import annotations
 
 import threading
-import time
-from dataclasses import replace
 from typing import Any
 
-import cv2
-import numpy as np
-
 from anymodal_seg_ros.config import RigConfig, SegConfig, seconds_to_ns
-from anymodal_seg_ros.errors import ConfigError, DecodeError
+from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import (
-    UNLABELED,
     FrameSet,
     Prediction,
     Sample,
@@ -25,14 +19,13 @@ from anymodal_seg_ros.frames import (
 )
 from anymodal_seg_ros.inference.engines import Engine, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.inference.preprocess import batch, check_encoding
+from anymodal_seg_ros.inference.preprocess import check_encoding
+from anymodal_seg_ros.inference.segmenter import Segmenter
 from anymodal_seg_ros.sensing.cameras import CalibrationError
 from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
 from anymodal_seg_ros.sensing.events.sampler import EventSampler, is_event_message
-from anymodal_seg_ros.sensing.evidence import shortfall
 from anymodal_seg_ros.sensing.health import Fault
 from anymodal_seg_ros.sensing.intake import Intake
-from anymodal_seg_ros.sensing.registration import Registrar
 
 MAX_DUE = 2
 """Frame sets that may wait for the network: one would lose masks whenever a process is delayed."""
@@ -52,21 +45,12 @@ class Pipeline:
             ConfigError: a sensor has a modality that the model does not know, or the sensors
                 cannot be registered to each other with what is configured.
         """
-        known = model.manifest.modalities
-        for name, sensor in rig.sensors.items():
-            if sensor.modality not in known:
-                raise ConfigError(
-                    f"rig.sensors.{name}.modality is {sensor.modality!r}: "
-                    f"the model {model.manifest.name} knows {', '.join(known)}"
-                )
         self.rig = rig
         self.model = model
         self.engine = engine
         self.superseded = 0
         """Frame sets that were dropped because newer ones were due."""
-        manifest = model.manifest
-        depths = [n for n, s in rig.sensors.items() if known[s.modality].planes == "depth"]
-        self._registrar = Registrar(rig.sensors, manifest.height, manifest.width, depths=depths)
+        self._segmenter = Segmenter(rig, model.manifest, engine)
         self._due: list[FrameSet] = []
         self._lock = threading.Lock()
         self._events = EventSampler(
@@ -89,7 +73,7 @@ class Pipeline:
         return cls(config.rig, model, engine)
 
     def push_message(self, sensor: str, message: Any, received_ns: int) -> str | None:
-        """Take one message of a sensor: an image, a compressed image, or events.
+        """Take one message of a sensor: an image, a compressed image, events, or LiDAR points.
 
         Cheap: pixels are viewed; what must be unpacked or converted is left to :meth:`poll`. Events
         are kept until the frame is known with which their window ends.
@@ -134,7 +118,7 @@ class Pipeline:
             None, or in words why the message was rejected; the calibration before it stays.
         """
         try:
-            self._registrar.take_camera_info(sensor, message)
+            self._segmenter.take_camera_info(sensor, message)
         except CalibrationError as error:
             with self._lock:
                 return self._intake.reject_camera_info(sensor, str(error))
@@ -144,6 +128,7 @@ class Pipeline:
         """Take one decoded sample. Returns why a sample was rejected, as :meth:`push_message`."""
         if not self.rig.sensors[sample.sensor].enabled:
             return None
+        self._segmenter.see(sample)
         with self._lock:
             error = self._intake.push(sample)
             leads = self._intake.leader() == sample.sensor
@@ -169,7 +154,7 @@ class Pipeline:
                 return None
             frame_set = self._due.pop(0)
             status = self._intake.status(now_ns)
-        return self._segment(frame_set, status)
+        return self._segmenter.segment(frame_set, status)
 
     def next_wakeup_ns(self) -> int | None:
         """Return when :meth:`poll` can next have news although no message comes."""
@@ -217,48 +202,3 @@ class Pipeline:
                 damage = error
             with self._lock:
                 self._intake.take_made(waiting, damage)
-
-    def _segment(self, frame_set: FrameSet, status: tuple[SensorStatus, ...]) -> Prediction:
-        """Run the network on what the frame set holds, if that is enough to go by."""
-        started_ns = time.perf_counter_ns()
-        samples, image = frame_set.samples, frame_set.reference_sample.image
-        registered = self._registrar.register(
-            frame_set.reference,
-            {name: sample.image for name, sample in samples.items()},
-            only_size=frame_set.reference in frame_set.missing,
-        )
-        sensors = tuple(registered.images)
-        if registered.missing:
-            frame_set = replace(
-                frame_set,
-                samples={n: s for n, s in samples.items() if n not in registered.missing},
-                missing={**frame_set.missing, **registered.missing},
-            )
-        if lacking := shortfall(self.rig, sensors):
-            mask = np.full((image.height, image.width), UNLABELED, np.uint8)
-            return Prediction(mask, frame_set, (), status, 0, 0, unlabeled=lacking)
-        inputs = batch(
-            [(self.rig.sensors[n].modality, registered.images[n]) for n in sensors],
-            self.model.manifest,
-        )
-        network_started_ns = time.perf_counter_ns()
-        result = self.engine.run(inputs)
-        network_ns = time.perf_counter_ns() - network_started_ns
-        mask, confidence = result.mask, result.confidence
-        size = (image.width, image.height)
-        if mask.shape != (image.height, image.width):
-            mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
-        if confidence is not None:
-            smooth = cv2.resize(confidence, size, interpolation=cv2.INTER_LINEAR)
-            confidence = np.asarray(smooth, np.uint8)
-        shares = [] if result.contributions is None else result.contributions.tolist()
-        return Prediction(
-            mask,
-            frame_set,
-            sensors,
-            status,
-            network_ns,
-            process_ns=time.perf_counter_ns() - started_ns,
-            confidence=confidence,
-            contributions=dict(zip(sensors, shares, strict=bool(shares))),
-        )

@@ -43,10 +43,28 @@ def generate_launch_description() -> LaunchDescription:
             "seed", default_value="4", description="The street that is driven through"
         ),
         DeclareLaunchArgument(
-            "illumination",
-            default_value="day",
-            choices=["day", "dusk", "night"],
-            description="Light on the street",
+            "weather",
+            default_value="sun",
+            choices=["sun", "cloud", "fog", "night", "rain"],
+            description="Weather on the street",
+        ),
+        DeclareLaunchArgument(
+            "kind",
+            default_value="random",
+            choices=["random", "urban", "suburban", "rural", "offroad"],
+            description="Kind of place",
+        ),
+        DeclareLaunchArgument(
+            "rig",
+            default_value="aligned",
+            choices=["aligned", "mounted"],
+            description="mounted: a place and a lens for each sensor; "
+            "then give params_file:=config/rig_mounted.yaml",
+        ),
+        DeclareLaunchArgument(
+            "faults",
+            default_value="",
+            description="YAML timeline of faults; empty: no sensor fails by itself",
         ),
         DeclareLaunchArgument(
             "model",
@@ -78,7 +96,9 @@ def render_and_start(context: Any) -> list[Any]:
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
-    street = ["--seed", given("seed"), "--illumination", given("illumination")]
+    street = [
+        word for name in ("rig", "seed", "weather", "kind") for word in (f"--{name}", given(name))
+    ]
     render = ExecuteProcess(
         cmd=[given("python"), "-m", RIG, "--render-only", *street], output="screen"
     )
@@ -87,6 +107,8 @@ def render_and_start(context: Any) -> list[Any]:
         if event.returncode != 0:
             return [Shutdown(reason="the simulated street could not be rendered")]
         world = [*street, "--epoch-ns", str(time.time_ns())]
+        if given("faults"):
+            world += ["--faults", given("faults")]
         cameras = [
             Node(
                 executable=given("python"),

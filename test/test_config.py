@@ -144,6 +144,12 @@ def test_the_message_type_follows_from_the_topic_or_is_told(
 
 
 def test_only_event_cameras_send_events() -> None:
-    sensors = {"lidar": {"topic": "points", "modality": "depth", "type": "point_cloud"}}
-    with pytest.raises(ConfigError, match=r"rig\.sensors\.lidar\.type is 'point_cloud'"):
+    sensors = {"lidar": {"topic": "points", "modality": "depth", "type": "event_packet"}}
+    with pytest.raises(ConfigError, match=r"rig\.sensors\.lidar\.type is 'event_packet'"):
         seg_config({"rig": {"sensors": sensors}})
+
+
+def test_a_point_cloud_holds_the_points_of_a_lidar_or_events() -> None:
+    assert SensorConfig("points", "lidar", type="point_cloud").sends_points
+    assert not SensorConfig("points", "event", type="point_cloud").sends_points
+    assert not SensorConfig("lidar/image", "lidar").sends_points

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from anymodal_seg_ros.parameter_table import parameter_table
+from anymodal_seg_ros.parameter_table import fault_table, fits_table, parameter_table
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -15,6 +16,14 @@ def test_the_parameter_table_says_what_the_code_says() -> None:
     page = (ROOT / "docs" / "reference" / "parameters.md").read_text(encoding="utf-8")
     assert parameter_table() in page, (
         "docs/reference/parameters.md is out of date: paste the output of 'anymodal-seg parameters'"
+    )
+
+
+@pytest.mark.parametrize("table", [fault_table, fits_table])
+def test_the_fault_tables_say_what_the_code_says(table: Callable[[], str]) -> None:
+    page = (ROOT / "docs" / "reference" / "fault-timelines.md").read_text(encoding="utf-8")
+    assert table() in page, (
+        "fault-timelines.md is out of date: paste the output of 'anymodal-seg faults'"
     )
 
 

@@ -16,8 +16,9 @@ import pytest
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
 ARGUMENTS = {
+    "faults.launch.py": {"timeline", "model", "params_file", "namespace", "use_sim_time"},
     "seg.launch.py": {"model", "params_file", "namespace", "use_sim_time", "log_level"},
-    "sim.launch.py": {"sensors", "seed", "illumination", "model", "params_file", "namespace"},
+    "sim.launch.py": {"sensors", "seed", "weather", "model", "params_file", "namespace"},
 }
 
 

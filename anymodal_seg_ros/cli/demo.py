@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     help="Of the simulated street; the bundled model was trained on those from 0 to 799.",
 )
 @click.option(
-    "--illumination",
-    default="dusk",
+    "--weather",
+    default="night",
     show_default=True,
-    type=click.Choice(["day", "dusk", "night"]),
-    help="Light on the simulated street.",
+    type=click.Choice(["sun", "cloud", "fog", "night", "rain"]),
+    help="Weather on the simulated street.",
 )
 @click.option(
     "--seconds",
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=3.0, max=600.0),
     help="Length of each of the four phases.",
 )
-def command(out: Path, seed: int, illumination: str, seconds: float) -> None:
+def command(out: Path, seed: int, weather: str, seconds: float) -> None:
     """Kill the thermal and then the RGB camera of a simulated rig, and watch the masks go on.
 
     Five processes talk over real ROS 2 topics: four cameras and the segmentation node. This one
@@ -59,7 +59,7 @@ def command(out: Path, seed: int, illumination: str, seconds: float) -> None:
     console = Console()
     shutil.rmtree(out / "logs", ignore_errors=True)
     (out / "logs").mkdir(parents=True, exist_ok=True)
-    sequence = _render(out / "sequences", seed, illumination)
+    sequence = _render(out / "sequences", seed, weather)
     # Nobody else's robot shall take part, nor see this one.
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(60, 100)))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -76,7 +76,7 @@ def command(out: Path, seed: int, illumination: str, seconds: float) -> None:
     console.print(summary(numbers, str(out / "demo.png"), str(out / "demo.json")), highlight=False)
 
 
-def _render(cache: Path, seed: int, illumination: str) -> Sequence:
+def _render(cache: Path, seed: int, weather: str) -> Sequence:
     """Render the street that the cameras will see, or open it if that was done before."""
     try:
         from anymodal_seg_ros.simulation.scene import SceneConfig
@@ -85,7 +85,7 @@ def _render(cache: Path, seed: int, illumination: str) -> Sequence:
         raise AnymodalError(
             f"the demo needs the simulation ({error}): install anymodal_seg_ros[ros,sim]"
         ) from error
-    config = SequenceConfig(SceneConfig(seed, illumination))
+    config = SequenceConfig(SceneConfig(seed, weather))
     with Progress(transient=True) as progress:
         task = progress.add_task("rendering the simulated street", total=None)
         workers = min(4, os.cpu_count() or 1)

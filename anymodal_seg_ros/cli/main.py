@@ -9,22 +9,40 @@ import click
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.errors import AnymodalError
 
-SUBCOMMANDS = ("assemble-bag", "check-alignment", "demo", "parameters", "play", "run")
+SUBCOMMANDS = (
+    "assemble-bag",
+    "check-alignment",
+    "demo",
+    "faults",
+    "parameters",
+    "play",
+    "run",
+    "simulate",
+)
 """``some-name`` is the object ``command`` in ``cli/some_name.py``, imported when it is needed."""
 
 
 class Subcommands(click.Group):
-    """Imports a subcommand on demand, and turns this package's errors into one line."""
+    """Imports a subcommand on demand, and turns this package's errors into one line.
+
+    Attributes:
+        names: of the subcommands, in the order of the help.
+        prefix: of the files that they are in.
+    """
+
+    names: tuple[str, ...] = SUBCOMMANDS
+    prefix: str = ""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the help."""
-        return list(SUBCOMMANDS)
+        return list(self.names)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a subcommand; None if there is none of this name."""
-        if cmd_name not in SUBCOMMANDS:
+        if cmd_name not in self.names:
             return None
-        module = importlib.import_module(f"anymodal_seg_ros.cli.{cmd_name.replace('-', '_')}")
+        file = self.prefix + cmd_name.replace("-", "_")
+        module = importlib.import_module(f"anymodal_seg_ros.cli.{file}")
         command: click.Command = module.command
         return command
 

@@ -12,9 +12,19 @@ from rich.progress import track
 from rich.table import Table
 
 from anymodal_seg_ros.config import SegConfig, load_config
-from anymodal_seg_ros.evaluation.bags import Bag
-from anymodal_seg_ros.evaluation.replay import arrivals, check_topics, replay, sensors_by_topic
+from anymodal_seg_ros.evaluation.bags import Bag, BagError
+from anymodal_seg_ros.evaluation.instants import camera_infos
+from anymodal_seg_ros.evaluation.replay import (
+    absolute_topic,
+    arrivals,
+    check_topics,
+    read_timeline,
+    replay,
+    sensors_by_topic,
+    with_faults,
+)
 from anymodal_seg_ros.evaluation.results import ResultFolder, Summary
+from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.pipeline import Pipeline
 
 
@@ -33,6 +43,11 @@ from anymodal_seg_ros.pipeline import Pipeline
 @click.option(
     "--namespace", default="/", show_default=True, help="Namespace of the parameter file's topics."
 )
+@click.option(
+    "--faults",
+    type=click.Path(path_type=Path),
+    help="Break the sensors as this timeline says, from the start of the bag.",
+)
 @click.option("--overlays/--no-overlays", default=True, help="Write overlays too.  [default: yes]")
 def command(
     bag: Path,
@@ -41,6 +56,7 @@ def command(
     model: str | None,
     engine: str | None,
     namespace: str,
+    faults: Path | None,
     overlays: bool,
 ) -> None:
     """Segment what BAG recorded, exactly as the node would have, and write the masks.
@@ -53,6 +69,7 @@ def command(
     config = dataclasses.replace(
         config, model=model or config.model, engine=engine or config.engine
     )
+    timeline = read_timeline(faults, config.rig) if faults else FaultTimeline()
     console = Console()
     with Bag(bag) as opened:
         sensors = sensors_by_topic(config.rig, namespace)
@@ -60,15 +77,29 @@ def command(
         for topic in sorted(set(sensors) - set(opened.topics)):
             console.print(f"{bag} has no {topic}: {sensors[topic]} counts as missing")
         pipeline = Pipeline.from_config(config)
+        _take_cameras(pipeline, opened, namespace)
         summary = Summary()
         alpha = config.overlay_alpha if overlays else None
         total = opened.count(sensors)
-        messages = track(arrivals(opened, sensors), "Segmenting", total, console=console)
+        recorded = track(arrivals(opened, sensors), "Segmenting", total, console=console)
+        messages = with_faults(recorded, timeline, config.rig, opened.start_ns)
         with ResultFolder(out, pipeline.model.manifest, alpha) as results:
             for prediction in replay(pipeline, messages):
                 results.write(prediction)
                 summary.add(prediction)
     _tell(console, pipeline, summary, out)
+
+
+def _take_cameras(pipeline: Pipeline, bag: Bag, namespace: str) -> None:
+    """Tell the pipeline of the cameras that CameraInfo topics describe, as a node would hear it."""
+    topics = {
+        absolute_topic(sensor.registration.camera_info, namespace): name
+        for name, sensor in pipeline.rig.sensors.items()
+        if sensor.registration.camera_info
+    }
+    for name, message in camera_infos(bag, topics):
+        if error := pipeline.push_camera_info(name, message):
+            raise BagError(f"{bag.path}: the CameraInfo of {name} cannot be used: {error}")
 
 
 def _tell(console: Console, pipeline: Pipeline, summary: Summary, out: Path) -> None:

@@ -7,10 +7,16 @@ machine, however slow, and the same as the node gives when it keeps up.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.config import MESSAGE_TYPES, RigConfig, seconds_to_ns
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
+from anymodal_seg_ros.faults.content import check_modalities
+from anymodal_seg_ros.faults.injector import Injector
+from anymodal_seg_ros.faults.stream import inject
+from anymodal_seg_ros.faults.timeline import FaultTimeline, check_sensors, load_timeline
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.pipeline import Pipeline
 
@@ -69,6 +75,43 @@ def arrivals(bag: Bag, sensors: Mapping[str, str]) -> Iterator[Arrival]:
     """
     for message in bag.messages(sensors):
         yield sensors[message.topic], message.log_ns, bag.decode(message)
+
+
+def read_timeline(path: Path, rig: RigConfig) -> FaultTimeline:
+    """Read what shall be wrong with the sensors of a rig.
+
+    Raises:
+        ConfigError: the file cannot be read or is wrong, names a sensor that the rig has not, or
+            breaks one in a way that its kind cannot break.
+    """
+    timeline = load_timeline(path)
+    try:
+        check_sensors(timeline, rig.sensors)
+        check_modalities(timeline, _modalities(rig))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return timeline
+
+
+def with_faults(
+    messages: Iterable[Arrival], timeline: FaultTimeline, rig: RigConfig, start_ns: int
+) -> Iterator[Arrival]:
+    """Yield what arrives if the sensors break as a timeline says.
+
+    Args:
+        messages: in order of arrival.
+        timeline: without faults, everything arrives as it is.
+        rig: its sensors' modalities tell what encodings leave open.
+        start_ns: log time at which the timeline starts.
+
+    Raises:
+        ConfigError: a fault does not fit its sensor.
+    """
+    return inject(Injector[Any](timeline, _modalities(rig)), messages, start_ns)
+
+
+def _modalities(rig: RigConfig) -> dict[str, str]:
+    return {name: sensor.modality for name, sensor in rig.sensors.items()}
 
 
 def replay(pipeline: Pipeline, messages: Iterable[Arrival]) -> Iterator[Prediction]:

@@ -15,7 +15,7 @@ from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import OUTPUTS
 
 FORMAT = 1
-PLANES = ("color", "thermal", "depth")
+PLANES = ("color", "thermal", "depth", "lidar")
 """The ways an image becomes three planes; see :mod:`anymodal_seg_ros.inference.preprocess`."""
 
 THERMAL_MODES = ("kelvin_range", "percentile", "raw")
@@ -49,7 +49,9 @@ class ModalitySpec:
         kelvin_range: temperatures that become 0 and 1 (mode ``kelvin_range`` only).
         kelvin_per_count: kelvin of one count (mode ``kelvin_range`` only).
         percentiles: of the counts that become 0 and 1 (mode ``percentile`` only).
-        far_m: distance in metres that becomes 1 (``depth`` only).
+        far_m: distance in metres that becomes 1 (``depth``), or 0 (``lidar``).
+        height_range_m: heights over the LiDAR in metres that become 0 and 1 (``lidar`` only).
+        intensity_max: intensity that becomes 1, in the driver's own unit (``lidar`` only).
     """
 
     id: int
@@ -61,6 +63,8 @@ class ModalitySpec:
     kelvin_per_count: float = 0.01
     percentiles: tuple[float, float] = (1.0, 99.0)
     far_m: float = 60.0
+    height_range_m: tuple[float, float] = (-3.0, 5.0)
+    intensity_max: float = 255.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +226,10 @@ def modality_spec(name: str, values: Mapping[str, Any]) -> ModalitySpec:
             values.get("percentiles", (1.0, 99.0)), 2, float, f"{where}.percentiles"
         ),
         far_m=float(values.get("far_m", 60.0)),
+        height_range_m=_numbers(
+            values.get("height_range_m", (-3.0, 5.0)), 2, float, f"{where}.height_range_m"
+        ),
+        intensity_max=float(values.get("intensity_max", 255.0)),
     )
     if spec.planes not in PLANES:
         raise ValueError(f"{where}.planes is {spec.planes!r}: expected one of {', '.join(PLANES)}")
@@ -238,8 +246,10 @@ def modality_spec(name: str, values: Mapping[str, Any]) -> ModalitySpec:
         )
     if not spec.kelvin_range[0] < spec.kelvin_range[1]:
         raise ValueError(f"{where}.kelvin_range is {spec.kelvin_range}: expected low < high")
-    if spec.kelvin_per_count <= 0.0 or spec.far_m <= 0.0:
-        raise ValueError(f"{where}: kelvin_per_count and far_m must be positive")
+    if not spec.height_range_m[0] < spec.height_range_m[1]:
+        raise ValueError(f"{where}.height_range_m is {spec.height_range_m}: expected low < high")
+    if min(spec.kelvin_per_count, spec.far_m, spec.intensity_max) <= 0.0:
+        raise ValueError(f"{where}: kelvin_per_count, far_m and intensity_max must be positive")
     return spec
 
 

@@ -16,6 +16,8 @@ from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import Image, ModalityBatch, Pixels
 from anymodal_seg_ros.inference.manifest import Manifest, ModalitySpec
 from anymodal_seg_ros.sensing.encodings import COLORS, COUNTS, METRES, for_opencv, to_metres, to_rgb
+from anymodal_seg_ros.sensing.lidar import LIDAR_IMAGE
+from anymodal_seg_ros.sensing.point_clouds import POINT_CLOUD
 
 Planes = npt.NDArray[np.float32]
 
@@ -45,7 +47,10 @@ def planes(
     ``color``: RGB order, 0..1; grey is repeated. ``thermal``: 16-bit counts mapped linearly to 0..1
     as ``thermal_mode`` says and clipped, or 8-bit images scaled to 0..1; repeated. ``depth``:
     metres become (d / far clipped to 1, 1 / (1 + d), valid 0 or 1); invalid pixels are 0 in all
-    three. Then ``(x - mean) / std`` per plane.
+    three. ``lidar``: range, height and intensity become (1 - r / far, the height's place in
+    ``height_range_m``, i / ``intensity_max``), each clipped to 0..1; pixels without a return are 0
+    in all three, which the first plane tells from everything nearer than far. Then
+    ``(x - mean) / std`` per plane.
 
     Args:
         image: as decoded; any size.
@@ -66,6 +71,8 @@ def planes(
         _color(image, height, width, result)
     elif spec.planes == "thermal":
         _thermal(image, spec, height, width, result)
+    elif spec.planes == "lidar":
+        _lidar(image, spec, height, width, result)
     else:
         _depth(image, spec, height, width, result)
     for plane, mean, std in zip(result, spec.mean, spec.std, strict=True):
@@ -79,6 +86,9 @@ def check_encoding(image: Image, spec: ModalitySpec) -> None:
     if spec.planes == "depth":
         fits = image.encoding in (*COUNTS, *METRES)
         wanted = "16UC1 or mono16 in millimetres, or 32FC1 in metres"
+    elif spec.planes == "lidar":
+        fits = image.encoding in (LIDAR_IMAGE, POINT_CLOUD)
+        wanted = "32FC3 of range, height and intensity, or points (type: point_cloud)"
     elif spec.planes == "thermal":
         fits = image.encoding in COLORS or image.encoding in COUNTS
         wanted = "mono8 or another 8-bit encoding, or mono16/16UC1 counts"
@@ -143,3 +153,19 @@ def _depth(image: Image, spec: ModalitySpec, height: int, width: int, out: Plane
     known = np.where(valid, metres, np.float32(0))
     np.clip(known / np.float32(spec.far_m), 0.0, 1.0, out=out[0])
     np.multiply(1.0 / (1.0 + known), valid, out=out[1])
+
+
+def _lidar(image: Image, spec: ModalitySpec, height: int, width: int, out: Planes) -> None:
+    # A pixel between two returns saw nothing of either, so neighbours are never mixed.
+    ranges, heights, intensities = np.moveaxis(
+        _resize(image.pixels, height, width, exact=True).astype(np.float32), 2, 0
+    )
+    valid = np.isfinite(ranges) & (ranges > 0)
+    low, high = spec.height_range_m
+    with np.errstate(invalid="ignore", over="ignore"):
+        out[0] = 1.0 - ranges / np.float32(spec.far_m)
+        out[1] = (heights - np.float32(low)) / np.float32(high - low)
+        out[2] = intensities / np.float32(spec.intensity_max)
+    out[:, ~valid] = 0.0
+    np.nan_to_num(out, copy=False, nan=0.0)
+    np.clip(out, 0.0, 1.0, out=out)

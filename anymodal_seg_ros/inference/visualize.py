@@ -9,6 +9,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.frames import Image, Mask
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.sensing.encodings import COLORS, METRES, to_metres, to_rgb
+from anymodal_seg_ros.sensing.lidar import LIDAR_IMAGE
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -43,8 +44,10 @@ def viewable(image: Image) -> Rgb:
     """Return any image that a modality takes as uint8 ``[H, W, 3]`` RGB for people to look at.
 
     16-bit grey and depth images are stretched between their 2nd and 98th percentile; depth is shown
-    near-bright, invalid pixels black.
+    near-bright, invalid pixels black, and so is the range of a LiDAR image.
     """
+    if image.encoding == LIDAR_IMAGE:
+        image = Image(image.pixels[..., 0], "32FC1")
     if image.encoding in COLORS:
         pixels = to_rgb(image)
         return pixels if pixels.ndim == 3 else _repeat(pixels)

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from anymodal_seg_ros.config import SHUTTER_S, ChecksConfig, seconds_to_ns
-from anymodal_seg_ros.frames import CheckResult, Image, SensorState
+from anymodal_seg_ros.frames import CheckResult, Image, Pixels, SensorState
 from anymodal_seg_ros.sensing import image_figures as figures
 from anymodal_seg_ros.sensing.health import Fault
+from anymodal_seg_ros.sensing.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.repetition import RepetitionWatch
 
 
@@ -118,14 +121,14 @@ class _Running:
 class _Format:
     """The size and encoding that a sensor has settled on."""
 
-    known: tuple[tuple[int, ...], str] | None = None
+    known: str = ""
     settled: bool = False
 
     def inspect(self, image: Image) -> tuple[CheckResult, Fault | None]:
         """Hold an image against the first format that came twice in a row."""
-        found = (image.pixels.shape, image.encoding)
-        if self.known is not None and self.settled and found != self.known:
-            reason = f"format: {_describe(*found)}, expected {_describe(*self.known)} as before"
+        found = _describe(image)
+        if self.known and self.settled and found != self.known:
+            reason = f"format: {found}, expected {self.known} as before"
             return CheckResult("format", 1, 0, False), Fault(SensorState.INVALID, reason)
         self.settled = found == self.known
         self.known = found
@@ -199,7 +202,7 @@ class ContentChecker:
         found = _Findings()
         if self._config.format:
             found.add(*self._format.inspect(image))
-        sampled = figures.grid(image.pixels)
+        sampled = figures.grid(_looked_at(image))
         for running in self._checks:
             figure = running.check.measure(sampled)
             failed = running.fails(figure, received_ns)
@@ -214,5 +217,18 @@ class ContentChecker:
         return next(lasting, found.faults[0] if found.faults else None)
 
 
-def _describe(shape: tuple[int, ...], encoding: str) -> str:
-    return f"{shape[1]}x{shape[0]} {encoding}"
+def _describe(image: Image) -> str:
+    """Say what must not change in mid-stream; a scan may have any number of points."""
+    if image.encoding == POINT_CLOUD:
+        return f"points with {', '.join(image.pixels.dtype.names or ())}"
+    return f"{image.width}x{image.height} {image.encoding}"
+
+
+def _looked_at(image: Image) -> Pixels:
+    """Return what the figures are taken of: the pixels, or how far ahead or behind points are."""
+    if image.encoding != POINT_CLOUD:
+        return image.pixels
+    if not image.pixels.size:
+        return np.zeros((1, 1), np.float32)
+    with np.errstate(over="ignore"):
+        return np.abs(image.pixels["x"].astype(np.float32))

@@ -17,6 +17,7 @@ from anymodal_seg_ros.sensing.camera_formats import CAMERA_FORMATS, CameraFormat
 from anymodal_seg_ros.sensing.compressed import decode_compressed
 from anymodal_seg_ros.sensing.encodings import LAYOUTS, Layout
 from anymodal_seg_ros.sensing.payload import Bytes, as_bytes, check_size
+from anymodal_seg_ros.sensing.point_clouds import POINT_CLOUD, decode_cloud, positions
 
 KNOWN_ENCODINGS = (
     "rgb8, bgr8, rgba8, bgra8 or the same with 16, mono8, mono16, "
@@ -30,19 +31,24 @@ def decode_image(message: Any) -> Image:
 
     Args:
         message: a ``sensor_msgs/Image`` (``height``, ``width``, ``encoding``, ``is_bigendian``,
-            ``step`` and ``data``, bytes-like) or a ``sensor_msgs/CompressedImage`` (``format`` and
-            ``data``, no ``step``).
+            ``step`` and ``data``, bytes-like), a ``sensor_msgs/CompressedImage`` (``format`` and
+            ``data``, no ``step``), or a ``sensor_msgs/PointCloud2`` of a LiDAR (``point_step``).
 
     Returns:
         An image whose size and encoding are known. Pixels of plain encodings are a view on
         ``data``. Those of a camera format (Bayer, YUV) or a compressed image are made at their
-        first use, which raises :class:`DecodeError` if the compressed data are damaged.
+        first use, which raises :class:`DecodeError` if the compressed data are damaged. Points have
+        the encoding ``PointCloud2``: a structured array with at least x, y and z.
 
     Raises:
         DecodeError: naming the field, its value and what was expected.
     """
     if hasattr(message, "format") and not hasattr(message, "step"):
         return decode_compressed(message.format, message.data)
+    if hasattr(message, "point_step"):
+        cloud = decode_cloud(message)
+        positions(cloud[:0])  # refuses a cloud that lacks x, y or z
+        return Image(cloud, POINT_CLOUD)
     height, width, encoding = int(message.height), int(message.width), str(message.encoding)
     layout = LAYOUTS.get(encoding)
     if layout is not None:

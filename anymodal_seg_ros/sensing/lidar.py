@@ -12,6 +12,9 @@ from anymodal_seg_ros.sensing.cameras import Camera
 from anymodal_seg_ros.sensing.extrinsics import Transform, move
 from anymodal_seg_ros.sensing.point_clouds import Cloud, column, positions
 
+LIDAR_IMAGE = "32FC3"
+"""Encoding of an image of range, height and intensity, as :func:`lidar_image` makes it."""
+
 INTENSITY_NAMES = ("intensity", "reflectivity", "intensities", "i")
 """What drivers call the strength of a return; the first that a cloud has is taken."""
 
@@ -64,7 +67,7 @@ def lidar_image(
     planes[places, 0] = ranges[winners]
     planes[places, 1] = points[winners, 2]
     planes[places, 2] = _intensity(cloud)[winners]
-    return Image(planes.reshape(height, width, 3), "32FC3")
+    return Image(planes.reshape(height, width, 3), LIDAR_IMAGE)
 
 
 def nearest(

@@ -63,6 +63,7 @@ class Registrar:
         width: int,
         *,
         depths: Collection[str] = (),
+        sparse: Collection[str] = (),
         clouds: Collection[str] = (),
     ) -> None:
         """Read calibrations and check that they suffice.
@@ -73,6 +74,7 @@ class Registrar:
             width: columns of warped images.
             depths: sensors whose pixels are distances: never interpolated, and used to bring others
                 to the reference.
+            sparse: sensors whose pixels are mostly empty: never interpolated.
             clouds: sensors that send point clouds.
 
         Raises:
@@ -81,10 +83,16 @@ class Registrar:
         self._geometry = RigGeometry(sensors, clouds)
         self._size = (height, width)
         self._depths = tuple(name for name in sensors if name in depths)
+        self._exact = frozenset({*depths, *sparse})
         self._unwarped = frozenset(
             name for name, sensor in sensors.items() if sensor.registration.method == "resize"
         )
         self._made: tuple[int, dict[Any, Any]] = (0, {})
+
+    @property
+    def first(self) -> str:
+        """The sensor that the others are placed by."""
+        return self._geometry.first
 
     def take_camera_info(self, sensor: str, message: Any) -> None:
         """Take a CameraInfo message, from any thread; repetitions cost next to nothing.
@@ -100,17 +108,21 @@ class Registrar:
         """Bring the images of one frame set into the picture of its reference sensor.
 
         Args:
-            reference: the sensor in whose picture the mask will be.
+            reference: the sensor in whose picture the mask will be; if it sends points and so has
+                no picture, the first sensor's takes its place.
             images: by sensor, the reference among them; point clouds as images of the encoding
                 ``PointCloud2``.
             only_size: the reference's pixels are no picture of the world, only its size holds; it
                 is not among the images that are returned.
         """
-        done = {} if only_size else {reference: images[reference]}
+        unfit = reference if only_size else ""
+        if images[reference].encoding == POINT_CLOUD:
+            reference = self._geometry.first
+        done = {n: images[n] for n in (reference,) if n in images and n != unfit}
         missing: dict[str, str] = {}
         # Depth comes first: others need its distances.
         for name in sorted(images, key=lambda name: name not in self._depths):
-            if name == reference:
+            if name in (reference, unfit):
                 continue
             try:
                 done[name] = self._bring(name, reference, images, done)
@@ -127,7 +139,8 @@ class Registrar:
     ) -> Image:
         """Bring one image to the reference."""
         image, geometry = images[name], self._geometry
-        geometry.check_shape(reference, images[reference].height, images[reference].width)
+        if reference in images:
+            geometry.check_shape(reference, images[reference].height, images[reference].width)
         if image.encoding == POINT_CLOUD:
             return self._paint(name, reference, image)
         if name in self._unwarped and reference in self._unwarped:
@@ -236,7 +249,7 @@ class Registrar:
         if not pixels.dtype.isnative:
             pixels = pixels.astype(pixels.dtype.newbyteorder("="))
         pixels = np.ascontiguousarray(pixels)
-        if name in self._depths:
+        if name in self._exact:
             return pixels, cv2.INTER_NEAREST
         factor = min(image.height // self._size[0], image.width // self._size[1])
         if factor >= 2:

@@ -1,4 +1,4 @@
-"""Buildings and garden walls, each standing on z = 0 with its front along x at y = 0, facing -y."""
+"""Buildings, each standing on z = 0 with its front along x at y = 0, facing -y."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from anymodal_seg_ros.simulation.classes import BUILDING
 from anymodal_seg_ros.simulation.materials import (
     CONCRETE,
     GLASS,
+    PLASTER,
     ROOF,
-    WALL,
+    WOOD,
     Color,
     Parts,
     Surface,
@@ -27,6 +28,7 @@ _PLASTER: tuple[Color, ...] = (
     (0.52, 0.56, 0.60),
     (0.30, 0.24, 0.22),
 )
+_BOARDS: tuple[Color, ...] = ((0.20, 0.13, 0.08), (0.30, 0.27, 0.24), (0.28, 0.08, 0.06))
 _TILES: tuple[Color, ...] = ((0.36, 0.14, 0.09), (0.16, 0.15, 0.16), (0.26, 0.17, 0.12))
 
 
@@ -40,7 +42,7 @@ def _tint(colors: tuple[Color, ...], rng: np.random.Generator) -> Color:
 def _facade(color: Color, floor: float, rng: np.random.Generator) -> Surface:
     return Surface(
         BUILDING,
-        WALL,
+        PLASTER,
         color,
         Texture.FACADE,
         (rng.uniform(1.8, 3.6), floor, rng.uniform(0.35, 0.65), rng.uniform(0.05, 0.4)),
@@ -86,15 +88,24 @@ def house(width: float, depth: float, rng: np.random.Generator) -> Parts:
     return [
         (box((width, depth, height), (0, depth / 2, 0)), walls),
         (roof, tiles),
-        (chimney, Surface(BUILDING, WALL, (0.35, 0.18, 0.13), warm_to_k=320.0, warm_share=0.2)),
+        (chimney, Surface(BUILDING, PLASTER, (0.35, 0.18, 0.13), warm_to_k=320.0, warm_share=0.2)),
     ]
 
 
-def garden_wall(length: float, rng: np.random.Generator) -> Parts:
-    """A low wall along x."""
-    height = rng.uniform(0.7, 1.9)
-    stone = Surface(BUILDING, CONCRETE, _tint(_PLASTER, rng))
-    return [(box((length, 0.25, height), (0, 0, 0)), stone)]
+def hut(rng: np.random.Generator) -> Parts:
+    """A wooden cabin or a shed with a pitched roof."""
+    width, depth, height = rng.uniform(3.0, 6.0), rng.uniform(2.5, 4.5), rng.uniform(2.1, 2.8)
+    boards = Surface(
+        BUILDING, WOOD, _tint(_BOARDS, rng), Texture.TILES, (50.0, rng.uniform(0.14, 0.25), 0.02)
+    )
+    dark = Surface(BUILDING, GLASS, (0.05, 0.05, 0.06))
+    roof = Surface(BUILDING, ROOF, _tint(_TILES, rng))
+    return [
+        (box((width, depth, height), (0, depth / 2, 0)), boards),
+        (_ridge_along_x(width, depth, rng.uniform(0.9, 1.8), height), roof),
+        (box((0.9, 0.06, 1.9), (-width * 0.2, 0, 0)), dark),
+        (box((0.8, 0.06, 0.7), (width * 0.25, 0, 1.1)), dark),
+    ]
 
 
 def _window_light(rng: np.random.Generator) -> Color:

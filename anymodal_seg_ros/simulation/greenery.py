@@ -1,11 +1,14 @@
-"""Trees, bushes and hedges: solid cores inside loose leaves, so that their outlines are ragged."""
+"""Trees, bushes, hedges, grass, and rocks among them.
+
+Solid cores lie inside loose leaves, so that outlines are ragged.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from anymodal_seg_ros.simulation.classes import VEGETATION
-from anymodal_seg_ros.simulation.materials import BARK, FOLIAGE, Color, Parts, Surface
+from anymodal_seg_ros.simulation.classes import TERRAIN, VEGETATION
+from anymodal_seg_ros.simulation.materials import BARK, FOLIAGE, ROCK, Color, Parts, Surface
 from anymodal_seg_ros.simulation.shapes import blob, box, cards, rod
 
 
@@ -73,3 +76,47 @@ def hedge(length: float, rng: np.random.Generator) -> Parts:
         (box((length, 0.7, height), (0, 0, 0)), leaf),
         (cards(int(12 * length), (0, 0, height / 2), hull, 0.1, rng), leaf),
     ]
+
+
+def dead_tree(height: float, rng: np.random.Generator) -> Parts:
+    """A bare trunk with a few branches."""
+    bark = _bark(rng)
+    girth = 0.025 * height
+    parts: Parts = [(rod((0, 0, 0), (0, 0, height), (girth, girth * 0.4)), bark)]
+    for _ in range(6):
+        z = height * rng.uniform(0.35, 0.9)
+        dx, dy = rng.normal(0.0, 0.22 * height, 2)
+        tip = (float(dx), float(dy), z + height * rng.uniform(0.05, 0.25))
+        parts.append((rod((0, 0, z), tip, (girth * 0.45, 0.015), 4), bark))
+    return parts
+
+
+def log(rng: np.random.Generator) -> Parts:
+    """A felled trunk lying along x."""
+    half, radius = rng.uniform(0.8, 2.6), rng.uniform(0.14, 0.32)
+    return [(rod((-half, 0, radius), (half, 0, radius), (radius, radius * 0.85), 8), _bark(rng))]
+
+
+def tall_grass(size: float, height: float, rng: np.random.Generator) -> Parts:
+    """A patch of blades of high grass or reed, ``size`` metres wide."""
+    dry = rng.random() < 0.4
+    tone = float(rng.uniform(0.7, 1.4))
+    base: Color = (0.26, 0.22, 0.09) if dry else (0.09, 0.16, 0.04)
+    blade = Surface(VEGETATION, FOLIAGE, (base[0] * tone, base[1] * tone, base[2] * tone))
+    count = int(45 * size)
+    foot = np.zeros((count, 3))
+    foot[:, :2] = rng.normal(0.0, size / 3, (count, 2))
+    across = rng.normal(0.0, 0.05, (count, 3)) * (1, 1, 0)
+    tip = foot + rng.normal(0.0, 0.16 * height, (count, 3))
+    tip[:, 2] = height * rng.uniform(0.5, 1.1, count)
+    blades = np.stack([foot - across, foot + across, tip], 1).astype(np.float32)
+    return [(blades, blade)]
+
+
+def boulder(size: float, rng: np.random.Generator) -> Parts:
+    """A rock half sunk into the ground: terrain."""
+    tone = rng.uniform(0.7, 1.4)
+    r, g, b = (float(c * tone) for c in (0.24, 0.225, 0.205))
+    radii = (size * rng.uniform(0.4, 0.6), size * rng.uniform(0.4, 0.6), size * 0.45)
+    rock = blob((0.0, 0.0, size * 0.12), radii, rng, 0.22)
+    return [(rock, Surface(TERRAIN, ROCK, (r, g, b)))]

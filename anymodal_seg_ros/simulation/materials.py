@@ -14,6 +14,8 @@ import numpy.typing as npt
 from anymodal_seg_ros.simulation.shapes import Floats, Ints
 
 Color = tuple[float, float, float]
+_PARAMS = 8
+"""The most parameters that a texture has."""
 
 
 class Texture(IntEnum):
@@ -21,9 +23,15 @@ class Texture(IntEnum):
 
     PLAIN = 0
     ROAD = 1
-    """Lane markings. Parameters: half width, dash period, zebra position, zebra length [m]."""
+    """Lane markings. Parameters: half width, dash period, zebra position, zebra length [m], middle
+    (0 none, 1 dashed, 2 solid, 3 double), border lines (0 or 1), bend amplitude [m] and phase."""
     FACADE = 2
     """Windows. Parameters: window pitch, floor height [m], window share, share lit at night."""
+    TILES = 3
+    """Joints of bricks or paving. Parameters: width, height, joint [m], shift from row to row."""
+    SIGN = 4
+    """A symbol on the face of a sign. Parameters: middle across, middle up, half width, half height
+    [m], ink (1 white, -1 black), kind (0 symbol, 1 lines of text)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ ASPHALT = Material(0.95, 14.0, 2.5, 0.12, 0.14, 0.4)
 CONCRETE = Material(0.94, 9.0, 1.5, 0.10, 0.12, 0.4)
 GRASS = Material(0.98, 3.0, -2.5, 0.30, 0.25, 0.9)
 DIRT = Material(0.95, 8.0, -0.6, 0.20, 0.25, 0.8)
-WALL = Material(0.93, 8.0, 1.2, 0.10, 0.10, 0.5)
+PLASTER = Material(0.93, 8.0, 1.2, 0.10, 0.10, 0.5)
 ROOF = Material(0.92, 14.0, -3.5, 0.12, 0.10, 0.5)
 GLASS = Material(0.80, 1.0, -0.5, 0.03, 0.03, 0.1)
 FOLIAGE = Material(0.97, 1.5, -0.3, 0.55, 0.30, 0.5)
@@ -60,6 +68,10 @@ METAL = Material(0.70, 6.0, -1.5, 0.05, 0.08, 0.2)
 PAINT = Material(0.88, 13.0, -2.5, 0.02, 0.05, 0.2)
 RUBBER = Material(0.95, 6.0, 0.0, 0.08, 0.05, 0.2)
 CLOTH = Material(0.97, 2.0, 0.0, 0.15, 0.12, 0.5)
+GRAVEL = Material(0.95, 9.0, 0.5, 0.18, 0.10, 0.7)
+SAND = Material(0.93, 11.0, -2.0, 0.12, 0.20, 0.5)
+ROCK = Material(0.94, 9.0, 2.0, 0.25, 0.30, 0.6)
+WOOD = Material(0.93, 6.0, -0.5, 0.16, 0.10, 0.3)
 SKIN = Material(0.98, 0.5, 0.0, 0.06, 0.03, 0.3)
 
 
@@ -81,13 +93,14 @@ class Surface:
     material: Material
     albedo: Color
     texture: Texture = Texture.PLAIN
-    params: tuple[float, float, float, float] = (1.0, 1.0, 0.0, 0.0)
+    params: tuple[float, ...] = ()
     glow: Color = (0.0, 0.0, 0.0)
     warm_to_k: float = 300.0
     warm_share: float = 0.0
 
 
-Parts = list[tuple[Floats, Surface]]
+Part = tuple[Floats, Surface]
+Parts = list[Part]
 """A thing: triangles with the surface on them, in the thing's own frame."""
 
 
@@ -136,7 +149,7 @@ class SurfaceTable:
             class_id=np.array([s.class_id for s in rows], np.uint8),
             albedo=column([s.albedo for s in rows]),
             texture=np.array([s.texture for s in rows], np.uint8),
-            params=column([s.params for s in rows]),
+            params=column([s.params + (0.0,) * (_PARAMS - len(s.params)) for s in rows]),
             glow=column([s.glow for s in rows]),
             warm_to_k=column([s.warm_to_k for s in rows]),
             warm_share=column([s.warm_share for s in rows]),

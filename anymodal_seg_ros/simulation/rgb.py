@@ -1,4 +1,4 @@
-"""The colour camera: exposure, lens, photon and read noise, tone curve."""
+"""The colour camera: exposure, motion blur, rain, lens, photon and read noise, tone curve."""
 
 from __future__ import annotations
 
@@ -10,38 +10,49 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.simulation.blur import blurred
 from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA, Camera
 from anymodal_seg_ros.simulation.noise import gaussian, noise_source
+from anymodal_seg_ros.simulation.rain import add_lens_drops, add_streaks
 from anymodal_seg_ros.simulation.sensors import Observer
 from anymodal_seg_ros.simulation.shapes import Floats
 
 _CURVE_STEPS = 4096
+_DROP_NS = 2_000_000_000
+"""How long drops stay where they are on the lens."""
 
 
 @dataclass(frozen=True, slots=True)
 class RgbCamera:
     """An 8-bit colour camera with automatic exposure up to a largest gain (``rgb8``).
 
-    In the dark the gain reaches its limit: what no lamp lights drowns in the read noise, which is
-    the point of carrying a thermal camera as well.
+    The exposure time grows first, the amplification when it has reached ``max_exposure_s``. In the
+    dark both reach their limits: what no lamp lights drowns in the noise, which is the point of
+    carrying a thermal camera as well. The stamp is the middle of the exposure.
 
     Attributes:
         name: of the sensor.
         camera: mount and intrinsics.
         rate_hz: frame rate.
+        latency_ns: how long after its stamp a message leaves the driver.
         target: mean level that the automatic exposure aims at, 0..1.
         max_gain: largest exposure, relative to an exposure of 1 that maps radiance 1 to white.
-        photons: signal at white, in photo-electrons at gain 1.
-        read_noise: standard deviation of dark pixels at gain 1, relative to white.
+        exposure_s: exposure time at gain 1.
+        max_exposure_s: longest exposure time.
+        photons: signal at white in photo-electrons, before amplification.
+        read_noise: standard deviation of dark pixels before amplification, relative to white.
     """
 
     name: str = "rgb"
     camera: Camera = DEFAULT_CAMERA
     rate_hz: float = 30.0
+    latency_ns: int = 0
     target: float = 0.22
     max_gain: float = 14.0
-    photons: float = 8000.0
-    read_noise: float = 0.0012
+    exposure_s: float = 0.003
+    max_exposure_s: float = 0.016
+    photons: float = 3000.0
+    read_noise: float = 0.004
 
     @property
     def modality(self) -> str:
@@ -52,9 +63,21 @@ class RgbCamera:
         """An ``rgb8`` image, uint8 ``[H, W, 3]``."""
         light = observer.radiance(self.camera, time_ns)
         gain = self._gain(light)
-        exposed = _lens(light * gain)
-        variance = exposed * (gain / self.photons) + (self.read_noise * gain) ** 2
+        exposure_s = min(gain * self.exposure_s, self.max_exposure_s)
+        amplification = max(gain * self.exposure_s / exposure_s, 1.0)
         rng = noise_source(observer.scene, self.name, time_ns)
+        light = blurred(light, observer, self.camera, time_ns, exposure_s)
+        weather = observer.scene.illumination
+        if weather.rain_mm_h > 0:
+            light = light.copy()
+            focal = self.camera.intrinsics.fy
+            add_streaks(light, weather.rain_mm_h, exposure_s, focal, weather.horizon, rng)
+            spell = time_ns - time_ns % _DROP_NS
+            drops = noise_source(observer.scene, f"{self.name} drops", spell)
+            add_lens_drops(light, weather.rain_mm_h, drops)
+        exposed = _lens(light * np.float32(gain))
+        variance = exposed * np.float32(amplification / self.photons)
+        variance += np.float32((self.read_noise * amplification) ** 2)
         exposed += np.sqrt(variance) * gaussian(rng, exposed.shape)
         return Image(_tone_curve(exposed), "rgb8")
 

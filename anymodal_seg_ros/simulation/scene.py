@@ -1,4 +1,4 @@
-"""A scene: a street, what stands and moves in it, and the ego vehicle's way through it.
+"""A scene: a street or trail, what stands and moves in it, and the ego vehicle's way through it.
 
 Everything is a function of the seed and the time, with a period of ``loop_s`` seconds: the street
 repeats after the distance that the ego vehicle covers in one period, and all motion repeats with
@@ -13,18 +13,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.simulation import buildings, greenery
 from anymodal_seg_ros.simulation.camera import Pose, rotation
-from anymodal_seg_ros.simulation.ground import KINDS, backdrop_plain, draw_street, ground
-from anymodal_seg_ros.simulation.illumination import Illumination, draw_illumination
-from anymodal_seg_ros.simulation.layout import draw_layout
+from anymodal_seg_ros.simulation.furnish import furnish
+from anymodal_seg_ros.simulation.ground import draw_grounds, ground
+from anymodal_seg_ros.simulation.illumination import WEATHERS, Illumination, draw_illumination
+from anymodal_seg_ros.simulation.layout import Layout
 from anymodal_seg_ros.simulation.materials import Parts, SurfaceTable
-from anymodal_seg_ros.simulation.shapes import Floats, Vector
+from anymodal_seg_ros.simulation.shapes import Floats, Ints, Vector
+from anymodal_seg_ros.simulation.skyline import skyline
 from anymodal_seg_ros.simulation.soup import Soup, SoupBuilder
+from anymodal_seg_ros.simulation.street import KINDS, draw_street
 
 _AHEAD_M = 150.0
-_BEHIND_M = 25.0
-_MOVERS_AHEAD_M = 130.0
+_BEHIND_M = 65.0
+_MOVERS_AHEAD_M = 110.0
+_AFAR_M = 40.0
+_KIND_SHARES = (0.34, 0.22, 0.20, 0.24)
+"""How often each of ``KINDS`` is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +38,17 @@ class SceneConfig:
 
     Attributes:
         seed: source of everything random; 0 or more.
-        illumination: ``random``, ``day``, ``dusk`` or ``night``.
-        kind: ``random``, ``urban``, ``suburban`` or ``rural``.
+        weather: ``random``, ``sun``, ``cloud``, ``fog``, ``night`` or ``rain``.
+        hour: local time, 0 to 24; -1 for one drawn to fit the weather.
+        kind: ``random``, ``urban``, ``suburban``, ``rural`` or ``offroad``.
         ego: ``random`` (one in eight stands), ``driving`` or ``standing``.
         people_and_traffic: whether anything but the ego vehicle moves; False leaves it all out.
         loop_s: period of all motion, in seconds.
     """
 
     seed: int
-    illumination: str = "random"
+    weather: str = "random"
+    hour: float = -1.0
     kind: str = "random"
     ego: str = "random"
     people_and_traffic: bool = True
@@ -50,6 +57,12 @@ class SceneConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; it must be 0 or more")
+        if self.weather not in ("random", *WEATHERS):
+            raise ConfigError(
+                f"weather is {self.weather!r}; it must be 'random' or one of {WEATHERS}"
+            )
+        if not (self.hour == -1.0 or 0.0 <= self.hour <= 24.0):
+            raise ConfigError(f"hour is {self.hour}; it must be 0 to 24, or -1 to draw one")
         if self.kind not in ("random", *KINDS):
             raise ConfigError(f"kind is {self.kind!r}; it must be 'random' or one of {KINDS}")
         if self.ego not in ("random", "driving", "standing"):
@@ -80,67 +93,66 @@ class World:
 
 
 class Scene:
-    """A street drawn from a seed; see ``SceneConfig``."""
+    """A street or a trail drawn from a seed; see ``SceneConfig``."""
 
     def __init__(self, config: SceneConfig) -> None:
         self.config = config
-        streams = [np.random.default_rng((config.seed, i)) for i in range(4)]
-        rng = streams[0]
-        self.illumination: Illumination = draw_illumination(config.illumination, streams[1])
-        kind = config.kind
-        drawn = str(rng.choice(KINDS, p=(0.5, 0.27, 0.23)))
-        self.street = draw_street(drawn if kind == "random" else kind, rng.uniform(60, 100), rng)
-        stands = bool(rng.random() < 0.125)
+        streams = [np.random.default_rng((config.seed, i)) for i in range(5)]
+        self.illumination: Illumination = draw_illumination(config.weather, config.hour, streams[1])
+        drawn = str(streams[0].choice(KINDS, p=_KIND_SHARES))
+        self.street = draw_street(drawn if config.kind == "random" else config.kind, streams[0])
+        stands = bool(streams[0].random() < 0.125)
         self.standing = stands if config.ego == "random" else config.ego == "standing"
-        self._ego_y = -0.42 * self.street.half_width
         self._wobble = streams[3].uniform(0.0, 2 * math.pi, 4)
-        self._layout = draw_layout(self.street, self._ego_y, self.standing, streams[2])
+        grounds = draw_grounds(self.street, streams[2])
+        layout = furnish(self.street, grounds, self.standing, streams[2])
+        self._lamps = layout.lamps
         self._table = SurfaceTable()
-        self._static = self._build_static(streams[3])
-        self._backdrop = _backdrop(self.street.kind, streams[3])
-        if not config.people_and_traffic:
-            self._layout.movers.clear()
-            self._layout.people.clear()
-        self._mover_rows = [self._table.indices(p) for p, _ in self._layout.movers]
-        self._people_rows = [self._table.indices(p.parts) for p, _ in self._layout.people]
-        self._backdrop_rows = self._table.indices(self._backdrop)
-        self._backdrop_triangles = np.concatenate([t for t, _ in self._backdrop])
+        self._static = self._build_static(layout, streams[3])
+        self._backdrop = self._rows(skyline(self.street.kind, grounds.terrain, streams[4]))
+        movers = layout.barriers + layout.traffic if config.people_and_traffic else []
+        self._movers = [
+            (m, self._table.indices(m.body.parts), self._rows(afar) if afar else None)
+            for m in movers
+            for afar in [m.body.from_afar]
+        ]
         self.surfaces = self._table.arrays()
 
     def ego(self, time_s: float) -> Pose:
         """Pose of the ego vehicle, with the small sway of a real one."""
         turn = (time_s / self.config.loop_s) % 1.0
         angle = 2 * math.pi * turn
+        street = self.street
         a, b, c, d = (float(w) for w in self._wobble)
         if self.standing:
-            return Pose(0.0, self._ego_y, 0.0, 0.03 * math.sin(a), 0.0)
-        x = self.street.length * turn + 0.8 * math.sin(angle)
-        y = self._ego_y + 0.15 * math.sin(angle + a)
-        yaw = 0.02 * math.sin(angle + b) + 0.012 * math.sin(2 * angle + c)
+            _, y, _ = street.on_road(0.0, street.ego_lateral)
+            return Pose(0.0, y, 0.0, street.heading(0.0) + 0.03 * math.sin(a), 0.0)
+        rough = 2.5 if street.kind == "offroad" else 1.0
+        x = street.length * turn + 0.8 * math.sin(angle)
+        _, y, _ = street.on_road(x, street.ego_lateral + 0.15 * math.sin(angle + a))
+        yaw = street.heading(x) + 0.02 * math.sin(angle + b) + 0.012 * math.sin(2 * angle + c)
         pitch = 0.004 * math.sin(5 * angle + d) + 0.003 * math.sin(9 * angle + a)
-        return Pose(x, y, 0.01 * math.sin(7 * angle + c), yaw, pitch)
+        return Pose(x, y, 0.01 * rough * math.sin(7 * angle + c), yaw, rough * pitch)
 
     def at(self, time_s: float) -> World:
         """The world at ``time_s`` seconds, which may be any number."""
         ego = self.ego(time_s)
         turn = (time_s / self.config.loop_s) % 1.0
         builder = SoupBuilder(self._table)
-        backdrop_at = (ego.x, 0.0, 0.0)
-        builder.add_triangles(
-            self._backdrop_triangles, self._backdrop_rows, backdrop_at, 0.0, [0.0]
-        )
+        triangles, rows = self._backdrop
+        builder.add_triangles(triangles, rows, (ego.x, 0.0, 0.0), 0.0, [0.0])
         beams: list[tuple[Vector, Vector]] = []
-        for (parts, path), rows in zip(self._layout.movers, self._mover_rows, strict=True):
-            origin, yaw, _ = path.at(turn)
+        for mover, rows, afar in self._movers:
+            origin, yaw, phase = mover.path.at(turn)
             offsets = self._repeats(origin[0], ego.x)
-            triangles = np.concatenate([t for t, _ in parts])
-            builder.add_triangles(triangles, rows, origin, yaw, offsets)
-            beams += [_beam(origin[0] + o, origin[1], yaw) for o in offsets]
-        for (body, path), rows in zip(self._layout.people, self._people_rows, strict=True):
-            origin, yaw, phase = path.at(turn)
-            offsets = self._repeats(origin[0], ego.x)
+            if mover.lamps:
+                beams += [_beam(origin[0] + o, origin[1], yaw) for o in offsets]
+            if afar is not None:
+                distant = [o for o in offsets if abs(origin[0] + o - ego.x) > _AFAR_M]
+                offsets = [o for o in offsets if o not in distant]
+                builder.add_triangles(*afar, origin, yaw, distant)
             if offsets:
-                builder.add_triangles(body.posed(phase), rows, origin, yaw, offsets)
+                builder.add_triangles(mover.body.posed(phase), rows, origin, yaw, offsets)
         return World(
             time_s,
             ego,
@@ -150,12 +162,17 @@ class Scene:
             self._headlights(ego, beams),
         )
 
-    def _build_static(self, rng: np.random.Generator) -> Soup:
+    def _rows(self, parts: Parts) -> tuple[Floats, Ints]:
+        """The triangles of ``parts`` and their rows in the table of surfaces."""
+        return np.concatenate([t for t, _ in parts]), self._table.indices(parts)
+
+    def _build_static(self, layout: Layout, rng: np.random.Generator) -> Soup:
         length = self.street.length
-        tiles = [length * i for i in range(-1, math.ceil((length + _AHEAD_M) / length))]
+        first = -math.ceil(_BEHIND_M / length)
+        tiles = [length * i for i in range(first, math.ceil((length + _AHEAD_M) / length))]
         builder = SoupBuilder(self._table)
-        builder.add(ground(self.street, rng), (0.0, 0.0, 0.0), 0.0, tiles)
-        for parts, origin, yaw in self._layout.things:
+        builder.add(ground(self.street, layout.grounds, rng), (0.0, 0.0, 0.0), 0.0, tiles)
+        for parts, origin, yaw in layout.things:
             builder.add(parts, origin, yaw, tiles)
         return builder.build()
 
@@ -169,7 +186,7 @@ class Scene:
     def _lamps_near(self, ego_x: float) -> Floats:
         lamps = [
             (x + offset, y, z)
-            for x, y, z in self._layout.lamps
+            for x, y, z in self._lamps
             for offset in self._repeats(x, ego_x)
             if x + offset < ego_x + 90.0
         ]
@@ -185,18 +202,3 @@ class Scene:
 def _beam(x: float, y: float, yaw: float) -> tuple[Vector, Vector]:
     c, s = math.cos(yaw), math.sin(yaw)
     return (x + 2.3 * c, y + 2.3 * s, 0.65), (c, s, -0.02)
-
-
-def _backdrop(kind: str, rng: np.random.Generator) -> Parts:
-    """The plain, and a skyline far ahead that moves along with the ego vehicle, as if infinite."""
-    parts = backdrop_plain()
-    for _ in range(26):
-        x, y = rng.uniform(210.0, 420.0), rng.uniform(-260.0, 260.0)
-        if kind == "urban" or (kind == "suburban" and rng.random() < 0.4):
-            size = rng.uniform(14.0, 34.0)
-            thing = buildings.block(size, 14.0, int(rng.integers(2, 9)), rng)
-        else:
-            thing = greenery.bush(rng.uniform(12.0, 40.0), rng)
-        shift = np.array((x, y, -0.5), np.float32)
-        parts += [(t + shift, s) for t, s in thing]
-    return parts

@@ -8,11 +8,11 @@ from typing import Protocol
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.simulation.camera import Camera
 from anymodal_seg_ros.simulation.lighting import radiance
-from anymodal_seg_ros.simulation.scene import Scene
+from anymodal_seg_ros.simulation.scene import Scene, World
 from anymodal_seg_ros.simulation.shapes import Floats
-from anymodal_seg_ros.simulation.view import View, look
+from anymodal_seg_ros.simulation.view import View, look_into
 
-_KEPT = 4
+_KEPT = 6
 
 
 class Observer:
@@ -20,14 +20,23 @@ class Observer:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
+        self._worlds: OrderedDict[int, World] = OrderedDict()
         self._views: OrderedDict[tuple[Camera, int], View] = OrderedDict()
         self._radiances: OrderedDict[tuple[Camera, int], Floats] = OrderedDict()
+
+    def world(self, time_ns: int) -> World:
+        """The scene at ``time_ns``."""
+        if time_ns not in self._worlds:
+            self._worlds[time_ns] = self.scene.at(time_ns * 1e-9)
+            if len(self._worlds) > _KEPT:
+                self._worlds.popitem(last=False)
+        return self._worlds[time_ns]
 
     def view(self, camera: Camera, time_ns: int) -> View:
         """What ``camera`` sees at ``time_ns``."""
         key = (camera, time_ns)
         if key not in self._views:
-            self._views[key] = look(self.scene, camera, time_ns * 1e-9)
+            self._views[key] = look_into(self.world(time_ns), self.scene, camera)
             if len(self._views) > _KEPT:
                 self._views.popitem(last=False)
         return self._views[key]
@@ -50,6 +59,7 @@ class SensorModel(Protocol):
         modality: what kind of sensor it is, as the models' manifests name it.
         camera: where it sits and how it projects.
         rate_hz: how often it delivers an image.
+        latency_ns: how long after its stamp a message leaves the driver.
     """
 
     @property
@@ -70,6 +80,11 @@ class SensorModel(Protocol):
     @property
     def rate_hz(self) -> float:
         """How often it delivers an image."""
+        ...
+
+    @property
+    def latency_ns(self) -> int:
+        """How long after its stamp a message leaves the driver."""
         ...
 
     def capture(self, observer: Observer, time_ns: int) -> Image:

@@ -25,7 +25,7 @@ import numpy as np
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Image, Mask, Pixels
-from anymodal_seg_ros.simulation.rig import Rig, RigFrame, default_sensors
+from anymodal_seg_ros.simulation.rig import Rig, RigFrame, aligned_sensors
 from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
 from anymodal_seg_ros.simulation.sensors import SensorModel
 
@@ -50,7 +50,7 @@ class SequenceConfig:
     scene: SceneConfig
     duration_s: float = 8.0
     rate_hz: float = 30.0
-    sensors: tuple[SensorModel, ...] = default_sensors()
+    sensors: tuple[SensorModel, ...] = aligned_sensors()
 
     def __post_init__(self) -> None:
         if self.rate_hz <= 0 or self.frames < 1:

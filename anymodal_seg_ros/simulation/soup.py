@@ -55,6 +55,8 @@ class SoupBuilder:
         self, local: Floats, surface: Ints, origin: Vector, yaw: float, offsets: list[float]
     ) -> None:
         """As ``add``, for triangles ``[T, 3, 3]`` whose rows in the table are known."""
+        if not offsets:
+            return
         placed = place(local, origin, yaw)
         for offset in offsets:
             self._frame.append(np.full(len(local), len(self._origin), np.int32))

@@ -1,4 +1,4 @@
-"""Procedural detail: one tileable noise image, lane markings, windows.
+"""Procedural detail: one tileable noise image, lane markings, windows, joints, symbols.
 
 Textures lie in the frame of the thing they are on, so that they move with it. On the ground they
 repeat with the street.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from anymodal_seg_ros.simulation.classes import ROAD, ROAD_MARKING
 from anymodal_seg_ros.simulation.materials import SurfaceArrays, Texture
 from anymodal_seg_ros.simulation.shapes import Floats, Ints
 
@@ -44,6 +45,10 @@ def _sample(u: Floats, v: Floats, period: float) -> Floats:
     row = (v * scale).astype(np.int32) & (_SIZE - 1)
     value: Floats = noise_image().ravel()[row * _SIZE + column]
     return value
+
+
+MARKING_PAINT = 0.3
+"""Share of paint from which a piece of road is a road marking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,31 +105,90 @@ def detail(
     texture = surfaces.texture[surface]
     road = np.flatnonzero((texture == Texture.ROAD) & level)
     if len(road):
-        paint = zero.copy()
-        paint[road] = _markings(local[road], surfaces.params[surface[road]], grain[road])
+        params = surfaces.params[surface[road]]
+        paint[road] = _markings(local[road], params, grain[road], period)
     wall = np.flatnonzero((texture == Texture.FACADE) & ~level)
     if len(wall):
         params = surfaces.params[surface[wall]]
         glass[wall], lit[wall] = _windows(u[wall], v[wall], params, surface[wall], thing[wall])
-    return Detail(np.clip(tone, 0.15, 2.5), paint, glass, lit, grain)
+    tiles = np.flatnonzero(texture == Texture.TILES)
+    if len(tiles):
+        params = surfaces.params[surface[tiles]]
+        tone[tiles] *= _joints(u[tiles], v[tiles], params, footprint[tiles])
+    sign = np.flatnonzero((texture == Texture.SIGN) & ~level)
+    if len(sign):
+        params = surfaces.params[surface[sign]]
+        ink = _symbol(u[sign], v[sign], params, surface[sign]) / (1.0 + footprint[sign] / 0.15)
+        paint[sign] = np.where(params[:, 4] > 0, ink, 0.0)
+        tone[sign] *= np.where(params[:, 4] > 0, 1.0, 1.0 - 0.92 * ink)
+    return Detail(np.clip(tone, 0.06, 2.5), paint, glass, lit, grain)
 
 
-def _markings(local: Floats, params: Floats, wear: Floats) -> Floats:
-    x, y = local[:, 0], local[:, 1]
-    half, dash, zebra, zebra_length = params.T
-    center = (np.abs(y) < 0.08) & (np.mod(x, dash) < 0.5 * dash)
-    border = np.abs(np.abs(y) - half + 0.35) < 0.06
+def class_ids(surface: Ints, texture: Detail, surfaces: SurfaceArrays) -> npt.NDArray[np.uint8]:
+    """Class of n hits, uint8 ``[n]``: that of their surface, or road marking where paint lies.
+
+    Args:
+        surface: ``[n]`` row of ``surfaces``.
+        texture: what :func:`detail` says about the same hits.
+        surfaces: the table.
+    """
+    ids = surfaces.class_id[surface]
+    ids[(ids == ROAD) & (texture.paint > MARKING_PAINT)] = ROAD_MARKING
+    return ids
+
+
+def _markings(local: Floats, params: Floats, wear: Floats, period: float) -> Floats:
+    x = local[:, 0]
+    half, dash, zebra, zebra_length, middle, border, bend, phase = params.T
+    y = local[:, 1] - bend * np.sin(2 * np.pi * x / period + phase)
+    dashed = (np.abs(y) < 0.08) & ((np.mod(x, dash) < 0.5 * dash) | (middle != 1))
+    double = np.abs(np.abs(y) - 0.16) < 0.06
+    center = np.where(middle == 3, double, dashed & (middle > 0))
+    edge = (np.abs(np.abs(y) - half + 0.35) < 0.07) & (border > 0)
     inside = (x > zebra) & (x < zebra + zebra_length)
-    stripes = inside & (np.mod(y, 1.0) < 0.5) & (np.abs(y) < half - 0.4)
-    painted = ((center | border) & ~inside) | stripes
-    paint: Floats = painted * np.clip(0.75 - 0.2 * wear, 0.2, 1.0)
+    stripes = inside & (np.mod(y, 1.0) < 0.5)
+    before = (x > zebra - 1.6) & (x < zebra - 1.2) & (y < 0)
+    after = (x > zebra + zebra_length + 1.2) & (x < zebra + zebra_length + 1.6) & (y > 0)
+    painted = ((center | edge) & ~inside) | stripes | before | after
+    painted &= np.abs(y) < half - 0.2
+    paint: Floats = painted * np.clip(0.75 - 0.2 * wear, MARKING_PAINT + 0.02, 1.0)
     return paint
+
+
+def _joints(u: Floats, v: Floats, params: Floats, footprint: Floats) -> Floats:
+    """Factor on the tone: dark joints, each tile a little lighter or darker; gone far away."""
+    width, height, joint, shift = params.T[:4]
+    row = np.floor(v / height)
+    column = np.floor(u / width + shift * row)
+    in_u = np.mod(u / width + shift * row, 1.0) * width < joint
+    in_v = np.mod(v, height) < joint
+    key = (column.astype(np.int32) & (_SIZE - 1), row.astype(np.int32) & (_SIZE - 1))
+    level = np.where(in_u | in_v, -0.45, 0.30 * (_hash_image()[key] - 0.5))
+    factor: Floats = 1.0 + level / (1.0 + (footprint / 0.06) ** 2)
+    return factor.astype(np.float32)
+
+
+def _symbol(u: Floats, v: Floats, params: Floats, surface: Ints) -> Floats:
+    """1 where ink lies: a mirrored pattern of blocks, or lines of text."""
+    across = (u - params[:, 0]) / params[:, 2]
+    up = (v - params[:, 1]) / params[:, 3]
+    text = params[:, 5] > 0
+    column = np.where(text, (u - params[:, 0]) / 0.11, np.abs(across) * 3.5)
+    row = np.floor(np.where(text, up * 2.5 + 40, up * 3.5 + 40))
+    key_x = (column.astype(np.int32) + 11 * row.astype(np.int32)) & (_SIZE - 1)
+    chance = _hash_image()[key_x, (surface * 7) & (_SIZE - 1)]
+    line = np.abs(np.mod(up * 2.5, 1.0) - 0.5) < 0.3
+    inside = np.where(text, (np.abs(across) < 0.85) & (np.abs(up) < 0.8), across**2 + up**2 < 0.3)
+    ink: Floats = (inside & (chance < np.where(text, 0.75, 0.62)) & (line | ~text)).astype(
+        np.float32
+    )
+    return ink
 
 
 def _windows(
     u: Floats, z: Floats, params: Floats, surface: Ints, thing: Ints
 ) -> tuple[npt.NDArray[np.float32], Floats]:
-    pitch, floor, share, lit_share = params.T
+    pitch, floor, share, lit_share = params.T[:4]
     column, row = np.floor(u / pitch), np.floor(z / floor)
     cu = np.abs(u / pitch - column - 0.5)
     cz = np.abs(z / floor - row - 0.55)

@@ -13,9 +13,14 @@ from anymodal_seg_ros.simulation.noise import device_source, gaussian, noise_sou
 from anymodal_seg_ros.simulation.sensors import Observer
 from anymodal_seg_ros.simulation.shapes import Floats
 from anymodal_seg_ros.simulation.view import View
+from anymodal_seg_ros.simulation.weather import rain_extinction
 
 KELVIN_PER_COUNT = 0.01
 _AIR_REACH_M = 1500.0
+"""Distance after which clear air has taken 63 % of the contrast in the long-wave infrared."""
+
+_FOG_SHARE = 0.15
+"""Long-wave over visible extinction by the small droplets of radiation fog (proposal)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class ThermalCamera:
         name: of the sensor.
         camera: mount and intrinsics.
         rate_hz: frame rate.
+        latency_ns: how long after its stamp a message leaves the driver.
         noise_k: temporal noise (NETD) in kelvin.
         pattern_k: spread of the fixed column pattern in kelvin.
     """
@@ -33,6 +39,7 @@ class ThermalCamera:
     name: str = "thermal"
     camera: Camera = DEFAULT_CAMERA
     rate_hz: float = 10.0
+    latency_ns: int = 0
     noise_k: float = 0.08
     pattern_k: float = 0.06
 
@@ -54,18 +61,29 @@ class ThermalCamera:
 def surface_kelvin(view: View) -> Floats:
     """True temperature of each hit, float32 ``[n]``.
 
-    Air, plus what the sun gives or the night takes, pulled towards the heat source behind.
+    Air, plus what the sun gives or the night takes, pulled towards the heat source behind. A
+    surface that is warm long after sunset is a massive one: it follows the sun of the last hours,
+    a thin one that of the last minutes. So the two change places soon after sunrise and sunset,
+    and contrast between them is lost (thermal crossover).
     """
     light = view.scene.illumination
     table = view.scene.surfaces
-    row = view.surface
-    sun = light.insolation * table.sun_gain_k[row] * (0.3 + 0.9 * view.sunlit)
-    night = light.cooling * table.night_k[row] * (0.4 + 0.6 * np.abs(view.normal[:, 2]))
-    kelvin = light.air_k + sun + night + table.thermal_noise_k[row] * view.detail.grain
-    kelvin += table.warm_share[row] * (table.warm_to_k[row] - kelvin)
+    row = view.seen.at.surface
+    inertia = np.clip(0.5 + 0.2 * table.night_k[row], 0.0, 1.0)
+    fast = light.heat_fast * (0.3 + 0.9 * view.seen.sunlit)
+    sun = table.sun_gain_k[row] * (fast + inertia * (0.9 * light.heat_slow - fast))
+    night = light.cooling * table.night_k[row] * (0.4 + 0.6 * np.abs(view.seen.at.normal[:, 2]))
+    dry = 1.0 - 0.75 * light.wetness  # water takes the temperature of the air
+    kelvin = (
+        light.air_k
+        + dry * (sun + night)
+        + dry * table.thermal_noise_k[row] * view.seen.detail.grain
+    )
+    kelvin += (1.0 - 0.25 * light.wetness) * table.warm_share[row] * (table.warm_to_k[row] - kelvin)
     # Panes: the room shines through a little.
-    kelvin += 0.25 * view.detail.glass * np.maximum(294.0 - kelvin, -5.0)
-    return kelvin.astype(np.float32)
+    kelvin += 0.25 * view.seen.detail.glass * np.maximum(294.0 - kelvin, -5.0)
+    result: Floats = kelvin.astype(np.float32, copy=False)
+    return result
 
 
 def apparent_kelvin(view: View) -> Floats:
@@ -75,13 +93,17 @@ def apparent_kelvin(view: View) -> Floats:
     powers, then damping towards the air's temperature with distance.
     """
     light = view.scene.illumination
-    emissivity = view.scene.surfaces.emissivity[view.surface] - 0.12 * view.detail.glass
+    emissivity = (
+        view.scene.surfaces.emissivity[view.seen.at.surface] - 0.12 * view.seen.detail.glass
+    )
     # What a surface mirrors: the sky if it faces up, mostly the surroundings if it is upright.
-    up = np.clip(0.35 + 0.65 * view.normal[:, 2], 0.0, 1.0)
+    up = np.clip(0.35 + 0.65 * view.seen.at.normal[:, 2], 0.0, 1.0)
     mirrored = light.air_k + up * (light.zenith_k - light.air_k)
     fourth = emissivity * surface_kelvin(view) ** 4 + (1.0 - emissivity) * mirrored**4
     seen = np.sqrt(np.sqrt(fourth))
-    seen += (1.0 - np.exp(-view.z / _AIR_REACH_M)) * (light.air_k - seen)
+    rain = rain_extinction(light.rain_mm_h)
+    extinction = 1.0 / _AIR_REACH_M + rain + _FOG_SHARE * (light.extinction - rain)
+    seen += (1.0 - np.exp(np.float32(-extinction) * view.z)) * (light.air_k - seen)
     rise = np.clip(view.sky_rays[:, 2], 0.0, 1.0)
     sky = light.air_k - 2.0 + np.sqrt(rise) * (light.zenith_k - light.air_k)
     return view.image(seen.astype(np.float32), sky.astype(np.float32))

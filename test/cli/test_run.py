@@ -90,6 +90,50 @@ def test_a_second_run_replaces_the_first(bag: Path, parameters: Path, tmp_path: 
     assert list((out / "overlays").iterdir()) == []
 
 
+TIMELINE = """
+faults:
+  - {sensor: rgb, kind: "off", start_s: 0.75}
+  - {sensor: thermal, kind: over_exposure, severity: 0.2}
+"""
+
+
+def test_sensors_break_as_a_timeline_says(bag: Path, parameters: Path, tmp_path: Path) -> None:
+    timeline, out = tmp_path / "timeline.yaml", tmp_path / "out"
+    timeline.write_text(TIMELINE)
+    arguments = ("run", bag, "--params-file", parameters, "--out", out, "--faults", timeline)
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in (out / "predictions.jsonl").open()]
+    assert [line["reference"] for line in lines] == ["rgb"] * 8, "eight frames before 0.75 s"
+    timeline.write_text("faults: []")
+    before = [path.read_bytes() for path in sorted((out / "masks").iterdir())[:4]]
+    assert invoke(*arguments).exit_code == 0
+    after = [path.read_bytes() for path in sorted((out / "masks").iterdir())[:4]]
+    assert before != after, "over-exposed frames look different to the network"
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("{sensor: rbg, kind: stuck}", "entry 1 (stuck): sensor is 'rbg': expected one of rgb"),
+        (
+            "{sensor: rgb, kind: lidar_jitter}",
+            "entry 1 (lidar_jitter): sensor is 'rgb', of the modality rgb: it fits LiDAR",
+        ),
+        ("{sensor: rgb, kind: stuck, end: 3.0}", "unknown parameter end: expected one of end_s"),
+    ],
+)
+def test_a_timeline_that_cannot_be_is_an_error(
+    bag: Path, parameters: Path, tmp_path: Path, entry: str, words: str
+) -> None:
+    timeline = tmp_path / "timeline.yaml"
+    timeline.write_text(f"faults: [{entry}]")
+    arguments = ("run", bag, "--params-file", parameters, "--out", tmp_path / "out")
+    result = invoke(*arguments, "--faults", timeline)
+    assert result.exit_code == 1
+    assert words in result.output
+
+
 def test_other_peoples_files_are_left_alone(bag: Path, parameters: Path, tmp_path: Path) -> None:
     (tmp_path / "labels" / "masks").mkdir(parents=True)
     mine = tmp_path / "labels" / "masks" / "0001.png"

@@ -37,6 +37,8 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         (["modalities", "thermal", "kelvin_range"], [300, 200], "expected low < high"),
         (["modalities", "thermal", "thermal_mode"], "agc", "expected one of kelvin_range, perc"),
         (["modalities", "thermal", "percentiles"], [99, 1], "expected low < high, from 0 to 100"),
+        (["modalities", "lidar", "height_range_m"], [5, -3], "expected low < high"),
+        (["modalities", "lidar", "intensity_max"], 0, "intensity_max must be positive"),
         (["name"], None, "'name' is missing"),
         (["outputs"], ["confidence"], r"outputs is \['confidence'\]: expected mask and others of"),
         (["outputs"], ["mask", "depth"], "outputs is .*expected mask"),
@@ -59,11 +61,11 @@ def test_impossible_manifests_are_refused(
         load_manifest(tmp_path)
 
 
-def test_a_manifest_written_before_thermal_modes_means_the_kelvin_range(tmp_path: Path) -> None:
+def test_a_manifest_written_before_an_option_means_its_default(tmp_path: Path) -> None:
     dump_manifest(small_manifest(), tmp_path)
     content = yaml.safe_load((tmp_path / "model.yaml").read_text())
     for modality in content["modalities"].values():
-        del modality["thermal_mode"], modality["percentiles"]
+        del modality["thermal_mode"], modality["percentiles"], modality["height_range_m"]
     (tmp_path / "model.yaml").write_text(yaml.safe_dump(content))
     assert load_manifest(tmp_path) == small_manifest()
 

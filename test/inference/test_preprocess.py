@@ -137,6 +137,42 @@ def test_depth_gives_linear_inverse_and_valid_planes() -> None:
     np.testing.assert_array_equal(result[2], [[1, 0, 0, 1]])
 
 
+def lidar_image(*pixels: tuple[float, float, float]) -> Image:
+    return Image(np.array([pixels], np.float32), "32FC3")
+
+
+def test_lidar_gives_nearness_height_and_intensity_and_nothing_where_nothing_returned() -> None:
+    nothing = (np.nan, np.nan, np.nan)
+    image = lidar_image((25.0, 1.0, 50.0), nothing, (80.0, -9.0, 200.0), (5.0, 5.0, 0.0))
+    result = planes(image, SPECS["lidar"], 1, 4)
+    np.testing.assert_allclose(result[0], [[0.5, 0.0, 0.0, 0.9]], atol=1e-6)
+    np.testing.assert_allclose(result[1], [[0.5, 0.0, 0.0, 1.0]], atol=1e-6)
+    np.testing.assert_allclose(result[2], [[0.5, 0.0, 1.0, 0.0]], atol=1e-6)
+    spec = replace(SPECS["lidar"], mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    np.testing.assert_allclose(planes(image, spec, 1, 4), 2 * result - 1, atol=1e-6)
+
+
+def test_lidar_takes_what_is_no_number_as_nothing() -> None:
+    strange = lidar_image(
+        (np.inf, 1.0, 1.0), (-1.0, 1.0, 1.0), (0.0, 1.0, 1.0), (25.0, np.nan, np.inf)
+    )
+    result = planes(strange, SPECS["lidar"], 1, 4)
+    np.testing.assert_array_equal(result[:, :, :3], 0.0)
+    np.testing.assert_allclose(result[:, 0, 3], [0.5, 0.0, 1.0])
+
+
+def test_resizing_lidar_mixes_no_return_with_its_neighbour() -> None:
+    """Each pixel that comes out was there before: neither averages nor edges of NaN."""
+    rng = np.random.default_rng(0)
+    pixels = rng.uniform(1.0, 40.0, (16, 24, 3)).astype(np.float32)
+    pixels[rng.random((16, 24)) < 0.7] = np.nan
+    whole = planes(Image(pixels, "32FC3"), SPECS["lidar"], 16, 24)
+    known = {column.tobytes() for column in whole.reshape(3, -1).T}
+    for size in ((8, 12), (5, 7), (32, 48)):
+        small = planes(Image(pixels, "32FC3"), SPECS["lidar"], *size)
+        assert {column.tobytes() for column in small.reshape(3, -1).T} <= known
+
+
 def test_resizing_depth_invents_no_surface_between_near_and_far() -> None:
     metres = np.where(np.arange(24) % 2, 2.0, 40.0).astype(np.float32) * np.ones(
         (16, 1), np.float32
@@ -166,6 +202,9 @@ def test_a_batch_keeps_the_order_and_the_ids() -> None:
         ("rgb", "8SC1", (4, 4), np.int8),
         ("rgb", "8UC2", (4, 4, 2), np.uint8),
         ("rgb", "8UC4", (4, 4, 4), np.uint8),
+        ("lidar", "32FC1", (4, 4), np.float32),
+        ("lidar", "rgb8", (4, 4, 3), np.uint8),
+        ("depth", "32FC3", (4, 4, 3), np.float32),
         ("depth", "16SC1", (4, 4), np.int16),
         ("depth", "32SC1", (4, 4), np.int32),
     ],
@@ -177,7 +216,7 @@ def test_an_encoding_that_cannot_serve_is_refused_at_the_edge(
         check_encoding(Image(np.zeros(shape, dtype), encoding), SPECS[modality])
 
 
-@pytest.mark.parametrize("modality", ["rgb", "thermal", "depth"])
+@pytest.mark.parametrize("modality", ["rgb", "thermal", "depth", "lidar"])
 @pytest.mark.parametrize("encoding", sorted(LAYOUTS))
 def test_whatever_the_check_lets_pass_becomes_finite_planes(encoding: str, modality: str) -> None:
     layout = LAYOUTS[encoding]

@@ -15,7 +15,7 @@ PACKAGE = "anymodal_seg_ros"
 LAYERS = [
     {"", "errors", "frames", "config", "resources"},
     {"sensing", "networks"},
-    {"inference"},
+    {"inference", "faults"},
     {"pipeline", "simulation"},
     {"evaluation"},
     {"demo", "parameter_table"},
@@ -127,6 +127,7 @@ def test_libraries_stay_where_they_belong(every_import: list[Import], library: s
     ("modules", "absent"),
     [
         (["pipeline", "inference.onnxruntime_engine"], ["torch", "rclpy", "rosbags", "trimesh"]),
+        (["faults.stream", "faults.timeline"], ["torch", "rclpy", "onnxruntime", "rosbags"]),
         (["evaluation.replay", "evaluation.results"], ["torch", "rclpy", "trimesh"]),
         (["cli.main", "cli.run", "cli.play", "cli.assemble_bag"], ["torch", "rclpy", "trimesh"]),
         (["networks", "networks.anyseg"], ["timm", "open_clip", "transformers", "torchvision"]),

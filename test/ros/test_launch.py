@@ -72,3 +72,46 @@ def test_seg_launch_starts_the_node_as_told_and_ends_it_cleanly(
         output, _ = launch.communicate(timeout=60)
     assert launch.returncode == 0
     assert "process has finished cleanly" in output
+
+
+def test_faults_launch_puts_the_injector_between_the_drivers_and_the_node(
+    graph: Graph, namespace: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    parameters, timeline = tmp_path / "robot.yaml", tmp_path / "faults.yaml"
+    parameters.write_text(
+        "/**: {ros__parameters: {rig: {sensors: {rgb: {topic: rgb/image, modality: rgb}}}}}\n"
+    )
+    timeline.write_text("faults: [{sensor: rgb, kind: stuck}]")
+    arguments = {
+        "timeline": timeline,
+        "model": tiny_model,
+        "params_file": parameters,
+        "namespace": namespace,
+    }
+    launch = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(CHECKOUT / "launch" / "faults.launch.py")]
+        + [f"{name}:={value}" for name, value in arguments.items()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        wait_until(lambda: graph.state(f"{namespace}/segmentation_node") == "active", "the node")
+        for topic, listener in (
+            ("rgb/image", "fault_injector"),
+            ("faulty/rgb/image", "segmentation_node"),
+        ):
+
+            def listeners(topic: str = topic) -> list[str]:
+                found = graph.node.get_subscriptions_info_by_topic(f"{namespace}/{topic}")
+                return [end.node_name for end in found]
+
+            # A subscription is known before the name of its node.
+            names = wait_until(
+                lambda heard=listeners: [n for n in heard() if "UNKNOWN" not in n], topic
+            )
+            assert names == [listener]
+    finally:
+        launch.send_signal(signal.SIGINT)
+        output, _ = launch.communicate(timeout=60)
+    assert launch.returncode == 0, output

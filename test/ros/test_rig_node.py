@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from fixtures.ros_graph import BEST_EFFORT, Graph, RosProcess
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from anymodal_seg_ros.nodes.messages import to_ns
 
 pytest.importorskip("trimesh", reason="the simulation is not installed: pip install '.[sim]'")
 
-from anymodal_seg_ros.nodes.rig_node import SENSORS, Schedule
 from anymodal_seg_ros.sensing.decode import decode_image
+from anymodal_seg_ros.sensing.point_clouds import decode_cloud
 
 pytestmark = pytest.mark.ros
 
@@ -82,10 +82,54 @@ def test_processes_show_the_same_world_at_the_same_time(
         camera.stop()
 
 
+def test_a_timeline_breaks_one_sensor_and_leaves_the_truth(
+    graph: Graph, namespace: str, sequence: Path, tmp_path: Path
+) -> None:
+    np.save(sequence / "labels_rgb.npy", np.zeros((FRAMES, 240, 320), np.uint8))
+    index = json.loads((sequence / "sequence.json").read_text())
+    index["labels"] = dict.fromkeys(("rgb", "thermal"), "labels_rgb.npy")
+    (sequence / "sequence.json").write_text(json.dumps(index))
+    timeline = tmp_path / "faults.yaml"
+    timeline.write_text("faults: [{sensor: rgb, kind: garbage, how: truncated}]")
+    args = ["--sequence", str(sequence), "--sensors", "rgb,thermal", "--labels"]
+    args += ["--faults", str(timeline), "--ros-args", "-r", f"__ns:={namespace}"]
+    rig = RosProcess(RIG_NODE, args, tmp_path / "rig")
+    with (
+        graph.collect(Image, f"{namespace}/rgb/image", BEST_EFFORT) as rgb,
+        graph.collect(Image, f"{namespace}/rgb/labels", BEST_EFFORT) as labels,
+        graph.collect(Image, f"{namespace}/thermal/image", BEST_EFFORT) as thermal,
+    ):
+        thermal.wait(lambda all_: len(all_) >= 3, "3 thermal images")
+        rgb.wait(lambda all_: len(all_) >= 3, "3 colour images")
+        labels.wait(lambda all_: len(all_) >= 3, "3 label images")
+    assert all(len(message.data) < 240 * 320 * 3 for message in rgb.messages)
+    assert all(len(message.data) == 240 * 320 * 2 for message in thermal.messages)
+    assert {message.encoding for message in labels.messages} == {"mono8"}
+    assert not np.any(labels.messages[0].data)
+    rig.stop()
+
+
+def test_a_lidar_is_cast_as_it_goes(graph: Graph, namespace: str, tmp_path: Path) -> None:
+    args = ["--rig", "mounted", "--sensors", "lidar", "--kind", "rural", "--seed", "3"]
+    rig = RosProcess(RIG_NODE, [*args, "--ros-args", "-r", f"__ns:={namespace}"], tmp_path)
+    with graph.collect(PointCloud2, f"{namespace}/lidar/points", BEST_EFFORT) as clouds:
+        clouds.wait(lambda all_: len(all_) >= 2, "2 clouds")
+    first, second = clouds.messages[:2]
+    cloud = decode_cloud(first)
+    assert cloud.size > 1000
+    assert np.isfinite(cloud["x"]).all()
+    assert first.header.frame_id == "lidar_frame"
+    assert to_ns(second.header.stamp) > to_ns(first.header.stamp)
+    assert cloud["label"].max() < 16
+    rig.stop()
+
+
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        (["--sensors", "rgb,lidar"], "lidar"),
+        (["--sensors", "rgb,radar"], "radar"),
+        (["--sequence", "/nowhere", "--sensors", "lidar"], "LiDAR"),
+        (["--faults", "/nowhere.yaml"], "/nowhere.yaml"),
         (["--sensors", ""], "--sensors"),
         (["--sequence", "/nowhere"], "/nowhere"),
     ],
@@ -98,21 +142,3 @@ def test_bad_arguments_stop_the_start(
     assert process.wait() == 1
     (line,) = process.stderr.splitlines()
     assert expected in line
-
-
-@pytest.mark.parametrize("name", SENSORS)
-def test_schedule_keeps_the_rate_with_jitter_and_the_rhythm_over_a_restart(name: str) -> None:
-    rate_hz, epoch_ns = SENSORS[name].rate_hz, 1_700_000_000 * 10**9
-    schedule = Schedule(name, rate_hz, epoch_ns, seed=1)
-    times = np.array([schedule.time_ns(number) for number in range(600)])
-    period_ns = 1e9 / rate_hz
-    gaps = np.diff(times) / period_ns
-    assert times[0] >= epoch_ns - 0.1 * period_ns
-    assert abs(gaps.mean() - 1.0) < 0.001
-    assert 0.03 < gaps.std() < 0.08
-    assert 0.8 <= gaps.min() < 0.95
-    assert 1.05 < gaps.max() <= 1.2
-    again = Schedule(name, rate_hz, epoch_ns, seed=1)
-    number = again.first_after(int(times[100]) + 1)
-    assert number in (101, 102)
-    assert again.time_ns(number) == times[number]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.clouds import cloud_message
 from fixtures.scenes import ENCODINGS, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from anymodal_seg_ros.config import ChecksConfig
 from anymodal_seg_ros.frames import Image, SensorState
 from anymodal_seg_ros.sensing.content_checks import KINDS, ContentChecker
 from anymodal_seg_ros.sensing.health import Fault
+from anymodal_seg_ros.sensing.point_clouds import POINT_CLOUD, decode_cloud
 
 S = 1_000_000_000
 FRAME = S // 30
@@ -180,6 +182,35 @@ def test_size_and_encoding_may_not_change_in_mid_stream_but_after_an_outage() ->
     assert fault.reason == "format: 64x48 bgr8, expected 320x240 rgb8 as before"
     watch.forget()
     assert watch.inspect(wild, 5 * FRAME) is None
+
+
+def scan(number: int, seed: int, **columns: Any) -> Image:
+    xyz = np.random.default_rng(seed).uniform(-20, 20, (3, number)).astype(np.float32)
+    points = {**dict(zip("xyz", xyz, strict=True)), **columns}
+    return Image(decode_cloud(cloud_message(points)), POINT_CLOUD)
+
+
+def test_scans_may_have_any_number_of_points_but_must_have_some_and_not_repeat() -> None:
+    check = checker("lidar")
+    for k, number in enumerate((100, 120, 90, 1)):
+        assert check.inspect(scan(number, k), k * S // 10) is None
+    fault = check.inspect(scan(0, 0), S // 2)
+    assert fault is not None and fault.reason.startswith("no_depth")
+    check = checker("lidar")
+    for k in range(10):
+        fault = check.inspect(scan(100, 7), k * S // 10)
+    assert fault is not None and fault.state is SensorState.FROZEN
+
+
+def test_the_fields_of_points_may_not_change_in_mid_stream() -> None:
+    check, ring = checker("lidar"), np.zeros(50, np.uint16)
+    for k in range(3):
+        assert check.inspect(scan(50, k), k * S // 10) is None
+    fault = check.inspect(scan(50, 9, ring=ring), S)
+    assert fault is not None
+    assert (
+        fault.reason == "format: points with x, y, z, ring, expected points with x, y, z as before"
+    )
 
 
 @settings(max_examples=30, deadline=None)

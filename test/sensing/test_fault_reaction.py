@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import pytest
-from fixtures import rig_stream
-from fixtures.rig_stream import RIG, S, Watched, healthy, healthy_rig, with_fault
+from fixtures.rig_stream import RIG, S, Watched, healthy, healthy_rig, with_faults
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anymodal_seg_ros.config import SensorConfig
+from anymodal_seg_ros.faults.kinds import STREAM_KINDS, Fault, Wrong
 from anymodal_seg_ros.frames import SensorState
 from anymodal_seg_ros.sensing.content_checks import KINDS
 from anymodal_seg_ros.sensing.health import SLOW_WINDOW
@@ -23,13 +24,21 @@ NOISE_S = 0.05
 """Latency and its jitter."""
 
 
+FAULTS: dict[str, Fault] = {
+    **{kind: cls() for kind, cls in STREAM_KINDS.items()},
+    "wrong": Wrong(how="half_size"),
+}
+"""With their defaults, but wrong in a way that shows in one image."""
+
+
 def watch(sensor: str, fault: str, seed: int) -> Watched:
     watched = Watched()
     streams = []
     for name in RIG.sensors:
         stream = healthy(name, END, seed)
         if name == sensor:
-            stream = iter(with_fault(stream, getattr(rig_stream, fault), START, STOP, seed))
+            broken = replace(FAULTS[fault], sensor=name, start_s=START, end_s=STOP)
+            stream = with_faults(stream, broken, seed=seed)
         streams.append(stream)
     watched.feed(itertools.chain(*streams))
     return watched

@@ -7,7 +7,7 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.simulation.classes import CLASS_NAMES, CLASSES
 from anymodal_seg_ros.simulation.rgb import RgbCamera
-from anymodal_seg_ros.simulation.rig import Rig, random_frames
+from anymodal_seg_ros.simulation.rig import Rig, aligned_sensors, random_frames
 from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
 
 
@@ -37,12 +37,21 @@ def test_the_default_sensors_are_pixel_aligned():
 
 def test_class_ids_are_those_of_the_contract():
     assert CLASS_NAMES == (
-        "ground",
+        "road",
+        "road marking",
+        "sidewalk",
+        "terrain",
         "building",
+        "wall",
         "vegetation",
         "pole",
-        "vehicle",
+        "traffic sign",
+        "car",
+        "truck",
         "person",
+        "two-wheeler",
+        "obstacle",
+        "barrier",
         "sky",
     )
 
@@ -69,3 +78,22 @@ def test_random_frames_are_repeatable_and_differ():
     assert len({f.time_ns for f in first}) == 4
     assert np.array_equal(first[3].images["rgb"].pixels, again[1].images["rgb"].pixels)
     assert not np.array_equal(first[0].labels["rgb"], first[1].labels["rgb"])
+
+
+def test_no_sensor_repeats_itself_even_when_nothing_moves():
+    """The watchdog takes equal frames for a frozen sensor."""
+    scene = Scene(SceneConfig(3, "sun", 12.0, ego="standing", people_and_traffic=False))
+    rig = Rig(aligned_sensors(lidar=True))
+    first, second = (rig.capture(scene, t) for t in (1_000_000_000, 1_033_333_333))
+    for name, image in first.images.items():
+        assert not np.array_equal(image.pixels, second.images[name].pixels, equal_nan=True)
+
+
+def test_depths_and_labels_are_those_of_each_sensor():
+    frame = Rig().capture(Scene(SceneConfig(1)), 0)
+    assert frame.depths.keys() == frame.labels.keys() == frame.images.keys()
+    depth, labels = frame.depths["depth"], frame.labels["depth"]
+    assert depth.dtype == np.float32
+    assert np.array_equal(np.isinf(depth), labels == CLASS_NAMES.index("sky"))
+    measured = frame.images["depth"].pixels
+    assert np.nanmedian(np.abs(measured - depth) / depth) < 0.03

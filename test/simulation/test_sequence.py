@@ -10,7 +10,7 @@ from anymodal_seg_ros.simulation.rig import Rig
 from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
 from anymodal_seg_ros.simulation.sequence import SequenceConfig, render_sequence
 
-SHORT = SequenceConfig(SceneConfig(2, "dusk", ego="driving"), duration_s=0.5, rate_hz=30.0)
+SHORT = SequenceConfig(SceneConfig(2, "sun", ego="driving"), duration_s=0.5, rate_hz=30.0)
 
 
 def test_two_processes_render_what_one_renders_and_the_second_call_only_opens(tmp_path: Path):
@@ -49,14 +49,14 @@ def test_a_sequence_goes_on_from_its_beginning_and_cannot_be_written(tmp_path: P
 def test_the_key_follows_every_parameter():
     keys = {
         SHORT.key(),
-        SequenceConfig(SceneConfig(3, "dusk", ego="driving"), 0.5).key(),
+        SequenceConfig(SceneConfig(3, "sun", ego="driving"), 0.5).key(),
         SequenceConfig(SceneConfig(2, "night", ego="driving"), 0.5).key(),
         SequenceConfig(SHORT.scene, 0.6).key(),
         SequenceConfig(SHORT.scene, 0.5, 15.0).key(),
         SequenceConfig(SHORT.scene, 0.5, 30.0, SHORT.sensors[:2]).key(),
     }
     assert len(keys) == 6
-    assert SequenceConfig(SceneConfig(2, "dusk", ego="driving"), 0.5).key() == SHORT.key()
+    assert SequenceConfig(SceneConfig(2, "sun", ego="driving"), 0.5).key() == SHORT.key()
 
 
 def test_a_failed_rendering_leaves_nothing_behind(tmp_path: Path):

@@ -18,6 +18,7 @@ from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.log import RunLog, read_log
 from anymodal_seg_training.loop import Frames, Trainer
 from anymodal_seg_training.optimisation import build_optimiser, learning_rate
@@ -33,7 +34,7 @@ def run(recipe: Recipe, frames: Frames, folder: Path, resume: bool = False) -> R
     files = RunFolder(folder)
     if not resume:
         files.create(recipe)
-    trainer = Trainer(recipe, frames, files, CPU)
+    trainer = Trainer(recipe, frames, files, open_fabric(CPU, recipe.training.precision))
     if resume:
         trainer.resume()
     trainer.fit(Display())
@@ -115,11 +116,12 @@ import sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from anymodal_seg_training.display import Display
+from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.train import train
 from anymodal_seg_training.run_folder import RunFolder
 from fixtures.tiny_training import TinyDataset, tiny_recipe
 train(tiny_recipe(steps=40), TinyDataset(), RunFolder(Path(sys.argv[1])), True, Path(sys.argv[2]),
-      torch.device("cpu"), 1, Display())
+      open_fabric(torch.device("cpu"), "fp32"), 1, Display())
 """
 
 
@@ -170,8 +172,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 ) -> None:
     make = Trainer._batch
 
-    def spoiled(self: Trainer) -> Batch:
-        batch = make(self)
+    def spoiled(self: Trainer, part: int) -> Batch:
+        batch = make(self, part)
         factor = float("nan") if self._step == 3 else 1.0
         return dataclasses.replace(batch, images=batch.images * factor)
 

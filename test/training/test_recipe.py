@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from fixtures.tiny_training import tiny_recipe
 
@@ -11,8 +13,13 @@ from anymodal_seg_ros.networks import build_network
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.recipe import load_recipe, parse_recipe
 from anymodal_seg_training.strategies import build_strategy
+from anymodal_seg_training.strategies.base import Setting
 
 RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").glob("*.yaml"))
+
+
+def setting(modalities: tuple[str, ...] = ("rgb",), classes: int = 1) -> Setting:
+    return Setting(modalities, np.full(classes, 1 / classes), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -22,7 +29,7 @@ def test_every_recipe_parses_and_names_things_that_exist(path: Path) -> None:
     dataset = open_dataset(recipe.data)
     classes = len(dataset.classes)
     build_network(recipe.architecture, classes, recipe.modality_names)
-    build_strategy(recipe.strategy, [1 / classes] * classes)
+    build_strategy(recipe.strategy, setting(recipe.modality_names, classes))
     assert recipe.name == path.stem.replace("_", "-")
     assert recipe.description.endswith(".")
     assert recipe.modality_names == ("rgb", "thermal", "depth", "event")
@@ -87,6 +94,6 @@ def test_splits_that_share_a_scene_are_refused() -> None:
 
 def test_an_unknown_strategy_is_named() -> None:
     with pytest.raises(ConfigError, match=r"strategy.name is 'magic'"):
-        build_strategy({"name": "magic"}, [1.0])
+        build_strategy({"name": "magic"}, setting())
     with pytest.raises(ConfigError, match=r"strategy.modality_dropout is 'some'"):
-        build_strategy({"name": "supervised", "modality_dropout": "some"}, [1.0])
+        build_strategy({"name": "supervised", "modality_dropout": "some"}, setting())

@@ -49,7 +49,7 @@ def augment(
     labels: Tensor,
     specs: Sequence[ModalitySpec],
     options: AugmentationOptions,
-    generator: np.random.Generator,
+    generators: Sequence[np.random.Generator],
 ) -> Batch:
     """Vary a batch; every sensor of a frame gets the same window.
 
@@ -58,13 +58,13 @@ def augment(
         labels: uint8 ``[B, H, W]``.
         specs: of the M modalities.
         options: how much to vary.
-        generator: the only source of chance.
+        generators: of each frame, its only source of chance.
     """
     batch, modalities, _, height, width = images.shape
     size = (options.crop_height, options.crop_width)
     out = images.new_empty((batch, modalities, 3, *size), dtype=torch.float32)
     out_labels = torch.empty((batch, *size), dtype=torch.int64)
-    for item in range(batch):
+    for item, generator in enumerate(generators):
         window = _draw_window(height, width, options, generator)
         for row, spec in enumerate(specs):
             out[item, row] = _cut(images[item, row], window, size, smooth=spec.planes != "depth")

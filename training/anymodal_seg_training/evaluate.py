@@ -1,7 +1,8 @@
-"""``python -m anymodal_seg_training.evaluate RUN``: mIoU of a run for every subset of sensors."""
+"""``anymodal-train evaluate RUN``: mIoU of the best weights under both protocols."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,20 @@ import click
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 
-from anymodal_seg_ros.evaluation.metrics import class_iou, mean_iou
-from anymodal_seg_ros.networks import AnyModalNetwork, build_network
-from anymodal_seg_training.checkpoint import load_weights
+from anymodal_seg_ros.evaluation.metrics import Confusion, class_iou
+from anymodal_seg_ros.evaluation.robustness import (
+    FAILURE_PROBABILITIES,
+    MISSING_RATIOS,
+    Subset,
+    expected_score,
+    robustness_score,
+    summarise,
+)
+from anymodal_seg_ros.networks import AnyModalNetwork
+from anymodal_seg_training.calibration import Calibration
+from anymodal_seg_training.case_evaluation import Progress, case_confusions
+from anymodal_seg_training.cases import DROPS, Case, combinations, noise_levels, random_missing
 from anymodal_seg_training.command_line import (
     choose_device,
     machine_options,
@@ -24,90 +34,168 @@ from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import SPLITS, Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.display import Display
-from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.recipe import Recipe
-from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.sampling import all_subsets
-from anymodal_seg_training.subset_evaluation import subset_confusions
-
-PROTOCOL = (
-    "absent modalities skipped; one confusion matrix per subset over all frames, at the network's "
-    "input size; classes absent from labels and predictions left out of the mean"
+from anymodal_seg_training.report import (
+    benchmark_table,
+    combination_table,
+    save_heat_map,
+    write_csv,
 )
+from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.trained_network import load_best
+
+ABSENT_CLASSES = ("skip", "zero")
+"""A class that is neither in the labels nor predicted: left out of the mean, or counted as 0."""
 
 
-def load_best(run: RunFolder, num_classes: int, device: torch.device) -> AnyModalNetwork:
-    """Build the network of a run with its best weights, in evaluation mode.
+class Evaluation:
+    """Measures one network on one split.
 
-    Raises:
-        TrainingError: the run has no weights yet, or they do not fit its recipe.
+    Scores are mIoU from 0 to 1, of one confusion matrix over all frames, at the network's input
+    size.
     """
-    if not run.best_file.exists():
-        raise TrainingError(f"{run.path} has no best weights yet: train past a validation first")
-    network = build_network(run.recipe.architecture, num_classes, run.recipe.modality_names)
-    try:
-        network.load_state_dict(load_weights(run.best_file))
-    except RuntimeError as error:
-        raise TrainingError(f"{run.best_file} does not fit the recipe: {error}") from error
-    return network.to(device).eval()
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: AnyModalNetwork,
+        frames: FrameCache,
+        device: torch.device,
+        absent: str = "skip",
+        progress: Progress = lambda done, total: None,
+    ) -> None:
+        """Take what is to be measured; ``absent`` is one of :data:`ABSENT_CLASSES`."""
+        self._recipe = recipe
+        self._network = network
+        self._frames = frames
+        self._device = device
+        self._absent = absent
+        self._progress = progress
+
+    def combinations(self, dataset: Dataset, split: str, drop: str = "skip") -> dict[str, Any]:
+        """Measure all subsets of the modalities; see :mod:`..evaluation.robustness`."""
+        names = self._recipe.modality_names
+        cases = combinations(names, drop)
+        calibrations = {case.key: Calibration(self._network.num_classes) for case in cases}
+        confusions = self._confusions(cases, calibrations)
+        scores = {case.present: self._score(confusions[case.key]) for case in cases}
+        summary = summarise(scores, names)
+        classes = [entry.name for entry in dataset.classes]
+        return {
+            "split": split,
+            "frames": len(self._frames),
+            "protocol": self._protocol(drop),
+            "mean_over_subsets": round(summary.mean, 4),
+            "top_1": round(summary.top, 4),
+            "last_1": round(summary.last, 4),
+            "miou": {case.key: round(scores[case.present], 4) for case in cases},
+            "calibration_error": {k: round(v.error(), 4) for k, v in calibrations.items()},
+            "class_iou": {key: _by_class(matrix, classes) for key, matrix in confusions.items()},
+        }
+
+    def benchmark(self, split: str) -> dict[str, Any]:
+        """Measure EMM, RMM and NM (arXiv 2503.18445) and the robustness score (2509.24505)."""
+        names = self._recipe.modality_names
+        missing = self._scores(combinations(names, "zero"))
+        randomly = {ratio: self._scores(random_missing(names, ratio)) for ratio in MISSING_RATIOS}
+        noise = {
+            key: self._score(matrix)
+            for key, matrix in self._confusions(noise_levels(names), None).items()
+        }
+        clean = missing[frozenset(names)]
+        score = robustness_score(clean, missing, randomly[0.5], noise, names)
+        return {
+            "split": split,
+            "frames": len(self._frames),
+            "protocol": self._protocol("zero"),
+            "clean": round(clean, 4),
+            "emm": self._expectations(missing),
+            "rmm": {str(ratio): self._expectations(found) for ratio, found in randomly.items()},
+            "nm": {key: round(value, 4) for key, value in noise.items()},
+            "robustness_score": round(score, 4),
+        }
+
+    def _confusions(
+        self, cases: list[Case], calibrations: Mapping[str, Calibration] | None
+    ) -> dict[str, Confusion]:
+        return case_confusions(
+            self._network,
+            self._frames,
+            np.arange(len(self._frames)),
+            cases,
+            self._recipe,
+            self._device,
+            calibrations=calibrations,
+            progress=self._progress,
+        )
+
+    def _scores(self, cases: list[Case]) -> dict[Subset, float]:
+        confusions = self._confusions(cases, None)
+        return {case.present: self._score(confusions[case.key]) for case in cases}
+
+    def _score(self, confusion: Confusion) -> float:
+        iou = class_iou(confusion)
+        return float(np.nan_to_num(iou).mean() if self._absent == "zero" else np.nanmean(iou))
+
+    def _expectations(self, scores: Mapping[Subset, float]) -> dict[str, float]:
+        names = self._recipe.modality_names
+        expected = {f"E({p})": expected_score(scores, names, p) for p in FAILURE_PROBABILITIES}
+        return {
+            key: round(value, 4)
+            for key, value in {"average": summarise(scores, names).mean, **expected}.items()
+        }
+
+    def _protocol(self, drop: str) -> str:
+        absent = "skipped, not passed" if drop == "skip" else "passed as zeros after normalisation"
+        classes = "left out of the mean" if self._absent == "skip" else "counted as 0 in the mean"
+        size = f"{self._recipe.input.height}x{self._recipe.input.width}"
+        return (
+            f"absent modalities {absent}; one confusion matrix over all frames, at {size}, the "
+            f"network's input size; classes absent from labels and predictions {classes}"
+        )
 
 
-def evaluate(
-    recipe: Recipe,
-    network: AnyModalNetwork,
-    frames: FrameCache,
-    dataset: Dataset,
-    split: str,
-    device: torch.device,
-) -> dict[str, Any]:
-    """Measure all subsets on all frames of a split; return what goes into JSON and manifest."""
-    subsets = all_subsets(recipe.modality_names)
-    indices = np.arange(len(frames))
-    confusions = subset_confusions(network, frames, indices, subsets, recipe, device)
-    miou = {key: round(mean_iou(confusion), 4) for key, confusion in confusions.items()}
-    names = [entry.name for entry in dataset.classes]
+def _by_class(confusion: Confusion, classes: list[str]) -> dict[str, float]:
     return {
-        "split": split,
-        "frames": len(frames),
-        "protocol": PROTOCOL,
-        "mean_over_subsets": round(float(np.mean(list(miou.values()))), 4),
-        "miou": miou,
-        "class_iou": {
-            key: {
-                name: round(float(iou), 4)
-                for name, iou in zip(names, class_iou(confusion), strict=True)
-                if np.isfinite(iou)
-            }
-            for key, confusion in confusions.items()
-        },
+        name: round(float(iou), 4)
+        for name, iou in zip(classes, class_iou(confusion), strict=True)
+        if np.isfinite(iou)
     }
 
 
-def result_table(result: dict[str, Any], classes: list[str]) -> Table:
-    """Draw an evaluation: a row for each subset, a column for each class."""
-    title = f"mIoU on {result['frames']} {result['split']} frames"
-    table = Table(title=title, caption=result["protocol"])
-    table.add_column("sensors alive")
-    table.add_column("mIoU", justify="right", style="bold")
-    for name in classes:
-        table.add_column(name, justify="right")
-    for key, miou in result["miou"].items():
-        ious = result["class_iou"][key]
-        cells = [f"{100 * ious[name]:.1f}" if name in ious else "–" for name in classes]
-        table.add_row(key, f"{100 * miou:.2f}", *cells)
-    table.add_section()
-    table.add_row("mean over subsets", f"{100 * result['mean_over_subsets']:.2f}")
-    return table
-
-
-@click.command()
+@click.command("evaluate")
 @click.argument("run", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
+@click.option(
+    "--drop",
+    type=click.Choice(DROPS),
+    default="skip",
+    show_default=True,
+    help="Absent modalities are not passed, or passed as zeros.",
+)
+@click.option(
+    "--absent-classes",
+    type=click.Choice(ABSENT_CLASSES),
+    default="skip",
+    show_default=True,
+    help="Classes that never occur are left out of the mean, or count as 0 (DELIVER's loader).",
+)
+@click.option("--benchmark", is_flag=True, help="Also EMM, RMM and NM; some four times as long.")
 @machine_options
-def main(run: Path, split: str, device: str, threads: int, workers: int, cache_dir: Path) -> None:
+def main(
+    run: Path,
+    split: str,
+    drop: str,
+    absent_classes: str,
+    benchmark: bool,
+    device: str,
+    threads: int,
+    workers: int,
+    cache_dir: Path,
+) -> None:
     """Measure the best weights of the run folder RUN with every subset of sensors alive.
 
-    Prints a table and writes evaluation-SPLIT.json into the run folder.
+    Prints tables and writes evaluation-SPLIT.json, .csv and .png into the run folder.
     """
 
     def command() -> None:
@@ -118,10 +206,28 @@ def main(run: Path, split: str, device: str, threads: int, workers: int, cache_d
         network = load_best(folder, len(dataset.classes), chosen)
         with Display() as display:
             frames = open_split(dataset, split, recipe, cache_dir, workers, display)
-        result = evaluate(recipe, network, frames, dataset, split, chosen)
-        folder.write_json(folder.result_file(split), result)
-        Console().print(result_table(result, [entry.name for entry in dataset.classes]))
-        click.echo(f"written: {folder.result_file(split)}")
+            evaluation = Evaluation(
+                recipe,
+                network,
+                frames,
+                chosen,
+                absent_classes,
+                lambda done, total: display.advance("evaluating", done, total),
+            )
+            result = evaluation.combinations(dataset, split, drop)
+            spoiled = evaluation.benchmark(split) if benchmark else None
+        if spoiled is not None:
+            result["benchmark"] = spoiled
+        classes = [entry.name for entry in dataset.classes]
+        path = folder.result_file(split)
+        folder.write_json(path, result)
+        write_csv(path.with_suffix(".csv"), result, classes)
+        save_heat_map(path.with_suffix(".png"), result, classes, recipe.name)
+        console = Console()
+        console.print(combination_table(result, classes))
+        if spoiled is not None:
+            console.print(benchmark_table(spoiled))
+        click.echo(f"written: {path}, and .csv and .png beside it")
 
     run_command(command)
 

@@ -26,12 +26,12 @@ from anymodal_seg_training.datasets.base import Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.evaluate import load_best
 from anymodal_seg_training.model_card import model_card
 from anymodal_seg_training.onnx_file import MIN_AGREEMENT, agreement, write_onnx
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.sampling import all_subsets, spread_indices, subset_key
+from anymodal_seg_training.trained_network import load_best
 
 CHECKED_FRAMES = 8
 ONNX_FILE, WEIGHTS_FILE = "model.onnx", "model.safetensors"

@@ -1,4 +1,4 @@
-"""The log of a run: one JSON object per line, and TensorBoard curves where it is installed."""
+"""The log of a run: one JSON object per line, and curves for TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
 
 
 class RunLog:
@@ -19,22 +21,20 @@ class RunLog:
             kept = [line for line in lines if 0 <= _step_of(line) < first_step]
         path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
-        self._curves = _tensorboard(path.parent, first_step)
+        self._curves = SummaryWriter(str(path.parent / "tensorboard"), purge_step=first_step)
 
     def write(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
         """Write one line; the numbers in it also become points of curves."""
         self._file.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
         self._file.flush()
-        if self._curves is not None:
-            for name, value in values.items():
-                if isinstance(value, (int, float)):
-                    self._curves.add_scalar(f"{kind}/{name}", value, step)
+        for name, value in values.items():
+            if isinstance(value, (int, float)):
+                self._curves.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
         """Close the files."""
         self._file.close()
-        if self._curves is not None:
-            self._curves.close()
+        self._curves.close()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -49,11 +49,3 @@ def _step_of(line: str) -> int:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return -1
-
-
-def _tensorboard(folder: Path, first_step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)

@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.metrics import mean_iou
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_training.augmentation import Batch, augment
+from anymodal_seg_training.case_evaluation import case_confusions, mean_over_cases
+from anymodal_seg_training.cases import combinations
 from anymodal_seg_training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.fabric import over_processes
 from anymodal_seg_training.log import RunLog
 from anymodal_seg_training.optimisation import build_optimiser, learning_rate, set_learning_rate
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.sampling import batch_indices, spread_indices, step_generator
+from anymodal_seg_training.sampling import (
+    batch_indices,
+    frame_generators,
+    spread_indices,
+    step_generator,
+    subset_key,
+    torch_seed,
+)
 from anymodal_seg_training.strategies import build_strategy
-from anymodal_seg_training.subset_evaluation import mean_over_subsets, subset_confusions
+from anymodal_seg_training.strategies.base import Setting, Strategy
+from anymodal_seg_training.synchronised_norm import synchronise_norms
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +58,68 @@ class Frames:
     num_classes: int
 
 
-class Trainer:
-    """One run.
+class Learner(nn.Module):
+    """Network and strategy as one module whose forward is the loss.
 
-    All randomness comes from the recipe's seed and the step number (see :mod:`.sampling`), so that
-    step, weights and optimiser are the whole state of a run.
+    So whatever a strategy calls of the network, the engine sees one forward and one backward.
     """
 
-    def __init__(
-        self, recipe: Recipe, frames: Frames, run: RunFolder, device: torch.device
-    ) -> None:
+    def __init__(self, network: AnyModalNetwork, strategy: Strategy, seed: int) -> None:
+        """Keep them."""
+        super().__init__()
+        self.network = network
+        self._strategy = strategy
+        self._seed = seed
+
+    def forward(self, images: Tensor, ids: Tensor, labels: Tensor, step: int) -> dict[str, Tensor]:
+        """Return ``loss``, with a gradient, and its parts, without."""
+        # Not the generator that chose the modalities: what a strategy draws is independent of it.
+        generator = step_generator(self._seed, step, of_loss=True)
+        found = self._strategy.loss(self.network, Batch(images, ids, labels), generator)
+        return {"loss": found.total, **{f"loss_{k}": v.detach() for k, v in found.parts.items()}}
+
+
+class Trainer:
+    """One run, or one of its processes.
+
+    All randomness comes from the recipe's seed and the step number (see :mod:`.sampling`), so that
+    step, weights, optimiser, averages and the strategy's own state are the whole state of a run.
+    """
+
+    def __init__(self, recipe: Recipe, frames: Frames, run: RunFolder, fabric: Fabric) -> None:
         """Build network, strategy and optimiser.
 
         Raises:
-            ConfigError: the recipe asks for something unknown.
+            ConfigError: the recipe asks for something unknown, or for a batch that cannot be split
+                evenly.
         """
-        torch.manual_seed(recipe.seed)
-        network = build_network(recipe.architecture, frames.num_classes, recipe.modality_names)
-        # Convolutions in channels_last take half the time on a CPU.
-        network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network: AnyModalNetwork = network
-        frequencies = frames.train.class_frequencies(frames.num_classes)
-        self._strategy = build_strategy(recipe.strategy, frequencies)
-        self._optimiser = build_optimiser(network, recipe.training)
         self._recipe = recipe
         self._options = recipe.training
         self._frames = frames
         self._run = run
-        self._device = device
+        self._fabric = fabric
+        self._part = _part_size(recipe, fabric.world_size)
+        torch.manual_seed(recipe.seed)
+        network = build_network(recipe.architecture, frames.num_classes, recipe.modality_names)
+        # Convolutions in channels_last take half the time on a CPU.
+        network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network: AnyModalNetwork = network
+        if fabric.world_size > 1:
+            synchronise_norms(network, fabric.device)
+        frequencies = frames.train.class_frequencies(frames.num_classes)
+        setting = Setting(recipe.modality_names, frequencies, fabric.device)
+        self._strategy = build_strategy(recipe.strategy, setting)
+        learner = Learner(network, self._strategy, recipe.seed)
+        self._learner, self._optimiser = fabric.setup(
+            learner, build_optimiser(network, recipe.training)
+        )
+        self._average: AveragedModel | None = None
+        if self._options.ema > 0.0:
+            decay = get_ema_multi_avg_fn(self._options.ema)
+            self._average = AveragedModel(network, multi_avg_fn=decay, use_buffers=True)
         # On a CPU the fused attention's backward pass is slower than plain matrix products.
         self._attention = [SDPBackend.MATH]
-        if device.type != "cpu":
+        if fabric.device.type != "cpu":
             self._attention += [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
         self._step = 0
         self._best = -math.inf
@@ -88,6 +136,9 @@ class Trainer:
         try:
             self._network.load_state_dict(state["network"])
             self._optimiser.load_state_dict(state["optimiser"])
+            self._strategy.restore(state["strategy"])
+            if self._average is not None:
+                self._average.load_state_dict(state["average"])
             self._step, self._best = int(state["step"]), float(state["best"])
         except (KeyError, ValueError, RuntimeError) as error:
             raise TrainingError(
@@ -100,101 +151,157 @@ class Trainer:
         Raises:
             TrainingError: the loss is not finite, or a file cannot be written.
         """
-        log = RunLog(self._run.log_file, self._step)
+        log = RunLog(self._run.log_file, self._step) if self._fabric.is_global_zero else None
         try:
             while self._step < self._options.steps:
                 self._advance(log, display)
         finally:
-            log.close()
+            if log is not None:
+                log.close()
 
-    def _advance(self, log: RunLog, display: Display) -> None:
+    def _advance(self, log: RunLog | None, display: Display) -> None:
         """Do one step and what is due after it."""
-        started = time.perf_counter()
-        batch = self._batch()
-        loaded = time.perf_counter()
-        values = self._learn(batch)
-        ended = time.perf_counter()
         options = self._options
-        if self._step % options.log_every == 0:
-            values["modalities"] = len(batch.modality_ids)
-            values["data_s"] = round(loaded - started, 4)
-            values["step_s"] = round(ended - loaded, 4)
+        values = self._learn()
+        if log is not None and self._step % options.log_every == 0:
             log.write(self._step, "train", values)
         self._step += 1
-        display.advance("training", self._step, options.steps, f"loss {values['loss']:.3f}")
         last = self._step == options.steps
+        if self._fabric.is_global_zero:
+            display.advance("training", self._step, options.steps, f"loss {values['loss']:.3f}")
         if last or self._step % options.validate_every == 0:
             self._validate(log, display)
         if last or self._step % options.checkpoint_every == 0:
             self._save()
 
-    def _batch(self) -> Batch:
-        """Read and vary the frames of this step."""
-        recipe, step = self._recipe, self._step
-        generator = step_generator(recipe.seed, step)
-        names = self._strategy.modalities(generator, recipe.modality_names)
-        indices = batch_indices(
+    def _batch(self, part: int) -> Batch:
+        """Read and vary this process's frames of one part of the step."""
+        recipe, step, fabric = self._recipe, self._step, self._fabric
+        names = self._strategy.modalities(step_generator(recipe.seed, step), recipe.modality_names)
+        everything = batch_indices(
             recipe.seed, step, self._options.batch_size, len(self._frames.train)
         )
-        planes, labels = self._frames.train.read(indices, names)
+        first = (part * fabric.world_size + fabric.global_rank) * self._part
+        positions = range(first, first + self._part)
+        planes, labels = self._frames.train.read(
+            everything[positions.start : positions.stop], names
+        )
         specs = [recipe.modalities[name] for name in names]
-        return augment(planes, labels, specs, recipe.augmentation, generator)
+        generators = frame_generators(recipe.seed, step, positions)
+        return augment(planes, labels, specs, recipe.augmentation, generators)
 
-    def _learn(self, batch: Batch) -> dict[str, Any]:
-        """Do one step of the optimiser."""
-        options, step = self._options, self._step
-        self._network.train()
-        torch.manual_seed(int(step_generator(self._recipe.seed, step).integers(2**62)))  # dropout
+    def _learn(self) -> dict[str, Any]:
+        """Do one step of the optimiser, in as many parts as the recipe says."""
+        options, step, fabric = self._options, self._step, self._fabric
+        self._learner.train()
+        torch.manual_seed(torch_seed(self._recipe.seed, step, fabric.global_rank))  # dropout
         rate = learning_rate(options, step)
         set_learning_rate(self._optimiser, rate)
-        low_precision = torch.autocast(
-            self._device.type, torch.bfloat16, enabled=options.precision == "bf16"
-        )
-        with low_precision, sdpa_kernel(self._attention):
-            loss = self._strategy.loss(self._network, batch.to(self._device))
-        value = float(loss.total.detach())
-        if not math.isfinite(value):
+        self._optimiser.zero_grad(set_to_none=True)
+        totals: dict[str, Tensor] = {}
+        loading, started, modalities = 0.0, time.perf_counter(), 0
+        for part in range(options.accumulate):
+            begun = time.perf_counter()
+            batch = self._batch(part).to(fabric.device)
+            modalities = len(batch.modality_ids)
+            loading += time.perf_counter() - begun
+            waits = part + 1 < options.accumulate
+            with self._computing(), fabric.no_backward_sync(self._learner, enabled=waits):
+                found = self._learner(batch.images, batch.modality_ids, batch.labels, step)
+                fabric.backward(found["loss"] / options.accumulate)
+            for name, value in found.items():
+                totals[name] = totals.get(name, 0.0) + value.detach().float() / options.accumulate
+        values = {
+            name: float(over_processes(fabric, value, "mean")) for name, value in totals.items()
+        }
+        self._check(values["loss"])
+        if options.gradient_clip > 0.0:
+            fabric.clip_gradients(self._learner, self._optimiser, max_norm=options.gradient_clip)
+        self._optimiser.step()
+        if self._average is not None:
+            self._average.update_parameters(self._network)
+        return {
+            **values,
+            "learning_rate": rate,
+            "modalities": modalities,
+            "data_s": round(loading, 4),
+            "step_s": round(time.perf_counter() - started - loading, 4),
+        }
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        with sdpa_kernel(self._attention):
+            yield
+
+    def _check(self, loss: float) -> None:
+        if not math.isfinite(loss):
             raise TrainingError(
-                f"the loss is {value} at step {step}: lower training.learning_rate; "
+                f"the loss is {loss} at step {self._step}: lower training.learning_rate; "
                 f"the last good checkpoint is {self._run.last_file}"
             )
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.total.backward()
-        if options.gradient_clip > 0.0:
-            torch.nn.utils.clip_grad_norm_(self._network.parameters(), options.gradient_clip)
-        self._optimiser.step()
-        return {"loss": value, "learning_rate": rate, **loss.parts}
 
-    def _validate(self, log: RunLog, display: Display) -> None:
+    @property
+    def _judged(self) -> AnyModalNetwork:
+        """The network whose weights are validated and kept."""
+        if self._average is None:
+            return self._network
+        averaged = self._average.module
+        assert isinstance(averaged, AnyModalNetwork)
+        return averaged
+
+    def _validate(self, log: RunLog | None, display: Display) -> None:
         """Measure on the validation frames and keep the weights if they are the best so far."""
-        recipe = self._recipe
-        confusions = subset_confusions(
-            self._network,
+        recipe, fabric = self._recipe, self._fabric
+        chosen = spread_indices(self._options.validation_frames, len(self._frames.validation))
+        judged_by = {
+            subset_key(s) for s in self._strategy.validation_subsets(recipe.modality_names)
+        }
+        cases = [case for case in combinations(recipe.modality_names) if case.key in judged_by]
+        confusions = case_confusions(
+            self._judged,
             self._frames.validation,
-            spread_indices(self._options.validation_frames, len(self._frames.validation)),
-            self._strategy.validation_subsets(recipe.modality_names),
+            chosen[fabric.global_rank :: fabric.world_size],
+            cases,
             recipe,
-            self._device,
+            fabric.device,
+            gather=lambda counts: over_processes(fabric, counts, "sum"),
         )
-        score = mean_over_subsets(confusions)
+        score = mean_over_cases(confusions)
+        better = score > self._best
+        self._best = max(self._best, score)
+        if log is None:
+            return
         log.write(
             self._step - 1,
             "validation",
             {"score": score, **{key: mean_iou(matrix) for key, matrix in confusions.items()}},
         )
-        better = score > self._best
         display.say(f"step {self._step}: validation mIoU {score:.4f}{' (best)' if better else ''}")
         if better:
-            self._best = score
-            save_weights(self._run.best_file, self._network.state_dict())
+            save_weights(self._run.best_file, self._judged.state_dict())
 
     def _save(self) -> None:
-        save_checkpoint(
-            self._run.last_file,
-            {
-                "step": self._step,
-                "best": self._best,
-                "network": self._network.state_dict(),
-                "optimiser": self._optimiser.state_dict(),
-            },
+        if self._fabric.is_global_zero:
+            save_checkpoint(
+                self._run.last_file,
+                {
+                    "step": self._step,
+                    "best": self._best,
+                    "network": self._network.state_dict(),
+                    "optimiser": self._optimiser.state_dict(),
+                    "strategy": self._strategy.state(),
+                    "average": {} if self._average is None else self._average.state_dict(),
+                },
+            )
+        self._fabric.barrier()
+
+
+def _part_size(recipe: Recipe, processes: int) -> int:
+    """Frames of one process in one part of a step."""
+    batch, parts = recipe.training.batch_size, recipe.training.accumulate
+    if batch % (parts * processes):
+        raise ConfigError(
+            f"training.batch_size is {batch}: expected a multiple of {parts * processes}, which is "
+            f"training.accumulate ({parts}) times the number of processes ({processes})"
         )
+    return batch // (parts * processes)

@@ -50,6 +50,8 @@ class TrainingOptions:
     weight_decay: float = number(0.01, 0.0, 1.0, "On weights; never on biases and norms")
     warmup_steps: int = count(100, 0, 1_000_000, "Steps of linear warm-up from a tenth of the peak")
     poly_power: float = number(0.9, 0.0, 10.0, "Exponent of the decay to zero after the warm-up")
+    accumulate: int = count(1, 1, 4096, "Parts in which a step's frames are computed, one by one")
+    ema: float = number(0.0, 0.0, 0.9999, "Decay of the averaged weights that are kept; 0: none")
     gradient_clip: float = number(1.0, 0.0, 1e6, "Largest gradient norm; 0 means no clipping")
     precision: str = text("fp32", "fp32, or bf16 where the processor has it in hardware")
     log_every: int = count(10, 1, 1_000_000, "Steps between two lines of the log")

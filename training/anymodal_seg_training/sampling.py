@@ -14,12 +14,25 @@ import numpy.typing as npt
 
 Indices = npt.NDArray[np.int64]
 
-_ORDER, _STEP = 0, 1
+_ORDER, _STEP, _FRAME, _PROCESS, _LOSS = range(5)
 
 
-def step_generator(seed: int, step: int) -> np.random.Generator:
-    """Return the generator of one step, independent of every other step's."""
-    return np.random.default_rng((_STEP, seed, step))
+def step_generator(seed: int, step: int, of_loss: bool = False) -> np.random.Generator:
+    """Return the generator of one step, or of its loss, independent of every other one."""
+    return np.random.default_rng((_LOSS if of_loss else _STEP, seed, step))
+
+
+def frame_generators(seed: int, step: int, positions: Sequence[int]) -> list[np.random.Generator]:
+    """Return the generator of each frame of a step, by its place in the whole batch.
+
+    So a frame is varied in the same way however the batch is split over processes.
+    """
+    return [np.random.default_rng((_FRAME, seed, step, position)) for position in positions]
+
+
+def torch_seed(seed: int, step: int, process: int) -> int:
+    """Return the seed of torch's own generator (dropout) for a step in one of the processes."""
+    return int(np.random.default_rng((_PROCESS, seed, step, process)).integers(2**62))
 
 
 def batch_indices(seed: int, step: int, batch_size: int, length: int) -> Indices:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import torch
+from lightning_fabric import Fabric
 
 from anymodal_seg_training.command_line import (
     choose_device,
@@ -16,6 +16,7 @@ from anymodal_seg_training.command_line import (
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import Dataset
 from anymodal_seg_training.display import Display
+from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.loop import Frames, Trainer
 from anymodal_seg_training.recipe import Recipe, load_recipe
 from anymodal_seg_training.run_folder import RunFolder
@@ -27,7 +28,7 @@ def train(
     run: RunFolder,
     resume: bool,
     cache_dir: Path,
-    device: torch.device,
+    fabric: Fabric,
     workers: int,
     display: Display,
 ) -> None:
@@ -36,16 +37,18 @@ def train(
     Raises:
         AnymodalError: the run cannot start or go on.
     """
-    if resume and run.recipe_file.exists():
-        run.check_same(recipe)
-    else:
-        run.create(recipe)
-    frames = Frames(
-        open_split(dataset, "train", recipe, cache_dir, workers, display),
-        open_split(dataset, "validation", recipe, cache_dir, workers, display),
-        len(dataset.classes),
-    )
-    trainer = Trainer(recipe, frames, run, device)
+    if fabric.is_global_zero:
+        if resume and run.recipe_file.exists():
+            run.check_same(recipe)
+        else:
+            run.create(recipe)
+    with fabric.rank_zero_first(local=True):  # the other processes find the frames prepared
+        frames = Frames(
+            open_split(dataset, "train", recipe, cache_dir, workers, display),
+            open_split(dataset, "validation", recipe, cache_dir, workers, display),
+            len(dataset.classes),
+        )
+    trainer = Trainer(recipe, frames, run, fabric)
     if resume:
         trainer.resume()
     trainer.fit(display)
@@ -78,6 +81,7 @@ def main(
     def command() -> None:
         chosen = load_recipe(recipe)
         run = RunFolder(run_dir or Path("runs") / chosen.name)
+        fabric = open_fabric(choose_device(device, threads), chosen.training.precision)
         with Display() as display:
             train(
                 chosen,
@@ -85,7 +89,7 @@ def main(
                 run,
                 resume,
                 cache_dir,
-                choose_device(device, threads),
+                fabric,
                 workers,
                 display,
             )

@@ -26,7 +26,23 @@ def _rig() -> _Entry:
     return _Entry(RigOptions, RigDataset)
 
 
-_DATASETS: dict[str, Callable[[], _Entry]] = {"rig": _rig}
+def _rigbench() -> _Entry:
+    from anymodal_seg_training.datasets.rigbench import RigBenchDataset, RigBenchOptions
+
+    return _Entry(RigBenchOptions, RigBenchDataset)
+
+
+def _folders() -> _Entry:
+    from anymodal_seg_training.datasets.folders import FolderDataset, FolderOptions
+
+    return _Entry(FolderOptions, FolderDataset)
+
+
+_DATASETS: dict[str, Callable[[], _Entry]] = {
+    "rig": _rig,
+    "rigbench": _rigbench,
+    "folders": _folders,
+}
 
 
 def open_dataset(section: Mapping[str, Any]) -> Dataset:

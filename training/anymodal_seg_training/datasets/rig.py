@@ -24,7 +24,7 @@ class RigOptions:
     """What a recipe says about this data set. A scene is a street of its own."""
 
     frames_per_scene: int = count(8, 1, 1000, "Instants rendered in each scene")
-    illumination: str = text("random", "random, day, dusk or night")
+    weather: str = text("random", "random, sun, cloud, fog, night or rain")
     train_scenes: int = count(250, 1, 1_000_000, "Scenes to learn from")
     train_seed: int = count(0, 0, 2**31, "Seed of the first of them; the others follow on")
     validation_scenes: int = count(24, 1, 1_000_000, "Scenes that choose the best weights")
@@ -49,7 +49,7 @@ class RigSplit:
     split_name: str
     seeds: range
     frames_per_unit: int
-    illumination: str
+    weather: str
     code: str
 
     @property
@@ -60,7 +60,7 @@ class RigSplit:
     @property
     def key(self) -> str:
         """Seeds, light, and the simulator's code: another simulator gives other frames."""
-        return json.dumps([self.seeds.start, self.illumination, self.code])
+        return json.dumps([self.seeds.start, self.weather, self.code])
 
     @property
     def units(self) -> int:
@@ -71,9 +71,7 @@ class RigSplit:
         """Render the frames of a scene."""
         rig = Rig()
         modality_of = {name: sensor.modality for name, sensor in rig.sensors.items()}
-        for frame in random_frames(
-            [self.seeds[unit]], self.frames_per_unit, rig, self.illumination
-        ):
+        for frame in random_frames([self.seeds[unit]], self.frames_per_unit, rig, self.weather):
             images = {modality_of[sensor]: image for sensor, image in frame.images.items()}
             yield LabelledFrame(images, frame.labels[REFERENCE])
 
@@ -111,8 +109,8 @@ class RigDataset:
         frames = values["frames_per_scene"]
         return (
             "**Synthetic data only.** Frames of the simulated four-sensor rig of this project: "
-            "procedurally placed streets (ground, buildings, vegetation, poles, vehicles, people, "
-            "sky), ray-cast by day, at dusk and by night, all sensors pixel aligned and exactly "
+            "procedurally placed streets and off-road places, ray-cast in five weathers by day, at "
+            "dusk and by night, all sensors pixel aligned and exactly "
             f"simultaneous. {values['train_scenes']} scenes for training, "
             f"{values['validation_scenes']} to choose the best weights, {values['test_scenes']} "
             f"for the numbers below, {frames} instants in each; no scene is in two splits."
@@ -122,6 +120,4 @@ class RigDataset:
         """See :class:`.base.Dataset`."""
         options = self._options
         code = source_hash(simulation)
-        return RigSplit(
-            name, options.seeds(name), options.frames_per_scene, options.illumination, code
-        )
+        return RigSplit(name, options.seeds(name), options.frames_per_scene, options.weather, code)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from anymodal_seg_ros.config import build
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_training.strategies.base import Strategy
+from anymodal_seg_training.strategies.anyseg import AnySegOptions, AnySegStrategy
+from anymodal_seg_training.strategies.base import Setting, Strategy
+from anymodal_seg_training.strategies.charm import CharmOptions, CharmStrategy
+from anymodal_seg_training.strategies.equiseg import EQUISegOptions, EQUISegStrategy
+from anymodal_seg_training.strategies.quorum import QuorumOptions, QuorumStrategy
 from anymodal_seg_training.strategies.supervised import Supervised, SupervisedOptions
 
 
@@ -20,18 +21,29 @@ class _Entry:
     """How to read a strategy's options and how to build it."""
 
     options: type[Any]
-    build: Callable[[Any, npt.NDArray[np.float64]], Strategy]
+    build: Callable[[Any, Setting], Strategy]
 
 
-_STRATEGIES: dict[str, _Entry] = {"supervised": _Entry(SupervisedOptions, Supervised)}
+_STRATEGIES: dict[str, _Entry] = {
+    "supervised": _Entry(SupervisedOptions, Supervised),
+    "anyseg": _Entry(AnySegOptions, AnySegStrategy),
+    "charm": _Entry(CharmOptions, CharmStrategy),
+    "equiseg": _Entry(EQUISegOptions, EQUISegStrategy),
+    "quorum": _Entry(QuorumOptions, QuorumStrategy),
+}
 
 
-def build_strategy(section: Mapping[str, Any], frequencies: npt.NDArray[np.float64]) -> Strategy:
+def strategy_names() -> tuple[str, ...]:
+    """Return the names that ``strategy.name`` may have."""
+    return tuple(_STRATEGIES)
+
+
+def build_strategy(section: Mapping[str, Any], setting: Setting) -> Strategy:
     """Build the strategy that a recipe's ``strategy`` section names.
 
     Args:
         section: ``name``, the name of a strategy, and that strategy's own options.
-        frequencies: share of each class among the training pixels, ``[K]``.
+        setting: what it needs to know of the run.
 
     Raises:
         ConfigError: the strategy or one of its options is unknown or out of range.
@@ -41,4 +53,4 @@ def build_strategy(section: Mapping[str, Any], frequencies: npt.NDArray[np.float
         raise ConfigError(f"strategy.name is {name!r}: expected one of {', '.join(_STRATEGIES)}")
     entry = _STRATEGIES[name]
     options = {key: value for key, value in section.items() if key != "name"}
-    return entry.build(build(entry.options, options, "strategy"), frequencies)
+    return entry.build(build(entry.options, options, "strategy"), setting)

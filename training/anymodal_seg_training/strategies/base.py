@@ -7,10 +7,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.augmentation import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a strategy knows of the run.
+
+    Attributes:
+        modalities: names in the order of their ids.
+        frequencies: share of each class among the training pixels, ``[K]``.
+        device: where the network is.
+    """
+
+    modalities: tuple[str, ...]
+    frequencies: npt.NDArray[np.float64]
+    device: torch.device
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.frequencies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +41,11 @@ class StepLoss:
 
     Attributes:
         total: a scalar with a gradient.
-        parts: numbers for the log.
+        parts: numbers for the log, without gradients.
     """
 
     total: Tensor
-    parts: Mapping[str, float]
+    parts: Mapping[str, Tensor]
 
 
 class Strategy(ABC):
@@ -36,9 +58,21 @@ class Strategy(ABC):
         """Choose the modalities whose images this step needs, in the order of ``available``."""
 
     @abstractmethod
-    def loss(self, network: AnyModalNetwork, batch: Batch) -> StepLoss:
-        """Compute the loss of a step; ``network`` is in training mode."""
+    def loss(
+        self, network: AnyModalNetwork, batch: Batch, generator: np.random.Generator
+    ) -> StepLoss:
+        """Compute the loss of a step; ``network`` is in training mode.
+
+        What is drawn from ``generator`` is the same in every process of a run.
+        """
 
     @abstractmethod
     def validation_subsets(self, available: Sequence[str]) -> list[tuple[str, ...]]:
         """Subsets whose mean mIoU decides which weights are the best."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what must be kept in a checkpoint to go on exactly."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027  most have nothing to do
+        """Take back what :meth:`state` returned."""

@@ -1,0 +1,104 @@
+"""Fields of configuration dataclasses: declared with their ranges, and filled strictly.
+
+Durations are seconds in configurations, because people write them; :func:`seconds_to_ns` turns them
+into the nanoseconds that the rest of the code uses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any, TypeVar
+
+from anymodal_seg_ros.errors import ConfigError
+
+T = TypeVar("T")
+"""A configuration dataclass."""
+
+
+def seconds_to_ns(seconds: float) -> int:
+    """Turn seconds into integer nanoseconds."""
+    return round(seconds * 1e9)
+
+
+def number(default: float, low: float, high: float, doc: str) -> Any:
+    """Declare a float field with its inclusive range and its description."""
+    return field(default=default, metadata={"range": (low, high), "doc": doc})
+
+
+def count(default: int, low: int, high: int, doc: str) -> Any:
+    """Declare an integer field with its inclusive range and its description."""
+    return field(default=default, metadata={"range": (low, high), "doc": doc})
+
+
+def text(default: str, doc: str) -> Any:
+    """Declare a string field with its description."""
+    return field(default=default, metadata={"doc": doc})
+
+
+def choice(options: tuple[str, ...], doc: str) -> Any:
+    """Declare a string field that takes one of some words, the first by default."""
+    return field(default=options[0], metadata={"choices": options, "doc": doc})
+
+
+def switch(default: bool, doc: str) -> Any:
+    """Declare a boolean field with its description."""
+    return field(default=default, metadata={"doc": doc})
+
+
+def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
+    """Build one configuration dataclass from a mapping, strictly.
+
+    Args:
+        cls: the dataclass.
+        values: its fields by name; nested dataclasses as mappings.
+        path: where the values stand, for error messages, e.g. ``rig.sensors``.
+
+    Raises:
+        ConfigError: naming the parameter, its value and what would be right.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{path or 'the configuration'} is {values!r}: expected named parameters")
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise ConfigError(
+            f"unknown parameter {_join(path, unknown[0])}: "
+            f"expected one of {', '.join(sorted(fields))}"
+        )
+    return cls(
+        **{
+            name: _convert(hints[name], value, fields[name], _join(path, name))
+            for name, value in values.items()
+        }
+    )
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _convert(hint: Any, value: Any, spec: dataclasses.Field[Any], path: str) -> Any:
+    """Check one value against its field's type and range."""
+    if dataclasses.is_dataclass(hint):
+        return build(typing.cast("type[Any]", hint), value, path)
+    if typing.get_origin(hint) is not None:  # Mapping[str, <dataclass>]
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{path} is {value!r}: expected named entries")
+        _, entry = typing.get_args(hint)
+        return {str(key): build(entry, item, _join(path, str(key))) for key, item in value.items()}
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{path} is {value!r} ({type(value).__name__}): expected {hint.__name__}")
+    if "choices" in spec.metadata and value not in spec.metadata["choices"]:
+        expected = ", ".join(spec.metadata["choices"])
+        raise ConfigError(f"{path} is {value!r}: expected one of {expected}")
+    if "range" in spec.metadata:
+        low, high = spec.metadata["range"]
+        if not low <= value <= high:  # NaN fails this too
+            raise ConfigError(f"{path} is {value!r}: expected a value from {low} to {high}")
+    return value

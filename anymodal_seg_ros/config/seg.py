@@ -1,0 +1,142 @@
+"""The whole configuration, and how it is read from a ROS 2 parameter file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anymodal_seg_ros.config.fields import build, choice, count, number, switch, text
+from anymodal_seg_ros.config.sensors import EVENT_TYPES, SensorConfig
+from anymodal_seg_ros.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class RigConfig:
+    """The sensors of a robot and how their frames are brought together.
+
+    The order of ``sensors`` is the order of preference for the reference sensor: the first one that
+    is alive gives the mask its stamp, frame and geometry.
+    """
+
+    sensors: Mapping[str, SensorConfig] = field(default_factory=lambda: default_sensors())
+    trigger: str = choice(
+        ("reference", "rate", "any"),
+        "What opens a frame set: each frame of the reference sensor, a fixed rate, or any frame",
+    )
+    trigger_hz: float = number(10.0, 0.1, 1000.0, "Rate of frame sets with trigger 'rate', in Hz")
+    min_modalities: int = count(
+        1, 1, 64, "Masks are UNLABELED (255) where fewer kinds of sensors see anything"
+    )
+    deadline_s: float = number(
+        0.02, 0.0, 10.0, "A frame set leaves at most this long after its reference frame came, in s"
+    )
+    startup_grace_s: float = number(
+        5.0, 0.0, 600.0, "A sensor that was never seen is WAITING this long, then FAILED, in s"
+    )
+    content_checks: bool = switch(
+        True, "Look for faults in the images; off only where faults shall reach the network"
+    )
+    clock_jump_s: float = number(
+        1.0, 0.05, 3600.0, "A stamp this far off its sensor's own clock is absurd or a jump, in s"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SegConfig:
+    """Everything that the segmentation node and the offline runner need."""
+
+    model: str = text(
+        "", "Model folder, or the name of a bundled model; empty means the default bundled one"
+    )
+    engine: str = text("onnxruntime", "What executes the model: onnxruntime or torch")
+    threads: int = count(0, 0, 256, "CPU threads of the engine; 0 means one per core, at most 4")
+    autostart: bool = switch(True, "Configure and activate without being told to")
+    confidence: bool = switch(
+        False, "Publish ~/confidence: how sure the network is; needs a model that can say"
+    )
+    overlay_alpha: float = number(0.5, 0.0, 1.0, "Opacity of the class colours in ~/overlay")
+    diagnostics_hz: float = number(2.0, 0.1, 50.0, "Rate of /diagnostics, in Hz")
+    rig: RigConfig = field(default_factory=RigConfig)
+
+
+def default_sensors() -> dict[str, SensorConfig]:
+    """Return the four sensors of the demo, the simulator and the launch file."""
+    return {
+        "rgb": SensorConfig("rgb/image", "rgb", expected_hz=30.0),
+        "events": SensorConfig("events/image", "event", expected_hz=30.0),
+        "depth": SensorConfig("depth/image", "depth", expected_hz=15.0),
+        "thermal": SensorConfig("thermal/image", "thermal", expected_hz=10.0),
+    }
+
+
+def load_config(path: Path) -> SegConfig:
+    """Read a ROS 2 parameter file (``/**: ros__parameters:``) into a configuration.
+
+    Raises:
+        ConfigError: the file cannot be read, or a parameter in it is unknown or invalid.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read the parameter file {path}: {error}") from error
+    if not isinstance(content, Mapping) or len(content) != 1:
+        raise ConfigError(
+            f"{path} must hold one node section such as '/**:' with 'ros__parameters:' in it"
+        )
+    (section,) = content.values()
+    parameters = section.get("ros__parameters") if isinstance(section, Mapping) else None
+    if not isinstance(parameters, Mapping):
+        raise ConfigError(f"{path} has no 'ros__parameters:' section")
+    return seg_config(parameters)
+
+
+def seg_config(parameters: Mapping[str, Any]) -> SegConfig:
+    """Build a :class:`SegConfig` from nested parameters.
+
+    ``use_sim_time`` and ``qos_overrides`` belong to every ROS node and are passed over.
+
+    Raises:
+        ConfigError: a parameter is unknown, has the wrong type or is out of range.
+    """
+    own = {k: v for k, v in parameters.items() if k not in ("use_sim_time", "qos_overrides")}
+    config = build(SegConfig, own, "")
+    if not config.rig.sensors:
+        raise ConfigError("rig.sensors is empty: name at least one sensor with topic and modality")
+    topics: dict[str, str] = {}
+    for name, sensor in config.rig.sensors.items():
+        for key in ("topic", "modality"):
+            if not getattr(sensor, key):
+                raise ConfigError(f"rig.sensors.{name}.{key} is missing: give it a value")
+        if sensor.type in EVENT_TYPES and sensor.modality != "event":
+            raise ConfigError(
+                f"rig.sensors.{name}.type is {sensor.type!r}, but its modality is "
+                f"{sensor.modality!r}: only sensors of the modality 'event' send events"
+            )
+        if sensor.topic in topics:
+            raise ConfigError(
+                f"rig.sensors.{name}.topic is {sensor.topic!r}, which {topics[sensor.topic]!r} "
+                "uses already: every sensor needs its own topic"
+            )
+        topics[sensor.topic] = name
+    _check_evidence(config.rig)
+    return config
+
+
+def _check_evidence(rig: RigConfig) -> None:
+    """Refuse a rig that could never give a mask."""
+    enabled = {name: sensor for name, sensor in rig.sensors.items() if sensor.enabled}
+    kinds = {sensor.modality for sensor in enabled.values()}
+    if rig.min_modalities > len(kinds):
+        raise ConfigError(
+            f"rig.min_modalities is {rig.min_modalities}, but the enabled sensors are of "
+            f"{len(kinds)} kinds: lower it, or enable more sensors"
+        )
+    for name, sensor in rig.sensors.items():
+        if sensor.critical and not sensor.enabled:
+            raise ConfigError(
+                f"rig.sensors.{name} is critical but not enabled: no mask would ever be made"
+            )

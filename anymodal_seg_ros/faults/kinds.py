@@ -1,0 +1,178 @@
+"""The kinds of faults and their options.
+
+Eight say what becomes of a stream of messages; they are those of PX4's failure injection. Five say
+what becomes of an image; they are the sensor failures of DELIVER (Zhang et al., arXiv 2303.01480,
+§3), which names them and leaves their strength open: the formulas here are proposals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from anymodal_seg_ros.config import choice, count, number, seconds_to_ns, switch, text
+
+EVERY_SENSOR = "*"
+"""Instead of a sensor's name: all of them; image kinds then apply where they fit."""
+
+TO_THE_END_S = 1e9
+"""An ``end_s`` that no recording reaches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a sensor for a stretch of time."""
+
+    kind: ClassVar[str] = ""
+    """As the timeline calls it."""
+
+    sensor: str = text(EVERY_SENSOR, "Name of the sensor, or '*' for every one; required")
+    start_s: float = number(0.0, 0.0, TO_THE_END_S, "When it begins, in s after the start")
+    end_s: float = number(TO_THE_END_S, 0.0, TO_THE_END_S, "When it is over; left out: never")
+
+    def concerns(self, sensor: str) -> bool:
+        """Whether it is a fault of this sensor."""
+        return self.sensor in (sensor, EVERY_SENSOR)
+
+    def lasts_at(self, time_ns: int) -> bool:
+        """Whether a time, in ns after the start, lies in ``[start_s, end_s)``."""
+        return seconds_to_ns(self.start_s) <= time_ns < seconds_to_ns(self.end_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Ok(Fault):
+    """No fault, whatever the entries before this one say."""
+
+    kind: ClassVar[str] = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Off(Fault):
+    """Nothing arrives."""
+
+    kind: ClassVar[str] = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck(Fault):
+    """What was delivered last before it is repeated under new stamps; else the first message."""
+
+    kind: ClassVar[str] = "stuck"
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage(Fault):
+    """Every message holds corrupt bytes."""
+
+    kind: ClassVar[str] = "garbage"
+    how: str = choice(
+        ("noise", "truncated", "wrong_size"),
+        "noise: random bytes; truncated: the last part is missing; wrong_size: the header tells "
+        "another size than the bytes have",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong(Fault):
+    """Every message is well-formed and shows something else than is there."""
+
+    kind: ClassVar[str] = "wrong"
+    how: str = choice(
+        ("mirrored", "upside_down", "past", "shuffled", "half_size"),
+        "mirrored: left is right; upside_down; past: of age_s ago; shuffled: every part of the "
+        "scene elsewhere; half_size: every second row and column only",
+    )
+    age_s: float = number(10.0, 0.0, 3600.0, "How long ago the past is, in s")
+
+
+@dataclass(frozen=True, slots=True)
+class Slow(Fault):
+    """Only the first of every so many messages arrives."""
+
+    kind: ClassVar[str] = "slow"
+    every: int = count(3, 2, 1000, "One message of this many arrives")
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed(Fault):
+    """Every message arrives later, with the stamp that it had."""
+
+    kind: ClassVar[str] = "delayed"
+    delay_s: float = number(0.4, 0.0, 3600.0, "How much later, in s")
+
+
+@dataclass(frozen=True, slots=True)
+class Intermittent(Fault):
+    """Gaps and bursts take turns; it begins with a gap."""
+
+    kind: ClassVar[str] = "intermittent"
+    period_s: float = number(1.0, 0.001, 3600.0, "A gap and a burst together, in s")
+    off_share: float = number(0.5, 0.0, 1.0, "Share of the time in which nothing arrives")
+    random: bool = switch(False, "Each whole period is a gap by chance, off_share of them")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFault(Fault):
+    """What becomes of an image; 0 leaves it as it is."""
+
+    severity: float = number(0.5, 0.0, 1.0, "How bad it is")
+
+
+@dataclass(frozen=True, slots=True)
+class MotionBlur(ImageFault):
+    """Light is averaged along a line of severity · width / 10 pixels."""
+
+    kind: ClassVar[str] = "motion_blur"
+    angle_deg: float = number(0.0, -180.0, 180.0, "Direction of the motion; 0 is to the right")
+
+
+@dataclass(frozen=True, slots=True)
+class OverExposure(ImageFault):
+    """Light times 2^(4 · severity), clipped."""
+
+    kind: ClassVar[str] = "over_exposure"
+
+
+@dataclass(frozen=True, slots=True)
+class UnderExposure(ImageFault):
+    """Light times 2^(-6 · severity), with the noise of so few photons."""
+
+    kind: ClassVar[str] = "under_exposure"
+
+
+@dataclass(frozen=True, slots=True)
+class LidarJitter(ImageFault):
+    """Each scan is tilted by about 3° · severity, each range is off by about 0.1 m · severity."""
+
+    kind: ClassVar[str] = "lidar_jitter"
+
+
+@dataclass(frozen=True, slots=True)
+class EventLowResolution(ImageFault):
+    """One pixel speaks for a block of up to 8 x 8."""
+
+    kind: ClassVar[str] = "event_low_resolution"
+
+
+STREAM_KINDS: dict[str, type[Fault]] = {
+    cls.kind: cls for cls in (Ok, Off, Stuck, Garbage, Wrong, Slow, Delayed, Intermittent)
+}
+"""What may happen to a stream of messages, by name."""
+
+IMAGE_KINDS: dict[str, type[ImageFault]] = {
+    cls.kind: cls
+    for cls in (MotionBlur, OverExposure, UnderExposure, LidarJitter, EventLowResolution)
+}
+"""What may happen to an image, by name."""
+
+DELIVER_CASES = {
+    MotionBlur.kind: "motionblur",
+    OverExposure.kind: "overexposure",
+    UnderExposure.kind: "underexposure",
+    LidarJitter.kind: "lidarjitter",
+    EventLowResolution.kind: "eventlowres",
+}
+"""What the paths of DELIVER's frames call the image kinds."""
+
+KINDS: dict[str, type[Fault]] = {**STREAM_KINDS, **IMAGE_KINDS}
+"""Every kind of fault by name."""

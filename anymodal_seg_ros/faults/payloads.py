@@ -1,0 +1,47 @@
+"""The four things that faults do to a payload, be it an image in memory or a ROS message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from anymodal_seg_ros.faults.image_faults import apply_image_fault
+from anymodal_seg_ros.faults.kinds import Garbage, ImageFault, Wrong
+from anymodal_seg_ros.faults.messages import garbage_message, image_of, with_header, with_image
+from anymodal_seg_ros.faults.pictures import garbage_picture, wrong_picture
+from anymodal_seg_ros.frames import Image
+
+
+def under_header_of(new: Any, old: Any) -> Any:
+    """Return what an old payload shows with the header of a new one; images have no header."""
+    return old if isinstance(old, Image) else with_header(old, new.header)
+
+
+def with_image_fault(
+    fault: ImageFault, payload: Any, rng: np.random.Generator, modality: str
+) -> Any:
+    """Apply an image fault; of no severity, it returns the payload itself.
+
+    Raises:
+        ConfigError: it does not fit.
+        DecodeError: the message is damaged.
+    """
+    if fault.severity == 0.0:
+        return payload
+    if isinstance(payload, Image):
+        return apply_image_fault(fault, payload, rng, modality)
+    return with_image(payload, apply_image_fault(fault, image_of(payload), rng, modality))
+
+
+def with_wrong_content(fault: Wrong, payload: Any, rng: np.random.Generator) -> Any:
+    """Show something else, but not the past; errors as :func:`with_image_fault`."""
+    if isinstance(payload, Image):
+        return wrong_picture(payload, fault.how, rng)
+    return with_image(payload, wrong_picture(image_of(payload), fault.how, rng))
+
+
+def with_garbage(fault: Garbage, payload: Any, rng: np.random.Generator) -> Any:
+    """Corrupt the bytes of a payload."""
+    corrupt = garbage_picture if isinstance(payload, Image) else garbage_message
+    return corrupt(payload, fault.how, rng)

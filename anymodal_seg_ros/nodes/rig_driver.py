@@ -1,0 +1,182 @@
+"""One simulated sensor as its driver: what it publishes, and when."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+
+from anymodal_seg_ros.faults.injector import Injector
+from anymodal_seg_ros.nodes.messages import ImageBuffer, image_message, to_stamp
+from anymodal_seg_ros.simulation.camera import Camera
+from anymodal_seg_ros.simulation.lidar import Lidar
+from anymodal_seg_ros.simulation.placements import cloud_frame, optical_frame
+from anymodal_seg_ros.simulation.scene import Scene
+from anymodal_seg_ros.simulation.schedule import Schedule
+from anymodal_seg_ros.simulation.sensors import Observer, SensorModel
+from anymodal_seg_ros.simulation.sequence import Sequence
+
+Parcel = tuple[int, Any, Any]
+"""When to publish on the system clock, the publisher, the message."""
+
+_DATATYPES = {"u1": PointField.UINT8, "u2": PointField.UINT16, "f4": PointField.FLOAT32}
+
+
+class Driver(Protocol):
+    """Something that has news at times of its own."""
+
+    @property
+    def due_ns(self) -> int:
+        """When it next has news, on the system clock."""
+        ...
+
+    def take(self) -> Iterator[Parcel]:
+        """What is due now, and go on to the next that is not over yet."""
+        ...
+
+
+class CameraDriver:
+    """``NAME/image``, ``NAME/camera_info`` and, if asked for, ``NAME/labels``."""
+
+    def __init__(
+        self,
+        node: Node,
+        model: SensorModel,
+        sequence: Sequence,
+        schedule: Schedule,
+        epoch_ns: int,
+        *,
+        labels: bool = False,
+        injector: Injector[Any] | None = None,
+    ) -> None:
+        def publisher(kind: type, what: str) -> Any:
+            return node.create_publisher(kind, f"{model.name}/{what}", qos_profile_sensor_data)
+
+        self._model = model
+        self._sequence = sequence
+        self._schedule = schedule
+        self._epoch_ns = epoch_ns
+        self._injector = injector
+        self._images = publisher(Image, "image")
+        self._infos = publisher(CameraInfo, "camera_info")
+        self._labels = publisher(Image, "labels") if labels else None
+        self._buffer = ImageBuffer()
+        self._info = camera_info(model.camera)
+        self._number = schedule.first_after(time.time_ns())
+
+    @property
+    def due_ns(self) -> int:
+        """When the next picture leaves the driver, on the system clock."""
+        return self._schedule.time_ns(self._number) + self._model.latency_ns
+
+    def take(self) -> Iterator[Parcel]:
+        """The picture that is due, with its camera."""
+        stamp_ns, leaves_ns = self._schedule.time_ns(self._number), self.due_ns
+        name, frame_id = self._model.name, optical_frame(self._model.name)
+        index = self._sequence.index_at(stamp_ns - self._epoch_ns)
+        picture = self._sequence.image(name, index)
+        if self._injector is None:
+            image = self._buffer.fill(picture.pixels, picture.encoding, stamp_ns, frame_id)
+            yield from self._with_info(leaves_ns, image)
+        else:
+            # A faulty sensor's messages may be kept and shown again: each needs its own bytes.
+            image = image_message(picture.pixels, picture.encoding, stamp_ns, frame_id)
+            delivery = self._injector.push(name, leaves_ns - self._epoch_ns, image)
+            if delivery is not None:
+                yield from self._with_info(self._epoch_ns + delivery.time_ns, delivery.payload)
+        if self._labels is not None:
+            labels = self._sequence.label(name, index)
+            yield leaves_ns, self._labels, image_message(labels, "mono8", stamp_ns, frame_id)
+        # A process that was stopped for a while drops what it missed, as a camera would.
+        missed = self._schedule.first_after(time.time_ns() - self._model.latency_ns) - 1
+        self._number = max(self._number + 1, missed)
+
+    def _with_info(self, leaves_ns: int, image: Any) -> Iterator[Parcel]:
+        self._info.header = image.header
+        yield leaves_ns, self._infos, self._info
+        yield leaves_ns, self._images, image
+
+
+class CloudDriver:
+    """``NAME/points`` of a LiDAR, cast when they are due: a scan takes a part of its period."""
+
+    def __init__(
+        self,
+        node: Node,
+        model: Lidar,
+        scene: Scene,
+        schedule: Schedule,
+        epoch_ns: int,
+        injector: Injector[Any] | None = None,
+    ) -> None:
+        self._model = model
+        self._observer = Observer(scene)
+        self._schedule = schedule
+        self._epoch_ns = epoch_ns
+        self._injector = injector
+        self._clouds = node.create_publisher(
+            PointCloud2, f"{model.name}/points", qos_profile_sensor_data
+        )
+        self._number = schedule.first_after(time.time_ns())
+
+    @property
+    def due_ns(self) -> int:
+        """When the next scan is over; it is cast then, and leaves when that is done."""
+        return self._schedule.time_ns(self._number) + self._model.latency_ns
+
+    def take(self) -> Iterator[Parcel]:
+        """The scan that is due."""
+        stamp_ns, leaves_ns = self._schedule.time_ns(self._number), self.due_ns
+        points = self._model.scan(self._observer, stamp_ns - self._epoch_ns)
+        cloud = point_cloud(points, stamp_ns, cloud_frame(self._model.name))
+        if self._injector is None:
+            yield leaves_ns, self._clouds, cloud
+        else:
+            name = self._model.name
+            delivery = self._injector.push(name, leaves_ns - self._epoch_ns, cloud)
+            if delivery is not None:
+                yield self._epoch_ns + delivery.time_ns, self._clouds, delivery.payload
+        self._number = max(self._number + 1, self._schedule.first_after(time.time_ns()) - 1)
+
+
+def camera_info(camera: Camera) -> Any:
+    """Describe a pinhole without distortion."""
+    lens = camera.intrinsics
+    k = [lens.fx, 0.0, lens.cx, 0.0, lens.fy, lens.cy, 0.0, 0.0, 1.0]
+    return CameraInfo(
+        width=lens.width,
+        height=lens.height,
+        distortion_model="plumb_bob",
+        d=[0.0] * 5,
+        k=k,
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[*k[:3], 0.0, *k[3:6], 0.0, *k[6:], 0.0],
+    )
+
+
+def point_cloud(points: npt.NDArray[np.void], stamp_ns: int, frame_id: str) -> Any:
+    """Send points as they lie in memory; ``points`` is a structured array ``[n]``."""
+    described = points.dtype.fields
+    assert described is not None
+    cloud = PointCloud2(
+        height=1,
+        width=len(points),
+        fields=[
+            PointField(name=name, offset=offset, datatype=_DATATYPES[part.str[1:]], count=1)
+            for name, (part, offset, *_) in described.items()
+        ],
+        point_step=points.dtype.itemsize,
+        row_step=points.nbytes,
+        data=array("B", points.tobytes()),
+        is_dense=True,
+    )
+    cloud.header.stamp = to_stamp(stamp_ns)
+    cloud.header.frame_id = frame_id
+    return cloud

@@ -1,0 +1,1 @@
+"""Frames of the rig for training and judging: planned, drawn, stored, checked."""

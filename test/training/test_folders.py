@@ -1,0 +1,275 @@
+"""Data sets on disk: every bundled layout on files made in its form, and real recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_training.cli import main as command
+from anymodal_seg_training.datasets import open_dataset
+from anymodal_seg_training.datasets.base import SPLITS
+from anymodal_seg_training.datasets.folders import (
+    FolderDataset,
+    FolderOptions,
+    bundled_layout,
+    layout_names,
+)
+from anymodal_seg_training.datasets.layout import ImageLayout, LabelLayout, Layout, load_layout
+from anymodal_seg_training.datasets.templates import fields_of, fill
+
+HEIGHT, WIDTH = 12, 208
+RNG = np.random.default_rng(5)
+
+
+def _save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, pixels)
+    else:
+        cv2.imwrite(str(path), pixels)
+
+
+def _image(entry: ImageLayout) -> np.ndarray:
+    shape = (HEIGHT, WIDTH)
+    if entry.read == "floats":
+        return RNG.uniform(entry.low, entry.high, shape)
+    if entry.read in ("counts", "depth"):
+        return RNG.integers(1, 60000, shape, np.uint16)
+    channels = {"color": (3,), "gray": (), "fourth": (4,)}[entry.read]
+    return RNG.integers(0, 256, (*shape, *channels), np.uint8)
+
+
+def _stored_label(layout: LabelLayout, ids: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    if layout.read == "colors":
+        return colors[ids][..., ::-1]  # OpenCV writes blue first
+    stored = (ids - layout.shift).astype(np.uint8)
+    return stored
+
+
+def make(layout: Layout, root: Path, frames: int = 2) -> dict[str, np.ndarray]:
+    """Write a small data set in the form of ``layout``; return the labels by split and frame."""
+    labels = {}
+    colors = np.array([entry.color for entry in layout.classes], np.uint8)
+    for split in layout.lists or layout.splits:
+        names = []
+        for number in range(frames):
+            fields = {
+                name: f"{name}{number}"
+                for name in fields_of(layout.frames or layout.list_entry, "frames")
+            }
+            fields["name"] = f"{split}{number}"
+            if split in layout.splits:
+                fields["split"] = layout.splits[split]
+            names.append(fill(layout.list_entry, fields, "list_entry"))
+            for entry in sorted(layout.images.values(), key=lambda e: e.read == "fourth"):
+                for template in entry.path.split(","):
+                    _save(root / fill(template.strip(), fields, ""), _image(entry))
+            ids = RNG.integers(0, len(layout.classes), (HEIGHT, WIDTH))
+            path = root / fill(layout.label.path, fields, "")
+            _save(path, _stored_label(layout.label, ids, colors))
+            labels[str(path)] = ids
+        if layout.lists:
+            path = root / layout.lists[split]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(names) + "\n\n")
+    return labels
+
+
+@pytest.mark.parametrize("name", layout_names())
+def test_every_bundled_layout_reads_what_lies_in_its_form(name: str, tmp_path: Path) -> None:
+    layout = bundled_layout(name)
+    labels = make(layout, tmp_path)
+    dataset = open_dataset({"dataset": "folders", "layout": name, "root": str(tmp_path)})
+    assert len(dataset.classes) == len(layout.classes)
+    seen = 0
+    for split_name in layout.lists or layout.splits:
+        split = dataset.split(split_name)
+        assert isinstance(dataset, FolderDataset) and split.units >= 2
+        for unit in range(split.units):
+            (frame,) = split.frames(unit)
+            assert set(frame.images) == set(layout.images)
+            path = str(split.files(split.fields[unit])[-1])
+            np.testing.assert_array_equal(frame.label, labels[path][:, layout.crop_left :])
+            for image in frame.images.values():
+                assert image.pixels.shape[:2] == (HEIGHT, WIDTH - layout.crop_left)
+            seen += 1
+    assert seen >= 4
+
+
+def test_class_counts_of_the_published_data_sets() -> None:
+    counts = {name: len(bundled_layout(name).classes) for name in layout_names()}
+    published = {
+        "deliver": 25, "muses": 19, "mfnet": 9, "mfnet-cmnext": 9, "fmb": 14, "pst900": 5,
+        "nyu": 40, "mcubes": 20, "urbanlf-real": 14, "urbanlf-syn": 14,
+    }  # fmt: skip
+    assert published.items() <= counts.items()
+
+
+def _deliver(root: Path) -> FolderDataset:
+    make(bundled_layout("deliver"), root)
+    return FolderDataset(FolderOptions("deliver", str(root)))
+
+
+def test_the_key_changes_with_the_files(tmp_path: Path) -> None:
+    split = _deliver(tmp_path).split("train")
+    before = split.key
+    assert before == split.key
+    changed = split.files(split.fields[0])[0]
+    changed.write_bytes(changed.read_bytes() + b"more")
+    assert split.key != before
+
+
+def _damage(root: Path) -> Iterator[tuple[Path, str]]:
+    split = _deliver(root).split("train")
+    rgb, depth, event, _, label = split.files(split.fields[0])
+    rgb.unlink()
+    yield rgb, "is missing"
+    rgb, depth, event, lidar, label = split.files(split.fields[1])
+    depth.write_bytes(depth.read_bytes()[:20])
+    yield depth, "cannot be read"
+    for kept in (depth, event):
+        _save(kept, RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8))
+    _save(lidar, RNG.integers(0, 256, (HEIGHT, HEIGHT, 3), np.uint8))
+    yield lidar, "expected the same picture"
+    _save(lidar, RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8))
+    _save(label, np.full((HEIGHT, WIDTH), 77, np.uint8))
+    yield label, "[77]"
+
+
+def test_check_data_names_what_is_wrong_and_says_so_by_its_exit_code(tmp_path: Path) -> None:
+    runner = CliRunner(env={"COLUMNS": "300"})
+    checked = 0
+    for path, words in _damage(tmp_path):
+        if checked == 0:
+            path.touch()  # the frame is found by its image: an empty file is a damaged one
+            words = "cannot be read"
+        result = runner.invoke(command, ["check-data", "deliver", str(tmp_path)])
+        output = result.output.replace("\n", "")
+        assert result.exit_code == 1 and str(path) in output and words in output, result.output
+        checked += 1
+    assert checked == 4
+
+
+def test_check_data_of_a_good_data_set_counts_frames_and_pixels(tmp_path: Path) -> None:
+    _deliver(tmp_path)
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(
+        command, ["check-data", "deliver", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    assert "TwoWheeler" in result.output and f"{WIDTH}x{HEIGHT}" in result.output
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": []}, "classes is missing"),
+        ({"classes": [["road", 0, 0]]}, r"classes has \['road', 0, 0\]"),
+        ({"classes": [["a", 0, 0, 0], ["a", 1, 1, 1]]}, "'a' twice"),
+        ({"frames": ""}, "either frames"),
+        ({"lists": {"train": "t.txt"}}, "either frames"),
+        ({"splits": {"val": "val"}}, "splits is"),
+        ({"images": {}}, "must all be given"),
+        ({"images": {"rgb": {"path": "{scene}.png"}}}, "images.rgb.path is '{scene}.png'"),
+        ({"images": {"rgb": {"path": "{name}.png", "read": "jpeg"}}}, "expected one of color"),
+        ({"label": {"path": "{name}.png", "ignore": 255}}, "label.ignore is 255"),
+        ({"label": {"path": "{name}.png", "renumber": {1: "x"}}}, "label.renumber"),
+        ({"surprise": 1}, "unknown parameter surprise"),
+    ],
+)
+def test_a_wrong_layout_is_refused(
+    changes: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    content: dict[str, object] = {
+        "name": "mine",
+        "frames": "rgb/{name}.png",
+        "splits": {split: split for split in SPLITS},
+        "images": {"rgb": {"path": "rgb/{name}.png"}},
+        "label": {"path": "label/{name}.png"},
+        "classes": [["road", 128, 64, 128]],
+    }
+    path = tmp_path / "layout.yaml"
+    path.write_text(yaml.safe_dump(content))
+    assert load_layout(path).name == "mine"
+    path.write_text(yaml.safe_dump({**content, **changes}))
+    with pytest.raises(ConfigError, match=message):
+        load_layout(path)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data.root is '/nowhere'.*DELIVER"):
+        FolderDataset(FolderOptions("deliver", "/nowhere"))
+    with pytest.raises(ConfigError, match=r"data\.layout is 'cityscape'"):
+        FolderDataset(FolderOptions("cityscape", str(tmp_path)))
+    with pytest.raises(ConfigError, match="no frames of DELIVER"):
+        FolderDataset(FolderOptions("deliver", str(tmp_path))).split("train")
+    with pytest.raises(ConfigError, match="cannot read the list"):
+        FolderDataset(FolderOptions("mfnet", str(tmp_path))).split("train")
+
+
+REAL = {
+    "pothole_rgbd": """
+name: pothole
+frames: "{split}/rgb/{name}.jpg"
+splits: {train: dataset2, test: dataset3}
+images:
+  rgb: {path: "{split}/rgb/{name}.jpg"}
+  disparity: {path: "{split}/disparity/{name}.png", read: counts}
+label: {path: "{split}/label/{name}.png"}
+classes: [[road, 128, 64, 128], [pothole, 255, 0, 0]]
+""",
+    "rgbd_indoor_outdoor": """
+name: rgbd
+frames: "{name}_rgb.png"
+splits: {test: ""}
+images:
+  rgb: {path: "{name}_rgb.png"}
+  depth: {path: "{name}_depth_u16.png", read: depth}
+label: {path: "{name}_label.png"}
+classes: [[other, 0, 0, 0], [drivable, 0, 255, 0], [anomaly, 255, 0, 0]]
+""",
+    "rgb_lidar_offroad": """
+name: offroad
+frames: "{name}.jpg"
+splits: {test: ""}
+images:
+  rgb: {path: "{name}.jpg"}
+label: {path: "{name}.png"}
+classes: CLASSES
+""",
+}
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize(
+    ("name", "frames", "size"),
+    [
+        ("pothole_rgbd", {"train": 40, "test": 5}, None),
+        ("rgbd_indoor_outdoor", {"test": 2}, (720, 1280)),
+        ("rgb_lidar_offroad", {"test": 1}, (1200, 1920)),
+    ],
+)
+def test_real_recordings_load_through_a_layout_of_their_own(
+    name: str,
+    frames: dict[str, int],
+    size: tuple[int, int] | None,
+    shared_data: Path,
+    tmp_path: Path,
+) -> None:
+    ids = [[f"class {i}", i, 0, 0] for i in range(35)]
+    path = tmp_path / "layout.yaml"
+    path.write_text(REAL[name].replace("CLASSES", str(ids)))
+    dataset = FolderDataset(FolderOptions(str(path), str(shared_data / name)))
+    for split_name, expected in frames.items():
+        split = dataset.split(split_name)
+        assert split.units == expected
+        for unit in range(split.units):
+            (frame,) = split.frames(unit)
+            assert size is None or frame.label.shape == size
+            assert len(np.unique(frame.label)) >= 2 and frame.label.max() < len(dataset.classes)

@@ -1,0 +1,138 @@
+"""Every encoding of the published data sets, from files made here in exactly that encoding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from anymodal_seg_ros.inference.manifest import ClassSpec
+from anymodal_seg_training.datasets.image_readers import read_image, read_label
+from anymodal_seg_training.datasets.layout import ImageLayout, LabelLayout
+from anymodal_seg_training.errors import TrainingError
+
+CLASSES = (ClassSpec("a", (255, 0, 0)), ClassSpec("b", (0, 255, 0)), ClassSpec("c", (0, 0, 9)))
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (6, 8, 3), np.uint8)
+COUNTS = RNG.integers(0, 65536, (6, 8), np.uint16)
+
+
+def written(path: Path, pixels: np.ndarray) -> Path:
+    if path.suffix == ".npy":
+        np.save(path, pixels)
+    else:
+        code = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+        swapped = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, code[pixels.shape[2]])
+        cv2.imwrite(str(path), swapped)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("read", "stored", "encoding", "expected"),
+    [
+        ("color", RGB, "rgb8", RGB),
+        ("color", np.dstack([RGB, RGB[..., :1]]), "rgb8", RGB),
+        ("color", RGB[..., 0], "rgb8", np.repeat(RGB[..., :1], 3, 2)),
+        ("color", RGB.astype(np.uint16) * 257, "rgb8", RGB),
+        ("gray", RGB[..., 0], "mono8", RGB[..., 0]),
+        ("fourth", np.dstack([RGB, RGB[..., 1:2]]), "mono8", RGB[..., 1]),
+        ("counts", COUNTS, "mono16", COUNTS),
+    ],
+    ids=["rgb", "rgba", "grey as colour", "16-bit colour", "grey", "fourth", "counts"],
+)
+def test_image_files(
+    read: str, stored: np.ndarray, encoding: str, expected: np.ndarray, tmp_path: Path
+) -> None:
+    image = read_image([written(tmp_path / "x.png", stored)], ImageLayout("", read))
+    assert image.encoding == encoding
+    np.testing.assert_array_equal(image.pixels, expected)
+
+
+def test_depth_in_metres_with_both_marks_of_the_unknown(tmp_path: Path) -> None:
+    counts = np.array([[0, 2560, 65535, 1280]], np.uint16)
+    layout = ImageLayout("", "depth", metres_per_count=1 / 2560)
+    image = read_image([written(tmp_path / "d.png", counts)], layout)
+    assert image.encoding == "32FC1"
+    np.testing.assert_allclose(image.pixels, [[np.nan, 1.0, np.nan, 0.5]])
+
+
+def test_three_planes_of_floats_and_columns_cut_off(tmp_path: Path) -> None:
+    sine = written(tmp_path / "s.npy", np.array([[9.0, -1.0, 0.0, 1.0]]))
+    cosine = written(tmp_path / "c.npy", np.array([[9.0, 1.0, -2.0, 0.5]]))
+    image = read_image([sine, cosine, sine], ImageLayout("", "floats"), crop_left=1)
+    assert image.encoding == "8UC3"
+    np.testing.assert_array_equal(image.pixels[0], [[0, 255, 0], [128, 0, 128], [255, 191, 255]])
+
+
+def test_a_palette_image_keeps_its_numbers(tmp_path: Path) -> None:
+    """OpenCV would load the palette's colours; VOC-like data sets store ids this way."""
+    numbers = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
+    image = Pillow.fromarray(numbers, "P")
+    image.putpalette([200, 100, 50] * 256)
+    image.save(tmp_path / "l.png")
+    label = read_label(tmp_path / "l.png", LabelLayout(), CLASSES)
+    np.testing.assert_array_equal(label, numbers)
+
+
+def test_shift_ignore_and_renumber(tmp_path: Path) -> None:
+    stored = np.array([[0, 1, 3, 255, 7]], np.uint8)
+    layout = LabelLayout(shift=-1, ignore=(0, 255), renumber={7: 2})
+    label = read_label(written(tmp_path / "l.png", stored), layout, CLASSES)
+    np.testing.assert_array_equal(label, [[255, 0, 2, 255, 1]])
+
+
+def test_deliver_keeps_its_numbers_in_the_first_channel(tmp_path: Path) -> None:
+    stored = np.zeros((2, 3, 4), np.uint8)
+    stored[..., 0], stored[..., 3] = [[1, 2, 3], [0, 1, 2]], 255
+    layout = LabelLayout(shift=-1, ignore=(0, 255))
+    label = read_label(written(tmp_path / "l.png", stored), layout, CLASSES)
+    np.testing.assert_array_equal(label, [[0, 1, 2], [255, 0, 1]])
+
+
+def test_labels_in_colours(tmp_path: Path) -> None:
+    stored = np.array([[(255, 0, 0), (0, 0, 9), (0, 255, 0)]], np.uint8)
+    layout = LabelLayout(read="colors")
+    label = read_label(written(tmp_path / "l.png", stored), layout, CLASSES)
+    np.testing.assert_array_equal(label, [[0, 2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("layout", "stored", "message"),
+    [
+        (LabelLayout(), np.array([[0, 3, 9]], np.uint8), r"ids \[3, 9\].*none of the 3 classes"),
+        (LabelLayout(read="colors"), RGB, "those of no class"),
+        (LabelLayout(read="colors"), RGB[..., 0], "expected a colour image"),
+        (LabelLayout(channel=3), RGB, "label.channel is 3"),
+    ],
+)
+def test_a_label_that_does_not_fit_is_named(
+    layout: LabelLayout, stored: np.ndarray, message: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path / "l.png", stored)
+    with pytest.raises(TrainingError, match=message) as error:
+        read_label(path, layout, CLASSES)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.npy"])
+@pytest.mark.parametrize("content", [None, b"", b"\x89PNG\r\n\x1a\n broken"])
+def test_missing_and_damaged_files_are_named(
+    name: str, content: bytes | None, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    read = "floats" if name.endswith("npy") else "color"
+    with pytest.raises(TrainingError, match=str(path)):
+        read_image([path], ImageLayout("", read))
+    with pytest.raises(TrainingError, match=str(path)):
+        read_label(path, LabelLayout(), CLASSES)
+
+
+def test_a_file_of_another_kind_says_what_it_has(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.png", RGB)
+    with pytest.raises(TrainingError, match="3 channels of uint8: it cannot be read as depth"):
+        read_image([path], ImageLayout("", "depth"))

@@ -1,0 +1,184 @@
+"""Every strategy trains what it should, from the data that it should see."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from fixtures.tiny_training import CLASSES, tiny_recipe
+
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.networks import AnyModalNetwork, build_network
+from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_training.checkpoint import save_weights
+from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.strategies import build_strategy, strategy_names
+from anymodal_seg_training.strategies.base import Setting, Strategy
+
+FOUR = tiny_recipe().modality_names
+CPU = torch.device("cpu")
+NETWORKS = {"charm": "charm", "equiseg": "equiseg", "quorum": "quorum"}
+"""The network of each strategy, where it is not any that keeps the modalities apart."""
+
+
+def setting() -> Setting:
+    return Setting(FOUR, np.full(len(CLASSES), 1 / len(CLASSES)), CPU)
+
+
+def network_of(strategy: str, seed: int = 0) -> AnyModalNetwork:
+    torch.manual_seed(seed)
+    name = NETWORKS.get(strategy, "anyseg")
+    architecture = {"network": name, "backbone": "mit_nano", "head_width": 16}
+    return build_network(architecture, len(CLASSES), FOUR)
+
+
+def batch(seed: int = 0, frames: int = 2) -> Batch:
+    torch.manual_seed(seed)
+    labels = torch.randint(0, len(CLASSES), (frames, 32, 64))
+    labels[:, :2] = 255
+    # Smooth pictures: against these, noise and levels can be told from what a sensor sees.
+    images = F.interpolate(torch.randn(frames * 4, 3, 4, 8), (32, 64), mode="bilinear")
+    return Batch(images.unflatten(0, (frames, 4)), torch.arange(4), labels)
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> str:
+    """A run folder with weights."""
+    run = RunFolder(tmp_path / "teacher")
+    run.create(tiny_recipe())
+    save_weights(run.best_file, network_of("anyseg", seed=9).state_dict())
+    return str(run.path)
+
+
+def build(name: str, teacher: str, **options: Any) -> Strategy:
+    section = {"name": name, **options}
+    if name == "anyseg":
+        section["teacher"] = teacher
+    return build_strategy(section, setting())
+
+
+every_strategy = pytest.mark.parametrize("name", strategy_names())
+
+
+@every_strategy
+def test_a_step_gives_a_finite_loss_and_gradients_everywhere(name: str, teacher: str) -> None:
+    network = network_of(name).train()
+    strategy = build(name, teacher)
+    for step in range(6):  # between them, the subsets have every modality
+        found = strategy.loss(network, batch(step), np.random.default_rng(step))
+        assert torch.isfinite(found.total) and found.total.ndim == 0
+        if found.parts:
+            torch.testing.assert_close(
+                sum(found.parts.values()),
+                found.total.detach(),
+                rtol=1e-4,
+                atol=1e-5,
+            )
+        assert not any(part.requires_grad for part in found.parts.values())
+        found.total.backward()
+    untouched = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not untouched
+
+
+@every_strategy
+def test_the_same_generator_gives_the_same_loss(name: str, teacher: str) -> None:
+    network, strategy = network_of(name).eval(), build(name, teacher)
+    losses = [
+        strategy.loss(network, batch(), np.random.default_rng(7)).total.item() for _ in range(2)
+    ]
+    assert losses[0] == losses[1]
+    others = {
+        strategy.loss(network, batch(), np.random.default_rng(n)).total.item() for n in range(9)
+    }
+    assert len(others) > 1 or name == "supervised"
+
+
+@every_strategy
+def test_what_a_strategy_keeps_brings_it_back(name: str, teacher: str) -> None:
+    network = network_of(name).eval()
+    one, other = build(name, teacher), build(name, teacher)
+    for step in range(3):
+        one.loss(network, batch(step), np.random.default_rng(step))
+    other.restore(one.state())
+    found = [s.loss(network, batch(5), np.random.default_rng(5)).total.item() for s in (one, other)]
+    assert found[0] == found[1]
+
+
+def test_the_teacher_of_anyseg_learns_nothing_and_must_fit(teacher: str, tmp_path: Path) -> None:
+    strategy = build("anyseg", teacher)
+    own = strategy._teacher  # type: ignore[attr-defined]
+    before = {name: value.clone() for name, value in own.state_dict().items()}
+    network = network_of("anyseg").train()
+    strategy.loss(network, batch(), np.random.default_rng(0)).total.backward()
+    assert all(torch.equal(value, before[name]) for name, value in own.state_dict().items())
+    assert all(parameter.grad is None for parameter in own.parameters())
+    with pytest.raises(ConfigError, match=r"strategy.teacher is missing"):
+        build_strategy({"name": "anyseg"}, setting())
+    with pytest.raises(ConfigError, match=r"no run folder"):
+        build_strategy({"name": "anyseg", "teacher": str(tmp_path / "none")}, setting())
+    fewer = dataclasses.replace(setting(), modalities=("rgb", "depth"))
+    with pytest.raises(ConfigError, match=r"expected rgb, depth"):
+        build_strategy({"name": "anyseg", "teacher": teacher}, fewer)
+
+
+def test_a_student_equal_to_its_teacher_has_nothing_to_learn_from_it(teacher: str) -> None:
+    strategy = build("anyseg", teacher)
+    twin = network_of("anyseg", seed=9).eval()
+    one = batch(frames=1)
+    found = [strategy.loss(twin, one, np.random.default_rng(n)).parts for n in range(12)]
+    assert all(parts["unimodal"] < 1e-5 and parts["cross_modal"] < 1e-5 for parts in found)
+    whole = min(float(parts["prediction"]) for parts in found)  # of a draw of all modalities
+    assert whole < 1e-5 < max(float(parts["prediction"]) for parts in found)
+
+
+def test_quorum_learns_to_give_a_spoiled_sensor_less_weight(teacher: str) -> None:
+    """Only the part of the loss that says so is left, and it goes down."""
+    torch.manual_seed(0)
+    network = network_of("quorum").train()
+    strategy = build(
+        "quorum", teacher, spoiled=1.0, whole_weight=0.0, part_weight=0.0, prediction_weight=0.0
+    )
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(25):
+        optimiser.zero_grad()
+        found = strategy.loss(network, batch(), np.random.default_rng(1))
+        found.total.backward()
+        optimiser.step()
+        losses.append(found.total.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("name", ["equiseg", "quorum"])
+def test_a_network_that_mixes_its_sensors_early_is_refused(name: str, teacher: str) -> None:
+    architecture = {"network": "cmnext", "backbone": "mit_nano", "head_width": 16}
+    mixing = build_network(architecture, len(CLASSES), FOUR)
+    strategy = build(name, teacher)
+    with pytest.raises(ConfigError, match="CMNeXt fuses the modalities in its encoder"):
+        strategy.loss(mixing, batch(), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("sampling", "often"), [("softmin", 2), ("softmax", 0), ("uniform", None)])
+def test_charm_draws_the_modality_alone_by_its_robustness(
+    sampling: str, often: int | None, teacher: str
+) -> None:
+    strategy = build("charm", teacher, sampling=sampling)
+    generator = np.random.default_rng(0)
+    draws = [
+        strategy._draw(torch.tensor([3.0, 1.0, -1.0]), generator)  # type: ignore[attr-defined]
+        for _ in range(600)
+    ]
+    shares = np.bincount(draws, minlength=3) / len(draws)
+    expected = np.exp(-np.array([3.0, 1.0, -1.0]) * {"softmin": 1, "softmax": -1}.get(sampling, 0))
+    np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.06)
+    assert often is None or int(shares.argmax()) == often
+
+
+def test_charm_in_a_network_that_is_not_its_own_is_refused(teacher: str) -> None:
+    with pytest.raises(ConfigError, match="AnySeg has no robustness evaluator"):
+        build("charm", teacher).loss(network_of("anyseg"), batch(), np.random.default_rng(0))

@@ -1,0 +1,91 @@
+"""How good a network is in each of some cases: with these sensors alive, or so much noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from anymodal_seg_ros.evaluation.metrics import Confusion, mean_iou
+from anymodal_seg_ros.frames import UNLABELED
+from anymodal_seg_ros.networks import AnyModalNetwork, upsample_logits
+from anymodal_seg_training.calibration import Calibration
+from anymodal_seg_training.cases import Case
+from anymodal_seg_training.datasets.frame_cache import FrameCache
+from anymodal_seg_training.recipe import Recipe
+from anymodal_seg_training.sampling import Indices
+
+Progress = Callable[[int, int], None]
+"""Called with the number of frames done and of all frames."""
+
+
+@torch.inference_mode()
+def case_confusions(
+    network: AnyModalNetwork,
+    frames: FrameCache,
+    indices: Indices,
+    cases: Sequence[Case],
+    recipe: Recipe,
+    device: torch.device,
+    batch_size: int = 8,
+    gather: Callable[[Tensor], Tensor] = lambda counts: counts,
+    calibrations: Mapping[str, Calibration] | None = None,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Confusion]:
+    """Evaluate a network on frames, in each of some cases.
+
+    Predictions and labels are compared at the network's input size. What is drawn at random depends
+    on the recipe's seed, the case and the batch alone. The network is left in the mode that it was
+    in.
+
+    Args:
+        network: to evaluate.
+        frames: of a split.
+        indices: of the frames to use.
+        cases: how to feed the network.
+        recipe: of the run.
+        device: where the network is.
+        batch_size: frames at a time; the noise of NM depends on it a little.
+        gather: adds up the counts ``[S, K, K]`` of several processes.
+        calibrations: told the probabilities of the cases with these keys.
+        progress: see :data:`Progress`.
+
+    Returns:
+        A confusion matrix for each case, by its key.
+    """
+    was_training = network.training
+    network.eval()
+    classes = network.num_classes
+    totals = torch.zeros((len(cases), classes, classes), dtype=torch.int64, device=device)
+    for first in range(0, len(indices), batch_size):
+        progress(first, len(indices))
+        chosen = indices[first : first + batch_size]
+        planes, labels = frames.read(chosen, recipe.modality_names)
+        labels = labels.to(device).long()
+        height, width = labels.shape[1:]
+        whole = planes.float()
+        for number, case in enumerate(cases):
+            fed = whole
+            if case.change is not None:
+                rng = np.random.default_rng((recipe.seed, number, first))
+                fed = torch.from_numpy(case.change(whole.numpy(), rng))
+            ids = torch.tensor(case.rows, device=device)
+            logits = network(fed[:, list(case.rows)].to(device), ids)
+            logits = upsample_logits(logits, height, width)
+            totals[number] += multiclass_confusion_matrix(
+                logits.argmax(dim=1), labels, classes, ignore_index=UNLABELED, validate_args=False
+            )
+            if calibrations is not None and case.key in calibrations:
+                calibrations[case.key].update(logits, labels)
+    progress(len(indices), len(indices))
+    network.train(was_training)
+    counts = gather(totals).cpu().numpy().astype(np.int64)
+    return {case.key: counts[number] for number, case in enumerate(cases)}
+
+
+def mean_over_cases(confusions: Mapping[str, Confusion]) -> float:
+    """Return the plain mean of the mIoU of the cases."""
+    return float(np.mean([mean_iou(confusion) for confusion in confusions.values()]))

@@ -1,0 +1,151 @@
+"""``anymodal-train check-data``: read every frame of a data set and name what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.frames import UNLABELED
+from anymodal_seg_training.command_line import run_command
+from anymodal_seg_training.datasets.base import SPLITS
+from anymodal_seg_training.datasets.folders import (
+    FolderDataset,
+    FolderOptions,
+    FolderSplit,
+    layout_names,
+)
+from anymodal_seg_training.datasets.templates import Fields
+from anymodal_seg_training.display import Display
+from anymodal_seg_training.errors import TrainingError
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found in one split.
+
+    Attributes:
+        frames: how many were read.
+        problems: one sentence for each frame that cannot be used.
+        sizes: how often a label has a size, ``WIDTHxHEIGHT``.
+        pixels: labelled pixels of each class, then the unlabelled ones.
+    """
+
+    frames: int = 0
+    problems: list[str] = field(default_factory=list)
+    sizes: Counter[str] = field(default_factory=Counter)
+    pixels: Counter[int] = field(default_factory=Counter)
+
+
+def check_split(split: FolderSplit, workers: int, display: Display) -> Findings:
+    """Read every frame of a split, some at a time; a frame that cannot be read stops nothing."""
+    found = Findings()
+    with ThreadPoolExecutor(workers) as pool:
+        for result in pool.map(lambda fields: _check(split, fields), split.fields):
+            found.frames += 1
+            if isinstance(result, str):
+                found.problems.append(result)
+            else:
+                size, counts = result
+                found.sizes[size] += 1
+                found.pixels.update(counts)
+            display.advance(f"checking {split.split_name}", found.frames, split.units, "")
+    return found
+
+
+def _check(split: FolderSplit, fields: Fields) -> str | tuple[str, dict[int, int]]:
+    try:
+        label = split.load(fields).label
+    except TrainingError as error:
+        return str(error)
+    ids, counts = np.unique(label, return_counts=True)
+    size = f"{label.shape[1]}x{label.shape[0]}"
+    return size, {int(i): int(n) for i, n in zip(ids, counts, strict=True)}
+
+
+def _splits(dataset: FolderDataset, console: Console) -> Iterator[FolderSplit]:
+    """The splits that the layout has; one without a frame is a problem of its own."""
+    offered = dataset.layout.lists or dataset.layout.splits
+    for name in SPLITS:
+        if name not in offered:
+            console.print(f"{dataset.layout.title} has no split {name}")
+            continue
+        yield dataset.split(name)
+
+
+def _report(dataset: FolderDataset, found: dict[str, Findings]) -> Table:
+    table = Table(title=dataset.layout.title, caption="share of the labelled pixels, in %")
+    table.add_column("class")
+    for name in found:
+        table.add_column(name, justify="right")
+    for number, entry in enumerate(dataset.classes):
+        table.add_row(entry.name, *(_share(f, number) for f in found.values()))
+    table.add_section()
+    table.add_row("unlabelled, of all", *(_unlabelled(f) for f in found.values()))
+    table.add_row("frames", *(str(f.frames) for f in found.values()))
+    table.add_row(
+        "sizes", *(", ".join(s for s, _ in f.sizes.most_common(3)) for f in found.values())
+    )
+    table.add_row("problems", *(str(len(f.problems)) for f in found.values()))
+    return table
+
+
+def _share(found: Findings, number: int) -> str:
+    labelled = found.pixels.total() - found.pixels[UNLABELED]
+    return f"{100 * found.pixels[number] / labelled:.2f}" if labelled else "–"
+
+
+def _unlabelled(found: Findings) -> str:
+    total = found.pixels.total()
+    return f"{100 * found.pixels[UNLABELED] / total:.2f}" if total else "–"
+
+
+@click.command("check-data")
+@click.argument("layout")
+@click.argument("root", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--workers", default=0, help="Threads that read files; 0 means one per core.")
+@click.option("--most", default=20, show_default=True, help="Problems of a split to print.")
+def main(layout: str, root: Path, workers: int, most: int) -> None:
+    """Read every file of the data set in the folder ROOT and name what is wrong.
+
+    LAYOUT is the path of a YAML file that describes it, or one of the bundled ones: LAYOUTS.
+    Exit code 1 if a frame cannot be used.
+    """
+
+    def command() -> None:
+        console = Console()
+        dataset = FolderDataset(FolderOptions(layout, str(root)))
+        found = {}
+        with Display() as display:
+            for split in _splits(dataset, console):
+                found[split.split_name] = check_split(
+                    split, workers or os.cpu_count() or 1, display
+                )
+        if not found:
+            raise ConfigError(f"{dataset.layout.title} has no split at all")
+        console.print(_report(dataset, found))
+        for name, findings in found.items():
+            for problem in findings.problems[:most]:
+                console.print(f"{name}: {problem}", markup=False, highlight=False, soft_wrap=True)
+            if len(findings.problems) > most:
+                console.print(f"{name}: and {len(findings.problems) - most} more")
+        if any(findings.problems for findings in found.values()):
+            sys.exit(1)
+
+    run_command(command)
+
+
+main.help = (main.help or "").replace("LAYOUTS", ", ".join(layout_names()))
+
+if __name__ == "__main__":
+    main()

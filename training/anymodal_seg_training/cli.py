@@ -1,0 +1,21 @@
+"""The command ``anymodal-train``; each subcommand can also be run as a module of its own."""
+
+from __future__ import annotations
+
+import click
+
+from anymodal_seg_training import check_data, evaluate, export, train
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Train, evaluate and export any-modal segmentation networks."""
+
+
+main.add_command(train.main, "train")
+main.add_command(evaluate.main, "evaluate")
+main.add_command(export.main, "export")
+main.add_command(check_data.main, "check-data")
+
+if __name__ == "__main__":
+    main()

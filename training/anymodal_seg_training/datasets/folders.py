@@ -1,0 +1,201 @@
+"""Labelled frames from folders of files that a layout describes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from anymodal_seg_ros.config import text
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.inference.manifest import ClassSpec
+from anymodal_seg_training.datasets.base import SPLITS, LabelledFrame
+from anymodal_seg_training.datasets.image_readers import read_image, read_label
+from anymodal_seg_training.datasets.layout import Layout, load_layout
+from anymodal_seg_training.datasets.templates import Fields, fill, find, match
+from anymodal_seg_training.errors import TrainingError
+
+_BUNDLED = files("anymodal_seg_training.datasets") / "layouts"
+
+
+@dataclass(frozen=True, slots=True)
+class FolderOptions:
+    """What a recipe says about this data set."""
+
+    layout: str = text("", "Name of a bundled layout, such as deliver, or path of a YAML file")
+    root: str = text("", "Folder in which the data set lies")
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSplit:
+    """One split; each frame is a unit.
+
+    Attributes:
+        layout: how the files lie.
+        root: folder of the data set.
+        split_name: of this split.
+        fields: of each frame.
+    """
+
+    layout: Layout
+    root: Path
+    split_name: str
+    fields: tuple[Fields, ...]
+
+    @property
+    def name(self) -> str:
+        """See :class:`.base.Split`."""
+        return f"{self.layout.name}-{self.split_name}"
+
+    @property
+    def key(self) -> str:
+        """Layout, place, and the size and time of every file."""
+        frames = []
+        for fields in self.fields:
+            stamps = []
+            for path in self.files(fields):
+                stat = path.stat() if path.is_file() else None
+                stamps.append([stat.st_size, stat.st_mtime_ns] if stat else None)
+            frames.append([dict(fields), stamps])
+        return json.dumps([dataclasses.asdict(self.layout), str(self.root), frames])
+
+    @property
+    def units(self) -> int:
+        """The number of frames."""
+        return len(self.fields)
+
+    @property
+    def frames_per_unit(self) -> int:
+        """Always 1."""
+        return 1
+
+    def frames(self, unit: int) -> Iterator[LabelledFrame]:
+        """Read one frame.
+
+        Raises:
+            TrainingError: a file is missing, damaged or of another kind, or sizes differ.
+        """
+        yield self.load(self.fields[unit])
+
+    def load(self, fields: Fields) -> LabelledFrame:
+        """Read the frame with these fields; errors as in :meth:`frames`."""
+        layout = self.layout
+        images = {
+            name: read_image(self._image_files(name, fields), entry, layout.crop_left)
+            for name, entry in layout.images.items()
+        }
+        path = self.root / fill(layout.label.path, fields, "label.path")
+        label = read_label(path, layout.label, layout.classes, layout.crop_left)
+        for name, image in images.items():
+            height, width = image.pixels.shape[:2]
+            # A coarser sensor is enlarged; another shape of picture shows something else.
+            if abs(height * label.shape[1] - width * label.shape[0]) > max(height, width):
+                raise TrainingError(
+                    f"{self._image_files(name, fields)[0]} is {width}x{height}, its label {path} "
+                    f"{label.shape[1]}x{label.shape[0]}: expected the same picture"
+                )
+        return LabelledFrame(images, label)
+
+    def files(self, fields: Fields) -> list[Path]:
+        """Every file of a frame, the label last."""
+        found = [path for name in self.layout.images for path in self._image_files(name, fields)]
+        return [*found, self.root / fill(self.layout.label.path, fields, "label.path")]
+
+    def _image_files(self, modality: str, fields: Fields) -> list[Path]:
+        templates = self.layout.images[modality].path.split(",")
+        where = f"images.{modality}.path"
+        return [self.root / fill(template.strip(), fields, where) for template in templates]
+
+
+class FolderDataset:
+    """Image files on disk as a data set."""
+
+    def __init__(self, options: FolderOptions) -> None:
+        """Read the layout.
+
+        Raises:
+            ConfigError: the layout is unknown or wrong, or there is no such folder.
+        """
+        self.layout = bundled_layout(options.layout)
+        self._root = Path(options.root).expanduser()
+        if not options.root or not self._root.is_dir():
+            raise ConfigError(
+                f"data.root is {options.root!r}: expected the folder of {self.layout.title}. "
+                f"{self.layout.obtain}"
+            )
+
+    @property
+    def classes(self) -> tuple[ClassSpec, ...]:
+        """See :class:`.base.Dataset`."""
+        return self.layout.classes
+
+    @property
+    def description(self) -> str:
+        """See :class:`.base.Dataset`."""
+        return f"{self.layout.title}. {self.layout.obtain}"
+
+    def split(self, name: str) -> FolderSplit:
+        """See :class:`.base.Dataset`.
+
+        Raises:
+            ConfigError: the data set has no such split, or no frame is found.
+        """
+        frames = tuple(self._frames(name))
+        if not frames:
+            raise ConfigError(f"no frames of {self.layout.title}, split {name}, in {self._root}")
+        return FolderSplit(self.layout, self._root, name, frames)
+
+    def _frames(self, split: str) -> Iterator[Fields]:
+        layout = self.layout
+        offered = layout.lists or layout.splits
+        if split not in offered:
+            raise ConfigError(
+                f"{layout.title} has no split {split}: it has {', '.join(offered)} "
+                f"(of {', '.join(SPLITS)})"
+            )
+        known = {"split": layout.splits[split]} if split in layout.splits else {}
+        if not layout.lists:
+            yield from find(self._root, layout.frames, known)
+            return
+        path = self._root / layout.lists[split]
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the list {path}: {error}") from error
+        for number, line in enumerate(lines, start=1):
+            words = line.split()
+            if not words:
+                continue
+            fields = match(layout.list_entry, words[0], known)
+            if fields is None:
+                raise ConfigError(
+                    f"{path}, line {number}: {words[0]!r} does not fit {layout.list_entry!r}"
+                )
+            yield fields
+
+
+def layout_names() -> tuple[str, ...]:
+    """Names of the bundled layouts."""
+    return tuple(
+        sorted(entry.name[:-5] for entry in _BUNDLED.iterdir() if entry.name.endswith(".yaml"))
+    )
+
+
+def bundled_layout(name: str) -> Layout:
+    """Read a bundled layout by name, or any by the path of its file.
+
+    Raises:
+        ConfigError: there is no such layout, or it is wrong.
+    """
+    if name in layout_names():
+        with as_file(_BUNDLED / f"{name}.yaml") as path:
+            return load_layout(path)
+    if not Path(name).suffix:
+        raise ConfigError(
+            f"data.layout is {name!r}: expected one of {', '.join(layout_names())}, or the path "
+            "of a YAML file"
+        )
+    return load_layout(Path(name))

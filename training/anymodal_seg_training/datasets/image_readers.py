@@ -1,0 +1,180 @@
+"""Files of a data set to images and labels, in the encodings that a node would get."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+
+from anymodal_seg_ros.frames import UNLABELED, Image, Mask
+from anymodal_seg_ros.inference.manifest import ClassSpec
+from anymodal_seg_training.datasets.layout import ImageLayout, LabelLayout
+from anymodal_seg_training.errors import TrainingError
+
+Raw = npt.NDArray[np.generic]
+
+
+def read_image(paths: list[Path], layout: ImageLayout, crop_left: int = 0) -> Image:
+    """Read one modality of one frame.
+
+    ``color``: 8 or 16 bits, the first three channels, grey repeated, to ``rgb8``. ``gray``: 8 bits
+    to ``mono8``. ``fourth``: the fourth channel to ``mono8``. ``counts``: 16 bits to ``mono16``.
+    ``depth``: 16 bits to ``32FC1`` in metres, NaN where unknown. ``floats``: one or three ``.npy``
+    planes; ``low`` to ``high`` becomes 0 to 255 in ``mono8`` or ``8UC3``.
+
+    Args:
+        paths: one file; for ``floats`` one or three.
+        layout: how they are understood.
+        crop_left: columns to cut off on the left.
+
+    Raises:
+        TrainingError: a file is missing, damaged or of another kind.
+    """
+    if layout.read == "floats":
+        return _floats(paths, layout, crop_left)
+    if len(paths) != 1:
+        raise TrainingError(f"{len(paths)} files for one image of kind {layout.read}: expected one")
+    pixels = _opencv(paths[0])[:, crop_left:]
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    found = f"{channels} channels of {pixels.dtype}"
+    if layout.read == "color" and pixels.dtype in (np.uint8, np.uint16):
+        return Image(_color(pixels), "rgb8")
+    if layout.read == "gray" and pixels.dtype == np.uint8:
+        grey = pixels if channels == 1 else pixels[..., 0]
+        return Image(np.ascontiguousarray(grey), "mono8")
+    if layout.read == "fourth" and channels == 4 and pixels.dtype == np.uint8:
+        return Image(np.ascontiguousarray(pixels[..., 3]), "mono8")
+    if layout.read in ("counts", "depth") and channels == 1 and pixels.dtype == np.uint16:
+        if layout.read == "counts":
+            return Image(np.ascontiguousarray(pixels), "mono16")
+        return Image(_metres(pixels, layout), "32FC1")
+    raise TrainingError(f"{paths[0]} has {found}: it cannot be read as {layout.read}")
+
+
+def read_label(
+    path: Path, layout: LabelLayout, classes: tuple[ClassSpec, ...], crop_left: int = 0
+) -> Mask:
+    """Read the class ids of one frame, uint8 ``[H, W]``, 255 where there is none.
+
+    Raises:
+        TrainingError: the file is missing or damaged, or has a number or colour that is no class;
+            the message lists them.
+    """
+    raw = _label_array(path)[:, crop_left:]
+    if layout.read == "colors":
+        return _from_colors(raw, classes, path)
+    if raw.ndim == 3:
+        if layout.channel >= raw.shape[2]:
+            raise TrainingError(
+                f"{path} has {raw.shape[2]} channels: label.channel is {layout.channel}"
+            )
+        raw = raw[..., layout.channel]
+    return _from_numbers(raw, layout, len(classes), path)
+
+
+def _opencv(path: Path) -> Raw:
+    if not path.is_file():
+        raise TrainingError(f"{path} is missing")
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise TrainingError(f"{path} cannot be read as an image: it is damaged, or of another kind")
+    return np.asarray(pixels)
+
+
+def _color(pixels: Raw) -> npt.NDArray[np.uint8]:
+    if pixels.dtype == np.uint16:
+        pixels = np.round(pixels / np.float32(257.0)).astype(np.uint8)
+    if pixels.ndim == 2:
+        return np.repeat(pixels[..., None], 3, axis=2).astype(np.uint8)
+    # OpenCV loads blue first.
+    return np.ascontiguousarray(pixels[..., 2::-1], np.uint8)
+
+
+def _metres(counts: Raw, layout: ImageLayout) -> npt.NDArray[np.float32]:
+    metres = counts.astype(np.float32) * np.float32(layout.metres_per_count)
+    metres[(counts == 0) | (counts == layout.invalid)] = np.nan
+    return metres
+
+
+def _floats(paths: list[Path], layout: ImageLayout, crop_left: int) -> Image:
+    if len(paths) not in (1, 3):
+        raise TrainingError(f"{len(paths)} files of floats for one image: expected 1 or 3")
+    if layout.low >= layout.high:
+        raise TrainingError(
+            f"floats from low {layout.low} to high {layout.high}: expected low < high"
+        )
+    planes = [_numpy(path)[:, crop_left:].astype(np.float32) for path in paths]
+    if any(plane.ndim != 2 or plane.shape != planes[0].shape for plane in planes):
+        shapes = ", ".join(str(plane.shape) for plane in planes)
+        raise TrainingError(f"{paths[0]} and what belongs to it have the shapes {shapes}")
+    whole = planes[0] if len(planes) == 1 else np.stack(planes, axis=2)
+    share = np.nan_to_num((whole - layout.low) / (layout.high - layout.low))
+    levels = np.round(255.0 * np.clip(share, 0.0, 1.0)).astype(np.uint8)
+    return Image(levels, "mono8" if len(planes) == 1 else "8UC3")
+
+
+def _numpy(path: Path) -> Raw:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise TrainingError(f"{path} is missing") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise TrainingError(f"{path} cannot be read as a NumPy array: {error}") from error
+    return np.asarray(loaded)
+
+
+def _label_array(path: Path) -> Raw:
+    """Read with Pillow: it leaves the numbers of a palette image alone, OpenCV paints them."""
+    if path.suffix == ".npy":
+        return _numpy(path)
+    try:
+        with Pillow.open(path) as image:
+            return np.asarray(image)
+    except FileNotFoundError as error:
+        raise TrainingError(f"{path} is missing") from error
+    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        raise TrainingError(f"{path} cannot be read as an image: {error}") from error
+
+
+def _from_numbers(raw: Raw, layout: LabelLayout, num_classes: int, path: Path) -> Mask:
+    if not np.issubdtype(raw.dtype, np.integer) or raw.ndim != 2:
+        raise TrainingError(f"{path} is {raw.dtype} {raw.shape}: expected whole numbers [H, W]")
+    numbers, place = np.unique(raw, return_inverse=True)
+    ids = np.empty(len(numbers), np.uint8)
+    unknown = []
+    for index, number in enumerate(int(n) for n in numbers):
+        found = layout.renumber.get(number, number) + layout.shift
+        if number in layout.ignore:
+            found = UNLABELED
+        elif not 0 <= found < num_classes:
+            unknown.append(number)
+            found = UNLABELED
+        ids[index] = found
+    if unknown:
+        raise TrainingError(
+            f"{path} has the label ids {unknown[:8]}, which are none of the {num_classes} classes: "
+            "add them to label.ignore or label.renumber, or mend the file"
+        )
+    return ids[place].reshape(raw.shape)
+
+
+def _from_colors(raw: Raw, classes: tuple[ClassSpec, ...], path: Path) -> Mask:
+    if raw.ndim != 3 or raw.shape[2] < 3 or raw.dtype != np.uint8:
+        raise TrainingError(f"{path} is {raw.dtype} {raw.shape}: expected a colour image")
+    codes = raw[..., :3].astype(np.int64) @ np.array((65536, 256, 1))
+    label = np.full(codes.shape, UNLABELED, np.uint8)
+    for number, entry in enumerate(classes):
+        red, green, blue = entry.color
+        label[codes == red * 65536 + green * 256 + blue] = number
+    unknown = np.unique(codes[label == UNLABELED])
+    if len(unknown):
+        colors = [(int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in unknown[:8]]
+        raise TrainingError(
+            f"{path} has the colours {colors}, which are those of no class: "
+            "add a class of this colour, or mend the file"
+        )
+    return label

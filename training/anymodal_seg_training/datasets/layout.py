@@ -1,0 +1,167 @@
+"""How a data set lies on disk: one YAML that says where what is and how it is encoded.
+
+The published data sets are such files in ``layouts/``; a user's own folders are one more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anymodal_seg_ros.config import build, choice, count, number, text
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.frames import UNLABELED
+from anymodal_seg_ros.inference.manifest import ClassSpec
+from anymodal_seg_training.datasets.base import SPLITS
+from anymodal_seg_training.datasets.templates import fields_of
+
+READERS = ("color", "gray", "fourth", "counts", "depth", "floats")
+"""How an image file is understood; see :mod:`.image_readers`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLayout:
+    """Where the images of one modality lie and how they are encoded."""
+
+    path: str = text("", "Template of the file; for floats several, parted by commas, one a plane")
+    read: str = choice(READERS, "How the file is understood")
+    metres_per_count: float = number(0.001, 0.0, 1e6, "For depth: metres of one count")
+    invalid: int = count(65535, 0, 65535, "For depth: a count that means unknown, beside 0")
+    low: float = number(-1.0, -1e9, 1e9, "For floats: value that becomes 0")
+    high: float = number(1.0, -1e9, 1e9, "For floats: value that becomes 255")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelLayout:
+    """Where the labels lie and how class ids are encoded in them."""
+
+    path: str = text("", "Template of the file, an image or .npy")
+    read: str = choice(("ids", "colors"), "Whether pixels are numbers or the classes' colours")
+    channel: int = count(0, 0, 3, "Channel of the numbers, in the order red, green, blue")
+    shift: int = count(0, -255, 255, "Added to every number that is not ignored")
+    ignore: tuple[int, ...] = ()
+    renumber: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A data set on disk.
+
+    Attributes:
+        name: of the data set.
+        title: of it in prose.
+        obtain: where to get it and under which terms.
+        frames: template of the files that say which frames there are; fields get their values
+            from it. Unused where ``lists`` names files.
+        lists: by split, a text file with one frame in each line, relative to the root.
+        list_entry: template of a line's first word.
+        splits: by split, what fills ``{split}``.
+        images: by modality.
+        label: see there.
+        classes: in the order of their ids.
+        crop_left: columns that are cut off from every file.
+    """
+
+    name: str = text("", "Name of the data set")
+    title: str = text("", "Its name in prose")
+    obtain: str = text("", "Where to get it, and its terms")
+    frames: str = text("", "Template of the files that say which frames there are")
+    list_entry: str = text("{name}", "Template of the first word of a list's lines")
+    crop_left: int = count(0, 0, 65535, "Columns that are cut off on the left")
+    lists: Mapping[str, str] = field(default_factory=dict)
+    splits: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, ImageLayout] = field(default_factory=dict)
+    label: LabelLayout = field(default_factory=LabelLayout)
+    classes: tuple[ClassSpec, ...] = ()
+
+
+def load_layout(path: Path) -> Layout:
+    """Read a layout.
+
+    Raises:
+        ConfigError: the file cannot be read, or an entry is unknown, missing or out of range.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read the layout {path}: {error}") from error
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{path} must hold named entries, such as 'images:' and 'classes:'")
+    try:
+        return _checked(_parse(content))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _parse(content: Mapping[str, Any]) -> Layout:
+    rest = dict(content)
+    classes = _classes(rest.pop("classes", None))
+    splits, lists = (_texts(rest.pop(key, {}), key) for key in ("splits", "lists"))
+    label = rest.pop("label", None)
+    if not isinstance(label, Mapping):
+        raise ConfigError(f"label is {label!r}: expected named entries, at least path")
+    return dataclasses.replace(
+        build(Layout, rest, ""),
+        classes=classes,
+        splits=splits,
+        lists=lists,
+        label=_label(dict(label)),
+    )
+
+
+def _label(values: dict[str, Any]) -> LabelLayout:
+    ignore, renumber = values.pop("ignore", []), values.pop("renumber", {})
+    if not isinstance(ignore, list) or not all(type(v) is int for v in ignore):
+        raise ConfigError(f"label.ignore is {ignore!r}: expected a list of numbers")
+    if not isinstance(renumber, Mapping) or not all(
+        type(v) is int for pair in renumber.items() for v in pair
+    ):
+        raise ConfigError(f"label.renumber is {renumber!r}: expected numbers by number")
+    label = build(LabelLayout, values, "label")
+    return dataclasses.replace(label, ignore=tuple(ignore), renumber=dict(renumber))
+
+
+def _classes(entries: Any) -> tuple[ClassSpec, ...]:
+    if not isinstance(entries, list) or not 1 <= len(entries) < UNLABELED:
+        raise ConfigError("classes is missing: expected a list of [name, red, green, blue]")
+    classes = []
+    for entry in entries:
+        good = isinstance(entry, list) and len(entry) == 4 and isinstance(entry[0], str)
+        if not good or not all(type(v) is int and 0 <= v <= 255 for v in entry[1:]):
+            raise ConfigError(f"classes has {entry!r}: expected [name, red, green, blue], 0 to 255")
+        classes.append(ClassSpec(entry[0], (entry[1], entry[2], entry[3])))
+    names = [entry.name for entry in classes]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"classes has {twice!r} twice: each class needs a name of its own")
+    return tuple(classes)
+
+
+def _texts(section: Any, where: str) -> dict[str, str]:
+    if not isinstance(section, Mapping) or not set(section) <= set(SPLITS):
+        raise ConfigError(f"{where} is {section!r}: expected entries for {', '.join(SPLITS)}")
+    return {str(key): str(value) for key, value in section.items()}
+
+
+def _checked(layout: Layout) -> Layout:
+    if not layout.name or not layout.images or not layout.label.path:
+        raise ConfigError("name, images and label.path must all be given")
+    if bool(layout.frames) == bool(layout.lists):
+        raise ConfigError("either frames (a template) or lists (files of names) must be given")
+    if not (layout.splits or layout.lists):
+        raise ConfigError(f"splits is missing: expected entries for {', '.join(SPLITS)}")
+    known = {"split", *fields_of(layout.frames or layout.list_entry, "frames")}
+    templates = {f"images.{name}.path": entry.path for name, entry in layout.images.items()}
+    for where, template in {**templates, "label.path": layout.label.path}.items():
+        unknown = sorted(set(fields_of(template, where)) - known)
+        if not template or unknown:
+            raise ConfigError(
+                f"{where} is {template!r}: expected a template with fields among "
+                f"{', '.join(sorted(known))}"
+            )
+    return layout

@@ -1,0 +1,135 @@
+"""RigBench, drawn on demand or read from the folder that ``anymodal-seg simulate`` wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from anymodal_seg_ros.config import text
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.frames import Mask, Pixels
+from anymodal_seg_ros.inference.manifest import ClassSpec
+from anymodal_seg_ros.simulation.classes import CLASSES
+from anymodal_seg_ros.simulation.dataset.deliver_layout import read_frame
+from anymodal_seg_ros.simulation.dataset.frames import scene_frames, sized_sensors
+from anymodal_seg_ros.simulation.dataset.plan import ScenePlan
+from anymodal_seg_ros.simulation.dataset.rigbench import RigBench, rigbench
+from anymodal_seg_ros.simulation.dataset.source import source_digest
+from anymodal_seg_ros.simulation.dataset.stored import MODALITIES, restored
+from anymodal_seg_ros.simulation.dataset.writer import CONTENT
+from anymodal_seg_training.datasets.base import LabelledFrame
+
+
+@dataclass(frozen=True, slots=True)
+class RigBenchOptions:
+    """What a recipe says about this data set. Its content is fixed by its version."""
+
+    folder: str = text(
+        "", "Where 'anymodal-seg simulate rigbench' wrote it; empty: drawn here, the same pixels"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RigBenchSplit:
+    """The scenes of one split; a unit is a scene.
+
+    Attributes:
+        plans: of the scenes: what each shows, and which sensor fails in it.
+        bench: the definition.
+        folder: of the generated files; empty to draw the frames.
+        source: fingerprint of the code that draws them, or that wrote the files.
+    """
+
+    plans: tuple[ScenePlan, ...]
+    bench: RigBench
+    folder: str
+    source: str
+
+    @property
+    def name(self) -> str:
+        """See :class:`.base.Split`."""
+        return f"rigbench{self.bench.version}-{self.plans[0].split}"
+
+    @property
+    def key(self) -> str:
+        """Every plan, and the code that draws: equal for files and for drawn frames of one code."""
+        size = [self.bench.width, self.bench.height]
+        return json.dumps([size, [asdict(plan) for plan in self.plans], self.source])
+
+    @property
+    def units(self) -> int:
+        """The number of scenes."""
+        return len(self.plans)
+
+    @property
+    def frames_per_unit(self) -> int:
+        """How many instants each scene has."""
+        return self.plans[0].frames
+
+    def frames(self, unit: int) -> Iterator[LabelledFrame]:
+        """Draw or read the frames of a scene."""
+        for pixels, label in self._stored(self.plans[unit]):
+            yield LabelledFrame({m: restored(m, pixels[m]) for m in MODALITIES}, label)
+
+    def _stored(self, plan: ScenePlan) -> Iterator[tuple[dict[str, Pixels], Mask]]:
+        if self.folder:
+            for index in range(plan.frames):
+                yield read_frame(Path(self.folder), plan, index, MODALITIES)
+            return
+        for frame in scene_frames([plan], sized_sensors(self.bench.width, self.bench.height)):
+            yield dict(frame.pixels), frame.labels
+
+
+class RigBenchDataset:
+    """RigBench as a data set."""
+
+    def __init__(self, options: RigBenchOptions) -> None:
+        """Take the definition of this version.
+
+        Raises:
+            ConfigError: the folder of the files does not exist, or holds something else.
+        """
+        self._options = options
+        self._bench = rigbench()
+        self._source = source_digest()
+        if options.folder:
+            self._source = self._source_of(Path(options.folder))
+
+    @property
+    def classes(self) -> tuple[ClassSpec, ...]:
+        """See :class:`.base.Dataset`."""
+        return tuple(ClassSpec(entry.name, entry.color) for entry in CLASSES)
+
+    @property
+    def description(self) -> str:
+        """See :class:`.base.Dataset`."""
+        bench = self._bench
+        frames = {name: sum(p.frames for p in bench.plans(name)) for name in bench.splits}
+        numbers = ", ".join(f"{count} frames for {name}" for name, count in frames.items())
+        return (
+            f"**Synthetic data only.** RigBench {bench.version} of this project: {numbers}, "
+            f"{bench.width}x{bench.height}, of {len(bench.kinds)} kinds of places in "
+            f"{len(bench.weathers)} weathers, without and with {len(bench.cases)} sensor failures; "
+            "all sensors pixel aligned and exactly simultaneous; no scene is in two splits."
+        )
+
+    def split(self, name: str) -> RigBenchSplit:
+        """See :class:`.base.Dataset`."""
+        bench, folder = self._bench, self._options.folder
+        return RigBenchSplit(bench.plans(name), bench, folder, self._source)
+
+    def _source_of(self, folder: Path) -> str:
+        """Make sure that a folder is this benchmark's, and return what code wrote it."""
+        try:
+            content = json.loads((folder / CONTENT).read_text(encoding="utf-8"))
+            title, source = str(content["title"]), str(content["source"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"data.folder is {str(folder)!r}: expected a folder that 'anymodal-seg simulate "
+                f"rigbench' wrote, or none to draw the frames here ({error})"
+            ) from error
+        if title != self._bench.title:
+            raise ConfigError(f"data.folder {folder} is {title}: expected {self._bench.title}")
+        return source

@@ -1,0 +1,59 @@
+"""Where a run computes: one device, several, or several machines, by Lightning Fabric."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import Tensor
+
+from anymodal_seg_ros.errors import ConfigError
+
+_PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+
+
+def open_fabric(device: torch.device, precision: str) -> Fabric:
+    """Join the processes of a run.
+
+    Under ``torchrun`` or Slurm every process takes a device of its own, or a share of the CPU;
+    otherwise there is one process on ``device``.
+
+    Args:
+        device: on which to compute; its number is of no account when there are several processes.
+        precision: ``fp32`` or ``bf16``.
+
+    Raises:
+        ConfigError: the processes do not fit the machine.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    if processes == 1:
+        index = [device.index or 0] if device.type == "cuda" else 1
+        fabric = Fabric(accelerator=device.type, devices=index, precision=_PRECISIONS[precision])
+        fabric.launch()
+        return fabric
+    if device.type == "cuda" and torch.cuda.device_count() < local:
+        raise ConfigError(
+            f"{local} processes on a machine with {torch.cuda.device_count()} GPUs: "
+            "lower --nproc-per-node"
+        )
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=local,
+        num_nodes=processes // local,
+        # Parameters of a modality that a step leaves out get no gradient in it.
+        strategy=DDPStrategy(find_unused_parameters=True),
+        precision=_PRECISIONS[precision],
+    )
+    fabric.launch()
+    return fabric
+
+
+def over_processes(fabric: Fabric, values: Tensor, how: Literal["mean", "sum"]) -> Tensor:
+    """Return the mean or the sum of a tensor over all processes."""
+    combined = fabric.all_reduce(values, reduce_op=how)
+    assert isinstance(combined, Tensor)
+    return combined

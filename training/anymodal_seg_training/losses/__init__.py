@@ -1,0 +1,1 @@
+"""Losses of the published methods, as functions of tensors; strategies put them together."""

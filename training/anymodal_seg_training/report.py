@@ -1,0 +1,103 @@
+"""An evaluation for people: tables for the terminal, a CSV file, a picture."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from anymodal_seg_training.checkpoint import write_atomically
+
+
+def combination_table(result: dict[str, Any], classes: Sequence[str]) -> Table:
+    """Draw the scores of all subsets: a row for each subset, a column for each class."""
+    title = f"mIoU on {result['frames']} {result['split']} frames"
+    table = Table(title=title, caption=result["protocol"])
+    table.add_column("sensors alive")
+    table.add_column("mIoU", justify="right", style="bold")
+    table.add_column("ECE", justify="right")
+    for name in classes:
+        table.add_column(name, justify="right")
+    for key, miou in result["miou"].items():
+        ious = result["class_iou"][key]
+        cells = [_percent(ious.get(name), 1) for name in classes]
+        table.add_row(key, _percent(miou), _percent(result["calibration_error"][key], 1), *cells)
+    table.add_section()
+    for name, key in (
+        ("mean over subsets", "mean_over_subsets"),
+        ("best subset", "top_1"),
+        ("worst subset", "last_1"),
+    ):
+        table.add_row(name, _percent(result[key]))
+    return table
+
+
+def benchmark_table(result: dict[str, Any]) -> Table:
+    """Draw the scores of EMM, RMM and NM."""
+    table = Table(title="missing and noisy modalities, mIoU", caption=result["protocol"])
+    expectations = list(result["emm"])
+    table.add_column("")
+    for name in expectations:
+        table.add_column(name, justify="right")
+    table.add_row("entire-missing (EMM)", *(_percent(v) for v in result["emm"].values()))
+    for ratio, found in result["rmm"].items():
+        table.add_row(f"random-missing (RMM) {ratio}", *(_percent(v) for v in found.values()))
+    table.add_section()
+    table.add_row("clean", _percent(result["clean"]))
+    for level, value in result["nm"].items():
+        table.add_row(f"noise (NM) {level}", _percent(value))
+    table.add_row("robustness score", _percent(result["robustness_score"]), style="bold")
+    return table
+
+
+def write_csv(path: Path, result: dict[str, Any], classes: Sequence[str]) -> None:
+    """Write a row for each subset: mIoU, calibration error and IoU of each class, 0 to 1.
+
+    Raises:
+        TrainingError: the file cannot be written.
+    """
+    write_atomically(path, lambda temporary: _write_rows(temporary, result, classes))
+
+
+def save_heat_map(path: Path, result: dict[str, Any], classes: Sequence[str], title: str) -> None:
+    """Draw the IoU of each class (columns) with each subset (rows) as a PNG file.
+
+    Raises:
+        TrainingError: the file cannot be written.
+    """
+    subsets = list(result["miou"])
+    ious = [[result["class_iou"][s].get(name, np.nan) for name in classes] for s in subsets]
+    values = 100 * np.column_stack([np.array([result["miou"][s] for s in subsets]), ious])
+    figure = Figure(figsize=(3 + 0.55 * values.shape[1], 1.6 + 0.32 * len(subsets)), dpi=110)
+    axes = figure.add_subplot()
+    picture = axes.imshow(values, vmin=0.0, vmax=100.0, cmap="viridis", aspect="auto")
+    axes.set_xticks(range(values.shape[1]), ["mIoU", *classes], rotation=45, ha="right")
+    axes.set_yticks(range(len(subsets)), subsets)
+    axes.axvline(0.5, color="white", linewidth=2)
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            color = "white" if value < 60 else "black"
+            axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=color, size=8)
+    axes.set_title(f"{title}: IoU in % by class and sensors alive")
+    figure.colorbar(picture, ax=axes, pad=0.01)
+    figure.tight_layout()
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+
+
+def _write_rows(path: Path, result: dict[str, Any], classes: Sequence[str]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["sensors", "miou", "calibration_error", *classes])
+        for key, miou in result["miou"].items():
+            ious = result["class_iou"][key]
+            error = result["calibration_error"][key]
+            rows.writerow([key, miou, error, *(ious.get(name, "") for name in classes)])
+
+
+def _percent(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None or not np.isfinite(value) else f"{100 * value:.{digits}f}"

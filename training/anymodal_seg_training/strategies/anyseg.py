@@ -1,0 +1,94 @@
+"""AnySeg (arXiv 2411.17141): a student with random subsets learns from a teacher that sees all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from anymodal_seg_ros.config import choice, number, text
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.networks import AnyModalNetwork
+from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_training.losses.distillation import (
+    CROSS_MODAL_FEATURES,
+    UNIMODAL_AXES,
+    cross_modal_distillation,
+    prediction_distillation,
+    unimodal_distillation,
+)
+from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.strategies.all_modalities import AllModalities, draw_rows, of_rows
+from anymodal_seg_training.strategies.base import Setting, StepLoss
+from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
+from anymodal_seg_training.trained_network import load_best
+
+
+@dataclass(frozen=True, slots=True)
+class AnySegOptions:
+    """What a recipe says about this strategy; the weights are the authors'."""
+
+    teacher: str = text("", "Run folder of the teacher, trained with all modalities; required")
+    prediction_weight: float = number(50.0, 0.0, 1e6, "Of the distillation of predictions (MaD)")
+    unimodal_weight: float = number(5.0, 0.0, 1e6, "Of the distillation of features (UMD)")
+    cross_modal_weight: float = number(10.0, 0.0, 1e6, "Of the distillation of relations (CMD)")
+    unimodal_axis: str = choice(UNIMODAL_AXES, "Softmax of UMD; height repeats the authors' code")
+    cross_modal_features: str = choice(
+        CROSS_MODAL_FEATURES, "What CMD compares; softmax repeats the authors' code"
+    )
+    criterion: CriterionOptions = field(default_factory=CriterionOptions)
+
+
+class AnySegStrategy(AllModalities):
+    """Each step draws one subset for the whole batch; the teacher sees all modalities."""
+
+    def __init__(self, options: AnySegOptions, setting: Setting) -> None:
+        """Load the teacher.
+
+        Raises:
+            ConfigError: the teacher's folder is missing, or its classes or modalities differ.
+            TrainingError: it has no weights yet.
+        """
+        if not options.teacher:
+            raise ConfigError(
+                "strategy.teacher is missing: train one first, with the strategy supervised and "
+                "modality_dropout none, and give its run folder"
+            )
+        run = RunFolder(Path(options.teacher).expanduser())
+        if run.recipe.modality_names != setting.modalities:
+            raise ConfigError(
+                f"strategy.teacher has the modalities {', '.join(run.recipe.modality_names)}: "
+                f"expected {', '.join(setting.modalities)}"
+            )
+        self._teacher = load_best(run, setting.num_classes, setting.device).requires_grad_(False)
+        self._options = options
+        self._criterion = Criterion(options.criterion, setting)
+
+    def loss(
+        self, network: AnyModalNetwork, batch: Batch, generator: np.random.Generator
+    ) -> StepLoss:
+        """See :meth:`Strategy.loss`."""
+        options = self._options
+        rows = draw_rows(generator, batch.images.shape[1])
+        with torch.no_grad():
+            whole = self._teacher.forward_features(batch.images, batch.modality_ids)
+            taught = self._teacher.decode(whole, batch.modality_ids).logits
+            example = [stage[:, rows] for stage in whole]
+        part = of_rows(batch, rows)
+        features = network.forward_features(part.images, part.modality_ids)
+        logits = network.decode(features, part.modality_ids).logits
+        terms = {
+            "segmentation": self._criterion(logits, batch.labels),
+            "prediction": options.prediction_weight
+            * prediction_distillation(logits.float(), taught.float()),
+            "unimodal": options.unimodal_weight
+            * unimodal_distillation(features, example, options.unimodal_axis),
+            "cross_modal": options.cross_modal_weight
+            * cross_modal_distillation(features, example, options.cross_modal_features),
+        }
+        return StepLoss(
+            torch.stack([term.float() for term in terms.values()]).sum(),
+            {name: term.detach() for name, term in terms.items()},
+        )

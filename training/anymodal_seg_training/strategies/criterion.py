@@ -1,0 +1,55 @@
+"""The loss between logits and labels that every strategy begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from anymodal_seg_ros.config import choice, number
+from anymodal_seg_ros.frames import UNLABELED
+from anymodal_seg_ros.networks import upsample_logits
+from anymodal_seg_training.losses.ohem import ohem_cross_entropy
+from anymodal_seg_training.strategies.base import Setting
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionOptions:
+    """What a recipe says about the loss between logits and labels."""
+
+    loss: str = choice(
+        ("cross_entropy", "ohem"), "Over all labelled pixels, or over the hard ones, unweighted"
+    )
+    class_balance: float = number(
+        0.0,
+        0.0,
+        1.0,
+        "For cross_entropy: weight of a class is its frequency to the power of minus this",
+    )
+
+
+class Criterion:
+    """Compares logits at a quarter of the resolution with labels at the full one."""
+
+    def __init__(self, options: CriterionOptions, setting: Setting) -> None:
+        """Work out the weights of the classes."""
+        self._hard_only = options.loss == "ohem"
+        # A class that never occurs must not get an infinite weight.
+        weights = np.maximum(setting.frequencies, 1e-4) ** -options.class_balance
+        self._weights = torch.tensor(weights / weights.mean(), dtype=torch.float32)
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return a scalar.
+
+        Args:
+            logits: ``[B, K, h, w]``, of any floating type.
+            labels: int64 ``[B, H, W]``, 255 where there is none.
+        """
+        whole = upsample_logits(logits.float(), labels.shape[1], labels.shape[2])
+        if self._hard_only:
+            return ohem_cross_entropy(whole, labels)
+        weights = self._weights.to(logits.device)
+        return F.cross_entropy(whole, labels, weights, ignore_index=UNLABELED)

@@ -1,0 +1,103 @@
+"""Quorum, our own: one encoding, the whole and a part of the sensors decoded, liars among them.
+
+Proposal of this project. Every step encodes all modalities once and decodes twice: with all of
+them, so that nothing is lost while everything works, and with a random subset, so that any rest
+will do (the two paths of CHARM, arXiv 2508.03060, with a whole subset for its single modality). The
+logits of all teach those of the part (AnySeg's prediction-level distillation, arXiv 2411.17141,
+without a second network). In some steps a sensor is spoiled, and weight given to it is a loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from anymodal_seg_ros.config import number
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.networks import AnyModalNetwork
+from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_training.losses.distillation import prediction_distillation
+from anymodal_seg_training.spoiling import spoil
+from anymodal_seg_training.strategies.all_modalities import AllModalities, draw_rows
+from anymodal_seg_training.strategies.base import Setting, StepLoss
+from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
+
+
+@dataclass(frozen=True, slots=True)
+class QuorumOptions:
+    """What a recipe says about this strategy."""
+
+    whole_weight: float = number(1.0, 0.0, 1e3, "Of the loss with all modalities")
+    part_weight: float = number(1.0, 0.0, 1e3, "Of the loss with a random subset")
+    prediction_weight: float = number(
+        0.5, 0.0, 1e3, "Of the divergence per pixel from the whole's to the part's prediction"
+    )
+    spoiled: float = number(0.3, 0.0, 1.0, "Probability that a step has a spoiled modality")
+    trust_weight: float = number(0.2, 0.0, 1e3, "Of the weight that a spoiled modality is given")
+    criterion: CriterionOptions = field(default_factory=CriterionOptions)
+
+
+class QuorumStrategy(AllModalities):
+    """See the module."""
+
+    def __init__(self, options: QuorumOptions, setting: Setting) -> None:
+        """Set up."""
+        self._options = options
+        self._criterion = Criterion(options.criterion, setting)
+
+    def loss(
+        self, network: AnyModalNetwork, batch: Batch, generator: np.random.Generator
+    ) -> StepLoss:
+        """See :meth:`Strategy.loss`.
+
+        Raises:
+            ConfigError: the network does not keep the modalities apart.
+        """
+        options, ids = self._options, batch.modality_ids
+        modalities = len(ids)
+        images, liar = batch.images, None
+        if modalities > 1 and generator.random() < options.spoiled:
+            liar = int(generator.integers(modalities))
+            images = spoil(images, liar, generator)
+        features = network.forward_features(images, ids)
+        if features[0].shape[1] != modalities:
+            raise ConfigError(
+                f"strategy.name is 'quorum': {type(network).__name__} fuses the modalities in its "
+                "encoder, expected a network that keeps them apart, such as quorum"
+            )
+        whole = network.decode(features, ids)
+        rows = torch.as_tensor(_part(generator, modalities, liar), device=ids.device)
+        part = network.decode([stage.index_select(1, rows) for stage in features], ids[rows])
+        terms = {
+            "whole": options.whole_weight * self._criterion(whole.logits, batch.labels),
+            "part": options.part_weight * self._criterion(part.logits, batch.labels),
+            # Per pixel, where AnySeg's mean over elements is a K-th of it.
+            "prediction": options.prediction_weight
+            * network.num_classes
+            * prediction_distillation(part.logits.float(), whole.logits.float()),
+        }
+        if liar is not None and whole.contributions is not None:
+            terms["trust"] = options.trust_weight * _misplaced(whole.contributions[:, liar])
+        return StepLoss(
+            torch.stack([term.float() for term in terms.values()]).sum(),
+            {name: term.detach() for name, term in terms.items()},
+        )
+
+
+def _part(generator: np.random.Generator, modalities: int, liar: int | None) -> list[int]:
+    """Draw a subset that is not the spoiled modality alone: nobody can see with that."""
+    rows = draw_rows(generator, modalities)
+    if rows == [liar]:
+        return [row for row in range(modalities) if row != liar]
+    return rows
+
+
+def _misplaced(share: Tensor) -> Tensor:
+    """The surprise at the votes not going to the honest, of the liar's share ``[B, h, w]``."""
+    return F.binary_cross_entropy(
+        share.float().clamp(0.0, 1.0 - 1e-4), torch.zeros_like(share, dtype=torch.float32)
+    )
