@@ -90,6 +90,7 @@ setup(
             "pre-commit>=4",
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
             "ruff>=0.12",
             "setuptools>=65,<80",  # colcon build --symlink-install needs setup.py develop
             "types-PyYAML",
