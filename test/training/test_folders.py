@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,13 @@ from anymodal_seg_training.datasets.folders import (
     bundled_layout,
     layout_names,
 )
-from anymodal_seg_training.datasets.layout import ImageLayout, LabelLayout, Layout, load_layout
+from anymodal_seg_training.datasets.layout import (
+    ImageLayout,
+    LabelLayout,
+    Layout,
+    list_entries,
+    load_layout,
+)
 from anymodal_seg_training.datasets.templates import fields_of, fill
 
 HEIGHT, WIDTH = 12, 208
@@ -38,6 +45,8 @@ def _save(path: Path, pixels: np.ndarray) -> None:
 
 def _image(entry: ImageLayout) -> np.ndarray:
     shape = (HEIGHT, WIDTH)
+    if entry.read == "metres":
+        return RNG.uniform(0.5, 80.0, shape).astype(np.float32)
     if entry.read == "floats":
         return RNG.uniform(entry.low, entry.high, shape)
     if entry.read in ("counts", "depth"):
@@ -49,28 +58,69 @@ def _image(entry: ImageLayout) -> np.ndarray:
 def _stored_label(layout: LabelLayout, ids: np.ndarray, colors: np.ndarray) -> np.ndarray:
     if layout.read == "colors":
         return colors[ids][..., ::-1]  # OpenCV writes blue first
-    stored = (ids - layout.shift).astype(np.uint8)
-    return stored
+    stored = np.arange(256) - layout.shift
+    for number, found in sorted(layout.renumber.items(), reverse=True):
+        stored[found - layout.shift] = number
+    return stored[ids].astype(np.uint8)
+
+
+def _save_events(entry: ImageLayout, paths: list[Path]) -> None:
+    """A few events in a file of their kind, and what belongs to it."""
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    t = np.arange(0, 2_000_000, 1000)
+    x, y, p = t // 1000 % entry.width, t // 1000 % entry.height, t // 1000 % 2
+    if entry.read == "npz_events":
+        np.savez(paths[0], x=x, y=y, t=t, p=p)
+        return
+    h5py = pytest.importorskip("h5py")
+    pytest.importorskip("hdf5plugin")
+    paths[2].parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(paths[0], "w") as file:
+        for name, column in {"x": x, "y": y, "t": t, "p": p}.items():
+            file[f"events/{name}"] = column.astype(np.uint32)
+        file["t_offset"] = 5_000_000
+        file["ms_to_idx"] = np.arange(2000)
+    with h5py.File(paths[1], "w") as file:
+        rows, columns = np.mgrid[: entry.height, : entry.width]
+        file["rectify_map"] = np.stack([columns, rows], axis=-1).astype(np.float32)
+    paths[2].write_text("".join(f"{5_500_000 + 50_000 * n}\n" for n in range(20)))
+
+
+def sized(layout: Layout) -> Layout:
+    """The same with sensors of events that are as small as the pictures of the tests."""
+    images = {
+        name: dataclasses.replace(entry, height=HEIGHT, width=WIDTH) if entry.height else entry
+        for name, entry in layout.images.items()
+    }
+    return dataclasses.replace(layout, images=images)
 
 
 def make(layout: Layout, root: Path, frames: int = 2) -> dict[str, np.ndarray]:
     """Write a small data set in the form of ``layout``; return the labels by split and frame."""
     labels = {}
+    frames = layout.skip_first + frames * layout.every
     colors = np.array([entry.color for entry in layout.classes], np.uint8)
     for split in layout.lists or layout.splits:
         names = []
         for number in range(frames):
+            entries = list_entries(layout)
             fields = {
-                name: f"{name}{number}"
-                for name in fields_of(layout.frames or layout.list_entry, "frames")
+                name: f"{name}{number}" for name in fields_of(layout.frames or entries[0], "frames")
             }
-            fields["name"] = f"{split}{number}"
+            if any(entry.moment for entry in layout.images.values()):
+                fields["sequence"] = "zurich_city_00_a"
+                fields["frame"] = f"{number:06d}"
+            fields["name"] = f"{split}{number}D"
             if split in layout.splits:
                 fields["split"] = layout.splits[split]
-            names.append(fill(layout.list_entry, fields, "list_entry"))
+            names.append(fill(entries[number % len(entries)], fields, "list_entry"))
             for entry in sorted(layout.images.values(), key=lambda e: e.read == "fourth"):
-                for template in entry.path.split(","):
-                    _save(root / fill(template.strip(), fields, ""), _image(entry))
+                paths = [root / fill(t.strip(), fields, "") for t in entry.path.split(",")]
+                if entry.height:
+                    _save_events(entry, paths)
+                    continue
+                for path in paths:
+                    _save(path, _image(entry))
             ids = RNG.integers(0, len(layout.classes), (HEIGHT, WIDTH))
             path = root / fill(layout.label.path, fields, "")
             _save(path, _stored_label(layout.label, ids, colors))
@@ -84,20 +134,24 @@ def make(layout: Layout, root: Path, frames: int = 2) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", layout_names())
 def test_every_bundled_layout_reads_what_lies_in_its_form(name: str, tmp_path: Path) -> None:
-    layout = bundled_layout(name)
+    layout = sized(bundled_layout(name))
     labels = make(layout, tmp_path)
     dataset = open_dataset({"dataset": "folders", "layout": name, "root": str(tmp_path)})
+    assert isinstance(dataset, FolderDataset)
+    dataset.layout = layout
     assert len(dataset.classes) == len(layout.classes)
     seen = 0
     for split_name in layout.lists or layout.splits:
         split = dataset.split(split_name)
-        assert isinstance(dataset, FolderDataset) and split.units >= 2
+        assert split.units >= 2
         for unit in range(split.units):
             (frame,) = split.frames(unit)
             assert set(frame.images) == set(layout.images)
+            assert set(frame.conditions) == set(layout.conditions)
             path = str(split.files(split.fields[unit])[-1])
             np.testing.assert_array_equal(frame.label, labels[path][:, layout.crop_left :])
-            for image in frame.images.values():
+            for entry, image in zip(layout.images.values(), frame.images.values(), strict=True):
+                assert (image.encoding == "8UC3" and image.pixels.any()) or not entry.height
                 assert image.pixels.shape[:2] == (HEIGHT, WIDTH - layout.crop_left)
             seen += 1
     assert seen >= 4
@@ -107,7 +161,9 @@ def test_class_counts_of_the_published_data_sets() -> None:
     counts = {name: len(bundled_layout(name).classes) for name in layout_names()}
     published = {
         "deliver": 25, "muses": 19, "mfnet": 9, "mfnet-cmnext": 9, "fmb": 14, "pst900": 5,
-        "nyu": 40, "mcubes": 20, "urbanlf-real": 14, "urbanlf-syn": 14,
+        "nyu": 40, "mcubes": 20, "urbanlf-real": 14, "urbanlf-syn": 14, "muses-anyseg": 19,
+        "kitti360": 19, "sunrgbd": 37, "zju-rgbp": 8, "dsec-11": 11, "dsec-19": 19,
+        "eventscape": 12,
     }  # fmt: skip
     assert published.items() <= counts.items()
 
