@@ -147,6 +147,11 @@ class FolderDataset:
         """See :class:`.base.Dataset`."""
         return f"{self.layout.title}. {self.layout.obtain}"
 
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The splits that the layout has."""
+        return tuple(self.layout.lists or self.layout.splits)
+
     def split(self, name: str) -> FolderSplit:
         """See :class:`.base.Dataset`.
 
@@ -160,10 +165,9 @@ class FolderDataset:
 
     def _frames(self, split: str) -> Iterator[Fields]:
         layout = self.layout
-        offered = layout.lists or layout.splits
-        if split not in offered:
+        if split not in self.offered:
             raise ConfigError(
-                f"{layout.title} has no split {split}: it has {', '.join(offered)} "
+                f"{layout.title} has no split {split}: it has {', '.join(self.offered)} "
                 f"(of {', '.join(SPLITS)})"
             )
         known = {"split": layout.splits[split]} if split in layout.splits else {}
