@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from click.testing import CliRunner
 
 pytest.importorskip("trimesh", reason="the simulation is not installed: pip install '.[sim]'")
 
@@ -23,6 +25,7 @@ from anymodal_seg_ros.simulation.camera import Camera, Mount
 from anymodal_seg_ros.simulation.classes import CLASS_NAMES
 from anymodal_seg_ros.simulation.dataset.frames import sized_sensors
 from anymodal_seg_ros.simulation.scene import SceneConfig
+from anymodal_seg_training.cli import main as command
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.errors import TrainingError
 
@@ -157,6 +160,30 @@ def test_messages_are_paired_by_stamp_and_incomplete_instants_left_out(tmp_path:
         assert (frame.images["thermal"].pixels == 1000 + tick).all()
         assert (frame.label[:, :6] == 255).all() and (frame.label[:, 6:] == 1).all()
     assert ticks == [0, 2, 6, 8]  # without the thermal image of the fourth tick
+
+
+RECIPE = """
+name: mine
+version: "0.1.0"
+description: A test.
+seed: 1
+architecture: {network: anyseg, backbone: mit_nano, head_width: 32}
+modalities:
+  rgb: {id: 0, planes: color, mean: [0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2]}
+strategy: {name: supervised}
+"""
+
+
+def test_check_data_reads_the_bags_of_a_recipe(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE + yaml.safe_dump({"data": _plain(tmp_path)}))
+    runner = CliRunner(env={"COLUMNS": "300"})
+    result = runner.invoke(command, ["check-data", str(recipe), "--workers", "1"])
+    assert result.exit_code == 0, result.output
+    assert "no split train" in result.output and "12x8" in result.output
+    (tmp_path / "classes.yaml").write_text("classes: [[road, 1, 2, 3]]\n")
+    result = runner.invoke(command, ["check-data", str(recipe), "--workers", "1"])
+    assert result.exit_code == 1 and "has the label ids [4, 9]" in result.output
 
 
 def test_a_label_that_is_no_class_is_named_with_its_place(tmp_path: Path) -> None:

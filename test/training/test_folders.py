@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -329,3 +330,40 @@ def test_real_recordings_load_through_a_layout_of_their_own(
             (frame,) = split.frames(unit)
             assert size is None or frame.label.shape == size
             assert len(np.unique(frame.label)) >= 2 and frame.label.max() < len(dataset.classes)
+
+
+def test_the_example_of_cmx_in_the_how_to_reads_such_folders(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "data-sets.md"
+    text = page.read_text(encoding="utf-8")
+    example = text[text.index("    name: cmx\n") :].split("\n\n")[0]
+    path = tmp_path / "cmx.yaml"
+    path.write_text(textwrap.dedent(example))
+    layout = load_layout(path)
+    labels = make(layout, tmp_path)
+    split = FolderDataset(FolderOptions(str(path), str(tmp_path))).split("train")
+    assert split.units == 2
+    for unit in range(split.units):
+        (frame,) = split.frames(unit)
+        assert set(frame.images) == {"rgb", "thermal"}
+        stored = labels[str(split.files(split.fields[unit])[-1])]
+        np.testing.assert_array_equal(frame.label, stored)
+
+
+def test_what_has_no_label_is_road_for_anyseg_and_ignored_otherwise(tmp_path: Path) -> None:
+    for name, expected in (("muses", 255), ("muses-anyseg", 0)):
+        layout = bundled_layout(name)
+        make(layout, tmp_path / name)
+        split = FolderDataset(FolderOptions(name, str(tmp_path / name))).split("train")
+        _save(split.files(split.fields[0])[-1], np.full((HEIGHT, WIDTH), 255, np.uint8))
+        (frame,) = split.frames(0)
+        assert (frame.label == expected).all()
+
+
+def test_labels_of_kitti_360_become_those_of_cityscapes(tmp_path: Path) -> None:
+    layout = bundled_layout("kitti360")
+    make(layout, tmp_path)
+    split = FolderDataset(FolderOptions("kitti360", str(tmp_path))).split("validation")
+    stored = np.tile(np.array([7, 33, 34, 35, 37, 44, 0, 255], np.uint8), (HEIGHT, WIDTH // 8))
+    _save(split.files(split.fields[0])[-1], stored)
+    (frame,) = split.frames(0)
+    assert frame.label[0, :8].tolist() == [0, 18, 2, 4, 5, 255, 255, 255]

@@ -72,15 +72,18 @@ def _check(split: Split, unit: int) -> str | list[tuple[str, dict[int, int]]]:
     return found
 
 
-def _splits(dataset: Dataset, title: str, console: Console) -> Iterator[tuple[str, Split]]:
-    """The splits that the data set has; one without a frame is a problem of its own."""
+def _splits(dataset: Dataset, title: str, console: Console) -> Iterator[tuple[str, Split | str]]:
+    """The splits that the data set has; one without a frame is a problem: the text of an error."""
     # Only what lies on a disk can lack a split.
     offered = getattr(dataset, "offered", SPLITS)
     for name in SPLITS:
         if name not in offered:
             console.print(f"{title} has no split {name}")
             continue
-        yield name, dataset.split(name)
+        try:
+            yield name, dataset.split(name)
+        except AnymodalError as error:
+            yield name, str(error)
 
 
 def _report(dataset: Dataset, title: str, found: dict[str, Findings]) -> Table:
@@ -129,7 +132,10 @@ def main(layout: str, root: Path | None, workers: int, most: int) -> None:
         found = {}
         with Display() as display:
             for name, split in _splits(dataset, title, console):
-                found[name] = check_split(split, workers or os.cpu_count() or 1, display)
+                if isinstance(split, str):
+                    found[name] = Findings(problems=[split])
+                else:
+                    found[name] = check_split(split, workers or os.cpu_count() or 1, display)
         if not found:
             raise ConfigError(f"{title} has no split at all")
         console.print(_report(dataset, title, found))
