@@ -56,6 +56,17 @@ def test_paths_of_the_published_data_sets_tell_conditions(
     assert {name: entry.value(fields, name) for name, entry in conditions.items()} == expected
 
 
+def test_the_rig_tells_what_was_drawn_where_the_recipe_leaves_it_to_chance() -> None:
+    pytest.importorskip("trimesh", reason="the simulation is not installed: pip install '.[sim]'")
+    from anymodal_seg_ros.simulation.street import KINDS
+    from anymodal_seg_ros.simulation.weather import WEATHERS
+    from anymodal_seg_training.datasets.rig import RigSplit
+
+    (frame,) = RigSplit("train", range(3, 4), 1, "random", "").frames(0)
+    assert set(frame.conditions) == {"weather", "kind"}
+    assert frame.conditions["weather"] in WEATHERS and frame.conditions["kind"] in KINDS
+
+
 def test_a_name_that_no_pattern_fits_is_named() -> None:
     entry = ConditionLayout("{name}", values={"*D": "day"})
     with pytest.raises(ConfigError, match=r"conditions.time: '7N' fits none of \*D"):

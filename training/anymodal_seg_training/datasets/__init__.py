@@ -39,8 +39,8 @@ def _folders() -> _Entry:
 
 
 def _bag() -> _Entry:
-    # The reader of bags is an extra of its own.
-    from anymodal_seg_training.datasets.bag import BagDataset, BagOptions
+    from anymodal_seg_training.datasets.bag import BagDataset
+    from anymodal_seg_training.datasets.bag_options import BagOptions
 
     return _Entry(BagOptions, BagDataset)
 
