@@ -1,7 +1,7 @@
 # Two commands for a fresh machine, each with its own set-up in .venv:
 #
 #   make demo    four simulated sensors, two of them killed, on real ROS 2 topics (no torch)
-#   make test    ruff, mypy and every test (adds torch)
+#   make test    ruff, mypy and every test (adds torch); those on real DDS come last, one by one
 #
 # Another interpreter: make demo PYTHON=python3.12. More arguments: make test PYTEST_ARGS="-k sync".
 
@@ -11,6 +11,10 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet \
 	--constraint constraints.txt
 
+PYTEST := $(BIN)/python -m pytest
+# pytest's exit code for PYTEST_ARGS that leave no test of one of the two kinds.
+NONE_CHOSEN := test $$? -eq 5
+
 .PHONY: demo test lint clean
 .DEFAULT_GOAL := demo
 
@@ -18,7 +22,8 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/anymodal-seg demo $(DEMO_ARGS)
 
 test: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) -m "not ros" --numprocesses auto --dist loadfile $(PYTEST_ARGS) || $(NONE_CHOSEN)
+	$(PYTEST) -m ros $(PYTEST_ARGS) || $(NONE_CHOSEN)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

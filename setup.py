@@ -26,6 +26,7 @@ ROS_WHEELS = [
 SIMULATION = ["trimesh>=4", "embreex>=2.17"]
 TORCH = ["torch>=2.4", "safetensors>=0.4"]
 EXPORT = ["onnx>=1.16", "onnxscript>=0.2"]
+BACKBONES = ["timm>=1.0", "torchvision>=0.19"]
 
 
 def version() -> str:
@@ -79,7 +80,7 @@ setup(
         "ros": ROS_WHEELS,
         "sim": SIMULATION,
         "torch": TORCH,
-        "train": [*TORCH, *EXPORT, *SIMULATION],
+        "train": [*TORCH, *EXPORT, *BACKBONES, *SIMULATION],
         # On a Jetson TensorRT comes with JetPack and needs no wheel.
         "tensorrt": ["tensorrt>=10.3"],
         "dev": [
@@ -89,6 +90,7 @@ setup(
             "pre-commit>=4",
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
             "ruff>=0.12",
             "setuptools>=65,<80",  # colcon build --symlink-install needs setup.py develop
             "types-PyYAML",

@@ -217,6 +217,27 @@ class ModalityBatch:
     modality_ids: npt.NDArray[np.int64]
 
 
+OUTPUTS = ("mask", "confidence", "contributions")
+"""What a model may say about a frame; see :class:`Segmentation`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """What an engine makes of a batch.
+
+    Attributes:
+        mask: class ids, uint8 ``[H, W]`` at the network's input size.
+        confidence: the largest class probability, uint8 ``[ceil(H/4), ceil(W/4)]``, 255 being 1;
+            None where it was not asked for.
+        contributions: how much each row of the batch counted in the whole picture, float32
+            ``[M]``, summing to 1; None where the network does not weight its sensors.
+    """
+
+    mask: Mask
+    confidence: Mask | None = None
+    contributions: npt.NDArray[np.float32] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """What one check found in the newest message of a sensor.
@@ -285,6 +306,10 @@ class Prediction:
         process_ns: wall time from frame set to mask: preprocessing, network, resizing.
         unlabeled: why too little was seen to segment, in words: then the whole mask is
             :data:`UNLABELED`. Empty if the network made the mask.
+        confidence: uint8 ``[H, W]`` like the mask, 255 times the largest class probability; None
+            where it was not asked for, or nothing was segmented.
+        contributions: share of each sensor in ``sensors`` in the mask, 0..1, by its name; empty
+            where the network does not weight its sensors.
     """
 
     mask: Mask
@@ -294,3 +319,5 @@ class Prediction:
     network_ns: int
     process_ns: int
     unlabeled: str = ""
+    confidence: Mask | None = None
+    contributions: Mapping[str, float] = field(default_factory=dict)

@@ -69,7 +69,8 @@ class Pipeline:
             ModelError: the model folder cannot be used.
         """
         model = load_model(config.model)
-        return cls(config.rig, model, create_engine(config.engine, model, config.threads))
+        engine = create_engine(config.engine, model, config.threads, config.confidence)
+        return cls(config.rig, model, engine)
 
     def push_message(self, sensor: str, message: Any, received_ns: int) -> str | None:
         """Take one message of a sensor: an image, a compressed image, events, or LiDAR points.

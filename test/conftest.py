@@ -11,6 +11,9 @@ from fixtures.tiny_model import write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, reason in (

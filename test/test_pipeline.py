@@ -18,7 +18,7 @@ from fixtures.scenes import ENCODINGS, scene
 
 from anymodal_seg_ros.config import RegistrationConfig, RigConfig, SensorConfig, load_config
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.frames import UNLABELED, Mask, ModalityBatch, Prediction, SensorState
+from anymodal_seg_ros.frames import UNLABELED, ModalityBatch, Prediction, Segmentation, SensorState
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.visualize import viewable
 from anymodal_seg_ros.pipeline import Pipeline
@@ -40,9 +40,18 @@ class CountingEngine:
 
     name = "counting"
 
-    def run(self, batch: ModalityBatch) -> Mask:
+    def run(self, batch: ModalityBatch) -> Segmentation:
         value = int((2**batch.modality_ids).sum())
-        return np.full(batch.images.shape[2:], value, np.uint8)
+        return Segmentation(np.full(batch.images.shape[2:], value, np.uint8))
+
+
+class TellingEngine(CountingEngine):
+    """Is a third sure on the left and wholly on the right; the first sensor counts twice."""
+
+    def run(self, batch: ModalityBatch) -> Segmentation:
+        confidence = np.repeat(np.array([[85, 255]], np.uint8), 2, axis=0)
+        shares = np.array([2.0, *[1.0] * (len(batch.modality_ids) - 1)], np.float32)
+        return Segmentation(super().run(batch).mask, confidence, shares / shares.sum())
 
 
 def pipeline(rig: RigConfig = RIG) -> Pipeline:
@@ -113,7 +122,7 @@ def scan(stamp_ns: int) -> Any:
 class KeepingEngine(CountingEngine):
     """Keeps what it was given."""
 
-    def run(self, batch: ModalityBatch) -> Mask:
+    def run(self, batch: ModalityBatch) -> Segmentation:
         self.batch = batch
         return super().run(batch)
 
@@ -460,7 +469,7 @@ def info(width: int, height: int, focal: float) -> SimpleNamespace:
 
 def test_sensors_are_registered_once_their_cameras_are_known() -> None:
     class KeepingEngine(CountingEngine):
-        def run(self, batch: ModalityBatch) -> Mask:
+        def run(self, batch: ModalityBatch) -> Segmentation:
             self.batch = batch
             return super().run(batch)
 
@@ -503,7 +512,7 @@ def test_pushing_is_not_held_up_by_the_network() -> None:
     running, release = threading.Event(), threading.Event()
 
     class SlowEngine(CountingEngine):
-        def run(self, batch: ModalityBatch) -> Mask:
+        def run(self, batch: ModalityBatch) -> Segmentation:
             running.set()
             assert release.wait(10), "push waited for the network"
             return super().run(batch)
@@ -676,3 +685,24 @@ def test_a_compressed_picture_on_an_event_sensor_is_no_packet() -> None:
     prediction = pipe.poll(100 * MS)
     assert prediction is not None
     assert prediction.sensors == ("events",)
+
+
+def test_what_the_network_says_beside_the_mask_comes_with_it() -> None:
+    pipe = Pipeline(RIG, Model(Path("nowhere"), small_manifest()), TellingEngine())
+    for sensor in ("rgb", "depth"):
+        assert pipe.push_message(sensor, message(sensor, START), 0) is None
+    prediction = pipe.poll(1)
+    assert prediction is not None and prediction.confidence is not None
+    assert prediction.confidence.shape == prediction.mask.shape
+    assert prediction.confidence[:, 0].tolist() == [85] * len(prediction.mask)
+    assert prediction.confidence[:, -1].tolist() == [255] * len(prediction.mask)
+    assert dict(prediction.contributions) == pytest.approx({"rgb": 2 / 3, "depth": 1 / 3})
+
+
+def test_networks_may_say_nothing_but_the_mask() -> None:
+    pipe = pipeline()
+    for sensor in ("rgb", "depth"):
+        pipe.push_message(sensor, message(sensor, START), 0)
+    prediction = pipe.poll(1)
+    assert prediction is not None
+    assert prediction.confidence is None and not prediction.contributions

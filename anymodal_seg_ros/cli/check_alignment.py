@@ -66,7 +66,7 @@ def command(
     frames: int,
     search: float,
 ) -> None:
-    r"""Measure how far the sensors' pictures are apart once they are registered.
+    """Measure how far the sensors' pictures are apart once they are registered.
 
     The first sensor is the reference. For every other one and every instant, OUT gets a picture:
     the other's edges over the reference, left as they are (red), right moved back by the measured
@@ -76,7 +76,7 @@ def command(
     anymodal-seg check-alignment drive.bag --params-file rig.yaml --out alignment
     anymodal-seg check-alignment --out alignment \
         --sensor rgb=street/rgb --sensor thermal=street/thermal
-    """
+    """  # noqa: D301  a backspace is what click takes
     if (bag is None) == (not sources):
         raise click.UsageError("give either a BAG or --sensor NAME=FOLDER, twice or more")
     config = load_config(params_file) if params_file else SegConfig()

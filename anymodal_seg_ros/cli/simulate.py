@@ -26,7 +26,7 @@ class Outputs(Subcommands):
 
 @click.group("simulate", cls=Outputs)
 def command() -> None:
-    r"""Draw streets and off-road places that five kinds of sensors look at.
+    """Draw streets and off-road places that five kinds of sensors look at.
 
     Everything is a function of a seed: the same seed and options give the same pictures. All of it
     is synthetic; docs/explanation/simulation.md says how it is made and where it is unlike the
@@ -41,4 +41,4 @@ def command() -> None:
       anymodal-seg simulate live --faults f.yaml     ROS 2 topics
     Look at it:
       anymodal-seg simulate contact-sheet sheet.png
-    """
+    """  # noqa: D301  a backspace is what click takes

@@ -58,7 +58,7 @@ def command(
     force: bool,
     workers: int,
 ) -> None:
-    r"""Record a drive through a simulated place as the rosbag2 OUT; no ROS is needed.
+    """Record a drive through a simulated place as the rosbag2 OUT; no ROS is needed.
 
     Every sensor has its own stamps, rate and latency. The bag holds /NAME/image, /NAME/camera_info
     and /NAME/labels (mono8 class ids) of every camera, /events/packets, /lidar/points with a label
@@ -67,7 +67,7 @@ def command(
     \b
       anymodal-seg simulate bag drive --rig mounted --weather night
       anymodal-seg run drive --params-file drive/rig.yaml --out masks
-    """
+    """  # noqa: D301  a backspace is what click takes
     sensors = rig_by_name(rig)
     timeline = load_timeline(faults) if faults else None
     if timeline is not None:

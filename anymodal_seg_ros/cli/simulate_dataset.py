@@ -100,7 +100,7 @@ def command(
     height: int,
     workers: int,
 ) -> None:
-    r"""Write a labelled data set to OUT, in the folders of DELIVER.
+    """Write a labelled data set to OUT, in the folders of DELIVER.
 
     \b
     OUT/{img,depth,hha,event,lidar,semantic,thermal}/WEATHER/{train,val,test}/SCENE/*_front.png
@@ -112,7 +112,7 @@ def command(
     \b
     Foggy nights do not exist, but fog without failures, at full size, does:
       anymodal-seg simulate dataset fog --weathers fog --cases clean --scenes 50
-    """
+    """  # noqa: D301  a backspace is what click takes
     counts = dict(zip(SPLITS, (scenes, validation_scenes, test_scenes), strict=True))
     plans = [
         plan

@@ -28,7 +28,7 @@ from anymodal_seg_ros.simulation.scene import SceneConfig
 def command(
     scene: SceneConfig, rig: str, sensors: str, labels: bool, tf: bool, faults: Path | None
 ) -> None:
-    r"""Publish a simulated drive on ROS 2 topics until Ctrl-C.
+    """Publish a simulated drive on ROS 2 topics until Ctrl-C.
 
     Pictures are rendered first (8 s of them, some minutes, once) and kept in
     ~/.cache/anymodal_seg_ros; a LiDAR is cast as it goes. The drive
@@ -37,7 +37,7 @@ def command(
     \b
       anymodal-seg simulate live --weather night --faults faults.yaml
       ros2 launch anymodal_seg_ros seg.launch.py
-    """
+    """  # noqa: D301  a backspace is what click takes
     try:
         from anymodal_seg_ros.nodes.rig_node import main
     except ImportError as error:

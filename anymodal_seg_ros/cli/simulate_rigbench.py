@@ -43,7 +43,7 @@ _SHOWN = 5
 )
 @WORKERS
 def command(out: Path | None, check: Path | None, manifest_path: Path | None, workers: int) -> None:
-    r"""Generate RigBench, the fixed benchmark of this package, into OUT.
+    """Generate RigBench, the fixed benchmark of this package, into OUT.
 
     Every kind of place in every weather, without and with every sensor failure, in each of the
     splits; no scene in two splits. The files have the layout of DELIVER. A run that was stopped
@@ -53,7 +53,7 @@ def command(out: Path | None, check: Path | None, manifest_path: Path | None, wo
     \b
       anymodal-seg simulate rigbench rigbench
       anymodal-seg simulate rigbench --check rigbench
-    """
+    """  # noqa: D301  a backspace is what click takes
     if (out is None) == (check is None):
         raise click.UsageError("give either OUT to generate, or --check FOLDER")
     bench, console = rigbench(), Console()

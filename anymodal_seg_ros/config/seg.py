@@ -55,6 +55,9 @@ class SegConfig:
     engine: str = text("onnxruntime", "What executes the model: onnxruntime or torch")
     threads: int = count(0, 0, 256, "CPU threads of the engine; 0 means one per core, at most 4")
     autostart: bool = switch(True, "Configure and activate without being told to")
+    confidence: bool = switch(
+        False, "Publish ~/confidence: how sure the network is; needs a model that can say"
+    )
     overlay_alpha: float = number(0.5, 0.0, 1.0, "Opacity of the class colours in ~/overlay")
     diagnostics_hz: float = number(2.0, 0.1, 50.0, "Rate of /diagnostics, in Hz")
     rig: RigConfig = field(default_factory=RigConfig)

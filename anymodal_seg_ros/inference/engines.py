@@ -6,7 +6,7 @@ import os
 from typing import Protocol
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.frames import Mask, ModalityBatch
+from anymodal_seg_ros.frames import ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.model import Model
 
 ENGINES = ("onnxruntime", "torch")
@@ -20,28 +20,30 @@ class Engine(Protocol):
         """What executes the model, and on which device, e.g. ``onnxruntime cpu``."""
         ...
 
-    def run(self, batch: ModalityBatch) -> Mask:
-        """Return the class ids, uint8 ``[H, W]`` at the network's input size."""
+    def run(self, batch: ModalityBatch) -> Segmentation:
+        """Segment one frame."""
         ...
 
 
-def create_engine(kind: str, model: Model, threads: int = 0) -> Engine:
+def create_engine(kind: str, model: Model, threads: int = 0, confidence: bool = False) -> Engine:
     """Create an engine for a model; its libraries are imported only then.
 
     Args:
         kind: one of :data:`ENGINES`.
         model: an opened model folder.
         threads: CPU threads; 0 means one per core, at most 4.
+        confidence: whether it shall say how sure it is.
 
     Raises:
-        ConfigError: the kind is unknown or its library is not installed.
+        ConfigError: the kind is unknown or its library is not installed, or the model cannot say
+            how sure it is.
         ModelError: the model cannot be executed.
     """
     threads = threads or min(4, os.cpu_count() or 1)
     if kind == "onnxruntime":
         from anymodal_seg_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
 
-        return OnnxRuntimeEngine(model, threads)
+        return OnnxRuntimeEngine(model, threads, confidence)
     if kind == "torch":
         try:
             from anymodal_seg_ros.inference.torch_engine import TorchEngine
@@ -50,5 +52,5 @@ def create_engine(kind: str, model: Model, threads: int = 0) -> Engine:
                 f"engine is 'torch', but PyTorch cannot be imported ({error}): "
                 "install anymodal_seg_ros[torch] or choose onnxruntime"
             ) from error
-        return TorchEngine(model, threads)
+        return TorchEngine(model, threads, confidence)
     raise ConfigError(f"engine is {kind!r}: expected one of {', '.join(ENGINES)}")

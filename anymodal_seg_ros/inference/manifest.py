@@ -12,6 +12,7 @@ import yaml
 
 from anymodal_seg_ros.config import build
 from anymodal_seg_ros.errors import ConfigError, ModelError
+from anymodal_seg_ros.frames import OUTPUTS
 
 FORMAT = 1
 PLANES = ("color", "thermal", "depth", "lidar")
@@ -88,6 +89,7 @@ class Manifest:
         classes: in the order of their ids.
         modalities: by name.
         files: by role, ``onnx`` and ``weights``.
+        outputs: what the ONNX graph returns, some of :data:`OUTPUTS`, ``mask`` first.
         recipe: what repeats the training.
         metrics: what was measured, on what.
     """
@@ -101,6 +103,7 @@ class Manifest:
     classes: tuple[ClassSpec, ...]
     modalities: Mapping[str, ModalitySpec]
     files: Mapping[str, FileSpec]
+    outputs: tuple[str, ...] = ("mask",)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
@@ -151,6 +154,7 @@ def dump_manifest(manifest: Manifest, folder: Path) -> None:
         "classes": [{"name": c.name, "color": list(c.color)} for c in manifest.classes],
         "modalities": {name: _plain(spec) for name, spec in manifest.modalities.items()},
         "files": {role: _plain(spec) for role, spec in manifest.files.items()},
+        "outputs": list(manifest.outputs),
         "recipe": dict(manifest.recipe),
         "metrics": dict(manifest.metrics),
     }
@@ -189,6 +193,7 @@ def _parse(content: Any) -> Manifest:
         classes=classes,
         modalities=modalities,
         files={str(k): build(FileSpec, v, f"files.{k}") for k, v in content["files"].items()},
+        outputs=_outputs(content.get("outputs", ["mask"])),
         recipe=content.get("recipe") or {},
         metrics=content.get("metrics") or {},
     )
@@ -246,6 +251,14 @@ def modality_spec(name: str, values: Mapping[str, Any]) -> ModalitySpec:
     if min(spec.kelvin_per_count, spec.far_m, spec.intensity_max) <= 0.0:
         raise ValueError(f"{where}: kelvin_per_count, far_m and intensity_max must be positive")
     return spec
+
+
+def _outputs(names: Any) -> tuple[str, ...]:
+    """Check the names of a graph's outputs."""
+    known = isinstance(names, list) and all(name in OUTPUTS for name in names)
+    if not known or "mask" not in names or len(set(names)) != len(names):
+        raise ValueError(f"outputs is {names!r}: expected mask and others of {', '.join(OUTPUTS)}")
+    return tuple(names)
 
 
 def _numbers(values: Any, length: int, kind: type, where: str) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime as ort
 
-from anymodal_seg_ros.errors import ModelError
-from anymodal_seg_ros.frames import Mask, ModalityBatch
+from anymodal_seg_ros.errors import ConfigError, ModelError
+from anymodal_seg_ros.frames import ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.model import Model
 
 
@@ -15,12 +15,20 @@ class OnnxRuntimeEngine:
 
     name = "onnxruntime cpu"
 
-    def __init__(self, model: Model, threads: int) -> None:
+    def __init__(self, model: Model, threads: int, confidence: bool = False) -> None:
         """Load the graph and run it once per number of sensors, so that no first frame is slow.
 
         Raises:
+            ConfigError: ``confidence`` is wanted, but the graph has no such output.
             ModelError: ONNX Runtime refuses the file.
         """
+        manifest = model.manifest
+        if confidence and "confidence" not in manifest.outputs:
+            raise ConfigError(
+                f"confidence is on, but the ONNX file of the model {manifest.name} has no such "
+                "output: export the model anew, choose the torch engine, or turn it off"
+            )
+        self._outputs = [n for n in manifest.outputs if n != "confidence" or confidence]
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -31,14 +39,13 @@ class OnnxRuntimeEngine:
             self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors have no common public base
             raise ModelError(f"ONNX Runtime cannot load {path}: {error}") from error
-        manifest = model.manifest
         ids = [spec.id for spec in manifest.modalities.values()]
         for present in range(1, len(ids) + 1):
             shape = (present, 3, manifest.height, manifest.width)
             self.run(ModalityBatch(np.zeros(shape, np.float32), np.array(ids[:present], np.int64)))
 
-    def run(self, batch: ModalityBatch) -> Mask:
-        """Return the class ids, uint8 ``[H, W]``."""
+    def run(self, batch: ModalityBatch) -> Segmentation:
+        """Segment one frame."""
         inputs = {"images": batch.images, "modality_ids": batch.modality_ids}
-        (mask,) = self._session.run(["mask"], inputs)
-        return np.asarray(mask, np.uint8)
+        values = self._session.run(self._outputs, inputs)
+        return Segmentation(**dict(zip(self._outputs, values, strict=True)))

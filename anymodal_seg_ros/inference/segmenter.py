@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, overload
 
 import cv2
 import numpy as np
 
 from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.frames import UNLABELED, FrameSet, Image, Prediction, Sample, SensorStatus
+from anymodal_seg_ros.frames import (
+    UNLABELED,
+    FrameSet,
+    Image,
+    Mask,
+    Prediction,
+    Sample,
+    SensorStatus,
+)
 from anymodal_seg_ros.inference.engines import Engine
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.preprocess import batch
@@ -85,13 +93,20 @@ class Segmenter:
             self._manifest,
         )
         network_started_ns = time.perf_counter_ns()
-        mask = self._engine.run(inputs)
+        result = self._engine.run(inputs)
         network_ns = time.perf_counter_ns() - network_started_ns
-        if mask.shape != (image.height, image.width):
-            size = (image.width, image.height)
-            mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
-        process_ns = time.perf_counter_ns() - started_ns
-        return Prediction(mask, frame_set, sensors, status, network_ns, process_ns)
+        size = (image.width, image.height)
+        shares = [] if result.contributions is None else result.contributions.tolist()
+        return Prediction(
+            _resized(result.mask, size, cv2.INTER_NEAREST),
+            frame_set,
+            sensors,
+            status,
+            network_ns,
+            process_ns=time.perf_counter_ns() - started_ns,
+            confidence=_resized(result.confidence, size, cv2.INTER_LINEAR),
+            contributions=dict(zip(sensors, shares, strict=bool(shares))),
+        )
 
     def _described(self, frame_set: FrameSet, registered: Registered) -> FrameSet:
         """Say who could not be registered, and give a reference that sends points a picture."""
@@ -112,6 +127,21 @@ class Segmenter:
             samples={**samples, name: reference},
             missing={**frame_set.missing, **registered.missing},
         )
+
+
+@overload
+def _resized(pixels: Mask, size: tuple[int, int], how: int) -> Mask: ...
+
+
+@overload
+def _resized(pixels: None, size: tuple[int, int], how: int) -> None: ...
+
+
+def _resized(pixels: Mask | None, size: tuple[int, int], how: int) -> Mask | None:
+    """Bring uint8 ``[h, w]`` to ``size`` (width, height)."""
+    if pixels is None or pixels.shape[::-1] == size:
+        return pixels
+    return np.asarray(cv2.resize(pixels, size, interpolation=how), np.uint8)
 
 
 def _check_modalities(rig: RigConfig, manifest: Manifest) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 
 from anymodal_seg_ros.errors import ConfigError, ModelError
-from anymodal_seg_ros.frames import Mask, ModalityBatch
+from anymodal_seg_ros.frames import ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.networks import DeployedNetwork, build_network
@@ -16,7 +15,7 @@ from anymodal_seg_ros.networks import DeployedNetwork, build_network
 class TorchEngine:
     """Runs the weights file of a model in eager PyTorch."""
 
-    def __init__(self, model: Model, threads: int) -> None:
+    def __init__(self, model: Model, threads: int, confidence: bool = False) -> None:
         """Build the network and load its weights.
 
         Raises:
@@ -33,7 +32,10 @@ class TorchEngine:
             network.load_state_dict(load_file(model.file("weights")))
         except (ConfigError, OSError, KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"cannot load the weights of {model.folder}: {error}") from error
-        self._network = DeployedNetwork(network).to(self._device)
+        outputs = {"mask", *manifest.outputs} - {"confidence"}
+        if confidence:
+            outputs.add("confidence")
+        self._network = DeployedNetwork(network, tuple(outputs)).to(self._device)
 
     @property
     def name(self) -> str:
@@ -41,8 +43,11 @@ class TorchEngine:
         return f"torch {self._device.type}"
 
     @torch.inference_mode()
-    def run(self, batch: ModalityBatch) -> Mask:
-        """Return the class ids, uint8 ``[H, W]``."""
+    def run(self, batch: ModalityBatch) -> Segmentation:
+        """Segment one frame."""
         images = torch.from_numpy(batch.images).to(self._device)
         ids = torch.from_numpy(batch.modality_ids).to(self._device)
-        return np.asarray(self._network(images, ids).cpu().numpy())
+        result = self._network(images, ids)
+        tensors = result if isinstance(result, tuple) else (result,)
+        values = [tensor.cpu().numpy() for tensor in tensors]
+        return Segmentation(**dict(zip(self._network.outputs, values, strict=True)))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from anymodal_seg_ros.config import count, number, text
 from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded
-from anymodal_seg_ros.networks.mix_transformer import MixTransformer, size_of
+from anymodal_seg_ros.networks.encoders import BACKBONES, pyramid_encoder
 from anymodal_seg_ros.networks.segformer_head import SegFormerHead
 
 
@@ -21,7 +21,7 @@ from anymodal_seg_ros.networks.segformer_head import SegFormerHead
 class AnySegArchitecture:
     """What a model's manifest says about this network."""
 
-    backbone: str = text("mit_b0", "Encoder: mit_nano or mit_b0 to mit_b5")
+    backbone: str = text("mit_b0", f"Encoder: {BACKBONES}")
     # The authors' code uses 768 for every backbone; 256 costs less and is what their peers use.
     head_width: int = count(256, 8, 4096, "Channels inside the head")
     drop_path: float = number(0.1, 0.0, 0.9, "Stochastic depth of the last block while training")
@@ -29,7 +29,7 @@ class AnySegArchitecture:
 
 
 class AnySeg(AnyModalNetwork):
-    """Shared Mix Transformer, mean fusion, SegFormer head."""
+    """Shared encoder, mean fusion, SegFormer head."""
 
     def __init__(
         self, architecture: AnySegArchitecture, num_classes: int, modalities: Sequence[str]
@@ -37,13 +37,12 @@ class AnySeg(AnyModalNetwork):
         """Build the network with random weights.
 
         Raises:
-            ConfigError: the backbone is unknown.
+            ConfigError: the backbone is unknown, or its library is not installed.
         """
         super().__init__(num_classes, modalities)
-        size = size_of(architecture.backbone)
-        self.encoder = MixTransformer(size, architecture.drop_path)
+        self.encoder = pyramid_encoder(architecture.backbone, architecture.drop_path)
         self.head = SegFormerHead(
-            size.channels, architecture.head_width, num_classes, architecture.dropout
+            self.encoder.channels, architecture.head_width, num_classes, architecture.dropout
         )
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from anymodal_seg_ros.errors import ConfigError
@@ -37,13 +38,20 @@ class AnyModalNetwork(nn.Module, ABC):
     Attributes:
         set_like: whether there may be any number of sensors, several of one kind included; False
             for methods with a fixed place for each kind.
+        encodes_apart: whether the features of a row of the modality axis are those of this row
+            alone; False for methods whose encoder lets the sensors see each other.
         any_size: whether one exported graph serves images of any height and width; False for
             methods whose parts depend on the size.
         num_classes: K.
         modalities: the kinds of sensors, a kind's id being its place.
+        temperature: what logits are divided by before a softmax tells probabilities, a number that
+            is fitted after training and saved with the weights; 1 until then.
     """
 
+    temperature: Tensor
+
     set_like: ClassVar[bool] = True
+    encodes_apart: ClassVar[bool] = True
     any_size: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, modalities: Sequence[str]) -> None:
@@ -57,6 +65,7 @@ class AnyModalNetwork(nn.Module, ABC):
             raise ConfigError(f"modalities are {list(modalities)}: expected one or more, each once")
         self.num_classes = num_classes
         self.modalities = tuple(modalities)
+        self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, images: Tensor, modality_ids: Tensor) -> Tensor:
         """Segment a batch in which every item has the same modalities.
@@ -86,6 +95,11 @@ class AnyModalNetwork(nn.Module, ABC):
         Where S is M, any part of the modality axis, features and ids alike, may be passed: the
         result is that of the sensors in this part alone, as far as the encoder kept them apart.
         """
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        """Take weights from before there was a temperature, too: theirs is 1."""
+        state_dict.setdefault(f"{prefix}temperature", torch.ones(()))
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def training_parts(self) -> Sequence[nn.Module]:
         """Return the parts that only a training strategy uses; :meth:`forward` never does."""

@@ -21,7 +21,8 @@ from anymodal_seg_ros.networks.charm_parts import (
     SemanticProjector,
     SemanticProjectors,
 )
-from anymodal_seg_ros.networks.mix_transformer import HEADS, MixTransformer, initialise, size_of
+from anymodal_seg_ros.networks.encoders import BACKBONES, pyramid_encoder
+from anymodal_seg_ros.networks.mix_transformer import HEADS, initialise
 from anymodal_seg_ros.networks.segformer_head import SegFormerHead
 from anymodal_seg_ros.networks.votes import contributions_of
 
@@ -33,9 +34,9 @@ WIDE_FROM = 64
 class CharmArchitecture:
     """What a model's manifest says about this network. The paper gives none but the backbone."""
 
-    backbone: str = text("mit_b0", "Encoder: mit_nano or mit_b0 to mit_b5")
+    backbone: str = text("mit_b0", f"Encoder: {BACKBONES}")
     head_width: int = count(
-        0, 0, 4096, "Channels inside the head; 0: 256 for mit_nano and mit_b0, 512 for the others"
+        0, 0, 4096, "Channels inside the head; 0: 512, but 256 for mit_nano and mit_b0"
     )
     window: int = count(8, 2, 64, "Side of the windows of the MPU, in cells of a map")
     blocks: int = count(2, 1, 16, "Blocks of the MPU at each stage; every second one is shifted")
@@ -50,7 +51,7 @@ class CharmArchitecture:
 
 
 class Charm(AnyModalNetwork):
-    """Shared Mix Transformer, semantic projectors, MPU at each stage, SegFormer head.
+    """Shared encoder, semantic projectors, MPU at each stage, SegFormer head.
 
     The collaborative path (CoL) is :meth:`forward`. For the individual path (InE), :meth:`decode`
     is called again with one row of the features, drawn by :func:`softmin_probabilities` of
@@ -65,10 +66,12 @@ class Charm(AnyModalNetwork):
         """Build the network with random weights.
 
         Raises:
-            ConfigError: the backbone is unknown, or its channels cannot be split into the heads.
+            ConfigError: the backbone is unknown or not installed, or its channels cannot be split
+                into the heads.
         """
         super().__init__(num_classes, modalities)
-        channels = size_of(architecture.backbone).channels
+        self.encoder = pyramid_encoder(architecture.backbone, architecture.drop_path)
+        channels = self.encoder.channels
         heads = [architecture.heads * factor for factor in HEADS]
         if any(c % h for c, h in zip(channels, heads, strict=True)):
             raise ConfigError(
@@ -76,7 +79,6 @@ class Charm(AnyModalNetwork):
                 f"{', '.join(map(str, channels))}, cannot be split into "
                 f"{', '.join(map(str, heads))} heads; use a power of two"
             )
-        self.encoder = MixTransformer(size_of(architecture.backbone), architecture.drop_path)
         self.projectors = nn.ModuleList(
             SemanticProjectors(c, len(self.modalities)) for c in channels
         )

@@ -92,7 +92,7 @@ class SemanticProjectors(nn.Module):
 
     def add_modality(self, like: int) -> list[nn.Parameter]:
         """Append a copy of the projector ``like`` and return its parameters."""
-        added = copy.deepcopy(self.kinds[like])
+        added = copy.deepcopy(self.kinds[like]).requires_grad_(True)
         self.kinds.append(added)
         return list(added.parameters())
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +111,8 @@ class AuxiliaryStage(nn.Module):
 class CMNeXt(AnyModalNetwork):
     """A full encoder for the primary sensor, a light branch for all others, fusion per stage."""
 
-    set_like = False
+    set_like: ClassVar[bool] = False
+    encodes_apart: ClassVar[bool] = False
 
     def __init__(
         self, architecture: CMNeXtArchitecture, num_classes: int, modalities: Sequence[str]
@@ -150,7 +152,7 @@ class CMNeXt(AnyModalNetwork):
         slots = fill_slots(images, modality_ids, len(self.modalities))
         if not self.auxiliary:
             return [features.unsqueeze(1) for features in self.encoder(slots[:, 0])]
-        present = self._present(modality_ids)
+        present = self._present(modality_ids.to(images.device))
         first, others = slots[:, self.primary], self._without_primary(slots, dim=1)
         pyramid = []
         for encode, auxiliary, rectify, fuse in zip(

@@ -152,7 +152,8 @@ class CrossModalStage(nn.Module):
             stages: of the encoders, one for all sensors or one for each row of the modality axis.
             features: ``[B, M, C_in, H, W]``.
             ids: kind of each row, int64 ``[M]``.
-            present: which rows there are, bool ``[M]``; all if None.
+            present: which rows there are, bool ``[M]``; None if there is only one, which then
+                learns from nobody.
 
         Returns:
             ``[B, M, C, H', W']``.
@@ -162,24 +163,21 @@ class CrossModalStage(nn.Module):
         kinds = ids_of_rows(ids, batch)
         own = kinds if len(stages) == 1 else None
         x = by_branch([partial(_embed, stage) for stage in stages], features.flatten(0, 1), own)
-        # In an exported graph the number of sensors is a variable, and the contribution of the
-        # others to a single one is masked; here nothing is computed that would be thrown away.
-        others = company = None
-        if rows > 1 or torch.compiler.is_exporting():
+        others = alone = None
+        if present is not None:
             others = self._auxiliary(x.unflatten(0, (batch, rows)), ids, present, height, width)
-            everyone = torch.ones_like(ids, dtype=torch.bool) if present is None else present
-            company = ids_of_rows(has_company(everyone), batch)[:, None, None]
+            alone = ids_of_rows(~has_company(present), batch)[:, None, None]
         for at, blocks in enumerate(zip(*(stage.blocks for stage in stages), strict=True)):
             x = by_branch([block.attend for block in blocks], x, height, width, own)
-            if others is not None and company is not None and str(at) in self.attentions:
+            if others is not None and alone is not None and str(at) in self.attentions:
                 learned = self.attentions[str(at)](x, others, height, width, kinds)
-                x = x + self.drop_path(learned.masked_fill(~company, 0.0))
+                x = x + self.drop_path(learned.masked_fill(alone, 0.0))
             x = by_branch([block.feed for block in blocks], x, height, width, own)
         maps = by_branch([stage.finish for stage in stages], x, height, width, own)
         return maps.unflatten(0, (batch, rows))
 
     def _auxiliary(
-        self, x: Tensor, ids: Tensor, present: Tensor | None, height: int, width: int
+        self, x: Tensor, ids: Tensor, present: Tensor, height: int, width: int
     ) -> Tensor:
         """Turn tokens ``[B, M, L, C]`` into those of all others, ``[B*M, L, C]``."""
         scored = self.hub(x, ids, height, width)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ class EQUISegArchitecture:
     branches: str = choice(
         ("shared", "separate"),
         "shared: one encoder, whose layer norms exist for each modality; separate: an encoder for "
-        "each modality, at a fixed place, with a cost that missing sensors do not lower",
+        "each modality, at a fixed place, all of which run whatever is missing",
     )
     cross_attention: str = choice(
         ("last_block", "every_block"), "Which blocks of a stage attend to the other sensors"
@@ -77,6 +77,8 @@ class BranchConcatenation(nn.Module):
 
 class EQUISeg(AnyModalNetwork):
     """Every sensor the primary in turn, equal fusion of all branches, SegFormer head."""
+
+    encodes_apart: ClassVar[bool] = False
 
     def __init__(
         self, architecture: EQUISegArchitecture, num_classes: int, modalities: Sequence[str]
@@ -129,19 +131,23 @@ class EQUISeg(AnyModalNetwork):
         S is M. The features of a sensor, which its prototypes are made of, have learned from all
         other sensors of the call.
         """
-        features, ids, present = images, modality_ids, None
+        rows = modality_ids.to(images.device)
+        features, ids, present = images, rows, torch.ones_like(rows).bool()
         if self.separate:
             places = len(self.modalities)
-            features = fill_slots(images, modality_ids, places)
-            ids = torch.arange(places, device=modality_ids.device)
-            present = (ids[:, None] == modality_ids).any(dim=1)
+            features = fill_slots(images, rows, places)
+            ids = torch.arange(places, device=images.device)
+            present = (ids[:, None] == rows).any(dim=1)
+        # Where the number of sensors is a variable, what a single one learns from the others is
+        # computed and masked; here nothing is computed in vain, nor seen by a batch norm.
+        between = present if torch.compiler.is_exporting() or images.shape[1] > 1 else None
         pyramid = []
         levels = zip(
             *(cast(MixTransformer, encoder).stages for encoder in self.encoders), strict=True
         )
         for stage, encoders in zip(self.stages, levels, strict=True):
-            features = stage(encoders, features, ids, present)
-            pyramid.append(features.index_select(1, modality_ids) if self.separate else features)
+            features = stage(encoders, features, ids, between)
+            pyramid.append(features.index_select(1, rows) if self.separate else features)
         return pyramid
 
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:

@@ -116,10 +116,10 @@ class OverlapPatchEmbedding(nn.Module):
 class ModalityPatchEmbedding(nn.Module):
     """The patch embedding of the first stage with a convolution for each kind of sensor."""
 
-    def __init__(self, channels: int, modalities: int, norm: Norm = LayerNorm) -> None:
-        """Reduce three planes by 4 to ``channels`` maps."""
+    def __init__(self, planes: int, channels: int, modalities: int, norm: Norm = LayerNorm) -> None:
+        """Reduce images of ``planes`` planes by 4 to ``channels`` maps."""
         super().__init__()
-        self.stem = ModalityStem(3, channels, modalities)
+        self.stem = ModalityStem(planes, channels, modalities)
         self.norm = norm(channels)
 
     def forward(self, images: Tensor, ids: Tensor) -> tuple[Tensor, int, int]:
@@ -174,6 +174,7 @@ class MixTransformer(nn.Module):
         size: MixTransformerSize,
         drop_path: float = 0.1,
         *,
+        planes: int = 3,
         norms: str = "shared",
         stem: str = "shared",
         modalities: int = 0,
@@ -183,6 +184,7 @@ class MixTransformer(nn.Module):
         Args:
             size: its numbers.
             drop_path: drop probability of the last block; it rises linearly from 0.
+            planes: P of an image.
             norms: one of :data:`SHARING`: whether every layer norm has a scale and an offset for
                 each kind of sensor.
             stem: one of :data:`SHARING`: whether the first convolution exists for each kind.
@@ -204,12 +206,12 @@ class MixTransformer(nn.Module):
         total = sum(size.depths)
         drops = [drop_path * i / max(total - 1, 1) for i in range(total)]
         stages = []
-        in_channels = 3
+        in_channels = planes
         for index, (channels, depth) in enumerate(zip(size.channels, size.depths, strict=True)):
             kernel, stride = (7, 4) if index == 0 else (3, 2)
             embedding: nn.Module
             if index == 0 and stem == "per_modality":
-                embedding = ModalityPatchEmbedding(channels, modalities, norm)
+                embedding = ModalityPatchEmbedding(planes, channels, modalities, norm)
             else:
                 embedding = OverlapPatchEmbedding(in_channels, channels, kernel, stride, norm)
             stages.append(Stage(index, embedding, channels, drops[:depth], norm))
@@ -219,7 +221,7 @@ class MixTransformer(nn.Module):
         self.apply(initialise)
 
     def forward(self, images: Tensor, ids: Tensor | None = None) -> list[Tensor]:
-        """Map ``[N, 3, H, W]`` to four maps ``[N, C_i, H / stride_i, W / stride_i]``.
+        """Map ``[N, P, H, W]`` to four maps ``[N, C_i, H / stride_i, W / stride_i]``.
 
         Args:
             images: float, normalised.

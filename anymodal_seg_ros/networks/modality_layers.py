@@ -96,14 +96,17 @@ class ModalityLayerNorm(nn.Module):
         """Normalise ``x`` ``[N, ..., C]`` with the affines of ``ids`` ``[N]``."""
         shape = (x.shape[0],) + (1,) * (x.ndim - 2) + (self.channels,)
         weight, bias = self.weight(ids).reshape(shape), self.bias(ids).reshape(shape)
-        normed = F.layer_norm(x, (self.channels,), eps=self.eps)
-        return torch.addcmul(bias, normed.to(weight.dtype), weight)
+        normed = F.layer_norm(x, (self.channels,), eps=self.eps).to(weight.dtype)
+        if torch.is_grad_enabled():
+            return torch.addcmul(bias, normed, weight)
+        # In place: to touch new memory costs more than to compute.
+        return normed.mul_(weight).add_(bias)
 
 
 class ModalityStem(nn.Module):
     """A 7x7 convolution of stride 4 and padding 3, with weights of its own for each kind.
 
-    Computed as space-to-depth by 4 and one batched matrix product, because a convolution whose
+    Computed as space-to-depth by 4 and batched matrix products, because a convolution whose
     weights are picked at run time, or grouped by a shape, is poorly supported where networks are
     deployed. The 7x7 patch lies in 2x2 blocks of 4x4 pixels, whose first row and column it leaves
     out, so the result is exactly that of the convolution.
@@ -120,17 +123,14 @@ class ModalityStem(nn.Module):
     def forward(self, images: Tensor, ids: Tensor) -> tuple[Tensor, int, int]:
         """Map ``[N, C_in, H, W]`` to tokens ``[N, h*w, C]``, h and w, a quarter rounded up."""
         padded = F.pad(images, (4, -images.shape[3] % 4, 4, -images.shape[2] % 4))
-        blocks = F.pixel_unshuffle(padded, 4).permute(0, 2, 3, 1)
-        upper, lower = blocks[:, :-1], blocks[:, 1:]
-        corners = [half[:, :, columns] for half in (upper, lower) for columns in _COLUMNS]
-        patches = torch.cat(corners, dim=-1)
-        height, width = patches.shape[1], patches.shape[2]
-        tokens = torch.baddbmm(self.bias(ids)[:, None], patches.flatten(1, 2), self.weight(ids))
+        # Contiguous blocks, and a product for each block row, keep the copies small.
+        blocks = F.pixel_unshuffle(padded, 4).permute(0, 2, 3, 1).contiguous()
+        pairs = torch.cat([blocks[:, :, :-1], blocks[:, :, 1:]], dim=-1)
+        height, width = pairs.shape[1] - 1, pairs.shape[2]
+        upper, lower = self.weight(ids).chunk(2, dim=1)
+        tokens = torch.baddbmm(self.bias(ids)[:, None], pairs[:, :-1].flatten(1, 2), upper)
+        tokens = torch.baddbmm(tokens, pairs[:, 1:].flatten(1, 2), lower)
         return tokens, height, width
-
-
-_COLUMNS = (slice(None, -1), slice(1, None))
-"""The left and the right block of a patch."""
 
 
 def _lay_out_patches(weight: Tensor) -> Tensor:

@@ -17,6 +17,16 @@ POOLS = (3, 7, 11)
 LAYER_SCALE = 0.01
 
 
+def window_means(features: Tensor, size: int) -> Tensor:
+    """Average ``[N, C, H, W]`` over the window of ``size`` (odd) around each pixel.
+
+    Pixels outside of the map do not count. What is left of a window is a rectangle, so its mean is
+    that of the means of its rows, and the cost grows with ``size`` and not with its square.
+    """
+    rows = F.avg_pool2d(features, (1, size), 1, (0, size // 2), count_include_pad=False)
+    return F.avg_pool2d(rows, (size, 1), 1, (size // 2, 0), count_include_pad=False)
+
+
 class PoolingAttention(nn.Module):
     """Weight every feature at every place by what averages over three windows around it say."""
 
@@ -31,9 +41,7 @@ class PoolingAttention(nn.Module):
         local = self.depthwise(features)
         around = local
         for size in POOLS:
-            around = around + F.avg_pool2d(
-                local, size, stride=1, padding=size // 2, count_include_pad=False
-            )
+            around = around + window_means(local, size)
         return self.mix(around).sigmoid() * features + features
 
 

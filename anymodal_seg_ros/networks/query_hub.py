@@ -85,7 +85,7 @@ def strongest(scored: Tensor, present: Tensor) -> Tensor:
     return best.masked_fill(~present.any(), 0.0)
 
 
-def strongest_of_the_others(scored: Tensor, present: Tensor | None = None) -> Tensor:
+def strongest_of_the_others(scored: Tensor, present: Tensor) -> Tensor:
     """For each row of the modality axis, take the maximum over all others.
 
     The best and the second best of all rows answer for every row at once, at the cost of two
@@ -93,19 +93,18 @@ def strongest_of_the_others(scored: Tensor, present: Tensor | None = None) -> Te
 
     Args:
         scored: ``[B, M, L, C]``.
-        present: bool ``[M]``, which rows take part; all by default.
+        present: bool ``[M]``, which rows take part.
 
     Returns:
-        ``[B, M, L, C]``; for a row beside which no other takes part (see :func:`has_company`) it
-        holds finite numbers without a meaning.
+        ``[B, M, L, C]``; zeros for a row beside which no other takes part.
     """
     lowest = torch.finfo(scored.dtype).min
-    if present is not None:
-        scored = scored.masked_fill(~present[:, None, None], lowest)
+    scored = scored.masked_fill(~present[:, None, None], lowest)
     best, at = scored.max(dim=1, keepdim=True)
     own = at == torch.arange(scored.shape[1], device=scored.device)[:, None, None]
     second = scored.masked_fill(own, lowest).amax(dim=1, keepdim=True)
-    return torch.where(own, second, best)
+    others = torch.where(own, second, best)
+    return others.masked_fill(~has_company(present)[:, None, None], 0.0)
 
 
 def has_company(present: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class QuorumArchitecture:
         ("coarse_to_fine", "stage"),
         "Reliability of a stage: added to that of the coarser stage, or by itself",
     )
-    consensus: bool = switch(True, "Refine the fused map by how far the sensors are apart")
+    consensus: bool = switch(True, "Refine the fused map by what cancels out among the sensors")
 
 
 class Quorum(AnyModalNetwork):

@@ -33,8 +33,13 @@ class _Entry:
 _NETWORKS: dict[str, _Entry] = {
     "anyseg": _Entry("anyseg", "AnySeg"),
     "charm": _Entry("charm", "Charm"),
-    "cmnext": _Entry("cmnext", "CMNeXt"),
     "equiseg": _Entry("equiseg", "EQUISeg"),
+    "segrgbx": _Entry("segrgbx", "SegRGBX"),
+    "cmnext": _Entry("cmnext", "CMNeXt"),
+    "stitchfusion": _Entry("stitchfusion", "StitchFusion"),
+    "magic": _Entry("magic", "Magic"),
+    "concat": _Entry("concat", "Concat"),
+    "late_fusion": _Entry("late_fusion", "LateFusion"),
     "quorum": _Entry("quorum", "Quorum"),
 }
 

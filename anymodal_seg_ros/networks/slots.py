@@ -17,4 +17,4 @@ def fill_slots(rows: Tensor, modality_ids: Tensor, slots: int) -> Tensor:
         ``[B, N, ...]`` of the same dtype.
     """
     empty = rows.new_zeros((rows.shape[0], slots, *rows.shape[2:]))
-    return empty.index_copy(1, modality_ids, rows)
+    return empty.index_copy(1, modality_ids.to(rows.device), rows)

@@ -49,11 +49,11 @@ class ReliabilityScorer(nn.Module):
 
 
 class Consensus(nn.Module):
-    """What the voters agree on, corrected by how far they are apart.
+    """What the voters agree on, corrected by what cancels out among them.
 
-    ``Z + U GELU(V [Z, D])`` with the consensus Z and the voters' mean distance D from it. Weights
-    per pixel cannot take texture from one sensor and edges from another; this can, and it runs
-    once, not once per sensor. D is zero for a single sensor.
+    ``Z + U GELU(V [Z, D])`` with the consensus ``Z = sum_m w_m F_m`` and the dissent
+    ``D = sum_m |w_m F_m| - |Z|``. Weights per pixel cannot take texture from one sensor and edges
+    from another; this can, and it runs once, not once per sensor. D is zero for a single sensor.
     """
 
     def __init__(self, channels: int) -> None:
@@ -61,14 +61,14 @@ class Consensus(nn.Module):
         super().__init__()
         hidden = channels // HIDDEN_SHARE
         self.agreed = nn.Linear(channels, hidden)
-        self.apart = nn.Linear(channels, hidden, bias=False)
+        self.dissent = nn.Linear(channels, hidden, bias=False)
         self.correct = nn.Linear(hidden, channels)
         nn.init.normal_(self.correct.weight, std=0.02)
         nn.init.zeros_(self.correct.bias)
 
-    def forward(self, agreed: Tensor, apart: Tensor) -> Tensor:
-        """Map the consensus and the distances from it, ``[..., C]``, to a map of that shape."""
-        return agreed + self.correct(F.gelu(self.agreed(agreed) + self.apart(apart)))
+    def forward(self, agreed: Tensor, dissent: Tensor) -> Tensor:
+        """Map the consensus and the dissent, ``[..., C]``, to a map of that shape."""
+        return agreed + self.correct(F.gelu(self.agreed(agreed) + self.dissent(dissent)))
 
 
 class Ballot(nn.Module):
@@ -90,11 +90,11 @@ class Ballot(nn.Module):
 
     def forward(self, features: Tensor, log_odds: Tensor) -> Tensor:
         """Map ``[B, M, H, W, C]`` and log-odds ``[B, M, H, W]`` to ``[B, H, W, C]``."""
-        weights = log_odds.softmax(dim=1).unsqueeze(-1)
-        result = (weights * features).sum(dim=1)
+        votes = log_odds.softmax(dim=1).unsqueeze(-1) * features
+        result = votes.sum(dim=1)
         if self.consensus is not None:
-            apart = (weights * (features - result.unsqueeze(1)).abs()).sum(dim=1)
-            result = self.consensus(result, apart)
+            dissent = votes.abs().sum(dim=1) - result.abs()
+            result = self.consensus(result, dissent)
         if self.nobody is not None:
             quorum = log_odds.logsumexp(dim=1).sigmoid().unsqueeze(-1)
             result = self.nobody + quorum * (result - self.nobody)

@@ -6,8 +6,10 @@ channels last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -48,6 +50,17 @@ class WindowGrid:
         padded = self.height % self.rows or self.width % self.columns
         return not (padded or self.down or self.right)
 
+    @property
+    def _cells(self) -> tuple[int, int, int, int]:
+        """Windows from top to bottom, rows of each, windows from left to right, columns of each."""
+        along, across = -(-self.height // self.rows), -(-self.width // self.columns)
+        return along, self.rows, across, self.columns
+
+    @property
+    def count(self) -> int:
+        """Number of windows."""
+        return self._cells[0] * self._cells[2]
+
     def split(self, maps: Tensor) -> Tensor:
         """Cut ``[N, H, W, C]`` into ``[N, windows, rows * columns, C]``, zeros where it ends."""
         below, beside = -self.height % self.rows, -self.width % self.columns
@@ -55,31 +68,38 @@ class WindowGrid:
             maps = F.pad(maps, (0, 0, 0, beside, 0, below))
         if self.down or self.right:
             maps = maps.roll((-self.down, -self.right), dims=(1, 2))
-        cut = maps.unflatten(2, (-1, self.columns)).unflatten(1, (-1, self.rows))
-        return cut.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        cut = maps.reshape(-1, *self._cells, maps.shape[-1]).transpose(2, 3)
+        return cut.reshape(-1, self.count, self.rows * self.columns, maps.shape[-1])
 
     def join(self, windows: Tensor) -> Tensor:
         """Undo :meth:`split`."""
-        across = -(-self.width // self.columns)
-        cut = windows.unflatten(1, (-1, across)).unflatten(3, (self.rows, self.columns))
-        maps = cut.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        along, rows, across, columns = self._cells
+        cut = windows.reshape(-1, along, across, rows, columns, windows.shape[-1]).transpose(2, 3)
+        maps = cut.reshape(-1, along * rows, across * columns, windows.shape[-1])
         if self.down or self.right:
             maps = maps.roll((self.down, self.right), dims=(1, 2))
         return maps[:, : self.height, : self.width]
 
-    def forbidden(self, device: torch.device) -> Tensor:
+    def forbidden(self) -> npt.NDArray[np.bool_]:
         """Tell which tokens must not meet, bool ``[windows, rows * columns, rows * columns]``.
 
         They are those that the shift brought together from opposite sides of the map, and those of
         the map with those behind its end.
         """
-        y = torch.arange(-(-self.height // self.rows) * self.rows, device=device)[:, None]
-        x = torch.arange(-(-self.width // self.columns) * self.columns, device=device)
+        along, rows, across, columns = self._cells
+        y = np.roll(np.arange(along * rows), -self.down)[:, None]
+        x = np.roll(np.arange(across * columns), -self.right)
         behind = (y >= self.height) | (x >= self.width)
         region = 4 * behind + 2 * (y < self.down) + (x < self.right)
-        padded = replace(self, height=region.shape[0], width=region.shape[1])
-        tokens = padded.split(region[None, :, :, None])[0, :, :, 0]
-        return tokens[:, :, None] != tokens[:, None, :]
+        tokens = region.reshape(self._cells).swapaxes(1, 2).reshape(self.count, rows * columns)
+        return np.asarray(tokens[:, :, None] != tokens[:, None, :])
+
+    def distances(self, window: int) -> npt.NDArray[np.int64]:
+        """Number the ways from token to token, ``[(rows * columns) ** 2]``, all of a window."""
+        y, x = np.arange(self.rows), np.arange(self.columns)
+        rows = (y[:, None] - y + window - 1)[:, None, :, None]
+        columns = (x[:, None] - x + window - 1)[None, :, None, :]
+        return (rows * (2 * window - 1) + columns).ravel()
 
 
 class WindowCrossAttention(nn.Module):
@@ -99,47 +119,33 @@ class WindowCrossAttention(nn.Module):
 
     def forward(self, asking: Tensor, asked: Tensor) -> Tensor:
         """Map ``[B, H, W, C]`` and the sensors' ``[B, M, H, W, C]`` to ``[B, H, W, C]``."""
-        batch, modalities, height, width = asked.shape[:4]
-        grid = WindowGrid.of(height, width, self.window, self.shifted)
-        query = grid.split(self.query(asking)).flatten(0, 1)
+        batch, modalities = asked.shape[:2]
+        grid = WindowGrid.of(asking.shape[1], asking.shape[2], self.window, self.shifted)
+        tokens, width = grid.rows * grid.columns, asking.shape[-1] // self.heads
+        query = grid.split(self.query(asking))
+        query = query.reshape(-1, tokens, self.heads, width).transpose(1, 2)
+        # To [key and value, B * windows, heads, M * tokens of a window, channels of a head].
+        asked = grid.split(self.key_value(asked.flatten(0, 1))).reshape(
+            batch, modalities, grid.count, tokens, 2, self.heads, width
+        )
         key, value = (
-            # The tokens of a window, sensor after sensor.
-            grid.split(part.flatten(0, 1))
-            .unflatten(0, (batch, modalities))
-            .transpose(1, 2)
-            .flatten(2, 3)
-            .flatten(0, 1)
-            for part in self.key_value(asked).chunk(2, dim=-1)
+            asked.permute(4, 0, 2, 5, 1, 3, 6)
+            .reshape(2, -1, self.heads, modalities * tokens, width)
+            .unbind()
         )
-        attended = F.scaled_dot_product_attention(
-            self._heads(query),
-            self._heads(key),
-            self._heads(value),
-            attn_mask=self._bias(grid, batch, modalities).to(query.dtype),
-        )
+        bias = self._bias(grid, batch, modalities).to(query.dtype)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         # A copy, because eager and exported attention lay out their result differently.
-        tokens = attended.transpose(1, 2).clone(memory_format=torch.contiguous_format)
-        windows = tokens.flatten(2).unflatten(0, (batch, -1))
-        return self.out(grid.join(windows))
-
-    def _heads(self, tokens: Tensor) -> Tensor:
-        """Turn ``[N, L, C]`` into ``[N, heads, L, C / heads]``."""
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        attended = attended.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+        return self.out(grid.join(attended.reshape(-1, grid.count, tokens, asking.shape[-1])))
 
     def _bias(self, grid: WindowGrid, batch: int, modalities: int) -> Tensor:
         """Return what is added to the scores, ``[1 or B*windows, heads, n, M*n]``."""
-        device = self.position.device
-        y = torch.arange(grid.rows, device=device)
-        x = torch.arange(grid.columns, device=device)
-        last = self.window - 1
-        rows = (y[:, None] - y + last)[:, None, :, None]
-        columns = (x[:, None] - x + last)[None, :, None, :]
-        place = (rows * (2 * self.window - 1) + columns).flatten(2).flatten(0, 1)
-        tokens = grid.rows * grid.columns
-        picked = self.position.index_select(0, place.flatten())
-        bias = picked.T.reshape(1, self.heads, tokens, 1, tokens)
+        device, tokens = self.position.device, grid.rows * grid.columns
+        ways = torch.from_numpy(grid.distances(self.window)).to(device)
+        bias = self.position.index_select(0, ways).T.reshape(1, self.heads, tokens, 1, tokens)
         if not grid.whole:
-            forbidden = grid.forbidden(device)[:, None, :, None, :]
+            forbidden = torch.from_numpy(grid.forbidden()).to(device)[:, None, :, None, :]
             bias = bias.masked_fill(forbidden, float("-inf"))
             bias = bias.expand(batch, *bias.shape).flatten(0, 1)
         return bias.expand(-1, -1, -1, modalities, -1).flatten(3, 4)

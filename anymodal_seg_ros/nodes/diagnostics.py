@@ -71,6 +71,8 @@ def mask_evidence(prediction: Prediction, rig: RigConfig, latency_ns: int) -> li
         if used:
             offset_ns = frames.samples[status.sensor].time_ns - reference_ns
             values["offset_ms"] = _ms(offset_ns)
+            if status.sensor in prediction.contributions:
+                values["contribution"] = f"{prediction.contributions[status.sensor]:.3f}"
         else:
             values["reason"] = reason
         statuses.append(

@@ -34,6 +34,9 @@ class Outputs:
         self._mask = node.create_lifecycle_publisher(Image, "~/mask", _QOS)
         self._mask_color = node.create_lifecycle_publisher(Image, "~/mask_color", _QOS)
         self._overlay = node.create_lifecycle_publisher(Image, "~/overlay", _QOS)
+        self._confidence = None
+        if config.confidence:
+            self._confidence = node.create_lifecycle_publisher(Image, "~/confidence", _QOS)
         self._evidence = node.create_lifecycle_publisher(DiagnosticArray, "~/modality_status", _QOS)
         self._buffer = ImageBuffer()
 
@@ -46,6 +49,8 @@ class Outputs:
         """
         mask, frames = prediction.mask, prediction.frame_set
         self._send(self._mask, mask, "mono8", prediction)
+        if self._confidence is not None and prediction.confidence is not None:
+            self._send(self._confidence, prediction.confidence, "mono8", prediction)
         newest_ns = max(sample.received_ns for sample in frames.samples.values())
         array = DiagnosticArray()
         array.header.stamp = to_stamp(frames.reference_sample.stamp_ns)
@@ -59,8 +64,10 @@ class Outputs:
 
     def destroy(self) -> None:
         """Take the topics down."""
-        for publisher in (self._mask, self._mask_color, self._overlay, self._evidence):
-            self._node.destroy_lifecycle_publisher(publisher)
+        publishers = (self._mask, self._mask_color, self._overlay, self._evidence)
+        for publisher in (*publishers, self._confidence):
+            if publisher is not None:
+                self._node.destroy_lifecycle_publisher(publisher)
 
     def _draw(self, mask: Mask, prediction: Prediction) -> Pixels:
         image = prediction.frame_set.reference_sample.image

@@ -22,6 +22,7 @@ from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.evaluate import evaluate
 from anymodal_seg_training.export import export, read_result
+from anymodal_seg_training.model_card import Rival
 from anymodal_seg_training.onnx_file import write_onnx
 from anymodal_seg_training.recipe import parse_recipe
 from anymodal_seg_training.run_folder import RunFolder
@@ -62,8 +63,9 @@ def exported(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, dict[str, float]]:
     out = tmp_path_factory.mktemp("models") / "tiny"
-    twin = {**metrics, "miou": {key: 0.125 for key in metrics["miou"]}, "mean_over_subsets": 0.125}
-    shares = export(tiny_recipe(), network, TinyDataset(), test_frames, metrics, twin, out)
+    worse = {**metrics, "miou": {key: 0.125 for key in metrics["miou"]}, "mean_over_subsets": 0.125}
+    rival = Rival("other", "Another one.", worse)
+    shares = export(tiny_recipe(), network, TinyDataset(), test_frames, metrics, rival, out)
     return out, shares
 
 
@@ -83,7 +85,7 @@ def test_both_engines_open_the_folder_and_agree(
     model = load_model(str(exported[0]))
     images = np.random.default_rng(0).standard_normal((modalities, 3, HEIGHT, WIDTH))
     batch = ModalityBatch(images.astype(np.float32), np.arange(modalities) % 4)
-    masks = [create_engine(kind, model, 1).run(batch) for kind in ("onnxruntime", "torch")]
+    masks = [create_engine(kind, model, 1).run(batch).mask for kind in ("onnxruntime", "torch")]
     assert masks[0].shape == (HEIGHT, WIDTH) and masks[0].dtype == np.uint8
     assert len(np.unique(masks[0])) > 1
     assert np.mean(masks[0] == masks[1]) >= 0.999
@@ -101,6 +103,19 @@ def test_the_graph_is_as_promised(exported: tuple[Path, dict[str, float]]) -> No
     assert shapes["modality_ids"] == ("INT64", shapes["images"][1][:1])
     assert isinstance(shapes["images"][1][0], str), "the number of modalities must be dynamic"
     assert shapes["mask"] == ("UINT8", [HEIGHT, WIDTH])
+
+
+def test_onnx_runtime_is_as_sure_as_pytorch(exported: tuple[Path, dict[str, float]]) -> None:
+    model = load_model(str(exported[0]))
+    assert model.manifest.outputs == ("mask", "confidence")
+    images = np.random.default_rng(0).standard_normal((3, 3, HEIGHT, WIDTH))
+    batch = ModalityBatch(images.astype(np.float32), np.arange(3))
+    engines = [create_engine(kind, model, 1, confidence=True) for kind in ("onnxruntime", "torch")]
+    first, second = (engine.run(batch).confidence for engine in engines)
+    assert first is not None and second is not None
+    assert first.shape == (HEIGHT // 4, WIDTH // 4) and first.dtype == np.uint8
+    assert np.abs(first.astype(int) - second).max() <= 1
+    assert create_engine("onnxruntime", model, 1).run(batch).confidence is None
 
 
 def test_the_file_does_not_say_where_it_was_made(exported: tuple[Path, dict[str, float]]) -> None:
@@ -122,7 +137,7 @@ def test_the_manifest_repeats_the_recipe_and_the_numbers(
     assert content["input"] == {"height": HEIGHT, "width": WIDTH}
 
 
-def test_the_card_shows_all_subsets_beside_the_twin(
+def test_the_card_shows_all_subsets_beside_those_of_the_rival(
     exported: tuple[Path, dict[str, float]], metrics: dict[str, Any]
 ) -> None:
     card = (exported[0] / "MODEL_CARD.md").read_text()

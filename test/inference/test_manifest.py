@@ -40,6 +40,8 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         (["modalities", "lidar", "height_range_m"], [5, -3], "expected low < high"),
         (["modalities", "lidar", "intensity_max"], 0, "intensity_max must be positive"),
         (["name"], None, "'name' is missing"),
+        (["outputs"], ["confidence"], r"outputs is \['confidence'\]: expected mask and others of"),
+        (["outputs"], ["mask", "depth"], "outputs is .*expected mask"),
     ],
 )
 def test_impossible_manifests_are_refused(

@@ -41,7 +41,7 @@ def frames() -> list[Frame]:
 
 
 def segment(engine: Any, model: Model, images: dict[str, Image], subset: tuple[str, ...]) -> Any:
-    return engine.run(batch([(name, images[name]) for name in subset], model.manifest))
+    return engine.run(batch([(name, images[name]) for name in subset], model.manifest)).mask
 
 
 def test_the_manifest_tells_what_every_subset_reaches(model: Model) -> None:

@@ -136,6 +136,14 @@ def test_sensors_learn_from_each_other(options: dict[str, object]) -> None:
 
 
 @every_variant
+def test_gradients_reach_every_parameter(options: dict[str, object]) -> None:
+    network = equiseg(**options, drop_path=0.0, dropout=0.0).train()
+    network(pictures(), torch.arange(4)).square().mean().backward()
+    missed = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert missed == []
+
+
+@every_variant
 def test_a_single_sensor_computes_the_same_in_the_form_for_export(
     options: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,8 +155,9 @@ def test_a_single_sensor_computes_the_same_in_the_form_for_export(
         assert torch.equal(network(x, ids), expected)
 
 
-def test_a_single_sensor_leaves_the_parts_between_sensors_alone() -> None:
-    network, x = equiseg().train(), pictures(1)
+@pytest.mark.parametrize("branches", ["shared", "separate"])
+def test_a_single_sensor_leaves_the_parts_between_sensors_alone(branches: str) -> None:
+    network, x = equiseg(branches=branches).train(), pictures(1)
     before = {name: b.clone() for name, b in network.stages.named_buffers()}
     network(x, torch.tensor([1])).square().mean().backward()
     assert all(torch.equal(before[name], b) for name, b in network.stages.named_buffers())

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from anymodal_seg_ros.networks.pooling_mixer import PoolingMixer
+from anymodal_seg_ros.networks.pooling_mixer import POOLS, PoolingMixer, window_means
 
 
 def mixer(channels: int = 6, drop_path: float = 0.0) -> PoolingMixer:
@@ -25,6 +25,13 @@ def average(x: Tensor, size: int) -> Tensor:
     channels = x.shape[1]
     total = F.conv2d(x, ones, padding=size // 2, groups=channels)
     return total / F.conv2d(torch.ones_like(x), ones, padding=size // 2, groups=channels)
+
+
+@pytest.mark.parametrize("size", [(20, 9), (3, 14), (1, 1)])
+@pytest.mark.parametrize("window", POOLS)
+def test_window_means_leave_out_what_is_outside(size: tuple[int, int], window: int) -> None:
+    x = torch.randn(2, 3, *size, dtype=torch.float64)
+    torch.testing.assert_close(window_means(x, window), average(x, window))
 
 
 @pytest.mark.parametrize("size", [(9, 14), (3, 2), (1, 1)])

@@ -13,6 +13,7 @@ from fixtures.fake_sensor import HEIGHT, WIDTH
 from fixtures.ros_graph import BEST_EFFORT, Collector, Graph, RosProcess, StartNode, values
 from sensor_msgs.msg import Image
 
+from anymodal_seg_ros.inference.model import DEFAULT_MODEL
 from anymodal_seg_ros.nodes.messages import to_ns
 
 pytestmark = pytest.mark.ros
@@ -147,6 +148,18 @@ def test_pictures_are_made_when_somebody_looks(
         assert (picture.encoding, picture.step) == ("rgb8", 3 * WIDTH)
         assert picture.header.frame_id == "thermal_frame"
         assert np.frombuffer(picture.data, np.uint8).any()
+
+
+def test_the_node_says_how_sure_it_is_if_asked(
+    graph: Graph, start_node: StartNode, namespace: str, rig: Rig
+) -> None:
+    start_node(engine="torch", confidence=True, model=DEFAULT_MODEL)
+    rig.start("thermal")
+    with graph.collect(Image, f"{namespace}/segmentation_node/confidence") as pictures:
+        picture = pictures.next()
+    assert (picture.encoding, picture.step) == ("mono8", WIDTH)
+    assert picture.header.frame_id == "thermal_frame"
+    assert np.frombuffer(picture.data, np.uint8).any()
 
 
 def test_diagnostics_tell_the_living_from_the_dead(

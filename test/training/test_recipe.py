@@ -32,18 +32,20 @@ def test_every_recipe_parses_and_names_things_that_exist(path: Path) -> None:
     build_strategy(recipe.strategy, setting(recipe.modality_names, classes))
     assert recipe.name == path.stem.replace("_", "-")
     assert recipe.description.endswith(".")
-    assert recipe.modality_names == ("rgb", "thermal", "depth", "event")
+    alone = path.stem.removeprefix("rig_only_")
+    four = ("rgb", "thermal", "depth", "event")
+    assert recipe.modality_names == (four if alone == path.stem else (alone,))
 
 
-def test_the_twin_differs_in_modality_dropout_alone() -> None:
-    main, twin = (
+def test_what_the_bundled_model_is_compared_with_differs_in_the_method_alone() -> None:
+    main, rival = (
         load_recipe(RECIPES[0].with_name(f"{name}.yaml")).plain()
-        for name in ("rig_nano", "rig_nano_no_dropout")
+        for name in ("rig_nano", "rig_nano_anyseg")
     )
-    assert main["strategy"].pop("modality_dropout") == "random_subset"
-    assert twin["strategy"].pop("modality_dropout") == "none"
-    differing = {key for key in main if main[key] != twin[key]}
-    assert differing == {"name", "description"}
+    differing = {key for key in main if main[key] != rival[key]}
+    assert differing == {"name", "description", "architecture", "strategy"}
+    assert main["architecture"].pop("network") != rival["architecture"].pop("network")
+    assert main["architecture"] == rival["architecture"]
 
 
 def test_a_recipe_survives_being_written(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ import pytest
 pytest.importorskip("trimesh", reason="the simulation is not installed: pip install '.[sim]'")
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.simulation.classes import CLASS_NAMES
+from anymodal_seg_ros.simulation.classes import CLASS_NAMES, CLASSES
+from anymodal_seg_ros.simulation.dataset.frames import scene_frames, sized_sensors
+from anymodal_seg_ros.simulation.dataset.plan import ScenePlan
 from anymodal_seg_ros.simulation.dataset.rigbench import rigbench
 from anymodal_seg_ros.simulation.dataset.writer import DatasetConfig, write_dataset
 from anymodal_seg_training.datasets import open_dataset
@@ -49,6 +51,27 @@ def test_drawn_and_read_frames_are_the_same(tmp_path: Path) -> None:
         for modality, image in a.images.items():
             assert image.encoding == b.images[modality].encoding
             np.testing.assert_array_equal(image.pixels, b.images[modality].pixels)
+
+
+def test_the_trainers_own_reader_of_deliver_reads_what_the_simulation_wrote(tmp_path: Path) -> None:
+    plans = tuple(
+        ScenePlan(split, seed, "suburban", "fog", "lidarjitter")
+        for seed, split in enumerate(SPLITS, start=40)
+    )
+    write_dataset(tmp_path / "set", DatasetConfig("streets", plans, 64, 48), workers=1)
+    section = {"dataset": "folders", "layout": "deliver", "root": str(tmp_path / "set")}
+    data = open_dataset(section)
+    ids = np.array([entry.deliver_id for entry in CLASSES], np.uint8)
+    for plan in plans:
+        split = data.split(plan.split)
+        assert split.units == 1
+        (read,) = split.frames(0)
+        (drawn,) = scene_frames([plan], sized_sensors(64, 48))
+        np.testing.assert_array_equal(read.label, ids[drawn.labels])
+        np.testing.assert_array_equal(read.images["rgb"].pixels, drawn.pixels["rgb"])
+        np.testing.assert_array_equal(read.images["lidar"].pixels, drawn.pixels["lidar"])
+        names = {data.classes[i].name for i in np.unique(read.label)}
+        assert names & {"Road", "SideWalk", "Building"}
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_a_network_that_mixes_its_sensors_early_is_refused(name: str, teacher: s
     architecture = {"network": "cmnext", "backbone": "mit_nano", "head_width": 16}
     mixing = build_network(architecture, len(CLASSES), FOUR)
     strategy = build(name, teacher)
-    with pytest.raises(ConfigError, match="CMNeXt fuses the modalities in its encoder"):
+    with pytest.raises(ConfigError, match="CMNeXt mixes the modalities in its encoder"):
         strategy.loss(mixing, batch(), np.random.default_rng(0))
 
 

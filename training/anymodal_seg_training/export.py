@@ -13,7 +13,7 @@ import torch
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.inference.manifest import FileSpec, Manifest, dump_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
-from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork
+from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, weights_sensors
 from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.command_line import (
     choose_device,
@@ -26,7 +26,7 @@ from anymodal_seg_training.datasets.base import Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.model_card import model_card
+from anymodal_seg_training.model_card import Rival, model_card
 from anymodal_seg_training.onnx_file import MIN_AGREEMENT, agreement, write_onnx
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
@@ -43,10 +43,14 @@ def export(
     dataset: Dataset,
     frames: FrameCache,
     metrics: dict[str, Any],
-    twin: dict[str, Any] | None,
+    rival: Rival | None,
     out: Path,
+    confidence: bool = True,
 ) -> dict[str, float]:
     """Write a model folder and check it.
+
+    With ``confidence`` the ONNX graph can say how sure it is. How much each sensor contributes it
+    says whenever the network weights its sensors.
 
     Returns:
         For each subset of the modalities, the share of pixels to which the ONNX file and the
@@ -59,7 +63,10 @@ def export(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"cannot make the model folder {out}: {error}") from error
-    deployed = DeployedNetwork(network)
+    outputs = ["mask", *(["confidence"] if confidence else [])]
+    if weights_sensors(network):
+        outputs.append("contributions")
+    deployed = DeployedNetwork(network, outputs)
     save_weights(out / WEIGHTS_FILE, network.state_dict())
     write_onnx(deployed, recipe.input.height, recipe.input.width, out / ONNX_FILE)
     shares = parity(recipe, deployed, frames, out / ONNX_FILE)
@@ -70,9 +77,9 @@ def export(
             f"pixels: expected at least {MIN_AGREEMENT}; do not use {out}"
         )
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    card = model_card(recipe, dataset, metrics, twin, parameters)
+    card = model_card(recipe, dataset, metrics, rival, parameters)
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-    dump_manifest(_manifest(recipe, dataset, metrics, twin, out), out)
+    dump_manifest(_manifest(recipe, dataset, metrics, rival, out, deployed.outputs), out)
     return shares
 
 
@@ -97,13 +104,14 @@ def _manifest(
     recipe: Recipe,
     dataset: Dataset,
     metrics: dict[str, Any],
-    twin: dict[str, Any] | None,
+    rival: Rival | None,
     out: Path,
+    outputs: tuple[str, ...],
 ) -> Manifest:
     measured = {key: metrics[key] for key in ("split", "frames", "protocol", "mean_over_subsets")}
     measured["miou"] = metrics["miou"]
-    if twin is not None:
-        measured["miou_without_modality_dropout"] = twin["miou"]
+    if rival is not None:
+        measured["compared_with"] = {"name": rival.name, "miou": rival.metrics["miou"]}
     files = {"onnx": ONNX_FILE, "weights": WEIGHTS_FILE}
     return Manifest(
         name=recipe.name,
@@ -115,6 +123,7 @@ def _manifest(
         classes=dataset.classes,
         modalities={name: recipe.modalities[name] for name in recipe.modality_names},
         files={role: FileSpec(name, sha256(out / name)) for role, name in files.items()},
+        outputs=outputs,
         recipe=recipe.plain(),
         metrics=measured,
     )
@@ -128,14 +137,17 @@ def read_result(run: RunFolder) -> dict[str, Any]:
     """
     path = run.result_file("test")
     if not path.is_file():
-        raise TrainingError(
-            f"{run.path} is not evaluated: run python -m anymodal_seg_training.evaluate {run.path}"
-        )
+        raise TrainingError(f"{run.path} is not evaluated: run anymodal-train evaluate {run.path}")
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TrainingError(f"cannot read {path}: {error}; evaluate the run again") from error
     return result
+
+
+def read_rival(run: RunFolder) -> Rival:
+    """Read what a model is compared with; errors as of :func:`read_result`."""
+    return Rival(run.recipe.name, run.recipe.description, read_result(run))
 
 
 @click.command()
@@ -144,13 +156,19 @@ def read_result(run: RunFolder) -> dict[str, Any]:
 @click.option(
     "--compare",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Run trained without modality dropout, whose numbers stand beside this one's.",
+    help="Evaluated run whose numbers stand beside this one's.",
+)
+@click.option(
+    "--confidence/--no-confidence",
+    default=True,
+    help="Let the ONNX graph say how sure it is, for the node's ~/confidence.  [default: yes]",
 )
 @machine_options
 def main(
     run: Path,
     out: Path,
     compare: Path | None,
+    confidence: bool,
     device: str,
     threads: int,
     workers: int,
@@ -166,13 +184,14 @@ def main(
         folder = RunFolder(run)
         recipe = folder.recipe
         metrics = read_result(folder)
-        twin = read_result(RunFolder(compare)) if compare is not None else None
+        rival = None if compare is None else read_rival(RunFolder(compare))
         dataset = open_dataset(recipe.data)
         choose_device(device, threads)
         network = load_best(folder, len(dataset.classes), torch.device("cpu"))
         with Display() as display:
             frames = open_split(dataset, "test", recipe, cache_dir, workers, display)
-        for key, share in export(recipe, network, dataset, frames, metrics, twin, out).items():
+        shares = export(recipe, network, dataset, frames, metrics, rival, out, confidence)
+        for key, share in shares.items():
             click.echo(f"{key:28} ONNX Runtime and PyTorch agree on {100 * share:.4f} % of pixels")
         try:
             load_model(str(out))

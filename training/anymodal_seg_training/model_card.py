@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from anymodal_seg_training.datasets.base import Dataset
 from anymodal_seg_training.recipe import Recipe
 
 
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A run whose numbers stand beside the model's.
+
+    Attributes:
+        name: of its model.
+        description: of it, one sentence.
+        metrics: its evaluation on the same split.
+    """
+
+    name: str
+    description: str
+    metrics: Mapping[str, Any]
+
+
 def model_card(
     recipe: Recipe,
     dataset: Dataset,
     metrics: Mapping[str, Any],
-    twin: Mapping[str, Any] | None,
+    rival: Rival | None,
     parameters: int,
 ) -> str:
     """Write ``MODEL_CARD.md``.
@@ -22,7 +38,7 @@ def model_card(
         recipe: of the model.
         dataset: what it was trained on.
         metrics: its evaluation, as :mod:`.evaluate` writes it.
-        twin: the evaluation of the same network trained without modality dropout, if there is one.
+        rival: what it is compared with, if anything.
         parameters: number of learned parameters.
     """
     sections = [
@@ -30,7 +46,7 @@ def model_card(
         recipe.description,
         _facts(recipe, dataset, parameters),
         f"## Training data\n\n{dataset.description}",
-        _numbers(metrics, twin),
+        _numbers(metrics, rival),
         _classes(metrics),
         _LIMITS,
         _REPEAT,
@@ -52,28 +68,27 @@ def _facts(recipe: Recipe, dataset: Dataset, parameters: int) -> str:
     return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())])
 
 
-def _numbers(metrics: Mapping[str, Any], twin: Mapping[str, Any] | None) -> str:
+def _numbers(metrics: Mapping[str, Any], rival: Rival | None) -> str:
     text = [
         f"## mIoU on {metrics['frames']} held-out frames ({metrics['split']} split)",
         "",
         f"Protocol: {metrics['protocol']}. In percent.",
         "",
     ]
-    if twin is None:
+    if rival is None:
         text += ["| sensors alive | mIoU |", "|---|---:|"]
         text += [f"| {key} | {100 * value:.1f} |" for key, value in metrics["miou"].items()]
         text += [f"| **mean over subsets** | **{100 * metrics['mean_over_subsets']:.1f}** |"]
         return "\n".join(text)
     text += [
-        "The last column is the same network, recipe and seed, trained with all sensors in every "
-        "step: what happens to a network that has never missed a sensor.",
+        f"The last column is {rival.name}: {rival.description}",
         "",
-        "| sensors alive | this model | trained without modality dropout |",
+        f"| sensors alive | this model | {rival.name} |",
         "|---|---:|---:|",
     ]
     for key, value in metrics["miou"].items():
-        text.append(f"| {key} | {100 * value:.1f} | {100 * twin['miou'][key]:.1f} |")
-    means = metrics["mean_over_subsets"], twin["mean_over_subsets"]
+        text.append(f"| {key} | {100 * value:.1f} | {100 * rival.metrics['miou'][key]:.1f} |")
+    means = metrics["mean_over_subsets"], rival.metrics["mean_over_subsets"]
     text.append(f"| **mean over subsets** | **{100 * means[0]:.1f}** | **{100 * means[1]:.1f}** |")
     return "\n".join(text)
 
@@ -100,8 +115,8 @@ _LIMITS = """
 - The numbers say how well it does on new scenes of the same simulator, and nothing about the world.
 - Its sensors were pixel aligned and simultaneous; on a robot they must be registered.
 - Thin and small things (poles, distant people) are its weakest classes: the input is small.
-- It trusts every sensor that it is given. A sensor that delivers plausible nonsense does harm;
-  a sensor that is left out does not.
+- A sensor that delivers plausible nonsense does harm, though less than its equal share where the
+  network weighs its sensors; a sensor that is left out does none.
 """
 
 _REPEAT = """
@@ -109,9 +124,9 @@ _REPEAT = """
 
 The recipe in `model.yaml` under `recipe` holds every setting. Save it as a YAML file and run
 
-    python -m anymodal_seg_training.train RECIPE.yaml
-    python -m anymodal_seg_training.evaluate runs/NAME
-    python -m anymodal_seg_training.export runs/NAME OUT
+    anymodal-train train RECIPE.yaml
+    anymodal-train evaluate runs/NAME
+    anymodal-train export runs/NAME OUT
 
 The same machine, thread count and library versions give the same weights.
 """

@@ -21,18 +21,29 @@ MIN_AGREEMENT = 0.999
 """Smallest share of pixels to which file and network must give the same class."""
 
 
-def write_onnx(network: DeployedNetwork, height: int, width: int, path: Path) -> None:
-    """Export a network: any number of modalities, fixed height and width.
+def write_onnx(
+    network: DeployedNetwork, height: int, width: int, path: Path, any_size: bool = False
+) -> None:
+    """Export a network: any number of modalities that it takes, fixed height and width.
 
-    Inputs are ``images`` float32 ``[M, 3, H, W]`` and ``modality_ids`` int64 ``[M]``, the output is
-    ``mask`` uint8 ``[H, W]``.
+    With ``any_size`` height and width may be any multiples of 32; that makes engines slower.
+
+    Inputs are ``images`` float32 ``[M, 3, H, W]`` and ``modality_ids`` int64 ``[M]``, outputs are
+    those of the network.
 
     Raises:
         TrainingError: the network cannot be exported.
     """
+    most = MAX_MODALITIES if network.network.set_like else len(network.network.modalities)
     # An example with one modality would make the exporter believe that there is always one.
-    example = (torch.zeros(3, 3, height, width), torch.arange(3))
-    axis = torch.export.Dim("modalities", min=1, max=MAX_MODALITIES)
+    rows = min(3, most)
+    example = (torch.zeros(rows, 3, height, width), torch.arange(rows))
+    # A method with one place for each kind, and one kind only, has nothing dynamic.
+    axis = torch.export.Dim("modalities", min=1, max=most) if most > 1 else None
+    sides = {}
+    if any_size:
+        for place, name in ((2, "rows"), (3, "columns")):
+            sides[place] = 32 * torch.export.Dim(f"{name}_of_32", min=1, max=256)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's own deprecations
@@ -42,8 +53,8 @@ def write_onnx(network: DeployedNetwork, height: int, width: int, path: Path) ->
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=["images", "modality_ids"],
-                output_names=["mask"],
-                dynamic_shapes=({0: axis}, {0: axis}),
+                output_names=list(network.outputs),
+                dynamic_shapes=({0: axis, **sides}, {0: axis}),
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:
@@ -63,23 +74,27 @@ def agreement(
 ) -> float:
     """Return the share of pixels to which ONNX Runtime and PyTorch give the same class.
 
+    Other outputs are not compared.
+
     Args:
         network: what was exported.
         path: the ONNX file.
         images: float32 ``[N, M, 3, H, W]``, N frames with the same M modalities.
         modality_ids: int64 ``[M]``.
     """
-    session = _session(path)
+    session = open_session(path)
     equal = []
     for frame in images:
-        (mask,) = session.run(None, {"images": frame, "modality_ids": modality_ids})
+        (mask,) = session.run(["mask"], {"images": frame, "modality_ids": modality_ids})
         with torch.inference_mode():
-            expected = network(torch.from_numpy(frame), torch.from_numpy(modality_ids)).numpy()
-        equal.append(np.mean(mask == expected))
+            result = network(torch.from_numpy(frame), torch.from_numpy(modality_ids))
+        expected = result[0] if isinstance(result, tuple) else result
+        equal.append(np.mean(mask == expected.numpy()))
     return float(np.mean(equal))
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """Open an ONNX file on the CPU."""
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 

@@ -45,8 +45,8 @@ class EQUISegStrategy(AllModalities):
         modalities = batch.images.shape[1]
         if features[0].shape[1] != modalities:
             raise ConfigError(
-                f"strategy.name is 'equiseg': {type(network).__name__} fuses the modalities in its "
-                "encoder, expected a network that keeps them apart, such as equiseg"
+                f"strategy.name is 'equiseg': {type(network).__name__} mixes the modalities in its "
+                "encoder into one map, expected one map for each, as equiseg has"
             )
         segmentation = self._criterion(
             network.decode(features, batch.modality_ids).logits, batch.labels

@@ -63,12 +63,12 @@ class QuorumStrategy(AllModalities):
         if modalities > 1 and generator.random() < options.spoiled:
             liar = int(generator.integers(modalities))
             images = spoil(images, liar, generator)
-        features = network.forward_features(images, ids)
-        if features[0].shape[1] != modalities:
+        if not network.encodes_apart:
             raise ConfigError(
-                f"strategy.name is 'quorum': {type(network).__name__} fuses the modalities in its "
+                f"strategy.name is 'quorum': {type(network).__name__} mixes the modalities in its "
                 "encoder, expected a network that keeps them apart, such as quorum"
             )
+        features = network.forward_features(images, ids)
         whole = network.decode(features, ids)
         rows = torch.as_tensor(_part(generator, modalities, liar), device=ids.device)
         part = network.decode([stage.index_select(1, rows) for stage in features], ids[rows])

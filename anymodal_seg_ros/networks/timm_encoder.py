@@ -1,0 +1,107 @@
+"""Encoders of the timm library (https://github.com/huggingface/pytorch-image-models).
+
+For methods that need nothing of an encoder but four feature maps: PVTv2, Swin, ConvNeXt and others
+that timm can turn into a pyramid.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from anymodal_seg_ros.errors import ConfigError
+
+STRIDES = (4, 8, 16, 32)
+
+
+class TimmEncoder(nn.Module):
+    """A timm model that maps an image to feature maps at strides 4, 8, 16 and 32.
+
+    Images are padded to multiples of 32 with zeros at the right and at the bottom, and the maps are
+    cut to what belongs to the image, so that any size will do.
+    """
+
+    def __init__(self, name: str, drop_path: float = 0.1, planes: int = 3) -> None:
+        """Build the model with random weights; nothing is downloaded.
+
+        Args:
+            name: as timm calls it, e.g. ``pvt_v2_b0``.
+            drop_path: stochastic depth of the last block.
+            planes: of an image.
+
+        Raises:
+            ConfigError: timm has no such model, or it has no such pyramid.
+        """
+        super().__init__()
+        if not timm.is_model(name):
+            near = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:6])
+            raise ConfigError(
+                f"backbone is 'timm:{name}': timm {timm.__version__} has no model {name!r}"
+                + (f"; it has {near}" if near else "")
+            )
+        self.name = name
+        self._options = {
+            "drop_path_rate": drop_path,
+            "in_chans": planes,
+            **_any_size_options(name),
+        }
+        try:
+            self.model = timm.create_model(name, features_only=True, **self._options)
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(
+                f"backbone is 'timm:{name}', which makes no feature pyramid: {error}"
+            ) from error
+        reductions = list(self.model.feature_info.reduction())
+        if not set(STRIDES) <= set(reductions):
+            raise ConfigError(
+                f"backbone is 'timm:{name}', whose feature maps have the strides {reductions}: "
+                f"expected {list(STRIDES)} among them"
+            )
+        self._picked = [reductions.index(stride) for stride in STRIDES]
+        widths = self.model.feature_info.channels()
+        self.channels = tuple(int(widths[i]) for i in self._picked)
+        self._channels_last = str(getattr(self.model, "output_fmt", "NCHW")).endswith("NHWC")
+
+    def forward(self, images: Tensor, ids: Tensor | None = None) -> list[Tensor]:
+        """Map ``[N, P, H, W]`` to four maps ``[N, C_i, ceil(H / stride_i), ceil(W / stride_i)]``.
+
+        ``ids`` are of no account: every kind of sensor shares all weights.
+        """
+        height, width = images.shape[-2:]
+        maps = self.model(F.pad(images, (0, -width % 32, 0, -height % 32)))
+        pyramid = []
+        for index, stride in zip(self._picked, STRIDES, strict=True):
+            features = maps[index].permute(0, 3, 1, 2) if self._channels_last else maps[index]
+            pyramid.append(features[:, :, : -(-height // stride), : -(-width // stride)])
+        return pyramid
+
+    @torch.no_grad()
+    def load_public_weights(self) -> None:
+        """Fill the model with timm's weights, which are downloaded unless they are cached.
+
+        Raises:
+            ConfigError: timm has none for this model, or they cannot be fetched.
+        """
+        try:
+            trained = timm.create_model(
+                self.name, features_only=True, pretrained=True, **self._options
+            )
+        except (RuntimeError, OSError) as error:
+            raise ConfigError(
+                f"timm's weights of {self.name!r} cannot be had: {error}; begin with random ones "
+                "or put them into the cache of huggingface_hub first"
+            ) from error
+        self.model.load_state_dict(trained.state_dict())
+
+
+def _any_size_options(name: str) -> dict[str, Any]:
+    """Return the options that make a model take images of another size than it was trained on."""
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    known = inspect.signature(type(model).__init__).parameters
+    return {"strict_img_size": False} if "strict_img_size" in known else {}

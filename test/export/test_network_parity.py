@@ -1,0 +1,57 @@
+"""Every network as an ONNX graph: it computes the same, of operators that engines know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import pytest
+from fixtures.zoo import HEIGHT, MODALITIES, WIDTH, network_of
+
+from anymodal_seg_ros.networks import network_names
+from anymodal_seg_training.network_parity import MeasuredNetwork, Parity, parity_of
+from anymodal_seg_training.onnx_file import OPSET
+
+pytestmark = pytest.mark.export
+
+
+@dataclass(frozen=True)
+class Exported:
+    network: MeasuredNetwork
+    graph: onnx.ModelProto
+    parity: dict[str, Parity]
+
+
+@pytest.fixture(scope="module", params=network_names())
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    network = MeasuredNetwork(network_of(request.param))
+    path: Path = tmp_path_factory.mktemp(request.param) / "model.onnx"
+    parity = parity_of(network, path, MODALITIES, HEIGHT, WIDTH)
+    return Exported(network, onnx.load(path), parity)
+
+
+def test_all_fifteen_subsets_agree_with_the_eager_network(exported: Exported) -> None:
+    assert len(exported.parity) == 15
+    for subset, parity in exported.parity.items():
+        assert parity.agreement >= 0.999, subset
+        assert parity.difference <= 1e-3, subset
+        assert parity.confidence <= 1, subset
+        assert parity.contributions <= 1e-4, subset
+
+
+def test_the_graph_has_only_operators_that_engines_know(exported: Exported) -> None:
+    graph = exported.graph.graph
+    assert [o.version for o in exported.graph.opset_import if o.domain == ""] == [OPSET]
+    assert not exported.graph.functions
+    assert not {n.op_type for n in graph.node} & {"GatherND", "Loop", "If", "Scan", "NonZero"}
+    constants = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type in ("Conv", "ConvTranspose"):
+            assert node.input[1] in constants, f"the weights of {node.name} are computed"
+
+
+def test_the_number_of_sensors_is_dynamic(exported: Exported) -> None:
+    images, ids = exported.graph.graph.input
+    (rows,) = ids.type.tensor_type.shape.dim
+    assert rows.dim_param == images.type.tensor_type.shape.dim[0].dim_param != ""

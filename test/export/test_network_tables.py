@@ -1,0 +1,65 @@
+"""The tables of the documentation are what the code says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anymodal_seg_ros.networks import network_names
+from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.network_tables import (
+    HEAD_WIDTHS,
+    PUBLISHED,
+    Published,
+    flops,
+    on_meta,
+    published_table,
+    read_table,
+    size_row,
+    write_table,
+)
+
+pytestmark = pytest.mark.export
+
+
+@pytest.fixture(scope="module")
+def page(project_root: Path) -> str:
+    return (project_root / "docs" / "reference" / "networks.md").read_text()
+
+
+@pytest.mark.parametrize("published", PUBLISHED, ids=lambda p: p.what)
+def test_the_published_counts_are_reached(published: Published) -> None:
+    assert published.counted() / 1e6 == pytest.approx(published.millions, abs=0.01)
+
+
+def test_the_page_has_the_published_counts(page: str) -> None:
+    assert read_table(page, "published") == published_table()
+
+
+@pytest.mark.parametrize("backbone", HEAD_WIDTHS)
+@pytest.mark.parametrize("name", network_names())
+def test_the_page_has_the_parameters_and_operations(page: str, name: str, backbone: str) -> None:
+    assert f"| {' | '.join(size_row(name, backbone))} |\n" in read_table(page, backbone)
+
+
+@pytest.mark.parametrize("table", [*HEAD_WIDTHS, "parity"])
+def test_the_page_has_every_network_and_no_other(page: str, table: str) -> None:
+    lines = read_table(page, table).splitlines()[2:]
+    assert [line.split(" | ")[0] for line in lines] == [f"| `{name}`" for name in network_names()]
+
+
+def test_the_operations_are_those_of_the_deployment_study() -> None:
+    """8.88 GFLOP for one sensor and 32.97 for four, measured with stems of each kind."""
+    network = on_meta({"network": "anyseg", "backbone": "mit_b0"})
+    network.fold()
+    assert flops(network, 1) / 1e9 == pytest.approx(8.88, rel=0.02)
+    assert flops(network, 4) / 1e9 == pytest.approx(32.97, rel=0.02)
+
+
+def test_a_table_is_replaced_and_nothing_else() -> None:
+    page = "a\n<!-- x -->\nold\n<!-- x -->\nb\n"
+    assert write_table(page, "x", "new\n") == "a\n<!-- x -->\nnew\n<!-- x -->\nb\n"
+    assert read_table(page, "x") == "old\n"
+    with pytest.raises(TrainingError, match="no table 'y'"):
+        write_table(page, "y", "")
