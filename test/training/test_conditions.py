@@ -15,9 +15,9 @@ from anymodal_seg_ros.networks import build_network
 from anymodal_seg_training.case_evaluation import case_confusions
 from anymodal_seg_training.cases import combinations
 from anymodal_seg_training.conditions import ConditionTally
+from anymodal_seg_training.datasets.condition_layout import ConditionLayout
 from anymodal_seg_training.datasets.folders import bundled_layout
 from anymodal_seg_training.datasets.frame_cache import open_cache
-from anymodal_seg_training.datasets.layout import ConditionLayout
 from anymodal_seg_training.evaluate import Evaluation
 from anymodal_seg_training.loop import Frames
 from anymodal_seg_training.report import condition_table, write_condition_csv

@@ -238,6 +238,9 @@ def test_check_data_of_a_good_data_set_counts_frames_and_pixels(tmp_path: Path) 
         ({"label": {"path": "{name}.png", "ignore": 255}}, "label.ignore is 255"),
         ({"label": {"path": "{name}.png", "renumber": {1: "x"}}}, "label.renumber"),
         ({"surprise": 1}, "unknown parameter surprise"),
+        ({"conditions": "weather"}, "conditions is 'weather'"),
+        ({"conditions": {"time": "{day}"}}, "conditions.time.of is '{day}'"),
+        ({"conditions": {"time": {"of": "{name}", "values": "D"}}}, "values is 'D'"),
     ],
 )
 def test_a_wrong_layout_is_refused(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_training.datasets.base import SPLITS
-from anymodal_seg_training.datasets.templates import Fields, fields_of, fill
+from anymodal_seg_training.datasets.condition_layout import ConditionLayout, parse_conditions
+from anymodal_seg_training.datasets.templates import fields_of
 
 READERS = ("color", "gray", "fourth", "counts", "depth", "metres", "floats", "npz_events", "dsec")
 """How an image file is understood; see :mod:`.image_readers`."""
@@ -52,40 +52,6 @@ class LabelLayout:
     shift: int = count(0, -255, 255, "Added to every number that is not ignored")
     ignore: tuple[int, ...] = ()
     renumber: Mapping[int, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionLayout:
-    """What a frame's fields say about the conditions under which it was taken.
-
-    Attributes:
-        of: template of what is looked at; without ``values`` it is the value.
-        values: by pattern (``*`` stands for anything), the value; the first that fits counts.
-        otherwise: value where no pattern fits.
-    """
-
-    of: str = text("", "Template of what is looked at")
-    otherwise: str = text("", "Value where no pattern fits")
-    values: Mapping[str, str] = field(default_factory=dict)
-
-    def value(self, fields: Fields, where: str) -> str:
-        """Return the value for a frame.
-
-        Raises:
-            ConfigError: no pattern fits, and there is no other value.
-        """
-        found = fill(self.of, fields, where)
-        if not self.values:
-            return found
-        for pattern, value in self.values.items():
-            if fnmatchcase(found, pattern):
-                return value
-        if not self.otherwise:
-            raise ConfigError(
-                f"{where}: {found!r} fits none of {', '.join(self.values)}: add a pattern for it, "
-                "or otherwise"
-            )
-        return self.otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +113,7 @@ def load_layout(path: Path) -> Layout:
 def _parse(content: Mapping[str, Any]) -> Layout:
     rest = dict(content)
     classes = parse_classes(rest.pop("classes", None))
-    conditions = _conditions(rest.pop("conditions", {}))
+    conditions = parse_conditions(rest.pop("conditions", {}))
     splits, lists = (_texts(rest.pop(key, {}), key) for key in ("splits", "lists"))
     label = rest.pop("label", None)
     if not isinstance(label, Mapping):
@@ -178,22 +144,6 @@ def parse_label(section: Mapping[str, Any]) -> LabelLayout:
         raise ConfigError(f"label.renumber is {renumber!r}: expected numbers by number")
     label = build(LabelLayout, values, "label")
     return dataclasses.replace(label, ignore=tuple(ignore), renumber=dict(renumber))
-
-
-def _conditions(section: Any) -> dict[str, ConditionLayout]:
-    if not isinstance(section, Mapping):
-        raise ConfigError(f"conditions is {section!r}: expected named entries, such as weather")
-    found = {}
-    for name, entry in section.items():
-        rest = dict(entry) if isinstance(entry, Mapping) else {"of": entry}
-        values = rest.pop("values", {})
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"conditions.{name}.values is {values!r}: expected value by pattern")
-        found[str(name)] = dataclasses.replace(
-            build(ConditionLayout, rest, f"conditions.{name}"),
-            values={str(pattern): str(value) for pattern, value in values.items()},
-        )
-    return found
 
 
 def parse_classes(entries: Any) -> tuple[ClassSpec, ...]:
