@@ -83,8 +83,15 @@ class Bag:
         """Return how many messages some topics have together."""
         return sum(info.msgcount for name, info in self._reader.topics.items() if name in topics)
 
-    def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
+    def messages(
+        self, topics: Collection[str], start_ns: int | None = None, end_ns: int | None = None
+    ) -> Iterator[BagMessage]:
         """Yield the messages of some topics in order of log time.
+
+        Args:
+            topics: absolute names.
+            start_ns: log time of the first one; None for the beginning.
+            end_ns: log time before which the last one lies; None for the end.
 
         Raises:
             BagError: the bag is damaged further on.
@@ -93,7 +100,7 @@ class Bag:
         if not connections:
             return
         try:
-            for connection, log_ns, data in self._reader.messages(connections):
+            for connection, log_ns, data in self._reader.messages(connections, start_ns, end_ns):
                 yield BagMessage(connection.topic, connection.msgtype, log_ns, data)
         except Exception as error:
             raise BagError(f"{self.path} is damaged: {error}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +23,13 @@ from anymodal_seg_training.datasets.folders import (
     bundled_layout,
     layout_names,
 )
-from anymodal_seg_training.datasets.layout import ImageLayout, LabelLayout, Layout, load_layout
+from anymodal_seg_training.datasets.layout import (
+    ImageLayout,
+    LabelLayout,
+    Layout,
+    list_entries,
+    load_layout,
+)
 from anymodal_seg_training.datasets.templates import fields_of, fill
 
 HEIGHT, WIDTH = 12, 208
@@ -38,6 +46,8 @@ def _save(path: Path, pixels: np.ndarray) -> None:
 
 def _image(entry: ImageLayout) -> np.ndarray:
     shape = (HEIGHT, WIDTH)
+    if entry.read == "metres":
+        return RNG.uniform(0.5, 80.0, shape).astype(np.float32)
     if entry.read == "floats":
         return RNG.uniform(entry.low, entry.high, shape)
     if entry.read in ("counts", "depth"):
@@ -49,28 +59,69 @@ def _image(entry: ImageLayout) -> np.ndarray:
 def _stored_label(layout: LabelLayout, ids: np.ndarray, colors: np.ndarray) -> np.ndarray:
     if layout.read == "colors":
         return colors[ids][..., ::-1]  # OpenCV writes blue first
-    stored = (ids - layout.shift).astype(np.uint8)
-    return stored
+    stored = np.arange(256) - layout.shift
+    for number, found in sorted(layout.renumber.items(), reverse=True):
+        stored[found - layout.shift] = number
+    return stored[ids].astype(np.uint8)
+
+
+def _save_events(entry: ImageLayout, paths: list[Path]) -> None:
+    """A few events in a file of their kind, and what belongs to it."""
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    t = np.arange(0, 2_000_000, 1000)
+    x, y, p = t // 1000 % entry.width, t // 1000 % entry.height, t // 1000 % 2
+    if entry.read == "npz_events":
+        np.savez(paths[0], x=x, y=y, t=t, p=p)
+        return
+    h5py = pytest.importorskip("h5py")
+    pytest.importorskip("hdf5plugin")
+    paths[2].parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(paths[0], "w") as file:
+        for name, column in {"x": x, "y": y, "t": t, "p": p}.items():
+            file[f"events/{name}"] = column.astype(np.uint32)
+        file["t_offset"] = 5_000_000
+        file["ms_to_idx"] = np.arange(2000)
+    with h5py.File(paths[1], "w") as file:
+        rows, columns = np.mgrid[: entry.height, : entry.width]
+        file["rectify_map"] = np.stack([columns, rows], axis=-1).astype(np.float32)
+    paths[2].write_text("".join(f"{5_500_000 + 50_000 * n}\n" for n in range(20)))
+
+
+def sized(layout: Layout) -> Layout:
+    """The same with sensors of events that are as small as the pictures of the tests."""
+    images = {
+        name: dataclasses.replace(entry, height=HEIGHT, width=WIDTH) if entry.height else entry
+        for name, entry in layout.images.items()
+    }
+    return dataclasses.replace(layout, images=images)
 
 
 def make(layout: Layout, root: Path, frames: int = 2) -> dict[str, np.ndarray]:
     """Write a small data set in the form of ``layout``; return the labels by split and frame."""
     labels = {}
+    frames = layout.skip_first + frames * layout.every
     colors = np.array([entry.color for entry in layout.classes], np.uint8)
     for split in layout.lists or layout.splits:
         names = []
         for number in range(frames):
+            entries = list_entries(layout)
             fields = {
-                name: f"{name}{number}"
-                for name in fields_of(layout.frames or layout.list_entry, "frames")
+                name: f"{name}{number}" for name in fields_of(layout.frames or entries[0], "frames")
             }
-            fields["name"] = f"{split}{number}"
+            if any(entry.moment for entry in layout.images.values()):
+                fields["sequence"] = "zurich_city_00_a"
+                fields["frame"] = f"{number:06d}"
+            fields["name"] = f"{split}{number}D"
             if split in layout.splits:
                 fields["split"] = layout.splits[split]
-            names.append(fill(layout.list_entry, fields, "list_entry"))
+            names.append(fill(entries[number % len(entries)], fields, "list_entry"))
             for entry in sorted(layout.images.values(), key=lambda e: e.read == "fourth"):
-                for template in entry.path.split(","):
-                    _save(root / fill(template.strip(), fields, ""), _image(entry))
+                paths = [root / fill(t.strip(), fields, "") for t in entry.path.split(",")]
+                if entry.height:
+                    _save_events(entry, paths)
+                    continue
+                for path in paths:
+                    _save(path, _image(entry))
             ids = RNG.integers(0, len(layout.classes), (HEIGHT, WIDTH))
             path = root / fill(layout.label.path, fields, "")
             _save(path, _stored_label(layout.label, ids, colors))
@@ -84,20 +135,24 @@ def make(layout: Layout, root: Path, frames: int = 2) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", layout_names())
 def test_every_bundled_layout_reads_what_lies_in_its_form(name: str, tmp_path: Path) -> None:
-    layout = bundled_layout(name)
+    layout = sized(bundled_layout(name))
     labels = make(layout, tmp_path)
     dataset = open_dataset({"dataset": "folders", "layout": name, "root": str(tmp_path)})
+    assert isinstance(dataset, FolderDataset)
+    dataset.layout = layout
     assert len(dataset.classes) == len(layout.classes)
     seen = 0
     for split_name in layout.lists or layout.splits:
         split = dataset.split(split_name)
-        assert isinstance(dataset, FolderDataset) and split.units >= 2
+        assert split.units >= 2
         for unit in range(split.units):
             (frame,) = split.frames(unit)
             assert set(frame.images) == set(layout.images)
+            assert set(frame.conditions) == set(layout.conditions)
             path = str(split.files(split.fields[unit])[-1])
             np.testing.assert_array_equal(frame.label, labels[path][:, layout.crop_left :])
-            for image in frame.images.values():
+            for entry, image in zip(layout.images.values(), frame.images.values(), strict=True):
+                assert (image.encoding == "8UC3" and image.pixels.any()) or not entry.height
                 assert image.pixels.shape[:2] == (HEIGHT, WIDTH - layout.crop_left)
             seen += 1
     assert seen >= 4
@@ -107,7 +162,9 @@ def test_class_counts_of_the_published_data_sets() -> None:
     counts = {name: len(bundled_layout(name).classes) for name in layout_names()}
     published = {
         "deliver": 25, "muses": 19, "mfnet": 9, "mfnet-cmnext": 9, "fmb": 14, "pst900": 5,
-        "nyu": 40, "mcubes": 20, "urbanlf-real": 14, "urbanlf-syn": 14,
+        "nyu": 40, "mcubes": 20, "urbanlf-real": 14, "urbanlf-syn": 14, "muses-anyseg": 19,
+        "kitti360": 19, "sunrgbd": 37, "zju-rgbp": 8, "dsec-11": 11, "dsec-19": 19,
+        "eventscape": 12,
     }  # fmt: skip
     assert published.items() <= counts.items()
 
@@ -181,6 +238,9 @@ def test_check_data_of_a_good_data_set_counts_frames_and_pixels(tmp_path: Path) 
         ({"label": {"path": "{name}.png", "ignore": 255}}, "label.ignore is 255"),
         ({"label": {"path": "{name}.png", "renumber": {1: "x"}}}, "label.renumber"),
         ({"surprise": 1}, "unknown parameter surprise"),
+        ({"conditions": "weather"}, "conditions is 'weather'"),
+        ({"conditions": {"time": "{day}"}}, "conditions.time.of is '{day}'"),
+        ({"conditions": {"time": {"of": "{name}", "values": "D"}}}, "values is 'D'"),
     ],
 )
 def test_a_wrong_layout_is_refused(
@@ -273,3 +333,40 @@ def test_real_recordings_load_through_a_layout_of_their_own(
             (frame,) = split.frames(unit)
             assert size is None or frame.label.shape == size
             assert len(np.unique(frame.label)) >= 2 and frame.label.max() < len(dataset.classes)
+
+
+def test_the_example_of_cmx_in_the_how_to_reads_such_folders(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "data-sets.md"
+    text = page.read_text(encoding="utf-8")
+    example = text[text.index("    name: cmx\n") :].split("\n\n")[0]
+    path = tmp_path / "cmx.yaml"
+    path.write_text(textwrap.dedent(example))
+    layout = load_layout(path)
+    labels = make(layout, tmp_path)
+    split = FolderDataset(FolderOptions(str(path), str(tmp_path))).split("train")
+    assert split.units == 2
+    for unit in range(split.units):
+        (frame,) = split.frames(unit)
+        assert set(frame.images) == {"rgb", "thermal"}
+        stored = labels[str(split.files(split.fields[unit])[-1])]
+        np.testing.assert_array_equal(frame.label, stored)
+
+
+def test_what_has_no_label_is_road_for_anyseg_and_ignored_otherwise(tmp_path: Path) -> None:
+    for name, expected in (("muses", 255), ("muses-anyseg", 0)):
+        layout = bundled_layout(name)
+        make(layout, tmp_path / name)
+        split = FolderDataset(FolderOptions(name, str(tmp_path / name))).split("train")
+        _save(split.files(split.fields[0])[-1], np.full((HEIGHT, WIDTH), 255, np.uint8))
+        (frame,) = split.frames(0)
+        assert (frame.label == expected).all()
+
+
+def test_labels_of_kitti_360_become_those_of_cityscapes(tmp_path: Path) -> None:
+    layout = bundled_layout("kitti360")
+    make(layout, tmp_path)
+    split = FolderDataset(FolderOptions("kitti360", str(tmp_path))).split("validation")
+    stored = np.tile(np.array([7, 33, 34, 35, 37, 44, 0, 255], np.uint8), (HEIGHT, WIDTH // 8))
+    _save(split.files(split.fields[0])[-1], stored)
+    (frame,) = split.frames(0)
+    assert frame.label[0, :8].tolist() == [0, 18, 2, 4, 5, 255, 255, 255]

@@ -44,6 +44,9 @@ def test_drawn_and_read_frames_are_the_same(tmp_path: Path) -> None:
     for unit in range(2):
         (a,), (b,) = drawn.frames(unit), read.frames(unit)
         np.testing.assert_array_equal(a.label, b.label)
+        plan = plans[unit]
+        assert a.conditions == b.conditions
+        assert a.conditions == {"weather": plan.weather, "case": plan.case, "kind": plan.kind}
         assert set(a.images) == {"rgb", "thermal", "depth", "event", "lidar"} == set(b.images)
         for modality, image in a.images.items():
             assert image.encoding == b.images[modality].encoding

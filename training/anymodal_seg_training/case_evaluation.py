@@ -14,6 +14,7 @@ from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_ros.networks import AnyModalNetwork, upsample_logits
 from anymodal_seg_training.calibration import Calibration
 from anymodal_seg_training.cases import Case
+from anymodal_seg_training.conditions import ConditionTally
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.sampling import Indices
@@ -33,6 +34,7 @@ def case_confusions(
     batch_size: int = 8,
     gather: Callable[[Tensor], Tensor] = lambda counts: counts,
     calibrations: Mapping[str, Calibration] | None = None,
+    tally: ConditionTally | None = None,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Confusion]:
     """Evaluate a network on frames, in each of some cases.
@@ -51,6 +53,7 @@ def case_confusions(
         batch_size: frames at a time; the noise of NM depends on it a little.
         gather: adds up the counts ``[S, K, K]`` of several processes.
         calibrations: told the probabilities of the cases with these keys.
+        tally: told the counts of every frame in every case; of this process alone.
         progress: see :data:`Progress`.
 
     Returns:
@@ -75,15 +78,29 @@ def case_confusions(
             ids = torch.tensor(case.rows, device=device)
             logits = network(fed[:, list(case.rows)].to(device), ids)
             logits = upsample_logits(logits, height, width)
-            totals[number] += multiclass_confusion_matrix(
-                logits.argmax(dim=1), labels, classes, ignore_index=UNLABELED, validate_args=False
-            )
+            found = logits.argmax(dim=1)
+            if tally is None:
+                totals[number] += _counts(found, labels, classes)
+            else:
+                each = torch.stack(
+                    [_counts(f, label, classes) for f, label in zip(found, labels, strict=True)]
+                )
+                totals[number] += each.sum(dim=0)
+                tally.add(case.key, chosen, each.cpu().numpy().astype(np.int64))
             if calibrations is not None and case.key in calibrations:
                 calibrations[case.key].update(logits, labels)
     progress(len(indices), len(indices))
     network.train(was_training)
     counts = gather(totals).cpu().numpy().astype(np.int64)
     return {case.key: counts[number] for number, case in enumerate(cases)}
+
+
+def _counts(found: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Count ``[K, K]`` predictions (columns) by label (rows)."""
+    counts: Tensor = multiclass_confusion_matrix(
+        found, labels, classes, ignore_index=UNLABELED, validate_args=False
+    )
+    return counts
 
 
 def mean_over_cases(confusions: Mapping[str, Confusion]) -> float:

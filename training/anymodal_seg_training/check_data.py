@@ -15,19 +15,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_training.command_line import run_command
-from anymodal_seg_training.datasets.base import SPLITS
-from anymodal_seg_training.datasets.folders import (
-    FolderDataset,
-    FolderOptions,
-    FolderSplit,
-    layout_names,
-)
-from anymodal_seg_training.datasets.templates import Fields
+from anymodal_seg_training.datasets import open_dataset
+from anymodal_seg_training.datasets.base import SPLITS, Dataset, Split
+from anymodal_seg_training.datasets.folders import FolderDataset, FolderOptions, layout_names
 from anymodal_seg_training.display import Display
-from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.recipe import load_recipe
 
 
 @dataclass(slots=True)
@@ -36,7 +31,7 @@ class Findings:
 
     Attributes:
         frames: how many were read.
-        problems: one sentence for each frame that cannot be used.
+        problems: one sentence for each unit (a frame, or a scene) that cannot be used.
         sizes: how often a label has a size, ``WIDTHxHEIGHT``.
         pixels: labelled pixels of each class, then the unlabelled ones.
     """
@@ -47,44 +42,52 @@ class Findings:
     pixels: Counter[int] = field(default_factory=Counter)
 
 
-def check_split(split: FolderSplit, workers: int, display: Display) -> Findings:
+def check_split(split: Split, workers: int, display: Display) -> Findings:
     """Read every frame of a split, some at a time; a frame that cannot be read stops nothing."""
     found = Findings()
     with ThreadPoolExecutor(workers) as pool:
-        for result in pool.map(lambda fields: _check(split, fields), split.fields):
-            found.frames += 1
+        results = pool.map(lambda unit: _check(split, unit), range(split.units))
+        for done, result in enumerate(results, start=1):
+            found.frames += split.frames_per_unit
             if isinstance(result, str):
                 found.problems.append(result)
             else:
-                size, counts = result
-                found.sizes[size] += 1
-                found.pixels.update(counts)
-            display.advance(f"checking {split.split_name}", found.frames, split.units, "")
+                for size, counts in result:
+                    found.sizes[size] += 1
+                    found.pixels.update(counts)
+            display.advance(f"checking {split.name}", done, split.units, "")
     return found
 
 
-def _check(split: FolderSplit, fields: Fields) -> str | tuple[str, dict[int, int]]:
+def _check(split: Split, unit: int) -> str | list[tuple[str, dict[int, int]]]:
     try:
-        label = split.load(fields).label
-    except TrainingError as error:
+        labels = [frame.label for frame in split.frames(unit)]
+    except AnymodalError as error:
         return str(error)
-    ids, counts = np.unique(label, return_counts=True)
-    size = f"{label.shape[1]}x{label.shape[0]}"
-    return size, {int(i): int(n) for i, n in zip(ids, counts, strict=True)}
+    found = []
+    for label in labels:
+        ids, counts = np.unique(label, return_counts=True)
+        size = f"{label.shape[1]}x{label.shape[0]}"
+        found.append((size, {int(i): int(n) for i, n in zip(ids, counts, strict=True)}))
+    return found
 
 
-def _splits(dataset: FolderDataset, console: Console) -> Iterator[FolderSplit]:
-    """The splits that the layout has; one without a frame is a problem of its own."""
-    offered = dataset.layout.lists or dataset.layout.splits
+def _splits(dataset: Dataset, title: str, console: Console) -> Iterator[tuple[str, Split | str]]:
+    """The splits that the data set has; one without a frame is a problem: the text of an error."""
+    # Only what lies on a disk can lack a split.
+    offered = getattr(dataset, "offered", SPLITS)
     for name in SPLITS:
         if name not in offered:
-            console.print(f"{dataset.layout.title} has no split {name}")
+            console.print(f"{title} has no split {name}")
             continue
-        yield dataset.split(name)
+        try:
+            yield name, dataset.split(name)
+        except AnymodalError as error:
+            yield name, str(error)
 
 
-def _report(dataset: FolderDataset, found: dict[str, Findings]) -> Table:
-    table = Table(title=dataset.layout.title, caption="share of the labelled pixels, in %")
+def _report(dataset: Dataset, title: str, found: dict[str, Findings]) -> Table:
+    table = Table(title=title, caption="share of the labelled pixels, in %")
     table.add_column("class")
     for name in found:
         table.add_column(name, justify="right")
@@ -112,28 +115,30 @@ def _unlabelled(found: Findings) -> str:
 
 @click.command("check-data")
 @click.argument("layout")
-@click.argument("root", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("root", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--workers", default=0, help="Threads that read files; 0 means one per core.")
 @click.option("--most", default=20, show_default=True, help="Problems of a split to print.")
-def main(layout: str, root: Path, workers: int, most: int) -> None:
+def main(layout: str, root: Path | None, workers: int, most: int) -> None:
     """Read every file of the data set in the folder ROOT and name what is wrong.
 
     LAYOUT is the path of a YAML file that describes it, or one of the bundled ones: LAYOUTS.
+    Without ROOT it is a recipe, and the data set that the recipe trains on is read, from bags too.
     Exit code 1 if a frame cannot be used.
     """
 
     def command() -> None:
         console = Console()
-        dataset = FolderDataset(FolderOptions(layout, str(root)))
+        dataset, title = _opened(layout, root)
         found = {}
         with Display() as display:
-            for split in _splits(dataset, console):
-                found[split.split_name] = check_split(
-                    split, workers or os.cpu_count() or 1, display
-                )
+            for name, split in _splits(dataset, title, console):
+                if isinstance(split, str):
+                    found[name] = Findings(problems=[split])
+                else:
+                    found[name] = check_split(split, workers or os.cpu_count() or 1, display)
         if not found:
-            raise ConfigError(f"{dataset.layout.title} has no split at all")
-        console.print(_report(dataset, found))
+            raise ConfigError(f"{title} has no split at all")
+        console.print(_report(dataset, title, found))
         for name, findings in found.items():
             for problem in findings.problems[:most]:
                 console.print(f"{name}: {problem}", markup=False, highlight=False, soft_wrap=True)
@@ -143,6 +148,17 @@ def main(layout: str, root: Path, workers: int, most: int) -> None:
             sys.exit(1)
 
     run_command(command)
+
+
+def _opened(layout: str, root: Path | None) -> tuple[Dataset, str]:
+    """Open what the command line names; also return its title."""
+    if root is not None:
+        dataset = FolderDataset(FolderOptions(layout, str(root)))
+        return dataset, dataset.layout.title
+    if layout in layout_names():
+        raise ConfigError(f"ROOT is missing: expected the folder in which {layout} lies")
+    data = load_recipe(Path(layout)).data
+    return open_dataset(data), f"{data.get('dataset')} of {layout}"
 
 
 main.help = (main.help or "").replace("LAYOUTS", ", ".join(layout_names()))

@@ -30,6 +30,7 @@ from anymodal_seg_training.command_line import (
     open_split,
     run_command,
 )
+from anymodal_seg_training.conditions import ConditionTally
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import SPLITS, Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache
@@ -38,7 +39,9 @@ from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.report import (
     benchmark_table,
     combination_table,
+    condition_table,
     save_heat_map,
+    write_condition_csv,
     write_csv,
 )
 from anymodal_seg_training.run_folder import RunFolder
@@ -77,7 +80,10 @@ class Evaluation:
         names = self._recipe.modality_names
         cases = combinations(names, drop)
         calibrations = {case.key: Calibration(self._network.num_classes) for case in cases}
-        confusions = self._confusions(cases, calibrations)
+        noted = self._frames.conditions() or []
+        # Frame by frame takes longer: only where there is something to tell apart.
+        tally = ConditionTally(noted, self._network.num_classes) if any(noted) else None
+        confusions = self._confusions(cases, calibrations, tally)
         scores = {case.present: self._score(confusions[case.key]) for case in cases}
         summary = summarise(scores, names)
         classes = [entry.name for entry in dataset.classes]
@@ -91,6 +97,7 @@ class Evaluation:
             "miou": {case.key: round(scores[case.present], 4) for case in cases},
             "calibration_error": {k: round(v.error(), 4) for k, v in calibrations.items()},
             "class_iou": {key: _by_class(matrix, classes) for key, matrix in confusions.items()},
+            "conditions": {} if tally is None else tally.scores(cases, self._score, names),
         }
 
     def benchmark(self, split: str) -> dict[str, Any]:
@@ -100,7 +107,7 @@ class Evaluation:
         randomly = {ratio: self._scores(random_missing(names, ratio)) for ratio in MISSING_RATIOS}
         noise = {
             key: self._score(matrix)
-            for key, matrix in self._confusions(noise_levels(names), None).items()
+            for key, matrix in self._confusions(noise_levels(names)).items()
         }
         clean = missing[frozenset(names)]
         score = robustness_score(clean, missing, randomly[0.5], noise, names)
@@ -116,7 +123,10 @@ class Evaluation:
         }
 
     def _confusions(
-        self, cases: list[Case], calibrations: Mapping[str, Calibration] | None
+        self,
+        cases: list[Case],
+        calibrations: Mapping[str, Calibration] | None = None,
+        tally: ConditionTally | None = None,
     ) -> dict[str, Confusion]:
         return case_confusions(
             self._network,
@@ -126,11 +136,12 @@ class Evaluation:
             self._recipe,
             self._device,
             calibrations=calibrations,
+            tally=tally,
             progress=self._progress,
         )
 
     def _scores(self, cases: list[Case]) -> dict[Subset, float]:
-        confusions = self._confusions(cases, None)
+        confusions = self._confusions(cases)
         return {case.present: self._score(confusions[case.key]) for case in cases}
 
     def _score(self, confusion: Confusion) -> float:
@@ -195,7 +206,8 @@ def main(
 ) -> None:
     """Measure the best weights of the run folder RUN with every subset of sensors alive.
 
-    Prints tables and writes evaluation-SPLIT.json, .csv and .png into the run folder.
+    Prints tables and writes evaluation-SPLIT.json, .csv and .png into the run folder; where the
+    data set knows weather, failures and the like, -conditions.csv too.
     """
 
     def command() -> None:
@@ -225,6 +237,15 @@ def main(
         save_heat_map(path.with_suffix(".png"), result, classes, recipe.name)
         console = Console()
         console.print(combination_table(result, classes))
+        if result["conditions"]:
+            write_condition_csv(path.with_name(f"{path.stem}-conditions.csv"), result)
+            console.print(condition_table(result))
+        elif frames.conditions() is None:
+            console.print(
+                f"no scores by condition: {frames.folder} is from before conditions were stored; "
+                "delete it to have its frames made anew",
+                soft_wrap=True,
+            )
         if spoiled is not None:
             console.print(benchmark_table(spoiled))
         click.echo(f"written: {path}, and .csv and .png beside it")

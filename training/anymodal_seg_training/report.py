@@ -37,6 +37,21 @@ def combination_table(result: dict[str, Any], classes: Sequence[str]) -> Table:
     return table
 
 
+def condition_table(result: dict[str, Any]) -> Table:
+    """Draw the scores under each condition, such as each weather, over all subsets."""
+    title = f"mIoU on {result['split']} frames by condition"
+    table = Table(title=title, caption=result["protocol"])
+    table.add_column("condition")
+    for name in ("frames", "all sensors", "mean over subsets", "best subset", "worst subset"):
+        table.add_column(name, justify="right")
+    for name, values in result["conditions"].items():
+        for value, found in values.items():
+            scores = (found[key] for key in ("all_sensors", "mean_over_subsets", "top_1", "last_1"))
+            table.add_row(f"{name}: {value}", str(found["frames"]), *map(_percent, scores))
+        table.add_section()
+    return table
+
+
 def benchmark_table(result: dict[str, Any]) -> Table:
     """Draw the scores of EMM, RMM and NM."""
     table = Table(title="missing and noisy modalities, mIoU", caption=result["protocol"])
@@ -62,6 +77,15 @@ def write_csv(path: Path, result: dict[str, Any], classes: Sequence[str]) -> Non
         TrainingError: the file cannot be written.
     """
     write_atomically(path, lambda temporary: _write_rows(temporary, result, classes))
+
+
+def write_condition_csv(path: Path, result: dict[str, Any]) -> None:
+    """Write a row for each condition and subset: frames and mIoU, 0 to 1.
+
+    Raises:
+        TrainingError: the file cannot be written.
+    """
+    write_atomically(path, lambda temporary: _write_conditions(temporary, result))
 
 
 def save_heat_map(path: Path, result: dict[str, Any], classes: Sequence[str], title: str) -> None:
@@ -97,6 +121,16 @@ def _write_rows(path: Path, result: dict[str, Any], classes: Sequence[str]) -> N
             ious = result["class_iou"][key]
             error = result["calibration_error"][key]
             rows.writerow([key, miou, error, *(ious.get(name, "") for name in classes)])
+
+
+def _write_conditions(path: Path, result: dict[str, Any]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["condition", "value", "frames", "sensors", "miou"])
+        for name, values in result["conditions"].items():
+            for value, found in values.items():
+                for key, miou in found["miou"].items():
+                    rows.writerow([name, value, found["frames"], key, miou])
 
 
 def _percent(value: float | None, digits: int = 2) -> str:

@@ -38,10 +38,18 @@ def _folders() -> _Entry:
     return _Entry(FolderOptions, FolderDataset)
 
 
+def _bag() -> _Entry:
+    from anymodal_seg_training.datasets.bag import BagDataset
+    from anymodal_seg_training.datasets.bag_options import BagOptions
+
+    return _Entry(BagOptions, BagDataset)
+
+
 _DATASETS: dict[str, Callable[[], _Entry]] = {
     "rig": _rig,
     "rigbench": _rigbench,
     "folders": _folders,
+    "bag": _bag,
 }
 
 

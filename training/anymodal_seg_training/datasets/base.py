@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from anymodal_seg_ros.frames import Image, Mask
@@ -19,10 +19,12 @@ class LabelledFrame:
     Attributes:
         images: what each modality saw, pixel aligned, in the encodings that a node would get.
         label: uint8 ``[H, W]`` class ids, 255 where there is none.
+        conditions: under which it was taken, such as weather: fog; scores are told apart by them.
     """
 
     images: Mapping[str, Image]
     label: Mask
+    conditions: Mapping[str, str] = field(default_factory=dict)
 
 
 class Split(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_training.datasets.base import SPLITS, LabelledFrame
 from anymodal_seg_training.datasets.image_readers import read_image, read_label
-from anymodal_seg_training.datasets.layout import Layout, load_layout
+from anymodal_seg_training.datasets.layout import Layout, list_entries, load_layout
 from anymodal_seg_training.datasets.templates import Fields, fill, find, match
 from anymodal_seg_training.errors import TrainingError
 
@@ -84,7 +85,12 @@ class FolderSplit:
         """Read the frame with these fields; errors as in :meth:`frames`."""
         layout = self.layout
         images = {
-            name: read_image(self._image_files(name, fields), entry, layout.crop_left)
+            name: read_image(
+                self._image_files(name, fields),
+                entry,
+                layout.crop_left,
+                fill(entry.moment, fields, f"images.{name}.moment"),
+            )
             for name, entry in layout.images.items()
         }
         path = self.root / fill(layout.label.path, fields, "label.path")
@@ -97,7 +103,11 @@ class FolderSplit:
                     f"{self._image_files(name, fields)[0]} is {width}x{height}, its label {path} "
                     f"{label.shape[1]}x{label.shape[0]}: expected the same picture"
                 )
-        return LabelledFrame(images, label)
+        conditions = {
+            name: entry.value(fields, f"conditions.{name}")
+            for name, entry in layout.conditions.items()
+        }
+        return LabelledFrame(images, label, conditions)
 
     def files(self, fields: Fields) -> list[Path]:
         """Every file of a frame, the label last."""
@@ -137,6 +147,11 @@ class FolderDataset:
         """See :class:`.base.Dataset`."""
         return f"{self.layout.title}. {self.layout.obtain}"
 
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The splits that the layout has."""
+        return tuple(self.layout.lists or self.layout.splits)
+
     def split(self, name: str) -> FolderSplit:
         """See :class:`.base.Dataset`.
 
@@ -150,15 +165,14 @@ class FolderDataset:
 
     def _frames(self, split: str) -> Iterator[Fields]:
         layout = self.layout
-        offered = layout.lists or layout.splits
-        if split not in offered:
+        if split not in self.offered:
             raise ConfigError(
-                f"{layout.title} has no split {split}: it has {', '.join(offered)} "
+                f"{layout.title} has no split {split}: it has {', '.join(self.offered)} "
                 f"(of {', '.join(SPLITS)})"
             )
         known = {"split": layout.splits[split]} if split in layout.splits else {}
         if not layout.lists:
-            yield from find(self._root, layout.frames, known)
+            yield from self._chosen(find(self._root, layout.frames, known))
             return
         path = self._root / layout.lists[split]
         try:
@@ -169,12 +183,23 @@ class FolderDataset:
             words = line.split()
             if not words:
                 continue
-            fields = match(layout.list_entry, words[0], known)
+            # The lists of some data sets begin their names with a slash or a dot.
+            word = words[0].removeprefix("./").removeprefix("/")
+            tried = (match(entry, word, known) for entry in list_entries(layout))
+            fields = next((fields for fields in tried if fields is not None), None)
             if fields is None:
                 raise ConfigError(
                     f"{path}, line {number}: {words[0]!r} does not fit {layout.list_entry!r}"
                 )
             yield fields
+
+    def _chosen(self, found: Iterator[Fields]) -> Iterator[Fields]:
+        """Leave out what the layout leaves out of each folder; frames come in order of paths."""
+        layout = self.layout
+        for _, frames in itertools.groupby(
+            found, lambda fields: str(Path(fill(layout.frames, fields, "frames")).parent)
+        ):
+            yield from itertools.islice(frames, layout.skip_first, None, layout.every)
 
 
 def layout_names() -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from torch import Tensor
 from anymodal_seg_ros.frames import Mask
 from anymodal_seg_ros.inference import preprocess
 from anymodal_seg_ros.inference.manifest import ModalitySpec
+from anymodal_seg_training.checkpoint import write_atomically
 from anymodal_seg_training.datasets.base import LabelledFrame, Split
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.source_hash import source_hash
@@ -64,6 +65,18 @@ class FrameCache:
     def __len__(self) -> int:
         """The number of frames."""
         return len(self._arrays[LABELS])
+
+    def conditions(self) -> list[dict[str, str]] | None:
+        """Under which conditions each frame was taken; see :class:`.base.LabelledFrame`.
+
+        None if the frames were stored before conditions were: then the folder must be deleted
+        for them to be made anew.
+        """
+        units = sorted((self.folder / "done").glob("[0-9]*"), key=lambda path: int(path.name))
+        notes = [path.read_text(encoding="utf-8") for path in units]
+        if not all(notes):
+            return None
+        return [dict(frame) for note in notes for frame in json.loads(note)]
 
     def read(
         self, indices: npt.NDArray[np.int64], modalities: Sequence[str]
@@ -174,18 +187,25 @@ def _make_unit(split: Split, form: PlaneFormat, folder: Path, unit: int) -> None
         for name in form.shapes(0)
     }
     first = unit * split.frames_per_unit
-    count = 0
+    count, conditions = 0, []
     for count, frame in enumerate(_checked(split, form, unit), start=1):
         position = first + count - 1
         for name, spec in form.modalities.items():
             image = frame.images[name]
             arrays[name][position] = preprocess.planes(image, spec, form.height, form.width)
         arrays[LABELS][position] = _resize_label(frame.label, form.height, form.width)
+        conditions.append(dict(frame.conditions))
     if count != split.frames_per_unit:
         raise ValueError(f"{count} frames came, {split.frames_per_unit} were promised")
     for array in arrays.values():
         array.flush()
-    (folder / "done" / str(unit)).touch()
+    # What marks the unit as done holds the conditions: there is never one without the other.
+    note = json.dumps(conditions)
+    write_atomically(folder / "done" / str(unit), lambda path: _write(path, note))
+
+
+def _write(path: Path, note: str) -> None:
+    path.write_text(note, encoding="utf-8")
 
 
 def _checked(split: Split, form: PlaneFormat, unit: int) -> Iterator[LabelledFrame]:

@@ -12,33 +12,54 @@ from PIL import UnidentifiedImageError
 
 from anymodal_seg_ros.frames import UNLABELED, Image, Mask
 from anymodal_seg_ros.inference.manifest import ClassSpec
+from anymodal_seg_training.datasets.event_files import dsec_image, npz_image
 from anymodal_seg_training.datasets.layout import ImageLayout, LabelLayout
 from anymodal_seg_training.errors import TrainingError
 
 Raw = npt.NDArray[np.generic]
 
 
-def read_image(paths: list[Path], layout: ImageLayout, crop_left: int = 0) -> Image:
+def read_image(
+    paths: list[Path], layout: ImageLayout, crop_left: int = 0, moment: str = ""
+) -> Image:
     """Read one modality of one frame.
 
     ``color``: 8 or 16 bits, the first three channels, grey repeated, to ``rgb8``. ``gray``: 8 bits
     to ``mono8``. ``fourth``: the fourth channel to ``mono8``. ``counts``: 16 bits to ``mono16``.
     ``depth``: 16 bits to ``32FC1`` in metres, NaN where unknown. ``floats``: one or three ``.npy``
-    planes; ``low`` to ``high`` becomes 0 to 255 in ``mono8`` or ``8UC3``.
+    planes; ``low`` to ``high`` becomes 0 to 255 in ``mono8`` or ``8UC3``. ``metres``: a ``.npy`` of
+    distances to ``32FC1``, NaN where there is none. ``npz_events`` and ``dsec``: events to the
+    ``8UC3`` image that the node makes of them; see :mod:`.event_files`.
 
     Args:
-        paths: one file; for ``floats`` one or three.
+        paths: one file; for ``floats`` one or three; for ``dsec`` events, map and times.
         layout: how they are understood.
         crop_left: columns to cut off on the left.
+        moment: for ``dsec``, the number of the frame's line in the times.
 
     Raises:
         TrainingError: a file is missing, damaged or of another kind.
     """
+    image = _read(paths, layout, moment)
+    kept = image.pixels[: layout.rows or None, crop_left:]
+    if kept.shape == image.pixels.shape:
+        return image
+    return Image(np.ascontiguousarray(kept), image.encoding)
+
+
+def _read(paths: list[Path], layout: ImageLayout, moment: str) -> Image:
+    """Read the whole picture."""
+    if layout.read == "dsec":
+        return dsec_image(paths, layout, moment)
     if layout.read == "floats":
-        return _floats(paths, layout, crop_left)
+        return _floats(paths, layout)
     if len(paths) != 1:
         raise TrainingError(f"{len(paths)} files for one image of kind {layout.read}: expected one")
-    pixels = _opencv(paths[0])[:, crop_left:]
+    if layout.read == "npz_events":
+        return npz_image(paths[0], layout)
+    if layout.read == "metres":
+        return _distances(paths[0])
+    pixels = _opencv(paths[0])
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     found = f"{channels} channels of {pixels.dtype}"
     if layout.read == "color" and pixels.dtype in (np.uint8, np.uint16):
@@ -64,7 +85,23 @@ def read_label(
         TrainingError: the file is missing or damaged, or has a number or colour that is no class;
             the message lists them.
     """
-    raw = _label_array(path)[:, crop_left:]
+    return class_ids(_label_array(path)[:, crop_left:], layout, classes, path)
+
+
+def class_ids(
+    raw: Raw, layout: LabelLayout, classes: tuple[ClassSpec, ...], path: Path | str
+) -> Mask:
+    """Turn stored numbers or colours into class ids, uint8 ``[H, W]``, 255 where there is none.
+
+    Args:
+        raw: ``[H, W]`` or ``[H, W, C]``, channels in the order red, green, blue.
+        layout: how they are encoded.
+        classes: in the order of their ids.
+        path: where they are from, for messages.
+
+    Raises:
+        TrainingError: as :func:`read_label`.
+    """
     if layout.read == "colors":
         return _from_colors(raw, classes, path)
     if raw.ndim == 3:
@@ -100,14 +137,25 @@ def _metres(counts: Raw, layout: ImageLayout) -> npt.NDArray[np.float32]:
     return metres
 
 
-def _floats(paths: list[Path], layout: ImageLayout, crop_left: int) -> Image:
+def _distances(path: Path) -> Image:
+    raw = _numpy(path)
+    if raw.ndim == 3 and raw.shape[2] == 1:
+        raw = raw[..., 0]
+    if raw.ndim != 2 or not np.issubdtype(raw.dtype, np.floating):
+        raise TrainingError(f"{path} is {raw.dtype} {raw.shape}: expected distances [H, W] in m")
+    metres = raw.astype(np.float32)
+    metres[~np.isfinite(metres) | (metres <= 0.0)] = np.nan
+    return Image(metres, "32FC1")
+
+
+def _floats(paths: list[Path], layout: ImageLayout) -> Image:
     if len(paths) not in (1, 3):
         raise TrainingError(f"{len(paths)} files of floats for one image: expected 1 or 3")
     if layout.low >= layout.high:
         raise TrainingError(
             f"floats from low {layout.low} to high {layout.high}: expected low < high"
         )
-    planes = [_numpy(path)[:, crop_left:].astype(np.float32) for path in paths]
+    planes = [_numpy(path).astype(np.float32) for path in paths]
     if any(plane.ndim != 2 or plane.shape != planes[0].shape for plane in planes):
         shapes = ", ".join(str(plane.shape) for plane in planes)
         raise TrainingError(f"{paths[0]} and what belongs to it have the shapes {shapes}")
@@ -140,7 +188,7 @@ def _label_array(path: Path) -> Raw:
         raise TrainingError(f"{path} cannot be read as an image: {error}") from error
 
 
-def _from_numbers(raw: Raw, layout: LabelLayout, num_classes: int, path: Path) -> Mask:
+def _from_numbers(raw: Raw, layout: LabelLayout, num_classes: int, path: Path | str) -> Mask:
     if not np.issubdtype(raw.dtype, np.integer) or raw.ndim != 2:
         raise TrainingError(f"{path} is {raw.dtype} {raw.shape}: expected whole numbers [H, W]")
     numbers, place = np.unique(raw, return_inverse=True)
@@ -162,7 +210,7 @@ def _from_numbers(raw: Raw, layout: LabelLayout, num_classes: int, path: Path) -
     return ids[place].reshape(raw.shape)
 
 
-def _from_colors(raw: Raw, classes: tuple[ClassSpec, ...], path: Path) -> Mask:
+def _from_colors(raw: Raw, classes: tuple[ClassSpec, ...], path: Path | str) -> Mask:
     if raw.ndim != 3 or raw.shape[2] < 3 or raw.dtype != np.uint8:
         raise TrainingError(f"{path} is {raw.dtype} {raw.shape}: expected a colour image")
     codes = raw[..., :3].astype(np.int64) @ np.array((65536, 256, 1))

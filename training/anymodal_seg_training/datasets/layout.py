@@ -18,9 +18,10 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_training.datasets.base import SPLITS
+from anymodal_seg_training.datasets.condition_layout import ConditionLayout, parse_conditions
 from anymodal_seg_training.datasets.templates import fields_of
 
-READERS = ("color", "gray", "fourth", "counts", "depth", "floats")
+READERS = ("color", "gray", "fourth", "counts", "depth", "metres", "floats", "npz_events", "dsec")
 """How an image file is understood; see :mod:`.image_readers`."""
 
 
@@ -28,12 +29,17 @@ READERS = ("color", "gray", "fourth", "counts", "depth", "floats")
 class ImageLayout:
     """Where the images of one modality lie and how they are encoded."""
 
-    path: str = text("", "Template of the file; for floats several, parted by commas, one a plane")
+    path: str = text("", "Template of the file; for floats and dsec several, parted by commas")
     read: str = choice(READERS, "How the file is understood")
     metres_per_count: float = number(0.001, 0.0, 1e6, "For depth: metres of one count")
     invalid: int = count(65535, 0, 65535, "For depth: a count that means unknown, beside 0")
     low: float = number(-1.0, -1e9, 1e9, "For floats: value that becomes 0")
     high: float = number(1.0, -1e9, 1e9, "For floats: value that becomes 255")
+    moment: str = text("", "For dsec: template of the number of a frame's line in the times")
+    window_s: float = number(0.05, 0.0001, 10.0, "For dsec: length of the window of events, in s")
+    height: int = count(0, 0, 8192, "For events: rows of the sensor")
+    width: int = count(0, 0, 8192, "For events: columns of the sensor")
+    rows: int = count(0, 0, 8192, "Rows that are kept, from the top; 0: all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +65,29 @@ class Layout:
         frames: template of the files that say which frames there are; fields get their values
             from it. Unused where ``lists`` names files.
         lists: by split, a text file with one frame in each line, relative to the root.
-        list_entry: template of a line's first word.
+        list_entry: templates of a line's first word, parted by commas; the first that fits counts.
+        skip_first: frames left out at the beginning of each folder of ``frames``.
+        every: of the others, one in so many is used.
         splits: by split, what fills ``{split}``.
         images: by modality.
         label: see there.
         classes: in the order of their ids.
         crop_left: columns that are cut off from every file.
+        conditions: by name, such as weather.
     """
 
     name: str = text("", "Name of the data set")
     title: str = text("", "Its name in prose")
     obtain: str = text("", "Where to get it, and its terms")
     frames: str = text("", "Template of the files that say which frames there are")
-    list_entry: str = text("{name}", "Template of the first word of a list's lines")
+    list_entry: str = text("{name}", "Templates of the first word of a list's lines")
+    skip_first: int = count(0, 0, 100_000, "Frames left out at the beginning of each folder")
+    every: int = count(1, 1, 100_000, "Of the others, one in so many is used")
     crop_left: int = count(0, 0, 65535, "Columns that are cut off on the left")
     lists: Mapping[str, str] = field(default_factory=dict)
     splits: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, ImageLayout] = field(default_factory=dict)
+    conditions: Mapping[str, ConditionLayout] = field(default_factory=dict)
     label: LabelLayout = field(default_factory=LabelLayout)
     classes: tuple[ClassSpec, ...] = ()
 
@@ -100,7 +112,8 @@ def load_layout(path: Path) -> Layout:
 
 def _parse(content: Mapping[str, Any]) -> Layout:
     rest = dict(content)
-    classes = _classes(rest.pop("classes", None))
+    classes = parse_classes(rest.pop("classes", None))
+    conditions = parse_conditions(rest.pop("conditions", {}))
     splits, lists = (_texts(rest.pop(key, {}), key) for key in ("splits", "lists"))
     label = rest.pop("label", None)
     if not isinstance(label, Mapping):
@@ -110,11 +123,18 @@ def _parse(content: Mapping[str, Any]) -> Layout:
         classes=classes,
         splits=splits,
         lists=lists,
-        label=_label(dict(label)),
+        conditions=conditions,
+        label=parse_label(label),
     )
 
 
-def _label(values: dict[str, Any]) -> LabelLayout:
+def parse_label(section: Mapping[str, Any]) -> LabelLayout:
+    """Read how class ids are encoded.
+
+    Raises:
+        ConfigError: an entry is unknown or out of range.
+    """
+    values = dict(section)
     ignore, renumber = values.pop("ignore", []), values.pop("renumber", {})
     if not isinstance(ignore, list) or not all(type(v) is int for v in ignore):
         raise ConfigError(f"label.ignore is {ignore!r}: expected a list of numbers")
@@ -126,7 +146,12 @@ def _label(values: dict[str, Any]) -> LabelLayout:
     return dataclasses.replace(label, ignore=tuple(ignore), renumber=dict(renumber))
 
 
-def _classes(entries: Any) -> tuple[ClassSpec, ...]:
+def parse_classes(entries: Any) -> tuple[ClassSpec, ...]:
+    """Read the classes, each as ``[name, red, green, blue]``.
+
+    Raises:
+        ConfigError: an entry is something else, or a name occurs twice.
+    """
     if not isinstance(entries, list) or not 1 <= len(entries) < UNLABELED:
         raise ConfigError("classes is missing: expected a list of [name, red, green, blue]")
     classes = []
@@ -148,6 +173,11 @@ def _texts(section: Any, where: str) -> dict[str, str]:
     return {str(key): str(value) for key, value in section.items()}
 
 
+def list_entries(layout: Layout) -> list[str]:
+    """The templates of a line's first word, in the order in which they are tried."""
+    return [entry.strip() for entry in layout.list_entry.split(",")]
+
+
 def _checked(layout: Layout) -> Layout:
     if not layout.name or not layout.images or not layout.label.path:
         raise ConfigError("name, images and label.path must all be given")
@@ -155,8 +185,17 @@ def _checked(layout: Layout) -> Layout:
         raise ConfigError("either frames (a template) or lists (files of names) must be given")
     if not (layout.splits or layout.lists):
         raise ConfigError(f"splits is missing: expected entries for {', '.join(SPLITS)}")
-    known = {"split", *fields_of(layout.frames or layout.list_entry, "frames")}
     templates = {f"images.{name}.path": entry.path for name, entry in layout.images.items()}
+    for name, entry in layout.images.items():
+        if entry.read == "dsec":
+            templates[f"images.{name}.moment"] = entry.moment
+    for name, condition in layout.conditions.items():
+        templates[f"conditions.{name}.of"] = condition.of
+    finders = [layout.frames] if layout.frames else list_entries(layout)
+    known = set(fields_of(finders[0], "frames"))
+    for finder in finders[1:]:
+        known &= set(fields_of(finder, "list_entry"))
+    known.add("split")
     for where, template in {**templates, "label.path": layout.label.path}.items():
         unknown = sorted(set(fields_of(template, where)) - known)
         if not template or unknown:

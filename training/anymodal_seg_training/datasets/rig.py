@@ -12,6 +12,7 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_ros.simulation.classes import CLASSES
 from anymodal_seg_ros.simulation.rig import Rig, random_frames
+from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
 from anymodal_seg_training.datasets.base import SPLITS, LabelledFrame
 from anymodal_seg_training.source_hash import source_hash
 
@@ -70,10 +71,13 @@ class RigSplit:
     def frames(self, unit: int) -> Iterator[LabelledFrame]:
         """Render the frames of a scene."""
         rig = Rig()
+        # The configuration may leave both to chance; the scene knows what was drawn.
+        scene = Scene(SceneConfig(self.seeds[unit], self.weather))
+        conditions = {"weather": scene.illumination.kind, "kind": scene.street.kind}
         modality_of = {name: sensor.modality for name, sensor in rig.sensors.items()}
         for frame in random_frames([self.seeds[unit]], self.frames_per_unit, rig, self.weather):
             images = {modality_of[sensor]: image for sensor, image in frame.images.items()}
-            yield LabelledFrame(images, frame.labels[REFERENCE])
+            yield LabelledFrame(images, frame.labels[REFERENCE], conditions)
 
 
 class RigDataset:

@@ -70,8 +70,11 @@ class RigBenchSplit:
 
     def frames(self, unit: int) -> Iterator[LabelledFrame]:
         """Draw or read the frames of a scene."""
-        for pixels, label in self._stored(self.plans[unit]):
-            yield LabelledFrame({m: restored(m, pixels[m]) for m in MODALITIES}, label)
+        plan = self.plans[unit]
+        conditions = {"weather": plan.weather, "case": plan.case, "kind": plan.kind}
+        for pixels, label in self._stored(plan):
+            images = {m: restored(m, pixels[m]) for m in MODALITIES}
+            yield LabelledFrame(images, label, conditions)
 
     def _stored(self, plan: ScenePlan) -> Iterator[tuple[dict[str, Pixels], Mask]]:
         if self.folder:

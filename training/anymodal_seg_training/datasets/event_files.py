@@ -1,0 +1,169 @@
+"""Recorded events to the image that the node would have made of them.
+
+The windows go through :mod:`anymodal_seg_ros.sensing.events`, as a live camera's do. Networks of
+the papers take voxel grids instead (ESS, arXiv 2203.10016): their numbers are not comparable.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.config import seconds_to_ns
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.sensing.events.grid import Grid
+from anymodal_seg_ros.sensing.events.render import render_image
+from anymodal_seg_ros.sensing.events.values import Events
+from anymodal_seg_ros.sensing.events.window import EventWindow
+from anymodal_seg_training.datasets.layout import ImageLayout
+from anymodal_seg_training.errors import TrainingError
+
+_US_NS = 1_000
+_COLUMNS = ("x", "y", "t", "p")
+
+
+def npz_image(path: Path, layout: ImageLayout) -> Image:
+    """Render all events of an ``.npz`` file with the arrays x, y, t and p (EventScape).
+
+    The window is what the file holds, from its first event to its last, whatever the unit of t.
+
+    Returns:
+        ``8UC3``, uint8 ``[height, width, 3]`` of the layout; all 0 without events.
+
+    Raises:
+        TrainingError: the file is missing or damaged, or an array is.
+    """
+    grid = _grid(layout, path)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            x, y, t, p = (np.asarray(stored[name]) for name in _COLUMNS)
+    except FileNotFoundError as error:
+        raise TrainingError(f"{path} is missing") from error
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise TrainingError(f"{path} cannot be read as events (x, y, t, p): {error}") from error
+    if any(column.ndim != 1 or column.size != t.size for column in (x, y, p)):
+        raise TrainingError(f"{path} has x, y, t, p of different lengths: {x.shape} to {p.shape}")
+    if not t.size:
+        return Image(np.zeros((grid.height, grid.width, 3), np.uint8), "8UC3")
+    # A million steps from the first to the last event: finer than the image can tell.
+    since = (t - t.min()).astype(np.float64)
+    time_ns = np.rint(since / max(float(since.max()), 1e-30) * 1e6).astype(np.int64)
+    return _render(grid, Events(time_ns, x, y, p > 0), 0, int(time_ns.max()) + 1)
+
+
+def dsec_image(paths: list[Path], layout: ImageLayout, moment: str) -> Image:
+    """Render the events of DSEC before a label: rectified, in the left event camera.
+
+    Args:
+        paths: ``events.h5``, ``rectify_map.h5``, and the text file with the times of the labels in
+            microseconds, one in each line.
+        layout: length of the window, size of the sensor.
+        moment: number of the label's line, from 0.
+
+    Returns:
+        ``8UC3``, uint8 ``[height, width, 3]`` of the layout.
+
+    Raises:
+        TrainingError: a file is missing or damaged, or there is no such line.
+    """
+    if len(paths) != 3:
+        raise TrainingError(f"{len(paths)} files for events of dsec: expected events, map, times")
+    events_file, map_file, times_file = paths
+    grid = _grid(layout, events_file)
+    times = _times(times_file)
+    if not moment.isdecimal() or int(moment) >= len(times):
+        raise TrainingError(f"{times_file} has {len(times)} times: there is none for {moment!r}")
+    end_us = times[int(moment)]
+    start_us = end_us - seconds_to_ns(layout.window_s) // _US_NS
+    x, y, t, p = _between(events_file, start_us, end_us)
+    place = _rectify_map(map_file)
+    inside = (x < place.shape[1]) & (y < place.shape[0])
+    x, y, t, p = x[inside], y[inside], t[inside], p[inside]
+    there = np.rint(place[y, x]).astype(np.int64)
+    seen = (there >= 0).all(axis=1)  # beyond the other edges the grid leaves them out
+    events = Events(t[seen] * _US_NS, there[seen, 0], there[seen, 1], p[seen] > 0)
+    return _render(grid, events, start_us * _US_NS, end_us * _US_NS)
+
+
+def _render(grid: Grid, events: Events, start_ns: int, end_ns: int) -> Image:
+    time_ns, cells = grid.place(events)
+    return render_image(
+        EventWindow(start_ns, end_ns, "", grid.height, grid.width, time_ns, cells, True)
+    )
+
+
+def _grid(layout: ImageLayout, path: Path) -> Grid:
+    if not layout.height or not layout.width:
+        raise TrainingError(
+            f"the size of the sensor is not known for {path}: give height and width in the layout"
+        )
+    return Grid(layout.height, layout.width, 1)
+
+
+def _between(path: Path, start_us: int, end_us: int) -> tuple[npt.NDArray[np.int64], ...]:
+    """Read the events from ``start_us`` on and before ``end_us``: x, y, absolute t in us, p."""
+    with _open(path) as file:
+        try:
+            offset_us = int(file["t_offset"][()]) if "t_offset" in file else 0
+            # ms_to_idx[m] is the first event at or after m milliseconds.
+            first_of_ms = file["ms_to_idx"]
+            total = file["events/t"].shape[0]
+            first_ms = max((start_us - offset_us) // 1000, 0)
+            last_ms = max(-(-(end_us - offset_us) // 1000), 0)
+            first, last = (
+                int(first_of_ms[ms]) if ms < first_of_ms.shape[0] else total
+                for ms in (first_ms, last_ms)
+            )
+            columns = {
+                name: np.asarray(file[f"events/{name}"][first:last], np.int64) for name in _COLUMNS
+            }
+        except (KeyError, OSError, ValueError, TypeError) as error:
+            raise TrainingError(f"{path} cannot be read as events of DSEC: {error}") from error
+    columns["t"] += offset_us
+    chosen = (columns["t"] >= start_us) & (columns["t"] < end_us)
+    return tuple(columns[name][chosen] for name in _COLUMNS)
+
+
+@functools.lru_cache(maxsize=8)
+def _rectify_map(path: Path) -> npt.NDArray[np.float32]:
+    """Read where each pixel goes: float32 ``[H, W, 2]``, column and row."""
+    with _open(path) as file:
+        try:
+            places = np.asarray(file["rectify_map"], np.float32)
+        except (KeyError, OSError, ValueError) as error:
+            raise TrainingError(f"{path} cannot be read as a map of DSEC: {error}") from error
+    if places.ndim != 3 or places.shape[2] != 2:
+        raise TrainingError(f"{path} has a map of shape {places.shape}: expected [H, W, 2]")
+    return places
+
+
+@functools.lru_cache(maxsize=8)
+def _times(path: Path) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in path.read_text(encoding="ascii").split())
+    except FileNotFoundError as error:
+        raise TrainingError(f"{path} is missing") from error
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{path} is no list of times in microseconds: {error}") from error
+
+
+def _open(path: Path) -> Any:
+    """Open an HDF5 file for reading."""
+    # Imported only when asked for: no other data set needs these two.
+    try:
+        import h5py
+        import hdf5plugin  # noqa: F401  the compression of DSEC's files is in it
+    except ImportError as error:
+        raise TrainingError(
+            f"reading {path} needs h5py and hdf5plugin: pip install 'anymodal_seg_training[events]'"
+        ) from error
+    if not path.is_file():
+        raise TrainingError(f"{path} is missing")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read as HDF5: {error}") from error
