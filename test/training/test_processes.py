@@ -11,8 +11,9 @@ import pytest
 from fixtures.tiny_training import tiny_recipe
 
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_training.batches import part_size
 from anymodal_seg_training.log import read_log
-from anymodal_seg_training.loop import Frames, _part_size
+from anymodal_seg_training.loop import Frames
 from anymodal_seg_training.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +57,6 @@ def test_two_processes_give_the_losses_of_one(frames: Frames, tmp_path: Path) ->
 
 
 def test_a_batch_that_cannot_be_split_is_refused() -> None:
-    assert _part_size(tiny_recipe(batch_size=12, accumulate=3), 2) == 2
+    assert part_size(tiny_recipe(batch_size=12, accumulate=3), 2) == 2
     with pytest.raises(ConfigError, match=r"batch_size is 4: expected a multiple of 6"):
-        _part_size(tiny_recipe(accumulate=3), 2)
+        part_size(tiny_recipe(accumulate=3), 2)

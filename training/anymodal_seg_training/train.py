@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from anymodal_seg_training.command_line import (
     choose_device,
     machine_options,
-    open_split,
+    open_source,
     run_command,
 )
 from anymodal_seg_training.datasets import open_dataset
@@ -43,11 +43,12 @@ def train(
         else:
             run.create(recipe)
     with fabric.rank_zero_first(local=True):  # the other processes find the frames prepared
-        frames = Frames(
-            open_split(dataset, "train", recipe, cache_dir, workers, display),
-            open_split(dataset, "validation", recipe, cache_dir, workers, display),
-            len(dataset.classes),
+        pinned = fabric.device.type == "cuda"
+        learned, validation = (
+            open_source(dataset, name, recipe, cache_dir, workers, display, pinned)
+            for name in ("train", "validation")
         )
+        frames = Frames(learned, validation, len(dataset.classes))
     trainer = Trainer(recipe, frames, run, fabric)
     if resume:
         trainer.resume()
