@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from lightning_fabric import Fabric
 
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training.command_line import (
     choose_device,
     machine_options,
@@ -15,6 +16,7 @@ from anymodal_seg_training.command_line import (
 )
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import Dataset
+from anymodal_seg_training.datasets.packed import PackedSplit
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.loop import Frames, Trainer
@@ -48,11 +50,26 @@ def train(
             open_source(dataset, name, recipe, cache_dir, workers, display, pinned)
             for name in ("train", "validation")
         )
-        frames = Frames(learned, validation, len(dataset.classes))
+        blocks = _blocks(dataset, recipe.input.mix_shards)
+        frames = Frames(learned, validation, len(dataset.classes), blocks)
     trainer = Trainer(recipe, frames, run, fabric)
     if resume:
         trainer.resume()
     trainer.fit(display)
+
+
+def _blocks(dataset: Dataset, mixed: int) -> tuple[int, ...]:
+    """Return how many training frames lie in each group of shards that are mixed."""
+    if not mixed:
+        return ()
+    split = dataset.split("train")
+    if not isinstance(split, PackedSplit):
+        raise ConfigError(
+            f"input.mix_shards is {mixed}, but {split.name} has no shards: leave it 0, or pack the "
+            "data set with 'anymodal-train pack'"
+        )
+    shards = split.shards
+    return tuple(sum(shards[first : first + mixed]) for first in range(0, len(shards), mixed))
 
 
 @click.command()

@@ -38,10 +38,17 @@ def _folders() -> _Entry:
     return _Entry(FolderOptions, FolderDataset)
 
 
+def _packed() -> _Entry:
+    from anymodal_seg_training.datasets.packed import PackedDataset, PackedOptions
+
+    return _Entry(PackedOptions, PackedDataset)
+
+
 _DATASETS: dict[str, Callable[[], _Entry]] = {
     "rig": _rig,
     "rigbench": _rigbench,
     "folders": _folders,
+    "packed": _packed,
 }
 
 
