@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import webdataset
-from fixtures.tiny_training import CLASSES, HEIGHT, WIDTH, TinySplit, tiny_format
+from fixtures.damaged_frames import DamagedDataset
+from fixtures.tiny_training import CLASSES, HEIGHT, WIDTH, tiny_format
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -31,30 +30,6 @@ from anymodal_seg_training.train import _blocks
 NAMES = ("rgb", "thermal", "depth", "event")
 
 
-@dataclass(frozen=True)
-class BreakingSplit(TinySplit):
-    """Its second frame cannot be read as long as a file is there."""
-
-    breaks_while: str = ""
-
-    def frames(self, unit: int) -> Iterator[LabelledFrame]:
-        if unit == 1 and Path(self.breaks_while).exists():
-            raise TrainingError("cannot read /data/001.png: it is cut off")
-        yield from super().frames(unit)
-
-
-@dataclass(frozen=True)
-class Tiny:
-    """The tiny data set, one frame a unit."""
-
-    breaks_while: str = ""
-    classes = CLASSES
-    description = "Two halves and a spot."
-
-    def split(self, name: str) -> BreakingSplit:
-        return BreakingSplit(f"tiny-{name}", 5, 1, breaks_while=self.breaks_while)
-
-
 def packed(dataset: Any, folder: Path, **options: Any) -> dict[str, Any]:
     chosen = {"splits": ("train",), "frames_per_shard": 2, "skips": False, "workers": 1}
     return pack(dataset, folder, **{**chosen, **options}, display=Display())
@@ -64,7 +39,7 @@ def packed(dataset: Any, folder: Path, **options: Any) -> dict[str, Any]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny training frames in shards of two."""
     path = tmp_path_factory.mktemp("packed") / "tiny"
-    packed(Tiny(), path)
+    packed(DamagedDataset(), path)
     return path
 
 
@@ -78,7 +53,7 @@ def test_packed_frames_are_the_frames(folder: Path) -> None:
     }
     dataset = open_dataset({"dataset": "packed", "folder": str(folder)})
     assert dataset.classes == CLASSES and dataset.description == "Two halves and a spot."
-    split, source = dataset.split("train"), Tiny().split("train")
+    split, source = dataset.split("train"), DamagedDataset().split("train")
     assert split.units == 5 and split.frames_per_unit == 1
     for unit in (3, 0, 4):
         (frame,), (expected,) = split.frames(unit), source.frames(unit)
@@ -104,7 +79,7 @@ def test_webdataset_reads_the_shards(folder: Path) -> None:
         "000002000000",
     ]
     for sample, unit in zip(samples, range(5), strict=True):
-        (frame,) = Tiny().split("train").frames(unit)
+        (frame,) = DamagedDataset().split("train").frames(unit)
         rgb = cv2.imdecode(np.frombuffer(sample["rgb.png"], np.uint8), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(rgb, frame.images["rgb"].pixels)
         depth = np.load(io.BytesIO(sample["depth.npy"]))
@@ -113,7 +88,7 @@ def test_webdataset_reads_the_shards(folder: Path) -> None:
 
 def test_a_stopped_packing_goes_on_and_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "obstacle").touch()
-    dataset = Tiny(str(tmp_path / "obstacle"))
+    dataset = DamagedDataset(str(tmp_path / "obstacle"))
     with pytest.raises(TrainingError, match=r"frame 0 of unit 1 of tiny-train: .*001\.png.*--skip"):
         packed(dataset, tmp_path / "out", frames_per_shard=1)
     assert not (tmp_path / "out" / "pack.json").exists()
@@ -134,19 +109,19 @@ def test_a_stopped_packing_goes_on_and_gives_the_same_bytes(folder: Path, tmp_pa
 
 def test_damaged_frames_are_left_out_and_named_if_asked_for(tmp_path: Path) -> None:
     (tmp_path / "obstacle").touch()
-    manifest = packed(Tiny(str(tmp_path / "obstacle")), tmp_path / "out", skips=True)
+    manifest = packed(DamagedDataset(str(tmp_path / "obstacle")), tmp_path / "out", skips=True)
     entry = manifest["splits"]["train"]
     assert entry["shards"] == [1, 2, 1]
     assert entry["left_out"] == [
         "frame 0 of unit 1 of tiny-train: cannot read /data/001.png: it is cut off"
     ]
     split = PackedDataset(PackedOptions(str(tmp_path / "out"))).split("train")
-    (frame,), (expected,) = split.frames(1), Tiny().split("train").frames(2)
+    (frame,), (expected,) = split.frames(1), DamagedDataset().split("train").frames(2)
     np.testing.assert_array_equal(frame.label, expected.label)
 
 
 def test_a_damaged_or_missing_shard_is_named(tmp_path: Path) -> None:
-    packed(Tiny(), tmp_path / "out", frames_per_shard=5)
+    packed(DamagedDataset(), tmp_path / "out", frames_per_shard=5)
     split = PackedDataset(PackedOptions(str(tmp_path / "out"))).split("train")
     source = StreamedFrames(split, tiny_format(), Reading(1))
     path = tmp_path / "out" / "train-000000.tar"
@@ -173,7 +148,7 @@ def test_groups_of_shards_can_be_mixed(folder: Path) -> None:
     assert _blocks(dataset, 0) == ()
     assert _blocks(dataset, 1) == (2, 2, 1) and _blocks(dataset, 2) == (4, 1)
     with pytest.raises(ConfigError, match=r"input\.mix_shards is 2, but tiny-train has no shards"):
-        _blocks(Tiny(), 2)
+        _blocks(DamagedDataset(), 2)
 
 
 @given(

@@ -4,11 +4,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anymodal_seg_training.sampling import (
     all_subsets,
     batch_indices,
     draw_subset,
+    epoch_order,
     spread_indices,
     step_generator,
     subset_key,

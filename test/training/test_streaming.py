@@ -3,20 +3,18 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from fixtures.damaged_frames import DamagedSplit, number_and_process
 from fixtures.tiny_training import CLASSES, TinySplit, tiny_format, tiny_recipe
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training import loop
 from anymodal_seg_training.checkpoint import load_checkpoint
-from anymodal_seg_training.datasets.base import LabelledFrame
-from anymodal_seg_training.datasets.frame_source import FrameSource
 from anymodal_seg_training.datasets.streaming import Reading, StreamedFrames
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
@@ -27,20 +25,6 @@ from anymodal_seg_training.recipe import Recipe, parse_recipe
 from anymodal_seg_training.run_folder import RunFolder
 
 NAMES = ("rgb", "thermal", "depth", "event")
-
-
-@dataclass(frozen=True)
-class DamagedSplit(TinySplit):
-    """Some frames cannot be read."""
-
-    damaged: tuple[int, ...] = ()
-
-    def frames(self, unit: int) -> Iterator[LabelledFrame]:
-        for place, frame in enumerate(super().frames(unit)):
-            number = unit * self.frames_per_unit + place
-            if number in self.damaged:
-                raise TrainingError(f"cannot read /data/{number:03d}.png: it is cut off")
-            yield frame
 
 
 def stream(split: TinySplit, **reading: Any) -> StreamedFrames:
@@ -76,10 +60,6 @@ def facts(files: RunFolder) -> list[dict[str, Any]]:
     """The log without how long things took."""
     lines = read_log(files.log_file)
     return [{k: v for k, v in line.items() if not k.endswith("_s")} for line in lines]
-
-
-def number_and_process(source: FrameSource, number: int) -> tuple[int, int]:
-    return number, os.getpid()
 
 
 def test_a_stream_gives_the_frames_of_the_cache(frames: Frames) -> None:
