@@ -11,7 +11,7 @@ import pytest
 import webdataset
 from fixtures.damaged_frames import DamagedDataset
 from fixtures.tiny_training import CLASSES, HEIGHT, WIDTH, tiny_format
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -151,6 +151,7 @@ def test_groups_of_shards_can_be_mixed(folder: Path) -> None:
         _blocks(DamagedDataset(), 2)
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     pixels=st.sampled_from([np.uint8, np.uint16, np.float32, np.dtype(">u2")]).flatmap(
         lambda dtype: arrays(dtype, st.sampled_from([(3, 5), (3, 5, 1), (3, 5, 2), (3, 5, 3)]))

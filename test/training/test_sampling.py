@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymodal_seg_training.sampling import (
@@ -61,6 +61,7 @@ def test_spread_indices_cover_the_split() -> None:
     assert spread_indices(50, 4).tolist() == [0, 1, 2, 3]
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**31 - 1),
     blocks=st.lists(st.integers(0, 7), min_size=1, max_size=9).filter(sum).map(tuple),

@@ -81,7 +81,8 @@ def pack_split(packing: Packing, workers: int, progress: Progress) -> dict[str, 
     numbers = range(packing.shards)
     missing = [number for number in numbers if not packing.note_file(number).exists()]
     # The split goes to each worker once: of a million frames it is a large object.
-    context = get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["torch", "cv2", "webdataset"])
     with ProcessPoolExecutor(workers, context, _begin, (packing,)) as pool:
         futures = {pool.submit(_pack_shard, number): number for number in missing}
         try:
