@@ -172,8 +172,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 ) -> None:
     make = Trainer._batch
 
-    def spoiled(self: Trainer, part: int) -> Batch:
-        batch = make(self, part)
+    def spoiled(self: Trainer) -> Batch:
+        batch = make(self)
         factor = float("nan") if self._step == 3 else 1.0
         return dataclasses.replace(batch, images=batch.images * factor)
 

@@ -11,13 +11,14 @@ import pytest
 from fixtures.tiny_training import tiny_recipe
 
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_training.batches import part_size
 from anymodal_seg_training.log import read_log
-from anymodal_seg_training.loop import Frames, _part_size
+from anymodal_seg_training.loop import Frames
 from anymodal_seg_training.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 CHILD = """
-import sys, torch
+import dataclasses, sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from anymodal_seg_training.display import Display
@@ -27,12 +28,14 @@ from anymodal_seg_training.train import train
 from fixtures.tiny_training import LabelledDataset, still_recipe
 if __name__ == "__main__":  # workers that prepare frames import this file
     recipe = still_recipe()
+    store = dataclasses.replace(recipe.input, store=sys.argv[3])
+    recipe = dataclasses.replace(recipe, input=store)
     train(recipe, LabelledDataset(), RunFolder(Path(sys.argv[1])), False, Path(sys.argv[2]),
           open_fabric(torch.device("cpu"), "fp32"), 1, Display())
 """
 
 
-def losses(folder: Path, cache: Path, processes: int) -> list[float]:
+def losses(folder: Path, cache: Path, processes: int, store: str = "cache") -> list[float]:
     """Train and return what the log says."""
     script = folder.with_suffix(".py")
     script.write_text(CHILD)
@@ -40,7 +43,7 @@ def losses(folder: Path, cache: Path, processes: int) -> list[float]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     launcher = torchrun if processes > 1 else []
-    command = [sys.executable, *launcher, str(script), str(folder), str(cache)]
+    command = [sys.executable, *launcher, str(script), str(folder), str(cache), store]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     lines = read_log(RunFolder(folder).log_file)
@@ -52,10 +55,12 @@ def test_two_processes_give_the_losses_of_one(frames: Frames, tmp_path: Path) ->
     cache = frames.train.folder.parent
     alone = losses(tmp_path / "one", cache, 1)
     assert len(alone) > 6
-    assert losses(tmp_path / "two", cache, 2) == pytest.approx(alone, rel=2e-4, abs=1e-5)
+    for store in ("cache", "stream"):
+        together = losses(tmp_path / f"two-{store}", cache, 2, store)
+        assert together == pytest.approx(alone, rel=2e-4, abs=1e-5)
 
 
 def test_a_batch_that_cannot_be_split_is_refused() -> None:
-    assert _part_size(tiny_recipe(batch_size=12, accumulate=3), 2) == 2
+    assert part_size(tiny_recipe(batch_size=12, accumulate=3), 2) == 2
     with pytest.raises(ConfigError, match=r"batch_size is 4: expected a multiple of 6"):
-        _part_size(tiny_recipe(accumulate=3), 2)
+        part_size(tiny_recipe(accumulate=3), 2)

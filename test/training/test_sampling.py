@@ -4,11 +4,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from anymodal_seg_training.sampling import (
     all_subsets,
     batch_indices,
     draw_subset,
+    epoch_order,
     spread_indices,
     step_generator,
     subset_key,
@@ -56,3 +59,22 @@ def test_steps_and_seeds_are_independent_and_repeatable() -> None:
 def test_spread_indices_cover_the_split() -> None:
     assert spread_indices(3, 11).tolist() == [0, 5, 10]
     assert spread_indices(50, 4).tolist() == [0, 1, 2, 3]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31 - 1),
+    blocks=st.lists(st.integers(0, 7), min_size=1, max_size=9).filter(sum).map(tuple),
+)
+def test_blocks_stay_together_and_every_frame_comes_once(
+    seed: int, blocks: tuple[int, ...]
+) -> None:
+    length = sum(blocks)
+    order = epoch_order(seed, 0, length, blocks)
+    assert sorted(order) == list(range(length))
+    block_of = np.repeat(np.arange(len(blocks)), blocks)
+    changes = np.count_nonzero(np.diff(block_of[order]))
+    assert changes == np.count_nonzero(blocks) - 1
+    assert np.array_equal(order, epoch_order(seed, 0, length, blocks))
+    order = batch_indices(seed, 0, length, length, blocks)
+    assert np.array_equal(order, epoch_order(seed, 0, length, blocks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from anymodal_seg_ros.networks import AnyModalNetwork, upsample_logits
 from anymodal_seg_training.calibration import Calibration
 from anymodal_seg_training.cases import Case
 from anymodal_seg_training.conditions import ConditionTally
-from anymodal_seg_training.datasets.frame_cache import FrameCache
+from anymodal_seg_training.datasets.frame_source import FrameSource, read_frames
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.sampling import Indices
 
@@ -26,7 +27,7 @@ Progress = Callable[[int, int], None]
 @torch.inference_mode()
 def case_confusions(
     network: AnyModalNetwork,
-    frames: FrameCache,
+    frames: FrameSource,
     indices: Indices,
     cases: Sequence[Case],
     recipe: Recipe,
@@ -63,10 +64,11 @@ def case_confusions(
     network.eval()
     classes = network.num_classes
     totals = torch.zeros((len(cases), classes, classes), dtype=torch.int64, device=device)
-    for first in range(0, len(indices), batch_size):
+    starts = range(0, len(indices), batch_size)
+    read = partial(read_frames, modalities=recipe.modality_names)
+    batches = frames.run([indices[first : first + batch_size] for first in starts], read)
+    for first, (planes, labels) in zip(starts, batches, strict=True):
         progress(first, len(indices))
-        chosen = indices[first : first + batch_size]
-        planes, labels = frames.read(chosen, recipe.modality_names)
         labels = labels.to(device).long()
         height, width = labels.shape[1:]
         whole = planes.float()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,25 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the unpickler stumble in any way
-        raise TrainingError(
-            f"cannot read the checkpoint {path}: {error}; start the run again in a new folder"
-        ) from error
+        raise TrainingError(f"cannot read the checkpoint {path}: {error}") from error
     return state
+
+
+def keep_previous(last: Path, previous: Path) -> None:
+    """Let ``previous`` be what ``last`` is now; ``last`` stays where it is all the time.
+
+    Raises:
+        TrainingError: it cannot be kept.
+    """
+    write_atomically(previous, lambda temporary: _link_or_copy(last, temporary))
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system knows no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:

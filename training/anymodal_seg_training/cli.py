@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from anymodal_seg_training import check_data, evaluate, export, train
+from anymodal_seg_training import check_data, evaluate, export, pack, train
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,6 +16,7 @@ main.add_command(train.main, "train")
 main.add_command(evaluate.main, "evaluate")
 main.add_command(export.main, "export")
 main.add_command(check_data.main, "check-data")
+main.add_command(pack.main, "pack")
 
 if __name__ == "__main__":
     main()

@@ -14,6 +14,8 @@ import torch
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_training.datasets.base import Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache, PlaneFormat, open_cache
+from anymodal_seg_training.datasets.frame_source import FrameSource
+from anymodal_seg_training.datasets.streaming import Reading, StreamedFrames
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.recipe import Recipe
 
@@ -74,6 +76,42 @@ def open_split(
         workers or os.cpu_count() or 1,
         lambda done, total: display.advance(f"preparing {name} frames", done, total),
     )
+
+
+def open_source(
+    dataset: Dataset,
+    name: str,
+    recipe: Recipe,
+    cache_dir: Path,
+    workers: int,
+    display: Display,
+    pinned: bool = False,
+) -> FrameSource:
+    """Return the frames of a split from where the recipe says: a cache, or the data set itself.
+
+    Args:
+        dataset: which has the split.
+        name: of the split.
+        recipe: of the run.
+        cache_dir: where prepared frames are kept.
+        workers: processes that make frames for this one; 0 means that the cores of this machine
+            are shared out among the run's processes on it.
+        display: shows how far the preparation is.
+        pinned: whether a GPU will fetch the frames.
+    """
+    options = recipe.input
+    if options.store == "cache":
+        return open_split(dataset, name, recipe, cache_dir, workers, display)
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    reading = Reading(
+        workers or max(1, (os.cpu_count() or 1) // beside),
+        options.prefetch,
+        # A score over fewer frames is another score.
+        replaces=options.on_damage == "replace" and name == "train",
+        pinned=pinned,
+    )
+    form = PlaneFormat(recipe.modalities, options.height, options.width)
+    return StreamedFrames(dataset.split(name), form, reading)
 
 
 def run_command(command: Callable[[], None]) -> None:

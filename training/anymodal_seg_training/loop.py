@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.metrics import mean_iou
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
-from anymodal_seg_training.augmentation import Batch, augment
+from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_training.batches import MakeBatch, batch_jobs, part_size
 from anymodal_seg_training.case_evaluation import case_confusions, mean_over_cases
 from anymodal_seg_training.cases import combinations
-from anymodal_seg_training.checkpoint import load_checkpoint, save_checkpoint, save_weights
-from anymodal_seg_training.datasets.frame_cache import FrameCache
+from anymodal_seg_training.checkpoint import save_weights
+from anymodal_seg_training.datasets.frame_source import FrameSource
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.fabric import over_processes
@@ -31,8 +31,6 @@ from anymodal_seg_training.optimisation import build_optimiser, learning_rate, s
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.sampling import (
-    batch_indices,
-    frame_generators,
     spread_indices,
     step_generator,
     subset_key,
@@ -51,11 +49,13 @@ class Frames:
         train: frames to learn from.
         validation: frames that choose the best weights.
         num_classes: K.
+        blocks: of training frames, see :func:`.sampling.epoch_order`.
     """
 
-    train: FrameCache
-    validation: FrameCache
+    train: FrameSource
+    validation: FrameSource
     num_classes: int
+    blocks: tuple[int, ...] = ()
 
 
 class Learner(nn.Module):
@@ -98,7 +98,7 @@ class Trainer:
         self._frames = frames
         self._run = run
         self._fabric = fabric
-        self._part = _part_size(recipe, fabric.world_size)
+        part_size(recipe, fabric.world_size)  # an uneven split is found before the first frame
         torch.manual_seed(recipe.seed)
         network = build_network(recipe.architecture, frames.num_classes, recipe.modality_names)
         # Convolutions in channels_last take half the time on a CPU.
@@ -123,6 +123,8 @@ class Trainer:
             self._attention += [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
         self._step = 0
         self._best = -math.inf
+        self._replaced = 0
+        self._batches: Generator[Batch, None, None] | None = None
 
     def resume(self) -> None:
         """Go on from the last checkpoint; from the start if there is none yet.
@@ -132,7 +134,7 @@ class Trainer:
         """
         if not self._run.last_file.exists():
             return
-        state = load_checkpoint(self._run.last_file)
+        state = self._run.load_last()
         try:
             self._network.load_state_dict(state["network"])
             self._optimiser.load_state_dict(state["optimiser"])
@@ -140,6 +142,7 @@ class Trainer:
             if self._average is not None:
                 self._average.load_state_dict(state["average"])
             self._step, self._best = int(state["step"]), float(state["best"])
+            self._replaced = int(state.get("replaced", 0))  # unknown before frames were streamed
         except (KeyError, ValueError, RuntimeError) as error:
             raise TrainingError(
                 f"{self._run.last_file} does not fit the recipe: {error}"
@@ -149,20 +152,26 @@ class Trainer:
         """Train to the last step.
 
         Raises:
-            TrainingError: the loss is not finite, or a file cannot be written.
+            TrainingError: the loss is not finite, or a file cannot be read or written.
         """
+        recipe, frames = self._recipe, self._frames
+        jobs = batch_jobs(
+            recipe, self._strategy, len(frames.train), self._fabric, self._step, frames.blocks
+        )
+        self._batches = frames.train.run(jobs, MakeBatch(recipe))
         log = RunLog(self._run.log_file, self._step) if self._fabric.is_global_zero else None
         try:
             while self._step < self._options.steps:
                 self._advance(log, display)
         finally:
+            self._batches.close()
             if log is not None:
                 log.close()
 
     def _advance(self, log: RunLog | None, display: Display) -> None:
         """Do one step and what is due after it."""
         options = self._options
-        values = self._learn()
+        values = self._learn(display)
         if log is not None and self._step % options.log_every == 0:
             log.write(self._step, "train", values)
         self._step += 1
@@ -174,23 +183,12 @@ class Trainer:
         if last or self._step % options.checkpoint_every == 0:
             self._save()
 
-    def _batch(self, part: int) -> Batch:
-        """Read and vary this process's frames of one part of the step."""
-        recipe, step, fabric = self._recipe, self._step, self._fabric
-        names = self._strategy.modalities(step_generator(recipe.seed, step), recipe.modality_names)
-        everything = batch_indices(
-            recipe.seed, step, self._options.batch_size, len(self._frames.train)
-        )
-        first = (part * fabric.world_size + fabric.global_rank) * self._part
-        positions = range(first, first + self._part)
-        planes, labels = self._frames.train.read(
-            everything[positions.start : positions.stop], names
-        )
-        specs = [recipe.modalities[name] for name in names]
-        generators = frame_generators(recipe.seed, step, positions)
-        return augment(planes, labels, specs, recipe.augmentation, generators)
+    def _batch(self) -> Batch:
+        """Return this process's frames of the next part of the step."""
+        assert self._batches is not None
+        return next(self._batches)
 
-    def _learn(self) -> dict[str, Any]:
+    def _learn(self, display: Display) -> dict[str, Any]:
         """Do one step of the optimiser, in as many parts as the recipe says."""
         options, step, fabric = self._options, self._step, self._fabric
         self._learner.train()
@@ -199,11 +197,13 @@ class Trainer:
         set_learning_rate(self._optimiser, rate)
         self._optimiser.zero_grad(set_to_none=True)
         totals: dict[str, Tensor] = {}
+        replaced: list[str] = []
         loading, started, modalities = 0.0, time.perf_counter(), 0
         for part in range(options.accumulate):
             begun = time.perf_counter()
-            batch = self._batch(part).to(fabric.device)
+            batch = self._batch().to(fabric.device)
             modalities = len(batch.modality_ids)
+            replaced.extend(batch.replaced)
             loading += time.perf_counter() - begun
             waits = part + 1 < options.accumulate
             with self._computing(), fabric.no_backward_sync(self._learner, enabled=waits):
@@ -211,10 +211,12 @@ class Trainer:
                 fabric.backward(found["loss"] / options.accumulate)
             for name, value in found.items():
                 totals[name] = totals.get(name, 0.0) + value.detach().float() / options.accumulate
-        values = {
+        values: dict[str, float] = {
             name: float(over_processes(fabric, value, "mean")) for name, value in totals.items()
         }
         self._check(values["loss"])
+        if self._recipe.input.on_damage == "replace":
+            values["replaced"] = self._count_replaced(replaced, display)
         if options.gradient_clip > 0.0:
             fabric.clip_gradients(self._learner, self._optimiser, max_norm=options.gradient_clip)
         self._optimiser.step()
@@ -227,6 +229,14 @@ class Trainer:
             "data_s": round(loading, 4),
             "step_s": round(time.perf_counter() - started - loading, 4),
         }
+
+    def _count_replaced(self, sentences: list[str], display: Display) -> int:
+        """Say what this process replaced and return how many frames all of them did so far."""
+        for sentence in sentences:
+            display.say(f"step {self._step}: {sentence}; the next good one stands in")
+        found = torch.tensor(len(sentences), device=self._fabric.device)
+        self._replaced += int(over_processes(self._fabric, found, "sum"))
+        return self._replaced
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
@@ -282,26 +292,15 @@ class Trainer:
 
     def _save(self) -> None:
         if self._fabric.is_global_zero:
-            save_checkpoint(
-                self._run.last_file,
+            self._run.save_last(
                 {
                     "step": self._step,
                     "best": self._best,
+                    "replaced": self._replaced,
                     "network": self._network.state_dict(),
                     "optimiser": self._optimiser.state_dict(),
                     "strategy": self._strategy.state(),
                     "average": {} if self._average is None else self._average.state_dict(),
-                },
+                }
             )
         self._fabric.barrier()
-
-
-def _part_size(recipe: Recipe, processes: int) -> int:
-    """Frames of one process in one part of a step."""
-    batch, parts = recipe.training.batch_size, recipe.training.accumulate
-    if batch % (parts * processes):
-        raise ConfigError(
-            f"training.batch_size is {batch}: expected a multiple of {parts * processes}, which is "
-            f"training.accumulate ({parts}) times the number of processes ({processes})"
-        )
-    return batch // (parts * processes)

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from anymodal_seg_ros.config import build, count, number, text
+from anymodal_seg_ros.config import build, choice, count, number, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import ModalitySpec, check_ids, modality_spec, names_by_id
 
@@ -25,6 +25,17 @@ class InputOptions:
 
     height: int = count(192, 32, 4096, "Rows of the network's input")
     width: int = count(256, 32, 4096, "Columns of the network's input")
+    store: str = choice(
+        ("cache", "stream"), "Frames are prepared once on disk, or read anew whenever needed"
+    )
+    prefetch: int = count(2, 1, 64, "Batches that each worker keeps ready; of a stream")
+    on_damage: str = choice(
+        ("stop", "replace"),
+        "A damaged training frame stops the run, or the next good one stands in; of a stream",
+    )
+    mix_shards: int = count(
+        0, 0, 1_000_000, "Shards of a packed set whose frames are mixed at a time; 0: all of them"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,15 @@ class AugmentationOptions:
     jitter: float = number(
         0.2, 0.0, 1.0, "Largest change of gain, and of offset in standard deviations; not for depth"
     )
+    min_zoom: float = number(
+        1.0, 0.125, 1.0, "Crops are shrunk down to this factor, and padded if they must be"
+    )
+    color_modality: str = text("rgb", "The modality whose colours are varied and which is blurred")
+    color_jitter: float = number(
+        0.0, 0.0, 1.0, "Probability that its brightness, contrast and saturation are changed"
+    )
+    color_range: float = number(0.5, 0.0, 1.0, "Each by a factor from 1 - this to 1 + this")
+    blur: float = number(0.0, 0.0, 1.0, "Probability that it is blurred, by a Gaussian of 3x3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +163,29 @@ def parse_recipe(content: Mapping[str, Any]) -> Recipe:
             f"training.precision is {recipe.training.precision!r}: "
             f"expected one of {', '.join(PRECISIONS)}"
         )
+    _check_input(recipe)
+    return recipe
+
+
+def _check_input(recipe: Recipe) -> None:
+    """Refuse options of input and augmentation that do not go together."""
     crop, whole = recipe.augmentation, recipe.input
     if crop.crop_height > whole.height or crop.crop_width > whole.width:
         raise ConfigError(
             f"augmentation crops {crop.crop_height}x{crop.crop_width} from an input of "
             f"{whole.height}x{whole.width}: a crop must fit inside"
         )
-    return recipe
+    if whole.on_damage == "replace" and whole.store != "stream":
+        raise ConfigError(
+            "input.on_damage is replace, but a cache holds whole frames only: "
+            "set input.store to stream"
+        )
+    spec = recipe.modalities.get(crop.color_modality)
+    if (crop.color_jitter or crop.blur) and (spec is None or spec.planes != "color"):
+        raise ConfigError(
+            f"augmentation.color_modality is {crop.color_modality!r}: expected a modality with "
+            f"'planes: color', of {', '.join(recipe.modalities)}"
+        )
 
 
 def _modalities(section: Mapping[str, Any]) -> dict[str, ModalitySpec]:

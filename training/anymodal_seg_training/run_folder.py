@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,12 @@ import yaml
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training import __version__
-from anymodal_seg_training.checkpoint import write_atomically
+from anymodal_seg_training.checkpoint import (
+    keep_previous,
+    load_checkpoint,
+    save_checkpoint,
+    write_atomically,
+)
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.recipe import Recipe, load_recipe
 
@@ -41,6 +47,11 @@ class RunFolder:
     def last_file(self) -> Path:
         """Everything needed to go on."""
         return self.path / "last.pt"
+
+    @property
+    def previous_file(self) -> Path:
+        """The checkpoint before the last one."""
+        return self.path / "previous.pt"
 
     @property
     def best_file(self) -> Path:
@@ -94,6 +105,38 @@ class RunFolder:
                     f"the recipe given has {value!r}"
                 )
 
+    def save_last(self, state: Mapping[str, Any]) -> None:
+        """Write the last checkpoint; the one before it is kept.
+
+        Raises:
+            TrainingError: it cannot be written; what was there before is intact.
+        """
+        if self.last_file.exists():
+            keep_previous(self.last_file, self.previous_file)
+        save_checkpoint(self.last_file, state)
+
+    def load_last(self) -> dict[str, Any]:
+        """Read the last checkpoint.
+
+        Raises:
+            TrainingError: it is broken; the message says how to go on.
+        """
+        try:
+            return load_checkpoint(self.last_file)
+        except TrainingError as error:
+            raise TrainingError(f"{error}; {self._way_on()}") from error
+
+    def _way_on(self) -> str:
+        """What to do about a broken last checkpoint."""
+        try:
+            step = int(load_checkpoint(self.previous_file)["step"])
+        except (TrainingError, KeyError, TypeError, ValueError):
+            return "start the run again in a new folder"
+        return (
+            f"the one before it, of step {step}, is whole: "
+            f"mv {self.previous_file} {self.last_file} and go on with --resume"
+        )
+
     def write_yaml(self, path: Path, values: Mapping[str, Any]) -> None:
         """Write a mapping to a YAML file, whole or not at all."""
         content = yaml.safe_dump(dict(values), sort_keys=False, default_flow_style=None, width=100)
@@ -115,7 +158,31 @@ def environment() -> dict[str, str]:
         "machine": platform.machine(),
         "threads": str(torch.get_num_threads()),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        **checkout_state(Path(__file__).parent),
     }
+
+
+def checkout_state(folder: Path) -> dict[str, str]:
+    """Return the commit of the git checkout that ``folder`` belongs to, and whether it was changed.
+
+    An installed package that only happens to lie below a checkout does not belong to it.
+
+    Returns:
+        ``commit`` and ``uncommitted`` (``yes`` or ``no``); nothing where there is no checkout.
+    """
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        return done.stdout.strip()
+
+    try:
+        if not git("ls-files", "."):
+            return {}
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return {"commit": git("rev-parse", "HEAD"), "uncommitted": "yes" if changed else "no"}
+    except (OSError, subprocess.SubprocessError):
+        return {}
 
 
 def _write_text(path: Path, content: str) -> None:

@@ -6,6 +6,7 @@ checkpoint need not know how many random numbers were drawn before it.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -35,7 +36,9 @@ def torch_seed(seed: int, step: int, process: int) -> int:
     return int(np.random.default_rng((_PROCESS, seed, step, process)).integers(2**62))
 
 
-def batch_indices(seed: int, step: int, batch_size: int, length: int) -> Indices:
+def batch_indices(
+    seed: int, step: int, batch_size: int, length: int, blocks: tuple[int, ...] = ()
+) -> Indices:
     """Choose the frames of a step: every frame once in an epoch, each epoch in a new order.
 
     A batch may begin in one epoch and end in the next; no frame is left out.
@@ -45,9 +48,37 @@ def batch_indices(seed: int, step: int, batch_size: int, length: int) -> Indices
     epochs = positions // length
     chosen = np.empty(batch_size, np.int64)
     for epoch in np.unique(epochs):
-        order = np.random.default_rng((_ORDER, seed, int(epoch))).permutation(length)
+        order = epoch_order(seed, int(epoch), length, blocks)
         chosen[epochs == epoch] = order[positions[epochs == epoch] % length]
     return chosen
+
+
+@functools.lru_cache(maxsize=2)  # of a million frames it takes some milliseconds
+def epoch_order(seed: int, epoch: int, length: int, blocks: tuple[int, ...] = ()) -> Indices:
+    """Return the order of the frames in an epoch.
+
+    Args:
+        seed: of the run.
+        epoch: its number.
+        length: how many frames there are.
+        blocks: how many frames lie together in each block of neighbours; they add up to
+            ``length``. The blocks come in a random order and so do the frames within each, so that
+            neighbours are read about the same time. Empty: all frames are one block.
+    """
+    generator = np.random.default_rng((_ORDER, seed, epoch))
+    if not blocks:
+        order = generator.permutation(length)
+    else:
+        ends = np.cumsum(blocks)
+        assert ends[-1] == length
+        order = np.concatenate(
+            [
+                generator.permutation(np.arange(ends[block] - blocks[block], ends[block]))
+                for block in generator.permutation(len(blocks))
+            ]
+        )
+    order.flags.writeable = False  # it is kept
+    return order
 
 
 def spread_indices(wanted: int, length: int) -> Indices:

@@ -7,14 +7,16 @@ from pathlib import Path
 import click
 from lightning_fabric import Fabric
 
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training.command_line import (
     choose_device,
     machine_options,
-    open_split,
+    open_source,
     run_command,
 )
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import Dataset
+from anymodal_seg_training.datasets.packed import PackedSplit
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.loop import Frames, Trainer
@@ -43,15 +45,31 @@ def train(
         else:
             run.create(recipe)
     with fabric.rank_zero_first(local=True):  # the other processes find the frames prepared
-        frames = Frames(
-            open_split(dataset, "train", recipe, cache_dir, workers, display),
-            open_split(dataset, "validation", recipe, cache_dir, workers, display),
-            len(dataset.classes),
+        pinned = fabric.device.type == "cuda"
+        learned, validation = (
+            open_source(dataset, name, recipe, cache_dir, workers, display, pinned)
+            for name in ("train", "validation")
         )
+        blocks = _blocks(dataset, recipe.input.mix_shards)
+        frames = Frames(learned, validation, len(dataset.classes), blocks)
     trainer = Trainer(recipe, frames, run, fabric)
     if resume:
         trainer.resume()
     trainer.fit(display)
+
+
+def _blocks(dataset: Dataset, mixed: int) -> tuple[int, ...]:
+    """Return how many training frames lie in each group of shards that are mixed."""
+    if not mixed:
+        return ()
+    split = dataset.split("train")
+    if not isinstance(split, PackedSplit):
+        raise ConfigError(
+            f"input.mix_shards is {mixed}, but {split.name} has no shards: leave it 0, or pack the "
+            "data set with 'anymodal-train pack'"
+        )
+    shards = split.shards
+    return tuple(sum(shards[first : first + mixed]) for first in range(0, len(shards), mixed))
 
 
 @click.command()

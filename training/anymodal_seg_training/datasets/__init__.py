@@ -45,11 +45,18 @@ def _bag() -> _Entry:
     return _Entry(BagOptions, BagDataset)
 
 
+def _packed() -> _Entry:
+    from anymodal_seg_training.datasets.packed import PackedDataset, PackedOptions
+
+    return _Entry(PackedOptions, PackedDataset)
+
+
 _DATASETS: dict[str, Callable[[], _Entry]] = {
     "rig": _rig,
     "rigbench": _rigbench,
     "folders": _folders,
     "bag": _bag,
+    "packed": _packed,
 }
 
 

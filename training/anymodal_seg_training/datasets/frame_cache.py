@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -27,6 +27,7 @@ from anymodal_seg_ros.inference import preprocess
 from anymodal_seg_ros.inference.manifest import ModalitySpec
 from anymodal_seg_training.checkpoint import write_atomically
 from anymodal_seg_training.datasets.base import LabelledFrame, Split
+from anymodal_seg_training.datasets.frame_source import FrameSource, Job, Result
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.source_hash import source_hash
 
@@ -79,18 +80,24 @@ class FrameCache:
         return [dict(frame) for note in notes for frame in json.loads(note)]
 
     def read(
-        self, indices: npt.NDArray[np.int64], modalities: Sequence[str]
+        self,
+        indices: npt.NDArray[np.int64],
+        modalities: Sequence[str],
+        damaged: list[str] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Read frames.
-
-        Returns:
-            Planes float16 ``[B, M, 3, H, W]`` and labels uint8 ``[B, H, W]``.
-        """
+        """See :meth:`FrameSource.read`; no frame of a finished cache is damaged."""
         planes = np.stack([self._arrays[name][indices] for name in modalities], axis=1)
         return torch.from_numpy(planes), torch.from_numpy(self._arrays[LABELS][indices])
 
+    def run(
+        self, jobs: Iterable[Job], work: Callable[[FrameSource, Job], Result]
+    ) -> Generator[Result, None, None]:
+        """See :meth:`FrameSource.run`; done here and now, as reading a cache takes no time."""
+        for job in jobs:
+            yield work(self, job)
+
     def class_frequencies(self, num_classes: int, frames: int = 256) -> npt.NDArray[np.float64]:
-        """Share of each class among the labelled pixels, from frames spread over the split."""
+        """See :meth:`FrameSource.class_frequencies`."""
         chosen = np.linspace(0, len(self) - 1, min(frames, len(self))).round().astype(np.int64)
         counts = np.bincount(self._arrays[LABELS][chosen].ravel(), minlength=256)[:num_classes]
         return counts / max(int(counts.sum()), 1)
@@ -193,8 +200,8 @@ def _make_unit(split: Split, form: PlaneFormat, folder: Path, unit: int) -> None
         for name, spec in form.modalities.items():
             image = frame.images[name]
             arrays[name][position] = preprocess.planes(image, spec, form.height, form.width)
-        arrays[LABELS][position] = _resize_label(frame.label, form.height, form.width)
         conditions.append(dict(frame.conditions))
+        arrays[LABELS][position] = resize_label(frame.label, form.height, form.width)
     if count != split.frames_per_unit:
         raise ValueError(f"{count} frames came, {split.frames_per_unit} were promised")
     for array in arrays.values():
@@ -221,7 +228,12 @@ def _checked(split: Split, form: PlaneFormat, unit: int) -> Iterator[LabelledFra
         yield frame
 
 
-def _resize_label(label: Mask, height: int, width: int) -> Mask:
+def resize_label(label: Mask, height: int, width: int) -> Mask:
+    """Bring class ids ``[H, W]`` to the network's size.
+
+    Raises:
+        ValueError: they are no uint8 ``[H, W]``.
+    """
     if label.dtype != np.uint8 or label.ndim != 2:
         raise ValueError(f"a label is {label.dtype} {label.shape}: expected uint8 [H, W]")
     if label.shape == (height, width):

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from fixtures.tiny_training import tiny_recipe
+
+from anymodal_seg_training import checkpoint
+from anymodal_seg_training.checkpoint import load_checkpoint
+from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.run_folder import RunFolder, checkout_state
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> RunFolder:
+    """A run with two checkpoints."""
+    folder = RunFolder(tmp_path / "run")
+    folder.create(tiny_recipe())
+    for step in (2, 4):
+        folder.save_last({"step": step, "network": {"w": torch.full((100,), float(step))}})
+    return folder
+
+
+def test_the_checkpoint_before_the_last_is_kept(files: RunFolder) -> None:
+    assert files.load_last()["step"] == 4
+    assert load_checkpoint(files.previous_file)["step"] == 2
+    files.save_last({"step": 6})
+    assert [load_checkpoint(f)["step"] for f in (files.last_file, files.previous_file)] == [6, 4]
+    assert not list(files.path.glob(".*"))
+
+
+def test_it_is_kept_where_files_cannot_have_two_names(
+    files: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    files.save_last({"step": 6})
+    assert [load_checkpoint(f)["step"] for f in (files.last_file, files.previous_file)] == [6, 4]
+
+
+def test_a_full_disk_leaves_both_checkpoints(
+    files: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(state: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.torch, "save", full)
+        with pytest.raises(TrainingError, match=r"cannot write .*last\.pt.*No space left.*intact"):
+            files.save_last({"step": 6})
+    assert files.load_last()["step"] == 4
+
+
+def test_a_broken_last_checkpoint_says_how_to_go_on(files: RunFolder) -> None:
+    files.last_file.write_bytes(files.last_file.read_bytes()[:-200])
+    with pytest.raises(TrainingError) as caught:
+        files.load_last()
+    said = str(caught.value)
+    assert said.startswith(f"cannot read the checkpoint {files.last_file}")
+    mend = f"mv {files.previous_file} {files.last_file}"
+    assert f"of step 2, is whole: {mend} and go on with --resume" in said
+    subprocess.run(mend.split(), check=True)
+    assert files.load_last()["step"] == 2
+
+
+@pytest.mark.parametrize("previous", [None, b"rubbish"])
+def test_with_no_good_checkpoint_the_run_starts_again(
+    files: RunFolder, previous: bytes | None
+) -> None:
+    files.last_file.write_bytes(b"rubbish")
+    files.previous_file.unlink()
+    if previous is not None:
+        files.previous_file.write_bytes(previous)
+    with pytest.raises(TrainingError, match=r"last\.pt.*; start the run again in a new folder$"):
+        files.load_last()
+
+
+def test_the_commit_of_a_checkout_is_known(tmp_path: Path) -> None:
+    assert checkout_state(tmp_path) == {}
+
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        command = ["git", "-C", str(tmp_path), *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init")
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "code.py").write_text("a = 1\n")
+    assert checkout_state(package) == {}  # it only lies there, as an installed package may
+    git("add", ".")
+    git("commit", "-m", "first")
+    commit = git("rev-parse", "HEAD")
+    assert checkout_state(package) == {"commit": commit, "uncommitted": "no"}
+    (package / "code.py").write_text("a = 2\n")
+    assert checkout_state(package) == {"commit": commit, "uncommitted": "yes"}

@@ -1,0 +1,93 @@
+"""What a frame is in a shard: one file for each sensor and one for the label, all lossless.
+
+Whole numbers that PNG can hold are PNG; everything else is NumPy's own format.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from anymodal_seg_ros.frames import Image, Mask, Pixels
+from anymodal_seg_training.datasets.base import LabelledFrame
+
+LABEL = "label"
+INDEX_DTYPE = np.int64
+"""Of the index ``[frames, members, 3]``: first byte in the shard, number of bytes, CRC-32."""
+
+_COMPRESSION = 3  # OpenCV's own choice takes twice as long for a few percent
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file of every frame.
+
+    Attributes:
+        name: the modality, or ``label``.
+        encoding: of the image; empty for the label.
+        suffix: ``png`` or ``npy``.
+    """
+
+    name: str
+    encoding: str
+    suffix: str
+
+    @property
+    def key(self) -> str:
+        """What follows the frame's number and a dot in the name of the file."""
+        return f"{self.name}.{self.suffix}"
+
+
+def pack_frame(frame: LabelledFrame) -> dict[Member, bytes]:
+    """Write the files of a frame, the label last.
+
+    Raises:
+        ValueError: the label is no uint8 ``[H, W]``.
+    """
+    if frame.label.dtype != np.uint8 or frame.label.ndim != 2:
+        raise ValueError(
+            f"a label is {frame.label.dtype} {frame.label.shape}: expected uint8 [H, W]"
+        )
+    files = {}
+    for name, image in frame.images.items():
+        suffix, content = _write(image.pixels)
+        files[Member(name, image.encoding, suffix)] = content
+    suffix, content = _write(frame.label)
+    files[Member(LABEL, "", suffix)] = content
+    return files
+
+
+def unpack_image(content: bytes, member: Member) -> Image:
+    """Read one sensor's file."""
+    return Image(_read(content, member), member.encoding)
+
+
+def unpack_label(content: bytes, member: Member) -> Mask:
+    """Read the label's file."""
+    return np.asarray(_read(content, member), np.uint8)
+
+
+def _write(pixels: Pixels) -> tuple[str, bytes]:
+    """Return the suffix and the content of a file that holds the pixels."""
+    native = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+    channels = native.shape[2] if native.ndim == 3 else 0
+    if native.dtype in (np.uint8, np.uint16) and channels in (0, 3, 4):
+        done, encoded = cv2.imencode(".png", native, [cv2.IMWRITE_PNG_COMPRESSION, _COMPRESSION])
+        assert done
+        return "png", encoded.tobytes()
+    file = io.BytesIO()
+    np.save(file, native, allow_pickle=False)
+    return "npy", file.getvalue()
+
+
+def _read(content: bytes, member: Member) -> Pixels:
+    if member.suffix == "npy":
+        return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
+    decoded: Any = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None:
+        raise ValueError("it is no PNG image")
+    return np.asarray(decoded)
