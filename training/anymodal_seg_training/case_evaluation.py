@@ -88,7 +88,11 @@ def case_confusions(
                     [_counts(f, label, classes) for f, label in zip(found, labels, strict=True)]
                 )
                 totals[number] += each.sum(dim=0)
-                tally.add(case.key, chosen, each.cpu().numpy().astype(np.int64))
+                tally.add(
+                    case.key,
+                    indices[first : first + batch_size],
+                    each.cpu().numpy().astype(np.int64),
+                )
             if calibrations is not None and case.key in calibrations:
                 calibrations[case.key].update(logits, labels)
     progress(len(indices), len(indices))
