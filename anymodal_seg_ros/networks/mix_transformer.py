@@ -17,37 +17,11 @@ from torch import Tensor, nn
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks.mix_transformer_block import (
     Block,
-    DropPath,
-    EfficientAttention,
-    MixFeedForward,
     Norm,
     map_to_tokens,
     tokens_to_map,
 )
 from anymodal_seg_ros.networks.modality_layers import LayerNorm, ModalityLayerNorm, ModalityStem
-
-__all__ = [
-    "HEADS",
-    "REDUCTIONS",
-    "SHARING",
-    "SIZES",
-    "STRIDES",
-    "Block",
-    "DropPath",
-    "EfficientAttention",
-    "MixFeedForward",
-    "MixTransformer",
-    "MixTransformerSize",
-    "ModalityPatchEmbedding",
-    "Norm",
-    "OverlapPatchEmbedding",
-    "Stage",
-    "count_parameters",
-    "initialise",
-    "map_to_tokens",
-    "size_of",
-    "tokens_to_map",
-]
 
 
 @dataclass(frozen=True, slots=True)
