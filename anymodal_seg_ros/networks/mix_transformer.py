@@ -47,7 +47,7 @@ SHARING = ("shared", "per_modality")
 
 _B1_CHANNELS = (64, 128, 320, 512)
 SIZES: dict[str, MixTransformerSize] = {
-    # Not published: small enough for four sensors at 30 Hz on one CPU core.
+    # Not published: for one CPU core.
     "mit_nano": MixTransformerSize((16, 32, 80, 128), (1, 1, 2, 2)),
     "mit_b0": MixTransformerSize((32, 64, 160, 256), (2, 2, 2, 2)),
     "mit_b1": MixTransformerSize(_B1_CHANNELS, (2, 2, 2, 2)),
