@@ -27,7 +27,10 @@ from anymodal_seg_ros.networks.segformer_head import SegFormerHead
 from anymodal_seg_ros.networks.votes import contributions_of
 
 WIDE_FROM = 64
-"""Channels of the first stage from which on the head is 512 wide by default, as that of CMNeXt."""
+"""Channels of the first stage from which on the head is 512 wide by default (proposal).
+
+The widths are CMNeXt's, which has 256 for MiT-B1 too; timm's pyramids have no such names.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import fusion
 
-from anymodal_seg_ros.networks.mix_transformer import DropPath, MixFeedForward
+from anymodal_seg_ros.networks.mix_transformer_block import DropPath, MixFeedForward
+from anymodal_seg_ros.networks.modality_layers import ids_of_rows
 from anymodal_seg_ros.networks.windows import WindowCrossAttention
 
 KERNELS = (11, 7, 3)
@@ -72,7 +73,7 @@ class SemanticProjectors(nn.Module):
             return self._each(features, modality_ids.tolist())
         batch, modalities = features.shape[:2]
         rows = features.flatten(0, 1)
-        kinds = modality_ids.expand(batch, -1).flatten()[:, None, None, None]
+        kinds = ids_of_rows(modality_ids, batch)[:, None, None, None]
         projected = self.kinds[0](rows)
         for kind, projector in enumerate(self.kinds):
             if kind:

@@ -24,14 +24,12 @@ from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded
 from anymodal_seg_ros.networks.cross_fusion import FeatureFusion
 from anymodal_seg_ros.networks.mix_transformer import (
     HEADS,
-    DropPath,
     MixTransformer,
     OverlapPatchEmbedding,
     initialise,
-    map_to_tokens,
     size_of,
-    tokens_to_map,
 )
+from anymodal_seg_ros.networks.mix_transformer_block import DropPath, map_to_tokens, tokens_to_map
 from anymodal_seg_ros.networks.modality_layers import ModalityLayerNorm, ids_of_rows
 from anymodal_seg_ros.networks.pooling_mixer import HIDDEN_RATIOS, PoolingMixer
 from anymodal_seg_ros.networks.query_hub import SelfQueryHub, strongest

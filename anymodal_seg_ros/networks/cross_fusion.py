@@ -8,7 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from anymodal_seg_ros.networks.mix_transformer import map_to_tokens, tokens_to_map
+from anymodal_seg_ros.networks.mix_transformer_block import (
+    map_to_tokens,
+    split_heads,
+    tokens_to_map,
+)
 
 
 class ContextExchange(nn.Module):
@@ -34,15 +38,11 @@ class ContextExchange(nn.Module):
 
     def _context(self, key_value: Tensor) -> Tensor:
         """Sum keys and values ``[N, L, 2C]`` over the tokens: ``[N, heads, C/heads, C/heads]``."""
-        key, value = (self._split(part) for part in key_value.chunk(2, dim=-1))
+        key, value = (split_heads(part, self.heads) for part in key_value.chunk(2, dim=-1))
         return ((self.scale * key).transpose(-2, -1) @ value).softmax(dim=-2)
 
     def _read(self, queries: Tensor, context: Tensor) -> Tensor:
-        return (self._split(queries) @ context).transpose(1, 2).flatten(2)
-
-    def _split(self, tokens: Tensor) -> Tensor:
-        """Turn ``[N, L, C]`` into ``[N, heads, L, C / heads]``."""
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return (split_heads(queries, self.heads) @ context).transpose(1, 2).flatten(2)
 
 
 class CrossPath(nn.Module):

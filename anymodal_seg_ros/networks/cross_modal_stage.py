@@ -15,13 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymodal_seg_ros.networks.mix_transformer import (
-    HEADS,
-    REDUCTIONS,
+from anymodal_seg_ros.networks.mix_transformer import HEADS, REDUCTIONS, Stage, initialise
+from anymodal_seg_ros.networks.mix_transformer_block import (
     DropPath,
-    Stage,
-    initialise,
     map_to_tokens,
+    split_heads,
     tokens_to_map,
 )
 from anymodal_seg_ros.networks.modality_layers import (
@@ -96,14 +94,9 @@ class CrossModalAttention(nn.Module):
             source = self.reduce_norm(map_to_tokens(smaller), ids)
         key, value = self.key_value(source, ids).chunk(2, dim=-1)
         query = self.query(self.query_norm(x, ids), ids)
-        attended = F.scaled_dot_product_attention(
-            self._split(query), self._split(key), self._split(value)
-        )
+        query, key, value = (split_heads(t, self.heads) for t in (query, key, value))
+        attended = F.scaled_dot_product_attention(query, key, value)
         return self.out(attended.transpose(1, 2).flatten(2), ids)
-
-    def _split(self, tokens: Tensor) -> Tensor:
-        """Turn ``[N, L, C]`` into ``[N, heads, L, C / heads]``."""
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class CrossModalStage(nn.Module):

@@ -17,13 +17,8 @@ from torch import Tensor, nn
 from anymodal_seg_ros.config import choice, count, number, text
 from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded
 from anymodal_seg_ros.networks.cross_modal_stage import CrossModalStage
-from anymodal_seg_ros.networks.mix_transformer import (
-    DropPath,
-    MixTransformer,
-    map_to_tokens,
-    size_of,
-    tokens_to_map,
-)
+from anymodal_seg_ros.networks.mix_transformer import MixTransformer, size_of
+from anymodal_seg_ros.networks.mix_transformer_block import DropPath, map_to_tokens, tokens_to_map
 from anymodal_seg_ros.networks.modality_layers import ModalityTensor, ids_of_rows
 from anymodal_seg_ros.networks.segformer_head import SegFormerHead
 from anymodal_seg_ros.networks.slots import fill_slots

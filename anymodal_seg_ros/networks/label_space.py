@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from anymodal_seg_ros.errors import ConfigError
-
-UNLABELED = 255
+from anymodal_seg_ros.frames import UNLABELED
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from timm.models.vision_transformer import Block, VisionTransformer, checkpoint_
 from torch import Tensor, nn
 
 from anymodal_seg_ros.errors import ModelError
+from anymodal_seg_ros.networks.mix_transformer_block import split_heads
 from anymodal_seg_ros.networks.modality_layers import ModalityTensor
 from anymodal_seg_ros.networks.segformer_head import resize_map
 
@@ -131,11 +132,10 @@ class MaClip(nn.Module):
 def _attend(attention: Attention, x: Tensor, of_query: Tensor, of_value: Tensor) -> Tensor:
     """Compute timm's self-attention with something added to the queries and to the values."""
     query, key, value = attention.qkv(x).chunk(3, dim=-1)
-    heads = [
-        part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-        for part in (query + of_query, key, value + of_value)
-    ]
-    attended = F.scaled_dot_product_attention(heads[0], heads[1], heads[2])
+    query, key, value = (
+        split_heads(part, attention.num_heads) for part in (query + of_query, key, value + of_value)
+    )
+    attended = F.scaled_dot_product_attention(query, key, value)
     return attention.proj(attended.transpose(1, 2).flatten(2))
 
 

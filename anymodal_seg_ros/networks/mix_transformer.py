@@ -17,37 +17,11 @@ from torch import Tensor, nn
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks.mix_transformer_block import (
     Block,
-    DropPath,
-    EfficientAttention,
-    MixFeedForward,
     Norm,
     map_to_tokens,
     tokens_to_map,
 )
 from anymodal_seg_ros.networks.modality_layers import LayerNorm, ModalityLayerNorm, ModalityStem
-
-__all__ = [
-    "HEADS",
-    "REDUCTIONS",
-    "SHARING",
-    "SIZES",
-    "STRIDES",
-    "Block",
-    "DropPath",
-    "EfficientAttention",
-    "MixFeedForward",
-    "MixTransformer",
-    "MixTransformerSize",
-    "ModalityPatchEmbedding",
-    "Norm",
-    "OverlapPatchEmbedding",
-    "Stage",
-    "count_parameters",
-    "initialise",
-    "map_to_tokens",
-    "size_of",
-    "tokens_to_map",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +47,7 @@ SHARING = ("shared", "per_modality")
 
 _B1_CHANNELS = (64, 128, 320, 512)
 SIZES: dict[str, MixTransformerSize] = {
-    # Not published: small enough for four sensors at 30 Hz on one CPU core.
+    # Not published: for one CPU core.
     "mit_nano": MixTransformerSize((16, 32, 80, 128), (1, 1, 2, 2)),
     "mit_b0": MixTransformerSize((32, 64, 160, 256), (2, 2, 2, 2)),
     "mit_b1": MixTransformerSize(_B1_CHANNELS, (2, 2, 2, 2)),

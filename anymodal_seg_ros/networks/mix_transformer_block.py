@@ -33,6 +33,11 @@ def map_to_tokens(features: Tensor) -> Tensor:
     return features.permute(0, 2, 3, 1).flatten(1, 2)
 
 
+def split_heads(tokens: Tensor, heads: int) -> Tensor:
+    """Turn ``[N, L, C]`` into ``[N, heads, L, C / heads]``."""
+    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
 class DropPath(nn.Module):
     """Drop the residual branch of whole items at random while training (stochastic depth)."""
 
@@ -87,14 +92,9 @@ class EfficientAttention(nn.Module):
             source = map_to_tokens(self.reduce(tokens_to_map(source, height, width)))
             source = self.reduce_norm(source, ids)
         key, value = self.key_value(source).chunk(2, dim=-1)
-        attended = F.scaled_dot_product_attention(
-            self._split(self.query(x)), self._split(key), self._split(value)
-        )
+        query, key, value = (split_heads(t, self.heads) for t in (self.query(x), key, value))
+        attended = F.scaled_dot_product_attention(query, key, value)
         return self.out(attended.transpose(1, 2).flatten(2))
-
-    def _split(self, tokens: Tensor) -> Tensor:
-        """Turn ``[N, L, C]`` into ``[N, heads, L, C / heads]``."""
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class MixFeedForward(nn.Module):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymodal_seg_ros.networks.mix_transformer import DropPath
+from anymodal_seg_ros.networks.mix_transformer_block import DropPath
 
 HIDDEN_RATIOS = (8, 8, 4, 4)
 """How much wider the feed-forward part is inside, for each of the four stages."""

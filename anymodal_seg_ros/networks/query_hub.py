@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymodal_seg_ros.networks.mix_transformer import tokens_to_map
+from anymodal_seg_ros.networks.mix_transformer_block import tokens_to_map
 from anymodal_seg_ros.networks.modality_layers import ModalityEmbedding, ModalityTensor
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymodal_seg_ros.networks.mix_transformer import map_to_tokens, tokens_to_map
+from anymodal_seg_ros.networks.mix_transformer_block import map_to_tokens, tokens_to_map
 from anymodal_seg_ros.networks.slots import fill_slots
 
 KERNELS = (3, 5, 7)

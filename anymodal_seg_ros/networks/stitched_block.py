@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from anymodal_seg_ros.networks.mix_transformer import Block
+from anymodal_seg_ros.networks.mix_transformer_block import Block
 from anymodal_seg_ros.networks.modality_layers import ids_of_rows
 from anymodal_seg_ros.networks.pair_adapters import PairAdapters
 from anymodal_seg_ros.networks.slots import fill_slots

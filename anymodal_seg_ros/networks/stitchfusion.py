@@ -2,8 +2,8 @@
 
 All sensors run through the same Mix Transformer. Inside its blocks, behind the attention and behind
 the feed-forward, adapters carry information from every sensor to every other one; at each stage
-their maps become one. With the sum as fusion and adapters between unordered pairs this is the
-published network of the DELIVER experiments, parameter for parameter.
+their maps become one. With the sum as fusion and adapters between unordered pairs the network has
+the published number of parameters; that the DELIVER experiments used the sum is inferred from that.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class StitchFusionArchitecture:
     pairs: str = choice(
         PAIRS, "An adapter for each unordered pair of kinds, for each ordered pair, or one for all"
     )
-    # The authors stitch only the last two stages (3) of their network with four modalities.
+    # The published count for four modalities is that of the last two stages alone (3): inferred.
     first_stitched_stage: int = count(1, 1, 4, "First stage of the encoder with adapters")
     update: str = choice(
         UPDATES,

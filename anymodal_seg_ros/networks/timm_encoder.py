@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymodal_seg_ros.errors import ConfigError
-
-STRIDES = (4, 8, 16, 32)
+from anymodal_seg_ros.networks.mix_transformer import STRIDES
 
 
 class TimmEncoder(nn.Module):

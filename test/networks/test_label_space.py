@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.networks.label_space import UNLABELED, LabelSpace
+from anymodal_seg_ros.frames import UNLABELED
+from anymodal_seg_ros.networks.label_space import LabelSpace
 
 STREET = ("road", "person", "car")
 INDOOR = ("floor", "pedestrian", "chair", "road")

@@ -6,13 +6,11 @@ import torch
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks.mix_transformer import (
     SIZES,
-    DropPath,
     MixTransformer,
     count_parameters,
-    map_to_tokens,
     size_of,
-    tokens_to_map,
 )
+from anymodal_seg_ros.networks.mix_transformer_block import DropPath, map_to_tokens, tokens_to_map
 
 # Millions of parameters of the published encoders.
 PUBLISHED = {

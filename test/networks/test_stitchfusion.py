@@ -9,7 +9,8 @@ from torch import Tensor
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
-from anymodal_seg_ros.networks.mix_transformer import Block, count_parameters
+from anymodal_seg_ros.networks.mix_transformer import count_parameters
+from anymodal_seg_ros.networks.mix_transformer_block import Block
 from anymodal_seg_ros.networks.pair_adapters import PAIRS, PairAdapters, pair_table
 from anymodal_seg_ros.networks.stitched_block import UPDATES, Stitches
 

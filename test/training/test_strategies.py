@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as distributed
 import torch.nn.functional as F
 from fixtures.tiny_training import CLASSES, tiny_recipe
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
+from anymodal_seg_ros.networks.charm import Charm
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.run_folder import RunFolder
@@ -154,7 +156,7 @@ def test_quorum_learns_to_give_a_spoiled_sensor_less_weight(teacher: str) -> Non
     assert losses[-1] < 0.5 * losses[0]
 
 
-@pytest.mark.parametrize("name", ["equiseg", "quorum"])
+@pytest.mark.parametrize("name", ["anyseg", "equiseg", "quorum"])
 def test_a_network_that_mixes_its_sensors_early_is_refused(name: str, teacher: str) -> None:
     architecture = {"network": "cmnext", "backbone": "mit_nano", "head_width": 16}
     mixing = build_network(architecture, len(CLASSES), FOUR)
@@ -177,6 +179,26 @@ def test_charm_draws_the_modality_alone_by_its_robustness(
     expected = np.exp(-np.array([3.0, 1.0, -1.0]) * {"softmin": 1, "softmax": -1}.get(sampling, 0))
     np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.06)
     assert often is None or int(shares.argmax()) == often
+
+
+def test_charm_draws_by_the_robustness_in_all_processes(
+    teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group of one process, in which the sum over all of two is played."""
+    other = torch.tensor([0.5, -0.5, 2.0, 1.0])
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1
+    )
+    monkeypatch.setattr(distributed, "all_reduce", lambda values: values.add_(other))
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+    try:
+        network, strategy = network_of("charm").eval(), build("charm", teacher)
+        strategy.loss(network, batch(), np.random.default_rng(0))
+    finally:
+        distributed.destroy_process_group()
+    assert isinstance(network, Charm)
+    own = network.robustness(network.forward_features(batch().images, torch.arange(4)))
+    torch.testing.assert_close(strategy.state()["robustness"], (own + other) / 2)
 
 
 def test_charm_in_a_network_that_is_not_its_own_is_refused(teacher: str) -> None:

@@ -6,6 +6,7 @@ import os
 from typing import Literal
 
 import torch
+import torch.distributed as distributed
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
@@ -57,3 +58,16 @@ def over_processes(fabric: Fabric, values: Tensor, how: Literal["mean", "sum"]) 
     combined = fabric.all_reduce(values, reduce_op=how)
     assert isinstance(combined, Tensor)
     return combined
+
+
+def mean_of_processes(values: Tensor) -> Tensor:
+    """Return the mean of a tensor over all processes, for code that is not told of the Fabric.
+
+    Args:
+        values: without a gradient, on the device on which this process computes.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return values
+    total = values.clone()
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()

@@ -1,4 +1,7 @@
-"""Images of a sensor that lies: what a network should learn to distrust."""
+"""Images of a sensor that lies: what a network should learn to distrust.
+
+Which ways there are, and how strong they are, is a proposal of this project.
+"""
 
 from __future__ import annotations
 

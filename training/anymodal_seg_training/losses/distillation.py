@@ -1,8 +1,8 @@
-"""The three distillation losses of AnySeg (arXiv 2411.17141), with the formulas put right.
+"""The three distillation losses of AnySeg (arXiv 2411.17141), with slips of the code put right.
 
-The authors' training code, published with a later work of the group, differs from the formulas of
-the paper in ways that look like slips. The options that repeat them are named after what they do;
-the defaults follow the paper.
+They are known from the code of a later work of the same group (RobustSeg, arXiv 2505.12861), which
+does things that look like slips. The options that repeat these are named after what they do. The
+defaults are a proposal; cosines of the features themselves are also what the paper's formula has.
 """
 
 from __future__ import annotations

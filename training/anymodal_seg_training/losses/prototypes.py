@@ -1,8 +1,8 @@
-"""Self-guided modality balancing of EQUISeg (arXiv 2509.24505): modalities teach one another.
+"""The self-guided module (SGM) of EQUISeg (arXiv 2509.24505): modalities teach one another.
 
 The paper gives the idea and the Kullback-Leibler divergence between class prototypes; what a
-distribution is made of, the pairing and the scale are proposals, modelled on later public code of
-the same group without its double division by the number of pixels.
+distribution is made of, the pairing and the scale are proposals, modelled on the prototype loss in
+the code of RobustSeg (arXiv 2505.12861) without its double division by the number of pixels.
 """
 
 from __future__ import annotations

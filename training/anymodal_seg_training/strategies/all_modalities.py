@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.sampling import all_subsets
 from anymodal_seg_training.strategies.base import Strategy
@@ -33,6 +35,19 @@ def draw_rows(generator: np.random.Generator, modalities: int) -> list[int]:
     """
     size = int(generator.integers(1, modalities + 1))
     return sorted(int(row) for row in generator.choice(modalities, size, replace=False))
+
+
+def refuse_mixing(strategy: str, network: AnyModalNetwork) -> None:
+    """Refuse a network whose features of a row are not those of this row alone.
+
+    Raises:
+        ConfigError: its encoder lets the modalities see each other.
+    """
+    if not network.encodes_apart:
+        raise ConfigError(
+            f"strategy.name is {strategy!r}: {type(network).__name__} mixes the modalities in its "
+            f"encoder, expected a network that keeps them apart, such as {strategy}"
+        )
 
 
 def of_rows(batch: Batch, rows: Sequence[int]) -> Batch:

@@ -20,7 +20,12 @@ from anymodal_seg_training.losses.distillation import (
     unimodal_distillation,
 )
 from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.strategies.all_modalities import AllModalities, draw_rows, of_rows
+from anymodal_seg_training.strategies.all_modalities import (
+    AllModalities,
+    draw_rows,
+    of_rows,
+    refuse_mixing,
+)
 from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
 from anymodal_seg_training.trained_network import load_best
@@ -48,7 +53,8 @@ class AnySegStrategy(AllModalities):
         """Load the teacher.
 
         Raises:
-            ConfigError: the teacher's folder is missing, or its classes or modalities differ.
+            ConfigError: the teacher's folder is missing, its modalities differ, or its encoder
+                mixes them.
             TrainingError: it has no weights yet.
         """
         if not options.teacher:
@@ -63,13 +69,19 @@ class AnySegStrategy(AllModalities):
                 f"expected {', '.join(setting.modalities)}"
             )
         self._teacher = load_best(run, setting.num_classes, setting.device).requires_grad_(False)
+        refuse_mixing("anyseg", self._teacher)
         self._options = options
         self._criterion = Criterion(options.criterion, setting)
 
     def loss(
         self, network: AnyModalNetwork, batch: Batch, generator: np.random.Generator
     ) -> StepLoss:
-        """See :meth:`Strategy.loss`."""
+        """See :meth:`Strategy.loss`.
+
+        Raises:
+            ConfigError: the network does not keep the modalities apart.
+        """
+        refuse_mixing("anyseg", network)
         options = self._options
         rows = draw_rows(generator, batch.images.shape[1])
         with torch.no_grad():

@@ -14,6 +14,7 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_ros.networks.charm import Charm, softmin_probabilities
 from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_training.fabric import mean_of_processes
 from anymodal_seg_training.strategies.all_modalities import AllModalities
 from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
@@ -60,7 +61,9 @@ class CharmStrategy(AllModalities):
         options, ids = self._options, batch.modality_ids
         features = network.forward_features(batch.images, ids)
         together = self._criterion(network.decode(features, ids).logits, batch.labels)
-        robustness = self._averaged(network.robustness(features).float().cpu())
+        # Of the whole batch: every process must draw the same modality and keep the same average.
+        robustness = mean_of_processes(network.robustness(features).float()).cpu()
+        robustness = self._averaged(robustness)
         row = self._draw(robustness, generator)
         one = [stage[:, row : row + 1] for stage in features]
         alone = self._criterion(network.decode(one, ids[row : row + 1]).logits, batch.labels)

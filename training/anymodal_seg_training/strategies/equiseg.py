@@ -20,8 +20,8 @@ from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptio
 class EQUISegOptions:
     """What a recipe says about this strategy."""
 
-    # The paper does not give it; it should make this part 5 to 20 % of the loss at the start.
-    balance_weight: float = number(5.0, 0.0, 1e6, "Of the self-guided balancing (SGM)")
+    # Proposal, not tuned: it should make this part 5 to 20 % of the loss at the start.
+    balance_weight: float = number(5.0, 0.0, 1e6, "Of the self-guided module (SGM)")
     criterion: CriterionOptions = field(default_factory=CriterionOptions)
 
 

@@ -13,16 +13,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from anymodal_seg_ros.config import number
-from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.losses.distillation import prediction_distillation
 from anymodal_seg_training.spoiling import spoil
-from anymodal_seg_training.strategies.all_modalities import AllModalities, draw_rows
+from anymodal_seg_training.strategies.all_modalities import AllModalities, draw_rows, refuse_mixing
 from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
 
@@ -57,17 +55,13 @@ class QuorumStrategy(AllModalities):
         Raises:
             ConfigError: the network does not keep the modalities apart.
         """
+        refuse_mixing("quorum", network)
         options, ids = self._options, batch.modality_ids
         modalities = len(ids)
         images, liar = batch.images, None
         if modalities > 1 and generator.random() < options.spoiled:
             liar = int(generator.integers(modalities))
             images = spoil(images, liar, generator)
-        if not network.encodes_apart:
-            raise ConfigError(
-                f"strategy.name is 'quorum': {type(network).__name__} mixes the modalities in its "
-                "encoder, expected a network that keeps them apart, such as quorum"
-            )
         features = network.forward_features(images, ids)
         whole = network.decode(features, ids)
         rows = torch.as_tensor(_part(generator, modalities, liar), device=ids.device)
@@ -98,6 +92,5 @@ def _part(generator: np.random.Generator, modalities: int, liar: int | None) -> 
 
 def _misplaced(share: Tensor) -> Tensor:
     """The surprise at the votes not going to the honest, of the liar's share ``[B, h, w]``."""
-    return F.binary_cross_entropy(
-        share.float().clamp(0.0, 1.0 - 1e-4), torch.zeros_like(share, dtype=torch.float32)
-    )
+    # Written out, because torch refuses its binary cross entropy under autocast on a GPU.
+    return -torch.log1p(-share.float().clamp(0.0, 1.0 - 1e-4)).mean()
