@@ -109,7 +109,7 @@ def _options(arguments: Arguments[str]) -> argparse.Namespace:
         "--sensors", default="rgb,thermal,depth,events", help="comma-separated; also: lidar"
     )
     parser.add_argument("--epoch-ns", type=int, help="system time at which the world began; now")
-    parser.add_argument("--seed", type=int, default=4, help="of the place and of the jitter")
+    parser.add_argument("--seed", type=int, default=1006, help="of the place and of the jitter")
     parser.add_argument("--weather", default="sun", help="sun, cloud, fog, night or rain")
     parser.add_argument("--hour", type=float, default=-1.0, help="local time; -1 fits the weather")
     parser.add_argument(
