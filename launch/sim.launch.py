@@ -40,7 +40,7 @@ def generate_launch_description() -> LaunchDescription:
             description="Sensors to simulate, separated by commas",
         ),
         DeclareLaunchArgument(
-            "seed", default_value="4", description="The street that is driven through"
+            "seed", default_value="1006", description="The street that is driven through"
         ),
         DeclareLaunchArgument(
             "weather",

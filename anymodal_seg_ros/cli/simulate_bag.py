@@ -13,6 +13,7 @@ from anymodal_seg_ros.evaluation.bag_writer import STORAGES
 from anymodal_seg_ros.evaluation.rig_bag import write_rig_bag
 from anymodal_seg_ros.evaluation.rig_parameters import PARAMETERS
 from anymodal_seg_ros.evaluation.rig_shots import RigBagConfig
+from anymodal_seg_ros.faults.content import check_modalities
 from anymodal_seg_ros.faults.timeline import check_sensors, load_timeline
 from anymodal_seg_ros.simulation.rigs import rig_by_name
 from anymodal_seg_ros.simulation.scene import SceneConfig
@@ -71,7 +72,9 @@ def command(
     sensors = rig_by_name(rig)
     timeline = load_timeline(faults) if faults else None
     if timeline is not None:
-        check_sensors(timeline, {sensor.name: sensor for sensor in sensors})
+        modalities = {sensor.name: sensor.modality for sensor in sensors}
+        check_sensors(timeline, modalities)
+        check_modalities(timeline, modalities)  # now, not after minutes of drawing
     config = RigBagConfig(scene, sensors, seconds, labels=labels, packets=packets)
     console = Console()
     with frames_progress("drawing, in ms", console) as progress:

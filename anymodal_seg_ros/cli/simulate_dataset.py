@@ -110,7 +110,7 @@ def command(
     stopped goes on where it was when it is started again with the same options.
 
     \b
-    Foggy nights do not exist, but fog without failures, at full size, does:
+    Fog and nothing else, all sensors alive:
       anymodal-seg simulate dataset fog --weathers fog --cases clean --scenes 50
     """  # noqa: D301  a backspace is what click takes
     counts = dict(zip(SPLITS, (scenes, validation_scenes, test_scenes), strict=True))

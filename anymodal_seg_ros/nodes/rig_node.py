@@ -20,6 +20,7 @@ from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.faults.content import check_modalities
 from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.timeline import check_sensors, load_timeline
 from anymodal_seg_ros.nodes.rig_driver import CameraDriver, CloudDriver, Driver
@@ -70,8 +71,7 @@ def _drivers(
     sensors: Mapping[str, SensorModel] = options.rig_sensors
     injector: Injector[Any] | None = None
     if options.faults is not None:
-        modalities = {name: sensor.modality for name, sensor in sensors.items()}
-        injector = Injector(options.timeline, modalities)
+        injector = Injector(options.timeline, _modalities(options))
     drivers: list[Driver] = []
     for name in options.sensors:
         model = sensors[name]
@@ -109,7 +109,7 @@ def _options(arguments: Arguments[str]) -> argparse.Namespace:
         "--sensors", default="rgb,thermal,depth,events", help="comma-separated; also: lidar"
     )
     parser.add_argument("--epoch-ns", type=int, help="system time at which the world began; now")
-    parser.add_argument("--seed", type=int, default=4, help="of the place and of the jitter")
+    parser.add_argument("--seed", type=int, default=1006, help="of the place and of the jitter")
     parser.add_argument("--weather", default="sun", help="sun, cloud, fog, night or rain")
     parser.add_argument("--hour", type=float, default=-1.0, help="local time; -1 fits the weather")
     parser.add_argument(
@@ -146,8 +146,15 @@ def _options(arguments: Arguments[str]) -> argparse.Namespace:
     if options.faults is not None:
         options.timeline = load_timeline(options.faults)
         check_sensors(options.timeline, options.rig_sensors)
+        check_modalities(options.timeline, _modalities(options))
     _check_sequence(options)
     return options
+
+
+def _modalities(options: argparse.Namespace) -> dict[str, str]:
+    """Return the kind of every sensor of the rig by its name."""
+    sensors: Mapping[str, SensorModel] = options.rig_sensors
+    return {name: sensor.modality for name, sensor in sensors.items()}
 
 
 def _check_sequence(options: argparse.Namespace) -> None:

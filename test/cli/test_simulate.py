@@ -31,6 +31,11 @@ splits:
   test: {first_seed: 200, clean_scenes: 0, scenes_per_case: 1}
 """
 
+MISFIT = """
+faults:
+  - {sensor: rgb, kind: lidar_jitter, start_s: 5.0}
+"""
+
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["simulate", *map(str, arguments)])
@@ -73,6 +78,7 @@ def test_a_data_set_is_an_even_mixture_of_what_is_asked_for(tmp_path: Path) -> N
         (("rigbench", "--check", "/nowhere"), "/nowhere"),
         (("bag", "x", "--faults", "/nowhere.yaml"), "/nowhere.yaml"),
         (("bag", "x", "--hour", 25), "25"),
+        (("bag", "x", "--faults", "misfit.yaml"), "entry 1 (lidar_jitter): sensor is 'rgb'"),
         (("contact-sheet", "/dev/null/x.png"), "/dev/null"),
     ],
 )
@@ -83,6 +89,7 @@ def test_what_cannot_be_is_refused_in_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("misfit.yaml").write_text(MISFIT)
     monkeypatch.setattr(contact_sheet, "sized_sensors", lambda *_: sized_sensors(64, 48))
     result = run(*arguments)
     assert result.exit_code in (1, 2)

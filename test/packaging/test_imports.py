@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -67,10 +68,19 @@ def imports(root: Path) -> Iterator[Import]:
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{file}: write imports with the package's full name"
-                names = [node.module or ""]
+                names = _imported_from(root, node)
             else:
                 continue
             yield from (Import(file, name, id(node) in top) for name in names)
+
+
+def _imported_from(root: Path, node: ast.ImportFrom) -> list[str]:
+    """What a ``from`` imports; parts of the package by their own names, not the package's."""
+    if node.module != PACKAGE:
+        return [node.module or ""]
+    folder = root / PACKAGE
+    parts = {path.stem for path in folder.iterdir() if path.suffix in ("", ".py")}
+    return [f"{PACKAGE}.{a.name}" if a.name in parts else PACKAGE for a in node.names]
 
 
 def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
@@ -103,6 +113,23 @@ def test_nobody_imports_upwards_or_sideways(every_import: list[Import]) -> None:
     assert wrong == []
 
 
+def test_in_evaluation_only_the_bags_of_the_rig_know_the_simulation(
+    every_import: list[Import],
+) -> None:
+    users = {i.file for i in every_import if (i.part, i.target) == ("evaluation", "simulation")}
+    assert all(user.startswith("evaluation/rig_") for user in users), users
+
+
+def test_data_sets_stand_on_the_rig_and_the_rig_not_on_them(every_import: list[Import]) -> None:
+    own, top = "simulation/dataset/", "simulation/contact_sheet.py"
+    users = {
+        i.file
+        for i in every_import
+        if i.part == "simulation" and i.module.startswith(f"{PACKAGE}.simulation.dataset")
+    }
+    assert {user for user in users if not user.startswith((own, top))} == set()
+
+
 def test_only_nodes_know_ros(every_import: list[Import]) -> None:
     ros = [i for i in every_import if _is_ros(i.module.split(".")[0])]
     assert {i.part for i in ros} == {"nodes"}
@@ -128,6 +155,11 @@ def test_libraries_stay_where_they_belong(every_import: list[Import], library: s
     [
         (["pipeline", "inference.onnxruntime_engine"], ["torch", "rclpy", "rosbags", "trimesh"]),
         (["faults.stream", "faults.timeline"], ["torch", "rclpy", "onnxruntime", "rosbags"]),
+        pytest.param(
+            ["simulation.dataset.frames", "simulation.dataset.plan"],
+            ["torch", "rclpy", "onnxruntime", "rosbags"],
+            marks=pytest.mark.skipif(not find_spec("trimesh"), reason="needs '.[sim]'"),
+        ),
         (["evaluation.replay", "evaluation.results"], ["torch", "rclpy", "trimesh"]),
         (["cli.main", "cli.run", "cli.play", "cli.assemble_bag"], ["torch", "rclpy", "trimesh"]),
         (["networks", "networks.anyseg"], ["timm", "open_clip", "transformers", "torchvision"]),

@@ -113,8 +113,8 @@ class RigDataset:
         frames = values["frames_per_scene"]
         return (
             "**Synthetic data only.** Frames of the simulated four-sensor rig of this project: "
-            "procedurally placed streets and off-road places, ray-cast in five weathers by day, at "
-            "dusk and by night, all sensors pixel aligned and exactly "
+            "procedurally placed streets and off-road places, ray-cast in five weathers by day, in "
+            "twilight and by night, all sensors pixel aligned and exactly "
             f"simultaneous. {values['train_scenes']} scenes for training, "
             f"{values['validation_scenes']} to choose the best weights, {values['test_scenes']} "
             f"for the numbers below, {frames} instants in each; no scene is in two splits."
