@@ -85,6 +85,8 @@ setup(
         "tensorrt": ["tensorrt>=10.3"],
         "dev": [
             "colcon-ros>=0.5",
+            "h5py>=3.10",
+            "hdf5plugin>=4.4",
             "hypothesis>=6.100",
             "mypy>=1.15",
             "pre-commit>=4",
