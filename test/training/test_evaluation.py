@@ -21,6 +21,7 @@ from anymodal_seg_training.evaluate import Evaluation
 from anymodal_seg_training.loop import Frames
 from anymodal_seg_training.report import (
     benchmark_table,
+    class_table,
     combination_table,
     save_heat_map,
     write_csv,
@@ -74,7 +75,8 @@ def test_the_result_holds_all_subsets_and_says_how_it_was_measured(frames: Frame
         assert miou == pytest.approx(np.mean(list(result["class_iou"][key].values())), abs=2e-4)
     assert "left out of the mean" in result["protocol"]
     assert json.loads(json.dumps(result)) == result
-    assert combination_table(result, NAMES).row_count == 18
+    assert combination_table(result).row_count == 18
+    assert class_table(result, NAMES).row_count == 3
 
 
 def test_files_hold_what_the_table_says(frames: Frames, tmp_path: Path) -> None:

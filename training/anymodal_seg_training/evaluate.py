@@ -38,6 +38,7 @@ from anymodal_seg_training.display import Display
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.report import (
     benchmark_table,
+    class_table,
     combination_table,
     condition_table,
     save_heat_map,
@@ -236,7 +237,8 @@ def main(
         write_csv(path.with_suffix(".csv"), result, classes)
         save_heat_map(path.with_suffix(".png"), result, classes, recipe.name)
         console = Console()
-        console.print(combination_table(result, classes))
+        console.print(combination_table(result))
+        console.print(class_table(result, classes))
         if result["conditions"]:
             write_condition_csv(path.with_name(f"{path.stem}-conditions.csv"), result)
             console.print(condition_table(result))

@@ -14,19 +14,15 @@ from rich.table import Table
 from anymodal_seg_training.checkpoint import write_atomically
 
 
-def combination_table(result: dict[str, Any], classes: Sequence[str]) -> Table:
-    """Draw the scores of all subsets: a row for each subset, a column for each class."""
+def combination_table(result: dict[str, Any]) -> Table:
+    """Draw the scores of all subsets and what they come to."""
     title = f"mIoU on {result['frames']} {result['split']} frames"
     table = Table(title=title, caption=result["protocol"])
     table.add_column("sensors alive")
     table.add_column("mIoU", justify="right", style="bold")
     table.add_column("ECE", justify="right")
-    for name in classes:
-        table.add_column(name, justify="right")
     for key, miou in result["miou"].items():
-        ious = result["class_iou"][key]
-        cells = [_percent(ious.get(name), 1) for name in classes]
-        table.add_row(key, _percent(miou), _percent(result["calibration_error"][key], 1), *cells)
+        table.add_row(key, _percent(miou), _percent(result["calibration_error"][key], 1))
     table.add_section()
     for name, key in (
         ("mean over subsets", "mean_over_subsets"),
@@ -34,6 +30,19 @@ def combination_table(result: dict[str, Any], classes: Sequence[str]) -> Table:
         ("worst subset", "last_1"),
     ):
         table.add_row(name, _percent(result[key]))
+    return table
+
+
+def class_table(result: dict[str, Any], classes: Sequence[str]) -> Table:
+    """Draw the IoU of each class with each sensor alone and with all of them."""
+    subsets = [key for key in result["miou"] if "+" not in key]
+    subsets += [key for key in list(result["miou"])[-1:] if key not in subsets]
+    table = Table(title="IoU of the classes")
+    table.add_column("class")
+    for key in subsets:
+        table.add_column(key if "+" not in key else "all", justify="right")
+    for name in classes:
+        table.add_row(name, *(_percent(result["class_iou"][k].get(name), 1) for k in subsets))
     return table
 
 
