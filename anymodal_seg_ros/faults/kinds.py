@@ -165,14 +165,5 @@ IMAGE_KINDS: dict[str, type[ImageFault]] = {
 }
 """What may happen to an image, by name."""
 
-DELIVER_CASES = {
-    MotionBlur.kind: "motionblur",
-    OverExposure.kind: "overexposure",
-    UnderExposure.kind: "underexposure",
-    LidarJitter.kind: "lidarjitter",
-    EventLowResolution.kind: "eventlowres",
-}
-"""What the paths of DELIVER's frames call the image kinds."""
-
 KINDS: dict[str, type[Fault]] = {**STREAM_KINDS, **IMAGE_KINDS}
 """Every kind of fault by name."""
