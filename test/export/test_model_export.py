@@ -20,7 +20,7 @@ from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, build_ne
 from anymodal_seg_training import export as export_module
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.evaluate import evaluate
+from anymodal_seg_training.evaluate import Evaluation
 from anymodal_seg_training.export import export, read_result
 from anymodal_seg_training.model_card import Rival
 from anymodal_seg_training.onnx_file import write_onnx
@@ -52,7 +52,8 @@ def network() -> AnyModalNetwork:
 @pytest.fixture(scope="module")
 def metrics(network: AnyModalNetwork, test_frames: FrameCache) -> dict[str, Any]:
     cpu = torch.device("cpu")
-    return evaluate(tiny_recipe(), network, test_frames, TinyDataset(), "test", cpu)
+    evaluation = Evaluation(tiny_recipe(), network, test_frames, cpu)
+    return evaluation.combinations(TinyDataset(), "test")
 
 
 @pytest.fixture(scope="module")

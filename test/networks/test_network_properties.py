@@ -254,6 +254,7 @@ def test_a_new_kind_of_sensor_trains_alone(name: str) -> None:
 @pytest.mark.slow
 def test_a_compiled_network_computes_the_same(name: str) -> None:
     """As one graph; without the code generator of inductor, which takes minutes."""
+    torch._dynamo.reset()  # what it has compiled of other networks counts against a limit
     network = network_of(name)
     x, ids = sensors(network, 3, batch=1)
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)

@@ -147,8 +147,8 @@ def test_nothing_is_ever_inside_the_ego_vehicle(seed: int, kind: str, ego: str):
 def test_a_road_marking_is_road_with_paint_on_it(seed: int, kind: str):
     view = look(Scene(SceneConfig(seed, kind=kind)), SMALL_CAMERA, 1.0)
     labels = view.labels().ravel()[view.hit]
-    on_road = view.scene.surfaces.class_id[view.surface] == ROAD
-    paint = view.detail.paint
+    on_road = view.scene.surfaces.class_id[view.seen.at.surface] == ROAD
+    paint = view.seen.detail.paint
     assert np.array_equal(labels == ROAD_MARKING, on_road & (paint > MARKING_PAINT))
     assert not (on_road & (paint > 0) & (paint < MARKING_PAINT)).any()
     if kind == "offroad":
@@ -197,7 +197,7 @@ def test_obstacles_are_as_warm_as_the_ground_but_stand_out_of_it():
             ground = near & np.isin(labels, (ROAD, SIDEWALK))
             kelvin = surface_kelvin(view)
             gaps.append(abs(np.median(kelvin[block]) - np.median(kelvin[ground])))
-            assert view.point[block, 2].max() > 0.2
+            assert view.seen.at.point[block, 2].max() > 0.2
     assert len(gaps) >= 3
     assert np.median(gaps) < 1.0
 
