@@ -77,10 +77,16 @@ def _tile(caption: str, pixels: Rgb, dead: bool = False) -> Rgb:
 
 
 def _draw_legend(manifest: Manifest, width: int) -> Rgb:
-    strip = np.full((_LEGEND, width, 3), _PAPER, np.uint8)
-    at = _MARGIN
+    """The classes and their colours, in as many lines as it takes."""
+    places, left, line = [], _MARGIN, 0
     for spec in manifest.classes:
-        cv2.rectangle(strip, (at, 8), (at + 24, 30), spec.color, -1)
-        cv2.putText(strip, spec.name, (at + 30, 25), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
-        at += 48 + 10 * len(spec.name)
+        needed = 48 + 10 * len(spec.name)
+        if left + needed > width and left > _MARGIN:
+            left, line = _MARGIN, line + 1
+        places.append((left, line * _LEGEND))
+        left += needed
+    strip = np.full(((line + 1) * _LEGEND, width, 3), _PAPER, np.uint8)
+    for spec, (x, y) in zip(manifest.classes, places, strict=True):
+        cv2.rectangle(strip, (x, y + 8), (x + 24, y + 30), spec.color, -1)
+        cv2.putText(strip, spec.name, (x + 30, y + 25), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
     return strip
