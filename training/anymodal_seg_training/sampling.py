@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Indices = npt.NDArray[np.int64]
+T = TypeVar("T")
 
 _ORDER, _STEP, _FRAME, _PROCESS, _LOSS = range(5)
 
@@ -86,8 +88,8 @@ def spread_indices(wanted: int, length: int) -> Indices:
     return np.linspace(0, length - 1, min(wanted, length)).round().astype(np.int64)
 
 
-def draw_subset(generator: np.random.Generator, modalities: Sequence[str]) -> tuple[str, ...]:
-    """Draw a non-empty subset: first its size, uniformly, then its members.
+def draw_subset(generator: np.random.Generator, modalities: Sequence[T]) -> tuple[T, ...]:
+    """Draw a non-empty subset, of names or of rows: first its size, uniformly, then its members.
 
     This is how AnySeg (arXiv 2411.17141) draws it: all sensors and each single sensor come often.
     """

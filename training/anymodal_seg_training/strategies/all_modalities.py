@@ -28,15 +28,6 @@ class AllModalities(Strategy):
         return all_subsets(available)
 
 
-def draw_rows(generator: np.random.Generator, modalities: int) -> list[int]:
-    """Draw a non-empty subset of rows: first its size, uniformly, then its members, sorted.
-
-    As AnySeg (arXiv 2411.17141) draws it: all sensors and each single sensor come often.
-    """
-    size = int(generator.integers(1, modalities + 1))
-    return sorted(int(row) for row in generator.choice(modalities, size, replace=False))
-
-
 def refuse_mixing(strategy: str, network: AnyModalNetwork) -> None:
     """Refuse a network whose features of a row are not those of this row alone.
 

@@ -20,9 +20,9 @@ from anymodal_seg_training.losses.distillation import (
     unimodal_distillation,
 )
 from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.sampling import draw_subset
 from anymodal_seg_training.strategies.all_modalities import (
     AllModalities,
-    draw_rows,
     of_rows,
     refuse_mixing,
 )
@@ -83,7 +83,7 @@ class AnySegStrategy(AllModalities):
         """
         refuse_mixing("anyseg", network)
         options = self._options
-        rows = draw_rows(generator, batch.images.shape[1])
+        rows = list(draw_subset(generator, range(batch.images.shape[1])))
         with torch.no_grad():
             whole = self._teacher.forward_features(batch.images, batch.modality_ids)
             taught = self._teacher.decode(whole, batch.modality_ids).logits
@@ -100,7 +100,4 @@ class AnySegStrategy(AllModalities):
             "cross_modal": options.cross_modal_weight
             * cross_modal_distillation(features, example, options.cross_modal_features),
         }
-        return StepLoss(
-            torch.stack([term.float() for term in terms.values()]).sum(),
-            {name: term.detach() for name, term in terms.items()},
-        )
+        return StepLoss.sum_of(terms)

@@ -47,6 +47,12 @@ class StepLoss:
     total: Tensor
     parts: Mapping[str, Tensor]
 
+    @classmethod
+    def sum_of(cls, terms: Mapping[str, Tensor]) -> StepLoss:
+        """Add up weighted terms; each is a part for the log."""
+        total = torch.stack([term.float() for term in terms.values()]).sum()
+        return cls(total, {name: term.detach() for name, term in terms.items()})
+
 
 class Strategy(ABC):
     """One way of training; a method of a paper is one of these."""

@@ -71,10 +71,7 @@ class CharmStrategy(AllModalities):
             "collaborative": options.collaborative_weight * together,
             "individual": options.individual_weight * alone,
         }
-        return StepLoss(
-            torch.stack([term.float() for term in terms.values()]).sum(),
-            {name: term.detach() for name, term in terms.items()},
-        )
+        return StepLoss.sum_of(terms)
 
     def state(self) -> dict[str, Tensor]:
         """See :meth:`Strategy.state`."""

@@ -19,8 +19,9 @@ from anymodal_seg_ros.config import number
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.losses.distillation import prediction_distillation
+from anymodal_seg_training.sampling import draw_subset
 from anymodal_seg_training.spoiling import spoil
-from anymodal_seg_training.strategies.all_modalities import AllModalities, draw_rows, refuse_mixing
+from anymodal_seg_training.strategies.all_modalities import AllModalities, refuse_mixing
 from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
 
@@ -76,15 +77,12 @@ class QuorumStrategy(AllModalities):
         }
         if liar is not None and whole.contributions is not None:
             terms["trust"] = options.trust_weight * _misplaced(whole.contributions[:, liar])
-        return StepLoss(
-            torch.stack([term.float() for term in terms.values()]).sum(),
-            {name: term.detach() for name, term in terms.items()},
-        )
+        return StepLoss.sum_of(terms)
 
 
 def _part(generator: np.random.Generator, modalities: int, liar: int | None) -> list[int]:
     """Draw a subset that is not the spoiled modality alone: nobody can see with that."""
-    rows = draw_rows(generator, modalities)
+    rows = list(draw_subset(generator, range(modalities)))
     if rows == [liar]:
         return [row for row in range(modalities) if row != liar]
     return rows
