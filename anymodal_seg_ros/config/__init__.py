@@ -13,6 +13,7 @@ from anymodal_seg_ros.config.fields import (
     switch,
     text,
 )
+from anymodal_seg_ros.config.files import read_yaml
 from anymodal_seg_ros.config.seg import (
     RigConfig,
     SegConfig,
@@ -48,6 +49,7 @@ __all__ = [
     "default_sensors",
     "load_config",
     "number",
+    "read_yaml",
     "seconds_to_ns",
     "seg_config",
     "switch",

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from anymodal_seg_ros.config.fields import build, choice, count, number, switch, text
+from anymodal_seg_ros.config.files import read_yaml
 from anymodal_seg_ros.config.sensors import EVENT_TYPES, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
 
@@ -79,10 +78,7 @@ def load_config(path: Path) -> SegConfig:
     Raises:
         ConfigError: the file cannot be read, or a parameter in it is unknown or invalid.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the parameter file {path}: {error}") from error
+    content = read_yaml(path, "parameter file")
     if not isinstance(content, Mapping) or len(content) != 1:
         raise ConfigError(
             f"{path} must hold one node section such as '/**:' with 'ros__parameters:' in it"

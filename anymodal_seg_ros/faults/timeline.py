@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from anymodal_seg_ros.config import build
+from anymodal_seg_ros.config import build, read_yaml
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.faults.kinds import EVERY_SENSOR, KINDS, Fault, Off, Ok
 
@@ -62,10 +62,7 @@ def load_timeline(path: Path) -> FaultTimeline:
         ConfigError: the file cannot be read, or something in it is unknown or impossible; the
             message names the entry (counted from 1), the key, its value and the mend.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the fault timeline {path}: {error}") from error
+    content = read_yaml(path, "fault timeline")
     try:
         return parse_timeline(content)
     except ConfigError as error:

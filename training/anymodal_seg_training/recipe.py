@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from anymodal_seg_ros.config import build, choice, count, number, text
+from anymodal_seg_ros.config import build, choice, count, number, read_yaml, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import ModalitySpec, check_ids, modality_spec, names_by_id
 
@@ -127,10 +125,7 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         ConfigError: the file cannot be read, or an entry is unknown, missing or out of range.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the recipe {path}: {error}") from error
+    content = read_yaml(path, "recipe")
     if not isinstance(content, Mapping):
         raise ConfigError(f"{path} must hold named entries, such as 'name:' and 'training:'")
     try:

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from anymodal_seg_ros.config import build, choice, count, number, text
+from anymodal_seg_ros.config import build, choice, count, number, read_yaml, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_ros.inference.manifest import ClassSpec
@@ -98,10 +96,7 @@ def load_layout(path: Path) -> Layout:
     Raises:
         ConfigError: the file cannot be read, or an entry is unknown, missing or out of range.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the layout {path}: {error}") from error
+    content = read_yaml(path, "layout")
     if not isinstance(content, Mapping):
         raise ConfigError(f"{path} must hold named entries, such as 'images:' and 'classes:'")
     try:
