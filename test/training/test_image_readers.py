@@ -102,8 +102,12 @@ def test_labels_in_colours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layout", "stored", "message"),
     [
-        (LabelLayout(), np.array([[0, 3, 9]], np.uint8), r"ids \[3, 9\].*none of the 3 classes"),
-        (LabelLayout(read="colors"), RGB, "those of no class"),
+        (
+            LabelLayout(),
+            np.array([[0, 3, 9]], np.uint8),
+            r"ids \[3, 9\], which are no class.*are 3",
+        ),
+        (LabelLayout(read="colors"), RGB, "which are no class"),
         (LabelLayout(read="colors"), RGB[..., 0], "expected a colour image"),
         (LabelLayout(channel=3), RGB, "label.channel is 3"),
     ],

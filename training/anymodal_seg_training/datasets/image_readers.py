@@ -14,7 +14,7 @@ from anymodal_seg_ros.frames import UNLABELED, Image, Mask
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_training.datasets.event_files import dsec_image, npz_image
 from anymodal_seg_training.datasets.layout import ImageLayout, LabelLayout
-from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.errors import TrainingError, UnknownLabelError
 
 Raw = npt.NDArray[np.generic]
 
@@ -203,9 +203,12 @@ def _from_numbers(raw: Raw, layout: LabelLayout, num_classes: int, path: Path | 
             found = UNLABELED
         ids[index] = found
     if unknown:
-        raise TrainingError(
-            f"{path} has the label ids {unknown[:8]}, which are none of the {num_classes} classes: "
-            "add them to label.ignore or label.renumber, or mend the file"
+        raise UnknownLabelError(
+            path,
+            "label ids",
+            [str(number) for number in unknown],
+            f"give them a class (there are {num_classes}, from 0 on) by label.renumber or "
+            "label.shift, or add them to label.ignore",
         )
     return ids[place].reshape(raw.shape)
 
@@ -220,9 +223,6 @@ def _from_colors(raw: Raw, classes: tuple[ClassSpec, ...], path: Path | str) -> 
         label[codes == red * 65536 + green * 256 + blue] = number
     unknown = np.unique(codes[label == UNLABELED])
     if len(unknown):
-        colors = [(int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in unknown[:8]]
-        raise TrainingError(
-            f"{path} has the colours {colors}, which are those of no class: "
-            "add a class of this colour, or mend the file"
-        )
+        colors = [str((int(c) >> 16, int(c) >> 8 & 255, int(c) & 255)) for c in unknown]
+        raise UnknownLabelError(path, "colours", colors, "add classes of these colours")
     return label

@@ -1,0 +1,158 @@
+"""``anymodal-train check-data``: what it measures for a recipe, and what it says to a newcomer."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from fixtures.tiny_training import tiny_recipe
+
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.inference.manifest import ModalitySpec
+from anymodal_seg_training.cli import main as command
+from anymodal_seg_training.errors import UnknownLabelError
+from anymodal_seg_training.plane_statistics import Measure, PlaneSums, guessed_spec, yaml_line
+from anymodal_seg_training.recipe import parse_recipe
+
+HEIGHT, WIDTH = 32, 64  # of the tiny recipe's input, so that nothing is resized
+RNG = np.random.default_rng(11)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Path:
+    """Four frames of colour, counts and depth with labels 0 and 1, and how they lie."""
+    content = {
+        "name": "mine",
+        "frames": "{split}/rgb/{name}.png",
+        "splits": {"train": "a", "validation": "b"},
+        "images": {
+            "rgb": {"path": "{split}/rgb/{name}.png"},
+            "thermal": {"path": "{split}/thermal/{name}.png", "read": "counts"},
+            "depth": {"path": "{split}/depth/{name}.png", "read": "depth"},
+        },
+        "label": {"path": "{split}/label/{name}.png"},
+        "classes": [["road", 128, 64, 128], ["hole", 255, 0, 0]],
+    }
+    for split in ("a", "b"):
+        for number in range(2):
+            for name, high, dtype, shape in (
+                ("rgb", 256, np.uint8, (HEIGHT, WIDTH, 3)),
+                ("thermal", 60_000, np.uint16, (HEIGHT, WIDTH)),
+                ("depth", 60_000, np.uint16, (HEIGHT, WIDTH)),
+                ("label", 2, np.uint8, (HEIGHT, WIDTH)),
+            ):
+                path = tmp_path / "data" / split / name / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(path), RNG.integers(0, high, shape).astype(dtype))
+    path = tmp_path / "layout.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def check(*arguments: object) -> Result:
+    runner = CliRunner(env={"COLUMNS": "200"})
+    return runner.invoke(command, ["check-data", *map(str, arguments)])
+
+
+def printed_modalities(result: Result) -> dict[str, Any]:
+    """The YAML at the end of the output."""
+    text = result.output[result.output.index("modalities:\n") :]
+    found = yaml.safe_load(text)
+    assert isinstance(found, dict)
+    return dict(found["modalities"])
+
+
+def recipe_file(layout: Path, **modalities: dict[str, Any]) -> Path:
+    content = tiny_recipe().plain()
+    content["data"] = {
+        "dataset": "folders",
+        "layout": str(layout),
+        "root": str(layout.parent / "data"),
+    }
+    content["modalities"] = modalities
+    path = layout.parent / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def test_a_recipe_gets_the_mean_and_spread_of_its_training_frames(layout: Path) -> None:
+    half = {"mean": [0.5] * 3, "std": [0.5] * 3}
+    depth = {"id": 1, "planes": "depth", "far_m": 30.0, **half}
+    recipe = recipe_file(layout, rgb={"id": 0, "planes": "color", **half}, depth=depth)
+    result = check(recipe)
+    assert result.exit_code == 0, result.output
+    found = printed_modalities(result)
+    assert set(found) == {"rgb", "depth"} and found["depth"]["far_m"] == 30.0
+    stack = np.stack([cv2.imread(str(layout.parent / f"data/a/rgb/{n}.png")) for n in range(2)])
+    colors = stack[..., ::-1].reshape(-1, 3) / 255.0
+    np.testing.assert_allclose(found["rgb"]["mean"], colors.mean(0), atol=1e-3)
+    np.testing.assert_allclose(found["rgb"]["std"], colors.std(0), atol=1e-3)
+    content = yaml.safe_load(recipe.read_text())
+    pasted = parse_recipe({**content, "modalities": found})
+    assert pasted.modalities["depth"].id == 1
+
+
+def test_a_layout_gets_modalities_that_fit_its_files(layout: Path) -> None:
+    result = check(layout, layout.parent / "data")
+    assert result.exit_code == 0, result.output
+    found = printed_modalities(result)
+    assert {name: (e["id"], e["planes"]) for name, e in found.items()} == {
+        "rgb": (0, "color"),
+        "thermal": (1, "thermal"),
+        "depth": (2, "depth"),
+    }
+    assert found["thermal"]["thermal_mode"] == "percentile"
+    parse_recipe({**tiny_recipe().plain(), "modalities": found})
+
+
+def test_a_plane_that_is_the_same_everywhere_can_be_divided_by() -> None:
+    flat = Image(np.full((4, 4), 2.0, np.float32), "32FC1")
+    sums = PlaneSums(guessed_spec(flat, 0))
+    sums.add(Measure(4, 4).frame({"depth": flat})["depth"])
+    spec = sums.measured()
+    assert spec.std == (1.0, 1.0, 1.0) and spec.mean[2] == 1.0
+
+
+@pytest.mark.parametrize("mode", ["kelvin_range", "percentile", "raw"])
+def test_a_line_says_everything_that_the_planes_depend_on(mode: str) -> None:
+    spec = ModalitySpec(
+        3, "thermal", (0.1, 0.2, 0.3), (1.0, 1.0, 1.0), thermal_mode=mode, kelvin_range=(1.0, 2.0)
+    )
+    (entry,) = yaml.safe_load(yaml_line("thermal", spec)).values()
+    assert entry["thermal_mode"] == mode and ("kelvin_range" in entry) == (mode == "kelvin_range")
+
+
+def test_all_labels_that_are_no_class_are_named_at_once(layout: Path) -> None:
+    for number, values in enumerate(([0, 7, 9], [1, 9, 12])):
+        path = layout.parent / f"data/a/label/{number}.png"
+        cv2.imwrite(str(path), np.resize(np.array(values, np.uint8), (HEIGHT, WIDTH)))
+    result = check(layout, layout.parent / "data")
+    assert result.exit_code == 1
+    assert "2 labels, such as" in result.output
+    assert "label ids that are no class: 9 (in 2), 7 (in 1), 12 (in 1). Give" in result.output
+
+
+def test_a_modality_that_the_data_lacks_is_named_once(layout: Path) -> None:
+    half = {"mean": [0.5] * 3, "std": [0.5] * 3}
+    result = check(recipe_file(layout, event={"id": 0, "planes": "color", **half}))
+    assert result.exit_code == 1
+    assert "modalities has event, but frames have rgb, thermal, depth only" in result.output
+    assert "(2 times)" in result.output
+
+
+def test_a_layout_without_its_folder_is_told_from_a_recipe(layout: Path) -> None:
+    result = check(layout)
+    assert result.exit_code == 1
+    assert f"ROOT is missing: expected the folder that {layout} describes" in result.output
+
+
+def test_an_unknown_label_comes_whole_out_of_a_worker_process() -> None:
+    error = UnknownLabelError("a.png", "label ids", ["3", "9"], "mend it")
+    again = pickle.loads(pickle.dumps(error))
+    assert str(again) == str(error) and again.values == ("3", "9")
