@@ -86,6 +86,7 @@ def open_source(
     workers: int,
     display: Display,
     pinned: bool = False,
+    learning: bool = False,
 ) -> FrameSource:
     """Return the frames of a split from where the recipe says: a cache, or the data set itself.
 
@@ -98,6 +99,7 @@ def open_source(
             are shared out among the run's processes on it.
         display: shows how far the preparation is.
         pinned: whether a GPU will fetch the frames.
+        learning: whether they are learned from; others may stand in for damaged ones only then.
     """
     options = recipe.input
     if options.store == "cache":
@@ -107,7 +109,7 @@ def open_source(
         workers or max(1, (os.cpu_count() or 1) // beside),
         options.prefetch,
         # A score over fewer frames is another score.
-        replaces=options.on_damage == "replace" and name == "train",
+        replaces=options.on_damage == "replace" and learning,
         pinned=pinned,
     )
     form = PlaneFormat(recipe.modalities, options.height, options.width)

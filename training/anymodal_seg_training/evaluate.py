@@ -27,13 +27,14 @@ from anymodal_seg_training.cases import DROPS, Case, combinations, noise_levels,
 from anymodal_seg_training.command_line import (
     choose_device,
     machine_options,
-    open_split,
+    open_source,
     run_command,
 )
 from anymodal_seg_training.conditions import ConditionTally
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import SPLITS, Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache
+from anymodal_seg_training.datasets.frame_source import FrameSource
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.report import (
@@ -63,7 +64,7 @@ class Evaluation:
         self,
         recipe: Recipe,
         network: AnyModalNetwork,
-        frames: FrameCache,
+        frames: FrameSource,
         device: torch.device,
         absent: str = "skip",
         progress: Progress = lambda done, total: None,
@@ -218,7 +219,7 @@ def main(
         chosen = choose_device(device, threads)
         network = load_best(folder, len(dataset.classes), chosen)
         with Display() as display:
-            frames = open_split(dataset, split, recipe, cache_dir, workers, display)
+            frames = open_source(dataset, split, recipe, cache_dir, workers, display)
             evaluation = Evaluation(
                 recipe,
                 network,
@@ -242,7 +243,7 @@ def main(
         if result["conditions"]:
             write_condition_csv(path.with_name(f"{path.stem}-conditions.csv"), result)
             console.print(condition_table(result))
-        elif frames.conditions() is None:
+        elif isinstance(frames, FrameCache) and frames.conditions() is None:
             console.print(
                 f"no scores by condition: {frames.folder} is from before conditions were stored; "
                 "delete it to have its frames made anew",

@@ -18,12 +18,12 @@ from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.command_line import (
     choose_device,
     machine_options,
-    open_split,
+    open_source,
     run_command,
 )
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import Dataset
-from anymodal_seg_training.datasets.frame_cache import FrameCache
+from anymodal_seg_training.datasets.frame_source import FrameSource
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.model_card import Rival, model_card
@@ -41,7 +41,7 @@ def export(
     recipe: Recipe,
     network: AnyModalNetwork,
     dataset: Dataset,
-    frames: FrameCache,
+    frames: FrameSource,
     metrics: dict[str, Any],
     rival: Rival | None,
     out: Path,
@@ -84,7 +84,7 @@ def export(
 
 
 def parity(
-    recipe: Recipe, network: DeployedNetwork, frames: FrameCache, path: Path
+    recipe: Recipe, network: DeployedNetwork, frames: FrameSource, path: Path
 ) -> dict[str, float]:
     """Compare an ONNX file with the network on frames, for every subset of the modalities."""
     names = recipe.modality_names
@@ -189,7 +189,7 @@ def main(
         choose_device(device, threads)
         network = load_best(folder, len(dataset.classes), torch.device("cpu"))
         with Display() as display:
-            frames = open_split(dataset, "test", recipe, cache_dir, workers, display)
+            frames = open_source(dataset, "test", recipe, cache_dir, workers, display)
         shares = export(recipe, network, dataset, frames, metrics, rival, out, confidence)
         for key, share in shares.items():
             click.echo(f"{key:28} ONNX Runtime and PyTorch agree on {100 * share:.4f} % of pixels")

@@ -115,7 +115,11 @@ class BagSplit:
             raise TrainingError(f"{where}: {sensor} {reason}")
         sensors = self.rig.sensors
         images = {sensors[name].modality: image for name, image in done.images.items()}
-        yield LabelledFrame(images, label, {"bag": path.name})
+        yield LabelledFrame(images, label, *self.conditions(unit))
+
+    def conditions(self, unit: int) -> tuple[dict[str, str]]:
+        """See :class:`.base.Split`."""
+        return ({"bag": self.instants[unit][0].name},)
 
 
 class BagDataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -56,6 +56,10 @@ class Split(Protocol):
 
     def frames(self, unit: int) -> Iterator[LabelledFrame]:
         """Make or read the frames of a unit; the same ones every time."""
+        ...
+
+    def conditions(self, unit: int) -> Sequence[Mapping[str, str]]:
+        """Tell the conditions of each frame of a unit, without making or reading its images."""
         ...
 
 

@@ -103,16 +103,22 @@ class FolderSplit:
                     f"{self._image_files(name, fields)[0]} is {width}x{height}, its label {path} "
                     f"{label.shape[1]}x{label.shape[0]}: expected the same picture"
                 )
-        conditions = {
-            name: entry.value(fields, f"conditions.{name}")
-            for name, entry in layout.conditions.items()
-        }
-        return LabelledFrame(images, label, conditions)
+        return LabelledFrame(images, label, self._conditions(fields))
+
+    def conditions(self, unit: int) -> tuple[dict[str, str]]:
+        """See :class:`.base.Split`."""
+        return (self._conditions(self.fields[unit]),)
 
     def files(self, fields: Fields) -> list[Path]:
         """Every file of a frame, the label last."""
         found = [path for name in self.layout.images for path in self._image_files(name, fields)]
         return [*found, self.root / fill(self.layout.label.path, fields, "label.path")]
+
+    def _conditions(self, fields: Fields) -> dict[str, str]:
+        return {
+            name: entry.value(fields, f"conditions.{name}")
+            for name, entry in self.layout.conditions.items()
+        }
 
     def _image_files(self, modality: str, fields: Fields) -> list[Path]:
         templates = self.layout.images[modality].path.split(",")

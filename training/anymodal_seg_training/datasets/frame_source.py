@@ -48,6 +48,13 @@ class FrameSource(Protocol):
         """
         ...
 
+    def conditions(self) -> list[dict[str, str]] | None:
+        """Under which conditions each frame was taken; see :class:`.base.LabelledFrame`.
+
+        None if they are not known.
+        """
+        ...
+
     def class_frequencies(self, num_classes: int, frames: int = 256) -> npt.NDArray[np.float64]:
         """Share of each class among the labelled pixels, from frames spread over the split."""
         ...

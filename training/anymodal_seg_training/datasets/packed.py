@@ -19,7 +19,14 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_training.datasets.base import LabelledFrame
-from anymodal_seg_training.datasets.packed_members import LABEL, Member, unpack_image, unpack_label
+from anymodal_seg_training.datasets.packed_members import (
+    CONDITIONS,
+    LABEL,
+    Member,
+    unpack_conditions,
+    unpack_image,
+    unpack_label,
+)
 from anymodal_seg_training.datasets.packing import shard_name
 from anymodal_seg_training.errors import TrainingError
 
@@ -82,7 +89,19 @@ class PackedSplit:
             TrainingError: a shard is missing or damaged.
         """
         label = next(member for member in self.members if member.name == LABEL)
-        yield LabelledFrame(_Images(self, unit), unpack_label(self.content(unit, label), label))
+        ids = unpack_label(self.content(unit, label), label)
+        yield LabelledFrame(_Images(self, unit), ids, *self.conditions(unit))
+
+    def conditions(self, unit: int) -> tuple[dict[str, str]]:
+        """See :class:`.base.Split`; a set that has none was packed without the file.
+
+        Raises:
+            TrainingError: a shard is missing or damaged.
+        """
+        for member in self.members:
+            if member.name == CONDITIONS:
+                return (unpack_conditions(self.content(unit, member)),)
+        return ({},)
 
     def content(self, unit: int, member: Member) -> bytes:
         """Read one file of a frame.
@@ -113,7 +132,7 @@ class _Images(Mapping[str, Image]):
     def __init__(self, split: PackedSplit, unit: int) -> None:
         self._split = split
         self._unit = unit
-        self._members = {m.name: m for m in split.members if m.name != LABEL}
+        self._members = {m.name: m for m in split.members if m.name not in (LABEL, CONDITIONS)}
 
     def __getitem__(self, name: str) -> Image:
         member = self._members[name]

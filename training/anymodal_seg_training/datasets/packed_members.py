@@ -1,11 +1,12 @@
-"""What a frame is in a shard: one file for each sensor and one for the label, all lossless.
+"""What a frame is in a shard: a file for each sensor, for the conditions, and for the label.
 
-Whole numbers that PNG can hold are PNG; everything else is NumPy's own format.
+All are lossless. Whole numbers that PNG can hold are PNG; everything else is NumPy's own format.
 """
 
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from anymodal_seg_ros.frames import Image, Mask, Pixels
 from anymodal_seg_training.datasets.base import LabelledFrame
 
-LABEL = "label"
+LABEL, CONDITIONS = "label", "conditions"
 INDEX_DTYPE = np.int64
 """Of the index ``[frames, members, 3]``: first byte in the shard, number of bytes, CRC-32."""
 
@@ -27,9 +28,9 @@ class Member:
     """One file of every frame.
 
     Attributes:
-        name: the modality, or ``label``.
-        encoding: of the image; empty for the label.
-        suffix: ``png`` or ``npy``.
+        name: the modality, ``conditions`` or ``label``.
+        encoding: of the image; empty for the others.
+        suffix: ``png`` or ``npy``; ``json`` for the conditions.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Member:
 
 
 def pack_frame(frame: LabelledFrame) -> dict[Member, bytes]:
-    """Write the files of a frame, the label last.
+    """Write the files of a frame, the label last; its conditions too, if it has any.
 
     Raises:
         ValueError: the label is no uint8 ``[H, W]``.
@@ -56,6 +57,9 @@ def pack_frame(frame: LabelledFrame) -> dict[Member, bytes]:
     for name, image in frame.images.items():
         suffix, content = _write(image.pixels)
         files[Member(name, image.encoding, suffix)] = content
+    if frame.conditions:
+        content = json.dumps(dict(frame.conditions)).encode()
+        files[Member(CONDITIONS, "", "json")] = content
     suffix, content = _write(frame.label)
     files[Member(LABEL, "", suffix)] = content
     return files
@@ -69,6 +73,11 @@ def unpack_image(content: bytes, member: Member) -> Image:
 def unpack_label(content: bytes, member: Member) -> Mask:
     """Read the label's file."""
     return np.asarray(_read(content, member), np.uint8)
+
+
+def unpack_conditions(content: bytes) -> dict[str, str]:
+    """Read the conditions' file."""
+    return {str(name): str(value) for name, value in json.loads(content).items()}
 
 
 def _write(pixels: Pixels) -> tuple[str, bytes]:

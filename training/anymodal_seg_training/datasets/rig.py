@@ -71,13 +71,20 @@ class RigSplit:
     def frames(self, unit: int) -> Iterator[LabelledFrame]:
         """Render the frames of a scene."""
         rig = Rig()
-        # The configuration may leave both to chance; the scene knows what was drawn.
-        scene = Scene(SceneConfig(self.seeds[unit], self.weather))
-        conditions = {"weather": scene.illumination.kind, "kind": scene.street.kind}
+        conditions = self._condition(unit)
         modality_of = {name: sensor.modality for name, sensor in rig.sensors.items()}
         for frame in random_frames([self.seeds[unit]], self.frames_per_unit, rig, self.weather):
             images = {modality_of[sensor]: image for sensor, image in frame.images.items()}
             yield LabelledFrame(images, frame.labels[REFERENCE], conditions)
+
+    def conditions(self, unit: int) -> list[dict[str, str]]:
+        """See :class:`.base.Split`."""
+        return [self._condition(unit)] * self.frames_per_unit
+
+    def _condition(self, unit: int) -> dict[str, str]:
+        # The configuration may leave both to chance; the scene knows what was drawn.
+        scene = Scene(SceneConfig(self.seeds[unit], self.weather))
+        return {"weather": scene.illumination.kind, "kind": scene.street.kind}
 
 
 class RigDataset:

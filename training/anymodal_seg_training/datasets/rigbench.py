@@ -71,10 +71,17 @@ class RigBenchSplit:
     def frames(self, unit: int) -> Iterator[LabelledFrame]:
         """Draw or read the frames of a scene."""
         plan = self.plans[unit]
-        conditions = {"weather": plan.weather, "case": plan.case, "kind": plan.kind}
-        for pixels, label in self._stored(plan):
+        for (pixels, label), conditions in zip(
+            self._stored(plan), self.conditions(unit), strict=True
+        ):
             images = {m: restored(m, pixels[m]) for m in MODALITIES}
             yield LabelledFrame(images, label, conditions)
+
+    def conditions(self, unit: int) -> list[dict[str, str]]:
+        """See :class:`.base.Split`."""
+        plan = self.plans[unit]
+        found = {"weather": plan.weather, "case": plan.case, "kind": plan.kind}
+        return [found] * plan.frames
 
     def _stored(self, plan: ScenePlan) -> Iterator[tuple[dict[str, Pixels], Mask]]:
         if self.folder:

@@ -158,6 +158,11 @@ class StreamedFrames:
                 f"memory (/dev/shm): lower --workers or input.prefetch ({error})"
             ) from error
 
+    def conditions(self) -> list[dict[str, str]]:
+        """See :meth:`FrameSource.conditions`; the split knows them without reading its images."""
+        split = self._split
+        return [dict(frame) for unit in range(split.units) for frame in split.conditions(unit)]
+
     def class_frequencies(self, num_classes: int, frames: int = 256) -> npt.NDArray[np.float64]:
         """See :meth:`FrameSource.class_frequencies`."""
         chosen = spread_indices(frames, len(self))
