@@ -41,7 +41,7 @@ def test_train_resume_and_evaluate(frames: Frames, tmp_path: Path) -> None:
     where = ["--cache-dir", frames.train.folder.parent, "--threads", 1, "--workers", 1]
     first = call(train.main, recipe, "--run-dir", run, *where)
     assert first.exit_code == 0, first.output
-    assert f"python -m anymodal_seg_training.evaluate {run}" in first.output
+    assert f"anymodal-train evaluate {run}" in first.output
     again = call(train.main, recipe, "--run-dir", run, *where)
     assert again.exit_code == 1 and "error: " in again.output and "--resume" in again.output
     assert call(train.main, recipe, "--run-dir", run, "--resume", *where).exit_code == 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from anymodal_seg_training.datasets.base import Dataset
+from anymodal_seg_training.datasets.base import SYNTHETIC, Dataset
 from anymodal_seg_training.recipe import Recipe
 
 
@@ -48,7 +48,7 @@ def model_card(
         f"## Training data\n\n{dataset.description}",
         _numbers(metrics, rival),
         _classes(metrics),
-        _LIMITS,
+        _limits(dataset, metrics),
         _REPEAT,
     ]
     return "\n\n".join(section.strip() for section in sections) + "\n"
@@ -107,14 +107,33 @@ def _classes(metrics: Mapping[str, Any]) -> str:
     return "\n".join(text)
 
 
-_LIMITS = """
-## Limits
+def _limits(dataset: Dataset, metrics: Mapping[str, Any]) -> str:
+    """Say what the model is not good for, as far as that is known of its data."""
+    own = _SIMULATED if dataset.description.startswith(SYNTHETIC) else _RECORDED
+    ious = metrics["class_iou"][list(metrics["class_iou"])[-1]]
+    weakest = ", ".join(
+        f"{name} ({100 * ious[name]:.1f})" for name in sorted(ious, key=lambda name: ious[name])[:3]
+    )
+    return "\n".join(
+        ["## Limits", "", own.strip(), f"- Its weakest classes: {weakest}.", _ALL.strip()]
+    )
 
+
+_SIMULATED = """
 - It has never seen a real image. It shows that the pipeline works and what losing a sensor costs;
   it is not fit to steer a vehicle or to protect people.
 - The numbers say how well it does on new scenes of the same simulator, and nothing about the world.
 - Its sensors were pixel aligned and simultaneous; on a robot they must be registered.
-- Thin and small things (poles, distant people) are its weakest classes: the input is small.
+"""
+
+_RECORDED = """
+- The numbers hold for data like the test split's. If its frames were taken beside those that it was
+  trained on, expect worse ones at a new place.
+- Sensors must be registered on the robot as they were in the training data.
+- Nobody has judged whether it is fit to steer a vehicle or to protect people.
+"""
+
+_ALL = """
 - A sensor that delivers plausible nonsense does harm, though less than its equal share where the
   network weighs its sensors; a sensor that is left out does none.
 """

@@ -111,7 +111,7 @@ def main(
                 workers,
                 display,
             )
-        click.echo(f"done: {run.path}; next: python -m anymodal_seg_training.evaluate {run.path}")
+        click.echo(f"done: {run.path}; next: anymodal-train evaluate {run.path}")
 
     run_command(command)
 

@@ -11,6 +11,9 @@ from anymodal_seg_ros.inference.manifest import ClassSpec
 
 SPLITS = ("train", "validation", "test")
 
+SYNTHETIC = "**Synthetic data only.**"
+"""With this a description begins that is of drawn frames; it stands in the model card then."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledFrame:

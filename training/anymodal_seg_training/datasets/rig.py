@@ -13,7 +13,7 @@ from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_ros.simulation.classes import CLASSES
 from anymodal_seg_ros.simulation.rig import Rig, random_frames
 from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_training.datasets.base import SPLITS, LabelledFrame
+from anymodal_seg_training.datasets.base import SPLITS, SYNTHETIC, LabelledFrame
 from anymodal_seg_training.source_hash import source_hash
 
 REFERENCE = "rgb"
@@ -119,7 +119,7 @@ class RigDataset:
         values = asdict(self._options)
         frames = values["frames_per_scene"]
         return (
-            "**Synthetic data only.** Frames of the simulated four-sensor rig of this project: "
+            f"{SYNTHETIC} Frames of the simulated four-sensor rig of this project: "
             "procedurally placed streets and off-road places, ray-cast in five weathers by day, in "
             "twilight and by night, all sensors pixel aligned and exactly "
             f"simultaneous. {values['train_scenes']} scenes for training, "

@@ -19,7 +19,7 @@ from anymodal_seg_ros.simulation.dataset.rigbench import RigBench, rigbench
 from anymodal_seg_ros.simulation.dataset.source import source_digest
 from anymodal_seg_ros.simulation.dataset.stored import MODALITIES, restored
 from anymodal_seg_ros.simulation.dataset.writer import CONTENT
-from anymodal_seg_training.datasets.base import LabelledFrame
+from anymodal_seg_training.datasets.base import SYNTHETIC, LabelledFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class RigBenchDataset:
         frames = {name: sum(p.frames for p in bench.plans(name)) for name in bench.splits}
         numbers = ", ".join(f"{count} frames for {name}" for name, count in frames.items())
         return (
-            f"**Synthetic data only.** RigBench {bench.version} of this project: {numbers}, "
+            f"{SYNTHETIC} RigBench {bench.version} of this project: {numbers}, "
             f"{bench.width}x{bench.height}, of {len(bench.kinds)} kinds of places in "
             f"{len(bench.weathers)} weathers, without and with {len(bench.cases)} sensor failures; "
             "all sensors pixel aligned and exactly simultaneous; no scene is in two splits."
