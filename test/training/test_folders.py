@@ -52,7 +52,7 @@ def _image(entry: ImageLayout) -> np.ndarray:
         return RNG.uniform(entry.low, entry.high, shape)
     if entry.read in ("counts", "depth"):
         return RNG.integers(1, 60000, shape, np.uint16)
-    channels = {"color": (3,), "gray": (), "fourth": (4,)}[entry.read]
+    channels = {"color": (3,), "polarisation": (3,), "gray": (), "fourth": (4,)}[entry.read]
     return RNG.integers(0, 256, (*shape, *channels), np.uint8)
 
 
@@ -96,6 +96,17 @@ def sized(layout: Layout) -> Layout:
     return dataclasses.replace(layout, images=images)
 
 
+def _published_fields(name: str, number: int) -> dict[str, str]:
+    """The names that the published files have, as far as public code tells."""
+    if name.startswith("dsec"):
+        return {"sequence": "zurich_city_00_a", "frame": f"{number:06d}"}
+    if name == "eventscape":
+        return {"town": "Town05", "sequence": "sequence_1", "frame": f"05_001_{number:04d}"}
+    if name == "zju-rgbp":
+        return {"name": f"20200419-{number}_image0"}
+    return {}
+
+
 def make(layout: Layout, root: Path, frames: int = 2) -> dict[str, np.ndarray]:
     """Write a small data set in the form of ``layout``; return the labels by split and frame."""
     labels = {}
@@ -108,15 +119,18 @@ def make(layout: Layout, root: Path, frames: int = 2) -> dict[str, np.ndarray]:
             fields = {
                 name: f"{name}{number}" for name in fields_of(layout.frames or entries[0], "frames")
             }
-            if any(entry.moment for entry in layout.images.values()):
-                fields["sequence"] = "zurich_city_00_a"
-                fields["frame"] = f"{number:06d}"
             fields["name"] = f"{split}{number}D"
+            fields.update(_published_fields(layout.name, number))
             if split in layout.splits:
                 fields["split"] = layout.splits[split]
             names.append(fill(entries[number % len(entries)], fields, "list_entry"))
+            wanted = (
+                number >= layout.skip_first and (number - layout.skip_first) % layout.every == 0
+            )
             for entry in sorted(layout.images.values(), key=lambda e: e.read == "fourth"):
                 paths = [root / fill(t.strip(), fields, "") for t in entry.path.split(",")]
+                if not wanted:
+                    continue  # what is left out is never read
                 if entry.height:
                     _save_events(entry, paths)
                     continue
@@ -370,3 +384,54 @@ def test_labels_of_kitti_360_become_those_of_cityscapes(tmp_path: Path) -> None:
     _save(split.files(split.fields[0])[-1], stored)
     (frame,) = split.frames(0)
     assert frame.label[0, :8].tolist() == [0, 18, 2, 4, 5, 255, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "files"),
+    [
+        (
+            "eventscape",
+            "validation",
+            {
+                "Town05_val/Town05/sequence_1/rgb/data/05_001_0030_image.png",
+                "Town05_val/Town05/sequence_1/depth/data/05_001_0030_depth.npy",
+                "Town05_val/Town05/sequence_1/events/data/05_001_0030_events.npz",
+                "Town05_val/Town05/sequence_1/semantic/data/05_001_0030_gt_labelIds.png",
+            },
+        ),
+        (
+            "dsec-11",
+            "train",
+            {
+                "zurich_city_00_a/images/left/rectified/000008.png",
+                "zurich_city_00_a/events/left/events.h5",
+                "zurich_city_00_a/events/left/rectify_map.h5",
+                "train/zurich_city_00_a/zurich_city_00_a_semantic_timestamps.txt",
+                "train/zurich_city_00_a/11classes/000008.png",
+            },
+        ),
+        (
+            "zju-rgbp",
+            "test",
+            {
+                "val/0/20200419-1_image0_0.png",
+                "val/45/20200419-1_image0_45.png",
+                "val/90/20200419-1_image0_90.png",
+                "val/135/20200419-1_image0_135.png",
+                "val/label/20200419-1_image0.png",
+            },
+        ),
+    ],
+)
+def test_the_second_frame_is_sought_where_public_loaders_find_it(
+    name: str, split: str, files: set[str], tmp_path: Path
+) -> None:
+    make(bundled_layout(name), tmp_path)
+    frames = FolderDataset(FolderOptions(name, str(tmp_path))).split(split)
+    found = {str(path.relative_to(tmp_path)) for path in frames.files(frames.fields[1])}
+    assert found == files and all((tmp_path / path).is_file() for path in found)
+
+
+def test_pictures_of_dsec_and_their_labels_have_the_same_shape() -> None:
+    rows = bundled_layout("dsec-19").images["rgb"].rows
+    assert rows * 640 == 440 * 1440

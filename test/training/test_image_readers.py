@@ -140,3 +140,32 @@ def test_a_file_of_another_kind_says_what_it_has(tmp_path: Path) -> None:
     path = written(tmp_path / "x.png", RGB)
     with pytest.raises(TrainingError, match="3 channels of uint8: it cannot be read as depth"):
         read_image([path], ImageLayout("", "depth"))
+
+
+@pytest.mark.parametrize(
+    ("angle", "s1", "s2"), [(0, 255, 128), (45, 128, 255), (90, 0, 128), (135, 128, 0)]
+)
+def test_the_polarisation_of_light_through_a_polariser(
+    angle: int, s1: int, s2: int, tmp_path: Path
+) -> None:
+    """Fully polarised light: Malus's law says what passes at each angle."""
+    paths = []
+    for at in (0, 45, 90, 135):
+        share = np.cos(np.deg2rad(at - angle)) ** 2
+        paths.append(tmp_path / f"{at}.png")
+        cv2.imwrite(str(paths[-1]), np.full((2, 3, 3), round(200 * share), np.uint8))
+    image = read_image(paths, ImageLayout(read="polarisation"))
+    assert image.encoding == "8UC3" and image.pixels.shape == (2, 3, 3)
+    assert image.pixels[0, 0].tolist() == [s1, s2, 255]
+    with pytest.raises(TrainingError, match="3 files of a polariser for one image: expected 4"):
+        read_image(paths[:3], ImageLayout(read="polarisation"))
+    cv2.imwrite(str(paths[2]), np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(TrainingError, match=r"90\.png is uint8 \(4, 4, 3\)"):
+        read_image(paths, ImageLayout(read="polarisation"))
+
+
+def test_black_and_unpolarised_light_has_no_polarisation(tmp_path: Path) -> None:
+    for level in (0, 90):
+        cv2.imwrite(str(tmp_path / "p.png"), np.full((2, 2, 3), level, np.uint8))
+        image = read_image([tmp_path / "p.png"] * 4, ImageLayout(read="polarisation"))
+        assert image.pixels[0, 0].tolist() == [128, 128, 0]

@@ -14,6 +14,7 @@ from anymodal_seg_ros.frames import UNLABELED, Image, Mask
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_training.datasets.event_files import dsec_image, npz_image
 from anymodal_seg_training.datasets.layout import ImageLayout, LabelLayout
+from anymodal_seg_training.datasets.polarisation import ANGLES, polarisation_image
 from anymodal_seg_training.errors import TrainingError, UnknownLabelError
 
 Raw = npt.NDArray[np.generic]
@@ -28,11 +29,13 @@ def read_image(
     to ``mono8``. ``fourth``: the fourth channel to ``mono8``. ``counts``: 16 bits to ``mono16``.
     ``depth``: 16 bits to ``32FC1`` in metres, NaN where unknown. ``floats``: one or three ``.npy``
     planes; ``low`` to ``high`` becomes 0 to 255 in ``mono8`` or ``8UC3``. ``metres``: a ``.npy`` of
-    distances to ``32FC1``, NaN where there is none. ``npz_events`` and ``dsec``: events to the
+    distances to ``32FC1``, NaN where there is none. ``polarisation``: pictures at four angles of
+    a polariser to ``8UC3``; see :mod:`.polarisation`. ``npz_events`` and ``dsec``: events to the
     ``8UC3`` image that the node makes of them; see :mod:`.event_files`.
 
     Args:
-        paths: one file; for ``floats`` one or three; for ``dsec`` events, map and times.
+        paths: one file; for ``floats`` one or three; for ``polarisation`` those at 0, 45, 90 and
+            135 degrees; for ``dsec`` events, map and times.
         layout: how they are understood.
         crop_left: columns to cut off on the left.
         moment: for ``dsec``, the number of the frame's line in the times.
@@ -53,6 +56,8 @@ def _read(paths: list[Path], layout: ImageLayout, moment: str) -> Image:
         return dsec_image(paths, layout, moment)
     if layout.read == "floats":
         return _floats(paths, layout)
+    if layout.read == "polarisation":
+        return _polarisation(paths)
     if len(paths) != 1:
         raise TrainingError(f"{len(paths)} files for one image of kind {layout.read}: expected one")
     if layout.read == "npz_events":
@@ -163,6 +168,19 @@ def _floats(paths: list[Path], layout: ImageLayout) -> Image:
     share = np.nan_to_num((whole - layout.low) / (layout.high - layout.low))
     levels = np.round(255.0 * np.clip(share, 0.0, 1.0)).astype(np.uint8)
     return Image(levels, "mono8" if len(planes) == 1 else "8UC3")
+
+
+def _polarisation(paths: list[Path]) -> Image:
+    if len(paths) != len(ANGLES):
+        raise TrainingError(f"{len(paths)} files of a polariser for one image: expected 4")
+    pictures = [_opencv(path) for path in paths]
+    for path, picture in zip(paths, pictures, strict=True):
+        if picture.dtype not in (np.uint8, np.uint16) or picture.shape != pictures[0].shape:
+            raise TrainingError(
+                f"{path} is {picture.dtype} {picture.shape}, {paths[0]} is {pictures[0].dtype} "
+                f"{pictures[0].shape}: expected pictures of 8 or 16 bits and of one size"
+            )
+    return polarisation_image([_color(picture) for picture in pictures])
 
 
 def _numpy(path: Path) -> Raw:

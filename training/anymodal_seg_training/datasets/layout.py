@@ -19,7 +19,18 @@ from anymodal_seg_training.datasets.base import SPLITS
 from anymodal_seg_training.datasets.condition_layout import ConditionLayout, parse_conditions
 from anymodal_seg_training.datasets.templates import fields_of
 
-READERS = ("color", "gray", "fourth", "counts", "depth", "metres", "floats", "npz_events", "dsec")
+READERS = (
+    "color",
+    "gray",
+    "fourth",
+    "counts",
+    "depth",
+    "metres",
+    "floats",
+    "polarisation",
+    "npz_events",
+    "dsec",
+)
 """How an image file is understood; see :mod:`.image_readers`."""
 
 
@@ -27,7 +38,7 @@ READERS = ("color", "gray", "fourth", "counts", "depth", "metres", "floats", "np
 class ImageLayout:
     """Where the images of one modality lie and how they are encoded."""
 
-    path: str = text("", "Template of the file; for floats and dsec several, parted by commas")
+    path: str = text("", "Template of the file; some readers take several, parted by commas")
     read: str = choice(READERS, "How the file is understood")
     metres_per_count: float = number(0.001, 0.0, 1e6, "For depth: metres of one count")
     invalid: int = count(65535, 0, 65535, "For depth: a count that means unknown, beside 0")
