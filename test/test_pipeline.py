@@ -432,8 +432,14 @@ def test_pushing_a_compressed_message_does_not_unpack_it(monkeypatch: pytest.Mon
 
 def test_an_unknown_modality_stops_the_start() -> None:
     rig = RigConfig({"nose": SensorConfig("nose/image", "smell")})
-    with pytest.raises(ConfigError, match=r"rig\.sensors\.nose\.modality is 'smell'"):
+    with pytest.raises(ConfigError, match=r"rig\.sensors\.nose\.modality is 'smell'.*'enabled'"):
         pipeline(rig)
+
+
+def test_a_modality_that_the_model_does_not_know_may_be_there_disabled() -> None:
+    rgb = SensorConfig("rgb/image", "rgb")
+    rig = RigConfig({"rgb": rgb, "nose": SensorConfig("nose/image", "smell", enabled=False)})
+    assert set(pipeline(rig).rig.sensors) == {"rgb", "nose"}
 
 
 REGISTERED = RigConfig(

@@ -148,10 +148,13 @@ def _check_modalities(rig: RigConfig, manifest: Manifest) -> None:
     """Refuse sensors whose messages the model cannot take."""
     known = manifest.modalities
     for name, sensor in rig.sensors.items():
+        if not sensor.enabled:
+            continue  # so that one parameter file serves models that know different sensors
         if sensor.modality not in known:
             raise ConfigError(
                 f"rig.sensors.{name}.modality is {sensor.modality!r}: "
-                f"the model {manifest.name} knows {', '.join(known)}"
+                f"the model {manifest.name} knows {', '.join(known)}; take the sensor out of the "
+                "parameter file, or set its 'enabled' to false"
             )
         planes = known[sensor.modality].planes
         if sensor.sends_points and planes != "lidar":
