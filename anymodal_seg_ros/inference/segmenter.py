@@ -41,7 +41,8 @@ class Segmenter:
         """
         _check_modalities(rig, manifest)
         self._rig, self._manifest, self._engine = rig, manifest, engine
-        takes = {n: manifest.modalities[s.modality].planes for n, s in rig.sensors.items()}
+        used = {name: sensor for name, sensor in rig.sensors.items() if sensor.enabled}
+        takes = {n: manifest.modalities[s.modality].planes for n, s in used.items()}
         self._registrar = Registrar(
             rig.sensors,
             manifest.height,
