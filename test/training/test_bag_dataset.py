@@ -183,7 +183,7 @@ def test_check_data_reads_the_bags_of_a_recipe(tmp_path: Path) -> None:
     assert "no split train" in result.output and "12x8" in result.output
     (tmp_path / "classes.yaml").write_text("classes: [[road, 1, 2, 3]]\n")
     result = runner.invoke(command, ["check-data", str(recipe), "--workers", "1"])
-    assert result.exit_code == 1 and "has the label ids [4, 9]" in result.output
+    assert result.exit_code == 1 and "no class: 4 (in 4), 9 (in 4)" in result.output
 
 
 def test_a_label_that_is_no_class_is_named_with_its_place(tmp_path: Path) -> None:
