@@ -1,0 +1,50 @@
+"""What a model card says of its limits: never of a simulator where the data is somebody's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fixtures.tiny_training import TinyDataset, tiny_recipe
+
+from anymodal_seg_training.datasets.base import SYNTHETIC
+from anymodal_seg_training.model_card import model_card
+
+
+class Drawn(TinyDataset):
+    description = f"{SYNTHETIC} Two halves and a spot."
+
+
+METRICS: dict[str, Any] = {
+    "split": "test",
+    "frames": 6,
+    "protocol": "absent modalities skipped",
+    "miou": {"rgb": 0.3, "rgb+depth": 0.5},
+    "mean_over_subsets": 0.4,
+    "class_iou": {
+        "rgb": {"left": 0.4, "right": 0.1, "spot": 0.4},
+        "rgb+depth": {"left": 0.9, "right": 0.4, "spot": 0.2},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "says", "leaves_out"),
+    [
+        (TinyDataset(), "data like the test split's", "simulator"),
+        (Drawn(), "It has never seen a real image", "data like the test split's"),
+    ],
+)
+def test_the_limits_are_those_of_the_data(dataset: TinyDataset, says: str, leaves_out: str) -> None:
+    card = model_card(tiny_recipe(), dataset, METRICS, None, 1000)
+    assert says in card and leaves_out not in card
+    assert "- Its weakest classes: spot (20.0), right (40.0), left (90.0)." in card
+
+
+def test_the_simulated_data_sets_say_that_they_are() -> None:
+    pytest.importorskip("trimesh")
+    from anymodal_seg_training.datasets.rig import RigDataset, RigOptions
+    from anymodal_seg_training.datasets.rigbench import RigBenchDataset, RigBenchOptions
+
+    for dataset in (RigDataset(RigOptions()), RigBenchDataset(RigBenchOptions())):
+        assert dataset.description.startswith(SYNTHETIC)
