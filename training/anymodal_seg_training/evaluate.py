@@ -14,7 +14,6 @@ from rich.console import Console
 from anymodal_seg_ros.evaluation.metrics import Confusion, class_iou
 from anymodal_seg_ros.evaluation.robustness import (
     FAILURE_PROBABILITIES,
-    MISSING_RATIOS,
     Subset,
     expected_score,
     robustness_score,
@@ -31,6 +30,7 @@ from anymodal_seg_training.command_line import (
     run_command,
 )
 from anymodal_seg_training.conditions import ConditionTally
+from anymodal_seg_training.corruption import MISSING_RATIOS
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import SPLITS, Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache
