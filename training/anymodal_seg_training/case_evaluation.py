@@ -32,7 +32,7 @@ def case_confusions(
     cases: Sequence[Case],
     recipe: Recipe,
     device: torch.device,
-    batch_size: int = 8,
+    batch_size: int = 16,
     gather: Callable[[Tensor], Tensor] = lambda counts: counts,
     calibrations: Mapping[str, Calibration] | None = None,
     tally: ConditionTally | None = None,

@@ -95,15 +95,24 @@ def _result(run: PlannedRun) -> Result:
     return found
 
 
-def comparison_table(rows: Sequence[Row]) -> Table:
-    """Draw the rows for a terminal."""
-    table = Table(title="mIoU on the test split, %")
-    table.add_column("method")
-    for name in MEASURES:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(row.title, *map(row.cell, MEASURES))
-    return table
+def comparison_tables(rows: Sequence[Row]) -> list[Table]:
+    """Draw the rows for a terminal: absent modalities skipped, then the benchmark."""
+    tables = []
+    for title, names in (
+        ("mIoU on the test split, %, absent modalities skipped", list(MEASURES)[:4]),
+        (
+            "mIoU on the test split, %, absent modalities zero (arXiv 2503.18445)",
+            list(MEASURES)[4:],
+        ),
+    ):
+        table = Table(title=title)
+        table.add_column("method", min_width=16)
+        for name in names:
+            table.add_column(name, justify="right")
+        for row in rows:
+            table.add_row(row.title, *map(row.cell, names))
+        tables.append(table)
+    return tables
 
 
 def markdown_table(rows: Sequence[Row]) -> str:

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from anymodal_seg_training.command_line import machine_options, run_command
-from anymodal_seg_training.comparison import compare, comparison_table, markdown_table
+from anymodal_seg_training.comparison import compare, comparison_tables, markdown_table
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.study import PlannedRun, load_study
 
@@ -143,7 +143,7 @@ def main(
         options = ["--device", device, "--threads", str(threads), "--workers", str(workers)]
         failed = Runner(jobs, [*options, "--cache-dir", str(cache_dir)]).run(runs)
         rows = compare(chosen, out)
-        Console().print(comparison_table(rows))
+        Console().print(*comparison_tables(rows))
         if table is not None:
             table.write_text(markdown_table(rows), encoding="utf-8")
         if failed:
