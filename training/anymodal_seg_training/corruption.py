@@ -15,7 +15,10 @@ import torch
 from torch import Tensor
 
 MISSING_RATIOS = (0.75, 0.5, 0.25)
-"""Shares of the elements that RMM zeroes; 0.5 is the one in the robustness score."""
+"""Shares of the elements that RMM zeroes."""
+
+SCORED_RATIO = 0.5
+"""The one of them that the robustness score takes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class Runner:
         recipe = folder / "planned.yaml"
         run.folder.write_yaml(recipe, run.recipe.plain())
         trains = [_TRAIN, str(recipe), "--run-dir", str(folder), "--resume"]
-        evaluates = [_EVALUATE, str(folder), "--benchmark"]
+        evaluates = [_EVALUATE, str(folder), "--benchmark", "--rmm-half-only"]
         commands = [
             [sys.executable, "-m", *arguments, *self._options] for arguments in (trains, evaluates)
         ]
