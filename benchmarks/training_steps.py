@@ -1,6 +1,6 @@
 """What one step of training costs for each method of a study, and its number of parameters.
 
-    PYTHONPATH=.:training python benchmarks/training_steps.py training/studies/rigbench_b0.yaml \
+    PYTHONPATH=.:training python benchmarks/training_steps.py training/studies/rigbench.yaml \
         [--device cuda] [--steps 20] [--threads 1]
 
 Forward, backward and optimiser on frames of noise that lie on the device already; reading and

@@ -83,7 +83,7 @@ def test_a_wrong_study_is_refused_before_anything_runs(
         load_study(path)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "training/studies").glob("*_b0.yaml")), ids=str)
+@pytest.mark.parametrize("path", sorted((ROOT / "training/studies").glob("*.yaml")), ids=str)
 def test_the_studies_of_this_project_can_be_read(path: Path) -> None:
     assert len(load_study(path).runs(Path("runs"))) > 7
 
