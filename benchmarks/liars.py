@@ -3,8 +3,8 @@
     PYTHONPATH=.:training python benchmarks/liars.py runs/rig-nano [RUN ...] [--frames 80]
 
 Each run's best weights segment frames of the test split with all sensors present, one of them
-spoiled: mIoU in %, and in brackets the sensor's mean share of the votes, where the network has such.
-Noise is drawn from a fixed seed.
+spoiled: mIoU in %, and in brackets the sensor's mean share of the votes, where the network has
+such. Noise is drawn from a fixed seed.
 """
 
 from __future__ import annotations
