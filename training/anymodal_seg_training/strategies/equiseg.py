@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -28,6 +29,8 @@ class EQUISegOptions:
 class EQUISegStrategy(AllModalities):
     """Cross entropy with all modalities, and prototypes of half of them for the other half."""
 
+    mixes: ClassVar[bool] = True
+
     def __init__(self, options: EQUISegOptions, setting: Setting) -> None:
         """Set up."""
         self._options = options
@@ -49,7 +52,7 @@ class EQUISegStrategy(AllModalities):
                 "encoder into one map, expected one map for each, as equiseg has"
             )
         segmentation = self._criterion(
-            network.decode(features, batch.modality_ids).logits, batch.labels
+            network.decode(features, batch.modality_ids).logits, batch.labels, batch.dataset
         )
         order = generator.permutation(modalities).tolist()
         pairs = list(zip(order[0::2], order[1::2], strict=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,6 +30,8 @@ class SupervisedOptions:
 class Supervised(Strategy):
     """Learn from labels; a step's frames all have the same subset of modalities."""
 
+    mixes: ClassVar[bool] = True
+
     def __init__(self, options: SupervisedOptions, setting: Setting) -> None:
         """Set up."""
         self._drops = options.modality_dropout == "random_subset"
@@ -45,7 +48,7 @@ class Supervised(Strategy):
     ) -> StepLoss:
         """See :meth:`Strategy.loss`."""
         logits = network(batch.images, batch.modality_ids)
-        return StepLoss(self._criterion(logits, batch.labels), {})
+        return StepLoss(self._criterion(logits, batch.labels, batch.dataset), {})
 
     def validation_subsets(self, available: Sequence[str]) -> list[tuple[str, ...]]:
         """All subsets; without dropout only the full one, which is all that it trains for."""
