@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +13,17 @@ from anymodal_seg_training.strategies.base import Setting, Strategy
 from anymodal_seg_training.strategies.charm import CharmOptions, CharmStrategy
 from anymodal_seg_training.strategies.equiseg import EQUISegOptions, EQUISegStrategy
 from anymodal_seg_training.strategies.quorum import QuorumOptions, QuorumStrategy
+from anymodal_seg_training.strategies.segrgbx import SegRGBXOptions, SegRGBXStrategy
+from anymodal_seg_training.strategies.segrgbx_clip import SegRGBXClipOptions, SegRGBXClipStrategy
 from anymodal_seg_training.strategies.supervised import Supervised, SupervisedOptions
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """How to read a strategy's options and how to build it."""
+    """How to read a strategy's options, and its class, built from these and a :class:`Setting`."""
 
     options: type[Any]
-    build: Callable[[Any, Setting], Strategy]
+    strategy: type[Any]
 
 
 _STRATEGIES: dict[str, _Entry] = {
@@ -30,6 +32,8 @@ _STRATEGIES: dict[str, _Entry] = {
     "charm": _Entry(CharmOptions, CharmStrategy),
     "equiseg": _Entry(EQUISegOptions, EQUISegStrategy),
     "quorum": _Entry(QuorumOptions, QuorumStrategy),
+    "segrgbx": _Entry(SegRGBXOptions, SegRGBXStrategy),
+    "segrgbx_clip": _Entry(SegRGBXClipOptions, SegRGBXClipStrategy),
 }
 
 
@@ -46,11 +50,20 @@ def build_strategy(section: Mapping[str, Any], setting: Setting) -> Strategy:
         setting: what it needs to know of the run.
 
     Raises:
-        ConfigError: the strategy or one of its options is unknown or out of range.
+        ConfigError: the strategy or one of its options is unknown or out of range, or it cannot
+            train on the mixed data sets of this run.
     """
     name = section.get("name")
     if name not in _STRATEGIES:
         raise ConfigError(f"strategy.name is {name!r}: expected one of {', '.join(_STRATEGIES)}")
     entry = _STRATEGIES[name]
     options = {key: value for key, value in section.items() if key != "name"}
-    return entry.build(build(entry.options, options, "strategy"), setting)
+    if setting.known and not entry.strategy.mixes:
+        able = ", ".join(name for name, entry in _STRATEGIES.items() if entry.strategy.mixes)
+        raise ConfigError(
+            f"strategy.name is {name!r}, which cannot train on mixed data sets: it would learn "
+            "about classes that a data set does not know, or needs all sensors in every step; "
+            f"expected one of {able}"
+        )
+    strategy: Strategy = entry.strategy(build(entry.options, options, "strategy"), setting)
+    return strategy
