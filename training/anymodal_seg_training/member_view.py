@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -81,3 +82,33 @@ class MemberNetwork(AnyModalNetwork):
         """See :meth:`AnyModalNetwork.decode`."""
         found = self.network.decode(features, self.ids[modality_ids])
         return Decoded(found.logits.index_select(1, self.classes), found.contributions)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is needed to measure a network on one data set.
+
+    Attributes:
+        name: of the data set among those that are mixed; empty for one alone.
+        recipe: with the modalities of the data set.
+        dataset: with its own classes.
+        network: that tells these classes.
+    """
+
+    name: str
+    recipe: Recipe
+    dataset: Dataset
+    network: AnyModalNetwork
+
+
+def views_of(recipe: Recipe, dataset: Dataset, network: AnyModalNetwork) -> list[View]:
+    """Return a run as each of its data sets sees it; of a data set alone, the run itself."""
+    if not isinstance(dataset, MixedDataset):
+        return [View("", recipe, dataset, network)]
+    found = []
+    for member in dataset.members.values():
+        own = member_recipe(recipe, member.modalities)
+        classes = dataset.space.members[member.name]
+        network_of_member = MemberNetwork(network, own.modality_names, classes)
+        found.append(View(member.name, own, member.dataset, network_of_member))
+    return found
