@@ -125,15 +125,15 @@ class SegRGBXClipStrategy(AllModalities):
         """
         encoder, options = _ma_clip(network), self._options
         ids = ids_of_rows(batch.modality_ids, batch.images.shape[0])
-        embeddings = encoder(batch.images.flatten(0, 1), ids).float()
         # Of the whole batch, so that the contrast does not depend on how it is split.
-        images = of_all_processes(F.normalize(embeddings, dim=-1))
+        embeddings = of_all_processes(encoder(batch.images.flatten(0, 1), ids).float())
         kinds = of_all_processes(ids)
-        terms = {
-            "kind": options.kind_weight * F.cross_entropy(self._anchors.classifier(images), kinds)
-        }
+        # Normalised as the control prompts will see them.
+        told = self._anchors.classifier(F.layer_norm(embeddings, embeddings.shape[1:]))
+        terms = {"kind": options.kind_weight * F.cross_entropy(told, kinds)}
         if self._texts is not None:
             texts, meant = self._texts.of(batch.dataset, kinds)
+            images = F.normalize(embeddings, dim=-1)
             contrast = text_contrast(images, texts, meant, self._anchors.scale())
             terms["text"] = options.text_weight * contrast
         return StepLoss.sum_of(terms)
@@ -160,7 +160,10 @@ class _Anchors(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
 
     def scale(self) -> Tensor:
-        return self.log_scale.exp().clamp(max=_SHARPEST)
+        # The parameter itself is limited, as in CLIP: beyond the limit it would have no gradient.
+        with torch.no_grad():
+            self.log_scale.clamp_(max=math.log(_SHARPEST))
+        return self.log_scale.exp()
 
 
 def _ma_clip(network: AnyModalNetwork) -> MaClip:
