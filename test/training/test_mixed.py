@@ -299,8 +299,21 @@ def test_a_mixture_that_does_not_fit_the_recipe_is_refused() -> None:
         mixed_dataset(synonyms={"Roof": "left"})
 
 
+def test_equiseg_trains_on_a_mixture_too(frames: Frames, tmp_path: Path) -> None:
+    """Its prototypes are of the classes that an image has, whichever set it is of."""
+    recipe = mixed_recipe(steps=4)
+    recipe = dataclasses.replace(
+        recipe,
+        architecture={"network": "equiseg", "backbone": "mit_nano", "head_width": 16},
+        strategy={"name": "equiseg"},
+    )
+    lines = facts(run(recipe, frames, tmp_path / "run"))
+    sensors = [line["modalities"] for line in lines if line["kind"] == "train"]
+    assert set(sensors) == {2, 3} and all(np.isfinite(line.get("loss", 0.0)) for line in lines)
+
+
 def test_it_learns(frames: Frames, tmp_path: Path) -> None:
     recipe = mixed_recipe(steps=80, learning_rate=3e-3, validate_every=80, checkpoint_every=80)
-    lines = facts(run(dataclasses.replace(recipe), frames, tmp_path / "run"))
+    lines = facts(run(recipe, frames, tmp_path / "run"))
     losses = [line["loss"] for line in lines if line["kind"] == "train"]
     assert sum(losses[-10:]) < 0.75 * sum(losses[:10])

@@ -339,6 +339,22 @@ def test_both_phases_train_on_mixed_sets(frames: Frames, texts: Path, tmp_path: 
     assert {line["modalities"] for line in facts(files) if line["kind"] == "train"} == {2}
 
 
+@pytest.mark.parametrize("phase", ["first", "second"])
+def test_bf16_and_averaged_weights_run(
+    phase: str, frames: Frames, texts: Path, tmp_path: Path
+) -> None:
+    options = {"steps": 2, "validate_every": 2, "precision": "bf16", "ema": 0.9}
+    second = {"name": "segrgbx", "ma_clip": "random", "modalities": "all"}
+    recipe = clip_recipe(texts, **options)
+    if phase == "second":
+        recipe = segrgbx_recipe(second, **options)
+    files = RunFolder(tmp_path / "run")
+    files.create(recipe)
+    Trainer(recipe, frames, files, open_fabric(CPU, "bf16")).fit(Display())
+    assert all(np.isfinite(line.get("loss", 0.0)) for line in facts(files))
+    assert files.best_file.exists()
+
+
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [

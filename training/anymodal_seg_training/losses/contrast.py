@@ -14,15 +14,16 @@ def text_contrast(images: Tensor, texts: Tensor, meant: Tensor, scale: Tensor) -
     texts, and a text that some images have is to find these among all images (proposal).
 
     Args:
-        images: ``[N, E]``, of length 1.
-        texts: ``[T, E]``, of length 1, each different from all others.
+        images: float32 ``[N, E]``, of length 1.
+        texts: float32 ``[T, E]``, of length 1, each different from all others.
         meant: the text of each image, int64 ``[N]``.
         scale: what similarities are multiplied by, a scalar.
 
     Returns:
         A scalar, the mean of both directions.
     """
-    alike = scale * images @ texts.T
+    with torch.autocast(images.device.type, enabled=False):  # at CLIP's scale bf16 is too coarse
+        alike = scale * images @ texts.T
     to_text = F.cross_entropy(alike, meant)
     # Each text's share of the images, for the texts that occur.
     having = F.one_hot(meant, len(texts)).to(alike.dtype)
