@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -446,6 +447,21 @@ def test_what_does_not_go_together_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=complaint):
         build("segrgbx", **options).prepare(network_of(**network))
+
+
+def test_a_strategy_without_its_libraries_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "anymodal_seg_training.strategies.segrgbx", None)
+    with pytest.raises(ConfigError, match=r"'segrgbx', whose libraries cannot be imported"):
+        build("segrgbx")
+    assert build("supervised") is not None
+
+
+def test_a_data_set_without_the_main_modality_is_found_before_the_first_step(
+    frames: Frames, tmp_path: Path
+) -> None:
+    recipe = segrgbx_recipe({"name": "segrgbx", "ma_clip": "random", "main": "depth"})
+    with pytest.raises(ConfigError, match=r"a data set has only rgb, thermal"):
+        Trainer(recipe, frames, RunFolder(tmp_path / "run"), open_fabric(CPU, "fp32"))
 
 
 def test_another_network_is_refused() -> None:

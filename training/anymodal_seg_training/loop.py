@@ -110,6 +110,8 @@ class Trainer:
         known = {s.name: s.classes for s in self._shares if s.classes is not None}
         setting = Setting(recipe.modality_names, frequencies, fabric.device, known)
         self._strategy = strategy = build_strategy(recipe.strategy, setting)
+        for share in self._shares:  # sensors that do not suit are found before the first frame
+            strategy.validation_subsets(share.modalities)
         strategy.prepare(network)
         learner = Learner(network, strategy, recipe.seed)
         optimiser = build_optimiser(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -58,14 +57,7 @@ class StepLoss:
 
 
 class Strategy(ABC):
-    """One way of training; a method of a paper is one of these.
-
-    Attributes:
-        mixes: whether it may train on several data sets, in each step on one of them, with its
-            sensors and without learning anything about classes that this set does not know.
-    """
-
-    mixes: ClassVar[bool] = False
+    """One way of training; a method of a paper is one of these."""
 
     def prepare(self, network: AnyModalNetwork) -> None:  # noqa: B027  most have nothing to do
         """Load and freeze what is to be, before anything is trained.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 
@@ -28,8 +27,6 @@ class EQUISegOptions:
 
 class EQUISegStrategy(AllModalities):
     """Cross entropy with all modalities, and prototypes of half of them for the other half."""
-
-    mixes: ClassVar[bool] = True
 
     def __init__(self, options: EQUISegOptions, setting: Setting) -> None:
         """Set up."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -55,8 +54,6 @@ class SegRGBXOptions:
 
 class SegRGBXStrategy(Strategy):
     """See the module; a step's frames all have the same subset of modalities."""
-
-    mixes: ClassVar[bool] = True
 
     def __init__(self, options: SegRGBXOptions, setting: Setting) -> None:
         """Set up.

@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -56,8 +55,6 @@ class SegRGBXClipOptions:
 class SegRGBXClipStrategy(AllModalities):
     """See the module; nothing but MA-CLIP's additions learns, and no mask comes out."""
 
-    mixes: ClassVar[bool] = True
-
     def __init__(self, options: SegRGBXClipOptions, setting: Setting) -> None:
         """Set up.
 
@@ -89,8 +86,13 @@ class SegRGBXClipStrategy(AllModalities):
         """
         encoder, options = _ma_clip(network), self._options
         if options.clip_weights != RANDOM:
-            path = str(Path(options.clip_weights).expanduser())
-            load_clip_weights(encoder, read_clip_weights(path))
+            path = Path(options.clip_weights).expanduser()
+            if not path.is_file():
+                raise ConfigError(
+                    f"strategy.clip_weights is {options.clip_weights!r}, which is no file: "
+                    f"expected the weights of CLIP's image tower, or {RANDOM}"
+                )
+            load_clip_weights(encoder, read_clip_weights(str(path)))
         network.requires_grad_(False)
         for additions in (encoder.query, encoder.value):
             additions.requires_grad_(True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 
@@ -29,8 +28,6 @@ class SupervisedOptions:
 
 class Supervised(Strategy):
     """Learn from labels; a step's frames all have the same subset of modalities."""
-
-    mixes: ClassVar[bool] = True
 
     def __init__(self, options: SupervisedOptions, setting: Setting) -> None:
         """Set up."""
