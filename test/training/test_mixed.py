@@ -23,7 +23,7 @@ from fixtures.mixed_training import (
 from torch import Tensor
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.networks import AnyModalNetwork, Decoded
+from anymodal_seg_ros.networks import AnyModalNetwork, Decoded, build_network
 from anymodal_seg_training import loop
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.batches import BatchJob, MakeBatch, batch_jobs
@@ -185,6 +185,11 @@ def test_a_view_has_the_sensors_and_classes_of_its_data_set() -> None:
         assert ranges.network(images, ids)[0, :, 0, 0].tolist() == [2.0, 0.0, 9.0]
         assert heat.network(images[:, :2], ids[:2])[0, :, 0, 0].tolist() == [0.0, 2.0, 1.0]
     assert isinstance(heat.network, MemberNetwork) and not heat.network.training
+    # What cannot be encoded once for all subsets must not be so in a view either.
+    assert heat.network.encodes_apart
+    architecture = {"network": "cmnext", "backbone": "mit_nano", "head_width": 16}
+    mixing = build_network(architecture, 4, recipe.modality_names)
+    assert not any(view.network.encodes_apart for view in views_of(recipe, dataset, mixing))
     (whole,) = views_of(recipe, DATASETS["heat"](), network)
     assert whole.network is network and whole.recipe is recipe and whole.name == ""
 

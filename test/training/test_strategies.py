@@ -162,12 +162,12 @@ def test_a_student_equal_to_its_teacher_has_nothing_to_learn_from_it(teacher: st
     assert whole < 1e-5 < max(float(parts["prediction"]) for parts in found)
 
 
-def test_quorum_learns_to_give_a_spoiled_sensor_less_weight(teacher: str) -> None:
+def test_quorum_learns_to_give_a_liar_less_weight(teacher: str) -> None:
     """Only the part of the loss that says so is left, and it goes down."""
     torch.manual_seed(0)
     network = network_of("quorum").train()
     strategy = build(
-        "quorum", teacher, spoiled=1.0, whole_weight=0.0, part_weight=0.0, prediction_weight=0.0
+        "quorum", teacher, lying=1.0, whole_weight=0.0, part_weight=0.0, prediction_weight=0.0
     )
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
     losses = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from rich.console import Console
 from anymodal_seg_ros.evaluation.metrics import Confusion, class_iou
 from anymodal_seg_ros.evaluation.robustness import (
     FAILURE_PROBABILITIES,
-    MISSING_RATIOS,
     Subset,
     expected_score,
     robustness_score,
@@ -32,6 +31,7 @@ from anymodal_seg_training.command_line import (
     run_command,
 )
 from anymodal_seg_training.conditions import ConditionTally
+from anymodal_seg_training.corruption import MISSING_RATIOS, SCORED_RATIO
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import SPLITS, Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache
@@ -95,17 +95,22 @@ class Evaluation:
             "conditions": {} if tally is None else tally.scores(cases, self._score, names),
         }
 
-    def benchmark(self, split: str) -> dict[str, Any]:
-        """Measure EMM, RMM and NM (arXiv 2503.18445) and the robustness score (2509.24505)."""
+    def benchmark(self, split: str, ratios: Sequence[float] = MISSING_RATIOS) -> dict[str, Any]:
+        """Measure EMM, RMM and NM (arXiv 2503.18445) and the robustness score (2509.24505).
+
+        Args:
+            split: name of the split, for the result.
+            ratios: of RMM; that of the score is among them.
+        """
         names = self._recipe.modality_names
         missing = self._scores(combinations(names, "zero"))
-        randomly = {ratio: self._scores(random_missing(names, ratio)) for ratio in MISSING_RATIOS}
+        randomly = {ratio: self._scores(random_missing(names, ratio)) for ratio in ratios}
         noise = {
             key: self._score(matrix)
             for key, matrix in self._confusions(noise_levels(names)).items()
         }
         clean = missing[frozenset(names)]
-        score = robustness_score(clean, missing, randomly[0.5], noise, names)
+        score = robustness_score(clean, missing, randomly[SCORED_RATIO], noise, names)
         return {
             "split": split,
             "frames": len(self._frames),
@@ -206,7 +211,10 @@ def _by_class(confusion: Confusion, classes: list[str]) -> dict[str, float]:
     show_default=True,
     help="Classes that never occur are left out of the mean, or count as 0 (DELIVER's loader).",
 )
-@click.option("--benchmark", is_flag=True, help="Also EMM, RMM and NM; some four times as long.")
+@click.option("--benchmark", is_flag=True, help="Also EMM, RMM and NM; some ten times as long.")
+@click.option(
+    "--rmm-half-only", is_flag=True, help="Of RMM the ratio 0.5 alone, that of the score."
+)
 @machine_options
 def main(
     run: Path,
@@ -214,6 +222,7 @@ def main(
     drop: str,
     absent_classes: str,
     benchmark: bool,
+    rmm_half_only: bool,
     device: str,
     threads: int,
     workers: int,
@@ -246,7 +255,8 @@ def main(
                 )
                 result = evaluation.combinations(view.dataset, split, drop)
                 if benchmark:
-                    result["benchmark"] = evaluation.benchmark(split)
+                    ratios = (SCORED_RATIO,) if rmm_half_only else MISSING_RATIOS
+                    result["benchmark"] = evaluation.benchmark(split, ratios)
             results[view.name] = result
             classes = [entry.name for entry in view.dataset.classes]
             if view.name:

@@ -69,6 +69,8 @@ class MemberNetwork(AnyModalNetwork):
         device = network.temperature.device
         ids = [network.modalities.index(name) for name in modalities]
         self.network = network
+        # Of a network of another class, so it is not this class's own.
+        self.encodes_apart = network.encodes_apart  # type: ignore[misc]
         self.temperature = network.temperature
         self.register_buffer("ids", torch.tensor(ids, device=device), persistent=False)
         self.register_buffer("classes", torch.tensor(classes, device=device), persistent=False)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 Indices = npt.NDArray[np.int64]
 T = TypeVar("T")
 
-_ORDER, _STEP, _FRAME, _PROCESS, _LOSS, _SET = range(6)
+_ORDER, _STEP, _FRAME, _PROCESS, _LOSS, _CASE, _SET = range(7)
 
 
 def step_generator(seed: int, step: int, of_loss: bool = False) -> np.random.Generator:
@@ -54,6 +54,11 @@ def turns(seed: int, chances: Sequence[float]) -> Iterator[tuple[int, int]]:
         place = int(np.searchsorted(bounds, draw, side="right"))
         yield place, had[place]
         had[place] += 1
+
+
+def case_seed(seed: int, case: int, batch: int) -> int:
+    """Return the seed of torch's generator for a batch of an evaluation in one of its cases."""
+    return int(np.random.default_rng((_CASE, seed, case, batch)).integers(2**62))
 
 
 def batch_indices(
@@ -108,12 +113,19 @@ def spread_indices(wanted: int, length: int) -> Indices:
     return np.linspace(0, length - 1, min(wanted, length)).round().astype(np.int64)
 
 
-def draw_subset(generator: np.random.Generator, modalities: Sequence[T]) -> tuple[T, ...]:
+def draw_subset(
+    generator: np.random.Generator, modalities: Sequence[T], largest: int | None = None
+) -> tuple[T, ...]:
     """Draw a non-empty subset, of names or of rows: first its size, uniformly, then its members.
 
     This is how AnySeg (arXiv 2411.17141) draws it: all sensors and each single sensor come often.
+
+    Args:
+        generator: the only source of chance.
+        modalities: to draw from.
+        largest: size of the largest subset; all of them by default.
     """
-    size = int(generator.integers(1, len(modalities) + 1))
+    size = int(generator.integers(1, (largest or len(modalities)) + 1))
     members = sorted(generator.choice(len(modalities), size, replace=False))
     return tuple(modalities[member] for member in members)
 

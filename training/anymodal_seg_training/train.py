@@ -46,9 +46,9 @@ def train(
         else:
             run.create(recipe)
     with fabric.rank_zero_first(local=True):  # the other processes find the frames prepared
-        pinned = fabric.device.type == "cuda"
+        for_gpu = fabric.device.type == "cuda"
         learned, validation = (
-            open_source(dataset, name, recipe, cache_dir, workers, display, pinned)
+            open_source(dataset, name, recipe, cache_dir, workers, display, for_gpu)
             for name in ("train", "validation")
         )
         blocks = _blocks(dataset, recipe.input.mix_shards)
