@@ -21,7 +21,9 @@ from anymodal_seg_training.command_line import run_command
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import SPLITS, Dataset, Split
 from anymodal_seg_training.datasets.folders import FolderDataset, FolderOptions, layout_names
+from anymodal_seg_training.datasets.mixed import MixedDataset
 from anymodal_seg_training.display import Display
+from anymodal_seg_training.member_view import check_modalities
 from anymodal_seg_training.recipe import load_recipe
 
 
@@ -122,43 +124,55 @@ def main(layout: str, root: Path | None, workers: int, most: int) -> None:
     """Read every file of the data set in the folder ROOT and name what is wrong.
 
     LAYOUT is the path of a YAML file that describes it, or one of the bundled ones: LAYOUTS.
-    Without ROOT it is a recipe, and the data set that the recipe trains on is read, from bags too.
+    Without ROOT it is a recipe, and the data set that the recipe trains on is read, from bags too;
+    of mixed ones, each.
     Exit code 1 if a frame cannot be used.
     """
 
     def command() -> None:
-        console = Console()
-        dataset, title = _opened(layout, root)
-        found = {}
-        with Display() as display:
-            for name, split in _splits(dataset, title, console):
-                if isinstance(split, str):
-                    found[name] = Findings(problems=[split])
-                else:
-                    found[name] = check_split(split, workers or os.cpu_count() or 1, display)
-        if not found:
-            raise ConfigError(f"{title} has no split at all")
-        console.print(_report(dataset, title, found))
-        for name, findings in found.items():
-            for problem in findings.problems[:most]:
-                console.print(f"{name}: {problem}", markup=False, highlight=False, soft_wrap=True)
-            if len(findings.problems) > most:
-                console.print(f"{name}: and {len(findings.problems) - most} more")
-        if any(findings.problems for findings in found.values()):
+        console, good = Console(), True
+        for dataset, title in _opened(layout, root):
+            good &= _check_dataset(dataset, title, workers or os.cpu_count() or 1, most, console)
+        if not good:
             sys.exit(1)
 
     run_command(command)
 
 
-def _opened(layout: str, root: Path | None) -> tuple[Dataset, str]:
-    """Open what the command line names; also return its title."""
+def _check_dataset(dataset: Dataset, title: str, workers: int, most: int, console: Console) -> bool:
+    """Check a data set, print what was found, and return whether all of it can be used."""
+    found = {}
+    with Display() as display:
+        for name, split in _splits(dataset, title, console):
+            if isinstance(split, str):
+                found[name] = Findings(problems=[split])
+            else:
+                found[name] = check_split(split, workers, display)
+    if not found:
+        raise ConfigError(f"{title} has no split at all")
+    console.print(_report(dataset, title, found))
+    for name, findings in found.items():
+        for problem in findings.problems[:most]:
+            console.print(f"{name}: {problem}", markup=False, highlight=False, soft_wrap=True)
+        if len(findings.problems) > most:
+            console.print(f"{name}: and {len(findings.problems) - most} more")
+    return not any(findings.problems for findings in found.values())
+
+
+def _opened(layout: str, root: Path | None) -> list[tuple[Dataset, str]]:
+    """Open what the command line names, mixed data sets one by one; also return their titles."""
     if root is not None:
-        dataset = FolderDataset(FolderOptions(layout, str(root)))
-        return dataset, dataset.layout.title
+        folders = FolderDataset(FolderOptions(layout, str(root)))
+        return [(folders, folders.layout.title)]
     if layout in layout_names():
         raise ConfigError(f"ROOT is missing: expected the folder in which {layout} lies")
-    data = load_recipe(Path(layout)).data
-    return open_dataset(data), f"{data.get('dataset')} of {layout}"
+    recipe = load_recipe(Path(layout))
+    dataset = open_dataset(recipe.data)
+    check_modalities(recipe, dataset)
+    if isinstance(dataset, MixedDataset):
+        members = dataset.members.values()
+        return [(member.dataset, f"{member.name} of {layout}") for member in members]
+    return [(dataset, f"{recipe.data.get('dataset')} of {layout}")]
 
 
 main.help = (main.help or "").replace("LAYOUTS", ", ".join(layout_names()))

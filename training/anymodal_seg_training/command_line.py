@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable
@@ -15,9 +16,12 @@ from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_training.datasets.base import Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache, PlaneFormat, open_cache
 from anymodal_seg_training.datasets.frame_source import FrameSource
+from anymodal_seg_training.datasets.mixed import MixedDataset
+from anymodal_seg_training.datasets.mixed_frames import MixedFrames, Share
 from anymodal_seg_training.datasets.reading import Reading
 from anymodal_seg_training.datasets.streaming import StreamedFrames
 from anymodal_seg_training.display import Display
+from anymodal_seg_training.member_view import check_modalities, member_recipe
 from anymodal_seg_training.recipe import Recipe
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -109,7 +113,13 @@ def open_source(
         display: shows how far the preparation is.
         for_gpu: whether a GPU fetches the frames, which must not wait while they are varied. On a
             CPU the cores have enough to do, and frames of a cache are varied when they are needed.
+
+    Raises:
+        ConfigError: the data set lacks the split, or does not fit the recipe.
+        TrainingError: the frames cannot be prepared.
     """
+    if isinstance(dataset, MixedDataset):
+        return _open_mixed(dataset, name, recipe, cache_dir, workers, display, for_gpu)
     options = recipe.input
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     reading = Reading(
@@ -124,6 +134,28 @@ def open_source(
         return open_split(dataset, name, recipe, cache_dir, workers, display, ahead)
     form = PlaneFormat(recipe.modalities, options.height, options.width)
     return StreamedFrames(dataset.split(name), form, reading)
+
+
+def _open_mixed(
+    dataset: MixedDataset,
+    name: str,
+    recipe: Recipe,
+    cache_dir: Path,
+    workers: int,
+    display: Display,
+    for_gpu: bool,
+) -> MixedFrames:
+    check_modalities(recipe, dataset)
+    shares, first = [], 0
+    for member in dataset.members.values():
+        own = member_recipe(recipe, member.modalities)
+        source = open_source(member.dataset, name, own, cache_dir, workers, display, for_gpu)
+        classes = dataset.space.members[member.name]
+        shares.append(Share(source, own.modality_names, member.name, classes, 0.0, first))
+        first += len(source)
+    chances = dataset.chances({share.name: len(share.source) for share in shares})
+    drawn = [dataclasses.replace(share, chance=chances[share.name]) for share in shares]
+    return MixedFrames(drawn, dataset.space)
 
 
 def run_command(command: Callable[[], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,9 @@ from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import SPLITS, Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.display import Display
+from anymodal_seg_training.member_view import views_of
 from anymodal_seg_training.recipe import Recipe
-from anymodal_seg_training.report import (
-    benchmark_table,
-    class_table,
-    combination_table,
-    condition_table,
-    save_heat_map,
-    write_condition_csv,
-    write_csv,
-)
+from anymodal_seg_training.report import set_table, write_report
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.trained_network import load_best
 
@@ -172,6 +166,26 @@ class Evaluation:
         )
 
 
+def over_sets(results: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Put the results of several data sets side by side, with their plain means.
+
+    Args:
+        results: of :meth:`Evaluation.combinations`, by the names of the data sets.
+    """
+    first, *_ = results.values()
+    means = [found["mean_over_subsets"] for found in results.values()]
+    whole = [list(found["miou"].values())[-1] for found in results.values()]
+    return {
+        "split": first["split"],
+        "frames": sum(found["frames"] for found in results.values()),
+        "protocol": f"{first['protocol']}; each data set with its own sensors and classes alone, "
+        "means are over the data sets",
+        "mean_over_subsets": round(float(np.mean(means)), 4),
+        "all_sensors": round(float(np.mean(whole)), 4),
+        "sets": dict(results),
+    }
+
+
 def _by_class(confusion: Confusion, classes: list[str]) -> dict[str, float]:
     return {
         name: round(float(iou), 4)
@@ -217,7 +231,8 @@ def main(
     """Measure the best weights of the run folder RUN with every subset of sensors alive.
 
     Prints tables and writes evaluation-SPLIT.json, .csv and .png into the run folder; where the
-    data set knows weather, failures and the like, -conditions.csv too.
+    data set knows weather, failures and the like, -conditions.csv too. Of mixed data sets each is
+    measured with its own sensors and classes.
     """
 
     def command() -> None:
@@ -226,40 +241,40 @@ def main(
         dataset = open_dataset(recipe.data)
         chosen = choose_device(device, threads)
         network = load_best(folder, len(dataset.classes), chosen)
-        with Display() as display:
-            frames = open_split(dataset, split, recipe, cache_dir, workers, display)
-            evaluation = Evaluation(
-                recipe,
-                network,
-                frames,
-                chosen,
-                absent_classes,
-                lambda done, total: display.advance("evaluating", done, total),
-            )
-            result = evaluation.combinations(dataset, split, drop)
-            ratios = (SCORED_RATIO,) if rmm_half_only else MISSING_RATIOS
-            spoiled = evaluation.benchmark(split, ratios) if benchmark else None
-        if spoiled is not None:
-            result["benchmark"] = spoiled
-        classes = [entry.name for entry in dataset.classes]
-        path = folder.result_file(split)
-        folder.write_json(path, result)
-        write_csv(path.with_suffix(".csv"), result, classes)
-        save_heat_map(path.with_suffix(".png"), result, classes, recipe.name)
-        console = Console()
-        console.print(combination_table(result))
-        console.print(class_table(result, classes))
-        if result["conditions"]:
-            write_condition_csv(path.with_name(f"{path.stem}-conditions.csv"), result)
-            console.print(condition_table(result))
-        elif frames.conditions() is None:
-            console.print(
-                f"no scores by condition: {frames.folder} is from before conditions were stored; "
-                "delete it to have its frames made anew",
-                soft_wrap=True,
-            )
-        if spoiled is not None:
-            console.print(benchmark_table(spoiled))
+        path, console, results = folder.result_file(split), Console(), {}
+        for view in views_of(recipe, dataset, network):
+            with Display() as display:
+                frames = open_split(view.dataset, split, view.recipe, cache_dir, workers, display)
+                evaluation = Evaluation(
+                    view.recipe,
+                    view.network,
+                    frames,
+                    chosen,
+                    absent_classes,
+                    partial(display.advance, f"evaluating {view.name}".rstrip()),
+                )
+                result = evaluation.combinations(view.dataset, split, drop)
+                if benchmark:
+                    ratios = (SCORED_RATIO,) if rmm_half_only else MISSING_RATIOS
+                    result["benchmark"] = evaluation.benchmark(split, ratios)
+            results[view.name] = result
+            classes = [entry.name for entry in view.dataset.classes]
+            if view.name:
+                console.print(f"data set {view.name}", style="bold")
+            stem, title = f"{path.stem}-{view.name}", f"{recipe.name} {view.name}"
+            write_report(path.with_name(stem.rstrip("-")), result, classes, title.rstrip(), console)
+            if frames.conditions() is None:
+                console.print(
+                    f"no scores by condition: {frames.folder} is from before conditions were "
+                    "stored; delete it to have its frames made anew",
+                    soft_wrap=True,
+                )
+        if "" in results:
+            folder.write_json(path, results[""])
+        else:
+            together = over_sets(results)
+            folder.write_json(path, together)
+            console.print(set_table(together))
         click.echo(f"written: {path}, and .csv and .png beside it")
 
     run_command(command)

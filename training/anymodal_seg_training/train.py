@@ -16,6 +16,7 @@ from anymodal_seg_training.command_line import (
 )
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import Dataset
+from anymodal_seg_training.datasets.mixed import MixedDataset
 from anymodal_seg_training.datasets.packed import PackedSplit
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.fabric import open_fabric
@@ -62,6 +63,8 @@ def _blocks(dataset: Dataset, mixed: int) -> tuple[int, ...]:
     """Return how many training frames lie in each group of shards that are mixed."""
     if not mixed:
         return ()
+    if isinstance(dataset, MixedDataset):
+        raise ConfigError(f"input.mix_shards is {mixed}: mixed data sets have no order: leave it 0")
     split = dataset.split("train")
     if not isinstance(split, PackedSplit):
         raise ConfigError(
