@@ -56,7 +56,8 @@ def training_step(run: PlannedRun, device: torch.device) -> tuple[Step, int]:
     strategy = build_strategy(
         recipe.strategy, Setting(names, np.full(CLASSES, 1 / CLASSES), device)
     )
-    optimiser = build_optimiser(network, recipe.training)
+    strategy.prepare(network)
+    optimiser = build_optimiser(network, recipe.training, strategy.rate_of)
     crop, size = recipe.augmentation, recipe.training.batch_size
     images = torch.randn(size, len(names), 3, crop.crop_height, crop.crop_width, device=device)
     labels = torch.randint(CLASSES, (size, crop.crop_height, crop.crop_width), device=device)
