@@ -1,4 +1,4 @@
-"""How a model's scores with missing or noisy sensors become a few numbers, and how to spoil inputs.
+"""How a model's scores with missing or noisy sensors become a few numbers.
 
 Two protocols are in use, and their numbers must not be mixed:
 
@@ -6,7 +6,6 @@ Two protocols are in use, and their numbers must not be mixed:
   modalities, the absent ones **skipped**; see :func:`summarise`.
 - the *robustness benchmark* (arXiv 2503.18445): entire-missing (EMM), random-missing (RMM) and
   noisy modalities (NM), where every tensor is always passed and the missing part of it is **zero**.
-  Its corruptions act on the normalised planes: for a colour image zero is the mean colour.
 """
 
 from __future__ import annotations
@@ -18,14 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 Subset = frozenset[str]
-Planes = npt.NDArray[np.float32]
-"""A batch of normalised planes, float32 ``[B, M, 3, H, W]``."""
 
 FAILURE_PROBABILITIES = (0.2, 0.1, 0.05)
 """With which each modality fails by itself, in the benchmark's expected scores."""
-
-MISSING_RATIOS = (0.75, 0.5, 0.25)
-"""Shares of the elements that RMM zeroes; 0.5 is the one in the robustness score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +35,6 @@ class CombinationScores:
     mean: float
     top: float
     last: float
-
-
-@dataclass(frozen=True, slots=True)
-class NoiseLevel:
-    """One level of NM.
-
-    Attributes:
-        density: share of the elements that become salt or pepper, half of it each.
-        sigma: standard deviation of the Gaussian noise; events get none.
-    """
-
-    density: float
-    sigma: float
-
-
-NOISE_LEVELS: Mapping[str, NoiseLevel] = {
-    "low": NoiseLevel(0.05, 0.1),
-    "mid": NoiseLevel(0.10, 0.2),
-    "high": NoiseLevel(0.20, 0.5),
-}
 
 
 def summarise(scores: Mapping[Subset, float], modalities: Sequence[str]) -> CombinationScores:
@@ -114,60 +88,6 @@ def robustness_score(
         parts.append(expected_score(scores, modalities, 0.1))
     parts += [noisy["low"], noisy["mid"]]
     return float(np.mean(parts))
-
-
-def without(planes: Planes, modalities: Sequence[str], present: Subset) -> Planes:
-    """Return a copy with the modalities that are not ``present`` zeroed (EMM)."""
-    changed: Planes = planes.copy()
-    changed[:, _absent(modalities, present)] = 0.0
-    return changed
-
-
-def randomly_without(
-    planes: Planes,
-    modalities: Sequence[str],
-    present: Subset,
-    ratio: float,
-    rng: np.random.Generator,
-) -> Planes:
-    """Return a copy with elements of the modalities that are not ``present`` zeroed (RMM).
-
-    Args:
-        planes: see :data:`Planes`.
-        modalities: names along the modality axis.
-        present: those that stay whole.
-        ratio: probability of an element, one pixel of one plane, to be zeroed.
-        rng: source of the mask.
-    """
-    changed: Planes = planes.copy()
-    for row in _absent(modalities, present):
-        kept = rng.random(changed[:, row].shape, np.float32) >= ratio
-        changed[:, row] *= kept
-    return changed
-
-
-def noisy(
-    planes: Planes, modalities: Sequence[str], level: NoiseLevel, rng: np.random.Generator
-) -> Planes:
-    """Return a copy with salt, then pepper, then Gaussian noise on every modality (NM).
-
-    As in the benchmark's code, salt and pepper are the largest and the smallest value of the whole
-    batch of a modality, and their places are drawn with replacement, so that they may coincide.
-    """
-    changed: Planes = planes.copy()
-    for row, name in enumerate(modalities):
-        values = changed[:, row]
-        brightest, darkest = values.max(), values.min()
-        for value in (brightest, darkest):
-            count = int(np.ceil(level.density * values.size / 2))
-            values[tuple(rng.integers(0, side, count) for side in values.shape)] = value
-        if name != "event":
-            values += np.float32(level.sigma) * rng.standard_normal(values.shape, np.float32)
-    return changed
-
-
-def _absent(modalities: Sequence[str], present: Subset) -> list[int]:
-    return [row for row, name in enumerate(modalities) if name not in present]
 
 
 def _subsets(modalities: Sequence[str]) -> list[Subset]:

@@ -72,7 +72,12 @@ class Encoded:
 
 
 class SegRGBX(AnyModalNetwork):
-    """Shared Mix Transformer, steered by MA-CLIP, pairwise fusion made symmetric, DSRM."""
+    """Shared Mix Transformer, steered by MA-CLIP, pairwise fusion made symmetric, DSRM.
+
+    Attributes:
+        architecture: what it was built from.
+        ma_clip: the CLIP encoder; None where the control prompts are learned without it.
+    """
 
     encodes_apart: ClassVar[bool] = False
 
@@ -85,6 +90,7 @@ class SegRGBX(AnyModalNetwork):
             ConfigError: the backbone is unknown.
         """
         super().__init__(num_classes, modalities)
+        self.architecture = architecture
         size, kinds = size_of(architecture.backbone), len(modalities)
         self.encoder = MixTransformer(
             size, architecture.drop_path, norms=architecture.norms, modalities=kinds

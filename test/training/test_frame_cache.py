@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from fixtures.tiny_training import HEIGHT, WIDTH, TinySplit, tiny_format, tiny_recipe
 
 from anymodal_seg_ros.inference.preprocess import planes
-from anymodal_seg_training.datasets.frame_cache import open_cache
+from anymodal_seg_training.datasets.frame_cache import FrameCache, open_cache
+from anymodal_seg_training.datasets.frame_source import read_frames
+from anymodal_seg_training.datasets.reading import Reading
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.loop import Frames
 
@@ -69,3 +72,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainingError, match=r"cannot store frames in .*file"):
         open_cache(TinySplit("tiny-train"), tiny_format(), tmp_path / "file", workers=1)
+
+
+def test_frames_read_ahead_in_other_processes_are_the_same(frames: Frames) -> None:
+    cache = frames.train
+    ahead = FrameCache(cache.folder, tiny_format(), Reading(workers=2))
+    jobs = [np.array([3, 0]), np.array([5]), np.array([1, 2, 4])]
+    read = partial(read_frames, modalities=("depth", "rgb"))
+    for (planes_, labels), (there, labels_there) in zip(
+        cache.run(jobs, read), ahead.run(jobs, read), strict=True
+    ):
+        assert planes_.equal(there) and labels.equal(labels_there)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fixtures.mixed_training import write_texts
 from fixtures.tiny_training import tiny_recipe
 
 from anymodal_seg_ros.errors import ConfigError
@@ -19,23 +20,32 @@ from anymodal_seg_training.run_folder import RunFolder
 ROOT = Path(__file__).parents[2]
 CHILD = """
 import dataclasses, sys, torch
+from functools import partial
 from pathlib import Path
 torch.set_num_threads(1)
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.train import train
+from fixtures.mixed_training import clip_recipe, mixed_dataset, mixed_recipe
 from fixtures.tiny_training import LabelledDataset, still_recipe
 if __name__ == "__main__":  # workers that prepare frames import this file
-    recipe = still_recipe()
+    recipe, dataset = {
+        "tiny": (still_recipe, LabelledDataset),
+        "mixed": (mixed_recipe, mixed_dataset),
+        "clip": (partial(clip_recipe, Path(sys.argv[2]) / "texts.safetensors"), mixed_dataset),
+    }[sys.argv[4]]
+    recipe, dataset = recipe(), dataset()
     store = dataclasses.replace(recipe.input, store=sys.argv[3])
     recipe = dataclasses.replace(recipe, input=store)
-    train(recipe, LabelledDataset(), RunFolder(Path(sys.argv[1])), False, Path(sys.argv[2]),
+    train(recipe, dataset, RunFolder(Path(sys.argv[1])), False, Path(sys.argv[2]),
           open_fabric(torch.device("cpu"), "fp32"), 1, Display())
 """
 
 
-def losses(folder: Path, cache: Path, processes: int, store: str = "cache") -> list[float]:
+def losses(
+    folder: Path, cache: Path, processes: int, store: str = "cache", what: str = "tiny"
+) -> list[float]:
     """Train and return what the log says."""
     script = folder.with_suffix(".py")
     script.write_text(CHILD)
@@ -43,7 +53,7 @@ def losses(folder: Path, cache: Path, processes: int, store: str = "cache") -> l
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     launcher = torchrun if processes > 1 else []
-    command = [sys.executable, *launcher, str(script), str(folder), str(cache), store]
+    command = [sys.executable, *launcher, str(script), str(folder), str(cache), store, what]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     lines = read_log(RunFolder(folder).log_file)
@@ -58,6 +68,21 @@ def test_two_processes_give_the_losses_of_one(frames: Frames, tmp_path: Path) ->
     for store in ("cache", "stream"):
         together = losses(tmp_path / f"two-{store}", cache, 2, store)
         assert together == pytest.approx(alone, rel=2e-4, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["mixed", "clip"])
+def test_so_do_mixed_data_sets(tmp_path: Path, what: str) -> None:
+    """Which data set comes, and the contrast of images with texts, depend on no process."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    write_texts(cache / "texts.safetensors")
+    alone, together = (
+        losses(tmp_path / f"run{processes}", cache, processes, what=what) for processes in (1, 2)
+    )
+    assert len(alone) >= 6
+    # Scores of so few frames move by a pixel where two classes are all but equal.
+    assert together == pytest.approx(alone, rel=2e-4, abs=3e-4)
 
 
 def test_a_batch_that_cannot_be_split_is_refused() -> None:

@@ -8,15 +8,19 @@ import torch
 import yaml
 from fixtures.tiny_training import tiny_recipe
 
-from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.networks import build_network
 from anymodal_seg_training.datasets import open_dataset
+from anymodal_seg_training.datasets.mixed import MixedDataset
+from anymodal_seg_training.member_view import check_modalities
 from anymodal_seg_training.recipe import load_recipe, parse_recipe
 from anymodal_seg_training.strategies import build_strategy
 from anymodal_seg_training.strategies.base import Setting
 
 # Those to copy (my_*.yaml) name data that nobody has; test_train_your_own.py reads them.
-RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").glob("rig_*.yaml"))
+FOLDER = Path(__file__).parents[2] / "training" / "recipes"
+RECIPES = sorted(FOLDER.glob("rig_*.yaml"))
+FIVE = ("segrgbx_five", "segrgbx_five_clip")
 
 
 def setting(modalities: tuple[str, ...] = ("rgb",), classes: int = 1) -> Setting:
@@ -36,6 +40,33 @@ def test_every_recipe_parses_and_names_things_that_exist(path: Path) -> None:
     alone = path.stem.removeprefix("rig_only_")
     four = ("rgb", "thermal", "depth", "event")
     assert recipe.modality_names == (four if alone == path.stem else (alone,))
+
+
+@pytest.mark.parametrize("name", FIVE)
+def test_the_recipes_of_five_data_sets_name_things_that_exist(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    recipe = load_recipe(FOLDER / f"{name}.yaml")
+    for member in recipe.data["sets"].values():
+        member["data"]["root"] = str(tmp_path)
+    dataset = open_dataset(recipe.data)
+    check_modalities(recipe, dataset)
+    assert isinstance(dataset, MixedDataset) and len(dataset.members) == 5
+    assert len(dataset.classes) == 9 + 40 + 14 + 8 + 25 - 21  # what is known by several names
+    small = {**recipe.architecture, "backbone": "mit_nano", "clip": "tiny-random"}
+    network = build_network(small, len(dataset.classes), recipe.modality_names)
+    known = dict(dataset.space.members)
+    classes = np.full(len(dataset.classes), 1 / len(dataset.classes))
+    mixed = Setting(recipe.modality_names, classes, torch.device("cpu"), known)
+    strategy = build_strategy(recipe.strategy, mixed)
+    with pytest.raises(AnymodalError, match=r"clip\.pt|runs/segrgbx-five-clip"):
+        strategy.prepare(network)
+    assert recipe.name == name.replace("_", "-") and recipe.description.endswith(".")
+
+
+def test_both_recipes_of_five_data_sets_prepare_the_same_frames() -> None:
+    first, second = (load_recipe(FOLDER / f"{name}.yaml") for name in FIVE)
+    assert first.input == second.input and first.modalities == second.modalities
+    assert first.data == second.data and first.architecture == second.architecture
 
 
 def test_what_the_bundled_model_is_compared_with_differs_in_the_method_alone() -> None:

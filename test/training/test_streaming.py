@@ -15,7 +15,8 @@ from fixtures.tiny_training import CLASSES, TinySplit, tiny_format, tiny_recipe
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training import loop
 from anymodal_seg_training.checkpoint import load_checkpoint
-from anymodal_seg_training.datasets.streaming import Reading, StreamedFrames
+from anymodal_seg_training.datasets.reading import Reading
+from anymodal_seg_training.datasets.streaming import StreamedFrames
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.fabric import open_fabric

@@ -30,12 +30,14 @@ class Batch:
         modality_ids: int64 ``[M]``.
         labels: int64 ``[B, H, W]``, 255 where there is none.
         replaced: a sentence for each frame that is damaged and stood in for by another.
+        dataset: name of the data set that all frames are of, where several are mixed.
     """
 
     images: Tensor
     modality_ids: Tensor
     labels: Tensor
     replaced: tuple[str, ...] = ()
+    dataset: str = ""
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device; from pinned memory the copy runs beside the computation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,12 +11,14 @@ from lightning_fabric import Fabric
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training.augmentation import Batch, augment
 from anymodal_seg_training.datasets.frame_source import FrameSource
+from anymodal_seg_training.datasets.mixed_frames import Share
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.sampling import (
     Indices,
     batch_indices,
     frame_generators,
     step_generator,
+    turns,
 )
 from anymodal_seg_training.strategies.base import Strategy
 
@@ -29,12 +32,14 @@ class BatchJob:
         positions: places of the frames in the step's whole batch.
         indices: numbers of the frames in the split.
         modalities: to read, in the order of their ids.
+        dataset: name of the data set that the frames are of, where several are mixed.
     """
 
     step: int
     positions: range
     indices: Indices
     modalities: tuple[str, ...]
+    dataset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +55,13 @@ class MakeBatch:
         specs = [recipe.modalities[name] for name in job.modalities]
         generators = frame_generators(recipe.seed, job.step, job.positions)
         made = augment(planes, labels, specs, recipe.augmentation, generators, job.modalities)
-        return replace(made, replaced=tuple(damaged))
+        return replace(made, replaced=tuple(damaged), dataset=job.dataset)
 
 
 def batch_jobs(
     recipe: Recipe,
     strategy: Strategy,
-    frames: int,
+    shares: Sequence[Share],
     fabric: Fabric,
     first_step: int,
     blocks: Sequence[int] = (),
@@ -69,19 +74,25 @@ def batch_jobs(
     Args:
         recipe: of the run.
         strategy: chooses the modalities of a step.
-        frames: how many there are to learn from.
+        shares: the data sets to learn from; a step has frames of one of them.
         fabric: of this process.
         first_step: from which on.
         blocks: see :func:`.sampling.epoch_order`.
     """
     options, size = recipe.training, part_size(recipe, fabric.world_size)
-    for step in range(first_step, options.steps):
-        names = strategy.modalities(step_generator(recipe.seed, step), recipe.modality_names)
-        everything = batch_indices(recipe.seed, step, options.batch_size, frames, tuple(blocks))
+    drawn = turns(recipe.seed, [share.chance for share in shares])
+    coming = itertools.islice(drawn, first_step, options.steps)
+    for step, (place, turn) in enumerate(coming, start=first_step):
+        share = shares[place]
+        names = strategy.modalities(step_generator(recipe.seed, step), share.modalities)
+        everything = share.first + batch_indices(
+            recipe.seed, turn, options.batch_size, len(share.source), tuple(blocks)
+        )
         for part in range(options.accumulate):
             first = (part * fabric.world_size + fabric.global_rank) * size
             positions = range(first, first + size)
-            yield BatchJob(step, positions, everything[first : first + size], names)
+            chosen = everything[first : first + size]
+            yield BatchJob(step, positions, chosen, names, share.name)
 
 
 def part_size(recipe: Recipe, processes: int) -> int:

@@ -18,7 +18,7 @@ from anymodal_seg_training.cases import Case
 from anymodal_seg_training.conditions import ConditionTally
 from anymodal_seg_training.datasets.frame_source import FrameSource, read_frames
 from anymodal_seg_training.recipe import Recipe
-from anymodal_seg_training.sampling import Indices
+from anymodal_seg_training.sampling import Indices, case_seed
 
 Progress = Callable[[int, int], None]
 """Called with the number of frames done and of all frames."""
@@ -32,7 +32,7 @@ def case_confusions(
     cases: Sequence[Case],
     recipe: Recipe,
     device: torch.device,
-    batch_size: int = 8,
+    batch_size: int = 16,
     gather: Callable[[Tensor], Tensor] = lambda counts: counts,
     calibrations: Mapping[str, Calibration] | None = None,
     tally: ConditionTally | None = None,
@@ -41,8 +41,9 @@ def case_confusions(
     """Evaluate a network on frames, in each of some cases.
 
     Predictions and labels are compared at the network's input size. What is drawn at random depends
-    on the recipe's seed, the case and the batch alone. The network is left in the mode that it was
-    in.
+    on the recipe's seed, the case, the batch and the kind of device alone. Where the network
+    encodes the modalities apart, whole ones are encoded once for all cases. The network is left in
+    the mode that it was in.
 
     Args:
         network: to evaluate.
@@ -63,6 +64,7 @@ def case_confusions(
     was_training = network.training
     network.eval()
     classes = network.num_classes
+    shares = network.encodes_apart and any(case.change is None for case in cases)
     totals = torch.zeros((len(cases), classes, classes), dtype=torch.int64, device=device)
     starts = range(0, len(indices), batch_size)
     read = partial(read_frames, modalities=recipe.modality_names)
@@ -71,14 +73,19 @@ def case_confusions(
         progress(first, len(indices))
         labels = labels.to(device).long()
         height, width = labels.shape[1:]
-        whole = planes.float()
+        whole = planes.to(device).float()
+        ids = torch.arange(whole.shape[1], device=device)
+        shared = network.forward_features(whole, ids) if shares else None
         for number, case in enumerate(cases):
-            fed = whole
+            rows = torch.tensor(case.rows, device=device)
             if case.change is not None:
-                rng = np.random.default_rng((recipe.seed, number, first))
-                fed = torch.from_numpy(case.change(whole.numpy(), rng))
-            ids = torch.tensor(case.rows, device=device)
-            logits = network(fed[:, list(case.rows)].to(device), ids)
+                chance = torch.Generator(device).manual_seed(case_seed(recipe.seed, number, first))
+                logits = network(case.change(whole, chance)[:, rows], rows)
+            elif shared is not None:
+                part = [stage[:, rows] for stage in shared]
+                logits = network.decode(part, rows).logits
+            else:
+                logits = network(whole[:, rows], rows)
             logits = upsample_logits(logits, height, width)
             found = logits.argmax(dim=1)
             if tally is None:

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
+import torch
+from torch import Tensor
 
-from anymodal_seg_ros.evaluation.robustness import (
-    NOISE_LEVELS,
-    Planes,
-    Subset,
-    noisy,
-    randomly_without,
-    without,
-)
+from anymodal_seg_ros.evaluation.robustness import Subset
+from anymodal_seg_training.corruption import NOISE_LEVELS, noisy, randomly_without, without
 from anymodal_seg_training.sampling import all_subsets, subset_key
 
-Change = Callable[[Planes, np.random.Generator], Planes]
+Change = Callable[[Tensor, torch.Generator], Tensor]
 """From planes ``[B, M, 3, H, W]`` of all modalities to spoiled ones, with a source of chance."""
 
 DROPS = ("skip", "zero")
@@ -51,7 +46,7 @@ def combinations(modalities: Sequence[str], drop: str = "skip") -> list[Case]:
             rows = tuple(modalities.index(name) for name in subset)
             cases.append(Case(subset_key(subset), present, rows))
         else:
-            change = _without(modalities, present)
+            change = _without(_absent(modalities, present))
             cases.append(Case(subset_key(subset), present, everything, change))
     return cases
 
@@ -59,10 +54,12 @@ def combinations(modalities: Sequence[str], drop: str = "skip") -> list[Case]:
 def random_missing(modalities: Sequence[str], ratio: float) -> list[Case]:
     """The cases of RMM: elements of the modalities outside a subset are zero at random."""
     everything = tuple(range(len(modalities)))
-    return [
-        Case(subset_key(s), frozenset(s), everything, _randomly(modalities, frozenset(s), ratio))
-        for s in all_subsets(modalities)
-    ]
+    cases = []
+    for subset in all_subsets(modalities):
+        present = frozenset(subset)
+        change = _randomly(_absent(modalities, present), ratio)
+        cases.append(Case(subset_key(subset), present, everything, change))
+    return cases
 
 
 def noise_levels(modalities: Sequence[str]) -> list[Case]:
@@ -74,13 +71,17 @@ def noise_levels(modalities: Sequence[str]) -> list[Case]:
     ]
 
 
-def _without(modalities: Sequence[str], present: Subset) -> Change:
-    return lambda planes, rng: without(planes, modalities, present)
+def _absent(modalities: Sequence[str], present: Subset) -> list[int]:
+    return [row for row, name in enumerate(modalities) if name not in present]
 
 
-def _randomly(modalities: Sequence[str], present: Subset, ratio: float) -> Change:
-    return lambda planes, rng: randomly_without(planes, modalities, present, ratio, rng)
+def _without(rows: Sequence[int]) -> Change:
+    return lambda planes, generator: without(planes, rows)
+
+
+def _randomly(rows: Sequence[int], ratio: float) -> Change:
+    return lambda planes, generator: randomly_without(planes, rows, ratio, generator)
 
 
 def _noise(modalities: Sequence[str], level: str) -> Change:
-    return lambda planes, rng: noisy(planes, modalities, NOISE_LEVELS[level], rng)
+    return lambda planes, generator: noisy(planes, modalities, NOISE_LEVELS[level], generator)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from rich.console import Console
 from anymodal_seg_ros.evaluation.metrics import Confusion, class_iou
 from anymodal_seg_ros.evaluation.robustness import (
     FAILURE_PROBABILITIES,
-    MISSING_RATIOS,
     Subset,
     expected_score,
     robustness_score,
@@ -31,21 +31,15 @@ from anymodal_seg_training.command_line import (
     run_command,
 )
 from anymodal_seg_training.conditions import ConditionTally
+from anymodal_seg_training.corruption import MISSING_RATIOS, SCORED_RATIO
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import SPLITS, Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.datasets.frame_source import FrameSource
 from anymodal_seg_training.display import Display
+from anymodal_seg_training.member_view import views_of
 from anymodal_seg_training.recipe import Recipe
-from anymodal_seg_training.report import (
-    benchmark_table,
-    class_table,
-    combination_table,
-    condition_table,
-    save_heat_map,
-    write_condition_csv,
-    write_csv,
-)
+from anymodal_seg_training.report import set_table, write_report
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.trained_network import load_best
 
@@ -102,17 +96,22 @@ class Evaluation:
             "conditions": {} if tally is None else tally.scores(cases, self._score, names),
         }
 
-    def benchmark(self, split: str) -> dict[str, Any]:
-        """Measure EMM, RMM and NM (arXiv 2503.18445) and the robustness score (2509.24505)."""
+    def benchmark(self, split: str, ratios: Sequence[float] = MISSING_RATIOS) -> dict[str, Any]:
+        """Measure EMM, RMM and NM (arXiv 2503.18445) and the robustness score (2509.24505).
+
+        Args:
+            split: name of the split, for the result.
+            ratios: of RMM; that of the score is among them.
+        """
         names = self._recipe.modality_names
         missing = self._scores(combinations(names, "zero"))
-        randomly = {ratio: self._scores(random_missing(names, ratio)) for ratio in MISSING_RATIOS}
+        randomly = {ratio: self._scores(random_missing(names, ratio)) for ratio in ratios}
         noise = {
             key: self._score(matrix)
             for key, matrix in self._confusions(noise_levels(names)).items()
         }
         clean = missing[frozenset(names)]
-        score = robustness_score(clean, missing, randomly[0.5], noise, names)
+        score = robustness_score(clean, missing, randomly[SCORED_RATIO], noise, names)
         return {
             "split": split,
             "frames": len(self._frames),
@@ -168,6 +167,26 @@ class Evaluation:
         )
 
 
+def over_sets(results: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Put the results of several data sets side by side, with their plain means.
+
+    Args:
+        results: of :meth:`Evaluation.combinations`, by the names of the data sets.
+    """
+    first, *_ = results.values()
+    means = [found["mean_over_subsets"] for found in results.values()]
+    whole = [list(found["miou"].values())[-1] for found in results.values()]
+    return {
+        "split": first["split"],
+        "frames": sum(found["frames"] for found in results.values()),
+        "protocol": f"{first['protocol']}; each data set with its own sensors and classes alone, "
+        "means are over the data sets",
+        "mean_over_subsets": round(float(np.mean(means)), 4),
+        "all_sensors": round(float(np.mean(whole)), 4),
+        "sets": dict(results),
+    }
+
+
 def _by_class(confusion: Confusion, classes: list[str]) -> dict[str, float]:
     return {
         name: round(float(iou), 4)
@@ -193,7 +212,10 @@ def _by_class(confusion: Confusion, classes: list[str]) -> dict[str, float]:
     show_default=True,
     help="Classes that never occur are left out of the mean, or count as 0 (DELIVER's loader).",
 )
-@click.option("--benchmark", is_flag=True, help="Also EMM, RMM and NM; some four times as long.")
+@click.option("--benchmark", is_flag=True, help="Also EMM, RMM and NM; some ten times as long.")
+@click.option(
+    "--rmm-half-only", is_flag=True, help="Of RMM the ratio 0.5 alone, that of the score."
+)
 @machine_options
 def main(
     run: Path,
@@ -201,6 +223,7 @@ def main(
     drop: str,
     absent_classes: str,
     benchmark: bool,
+    rmm_half_only: bool,
     device: str,
     threads: int,
     workers: int,
@@ -209,7 +232,8 @@ def main(
     """Measure the best weights of the run folder RUN with every subset of sensors alive.
 
     Prints tables and writes evaluation-SPLIT.json, .csv and .png into the run folder; where the
-    data set knows weather, failures and the like, -conditions.csv too.
+    data set knows weather, failures and the like, -conditions.csv too. Of mixed data sets each is
+    measured with its own sensors and classes.
     """
 
     def command() -> None:
@@ -218,39 +242,40 @@ def main(
         dataset = open_dataset(recipe.data)
         chosen = choose_device(device, threads)
         network = load_best(folder, len(dataset.classes), chosen)
-        with Display() as display:
-            frames = open_source(dataset, split, recipe, cache_dir, workers, display)
-            evaluation = Evaluation(
-                recipe,
-                network,
-                frames,
-                chosen,
-                absent_classes,
-                lambda done, total: display.advance("evaluating", done, total),
-            )
-            result = evaluation.combinations(dataset, split, drop)
-            spoiled = evaluation.benchmark(split) if benchmark else None
-        if spoiled is not None:
-            result["benchmark"] = spoiled
-        classes = [entry.name for entry in dataset.classes]
-        path = folder.result_file(split)
-        folder.write_json(path, result)
-        write_csv(path.with_suffix(".csv"), result, classes)
-        save_heat_map(path.with_suffix(".png"), result, classes, recipe.name)
-        console = Console()
-        console.print(combination_table(result))
-        console.print(class_table(result, classes))
-        if result["conditions"]:
-            write_condition_csv(path.with_name(f"{path.stem}-conditions.csv"), result)
-            console.print(condition_table(result))
-        elif isinstance(frames, FrameCache) and frames.conditions() is None:
-            console.print(
-                f"no scores by condition: {frames.folder} is from before conditions were stored; "
-                "delete it to have its frames made anew",
-                soft_wrap=True,
-            )
-        if spoiled is not None:
-            console.print(benchmark_table(spoiled))
+        path, console, results = folder.result_file(split), Console(), {}
+        for view in views_of(recipe, dataset, network):
+            with Display() as display:
+                frames = open_source(view.dataset, split, view.recipe, cache_dir, workers, display)
+                evaluation = Evaluation(
+                    view.recipe,
+                    view.network,
+                    frames,
+                    chosen,
+                    absent_classes,
+                    partial(display.advance, f"evaluating {view.name}".rstrip()),
+                )
+                result = evaluation.combinations(view.dataset, split, drop)
+                if benchmark:
+                    ratios = (SCORED_RATIO,) if rmm_half_only else MISSING_RATIOS
+                    result["benchmark"] = evaluation.benchmark(split, ratios)
+            results[view.name] = result
+            classes = [entry.name for entry in view.dataset.classes]
+            if view.name:
+                console.print(f"data set {view.name}", style="bold")
+            stem, title = f"{path.stem}-{view.name}", f"{recipe.name} {view.name}"
+            write_report(path.with_name(stem.rstrip("-")), result, classes, title.rstrip(), console)
+            if isinstance(frames, FrameCache) and frames.conditions() is None:
+                console.print(
+                    f"no scores by condition: {frames.folder} is from before conditions were "
+                    "stored; delete it to have its frames made anew",
+                    soft_wrap=True,
+                )
+        if "" in results:
+            folder.write_json(path, results[""])
+        else:
+            together = over_sets(results)
+            folder.write_json(path, together)
+            console.print(set_table(together))
         click.echo(f"written: {path}, and .csv and .png beside it")
 
     run_command(command)

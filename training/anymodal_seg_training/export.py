@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from anymodal_seg_training.command_line import (
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import Dataset
 from anymodal_seg_training.datasets.frame_source import FrameSource
+from anymodal_seg_training.datasets.mixed_frames import shares_of
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.model_card import Rival, model_card
@@ -86,18 +88,21 @@ def export(
 def parity(
     recipe: Recipe, network: DeployedNetwork, frames: FrameSource, path: Path
 ) -> dict[str, float]:
-    """Compare an ONNX file with the network on frames, for every subset of the modalities."""
-    names = recipe.modality_names
-    planes, _ = frames.read(spread_indices(CHECKED_FRAMES, len(frames)), names)
-    images = planes.float().numpy()
-    shares = {}
-    for subset in all_subsets(names):
-        rows = [names.index(name) for name in subset]
-        ids = np.array([recipe.modalities[name].id for name in subset], np.int64)
-        shares[subset_key(subset)] = agreement(
-            network, path, np.ascontiguousarray(images[:, rows]), ids
-        )
-    return shares
+    """Compare an ONNX file with the network on frames, for every subset of the modalities.
+
+    Of mixed data sets on frames of each, for every subset of its own modalities.
+    """
+    agreed = {}
+    for share in shares_of(frames, recipe.modality_names):
+        names = share.modalities
+        chosen = spread_indices(CHECKED_FRAMES, len(share.source))
+        images = share.source.read(chosen, names)[0].float().numpy()
+        for subset in all_subsets(names):
+            rows = [names.index(name) for name in subset]
+            ids = np.array([recipe.modalities[name].id for name in subset], np.int64)
+            key = f"{share.name}/{subset_key(subset)}" if share.name else subset_key(subset)
+            agreed[key] = agreement(network, path, np.ascontiguousarray(images[:, rows]), ids)
+    return agreed
 
 
 def _manifest(
@@ -109,9 +114,9 @@ def _manifest(
     outputs: tuple[str, ...],
 ) -> Manifest:
     measured = {key: metrics[key] for key in ("split", "frames", "protocol", "mean_over_subsets")}
-    measured["miou"] = metrics["miou"]
+    measured["miou"] = _miou(metrics)
     if rival is not None:
-        measured["compared_with"] = {"name": rival.name, "miou": rival.metrics["miou"]}
+        measured["compared_with"] = {"name": rival.name, "miou": _miou(rival.metrics)}
     files = {"onnx": ONNX_FILE, "weights": WEIGHTS_FILE}
     return Manifest(
         name=recipe.name,
@@ -127,6 +132,13 @@ def _manifest(
         recipe=recipe.plain(),
         metrics=measured,
     )
+
+
+def _miou(metrics: Mapping[str, Any]) -> Any:
+    """The mIoU by subset; of several data sets, by their names."""
+    if "sets" in metrics:
+        return {name: found["miou"] for name, found in metrics["sets"].items()}
+    return metrics["miou"]
 
 
 def read_result(run: RunFolder) -> dict[str, Any]:
@@ -145,9 +157,20 @@ def read_result(run: RunFolder) -> dict[str, Any]:
     return result
 
 
-def read_rival(run: RunFolder) -> Rival:
-    """Read what a model is compared with; errors as of :func:`read_result`."""
-    return Rival(run.recipe.name, run.recipe.description, read_result(run))
+def read_rival(run: RunFolder, metrics: Mapping[str, Any]) -> Rival:
+    """Read what a model is compared with.
+
+    Raises:
+        TrainingError: as of :func:`read_result`, or it was measured on other data sets.
+    """
+    rival = Rival(run.recipe.name, run.recipe.description, read_result(run))
+    sets, others = (list(found.get("sets", {})) for found in (metrics, rival.metrics))
+    if sets != others:
+        raise TrainingError(
+            f"cannot compare with {run.path}: its data sets are {', '.join(others) or 'one alone'},"
+            f" here {', '.join(sets) or 'one alone'}: leave --compare away, or name another run"
+        )
+    return rival
 
 
 @click.command()
@@ -184,7 +207,7 @@ def main(
         folder = RunFolder(run)
         recipe = folder.recipe
         metrics = read_result(folder)
-        rival = None if compare is None else read_rival(RunFolder(compare))
+        rival = None if compare is None else read_rival(RunFolder(compare), metrics)
         dataset = open_dataset(recipe.data)
         choose_device(device, threads)
         network = load_best(folder, len(dataset.classes), torch.device("cpu"))

@@ -10,6 +10,7 @@ import torch.distributed as distributed
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
+from torch.distributed.nn.functional import all_gather
 
 from anymodal_seg_ros.errors import ConfigError
 
@@ -71,3 +72,14 @@ def mean_of_processes(values: Tensor) -> Tensor:
     total = values.clone()
     distributed.all_reduce(total)
     return total / distributed.get_world_size()
+
+
+def of_all_processes(values: Tensor) -> Tensor:
+    """Return the rows of all processes, in the order of the whole batch; gradients go back to each.
+
+    Args:
+        values: ``[N, ...]``, N alike in every process.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return values
+    return torch.cat(tuple(all_gather(values)))

@@ -15,14 +15,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from anymodal_seg_ros.evaluation.metrics import mean_iou
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.batches import MakeBatch, batch_jobs, part_size
-from anymodal_seg_training.case_evaluation import case_confusions, mean_over_cases
-from anymodal_seg_training.cases import combinations
 from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.datasets.frame_source import FrameSource
+from anymodal_seg_training.datasets.mixed_frames import shares_of
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.fabric import over_processes
@@ -30,15 +28,11 @@ from anymodal_seg_training.log import RunLog
 from anymodal_seg_training.optimisation import build_optimiser, learning_rate, set_learning_rate
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.sampling import (
-    spread_indices,
-    step_generator,
-    subset_key,
-    torch_seed,
-)
+from anymodal_seg_training.sampling import step_generator, torch_seed
 from anymodal_seg_training.strategies import build_strategy
 from anymodal_seg_training.strategies.base import Setting, Strategy
 from anymodal_seg_training.synchronised_norm import synchronise_norms
+from anymodal_seg_training.validation import validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +41,7 @@ class Frames:
 
     Attributes:
         train: frames to learn from.
-        validation: frames that choose the best weights.
+        validation: frames that choose the best weights; of mixed data sets if ``train`` is.
         num_classes: K.
         blocks: of training frames, see :func:`.sampling.epoch_order`.
     """
@@ -61,21 +55,26 @@ class Frames:
 class Learner(nn.Module):
     """Network and strategy as one module whose forward is the loss.
 
-    So whatever a strategy calls of the network, the engine sees one forward and one backward.
+    So whatever a strategy calls of the network, the engine sees one forward and one backward. What
+    learns beside the network is in here too.
     """
 
     def __init__(self, network: AnyModalNetwork, strategy: Strategy, seed: int) -> None:
         """Keep them."""
         super().__init__()
         self.network = network
+        self.parts = strategy.own_parts()
         self._strategy = strategy
         self._seed = seed
 
-    def forward(self, images: Tensor, ids: Tensor, labels: Tensor, step: int) -> dict[str, Tensor]:
+    def forward(
+        self, images: Tensor, ids: Tensor, labels: Tensor, dataset: str, step: int
+    ) -> dict[str, Tensor]:
         """Return ``loss``, with a gradient, and its parts, without."""
         # Not the generator that chose the modalities: what a strategy draws is independent of it.
         generator = step_generator(self._seed, step, of_loss=True)
-        found = self._strategy.loss(self.network, Batch(images, ids, labels), generator)
+        batch = Batch(images, ids, labels, dataset=dataset)
+        found = self._strategy.loss(self.network, batch, generator)
         return {"loss": found.total, **{f"loss_{k}": v.detach() for k, v in found.parts.items()}}
 
 
@@ -107,12 +106,18 @@ class Trainer:
         if fabric.world_size > 1:
             synchronise_norms(network, fabric.device)
         frequencies = frames.train.class_frequencies(frames.num_classes)
-        setting = Setting(recipe.modality_names, frequencies, fabric.device)
-        self._strategy = build_strategy(recipe.strategy, setting)
-        learner = Learner(network, self._strategy, recipe.seed)
-        self._learner, self._optimiser = fabric.setup(
-            learner, build_optimiser(network, recipe.training)
+        self._shares = shares_of(frames.train, recipe.modality_names)
+        known = {s.name: s.classes for s in self._shares if s.classes is not None}
+        setting = Setting(recipe.modality_names, frequencies, fabric.device, known)
+        self._strategy = strategy = build_strategy(recipe.strategy, setting)
+        for share in self._shares:  # sensors that do not suit are found before the first frame
+            strategy.validation_subsets(share.modalities)
+        strategy.prepare(network)
+        learner = Learner(network, strategy, recipe.seed)
+        optimiser = build_optimiser(
+            learner, recipe.training, lambda name: strategy.rate_of(name.removeprefix("network."))
         )
+        self._learner, self._optimiser = fabric.setup(learner, optimiser)
         self._average: AveragedModel | None = None
         if self._options.ema > 0.0:
             decay = get_ema_multi_avg_fn(self._options.ema)
@@ -156,7 +161,7 @@ class Trainer:
         """
         recipe, frames = self._recipe, self._frames
         jobs = batch_jobs(
-            recipe, self._strategy, len(frames.train), self._fabric, self._step, frames.blocks
+            recipe, self._strategy, self._shares, self._fabric, self._step, frames.blocks
         )
         self._batches = frames.train.run(jobs, MakeBatch(recipe))
         log = RunLog(self._run.log_file, self._step) if self._fabric.is_global_zero else None
@@ -207,7 +212,9 @@ class Trainer:
             loading += time.perf_counter() - begun
             waits = part + 1 < options.accumulate
             with self._computing(), fabric.no_backward_sync(self._learner, enabled=waits):
-                found = self._learner(batch.images, batch.modality_ids, batch.labels, step)
+                found = self._learner(
+                    batch.images, batch.modality_ids, batch.labels, batch.dataset, step
+                )
                 fabric.backward(found["loss"] / options.accumulate)
             for name, value in found.items():
                 totals[name] = totals.get(name, 0.0) + value.detach().float() / options.accumulate
@@ -261,32 +268,18 @@ class Trainer:
 
     def _validate(self, log: RunLog | None, display: Display) -> None:
         """Measure on the validation frames and keep the weights if they are the best so far."""
-        recipe, fabric = self._recipe, self._fabric
-        chosen = spread_indices(self._options.validation_frames, len(self._frames.validation))
-        judged_by = {
-            subset_key(s) for s in self._strategy.validation_subsets(recipe.modality_names)
-        }
-        cases = [case for case in combinations(recipe.modality_names) if case.key in judged_by]
-        confusions = case_confusions(
-            self._judged,
-            self._frames.validation,
-            chosen[fabric.global_rank :: fabric.world_size],
-            cases,
-            recipe,
-            fabric.device,
-            gather=lambda counts: over_processes(fabric, counts, "sum"),
+        found = validate(
+            self._judged, self._frames.validation, self._recipe, self._strategy, self._fabric
         )
-        score = mean_over_cases(confusions)
-        better = score > self._best
-        self._best = max(self._best, score)
+        better = found is None or found.score > self._best
+        if found is not None:
+            self._best = max(self._best, found.score)
         if log is None:
             return
-        log.write(
-            self._step - 1,
-            "validation",
-            {"score": score, **{key: mean_iou(matrix) for key, matrix in confusions.items()}},
-        )
-        display.say(f"step {self._step}: validation mIoU {score:.4f}{' (best)' if better else ''}")
+        if found is not None:
+            log.write(self._step - 1, "validation", {"score": found.score, **found.values})
+            best = " (best)" if better else ""
+            display.say(f"step {self._step}: validation mIoU {found.score:.4f}{best}")
         if better:
             save_weights(self._run.best_file, self._judged.state_dict())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from anymodal_seg_training.datasets.base import SYNTHETIC, Dataset
@@ -46,8 +46,7 @@ def model_card(
         recipe.description,
         _facts(recipe, dataset, parameters),
         f"## Training data\n\n{dataset.description}",
-        _numbers(metrics, rival),
-        _classes(metrics),
+        *_results(metrics, rival),
         _limits(dataset, metrics),
         _REPEAT,
     ]
@@ -68,9 +67,20 @@ def _facts(recipe: Recipe, dataset: Dataset, parameters: int) -> str:
     return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())])
 
 
-def _numbers(metrics: Mapping[str, Any], rival: Rival | None) -> str:
+def _results(metrics: Mapping[str, Any], rival: Rival | None) -> list[str]:
+    """Show the numbers of a data set, or of several one by one."""
+    if "sets" not in metrics:
+        return [_numbers(metrics, rival), _classes(metrics)]
+    sections = []
+    for name, found in metrics["sets"].items():
+        other = None if rival is None else replace(rival, metrics=rival.metrics["sets"][name])
+        sections += [_numbers(found, other, f" of {name}"), _classes(found, f" of {name}")]
+    return sections
+
+
+def _numbers(metrics: Mapping[str, Any], rival: Rival | None, which: str = "") -> str:
     text = [
-        f"## mIoU on {metrics['frames']} held-out frames ({metrics['split']} split)",
+        f"## mIoU on {metrics['frames']} held-out frames{which} ({metrics['split']} split)",
         "",
         f"Protocol: {metrics['protocol']}. In percent.",
         "",
@@ -93,12 +103,12 @@ def _numbers(metrics: Mapping[str, Any], rival: Rival | None) -> str:
     return "\n".join(text)
 
 
-def _classes(metrics: Mapping[str, Any]) -> str:
+def _classes(metrics: Mapping[str, Any], which: str = "") -> str:
     """Show what the mean hides: the IoU of each class, all sensors and each one alone."""
     keys = [key for key in metrics["class_iou"] if "+" not in key]
     keys.append(list(metrics["class_iou"])[-1])
     names = list(metrics["class_iou"][keys[-1]])
-    text = ["## IoU of the classes", "", "| sensors alive | " + " | ".join(names) + " |"]
+    text = [f"## IoU of the classes{which}", "", "| sensors alive | " + " | ".join(names) + " |"]
     text.append("|---|" + "---:|" * len(names))
     for key in keys:
         ious = metrics["class_iou"][key]
@@ -110,13 +120,18 @@ def _classes(metrics: Mapping[str, Any]) -> str:
 def _limits(dataset: Dataset, metrics: Mapping[str, Any]) -> str:
     """Say what the model is not good for, as far as that is known of its data."""
     own = _SIMULATED if dataset.description.startswith(SYNTHETIC) else _RECORDED
+    weakest = [
+        f"- Its weakest classes{f' of {name}' if name else ''}: {_weakest(found)}."
+        for name, found in metrics.get("sets", {"": metrics}).items()
+    ]
+    return "\n".join(["## Limits", "", own.strip(), *weakest, _ALL.strip()])
+
+
+def _weakest(metrics: Mapping[str, Any]) -> str:
+    """Name the three classes with the lowest IoU when all sensors are alive."""
     ious = metrics["class_iou"][list(metrics["class_iou"])[-1]]
-    weakest = ", ".join(
-        f"{name} ({100 * ious[name]:.1f})" for name in sorted(ious, key=lambda name: ious[name])[:3]
-    )
-    return "\n".join(
-        ["## Limits", "", own.strip(), f"- Its weakest classes: {weakest}.", _ALL.strip()]
-    )
+    lowest = sorted(ious, key=lambda name: ious[name])[:3]
+    return ", ".join(f"{name} ({100 * ious[name]:.1f})" for name in lowest)
 
 
 _SIMULATED = """

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 from anymodal_seg_training.recipe import TrainingOptions
 
 
-def build_optimiser(network: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
-    """Build AdamW with weight decay on matrices and kernels only, not on biases and norms."""
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": options.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def build_optimiser(
+    module: nn.Module,
+    options: TrainingOptions,
+    rate_of: Callable[[str], float] = lambda name: 1.0,
+) -> torch.optim.Optimizer:
+    """Build AdamW with weight decay on matrices and kernels only, not on biases and norms.
+
+    Args:
+        module: what is trained.
+        options: of the run.
+        rate_of: how many times the learning rate a parameter learns with, by its name.
+    """
+    trained: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            trained.setdefault(rate_of(name), []).append(parameter)
+    groups = []
+    for factor, parameters in trained.items():
+        decayed = [p for p in parameters if p.ndim > 1]
+        free = [p for p in parameters if p.ndim <= 1]
+        groups += [
+            {"params": decayed, "weight_decay": options.weight_decay, "factor": factor},
+            {"params": free, "weight_decay": 0.0, "factor": factor},
+        ]
     return torch.optim.AdamW(groups, lr=options.learning_rate)
 
 
@@ -28,6 +47,7 @@ def learning_rate(options: TrainingOptions, step: int) -> float:
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of all parameter groups."""
+    """Set the learning rate of all parameter groups, each to its multiple of ``rate``."""
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        # Checkpoints from before there were factors have none.
+        group["lr"] = rate * group.get("factor", 1.0)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from rich.console import Console
 from rich.table import Table
 
 from anymodal_seg_training.checkpoint import write_atomically
@@ -77,6 +78,49 @@ def benchmark_table(result: dict[str, Any]) -> Table:
         table.add_row(f"noise (NM) {level}", _percent(value))
     table.add_row("robustness score", _percent(result["robustness_score"]), style="bold")
     return table
+
+
+def set_table(result: dict[str, Any]) -> Table:
+    """Draw the scores of several data sets and their means."""
+    title = f"mIoU on {result['frames']} {result['split']} frames of {len(result['sets'])} sets"
+    table = Table(title=title, caption=result["protocol"])
+    table.add_column("data set")
+    for name in ("frames", "all sensors", "mean over subsets"):
+        table.add_column(name, justify="right")
+    for name, found in result["sets"].items():
+        whole = list(found["miou"].values())[-1]
+        means = (_percent(whole), _percent(found["mean_over_subsets"]))
+        table.add_row(name, str(found["frames"]), *means)
+    table.add_section()
+    means = (_percent(result["all_sensors"]), _percent(result["mean_over_subsets"]))
+    table.add_row("mean", str(result["frames"]), *means, style="bold")
+    return table
+
+
+def write_report(
+    path: Path, result: dict[str, Any], classes: Sequence[str], title: str, console: Console
+) -> None:
+    """Print the tables of one data set and write its files.
+
+    Args:
+        path: of the files, without their endings.
+        result: of the evaluation.
+        classes: of the data set.
+        title: of the picture.
+        console: where to print.
+
+    Raises:
+        TrainingError: a file cannot be written.
+    """
+    write_csv(path.with_name(f"{path.name}.csv"), result, classes)
+    save_heat_map(path.with_name(f"{path.name}.png"), result, classes, title)
+    console.print(combination_table(result))
+    console.print(class_table(result, classes))
+    if result["conditions"]:
+        write_condition_csv(path.with_name(f"{path.name}-conditions.csv"), result)
+        console.print(condition_table(result))
+    if "benchmark" in result:
+        console.print(benchmark_table(result["benchmark"]))
 
 
 def write_csv(path: Path, result: dict[str, Any], classes: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 Indices = npt.NDArray[np.int64]
 T = TypeVar("T")
 
-_ORDER, _STEP, _FRAME, _PROCESS, _LOSS = range(5)
+_ORDER, _STEP, _FRAME, _PROCESS, _LOSS, _CASE, _SET = range(7)
 
 
 def step_generator(seed: int, step: int, of_loss: bool = False) -> np.random.Generator:
@@ -38,10 +38,35 @@ def torch_seed(seed: int, step: int, process: int) -> int:
     return int(np.random.default_rng((_PROCESS, seed, step, process)).integers(2**62))
 
 
+def turns(seed: int, chances: Sequence[float]) -> Iterator[tuple[int, int]]:
+    """Draw the data set of every step, from the first one on.
+
+    Args:
+        seed: of the run.
+        chances: of each data set; they add up to 1.
+
+    Yields:
+        The data set's place, and how many earlier steps had it.
+    """
+    bounds, had = np.cumsum(chances)[:-1], [0] * len(chances)
+    for step in itertools.count():
+        draw = np.random.default_rng((_SET, seed, step)).random() if len(bounds) else 0.0
+        place = int(np.searchsorted(bounds, draw, side="right"))
+        yield place, had[place]
+        had[place] += 1
+
+
+def case_seed(seed: int, case: int, batch: int) -> int:
+    """Return the seed of torch's generator for a batch of an evaluation in one of its cases."""
+    return int(np.random.default_rng((_CASE, seed, case, batch)).integers(2**62))
+
+
 def batch_indices(
     seed: int, step: int, batch_size: int, length: int, blocks: tuple[int, ...] = ()
 ) -> Indices:
     """Choose the frames of a step: every frame once in an epoch, each epoch in a new order.
+
+    Of several data sets each has epochs of its own; ``step`` is then the number of its turn.
 
     A batch may begin in one epoch and end in the next; no frame is left out.
     """
@@ -55,7 +80,7 @@ def batch_indices(
     return chosen
 
 
-@functools.lru_cache(maxsize=2)  # of a million frames it takes some milliseconds
+@functools.lru_cache(maxsize=16)  # of a million frames it takes some milliseconds
 def epoch_order(seed: int, epoch: int, length: int, blocks: tuple[int, ...] = ()) -> Indices:
     """Return the order of the frames in an epoch.
 
@@ -88,12 +113,19 @@ def spread_indices(wanted: int, length: int) -> Indices:
     return np.linspace(0, length - 1, min(wanted, length)).round().astype(np.int64)
 
 
-def draw_subset(generator: np.random.Generator, modalities: Sequence[T]) -> tuple[T, ...]:
+def draw_subset(
+    generator: np.random.Generator, modalities: Sequence[T], largest: int | None = None
+) -> tuple[T, ...]:
     """Draw a non-empty subset, of names or of rows: first its size, uniformly, then its members.
 
     This is how AnySeg (arXiv 2411.17141) draws it: all sensors and each single sensor come often.
+
+    Args:
+        generator: the only source of chance.
+        modalities: to draw from.
+        largest: size of the largest subset; all of them by default.
     """
-    size = int(generator.integers(1, len(modalities) + 1))
+    size = int(generator.integers(1, (largest or len(modalities)) + 1))
     members = sorted(generator.choice(len(modalities), size, replace=False))
     return tuple(modalities[member] for member in members)
 

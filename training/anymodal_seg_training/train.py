@@ -16,6 +16,7 @@ from anymodal_seg_training.command_line import (
 )
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import Dataset
+from anymodal_seg_training.datasets.mixed import MixedDataset
 from anymodal_seg_training.datasets.packed import PackedSplit
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.fabric import open_fabric
@@ -45,9 +46,11 @@ def train(
         else:
             run.create(recipe)
     with fabric.rank_zero_first(local=True):  # the other processes find the frames prepared
-        pinned = fabric.device.type == "cuda"
+        for_gpu = fabric.device.type == "cuda"
         learned, validation = (
-            open_source(dataset, name, recipe, cache_dir, workers, display, pinned, name == "train")
+            open_source(
+                dataset, name, recipe, cache_dir, workers, display, for_gpu, name == "train"
+            )
             for name in ("train", "validation")
         )
         blocks = _blocks(dataset, recipe.input.mix_shards)
@@ -62,6 +65,8 @@ def _blocks(dataset: Dataset, mixed: int) -> tuple[int, ...]:
     """Return how many training frames lie in each group of shards that are mixed."""
     if not mixed:
         return ()
+    if isinstance(dataset, MixedDataset):
+        raise ConfigError(f"input.mix_shards is {mixed}: mixed data sets have no order: leave it 0")
     split = dataset.split("train")
     if not isinstance(split, PackedSplit):
         raise ConfigError(

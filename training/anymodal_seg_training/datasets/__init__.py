@@ -9,6 +9,7 @@ from typing import Any
 from anymodal_seg_ros.config import build
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training.datasets.base import Dataset
+from anymodal_seg_training.datasets.mixed import open_mixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,11 @@ def open_dataset(section: Mapping[str, Any]) -> Dataset:
         ConfigError: the data set or one of its options is unknown or out of range.
     """
     name = section.get("dataset")
-    if name not in _DATASETS:
-        raise ConfigError(f"data.dataset is {name!r}: expected one of {', '.join(_DATASETS)}")
-    entry = _DATASETS[name]()
     options = {key: value for key, value in section.items() if key != "dataset"}
+    if name == "mixed":
+        return open_mixed(options, open_dataset)
+    if name not in _DATASETS:
+        known = ", ".join([*_DATASETS, "mixed"])
+        raise ConfigError(f"data.dataset is {name!r}: expected one of {known}")
+    entry = _DATASETS[name]()
     return entry.open(build(entry.options, options, "data"))

@@ -28,6 +28,7 @@ from anymodal_seg_ros.inference.manifest import ModalitySpec
 from anymodal_seg_training.checkpoint import write_atomically
 from anymodal_seg_training.datasets.base import LabelledFrame, Split
 from anymodal_seg_training.datasets.frame_source import FrameSource, Job, Result
+from anymodal_seg_training.datasets.reading import Reading, in_workers
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.source_hash import source_hash
 
@@ -56,12 +57,18 @@ class PlaneFormat:
 class FrameCache:
     """The finished frames of one split."""
 
-    def __init__(self, folder: Path, form: PlaneFormat) -> None:
-        """Map the arrays of a finished cache."""
+    def __init__(self, folder: Path, form: PlaneFormat, reading: Reading | None = None) -> None:
+        """Map the arrays of a finished cache; without ``reading`` jobs are done here and now."""
         self.folder = folder
+        self._form = form
+        self._reading = reading
         self._arrays = {
             name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in form.shapes(0)
         }
+
+    def __reduce__(self) -> tuple[type[FrameCache], tuple[Path, PlaneFormat]]:
+        """Go to another process as the name of the folder: that process maps the arrays anew."""
+        return FrameCache, (self.folder, self._form)
 
     def __len__(self) -> int:
         """The number of frames."""
@@ -92,9 +99,12 @@ class FrameCache:
     def run(
         self, jobs: Iterable[Job], work: Callable[[FrameSource, Job], Result]
     ) -> Generator[Result, None, None]:
-        """See :meth:`FrameSource.run`; done here and now, as reading a cache takes no time."""
-        for job in jobs:
-            yield work(self, job)
+        """See :meth:`FrameSource.run`."""
+        if self._reading is not None:
+            yield from in_workers(self, jobs, work, self._reading)
+        else:
+            for job in jobs:
+                yield work(self, job)
 
     def class_frequencies(self, num_classes: int, frames: int = 256) -> npt.NDArray[np.float64]:
         """See :meth:`FrameSource.class_frequencies`."""
@@ -109,8 +119,17 @@ def open_cache(
     root: Path,
     workers: int = 2,
     progress: Progress = lambda done, total: None,
+    reading: Reading | None = None,
 ) -> FrameCache:
     """Return the cache of a split; make what is missing of it, unit by unit, in worker processes.
+
+    Args:
+        split: whose frames.
+        form: how they are stored.
+        root: where caches are kept.
+        workers: processes that make them.
+        progress: see :data:`Progress`.
+        reading: how they are read afterwards, see :class:`FrameCache`.
 
     Raises:
         TrainingError: a unit cannot be made or stored. What was made before is kept.
@@ -126,7 +145,7 @@ def open_cache(
     missing = [unit for unit in range(split.units) if not (done_folder / str(unit)).exists()]
     if missing:
         _make(split, form, folder, missing, workers, progress)
-    return FrameCache(folder, form)
+    return FrameCache(folder, form, reading)
 
 
 def _digest(split: Split, form: PlaneFormat) -> str:

@@ -7,45 +7,23 @@ Worker processes read ahead; how far is bounded, and so is the memory.
 from __future__ import annotations
 
 import itertools
-import signal
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
-from multiprocessing import get_context
-from typing import Generic
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from anymodal_seg_ros.inference import preprocess
 from anymodal_seg_training.datasets.base import LabelledFrame, Split
 from anymodal_seg_training.datasets.frame_cache import PlaneFormat, resize_label
 from anymodal_seg_training.datasets.frame_source import FrameSource, Job, Result
+from anymodal_seg_training.datasets.reading import Reading, in_workers
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.sampling import spread_indices
 
 LONGEST_GAP = 100
 """So many damaged frames in a row are no accident: the run stops even if it may replace them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How frames are read.
-
-    Attributes:
-        workers: processes that read, at least 1.
-        prefetch: results that each of them keeps ready.
-        replaces: whether the next good frame stands in for a damaged one.
-        pinned: whether results lie where a GPU can fetch them by itself.
-    """
-
-    workers: int
-    prefetch: int = 2
-    replaces: bool = False
-    pinned: bool = False
 
 
 class StreamedFrames:
@@ -129,34 +107,7 @@ class StreamedFrames:
         Raises:
             TrainingError: a frame is damaged and none stands in for it, or a worker died.
         """
-        reading = self._reading
-        # Neither fork, which would copy the locks of this process's threads, nor spawn, which loads
-        # PyTorch anew in each worker of each validation.
-        context = get_context("forkserver")
-        context.set_forkserver_preload(["torch", "torchvision.transforms.v2", "cv2"])
-        loader: DataLoader[Result | _Failure] = DataLoader(
-            _Jobs(self, work),
-            batch_size=None,  # a job is a batch already
-            sampler=jobs,
-            num_workers=reading.workers,
-            prefetch_factor=reading.prefetch,
-            multiprocessing_context=context,
-            worker_init_fn=_begin,
-            pin_memory=reading.pinned,
-            generator=torch.Generator(),  # not to draw from the one that dropout draws from
-        )
-        try:
-            for result in loader:
-                if isinstance(result, _Failure):
-                    raise TrainingError(result.text)
-                yield result
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise TrainingError(
-                "a worker process that reads frames died, perhaps for lack of memory or of shared "
-                f"memory (/dev/shm): lower --workers or input.prefetch ({error})"
-            ) from error
+        return in_workers(self, jobs, work, self._reading)
 
     def conditions(self) -> list[dict[str, str]]:
         """See :meth:`FrameSource.conditions`; the split knows them without reading its images."""
@@ -169,34 +120,6 @@ class StreamedFrames:
         counts = sum(self.run([chosen[i : i + 1] for i in range(len(chosen))], _count_labels))
         counted = np.asarray(counts, np.int64)[:num_classes]
         return counted / max(int(counted.sum()), 1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """What went wrong in a worker; an exception would arrive with a traceback in its text."""
-
-    text: str
-
-
-class _Jobs(Dataset["Result | _Failure"], Generic[Job, Result]):
-    """Does one job when a worker asks for it."""
-
-    def __init__(self, source: FrameSource, work: Callable[[FrameSource, Job], Result]) -> None:
-        self._source = source
-        self._work = work
-
-    def __getitem__(self, job: Job) -> Result | _Failure:
-        try:
-            return self._work(self._source, job)
-        except TrainingError as error:
-            return _Failure(str(error))
-
-
-def _begin(worker: int) -> None:
-    """Prepare a worker: it leaves Ctrl-C to the command and the other cores to the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 def _count_labels(source: FrameSource, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

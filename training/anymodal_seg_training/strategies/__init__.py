@@ -1,35 +1,45 @@
-"""Strategies by name, as recipes ask for them."""
+"""Strategies by name, as recipes ask for them.
+
+A strategy's module is imported only when it is asked for: some need libraries of their networks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from anymodal_seg_ros.config import build
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_training.strategies.anyseg import AnySegOptions, AnySegStrategy
 from anymodal_seg_training.strategies.base import Setting, Strategy
-from anymodal_seg_training.strategies.charm import CharmOptions, CharmStrategy
-from anymodal_seg_training.strategies.equiseg import EQUISegOptions, EQUISegStrategy
-from anymodal_seg_training.strategies.quorum import QuorumOptions, QuorumStrategy
-from anymodal_seg_training.strategies.supervised import Supervised, SupervisedOptions
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """How to read a strategy's options and how to build it."""
+    """Where a strategy and its options are; both are imported from ``module`` when needed."""
 
-    options: type[Any]
-    build: Callable[[Any, Setting], Strategy]
+    module: str
+    strategy: str
+    """Its class, built from its options and a :class:`Setting`."""
+    mixes: bool = False
+    """Whether it may train on mixed data sets: in each step with the sensors of one of them, and
+    without learning anything about classes that this one does not know."""
+
+    @property
+    def options(self) -> str:
+        """The dataclass of its options."""
+        return f"{self.strategy.removesuffix('Strategy')}Options"
 
 
 _STRATEGIES: dict[str, _Entry] = {
-    "supervised": _Entry(SupervisedOptions, Supervised),
-    "anyseg": _Entry(AnySegOptions, AnySegStrategy),
-    "charm": _Entry(CharmOptions, CharmStrategy),
-    "equiseg": _Entry(EQUISegOptions, EQUISegStrategy),
-    "quorum": _Entry(QuorumOptions, QuorumStrategy),
+    "supervised": _Entry("supervised", "Supervised", mixes=True),
+    "anyseg": _Entry("anyseg", "AnySegStrategy"),
+    "charm": _Entry("charm", "CharmStrategy"),
+    "equiseg": _Entry("equiseg", "EQUISegStrategy", mixes=True),
+    "quorum": _Entry("quorum", "QuorumStrategy"),
+    "segrgbx": _Entry("segrgbx", "SegRGBXStrategy", mixes=True),
+    "segrgbx_clip": _Entry("segrgbx_clip", "SegRGBXClipStrategy", mixes=True),
 }
 
 
@@ -46,11 +56,28 @@ def build_strategy(section: Mapping[str, Any], setting: Setting) -> Strategy:
         setting: what it needs to know of the run.
 
     Raises:
-        ConfigError: the strategy or one of its options is unknown or out of range.
+        ConfigError: the strategy or one of its options is unknown or out of range, a library that
+            it needs is not installed, or it cannot train on the mixed data sets of this run.
     """
     name = section.get("name")
     if name not in _STRATEGIES:
         raise ConfigError(f"strategy.name is {name!r}: expected one of {', '.join(_STRATEGIES)}")
     entry = _STRATEGIES[name]
+    if setting.known and not entry.mixes:
+        able = ", ".join(name for name, entry in _STRATEGIES.items() if entry.mixes)
+        raise ConfigError(
+            f"strategy.name is {name!r}, which cannot train on mixed data sets: it compares "
+            "predictions of classes that a data set does not know, or needs the same sensors in "
+            f"every step; expected one of {able}"
+        )
+    try:
+        module = import_module(f"{__name__}.{entry.module}")
+    except ImportError as error:
+        raise ConfigError(
+            f"strategy.name is {name!r}, whose libraries cannot be imported ({error}): "
+            "install anymodal_seg_ros[train]"
+        ) from error
     options = {key: value for key, value in section.items() if key != "name"}
-    return entry.build(build(entry.options, options, "strategy"), setting)
+    built = build(getattr(module, entry.options), options, "strategy")
+    strategy: Strategy = getattr(module, entry.strategy)(built, setting)
+    return strategy

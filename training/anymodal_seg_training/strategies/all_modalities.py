@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -44,4 +45,4 @@ def refuse_mixing(strategy: str, network: AnyModalNetwork) -> None:
 def of_rows(batch: Batch, rows: Sequence[int]) -> Batch:
     """Return the batch with these rows of the modality axis alone."""
     index = torch.as_tensor(rows, device=batch.images.device)
-    return Batch(batch.images[:, index], batch.modality_ids[index], batch.labels)
+    return replace(batch, images=batch.images[:, index], modality_ids=batch.modality_ids[index])

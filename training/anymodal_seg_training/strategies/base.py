@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.augmentation import Batch
@@ -23,11 +23,13 @@ class Setting:
         modalities: names in the order of their ids.
         frequencies: share of each class among the training pixels, ``[K]``.
         device: where the network is.
+        known: where several data sets are mixed, the classes that each has labels of, by its name.
     """
 
     modalities: tuple[str, ...]
     frequencies: npt.NDArray[np.float64]
     device: torch.device
+    known: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -57,6 +59,26 @@ class StepLoss:
 class Strategy(ABC):
     """One way of training; a method of a paper is one of these."""
 
+    def prepare(self, network: AnyModalNetwork) -> None:  # noqa: B027  most have nothing to do
+        """Load and freeze what is to be, before anything is trained.
+
+        Raises:
+            ConfigError: the network does not suit.
+            TrainingError: a file cannot be read.
+        """
+
+    def own_parts(self) -> nn.Module:
+        """Return what learns beside the network and is of no use afterwards."""
+        return nn.Module()
+
+    def rate_of(self, parameter: str) -> float:
+        """Return how many times the recipe's learning rate a parameter of the network learns with.
+
+        Args:
+            parameter: its name in the network.
+        """
+        return 1.0
+
     @abstractmethod
     def modalities(
         self, generator: np.random.Generator, available: Sequence[str]
@@ -74,7 +96,10 @@ class Strategy(ABC):
 
     @abstractmethod
     def validation_subsets(self, available: Sequence[str]) -> list[tuple[str, ...]]:
-        """Subsets whose mean mIoU decides which weights are the best."""
+        """Subsets whose mean mIoU decides which weights are the best.
+
+        None at all: what is trained makes no masks, and the latest weights are kept.
+        """
 
     def state(self) -> dict[str, Tensor]:
         """Return what must be kept in a checkpoint to go on exactly."""

@@ -40,15 +40,23 @@ class Criterion:
         # A class that never occurs must not get an infinite weight.
         weights = np.maximum(setting.frequencies, 1e-4) ** -options.class_balance
         self._weights = torch.tensor(weights / weights.mean(), dtype=torch.float32)
+        self._unknown = {name: torch.ones(len(weights)) > 0 for name in setting.known}
+        for name, classes in setting.known.items():
+            self._unknown[name][list(classes)] = False
 
-    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, labels: Tensor, dataset: str = "") -> Tensor:
         """Return a scalar.
 
         Args:
             logits: ``[B, K, h, w]``, of any floating type.
             labels: int64 ``[B, H, W]``, 255 where there is none.
+            dataset: which of several mixed data sets the frames are of; of the logits of classes
+                that it does not know nothing is learned.
         """
         whole = upsample_logits(logits.float(), labels.shape[1], labels.shape[2])
+        if dataset:
+            unknown = self._unknown[dataset].to(logits.device)
+            whole = whole.masked_fill(unknown[:, None, None], -torch.inf)
         if self._hard_only:
             return ohem_cross_entropy(whole, labels)
         weights = self._weights.to(logits.device)

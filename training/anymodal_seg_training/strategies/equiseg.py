@@ -49,7 +49,7 @@ class EQUISegStrategy(AllModalities):
                 "encoder into one map, expected one map for each, as equiseg has"
             )
         segmentation = self._criterion(
-            network.decode(features, batch.modality_ids).logits, batch.labels
+            network.decode(features, batch.modality_ids).logits, batch.labels, batch.dataset
         )
         order = generator.permutation(modalities).tolist()
         pairs = list(zip(order[0::2], order[1::2], strict=False))

@@ -4,7 +4,8 @@ Proposal of this project. Every step encodes all modalities once and decodes twi
 them, so that nothing is lost while everything works, and with a random subset, so that any rest
 will do (the two paths of CHARM, arXiv 2508.03060, with a whole subset for its single modality). The
 logits of all teach those of the part (AnySeg's prediction-level distillation, arXiv 2411.17141,
-without a second network). In some steps a sensor is spoiled, and weight given to it is a loss.
+without a second network). In some steps sensors lie, and weight given to them is a loss; in some
+sensors suffer, and the network has to make the best of it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.losses.distillation import prediction_distillation
 from anymodal_seg_training.sampling import draw_subset
-from anymodal_seg_training.spoiling import spoil
+from anymodal_seg_training.spoiling import lie, suffer
 from anymodal_seg_training.strategies.all_modalities import AllModalities, refuse_mixing
 from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
@@ -35,8 +36,11 @@ class QuorumOptions:
     prediction_weight: float = number(
         0.5, 0.0, 1e3, "Of the divergence per pixel from the whole's to the part's prediction"
     )
-    spoiled: float = number(0.3, 0.0, 1.0, "Probability that a step has a spoiled modality")
-    trust_weight: float = number(0.2, 0.0, 1e3, "Of the weight that a spoiled modality is given")
+    lying: float = number(0.3, 0.0, 1.0, "Probability that modalities of a step lie")
+    trust_weight: float = number(0.2, 0.0, 1e3, "Of the weight that lying modalities are given")
+    suffering: float = number(
+        0.3, 0.0, 1.0, "Probability that modalities of a step have noise or lost pixels"
+    )
     criterion: CriterionOptions = field(default_factory=CriterionOptions)
 
 
@@ -58,14 +62,12 @@ class QuorumStrategy(AllModalities):
         """
         refuse_mixing("quorum", network)
         options, ids = self._options, batch.modality_ids
-        modalities = len(ids)
-        images, liar = batch.images, None
-        if modalities > 1 and generator.random() < options.spoiled:
-            liar = int(generator.integers(modalities))
-            images = spoil(images, liar, generator)
+        liars = self._draw_liars(generator, len(ids))
+        images = self._spoil(batch.images, liars, generator)
+        part_rows = _part(generator, len(ids), liars)
         features = network.forward_features(images, ids)
         whole = network.decode(features, ids)
-        rows = torch.as_tensor(_part(generator, modalities, liar), device=ids.device)
+        rows = torch.as_tensor(part_rows, device=ids.device)
         part = network.decode([stage.index_select(1, rows) for stage in features], ids[rows])
         terms = {
             "whole": options.whole_weight * self._criterion(whole.logits, batch.labels),
@@ -75,20 +77,35 @@ class QuorumStrategy(AllModalities):
             * network.num_classes
             * prediction_distillation(part.logits.float(), whole.logits.float()),
         }
-        if liar is not None and whole.contributions is not None:
-            terms["trust"] = options.trust_weight * _misplaced(whole.contributions[:, liar])
+        if liars and whole.contributions is not None:
+            share = whole.contributions[:, liars].sum(dim=1)
+            terms["trust"] = options.trust_weight * _misplaced(share)
         return StepLoss.sum_of(terms)
 
+    def _draw_liars(self, generator: np.random.Generator, modalities: int) -> list[int]:
+        """Draw who lies in this step: mostly nobody, never everybody."""
+        if modalities == 1 or generator.random() >= self._options.lying:
+            return []
+        return list(draw_subset(generator, range(modalities), largest=modalities - 1))
 
-def _part(generator: np.random.Generator, modalities: int, liar: int | None) -> list[int]:
-    """Draw a subset that is not the spoiled modality alone: nobody can see with that."""
+    def _spoil(self, images: Tensor, liars: list[int], generator: np.random.Generator) -> Tensor:
+        """Return the images that the network gets to see."""
+        if liars:
+            images = lie(images, liars, generator)
+        if generator.random() < self._options.suffering:
+            images = suffer(images, draw_subset(generator, range(images.shape[1])), generator)
+        return images
+
+
+def _part(generator: np.random.Generator, modalities: int, liars: list[int]) -> list[int]:
+    """Draw a subset in which somebody is honest: nobody can see with liars alone."""
     rows = list(draw_subset(generator, range(modalities)))
-    if rows == [liar]:
-        return [row for row in range(modalities) if row != liar]
+    if set(rows) <= set(liars):
+        return [row for row in range(modalities) if row not in liars]
     return rows
 
 
 def _misplaced(share: Tensor) -> Tensor:
-    """The surprise at the votes not going to the honest, of the liar's share ``[B, h, w]``."""
+    """The surprise at the votes not going to the honest, of the liars' share ``[B, h, w]``."""
     # Written out, because torch refuses its binary cross entropy under autocast on a GPU.
     return -torch.log1p(-share.float().clamp(0.0, 1.0 - 1e-4)).mean()

@@ -45,7 +45,7 @@ class Supervised(Strategy):
     ) -> StepLoss:
         """See :meth:`Strategy.loss`."""
         logits = network(batch.images, batch.modality_ids)
-        return StepLoss(self._criterion(logits, batch.labels), {})
+        return StepLoss(self._criterion(logits, batch.labels, batch.dataset), {})
 
     def validation_subsets(self, available: Sequence[str]) -> list[tuple[str, ...]]:
         """All subsets; without dropout only the full one, which is all that it trains for."""

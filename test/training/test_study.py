@@ -1,0 +1,166 @@
+"""A study plans the runs of its methods, does them, and says what they came to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+from fixtures.tiny_training import tiny_recipe
+
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_training import study_runner
+from anymodal_seg_training.comparison import MEASURES, Row, compare, markdown_table
+from anymodal_seg_training.study import load_study
+
+ROOT = Path(__file__).parents[2]
+
+
+def content(**data: Any) -> dict[str, Any]:
+    recipe = tiny_recipe(steps=2, validate_every=2, validation_frames=2, batch_size=2).plain()
+    return {
+        "title": "Tiny",
+        "seeds": [3, 4],
+        "recipe": {**recipe, "strategy": {"criterion": {"class_balance": 0.1}}, "data": data},
+        "methods": {
+            "student": {
+                "title": "The student",
+                "after": "teacher",
+                "seeds": [3],
+                "strategy": {"name": "anyseg", "teacher": "after"},
+            },
+            "teacher": {
+                "title": "The teacher",
+                "architecture": {"head_width": 8},
+                "strategy": {"name": "supervised", "modality_dropout": "none"},
+                "training": {"learning_rate": 0.002},
+            },
+        },
+    }
+
+
+def write(path: Path, study: dict[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+    return path
+
+
+def test_every_method_has_the_shared_recipe_and_its_own_changes(tmp_path: Path) -> None:
+    study = load_study(write(tmp_path / "study.yaml", content(dataset="tiny")))
+    runs = study.runs(tmp_path)
+    assert [run.folder.path.name for run in runs] == ["student-3", "teacher-3", "teacher-4"]
+    student, teacher, other = runs
+    assert student.after == teacher.folder and teacher.after is None
+    assert student.recipe.strategy["teacher"] == str(tmp_path / "teacher-3")
+    assert [run.recipe.seed for run in runs] == [3, 3, 4]
+    assert teacher.recipe.architecture["head_width"] == 8
+    assert student.recipe.architecture["head_width"] == 16
+    assert other.recipe.training.learning_rate == 0.002
+    for run in runs:
+        assert run.recipe.strategy["criterion"] == {"class_balance": 0.1}
+        assert run.recipe.training.steps == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"methods": {}}, "methods is {}: expected named methods"),
+        ({"seeds": "1"}, "the seeds of student are '1'|the seeds of teacher are '1'"),
+        ({"methods": {"a": {"title": "A", "after": "b"}}}, "after is 'b': expected a method"),
+        ({"methods": {"a": {"strategy": {}}}}, "expected a title"),
+        ({"methods": {"a": {"title": "A", "strategy": 3}}}, "expected a section of a recipe"),
+        ({"methods": {"a": {"title": "A", "training": {"stps": 1}}}}, "methods.a: unknown.*stps"),
+    ],
+)
+def test_a_wrong_study_is_refused_before_anything_runs(
+    change: dict[str, Any], complaint: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "study.yaml", {**content(dataset="tiny"), **change})
+    with pytest.raises(ConfigError, match=complaint):
+        load_study(path)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "training/studies").glob("*.yaml")), ids=str)
+def test_the_studies_of_this_project_can_be_read(path: Path) -> None:
+    assert len(load_study(path).runs(Path("runs"))) > 7
+
+
+def folders(root: Path) -> dict[str, Any]:
+    """Write a data set of image files, with the modalities of the tiny recipe."""
+    generator = np.random.default_rng(0)
+    names = tiny_recipe().modality_names
+    for name in (*names, "label"):
+        (root / name).mkdir(parents=True)
+        for frame in "ab":
+            shape = (32, 64) if name in ("label", "depth", "thermal") else (32, 64, 3)
+            high, dtype = (3, np.uint8) if name == "label" else (200, np.uint8)
+            if name in ("depth", "thermal"):
+                high, dtype = 9000, np.uint16
+            cv2.imwrite(
+                str(root / name / f"{frame}.png"), generator.integers(0, high, shape).astype(dtype)
+            )
+    reads = {
+        "rgb": {"read": "color"},
+        "thermal": {"read": "counts"},
+        "depth": {"read": "depth", "metres_per_count": 0.001},
+        "event": {"read": "color"},
+    }
+    layout = {
+        "name": "small",
+        "title": "Small",
+        "obtain": "made by a test",
+        "frames": "rgb/{name}.png",
+        "splits": {"train": "", "validation": "", "test": ""},
+        "images": {name: {"path": f"{name}/{{name}}.png", **reads[name]} for name in names},
+        "label": {"path": "label/{name}.png"},
+        "classes": [["left", 1, 2, 3], ["right", 4, 5, 6], ["spot", 7, 8, 9]],
+    }
+    write(root / "layout.yaml", layout)
+    return {"dataset": "folders", "layout": str(root / "layout.yaml"), "root": str(root)}
+
+
+def call(*arguments: object) -> Any:
+    return CliRunner().invoke(study_runner.main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.slow
+def test_a_study_runs_in_order_and_is_not_run_twice(tmp_path: Path) -> None:
+    study = content(**folders(tmp_path / "data"))
+    study["seeds"] = [3]
+    path, out = write(tmp_path / "study.yaml", study), tmp_path / "out"
+    options = ["--cache-dir", tmp_path / "cache", "--threads", 1, "--workers", 1]
+    done = call(path, out, "--jobs", 2, "--table", tmp_path / "table.md", *options)
+    assert done.exit_code == 0, done.output + (out / "student-3/output.txt").read_text()
+    rows = compare(load_study(path), out)
+    assert [row.title for row in rows] == ["The student", "The teacher"]
+    assert all(0.0 <= row.scores[name][0] <= 100.0 for row in rows for name in MEASURES)
+    assert (tmp_path / "table.md").read_text() == markdown_table(rows)
+    before = (out / "student-3/evaluation-test.json").stat().st_mtime_ns
+    assert "begins" not in call(path, out, *options).output
+    assert (out / "student-3/evaluation-test.json").stat().st_mtime_ns == before
+
+
+def test_a_run_that_fails_is_named_and_so_are_those_that_wait_for_it(tmp_path: Path) -> None:
+    study = content(dataset="folders", layout="mfnet", root=str(tmp_path / "nowhere"))
+    study["seeds"] = [3]
+    path = write(tmp_path / "study.yaml", study)
+    done = call(path, tmp_path / "out", "--threads", 1)
+    assert done.exit_code == 1
+    assert "teacher-3: failed, see" in done.output
+    assert "not finished: teacher-3, student-3" in done.output
+    assert "nowhere" in (tmp_path / "out/teacher-3/output.txt").read_text()
+
+
+def test_the_best_of_each_column_is_bold_and_seeds_have_a_spread() -> None:
+    rows = [
+        Row("one", (1,), dict.fromkeys(MEASURES, (40.0,))),
+        Row("two", (1, 2), dict.fromkeys(MEASURES, (41.0, 43.0))),
+        Row("none", (), dict.fromkeys(MEASURES, ())),
+    ]
+    _, _, one, two, none = markdown_table(rows).splitlines()
+    assert "| 40.0 |" in one and "**" not in one
+    assert "| **42.0 ± 1.4** |" in two and two.endswith("| 1, 2 |")
+    assert "| – |" in none and none.endswith("| none yet |")
