@@ -180,6 +180,33 @@ def test_quorum_learns_to_give_a_liar_less_weight(teacher: str) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_quorum_decodes_each_sensor_alone_and_some(teacher: str) -> None:
+    strategy = build("quorum", teacher)
+    generator = np.random.default_rng(0)
+    draws = [strategy._draw_parts(generator, 4, []) for _ in range(60)]  # type: ignore[attr-defined]
+    assert all(parts[:4] == [[0], [1], [2], [3]] and len(parts) == 5 for parts in draws)
+    assert {tuple(parts[4]) for parts in draws} >= {(0, 1), (2, 3), (0, 1, 2), (1, 2, 3)}
+
+
+@pytest.mark.parametrize("parts", ["each_and_some", "random_subset"])
+def test_in_every_part_of_quorum_somebody_is_honest(parts: str, teacher: str) -> None:
+    strategy = build("quorum", teacher, parts=parts)
+    generator = np.random.default_rng(0)
+    for modalities in (1, 2, 3, 4):
+        for _ in range(60):
+            liars = sorted(generator.permutation(modalities)[: generator.integers(modalities)])
+            drawn = strategy._draw_parts(generator, modalities, liars)  # type: ignore[attr-defined]
+            assert drawn and all(set(part) - set(liars) for part in drawn)
+            assert all(set(part) <= set(range(modalities)) for part in drawn)
+
+
+def test_judging_learns_slower_than_seeing(teacher: str) -> None:
+    network, strategy = network_of("quorum"), build("quorum", teacher)
+    rates = {name: strategy.rate_of(name) for name, _ in network.named_parameters()}
+    slow = {name for name, rate in rates.items() if rate < 1.0}
+    assert slow == {name for name in rates if name.startswith("scorers.")} and slow
+
+
 @pytest.mark.parametrize("name", ["anyseg", "equiseg", "quorum"])
 def test_a_network_that_mixes_its_sensors_early_is_refused(name: str, teacher: str) -> None:
     architecture = {"network": "cmnext", "backbone": "mit_nano", "head_width": 16}

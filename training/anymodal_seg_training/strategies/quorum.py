@@ -1,11 +1,11 @@
-"""Quorum, our own: one encoding, the whole and a part of the sensors decoded, liars among them.
+"""Quorum, our own: one encoding, all and some and each of the sensors decoded, liars among them.
 
-Proposal of this project. Every step encodes all modalities once and decodes twice: with all of
-them, so that nothing is lost while everything works, and with a random subset, so that any rest
-will do (the two paths of CHARM, arXiv 2508.03060, with a whole subset for its single modality). The
-logits of all teach those of the part (AnySeg's prediction-level distillation, arXiv 2411.17141,
-without a second network). In some steps sensors lie, and weight given to them is a loss; in some
-sensors suffer, and the network has to make the best of it.
+Proposal of this project. Every step encodes all modalities once and decodes them: all together, so
+that nothing is lost while everything works; each alone, so that none is neglected beside the strong
+ones (CHARM, arXiv 2508.03060, does so with one); and some, so that any rest will do. The logits of
+all teach the others (AnySeg's prediction-level distillation, arXiv 2411.17141, without a second
+network). In some steps sensors lie, and weight given to them is a loss; in some sensors suffer, and
+the network has to make the best of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anymodal_seg_ros.config import number
+from anymodal_seg_ros.config import choice, number
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.losses.distillation import prediction_distillation
@@ -31,15 +31,22 @@ from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptio
 class QuorumOptions:
     """What a recipe says about this strategy."""
 
-    whole_weight: float = number(1.0, 0.0, 1e3, "Of the loss with all modalities")
-    part_weight: float = number(1.0, 0.0, 1e3, "Of the loss with a random subset")
-    prediction_weight: float = number(
-        0.5, 0.0, 1e3, "Of the divergence per pixel from the whole's to the part's prediction"
+    parts: str = choice(
+        ("each_and_some", "random_subset"),
+        "Beside all modalities, a step decodes each alone and some of them; or one random subset",
     )
-    lying: float = number(0.3, 0.0, 1.0, "Probability that modalities of a step lie")
+    whole_weight: float = number(1.0, 0.0, 1e3, "Of the loss with all modalities")
+    part_weight: float = number(1.0, 0.0, 1e3, "Of the mean loss of the parts")
+    prediction_weight: float = number(
+        0.5, 0.0, 1e3, "Of the divergence per pixel from the whole's to the parts' predictions"
+    )
+    scorer_rate: float = number(
+        0.1, 0.0, 10.0, "Times the learning rate, of what predicts reliability"
+    )
+    lying: float = number(0.1, 0.0, 1.0, "Probability that modalities of a step lie")
     trust_weight: float = number(0.2, 0.0, 1e3, "Of the weight that lying modalities are given")
     suffering: float = number(
-        0.3, 0.0, 1.0, "Probability that modalities of a step have noise or lost pixels"
+        0.1, 0.0, 1.0, "Probability that modalities of a step have noise or lost pixels"
     )
     criterion: CriterionOptions = field(default_factory=CriterionOptions)
 
@@ -51,6 +58,14 @@ class QuorumStrategy(AllModalities):
         """Set up."""
         self._options = options
         self._criterion = Criterion(options.criterion, setting)
+
+    def rate_of(self, parameter: str) -> float:
+        """See :meth:`Strategy.rate_of`.
+
+        Judging learns slower than seeing: a sensor that is disbelieved before it has learned gets
+        no gradient to learn from.
+        """
+        return self._options.scorer_rate if parameter.startswith("scorers.") else 1.0
 
     def loss(
         self, network: AnyModalNetwork, batch: Batch, generator: np.random.Generator
@@ -64,23 +79,41 @@ class QuorumStrategy(AllModalities):
         options, ids = self._options, batch.modality_ids
         liars = self._draw_liars(generator, len(ids))
         images = self._spoil(batch.images, liars, generator)
-        part_rows = _part(generator, len(ids), liars)
         features = network.forward_features(images, ids)
         whole = network.decode(features, ids)
-        rows = torch.as_tensor(part_rows, device=ids.device)
-        part = network.decode([stage.index_select(1, rows) for stage in features], ids[rows])
+        found = []
+        for part in self._draw_parts(generator, len(ids), liars):
+            rows = torch.as_tensor(part, device=ids.device)
+            stages = [stage.index_select(1, rows) for stage in features]
+            found.append(network.decode(stages, ids[rows]).logits)
+        learned = [self._criterion(logits, batch.labels) for logits in found]
+        taught = [prediction_distillation(each.float(), whole.logits.float()) for each in found]
         terms = {
             "whole": options.whole_weight * self._criterion(whole.logits, batch.labels),
-            "part": options.part_weight * self._criterion(part.logits, batch.labels),
+            "part": options.part_weight * torch.stack(learned).mean(),
             # Per pixel, where AnySeg's mean over elements is a K-th of it.
             "prediction": options.prediction_weight
             * network.num_classes
-            * prediction_distillation(part.logits.float(), whole.logits.float()),
+            * torch.stack(taught).mean(),
         }
         if liars and whole.contributions is not None:
             share = whole.contributions[:, liars].sum(dim=1)
             terms["trust"] = options.trust_weight * _misplaced(share)
         return StepLoss.sum_of(terms)
+
+    def _draw_parts(
+        self, generator: np.random.Generator, modalities: int, liars: list[int]
+    ) -> list[list[int]]:
+        """Draw the rows of each part; where all would lie, the honest take their place."""
+        honest = [row for row in range(modalities) if row not in liars]
+        if self._options.parts == "random_subset":
+            drawn = [list(draw_subset(generator, range(modalities)))]
+        else:
+            drawn = [[row] for row in honest]
+            if modalities > 2:
+                size = int(generator.integers(2, modalities))
+                drawn.append(sorted(generator.choice(modalities, size, replace=False).tolist()))
+        return [honest if set(part) <= set(liars) else part for part in drawn]
 
     def _draw_liars(self, generator: np.random.Generator, modalities: int) -> list[int]:
         """Draw who lies in this step: mostly nobody, never everybody."""
@@ -95,14 +128,6 @@ class QuorumStrategy(AllModalities):
         if generator.random() < self._options.suffering:
             images = suffer(images, draw_subset(generator, range(images.shape[1])), generator)
         return images
-
-
-def _part(generator: np.random.Generator, modalities: int, liars: list[int]) -> list[int]:
-    """Draw a subset in which somebody is honest: nobody can see with liars alone."""
-    rows = list(draw_subset(generator, range(modalities)))
-    if set(rows) <= set(liars):
-        return [row for row in range(modalities) if row not in liars]
-    return rows
 
 
 def _misplaced(share: Tensor) -> Tensor:
