@@ -76,6 +76,21 @@ def test_both_engines_give_the_same_mask(
     assert np.mean(first == second) >= 0.999
 
 
+@pytest.mark.export
+def test_the_larger_model_sees_the_same_classes_and_gives_the_same_mask_in_both_engines(
+    model: Model, frames: list[Frame]
+) -> None:
+    pytest.importorskip("torch", reason="the torch engine needs torch")
+    larger = load_model("rig-b0")
+    assert larger.manifest.classes == model.manifest.classes
+    engines = [create_engine(kind, larger, threads=1) for kind in ("onnxruntime", "torch")]
+    images, label = frames[0]
+    first, second = (segment(engine, larger, images, MODALITIES) for engine in engines)
+    assert np.mean(first == second) >= 0.999
+    small = cv2.resize(label, first.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    assert np.mean(first == small) > 0.7  # of the pixels
+
+
 def test_the_order_of_the_sensors_does_not_matter(model: Model, frames: list[Frame]) -> None:
     engine = create_engine("onnxruntime", model, threads=1)
     forward = segment(engine, model, frames[1][0], MODALITIES)
