@@ -12,39 +12,20 @@ from typing import Any
 import pytest
 import torch
 from fixtures.tiny_training import tiny_recipe
+from fixtures.training_runs import facts, run
 
 from anymodal_seg_training import loop
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.checkpoint import load_checkpoint, load_weights, save_checkpoint
-from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.log import RunLog, read_log
 from anymodal_seg_training.loop import Frames, Trainer
 from anymodal_seg_training.optimisation import build_optimiser, learning_rate
-from anymodal_seg_training.recipe import Recipe, TrainingOptions
+from anymodal_seg_training.recipe import TrainingOptions
 from anymodal_seg_training.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
-
-
-def run(recipe: Recipe, frames: Frames, folder: Path, resume: bool = False) -> RunFolder:
-    """Train in a folder, or go on in it."""
-    files = RunFolder(folder)
-    if not resume:
-        files.create(recipe)
-    trainer = Trainer(recipe, frames, files, open_fabric(CPU, recipe.training.precision))
-    if resume:
-        trainer.resume()
-    trainer.fit(Display())
-    return files
-
-
-def facts(files: RunFolder) -> list[dict[str, Any]]:
-    """The log without how long things took."""
-    lines = read_log(files.log_file)
-    return [{k: v for k, v in line.items() if not k.endswith("_s")} for line in lines]
 
 
 def assert_same(one: RunFolder, other: RunFolder) -> None:

@@ -20,6 +20,7 @@ from fixtures.mixed_training import (
     mixed_recipe,
     mixed_section,
 )
+from fixtures.training_runs import facts, run
 from torch import Tensor
 
 from anymodal_seg_ros.errors import ConfigError
@@ -31,12 +32,10 @@ from anymodal_seg_training.checkpoint import load_checkpoint
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.mixed import open_mixed
 from anymodal_seg_training.datasets.mixed_frames import MixedFrames
-from anymodal_seg_training.display import Display
 from anymodal_seg_training.fabric import open_fabric
-from anymodal_seg_training.log import RunLog, read_log
-from anymodal_seg_training.loop import Frames, Trainer
+from anymodal_seg_training.log import RunLog
+from anymodal_seg_training.loop import Frames
 from anymodal_seg_training.member_view import MemberNetwork, check_modalities, views_of
-from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.sampling import turns
 from anymodal_seg_training.strategies import build_strategy, strategy_names
@@ -49,22 +48,6 @@ HEAT, RANGE = ("rgb", "thermal"), ("rgb", "depth", "event")
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Frames:
     return mixed_frames(tmp_path_factory.mktemp("mixed"))
-
-
-def run(recipe: Recipe, frames: Frames, folder: Path, resume: bool = False) -> RunFolder:
-    files = RunFolder(folder)
-    if not resume:
-        files.create(recipe)
-    trainer = Trainer(recipe, frames, files, open_fabric(CPU, "fp32"))
-    if resume:
-        trainer.resume()
-    trainer.fit(Display())
-    return files
-
-
-def facts(files: RunFolder) -> list[dict[str, Any]]:
-    lines = read_log(files.log_file)
-    return [{k: v for k, v in line.items() if not k.endswith("_s")} for line in lines]
 
 
 def assert_same(one: RunFolder, other: RunFolder) -> None:

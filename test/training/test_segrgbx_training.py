@@ -18,6 +18,7 @@ from fixtures.mixed_training import (
     segrgbx_recipe,
     write_texts,
 )
+from fixtures.training_runs import facts, run
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -32,12 +33,12 @@ from anymodal_seg_training.clip_texts import read_clip_texts
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.fabric import open_fabric
-from anymodal_seg_training.log import RunLog, read_log
+from anymodal_seg_training.log import RunLog
 from anymodal_seg_training.loop import Frames, Trainer
 from anymodal_seg_training.losses.contrast import text_contrast
 from anymodal_seg_training.losses.prompts import gate_supervision, prompt_alignment
 from anymodal_seg_training.optimisation import build_optimiser, set_learning_rate
-from anymodal_seg_training.recipe import Recipe, TrainingOptions
+from anymodal_seg_training.recipe import TrainingOptions
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.strategies import build_strategy
 from anymodal_seg_training.strategies.base import Setting, Strategy
@@ -56,22 +57,6 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Frames:
 def texts(tmp_path: Path) -> Path:
     write_texts(tmp_path / "texts.safetensors")
     return tmp_path / "texts.safetensors"
-
-
-def run(recipe: Recipe, frames: Frames, folder: Path, resume: bool = False) -> RunFolder:
-    files = RunFolder(folder)
-    if not resume:
-        files.create(recipe)
-    trainer = Trainer(recipe, frames, files, open_fabric(CPU, "fp32"))
-    if resume:
-        trainer.resume()
-    trainer.fit(Display())
-    return files
-
-
-def facts(files: RunFolder) -> list[dict[str, Any]]:
-    lines = read_log(files.log_file)
-    return [{k: v for k, v in line.items() if not k.endswith("_s")} for line in lines]
 
 
 def network_of(opened: bool = True, **options: Any) -> SegRGBX:
