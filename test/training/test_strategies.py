@@ -166,9 +166,7 @@ def test_quorum_learns_to_give_a_liar_less_weight(teacher: str) -> None:
     """Only the part of the loss that says so is left, and it goes down."""
     torch.manual_seed(0)
     network = network_of("quorum").train()
-    strategy = build(
-        "quorum", teacher, lying=1.0, whole_weight=0.0, part_weight=0.0, prediction_weight=0.0
-    )
+    strategy = build("quorum", teacher, lying=1.0, whole_weight=0.0, part_weight=0.0)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(25):
@@ -178,6 +176,19 @@ def test_quorum_learns_to_give_a_liar_less_weight(teacher: str) -> None:
         optimiser.step()
         losses.append(found.total.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_what_all_sensors_of_quorum_predict_can_teach_the_parts(teacher: str) -> None:
+    network, one = network_of("quorum").eval(), batch()
+    plain, taught = (
+        build("quorum", teacher, prediction_weight=weight).loss(
+            network, one, np.random.default_rng(0)
+        )
+        for weight in (0.0, 2.0)
+    )
+    assert "prediction" not in plain.parts
+    assert taught.parts["prediction"] > 0.0
+    torch.testing.assert_close(taught.total - taught.parts["prediction"], plain.total)
 
 
 def test_quorum_decodes_each_sensor_alone_and_some(teacher: str) -> None:
@@ -205,6 +216,25 @@ def test_judging_learns_slower_than_seeing(teacher: str) -> None:
     rates = {name: strategy.rate_of(name) for name, _ in network.named_parameters()}
     slow = {name for name, rate in rates.items() if rate < 1.0}
     assert slow == {name for name in rates if name.startswith("scorers.")} and slow
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "all_of_them"),
+    [
+        ("equiseg", "modalities", "all"),
+        ("segrgbx", "modalities", "all"),
+        ("supervised", "modality_dropout", "none"),
+    ],
+)
+def test_a_strategy_is_judged_by_the_subsets_that_it_trains(
+    name: str, option: str, all_of_them: str, teacher: str
+) -> None:
+    whole, some = (build(name, teacher, **{option: of}) for of in (all_of_them, "random_subset"))
+    generator = np.random.default_rng(0)
+    assert whole.modalities(generator, FOUR) == FOUR
+    assert whole.validation_subsets(FOUR) == [FOUR]
+    drawn = {some.modalities(generator, FOUR) for _ in range(400)}
+    assert drawn == set(some.validation_subsets(FOUR)) and len(drawn) == 15
 
 
 @pytest.mark.parametrize("name", ["anyseg", "equiseg", "quorum"])

@@ -2,10 +2,10 @@
 
 Proposal of this project. Every step encodes all modalities once and decodes them: all together, so
 that nothing is lost while everything works; each alone, so that none is neglected beside the strong
-ones (CHARM, arXiv 2508.03060, does so with one); and some, so that any rest will do. The logits of
-all teach the others (AnySeg's prediction-level distillation, arXiv 2411.17141, without a second
-network). In some steps sensors lie, and weight given to them is a loss; in some sensors suffer, and
-the network has to make the best of it.
+ones (CHARM, arXiv 2508.03060, does so with one); and some, so that any rest will do. In some steps
+sensors lie, and weight given to them is a loss; in some sensors suffer, and the network has to make
+the best of it. The logits of all can teach the others (AnySeg's prediction-level distillation,
+arXiv 2411.17141, without a second network).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class QuorumOptions:
     whole_weight: float = number(1.0, 0.0, 1e3, "Of the loss with all modalities")
     part_weight: float = number(1.0, 0.0, 1e3, "Of the mean loss of the parts")
     prediction_weight: float = number(
-        0.5, 0.0, 1e3, "Of the divergence per pixel from the whole's to the parts' predictions"
+        0.0, 0.0, 1e3, "Of the divergence per pixel from the whole's to the parts' predictions"
     )
     scorer_rate: float = number(
         0.1, 0.0, 10.0, "Times the learning rate, of what predicts reliability"
@@ -87,15 +87,15 @@ class QuorumStrategy(AllModalities):
             stages = [stage.index_select(1, rows) for stage in features]
             found.append(network.decode(stages, ids[rows]).logits)
         learned = [self._criterion(logits, batch.labels) for logits in found]
-        taught = [prediction_distillation(each.float(), whole.logits.float()) for each in found]
         terms = {
             "whole": options.whole_weight * self._criterion(whole.logits, batch.labels),
             "part": options.part_weight * torch.stack(learned).mean(),
-            # Per pixel, where AnySeg's mean over elements is a K-th of it.
-            "prediction": options.prediction_weight
-            * network.num_classes
-            * torch.stack(taught).mean(),
         }
+        if options.prediction_weight:
+            taught = [prediction_distillation(each.float(), whole.logits.float()) for each in found]
+            # Per pixel, where AnySeg's mean over elements is a K-th of it.
+            weight = options.prediction_weight * network.num_classes
+            terms["prediction"] = weight * torch.stack(taught).mean()
         if liars and whole.contributions is not None:
             share = whole.contributions[:, liars].sum(dim=1)
             terms["trust"] = options.trust_weight * _misplaced(share)
