@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ from anymodal_seg_training.datasets.layout import (
     load_layout,
 )
 from anymodal_seg_training.datasets.templates import fields_of, fill
+from anymodal_seg_training.errors import TrainingError
 
 HEIGHT, WIDTH = 12, 208
 RNG = np.random.default_rng(5)
@@ -345,6 +347,7 @@ def test_real_recordings_load_through_a_layout_of_their_own(
         assert split.units == expected
         for unit in range(split.units):
             (frame,) = split.frames(unit)
+            assert len(dict(frame.images)) == len(dataset.layout.images)  # each can be read
             assert size is None or frame.label.shape == size
             assert len(np.unique(frame.label)) >= 2 and frame.label.max() < len(dataset.classes)
 
@@ -361,9 +364,21 @@ def test_the_example_of_cmx_in_the_how_to_reads_such_folders(tmp_path: Path) -> 
     assert split.units == 2
     for unit in range(split.units):
         (frame,) = split.frames(unit)
-        assert set(frame.images) == {"rgb", "thermal"}
+        assert set(dict(frame.images)) == {"rgb", "thermal"}
         stored = labels[str(split.files(split.fields[unit])[-1])]
         np.testing.assert_array_equal(frame.label, stored)
+
+
+def test_an_image_that_nobody_asks_for_need_not_be_there(tmp_path: Path) -> None:
+    make(bundled_layout("pst900"), tmp_path)
+    split = FolderDataset(FolderOptions("pst900", str(tmp_path))).split("train")
+    rgb, lost, *_ = split.files(split.fields[0])
+    lost.unlink()
+    (frame,) = split.frames(0)
+    assert set(frame.images) >= {"rgb", "thermal"} and "thermal" in frame.images
+    assert rgb.is_file() and frame.images["rgb"].pixels.any()
+    with pytest.raises(TrainingError, match=re.escape(str(lost))):
+        frame.images["thermal"]
 
 
 def test_what_has_no_label_is_road_for_anyseg_and_ignored_otherwise(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,28 @@ def test_the_checkpoint_before_the_last_is_kept(files: RunFolder) -> None:
     files.save_last({"step": 6})
     assert [load_checkpoint(f)["step"] for f in (files.last_file, files.previous_file)] == [6, 4]
     assert not list(files.path.glob(".*"))
+
+
+def test_only_one_process_trains_in_a_folder_until_it_ends(files: RunFolder) -> None:
+    source = """
+import sys
+from pathlib import Path
+from anymodal_seg_training.run_folder import RunFolder
+with RunFolder(Path(sys.argv[1])).held():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", source, str(files.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(TrainingError, match=r"another process trains in .*run: wait for it"):
+            files.held().__enter__()
+        other.kill()
+    with files.held():
+        pass
 
 
 def test_it_is_kept_where_files_cannot_have_two_names(

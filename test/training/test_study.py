@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,8 @@ from fixtures.tiny_training import tiny_recipe
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training import study_runner
 from anymodal_seg_training.comparison import MEASURES, Row, compare, markdown_table
+from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.study import load_study
 
 ROOT = Path(__file__).parents[2]
@@ -152,6 +159,40 @@ def test_a_run_that_fails_is_named_and_so_are_those_that_wait_for_it(tmp_path: P
     assert "teacher-3: failed, see" in done.output
     assert "not finished: teacher-3, student-3" in done.output
     assert "nowhere" in (tmp_path / "out/teacher-3/output.txt").read_text()
+
+
+@pytest.mark.slow
+def test_who_stops_a_study_stops_its_runs(tmp_path: Path) -> None:
+    study = content(**folders(tmp_path / "data"))
+    study["recipe"]["training"] |= {"steps": 100_000, "warmup_steps": 1}
+    path, out = write(tmp_path / "study.yaml", study), tmp_path / "out"
+    module = ["-m", "anymodal_seg_training.study_runner", str(path), str(out), "--threads", "1"]
+    options = ["--cache-dir", str(tmp_path / "cache"), "--workers", "1"]
+    process = subprocess.Popen([sys.executable, *module, *options])
+    run = RunFolder(out / "teacher-3")
+    try:
+        _wait(lambda: run.log_file.is_file(), 120.0)
+        with pytest.raises(TrainingError, match="another process trains"):
+            run.held().__enter__()
+    finally:
+        process.terminate()
+    assert process.wait(20.0) == 128 + signal.SIGTERM
+    _wait(lambda: _free(run), 20.0)
+
+
+def _wait(until: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end, f"not within {seconds:g} s"
+        time.sleep(0.1)
+
+
+def _free(run: RunFolder) -> bool:
+    try:
+        with run.held():
+            return True
+    except TrainingError:
+        return False
 
 
 def test_the_best_of_each_column_is_bold_and_seeds_have_a_spread() -> None:

@@ -55,8 +55,9 @@ def _check(split: Split, unit: int, measure: Measure | None) -> Findings:
     found = Findings(frames=split.frames_per_unit)
     try:
         for frame in split.frames(unit):
+            images = dict(frame.images)  # every one of them is read, measured or not
             ids, counts = np.unique(frame.label, return_counts=True)
-            sums = {} if measure is None else measure.frame(frame.images)
+            sums = {} if measure is None else measure.frame(images)
             pixels = {int(i): int(n) for i, n in zip(ids, counts, strict=True)}
             size = f"{frame.label.shape[1]}x{frame.label.shape[0]}"
             found.add(Findings(sizes=Counter([size]), pixels=Counter(pixels), sums=sums))

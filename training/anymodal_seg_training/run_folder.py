@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +93,29 @@ class RunFolder:
             raise TrainingError(f"cannot make the run folder {self.path}: {error}") from error
         self.write_yaml(self.path / "environment.yaml", environment())
         self.write_yaml(self.recipe_file, recipe.plain())
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training in this folder.
+
+        The system lets go of it when this process ends, in whatever way.
+
+        Raises:
+            TrainingError: another process trains in it.
+        """
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    raise TrainingError(
+                        f"another process trains in {self.path}: wait for it or stop it, "
+                        "or name another folder with --run-dir"
+                    ) from error
+                if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+                    raise
+                # Some network folders have no locks: then nobody watches.
+            yield
 
     def check_same(self, recipe: Recipe) -> None:
         """Make sure that a run is resumed with the recipe that it was started with.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -53,6 +54,8 @@ class Runner:
         """
         waiting = [run for run in planned if not run.finished]
         failed: list[PlannedRun] = []
+        # As an exception, because who stops this means the runs under way, too.
+        before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
         try:
             while self._jobs or any(map(_ready, waiting)):
                 for run in filter(_ready, list(waiting)):
@@ -65,6 +68,7 @@ class Runner:
             for job in self._jobs:
                 if job.process is not None:
                     job.process.terminate()
+            signal.signal(signal.SIGTERM, before)
         return failed + waiting
 
     def _begin(self, run: PlannedRun) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -45,20 +46,30 @@ def train(
             run.check_same(recipe)
         else:
             run.create(recipe)
-    with fabric.rank_zero_first(local=True):  # the other processes find the frames prepared
-        for_gpu = fabric.device.type == "cuda"
-        learned, validation = (
-            open_source(
-                dataset, name, recipe, cache_dir, workers, display, for_gpu, name == "train"
-            )
-            for name in ("train", "validation")
-        )
-        blocks = _blocks(dataset, recipe.input.mix_shards)
-        frames = Frames(learned, validation, len(dataset.classes), blocks)
-    trainer = Trainer(recipe, frames, run, fabric)
-    if resume:
-        trainer.resume()
-    trainer.fit(display)
+    with run.held() if fabric.is_global_zero else nullcontext():
+        with fabric.rank_zero_first(local=True):  # the other processes find the frames prepared
+            frames = _frames(recipe, dataset, cache_dir, fabric, workers, display)
+        trainer = Trainer(recipe, frames, run, fabric)
+        if resume:
+            trainer.resume()
+        trainer.fit(display)
+
+
+def _frames(
+    recipe: Recipe,
+    dataset: Dataset,
+    cache_dir: Path,
+    fabric: Fabric,
+    workers: int,
+    display: Display,
+) -> Frames:
+    for_gpu = fabric.device.type == "cuda"
+    learned, validation = (
+        open_source(dataset, name, recipe, cache_dir, workers, display, for_gpu, name == "train")
+        for name in ("train", "validation")
+    )
+    blocks = _blocks(dataset, recipe.input.mix_shards)
+    return Frames(learned, validation, len(dataset.classes), blocks)
 
 
 def _blocks(dataset: Dataset, mixed: int) -> tuple[int, ...]:

@@ -20,7 +20,8 @@ class LabelledFrame:
     """One instant.
 
     Attributes:
-        images: what each modality saw, pixel aligned, in the encodings that a node would get.
+        images: what each modality saw, pixel aligned, in the encodings that a node would get. Some
+            data sets read an image when it is asked for, and fail then if it is damaged.
         label: uint8 ``[H, W]`` class ids, 255 where there is none.
         conditions: under which it was taken, such as weather: fog; scores are told apart by them.
     """

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from anymodal_seg_ros.config import text
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_training.datasets.base import SPLITS, LabelledFrame
 from anymodal_seg_training.datasets.image_readers import read_image, read_label
@@ -74,36 +75,28 @@ class FolderSplit:
         return 1
 
     def frames(self, unit: int) -> Iterator[LabelledFrame]:
-        """Read one frame.
+        """Read the label of one frame; its images are read when they are asked for.
 
         Raises:
-            TrainingError: a file is missing, damaged or of another kind, or sizes differ.
+            TrainingError: a file is missing, damaged or of another kind, or sizes differ; of an
+                image, when it is asked for.
         """
-        yield self.load(self.fields[unit])
-
-    def load(self, fields: Fields) -> LabelledFrame:
-        """Read the frame with these fields; errors as in :meth:`frames`."""
+        fields = self.fields[unit]
         layout = self.layout
-        images = {
-            name: read_image(
-                self._image_files(name, fields),
-                entry,
-                layout.crop_left,
-                fill(entry.moment, fields, f"images.{name}.moment"),
-            )
-            for name, entry in layout.images.items()
-        }
         path = self.root / fill(layout.label.path, fields, "label.path")
         label = read_label(path, layout.label, layout.classes, layout.crop_left)
-        for name, image in images.items():
-            height, width = image.pixels.shape[:2]
-            # A coarser sensor is enlarged; another shape of picture shows something else.
-            if abs(height * label.shape[1] - width * label.shape[0]) > max(height, width):
-                raise TrainingError(
-                    f"{self._image_files(name, fields)[0]} is {width}x{height}, its label {path} "
-                    f"{label.shape[1]}x{label.shape[0]}: expected the same picture"
-                )
-        return LabelledFrame(images, label, self._conditions(fields))
+        images = _ImagesOnDisk(self, fields, path, (label.shape[0], label.shape[1]))
+        yield LabelledFrame(images, label, self._conditions(fields))
+
+    def image(self, modality: str, fields: Fields) -> tuple[Image, Path]:
+        """Read the image of one modality of the frame with these fields, and tell its first file.
+
+        Raises:
+            TrainingError: a file is missing, damaged or of another kind.
+        """
+        entry, paths = self.layout.images[modality], self._image_files(modality, fields)
+        moment = fill(entry.moment, fields, f"images.{modality}.moment")
+        return read_image(paths, entry, self.layout.crop_left, moment), paths[0]
 
     def conditions(self, unit: int) -> tuple[dict[str, str]]:
         """See :class:`.base.Split`."""
@@ -124,6 +117,36 @@ class FolderSplit:
         templates = self.layout.images[modality].path.split(",")
         where = f"images.{modality}.path"
         return [self.root / fill(template.strip(), fields, where) for template in templates]
+
+
+@dataclass(frozen=True, slots=True)
+class _ImagesOnDisk(Mapping[str, Image]):
+    """The images of one frame, each read when it is asked for: no recipe needs to use them all."""
+
+    split: FolderSplit
+    fields: Fields
+    label_file: Path
+    label_size: tuple[int, int]
+
+    def __getitem__(self, modality: str) -> Image:
+        image, path = self.split.image(modality, self.fields)
+        (height, width), (rows, columns) = image.pixels.shape[:2], self.label_size
+        # A coarser sensor is enlarged; another shape of picture shows something else.
+        if abs(height * columns - width * rows) > max(height, width):
+            raise TrainingError(
+                f"{path} is {width}x{height}, its label {self.label_file} {columns}x{rows}: "
+                "expected the same picture"
+            )
+        return image
+
+    def __contains__(self, modality: object) -> bool:
+        return modality in self.split.layout.images
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.split.layout.images)
+
+    def __len__(self) -> int:
+        return len(self.split.layout.images)
 
 
 class FolderDataset:
