@@ -42,6 +42,7 @@ from anymodal_seg_training.recipe import TrainingOptions
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.strategies import build_strategy
 from anymodal_seg_training.strategies.base import Setting, Strategy
+from anymodal_seg_training.trained_network import load_best
 
 FOUR = ("rgb", "thermal", "depth", "event")
 KNOWN = dict(mixed_dataset().space.members)
@@ -323,6 +324,10 @@ def test_both_phases_train_on_mixed_sets(frames: Frames, texts: Path, tmp_path: 
     judged = set(last) - {"step", "kind", "score"}
     assert judged == {"heat/rgb+thermal", "range/rgb+depth", "range/rgb+event"}
     assert {line["modalities"] for line in facts(files) if line["kind"] == "train"} == {2}
+    classes = len(mixed_dataset().classes)
+    load_best(files, classes, CPU)
+    with pytest.raises(TrainingError, match=r"segrgbx_clip, after which .* no masks yet"):
+        load_best(first, classes, CPU)
 
 
 @pytest.mark.parametrize("phase", ["first", "second"])

@@ -25,6 +25,8 @@ class _Entry:
     mixes: bool = False
     """Whether it may train on mixed data sets: in each step with the sensors of one of them, and
     without learning anything about classes that this one does not know."""
+    masks: bool = True
+    """Whether the network that it trains is one that makes masks."""
 
     @property
     def options(self) -> str:
@@ -39,13 +41,18 @@ _STRATEGIES: dict[str, _Entry] = {
     "equiseg": _Entry("equiseg", "EQUISegStrategy", mixes=True),
     "quorum": _Entry("quorum", "QuorumStrategy"),
     "segrgbx": _Entry("segrgbx", "SegRGBXStrategy", mixes=True),
-    "segrgbx_clip": _Entry("segrgbx_clip", "SegRGBXClipStrategy", mixes=True),
+    "segrgbx_clip": _Entry("segrgbx_clip", "SegRGBXClipStrategy", mixes=True, masks=False),
 }
 
 
 def strategy_names() -> tuple[str, ...]:
     """Return the names that ``strategy.name`` may have."""
     return tuple(_STRATEGIES)
+
+
+def makes_masks(name: str) -> bool:
+    """Whether what the strategy of this name trains can be evaluated and exported."""
+    return name not in _STRATEGIES or _STRATEGIES[name].masks
 
 
 def build_strategy(section: Mapping[str, Any], setting: Setting) -> Strategy:
