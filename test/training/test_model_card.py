@@ -41,6 +41,31 @@ def test_the_limits_are_those_of_the_data(dataset: TinyDataset, says: str, leave
     assert "- Its weakest classes: spot (20.0), right (40.0), left (90.0)." in card
 
 
+def test_the_benchmark_stands_in_the_card_if_it_was_measured() -> None:
+    title = "## Missing and noisy sensors"
+    assert title not in model_card(tiny_recipe(), TinyDataset(), METRICS, None, 1000)
+    expected = {"average": 0.25, "E(0.1)": 0.45, "E(0.01)": 0.49}
+    found = {
+        "protocol": "absent modalities passed as zeros",
+        "emm": expected,
+        "rmm": {"0.5": {**expected, "average": 0.3}},
+        "nm": {"low": 0.2, "mid": 0.1, "high": 0.05},
+        "robustness_score": 0.333,
+    }
+    card = model_card(tiny_recipe(), TinyDataset(), {**METRICS, "benchmark": found}, None, 1000)
+    section = card[card.index(title) :].split("\n## ")[0]
+    assert [line for line in section.splitlines() if line.startswith("| ")][1:] == [
+        "| EMM: average | 25.0 |",
+        "| EMM: E(0.1) | 45.0 |",
+        "| RMM, 0.5 lost: average | 30.0 |",
+        "| RMM, 0.5 lost: E(0.1) | 45.0 |",
+        "| NM low | 20.0 |",
+        "| NM mid | 10.0 |",
+        "| NM high | 5.0 |",
+        "| **robustness score** | **33.3** |",
+    ]
+
+
 def test_the_simulated_data_sets_say_that_they_are() -> None:
     pytest.importorskip("trimesh")
     from anymodal_seg_training.datasets.rig import RigDataset, RigOptions

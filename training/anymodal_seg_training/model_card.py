@@ -50,7 +50,7 @@ def model_card(
         _limits(dataset, metrics),
         _REPEAT,
     ]
-    return "\n\n".join(section.strip() for section in sections) + "\n"
+    return "\n\n".join(section.strip() for section in sections if section) + "\n"
 
 
 def _facts(recipe: Recipe, dataset: Dataset, parameters: int) -> str:
@@ -70,11 +70,16 @@ def _facts(recipe: Recipe, dataset: Dataset, parameters: int) -> str:
 def _results(metrics: Mapping[str, Any], rival: Rival | None) -> list[str]:
     """Show the numbers of a data set, or of several one by one."""
     if "sets" not in metrics:
-        return [_numbers(metrics, rival), _classes(metrics)]
+        return [_numbers(metrics, rival), _benchmark(metrics), _classes(metrics)]
     sections = []
     for name, found in metrics["sets"].items():
         other = None if rival is None else replace(rival, metrics=rival.metrics["sets"][name])
-        sections += [_numbers(found, other, f" of {name}"), _classes(found, f" of {name}")]
+        which = f" of {name}"
+        sections += [
+            _numbers(found, other, which),
+            _benchmark(found, which),
+            _classes(found, which),
+        ]
     return sections
 
 
@@ -100,6 +105,34 @@ def _numbers(metrics: Mapping[str, Any], rival: Rival | None, which: str = "") -
         text.append(f"| {key} | {100 * value:.1f} | {100 * rival.metrics['miou'][key]:.1f} |")
     means = metrics["mean_over_subsets"], rival.metrics["mean_over_subsets"]
     text.append(f"| **mean over subsets** | **{100 * means[0]:.1f}** | **{100 * means[1]:.1f}** |")
+    return "\n".join(text)
+
+
+def _benchmark(metrics: Mapping[str, Any], which: str = "") -> str:
+    """Show what zeros and noise in the place of sensors cost, if that was measured."""
+    if "benchmark" not in metrics:
+        return ""
+    found = metrics["benchmark"]
+    missing = {"EMM": found["emm"]}
+    missing |= {f"RMM, {ratio} lost": scores for ratio, scores in found["rmm"].items()}
+    rows = {
+        f"{kind}: {name}": score
+        for kind, scores in missing.items()
+        for name, score in scores.items()
+        if name in ("average", "E(0.1)")
+    }
+    rows |= {f"NM {level}": score for level, score in found["nm"].items()}
+    text = [
+        f"## Missing and noisy sensors{which}",
+        "",
+        "Entire-missing (EMM), random-missing (RMM) and noisy modalities (NM) of arXiv 2503.18445, "
+        f"the robustness score of arXiv 2509.24505. Protocol: {found['protocol']}. In percent.",
+        "",
+        "| | |",
+        "|---|---:|",
+        *(f"| {name} | {100 * score:.1f} |" for name, score in rows.items()),
+        f"| **robustness score** | **{100 * found['robustness_score']:.1f}** |",
+    ]
     return "\n".join(text)
 
 
@@ -159,7 +192,7 @@ _REPEAT = """
 The recipe in `model.yaml` under `recipe` holds every setting. Save it as a YAML file and run
 
     anymodal-train train RECIPE.yaml
-    anymodal-train evaluate runs/NAME
+    anymodal-train evaluate runs/NAME --benchmark
     anymodal-train export runs/NAME OUT
 
 The same machine, thread count and library versions give the same weights.
