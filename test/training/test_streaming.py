@@ -11,19 +11,17 @@ import pytest
 import torch
 from fixtures.damaged_frames import DamagedSplit, number_and_process
 from fixtures.tiny_training import CLASSES, TinySplit, tiny_format, tiny_recipe
+from fixtures.training_runs import facts, run
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training import loop
 from anymodal_seg_training.checkpoint import load_checkpoint
 from anymodal_seg_training.datasets.reading import Reading
 from anymodal_seg_training.datasets.streaming import StreamedFrames
-from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.fabric import open_fabric
-from anymodal_seg_training.log import RunLog, read_log
-from anymodal_seg_training.loop import Frames, Trainer
+from anymodal_seg_training.log import RunLog
+from anymodal_seg_training.loop import Frames
 from anymodal_seg_training.recipe import Recipe, parse_recipe
-from anymodal_seg_training.run_folder import RunFolder
 
 NAMES = ("rgb", "thermal", "depth", "event")
 
@@ -44,23 +42,6 @@ def recipe(**input_options: Any) -> Recipe:
     tiny = tiny_recipe()
     store = dataclasses.replace(tiny.input, store="stream", **input_options)
     return dataclasses.replace(tiny, input=store)
-
-
-def run(chosen: Recipe, frames: Frames, folder: Path, resume: bool = False) -> RunFolder:
-    files = RunFolder(folder)
-    if not resume:
-        files.create(chosen)
-    trainer = Trainer(chosen, frames, files, open_fabric(torch.device("cpu"), "fp32"))
-    if resume:
-        trainer.resume()
-    trainer.fit(Display())
-    return files
-
-
-def facts(files: RunFolder) -> list[dict[str, Any]]:
-    """The log without how long things took."""
-    lines = read_log(files.log_file)
-    return [{k: v for k, v in line.items() if not k.endswith("_s")} for line in lines]
 
 
 def test_a_stream_gives_the_frames_of_the_cache(frames: Frames) -> None:
