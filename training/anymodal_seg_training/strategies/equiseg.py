@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,9 +11,9 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.losses.prototypes import prototype_distillation
-from anymodal_seg_training.sampling import all_subsets, draw_subset
-from anymodal_seg_training.strategies.base import Setting, StepLoss, Strategy
+from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
+from anymodal_seg_training.strategies.random_subsets import AllOrRandomSubset
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +26,14 @@ class EQUISegOptions:
     criterion: CriterionOptions = field(default_factory=CriterionOptions)
 
 
-class EQUISegStrategy(Strategy):
+class EQUISegStrategy(AllOrRandomSubset):
     """Cross entropy, and prototypes of half of the modalities for the other half."""
 
     def __init__(self, options: EQUISegOptions, setting: Setting) -> None:
         """Set up."""
+        super().__init__(drops=options.modalities == "random_subset")
         self._options = options
-        self._drops = options.modalities == "random_subset"
         self._criterion = Criterion(options.criterion, setting)
-
-    def modalities(
-        self, generator: np.random.Generator, available: Sequence[str]
-    ) -> tuple[str, ...]:
-        """See :meth:`Strategy.modalities`."""
-        return draw_subset(generator, available) if self._drops else tuple(available)
-
-    def validation_subsets(self, available: Sequence[str]) -> list[tuple[str, ...]]:
-        """All subsets where they occur in training; else the full one, which is what it is for."""
-        return all_subsets(available) if self._drops else [tuple(available)]
 
     def loss(
         self, network: AnyModalNetwork, batch: Batch, generator: np.random.Generator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,9 +9,9 @@ import numpy as np
 from anymodal_seg_ros.config import choice
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.augmentation import Batch
-from anymodal_seg_training.sampling import all_subsets, draw_subset
-from anymodal_seg_training.strategies.base import Setting, StepLoss, Strategy
+from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
+from anymodal_seg_training.strategies.random_subsets import AllOrRandomSubset
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +25,13 @@ class SupervisedOptions:
     criterion: CriterionOptions = field(default_factory=CriterionOptions)
 
 
-class Supervised(Strategy):
+class Supervised(AllOrRandomSubset):
     """Learn from labels; a step's frames all have the same subset of modalities."""
 
     def __init__(self, options: SupervisedOptions, setting: Setting) -> None:
         """Set up."""
-        self._drops = options.modality_dropout == "random_subset"
+        super().__init__(drops=options.modality_dropout == "random_subset")
         self._criterion = Criterion(options.criterion, setting)
-
-    def modalities(
-        self, generator: np.random.Generator, available: Sequence[str]
-    ) -> tuple[str, ...]:
-        """See :meth:`Strategy.modalities`."""
-        return draw_subset(generator, available) if self._drops else tuple(available)
 
     def loss(
         self, network: AnyModalNetwork, batch: Batch, generator: np.random.Generator
@@ -46,7 +39,3 @@ class Supervised(Strategy):
         """See :meth:`Strategy.loss`."""
         logits = network(batch.images, batch.modality_ids)
         return StepLoss(self._criterion(logits, batch.labels, batch.dataset), {})
-
-    def validation_subsets(self, available: Sequence[str]) -> list[tuple[str, ...]]:
-        """All subsets; without dropout only the full one, which is all that it trains for."""
-        return all_subsets(available) if self._drops else [tuple(available)]
