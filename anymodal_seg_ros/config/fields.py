@@ -85,11 +85,14 @@ def _convert(hint: Any, value: Any, spec: dataclasses.Field[Any], path: str) -> 
     """Check one value against its field's type and range."""
     if dataclasses.is_dataclass(hint):
         return build(typing.cast("type[Any]", hint), value, path)
-    if typing.get_origin(hint) is not None:  # Mapping[str, <dataclass>]
+    if typing.get_origin(hint) is not None:  # Mapping[str, <dataclass or plain type>]
         if not isinstance(value, Mapping):
             raise ConfigError(f"{path} is {value!r}: expected named entries")
         _, entry = typing.get_args(hint)
-        return {str(key): build(entry, item, _join(path, str(key))) for key, item in value.items()}
+        return {
+            str(key): _convert(entry, item, spec, _join(path, str(key)))
+            for key, item in value.items()
+        }
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not hint:

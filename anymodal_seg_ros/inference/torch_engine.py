@@ -9,7 +9,24 @@ from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.networks import DeployedNetwork, build_network
+from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, build_network
+
+
+def load_network(model: Model) -> AnyModalNetwork:
+    """Build the network of a model folder, with its weights.
+
+    Raises:
+        ModelError: architecture and weights do not fit together.
+    """
+    manifest = model.manifest
+    try:
+        network = build_network(
+            manifest.architecture, len(manifest.classes), names_by_id(manifest.modalities)
+        )
+        network.load_state_dict(load_file(model.file("weights")))
+    except (ConfigError, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise ModelError(f"cannot load the weights of {model.folder}: {error}") from error
+    return network
 
 
 class TorchEngine:
@@ -19,20 +36,13 @@ class TorchEngine:
         """Build the network and load its weights.
 
         Raises:
-            ModelError: architecture and weights do not fit together.
+            ModelError: see :func:`load_network`.
         """
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self._device.type == "cpu":
             torch.set_num_threads(threads)
-        manifest = model.manifest
-        try:
-            network = build_network(
-                manifest.architecture, len(manifest.classes), names_by_id(manifest.modalities)
-            )
-            network.load_state_dict(load_file(model.file("weights")))
-        except (ConfigError, OSError, KeyError, ValueError, RuntimeError) as error:
-            raise ModelError(f"cannot load the weights of {model.folder}: {error}") from error
-        outputs = {"mask", *manifest.outputs} - {"confidence"}
+        network = load_network(model)
+        outputs = {"mask", *model.manifest.outputs} - {"confidence"}
         if confidence:
             outputs.add("confidence")
         self._network = DeployedNetwork(network, tuple(outputs)).to(self._device)

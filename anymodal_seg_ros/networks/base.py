@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -134,6 +134,39 @@ class AnyModalNetwork(nn.Module, ABC):
         self.modalities = (*self.modalities, name)
         tensors = [m for m in self.modules() if isinstance(m, ModalityTensor)]
         return [tensor.add_modality(row) for tensor in tensors]
+
+    def replace_modalities(self, like: Mapping[str, str]) -> None:
+        """Serve other kinds of sensors, each with a copy of what served one of those so far.
+
+        Args:
+            like: for each new kind, in the order of the new ids, the old one that it begins as;
+                the same name for a kind that stays.
+
+        Raises:
+            ConfigError: an old kind is not known, or the network has a fixed place for each kind
+                and they are to change.
+        """
+        if unknown := sorted(set(like.values()) - set(self.modalities)):
+            raise ConfigError(
+                f"there is no modality {unknown[0]!r}: expected one of {', '.join(self.modalities)}"
+            )
+        names = tuple(like)
+        if names == self.modalities == tuple(like.values()):
+            return
+        if not self.set_like:
+            raise ConfigError(
+                f"cannot replace the modalities {', '.join(self.modalities)} by "
+                f"{', '.join(names)}: {type(self).__name__} has a fixed place for each modality "
+                "and must be trained anew"
+            )
+        self._keep_rows([self.modalities.index(old) for old in like.values()])
+        self.modalities = names
+
+    def _keep_rows(self, rows: Sequence[int]) -> None:
+        """Let the kinds ``rows``, which may repeat, be those that there are."""
+        for module in self.modules():
+            if isinstance(module, ModalityTensor):
+                module.replace_modalities(rows)
 
     def modality_parameters(self, name: str) -> list[nn.Parameter]:
         """Return the parameters that serve one kind of sensor and no other.

@@ -146,6 +146,12 @@ class Charm(AnyModalNetwork):
             added += projectors.add_modality(self.modalities.index(like))
         return added
 
+    def _keep_rows(self, rows: Sequence[int]) -> None:
+        super()._keep_rows(rows)
+        for projectors in self.projectors:
+            assert isinstance(projectors, SemanticProjectors)
+            projectors.replace_modalities(rows)
+
     def modality_parameters(self, name: str) -> list[nn.Parameter]:
         """See :meth:`AnyModalNetwork.modality_parameters`."""
         own = super().modality_parameters(name)

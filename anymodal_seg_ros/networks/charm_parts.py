@@ -97,6 +97,10 @@ class SemanticProjectors(nn.Module):
         self.kinds.append(added)
         return list(added.parameters())
 
+    def replace_modalities(self, rows: Sequence[int]) -> None:
+        """Keep the projectors ``rows``, in this order; one named twice is copied."""
+        self.kinds = nn.ModuleList(copy.deepcopy(self.kinds[row]) for row in rows)
+
 
 class PerceptionBlock(nn.Module):
     """One block of the MPU: the semantic map asks the sensors inside windows, then feeds forward.

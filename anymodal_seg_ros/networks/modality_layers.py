@@ -58,6 +58,11 @@ class ModalityTensor(nn.Module):
         return self.rows[-1]
 
     @torch.no_grad()
+    def replace_modalities(self, rows: Sequence[int]) -> None:
+        """Keep the kinds ``rows``, in this order; a kind named twice is copied."""
+        self.rows = nn.ParameterList(nn.Parameter(self.rows[row].detach().clone()) for row in rows)
+
+    @torch.no_grad()
     def fold(self) -> None:
         """Replace the parameters by one constant, stacked and laid out."""
         if self.table is None:

@@ -169,6 +169,14 @@ class SegRGBX(AnyModalNetwork):
             )
         return super().add_modality(name, like)
 
+    def _keep_rows(self, rows: Sequence[int]) -> None:
+        if self.expert_for_each_kind:
+            raise ConfigError(
+                "cannot replace the modalities: with gating 'hard' every modality has an expert of "
+                "its own and the network must be trained anew"
+            )
+        super()._keep_rows(rows)
+
     def _control(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
         """Return the control prompts of each stage, ``[B, M, P, C_i]``."""
         batch, rows = images.shape[:2]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixtures.mit_files import Weights, weights_of_segformer
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -13,48 +14,10 @@ from anymodal_seg_ros.networks.mit_weights import load_mit_weights
 from anymodal_seg_ros.networks.mix_transformer import MixTransformer, MixTransformerSize
 
 SIZE = MixTransformerSize((8, 16, 40, 64), (2, 1, 3, 1))
-Weights = dict[str, Tensor]
 
 
 def segformer_weights() -> Weights:
-    """Random weights under the names of the SegFormer authors."""
-    shapes: dict[str, tuple[int, ...]] = {"head.weight": (10, 64), "head.bias": (10,)}
-    before = 3
-    for n, (c, depth) in enumerate(zip(SIZE.channels, SIZE.depths, strict=True), 1):
-        kernel = 7 if n == 1 else 3
-        shapes[f"patch_embed{n}.proj.weight"] = (c, before, kernel, kernel)
-        for name in (f"patch_embed{n}.proj.bias", f"norm{n}.weight", f"norm{n}.bias"):
-            shapes[name] = (c,)
-        for kind in ("weight", "bias"):
-            shapes[f"patch_embed{n}.norm.{kind}"] = (c,)
-        for j in range(depth):
-            shapes.update(_segformer_block(f"block{n}.{j}.", c, (8, 4, 2, 1)[n - 1]))
-        before = c
-    torch.manual_seed(7)
-    return {name: torch.randn(shape) for name, shape in shapes.items()}
-
-
-def _segformer_block(block: str, c: int, reduction: int) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {
-        "attn.q.weight": (c, c),
-        "attn.q.bias": (c,),
-        "attn.kv.weight": (2 * c, c),
-        "attn.kv.bias": (2 * c,),
-        "attn.proj.weight": (c, c),
-        "attn.proj.bias": (c,),
-        "mlp.fc1.weight": (4 * c, c),
-        "mlp.fc1.bias": (4 * c,),
-        "mlp.dwconv.dwconv.weight": (4 * c, 1, 3, 3),
-        "mlp.dwconv.dwconv.bias": (4 * c,),
-        "mlp.fc2.weight": (c, 4 * c),
-        "mlp.fc2.bias": (c,),
-    }
-    if reduction > 1:
-        shapes["attn.sr.weight"] = (c, c, reduction, reduction)
-        shapes["attn.sr.bias"] = (c,)
-    norms = ("norm1", "norm2", *(["attn.norm"] if reduction > 1 else []))
-    shapes.update({f"{norm}.{kind}": (c,) for norm in norms for kind in ("weight", "bias")})
-    return {block + name: shape for name, shape in shapes.items()}
+    return weights_of_segformer(SIZE)
 
 
 _HUGGING_FACE = {

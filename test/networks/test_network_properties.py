@@ -251,6 +251,38 @@ def test_a_new_kind_of_sensor_trains_alone(name: str) -> None:
 
 
 @every_network
+def test_other_kinds_of_sensors_take_the_places_of_those_known(name: str) -> None:
+    network = network_of(name)
+    x, ids = sensors(network)
+    with torch.inference_mode():
+        expected = network(x, ids)
+    network.replace_modalities({kind: kind for kind in network.modalities})
+    with torch.inference_mode():
+        assert torch.equal(network(x, ids), expected)
+    like = {"disparity": "depth", "rgb": "rgb", "near": "rgb"}
+    if not network.set_like:
+        with pytest.raises(ConfigError, match=r"by disparity, rgb, near: .* trained anew"):
+            network.replace_modalities(like)
+        return
+    with torch.inference_mode():
+        expected = network(x[:, [2, 0, 1]], ids[[2, 0, 0]])
+        network.replace_modalities(like)
+        replaced = network(x[:, [2, 0, 1]], torch.tensor([0, 1, 2]))
+        torch.testing.assert_close(replaced, expected, rtol=1e-4, atol=1e-4)
+    assert network.modalities == ("disparity", "rgb", "near")
+    fresh = build_network(
+        {"network": name, **ARCHITECTURES[name]}, CLASSES, network.modalities
+    ).state_dict()
+    assert {n: t.shape for n, t in network.state_dict().items()} == {
+        n: t.shape for n, t in fresh.items()
+    }
+    near, rgb = network.modality_parameters("near"), network.modality_parameters("rgb")
+    assert not set(near) & set(rgb), "two kinds learn the same parameter"
+    with pytest.raises(ConfigError, match=r"no modality 'thermal': expected one of disparity"):
+        network.replace_modalities({"thermal": "thermal"})
+
+
+@every_network
 @pytest.mark.slow
 def test_a_compiled_network_computes_the_same(name: str) -> None:
     """As one graph; without the code generator of inductor, which takes minutes."""

@@ -7,18 +7,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from fixtures.tiny_training import tiny_recipe
-from fixtures.training_runs import facts, run
+from fixtures.training_runs import facts, run, stopped_run
 
-from anymodal_seg_training import loop
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.log import RunLog, read_log
+from anymodal_seg_training.log import read_log
 from anymodal_seg_training.loop import Frames, Trainer
 from anymodal_seg_training.optimisation import build_optimiser, learning_rate
 from anymodal_seg_training.recipe import TrainingOptions
@@ -74,18 +72,7 @@ def test_a_resumed_run_is_the_unbroken_run(
     stop: int,
 ) -> None:
     """Also where the log is ahead of the checkpoint, and where there is no checkpoint yet."""
-    write = RunLog.write
-
-    def fail_at_stop(self: RunLog, step: int, kind: str, values: dict[str, Any]) -> None:
-        write(self, step, kind, values)
-        if step == stop:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.RunLog, "write", fail_at_stop)
-        with pytest.raises(KeyboardInterrupt):
-            run(tiny_recipe(), frames, tmp_path / "run")
-    files = RunFolder(tmp_path / "run")
+    files = stopped_run(tiny_recipe(), frames, tmp_path / "run", stop, monkeypatch)
     assert files.last_file.exists() == (stop > 1)
     with files.log_file.open("a") as log:
         log.write('{"step": 5, "kind": "tr')  # the end of a line that never came

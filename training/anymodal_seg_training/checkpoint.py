@@ -102,5 +102,28 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise TrainingError(f"cannot read the weights {path}: {error}") from error
 
 
+def load_public_weights(path: Path) -> dict[str, Tensor]:
+    """Read weights that others published: safetensors, or a state_dict that ``torch.save`` wrote.
+
+    No code in the file is executed. A state_dict may stand under the name ``state_dict``.
+
+    Raises:
+        TrainingError: they are missing, broken, or no tensors by name.
+    """
+    if path.suffix == ".safetensors":
+        return load_weights(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can make the unpickler stumble in any way
+        raise TrainingError(
+            f"cannot read the weights {path}: {error}; an archive that holds code, as OpenAI's of "
+            "CLIP, must be saved again as a state_dict, for example by open_clip"
+        ) from error
+    weights = content.get("state_dict", content) if isinstance(content, Mapping) else {}
+    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise TrainingError(f"{path} holds no tensors by name: save the state_dict of a model")
+    return dict(weights)
+
+
 def _write_bytes(path: Path, content: bytes) -> None:
     path.write_bytes(content)

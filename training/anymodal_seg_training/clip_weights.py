@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import timm
-import torch
 from torch import Tensor
 
-from anymodal_seg_training.checkpoint import load_weights
+from anymodal_seg_training.checkpoint import load_public_weights
 from anymodal_seg_training.errors import TrainingError
 
 
@@ -30,9 +29,7 @@ def read_clip_weights(source: str, *, download: bool = False) -> dict[str, Tenso
     """
     path = Path(source)
     if path.is_file():
-        if path.suffix == ".safetensors":
-            return load_weights(path)
-        return _load_pickled(path)
+        return load_public_weights(path)
     if not download:
         raise TrainingError(
             f"there is no file {source}: give the weights of CLIP as a file, or allow the download "
@@ -46,14 +43,3 @@ def read_clip_weights(source: str, *, download: bool = False) -> dict[str, Tenso
             "are listed by timm.list_pretrained('*clip*')"
         ) from error
     return dict(tower.state_dict())
-
-
-def _load_pickled(path: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can make the unpickler stumble in any way
-        raise TrainingError(
-            f"cannot read the weights {path}: {error}; OpenAI's own archives must be saved again "
-            "as a state_dict, for example by open_clip"
-        ) from error
-    return dict(state.get("state_dict", state))

@@ -24,6 +24,7 @@ from anymodal_seg_training.datasets.mixed_frames import shares_of
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.fabric import over_processes
+from anymodal_seg_training.initial_weights import fill
 from anymodal_seg_training.log import RunLog
 from anymodal_seg_training.optimisation import build_optimiser, learning_rate, set_learning_rate
 from anymodal_seg_training.recipe import Recipe
@@ -89,8 +90,9 @@ class Trainer:
         """Build network, strategy and optimiser.
 
         Raises:
-            ConfigError: the recipe asks for something unknown, or for a batch that cannot be split
-                evenly.
+            ConfigError: the recipe asks for something unknown, for a batch that cannot be split
+                evenly, or for initial weights of another architecture.
+            AnymodalError: the initial weights cannot be read.
         """
         self._recipe = recipe
         self._options = recipe.training
@@ -100,6 +102,8 @@ class Trainer:
         part_size(recipe, fabric.world_size)  # an uneven split is found before the first frame
         torch.manual_seed(recipe.seed)
         network = build_network(recipe.architecture, frames.num_classes, recipe.modality_names)
+        if not run.last_file.exists():  # else it goes on with the weights of its checkpoint
+            fill(network, recipe.initial_weights)
         # Convolutions in channels_last take half the time on a CPU.
         network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network: AnyModalNetwork = network

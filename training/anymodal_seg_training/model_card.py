@@ -54,13 +54,14 @@ def model_card(
 
 
 def _facts(recipe: Recipe, dataset: Dataset, parameters: int) -> str:
-    architecture = recipe.architecture
+    architecture, initial = recipe.architecture, recipe.initial_weights
     rows = {
         "Network": f"{architecture['network']}, backbone {architecture.get('backbone', '')}",
         "Parameters": f"{parameters / 1e6:.2f} M",
         "Input": f"{recipe.input.height}x{recipe.input.width}, any number of modalities",
         "Modalities": ", ".join(recipe.modality_names),
         "Classes": ", ".join(entry.name for entry in dataset.classes),
+        "Begins with": initial.model or initial.encoder or "random weights",
         "Training": f"{recipe.training.steps} steps of {recipe.training.batch_size} frames, "
         f"seed {recipe.seed}, {recipe.training.precision}; all settings are in model.yaml",
     }

@@ -18,6 +18,42 @@ _FREE_SECTIONS = ("architecture", "modalities", "data", "strategy")
 
 
 @dataclass(frozen=True, slots=True)
+class InitialWeights:
+    """What a recipe says about the beginning of a run; nothing of it means random weights."""
+
+    model: str = text(
+        "",
+        "Model folder, or name of a bundled model, of this architecture; its classifier is "
+        "taken if the number of classes is the same",
+    )
+    like: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata={
+            "doc": "For modalities that the model does not know: one of its own, to begin as"
+        },
+    )
+    encoder: str = text(
+        "",
+        "File (.safetensors, .pth) with public weights of the Mix Transformer; or timm, which "
+        "fetches those of a timm backbone",
+    )
+
+    def check(self) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            ConfigError: a model and an encoder are named, or ``like`` without a model.
+        """
+        if self.model and self.encoder:
+            raise ConfigError(
+                f"initial_weights has the model {self.model!r} and the encoder {self.encoder!r}: "
+                "name one of them; a model has an encoder"
+            )
+        if self.like and not self.model:
+            raise ConfigError("initial_weights.like needs initial_weights.model")
+
+
+@dataclass(frozen=True, slots=True)
 class InputOptions:
     """What the network sees."""
 
@@ -91,6 +127,7 @@ class Recipe:
         modalities: by name: how images become planes.
         data: what ``open_dataset`` takes.
         strategy: what ``build_strategy`` takes.
+        initial_weights: what the network begins with; random by default.
         input: size of the network's input.
         augmentation: see there.
         training: see there.
@@ -104,6 +141,7 @@ class Recipe:
     modalities: Mapping[str, ModalitySpec] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     strategy: Mapping[str, Any] = field(default_factory=dict)
+    initial_weights: InitialWeights = field(default_factory=InitialWeights)
     input: InputOptions = field(default_factory=InputOptions)
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
@@ -158,6 +196,7 @@ def parse_recipe(content: Mapping[str, Any]) -> Recipe:
             f"training.precision is {recipe.training.precision!r}: "
             f"expected one of {', '.join(PRECISIONS)}"
         )
+    recipe.initial_weights.check()
     _check_input(recipe)
     return recipe
 

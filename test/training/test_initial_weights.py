@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fixtures.mit_files import weights_of_segformer
+from fixtures.tiny_training import tiny_recipe
+from fixtures.training_runs import facts, run, stopped_run
+from fixtures.zoo import network_of
+from safetensors.torch import save_file
+
+from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.inference.model import load_model
+from anymodal_seg_ros.inference.torch_engine import load_network
+from anymodal_seg_ros.networks import AnyModalNetwork, build_network
+from anymodal_seg_ros.networks.mit_weights import load_mit_weights
+from anymodal_seg_ros.networks.mix_transformer import SIZES, MixTransformer
+from anymodal_seg_training.initial_weights import fill
+from anymodal_seg_training.loop import Frames
+from anymodal_seg_training.recipe import InitialWeights, parse_recipe
+
+BUNDLED = load_network(load_model("rig-nano"))
+SAME = load_model("rig-nano").manifest.architecture
+NANO = SIZES["mit_nano"]
+KNOWN = ("rgb", "thermal", "depth", "event")
+
+
+def begun(
+    initial: InitialWeights,
+    modalities: tuple[str, ...] = KNOWN,
+    classes: int = BUNDLED.num_classes,
+    **architecture: Any,
+) -> AnyModalNetwork:
+    """Build a network of the bundled architecture, as far as it is not said otherwise."""
+    torch.manual_seed(4)
+    network = build_network({**SAME, **architecture}, classes, modalities)
+    fill(network, initial)
+    return network.eval()
+
+
+def masks_of(network: AnyModalNetwork, ids: tuple[int, ...]) -> torch.Tensor:
+    images = torch.randn(1, len(ids), 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        return network(images, torch.tensor(ids))
+
+
+def test_a_model_is_gone_on_from() -> None:
+    # What only training knows, such as drop_path, may differ.
+    network = begun(InitialWeights(model="rig-nano"), drop_path=0.0)
+    assert torch.equal(masks_of(network, (0, 1, 2, 3)), masks_of(BUNDLED.eval(), (0, 1, 2, 3)))
+
+
+def test_modalities_are_found_by_name_or_by_likeness() -> None:
+    initial = InitialWeights(model="rig-nano", like={"disparity": "depth"})
+    network = begun(initial, modalities=("disparity", "rgb"))
+    assert torch.allclose(masks_of(network, (0, 1)), masks_of(BUNDLED.eval(), (2, 0)), atol=1e-5)
+
+
+def test_only_the_classifier_is_new_for_other_classes() -> None:
+    initial = InitialWeights(model="rig-nano")
+    network, taken = begun(initial, classes=3), dict(BUNDLED.named_parameters())
+    fresh = begun(InitialWeights(), classes=3).state_dict()
+    new = {n for n, p in network.named_parameters() if not torch.equal(p, taken[n][: len(p)])}
+    assert new == {"head.classify.weight", "head.classify.bias"}
+    assert all(torch.equal(network.state_dict()[name], fresh[name]) for name in new)
+
+
+def public_weights(path: Path) -> InitialWeights:
+    """Write random weights of MiT-nano as its authors would publish them."""
+    weights = weights_of_segformer(NANO)
+    if path.suffix == ".safetensors":
+        save_file(weights, path)
+    else:
+        torch.save({"state_dict": weights}, path)
+    return InitialWeights(encoder=str(path))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("name", ["quorum", "late_fusion", "cmnext"])
+def test_every_encoder_begins_with_public_weights(name: str, suffix: str, tmp_path: Path) -> None:
+    network = network_of(name)
+    fill(network, public_weights(tmp_path / f"mit{suffix}"))
+    reference = MixTransformer(NANO).eval()
+    load_mit_weights(reference, weights_of_segformer(NANO))
+    image, kind = torch.randn(1, 3, 64, 64), torch.tensor([2])
+    encoders = [m for m in network.modules() if isinstance(m, MixTransformer)]
+    assert len(encoders) == (4 if name == "late_fusion" else 1)
+    with torch.inference_mode():
+        for encoder in encoders:
+            for found, expected in zip(encoder(image, kind), reference(image), strict=True):
+                torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_timm_is_asked_for_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    timm_encoder = pytest.importorskip("anymodal_seg_ros.networks.timm_encoder")
+    asked = []
+    monkeypatch.setattr(
+        timm_encoder.TimmEncoder, "load_public_weights", lambda self: asked.append(self.name)
+    )
+    architecture = {"network": "anyseg", "backbone": "timm:pvt_v2_b0", "head_width": 16}
+    fill(build_network(architecture, 5, ("rgb",)), InitialWeights(encoder="timm"))
+    assert asked == ["pvt_v2_b0"]
+
+
+@pytest.mark.parametrize(
+    ("initial", "others", "complaint"),
+    [
+        ({"model": "nosuch"}, {}, r"'nosuch', which is neither a folder nor a bundled model"),
+        ({"model": "rig-nano"}, {"network": "anyseg"}, r"is a Quorum, the recipe's .* a AnySeg"),
+        (
+            {"model": "rig-nano"},
+            {"backbone": "mit_b0"},
+            r"another architecture .*; its own is .*mit_nano",
+        ),
+        (
+            {"model": "rig-nano"},
+            {"consensus": False},
+            r"another architecture .* such as ballots.0.consensus",
+        ),
+        (
+            {"model": "rig-nano"},
+            {"modalities": ("rgb", "radar")},
+            r"does not know the modality 'radar': .* \(rgb, thermal, depth, event\) it is like",
+        ),
+        (
+            {"model": "rig-nano", "like": {"radar": "depth"}},
+            {},
+            r"like names 'radar', which is no modality of the recipe: expected some of rgb",
+        ),
+        ({"encoder": "nosuch.pth"}, {}, r"cannot read the weights nosuch.pth"),
+        ({"encoder": "timm"}, {}, r"needs a network with backbone: timm:NAME"),
+        ({"encoder": "x.pth"}, {"network": "anyseg", "backbone": "timm:pvt_v2_b0"}, r"mit_b0 to"),
+    ],
+)
+def test_what_does_not_fit_is_named(
+    initial: dict[str, Any],
+    others: dict[str, Any],
+    complaint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": torch.zeros(1)}, "x.pth")
+    names = ("network", "backbone", "head_width", "drop_path")
+    if others.get("network", "quorum") != "quorum":
+        others = {**{name: SAME[name] for name in names}, **others}
+    with pytest.raises(AnymodalError, match=complaint):
+        begun(InitialWeights(**initial), **others)
+
+
+def test_weights_of_another_size_of_the_encoder_are_refused(tmp_path: Path) -> None:
+    initial = public_weights(tmp_path / "mit.safetensors")
+    with pytest.raises(ConfigError, match=r"mit\.safetensors': the weights .*another size"):
+        begun(initial, backbone="mit_b0")
+
+
+@pytest.mark.parametrize(
+    ("section", "complaint"),
+    [
+        ({"model": "a", "encoder": "b"}, r"the model 'a' and the encoder 'b': name one"),
+        ({"like": {"a": "b"}}, r"initial_weights.like needs initial_weights.model"),
+        ({"model": "a", "like": {"x": 3}}, r"initial_weights.like.x is 3 \(int\): expected str"),
+        ({"modle": "a"}, r"unknown parameter initial_weights.modle"),
+    ],
+)
+def test_a_section_that_makes_no_sense_is_refused(section: dict[str, Any], complaint: str) -> None:
+    content = {**tiny_recipe().plain(), "initial_weights": section}
+    with pytest.raises(ConfigError, match=complaint):
+        parse_recipe(content)
+
+
+def test_a_run_begins_with_them_and_resumes_without_the_file(
+    frames: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    initial = public_weights(tmp_path / "mit.pth")
+    recipe = dataclasses.replace(tiny_recipe(), initial_weights=initial)
+    unbroken = run(recipe, frames, tmp_path / "unbroken")
+    at_random = run(tiny_recipe(), frames, tmp_path / "random")
+    assert facts(unbroken)[0]["loss"] != facts(at_random)[0]["loss"]
+    files = stopped_run(recipe, frames, tmp_path / "stopped", 4, monkeypatch)
+    Path(initial.encoder).unlink()
+    run(recipe, frames, files.path, resume=True)
+    assert facts(files) == facts(unbroken)
