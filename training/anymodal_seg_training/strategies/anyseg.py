@@ -33,12 +33,16 @@ from anymodal_seg_training.trained_network import load_best
 
 @dataclass(frozen=True, slots=True)
 class AnySegOptions:
-    """What a recipe says about this strategy; the weights are the authors'."""
+    """What a recipe says about this strategy.
+
+    The weights are the authors', but that of the relations: their code returns the loss of one
+    sample divided by the batch of a process, 4, under a weight of 10; ours is the mean over samples.
+    """
 
     teacher: str = text("", "Run folder of the teacher, trained with all modalities; required")
     prediction_weight: float = number(50.0, 0.0, 1e6, "Of the distillation of predictions (MaD)")
     unimodal_weight: float = number(5.0, 0.0, 1e6, "Of the distillation of features (UMD)")
-    cross_modal_weight: float = number(10.0, 0.0, 1e6, "Of the distillation of relations (CMD)")
+    cross_modal_weight: float = number(2.5, 0.0, 1e6, "Of the distillation of relations (CMD)")
     unimodal_axis: str = choice(UNIMODAL_AXES, "Softmax of UMD; height repeats the authors' code")
     cross_modal_features: str = choice(
         CROSS_MODAL_FEATURES, "What CMD compares; softmax repeats the authors' code"
