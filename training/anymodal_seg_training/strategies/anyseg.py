@@ -35,8 +35,8 @@ from anymodal_seg_training.trained_network import load_best
 class AnySegOptions:
     """What a recipe says about this strategy.
 
-    The weights are the authors', but that of the relations: their code returns the loss of one
-    sample divided by the batch of a process, 4, under a weight of 10; ours is the mean over samples.
+    The weights are the authors', but that of the relations: under their weight of 10 the code
+    has the loss of one sample, divided by the 4 of a process; ours has the mean over samples.
     """
 
     teacher: str = text("", "Run folder of the teacher, trained with all modalities; required")
