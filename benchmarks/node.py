@@ -58,6 +58,7 @@ def write_b0(folder: Path) -> Path:
         height=HEIGHT,
         width=WIDTH,
         files=files,
+        outputs=("mask",),
         metrics={},
     )
     dump_manifest(manifest, folder)

@@ -20,7 +20,7 @@ class OnnxRuntimeEngine:
 
         Raises:
             ConfigError: ``confidence`` is wanted, but the graph has no such output.
-            ModelError: ONNX Runtime refuses the file.
+            ModelError: ONNX Runtime refuses the file, or it is not what the manifest says.
         """
         manifest = model.manifest
         if confidence and "confidence" not in manifest.outputs:
@@ -42,7 +42,15 @@ class OnnxRuntimeEngine:
         ids = [spec.id for spec in manifest.modalities.values()]
         for present in range(1, len(ids) + 1):
             shape = (present, 3, manifest.height, manifest.width)
-            self.run(ModalityBatch(np.zeros(shape, np.float32), np.array(ids[:present], np.int64)))
+            batch = ModalityBatch(np.zeros(shape, np.float32), np.array(ids[:present], np.int64))
+            try:
+                self.run(batch)
+            except Exception as error:
+                raise ModelError(
+                    f"{path} is not what model.yaml beside it says, with {present} sensors of "
+                    f"{manifest.height}x{manifest.width} and the outputs "
+                    f"{', '.join(self._outputs)}: {error}; export the model anew"
+                ) from error
 
     def run(self, batch: ModalityBatch) -> Segmentation:
         """Segment one frame."""
