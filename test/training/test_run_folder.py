@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,17 @@ def test_the_checkpoint_before_the_last_is_kept(files: RunFolder) -> None:
     files.save_last({"step": 6})
     assert [load_checkpoint(f)["step"] for f in (files.last_file, files.previous_file)] == [6, 4]
     assert not list(files.path.glob(".*"))
+
+
+def test_a_run_that_never_began_is_written_over_and_one_that_did_is_not(tmp_path: Path) -> None:
+    folder, recipe = RunFolder(tmp_path / "run"), tiny_recipe()
+    folder.create(recipe)
+    folder.create(replace(recipe, seed=6))
+    assert folder.recipe.seed == 6
+    folder.log_file.touch()
+    with pytest.raises(TrainingError, match=r"holds a run already: add --resume"):
+        folder.create(recipe)
+    assert folder.recipe.seed == 6
 
 
 def test_only_one_process_trains_in_a_folder_until_it_ends(files: RunFolder) -> None:

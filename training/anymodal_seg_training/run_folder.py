@@ -76,33 +76,36 @@ class RunFolder:
             raise ConfigError(f"{self.path} is no run folder: it holds no recipe.yaml")
         return load_recipe(self.recipe_file)
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything in it that a run has learned."""
+        return any(path.exists() for path in (self.log_file, self.last_file, self.best_file))
+
     def create(self, recipe: Recipe) -> None:
-        """Make the folder for a new run.
+        """Make the folder for a new run; one that failed before its first step is written over.
 
         Raises:
             TrainingError: there is a run in it already, or it cannot be written.
         """
-        if self.recipe_file.exists():
+        if self.begun:
             raise TrainingError(
                 f"{self.path} holds a run already: add --resume to go on with it, "
                 "or name another folder with --run-dir"
             )
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TrainingError(f"cannot make the run folder {self.path}: {error}") from error
+        self._make()
         self.write_yaml(self.path / "environment.yaml", environment())
         self.write_yaml(self.recipe_file, recipe.plain())
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes from training in this folder.
+        """Keep other processes from training in this folder, which is made if there is none.
 
         The system lets go of it when this process ends, in whatever way.
 
         Raises:
-            TrainingError: another process trains in it.
+            TrainingError: another process trains in it, or it cannot be made.
         """
+        self._make()
         with (self.path / ".lock").open("w") as file:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,6 +119,12 @@ class RunFolder:
                     raise
                 # Some network folders have no locks: then nobody watches.
             yield
+
+    def _make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(f"cannot make the run folder {self.path}: {error}") from error
 
     def check_same(self, recipe: Recipe) -> None:
         """Make sure that a run is resumed with the recipe that it was started with.

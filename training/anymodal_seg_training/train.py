@@ -41,12 +41,12 @@ def train(
     Raises:
         AnymodalError: the run cannot start or go on.
     """
-    if fabric.is_global_zero:
-        if resume and run.recipe_file.exists():
-            run.check_same(recipe)
-        else:
-            run.create(recipe)
     with run.held() if fabric.is_global_zero else nullcontext():
+        if fabric.is_global_zero:
+            if resume and run.begun:
+                run.check_same(recipe)
+            else:
+                run.create(recipe)
         with fabric.rank_zero_first(local=True):  # the other processes find the frames prepared
             frames = _frames(recipe, dataset, cache_dir, fabric, workers, display)
         trainer = Trainer(recipe, frames, run, fabric)
