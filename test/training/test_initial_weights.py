@@ -51,6 +51,7 @@ def test_a_model_is_gone_on_from() -> None:
     # What only training knows, such as drop_path, may differ.
     network = begun(InitialWeights(model="rig-nano"), drop_path=0.0)
     assert torch.equal(masks_of(network, (0, 1, 2, 3)), masks_of(BUNDLED.eval(), (0, 1, 2, 3)))
+    assert BUNDLED.temperature != 1 and network.temperature == 1, "it is to be fitted anew"
 
 
 def test_modalities_are_found_by_name_or_by_likeness() -> None:
@@ -123,7 +124,12 @@ def test_timm_is_asked_for_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             {"model": "rig-nano"},
             {"modalities": ("rgb", "radar")},
-            r"does not know the modality 'radar': .* \(rgb, thermal, depth, event\) it is like",
+            r"not know the modality 'radar': .* \(rgb, thermal, depth, event\) radar is like",
+        ),
+        (
+            {"model": "rig-nano", "like": {"radar": "depht"}},
+            {"modalities": ("rgb", "radar")},
+            r"not know the modality 'depht': .* for example initial_weights.like: \{radar: rgb\}",
         ),
         (
             {"model": "rig-nano", "like": {"radar": "depth"}},

@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from anymodal_seg_ros.evaluation.metrics import Confusion, mean_iou
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_ros.networks import AnyModalNetwork, upsample_logits
-from anymodal_seg_training.calibration import Calibration
+from anymodal_seg_training.calibration import PixelMeter
 from anymodal_seg_training.cases import Case
 from anymodal_seg_training.conditions import ConditionTally
 from anymodal_seg_training.datasets.frame_source import FrameSource, read_frames
@@ -34,7 +34,7 @@ def case_confusions(
     device: torch.device,
     batch_size: int = 16,
     gather: Callable[[Tensor], Tensor] = lambda counts: counts,
-    calibrations: Mapping[str, Calibration] | None = None,
+    meters: Mapping[str, PixelMeter] | None = None,
     tally: ConditionTally | None = None,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Confusion]:
@@ -54,7 +54,7 @@ def case_confusions(
         device: where the network is.
         batch_size: frames at a time; the noise of NM depends on it a little.
         gather: adds up the counts ``[S, K, K]`` of several processes.
-        calibrations: told the probabilities of the cases with these keys.
+        meters: told the logits of the cases with these keys.
         tally: told the counts of every frame in every case; of this process alone.
         progress: see :data:`Progress`.
 
@@ -100,8 +100,8 @@ def case_confusions(
                     indices[first : first + batch_size],
                     each.cpu().numpy().astype(np.int64),
                 )
-            if calibrations is not None and case.key in calibrations:
-                calibrations[case.key].update(logits, labels)
+            if meters is not None and case.key in meters:
+                meters[case.key].update(logits, labels)
     progress(len(indices), len(indices))
     network.train(was_training)
     counts = gather(totals).cpu().numpy().astype(np.int64)

@@ -136,7 +136,7 @@ class Evaluation:
             cases,
             self._recipe,
             self._device,
-            calibrations=calibrations,
+            meters=calibrations,
             tally=tally,
             progress=self._progress,
         )

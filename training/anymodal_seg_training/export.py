@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from anymodal_seg_training.onnx_file import MIN_AGREEMENT, agreement, write_onnx
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.sampling import all_subsets, spread_indices, subset_key
+from anymodal_seg_training.temperature import fit_temperature
 from anymodal_seg_training.trained_network import load_best
 
 CHECKED_FRAMES = 8
@@ -199,8 +201,9 @@ def main(
 ) -> None:
     """Write the best weights of the evaluated run folder RUN as the model folder OUT.
 
-    OUT gets model.yaml, the weights as safetensors, the ONNX file and a model card. The ONNX file
-    is compared with the network for every subset of the modalities.
+    OUT gets model.yaml, the weights as safetensors, the ONNX file and a model card. How sure the
+    model says it is, is fitted to the validation split. The ONNX file is compared with the network
+    for every subset of the modalities.
     """
 
     def command() -> None:
@@ -212,7 +215,16 @@ def main(
         choose_device(device, threads)
         network = load_best(folder, len(dataset.classes), torch.device("cpu"))
         with Display() as display:
-            frames = open_source(dataset, "test", recipe, cache_dir, workers, display)
+            frames, validation = (
+                open_source(dataset, split, recipe, cache_dir, workers, display)
+                for split in ("test", "validation")
+            )
+            report = partial(display.advance, "fitting the temperature")
+            fitted = fit_temperature(network, validation, recipe, torch.device("cpu"), report)
+        network.temperature.fill_(fitted)
+        click.echo(
+            f"confidence: logits are divided by {fitted:.3f}, fitted on the validation split"
+        )
         shares = export(recipe, network, dataset, frames, metrics, rival, out, confidence)
         for key, share in shares.items():
             click.echo(f"{key:28} ONNX Runtime and PyTorch agree on {100 * share:.4f} % of pixels")

@@ -49,15 +49,17 @@ def _begin_as_model(network: AnyModalNetwork, initial: InitialWeights) -> None:
             f"expected some of {', '.join(network.modalities)}"
         )
     like = {name: initial.like.get(name, name) for name in network.modalities}
-    if unknown := [old for old in like.values() if old not in trained.modalities]:
-        raise ConfigError(
-            f"the model {initial.model!r} does not know the modality {unknown[0]!r}: say which one "
-            f"of its own ({', '.join(trained.modalities)}) it is like, for example "
-            f"initial_weights.like: {{{unknown[0]}: {trained.modalities[0]}}}"
-        )
+    for name, old in like.items():
+        if old not in trained.modalities:
+            raise ConfigError(
+                f"the model {initial.model!r} does not know the modality {old!r}: say which one "
+                f"of its own ({', '.join(trained.modalities)}) {name} is like, for example "
+                f"initial_weights.like: {{{name}: {trained.modalities[0]}}}"
+            )
     trained.replace_modalities(like)
     taken, own = trained.state_dict(), network.state_dict()
     classes = trained.num_classes, network.num_classes
+    taken["temperature"] = own["temperature"]  # it was fitted to what the model is now
     taken |= {n: own[n] for n in own if n in taken and _by_class(taken[n], own[n], classes)}
     shapes, needed = ({n: t.shape for n, t in each.items()} for each in (taken, own))
     if differing := sorted(name for name, _ in shapes.items() ^ needed.items()):
