@@ -91,5 +91,5 @@ def _least_surprising(groups: list[tuple[Tensor, Tensor]]) -> float:
         loss.backward()
         return loss
 
-    optimiser.step(surprise)  # type: ignore[no-untyped-call]
+    optimiser.step(surprise)
     return float(log_temperature.detach().exp())
