@@ -184,7 +184,13 @@ def test_diagnostics_tell_the_living_from_the_dead(
         assert pipeline["model"] == "tiny 0.0.1"
         assert pipeline["engine"].startswith("onnxruntime")
         assert float(pipeline["callback_max_ms"]) > 0.0
-        assert 0.0 < float(values(array, "segmentation_node: sensor rgb")["rate_hz"]) < 60.0
+        # After a pause of the machine a queue is delivered at once: that passes.
+        diagnostics.next(
+            lambda a: (
+                15.0 < float(values(a, "segmentation_node: sensor rgb")["rate_hz"] or 0) < 60.0
+            ),
+            "a rate near the 30 Hz of rgb",
+        )
         rig.kill("rgb", "depth")
         dead = diagnostics.next(lambda a: health(a)["pipeline"][0] == 2, "an error of the pipeline")
         assert "no sensor is alive" in health(dead)["pipeline"][1]
