@@ -120,11 +120,7 @@ class AnyModalNetwork(nn.Module, ABC):
             ConfigError: the new kind is known already, the old one is not, or the network has a
                 fixed place for each kind.
         """
-        if not self.set_like:
-            raise ConfigError(
-                f"cannot add the modality {name!r}: {type(self).__name__} has a fixed place for "
-                "each modality and must be trained anew"
-            )
+        self._refuse_other_kinds(f"add the modality {name!r}")
         if name in self.modalities or like not in self.modalities:
             raise ConfigError(
                 f"cannot add the modality {name!r} like {like!r}: expected a new one like one of "
@@ -153,14 +149,19 @@ class AnyModalNetwork(nn.Module, ABC):
         names = tuple(like)
         if names == self.modalities == tuple(like.values()):
             return
-        if not self.set_like:
-            raise ConfigError(
-                f"cannot replace the modalities {', '.join(self.modalities)} by "
-                f"{', '.join(names)}: {type(self).__name__} has a fixed place for each modality "
-                "and must be trained anew"
-            )
+        self._refuse_other_kinds(
+            f"replace the modalities {', '.join(self.modalities)} by {', '.join(names)}"
+        )
         self._keep_rows([self.modalities.index(old) for old in like.values()])
         self.modalities = names
+
+    def _refuse_other_kinds(self, change: str) -> None:
+        """Raise ConfigError where the kinds of sensors cannot be others than in training."""
+        if not self.set_like:
+            raise ConfigError(
+                f"cannot {change}: {type(self).__name__} has a fixed place for each modality and "
+                "must be trained anew"
+            )
 
     def _keep_rows(self, rows: Sequence[int]) -> None:
         """Let the kinds ``rows``, which may repeat, be those that there are."""

@@ -160,22 +160,14 @@ class SegRGBX(AnyModalNetwork):
         """See :meth:`AnyModalNetwork.decode`; the sensors are fused already."""
         return Decoded(self.head([stage[:, 0] for stage in features]))
 
-    def add_modality(self, name: str, like: str) -> list[nn.Parameter]:
-        """See :meth:`AnyModalNetwork.add_modality`; not with hard gating, which counts kinds."""
+    def _refuse_other_kinds(self, change: str) -> None:
+        """Not with hard gating, which counts kinds."""
         if self.expert_for_each_kind:
             raise ConfigError(
-                f"cannot add the modality {name!r}: with gating 'hard' every modality has an "
-                "expert of its own and the network must be trained anew"
+                f"cannot {change}: with gating 'hard' every modality has an expert of its own and "
+                "the network must be trained anew"
             )
-        return super().add_modality(name, like)
-
-    def _keep_rows(self, rows: Sequence[int]) -> None:
-        if self.expert_for_each_kind:
-            raise ConfigError(
-                "cannot replace the modalities: with gating 'hard' every modality has an expert of "
-                "its own and the network must be trained anew"
-            )
-        super()._keep_rows(rows)
+        super()._refuse_other_kinds(change)
 
     def _control(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
         """Return the control prompts of each stage, ``[B, M, P, C_i]``."""

@@ -162,6 +162,8 @@ def test_hard_gates_count_the_kinds_that_are_there() -> None:
     torch.testing.assert_close(gate, torch.tensor([[1 / 3, 0, 2 / 3, 0]]))
     with pytest.raises(ConfigError, match=r"'lidar': with gating 'hard'"):
         network.add_modality("lidar", like="depth")
+    with pytest.raises(ConfigError, match=r"by lidar: with gating 'hard'"):
+        network.replace_modalities({"lidar": "depth"})
 
 
 def test_a_new_kind_of_sensor_begins_as_the_one_it_is_like() -> None:
