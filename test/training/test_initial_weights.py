@@ -25,12 +25,11 @@ from anymodal_seg_training.recipe import InitialWeights, parse_recipe
 BUNDLED = load_network(load_model("rig-nano"))
 SAME = load_model("rig-nano").manifest.architecture
 NANO = SIZES["mit_nano"]
-KNOWN = ("rgb", "thermal", "depth", "event")
 
 
 def begun(
     initial: InitialWeights,
-    modalities: tuple[str, ...] = KNOWN,
+    modalities: tuple[str, ...] = BUNDLED.modalities,
     classes: int = BUNDLED.num_classes,
     **architecture: Any,
 ) -> AnyModalNetwork:

@@ -20,12 +20,11 @@ from fixtures.mixed_training import (
     mixed_recipe,
     mixed_section,
 )
-from fixtures.training_runs import facts, run
+from fixtures.training_runs import facts, run, stopped_run
 from torch import Tensor
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork, Decoded, build_network
-from anymodal_seg_training import loop
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.batches import BatchJob, MakeBatch, batch_jobs
 from anymodal_seg_training.checkpoint import load_checkpoint
@@ -33,7 +32,6 @@ from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.mixed import open_mixed
 from anymodal_seg_training.datasets.mixed_frames import MixedFrames
 from anymodal_seg_training.fabric import open_fabric
-from anymodal_seg_training.log import RunLog
 from anymodal_seg_training.loop import Frames
 from anymodal_seg_training.member_view import MemberNetwork, check_modalities, views_of
 from anymodal_seg_training.run_folder import RunFolder
@@ -187,17 +185,7 @@ def unbroken(frames: Frames, tmp_path_factory: pytest.TempPathFactory) -> RunFol
 def test_a_resumed_run_is_the_unbroken_run(
     unbroken: RunFolder, frames: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    write = RunLog.write
-
-    def fail_at_stop(self: RunLog, step: int, kind: str, values: dict[str, Any]) -> None:
-        write(self, step, kind, values)
-        if step == stop:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.RunLog, "write", fail_at_stop)
-        with pytest.raises(KeyboardInterrupt):
-            run(mixed_recipe(steps=8), frames, tmp_path / "run")
+    stopped_run(mixed_recipe(steps=8), frames, tmp_path / "run", stop, monkeypatch)
     assert_same(run(mixed_recipe(steps=8), frames, tmp_path / "run", resume=True), unbroken)
 
 

@@ -18,7 +18,7 @@ from fixtures.mixed_training import (
     segrgbx_recipe,
     write_texts,
 )
-from fixtures.training_runs import facts, run
+from fixtures.training_runs import facts, run, stopped_run
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -26,14 +26,12 @@ from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.networks import build_network
 from anymodal_seg_ros.networks.ma_clip import clip_tower
 from anymodal_seg_ros.networks.segrgbx import SegRGBX
-from anymodal_seg_training import loop
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.checkpoint import load_checkpoint, load_weights, save_weights
 from anymodal_seg_training.clip_texts import read_clip_texts
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.fabric import open_fabric
-from anymodal_seg_training.log import RunLog
 from anymodal_seg_training.loop import Frames, Trainer
 from anymodal_seg_training.losses.contrast import text_contrast
 from anymodal_seg_training.losses.prompts import gate_supervision, prompt_alignment
@@ -130,17 +128,7 @@ def test_a_resumed_run_is_the_unbroken_run(
     second = segrgbx_recipe({"name": "segrgbx", "ma_clip": "random", "new_rate": 3.0}, steps=6)
     recipe = clip_recipe(texts, steps=6) if phase == "first" else second
     unbroken = run(recipe, frames, tmp_path / "unbroken")
-    write = RunLog.write
-
-    def fail_at_3(self: RunLog, step: int, kind: str, values: dict[str, Any]) -> None:
-        write(self, step, kind, values)
-        if step == 3:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.RunLog, "write", fail_at_3)
-        with pytest.raises(KeyboardInterrupt):
-            run(recipe, frames, tmp_path / "run")
+    stopped_run(recipe, frames, tmp_path / "run", 3, monkeypatch)
     resumed = run(recipe, frames, tmp_path / "run", resume=True)
     assert facts(resumed) == facts(unbroken)
     states = [load_checkpoint(files.last_file) for files in (resumed, unbroken)]

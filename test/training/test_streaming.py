@@ -11,15 +11,13 @@ import pytest
 import torch
 from fixtures.damaged_frames import DamagedSplit, number_and_process
 from fixtures.tiny_training import CLASSES, TinySplit, tiny_format, tiny_recipe
-from fixtures.training_runs import facts, run
+from fixtures.training_runs import facts, run, stopped_run
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_training import loop
 from anymodal_seg_training.checkpoint import load_checkpoint
 from anymodal_seg_training.datasets.reading import Reading
 from anymodal_seg_training.datasets.streaming import StreamedFrames
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.log import RunLog
 from anymodal_seg_training.loop import Frames
 from anymodal_seg_training.recipe import Recipe, parse_recipe
 
@@ -79,17 +77,7 @@ def test_a_stream_trains_as_the_cache_does_and_resumes_exactly(
     frames: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached = run(tiny_recipe(), frames, tmp_path / "cached")
-    write = RunLog.write
-
-    def fail_at_3(self: RunLog, step: int, kind: str, values: dict[str, Any]) -> None:
-        write(self, step, kind, values)
-        if step == 3:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.RunLog, "write", fail_at_3)
-        with pytest.raises(KeyboardInterrupt):
-            run(recipe(), streamed(), tmp_path / "streamed")
+    stopped_run(recipe(), streamed(), tmp_path / "streamed", 3, monkeypatch)
     files = run(recipe(), streamed(), tmp_path / "streamed", resume=True)
     assert facts(files) == facts(cached)
     weights = [load_checkpoint(entry.last_file)["network"] for entry in (files, cached)]

@@ -12,6 +12,7 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork, Decoded
 from anymodal_seg_training.datasets.base import Dataset
 from anymodal_seg_training.datasets.mixed import MixedDataset
+from anymodal_seg_training.datasets.mixed_frames import Share
 from anymodal_seg_training.recipe import Recipe
 
 
@@ -84,6 +85,16 @@ class MemberNetwork(AnyModalNetwork):
         """See :meth:`AnyModalNetwork.decode`."""
         found = self.network.decode(features, self.ids[modality_ids])
         return Decoded(found.logits.index_select(1, self.classes), found.contributions)
+
+
+def seen_by(
+    share: Share, recipe: Recipe, network: AnyModalNetwork
+) -> tuple[Recipe, AnyModalNetwork]:
+    """Return recipe and network as the data set of a share sees them; alone, they themselves."""
+    if share.classes is None:
+        return recipe, network
+    own = member_recipe(recipe, share.modalities)
+    return own, MemberNetwork(network, share.modalities, share.classes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from anymodal_seg_training.case_evaluation import Progress, case_confusions
 from anymodal_seg_training.cases import combinations
 from anymodal_seg_training.datasets.frame_source import FrameSource
 from anymodal_seg_training.datasets.mixed_frames import shares_of
-from anymodal_seg_training.member_view import MemberNetwork, member_recipe
+from anymodal_seg_training.member_view import seen_by
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.sampling import spread_indices
 
@@ -57,10 +57,7 @@ def fit_temperature(
     """
     groups: list[tuple[Tensor, Tensor]] = []
     for share in shares_of(frames, recipe.modality_names):
-        view, own = network, recipe
-        if share.classes is not None:
-            own = member_recipe(recipe, share.modalities)
-            view = MemberNetwork(network, share.modalities, share.classes)
+        own, view = seen_by(share, recipe, network)
         cases, pixels = combinations(share.modalities), _Pixels()
         case_confusions(
             view,

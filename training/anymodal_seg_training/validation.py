@@ -15,7 +15,7 @@ from anymodal_seg_training.cases import combinations
 from anymodal_seg_training.datasets.frame_source import FrameSource
 from anymodal_seg_training.datasets.mixed_frames import Share, shares_of
 from anymodal_seg_training.fabric import over_processes
-from anymodal_seg_training.member_view import MemberNetwork, member_recipe
+from anymodal_seg_training.member_view import seen_by
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.sampling import spread_indices, subset_key
 from anymodal_seg_training.strategies.base import Strategy
@@ -68,13 +68,10 @@ def validate(
 def _confusions(
     network: AnyModalNetwork, share: Share, judged_by: set[str], recipe: Recipe, fabric: Fabric
 ) -> dict[str, Confusion]:
-    own = recipe
-    if share.classes is not None:
-        own = member_recipe(recipe, share.modalities)
-        network = MemberNetwork(network, share.modalities, share.classes)
+    own, view = seen_by(share, recipe, network)
     chosen = spread_indices(recipe.training.validation_frames, len(share.source))
     return case_confusions(
-        network,
+        view,
         share.source,
         chosen[fabric.global_rank :: fabric.world_size],
         [case for case in combinations(share.modalities) if case.key in judged_by],
