@@ -217,8 +217,8 @@ class ModalityBatch:
     modality_ids: npt.NDArray[np.int64]
 
 
-OUTPUTS = ("mask", "confidence", "contributions")
-"""What a model may say about a frame; see :class:`Segmentation`."""
+OUTPUTS = ("mask", "logits", "confidence", "contributions")
+"""What a graph may say about a frame; see :class:`Segmentation`. It has a mask or logits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,16 +226,34 @@ class Segmentation:
     """What an engine makes of a batch.
 
     Attributes:
-        mask: class ids, uint8 ``[H, W]`` at the network's input size.
+        mask: class ids, uint8 ``[H, W]`` at the network's input size; None where there are logits.
         confidence: the largest class probability, uint8 ``[ceil(H/4), ceil(W/4)]``, 255 being 1;
             None where it was not asked for.
         contributions: how much each row of the batch counted in the whole picture, float32
             ``[M]``, summing to 1; None where the network does not weight its sensors.
+        logits: float32 ``[K, ceil(H/4), ceil(W/4)]``, from which the mask follows at any size; None
+            where the graph has made the mask itself.
     """
 
-    mask: Mask
+    mask: Mask | None = None
     confidence: Mask | None = None
     contributions: npt.NDArray[np.float32] | None = None
+    logits: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """What the encoder of a network makes of one sensor's planes, whoever else is alive.
+
+    Attributes:
+        modality_id: which kind of sensor it is.
+        pyramid: the engine's own arrays, on its own device; nobody else looks into them.
+        nbytes: memory that they take.
+    """
+
+    modality_id: int
+    pyramid: tuple[Any, ...]
+    nbytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ from anymodal_seg_ros.inference.engines import Engine, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.preprocess import check_encoding
 from anymodal_seg_ros.inference.segmenter import Segmenter
-from anymodal_seg_ros.sensing.cameras import CalibrationError
-from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 from anymodal_seg_ros.sensing.events.sampler import EventSampler, is_event_message
-from anymodal_seg_ros.sensing.health import Fault
+from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
 from anymodal_seg_ros.sensing.intake import Intake
 
 MAX_DUE = 2

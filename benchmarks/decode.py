@@ -24,9 +24,9 @@ from fixtures.messages import compressed_message, image_message, raw_message
 from fixtures.pictures import rvl
 
 from anymodal_seg_ros.frames import Image, Pixels
-from anymodal_seg_ros.sensing.camera_formats import CAMERA_FORMATS
-from anymodal_seg_ros.sensing.decode import decode_image
-from anymodal_seg_ros.sensing.encodings import COLORS, LAYOUTS, METRES, to_metres, to_rgb
+from anymodal_seg_ros.sensing.decoding.camera_formats import CAMERA_FORMATS
+from anymodal_seg_ros.sensing.decoding.decode import decode_image
+from anymodal_seg_ros.sensing.decoding.encodings import COLORS, LAYOUTS, METRES, to_metres, to_rgb
 
 HEIGHT, WIDTH = 720, 1280
 

@@ -20,7 +20,7 @@ from fixtures.scenes import ENCODINGS, scene  # noqa: E402
 
 from anymodal_seg_ros.config import ChecksConfig, RigConfig, SensorConfig  # noqa: E402
 from anymodal_seg_ros.frames import Image, Sample  # noqa: E402
-from anymodal_seg_ros.sensing.content_checks import ContentChecker  # noqa: E402
+from anymodal_seg_ros.sensing.health.content_checks import ContentChecker  # noqa: E402
 from anymodal_seg_ros.sensing.intake import Intake  # noqa: E402
 
 FRAME_NS = 33_333_333

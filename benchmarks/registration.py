@@ -25,12 +25,12 @@ from rich.table import Table
 
 from anymodal_seg_ros.config import RegistrationConfig, SensorConfig
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.sensing.alignment import edge_field, measure_shift
-from anymodal_seg_ros.sensing.cameras import Camera
-from anymodal_seg_ros.sensing.extrinsics import Transform
-from anymodal_seg_ros.sensing.lidar import lidar_image
-from anymodal_seg_ros.sensing.point_clouds import decode_cloud
-from anymodal_seg_ros.sensing.registration import Registrar
+from anymodal_seg_ros.sensing.decoding.point_clouds import decode_cloud
+from anymodal_seg_ros.sensing.geometry.alignment import edge_field, measure_shift
+from anymodal_seg_ros.sensing.geometry.cameras import Camera
+from anymodal_seg_ros.sensing.geometry.extrinsics import Transform
+from anymodal_seg_ros.sensing.geometry.lidar import lidar_image
+from anymodal_seg_ros.sensing.geometry.registration import Registrar
 
 POINTS = 131_072
 SIZES = {"the reference's 480x640": (480, 640), "a network's 192x256": (192, 256)}

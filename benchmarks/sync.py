@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from anymodal_seg_ros.sensing.message_filter import PartialTimeSynchronizer
+from anymodal_seg_ros.sensing.sync.message_filter import PartialTimeSynchronizer
 
 try:
     from builtin_interfaces.msg import Time as Stamp

@@ -22,7 +22,7 @@ from anymodal_seg_ros.frames import UNLABELED, ModalityBatch, Prediction, Segmen
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.visualize import viewable
 from anymodal_seg_ros.pipeline import Pipeline
-from anymodal_seg_ros.sensing.cameras import Camera
+from anymodal_seg_ros.sensing.geometry.cameras import Camera
 
 MS = 1_000_000
 S = 1_000_000_000

@@ -18,7 +18,7 @@ from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.image_files import list_images
 from anymodal_seg_ros.evaluation.instants import Instant, camera_infos, from_bag, from_folders
 from anymodal_seg_ros.evaluation.replay import absolute_topic, check_topics, sensors_by_topic
-from anymodal_seg_ros.sensing.alignment import SURE
+from anymodal_seg_ros.sensing.geometry.alignment import SURE
 
 
 @click.command("check-alignment")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, TypeVar
 
@@ -48,6 +48,11 @@ def switch(default: bool, doc: str) -> Any:
     return field(default=default, metadata={"doc": doc})
 
 
+def names(doc: str) -> Any:
+    """Declare a field that takes a list of names, empty by default, and its description."""
+    return field(default=(), metadata={"doc": doc})
+
+
 def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
     """Build one configuration dataclass from a mapping, strictly.
 
@@ -85,6 +90,11 @@ def _convert(hint: Any, value: Any, spec: dataclasses.Field[Any], path: str) -> 
     """Check one value against its field's type and range."""
     if dataclasses.is_dataclass(hint):
         return build(typing.cast("type[Any]", hint), value, path)
+    if typing.get_origin(hint) is tuple:  # tuple[str, ...]
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise ConfigError(f"{path} is {value!r}: expected a list of names")
+        entry = typing.get_args(hint)[0]
+        return tuple(_convert(entry, v, spec, f"{path}[{n}]") for n, v in enumerate(value))
     if typing.get_origin(hint) is not None:  # Mapping[str, <dataclass or plain type>]
         if not isinstance(value, Mapping):
             raise ConfigError(f"{path} is {value!r}: expected named entries")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from anymodal_seg_ros.config.fields import build, choice, count, number, switch, text
+from anymodal_seg_ros.config.fields import build, choice, count, names, number, switch, text
 from anymodal_seg_ros.config.files import read_yaml
 from anymodal_seg_ros.config.sensors import EVENT_TYPES, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
@@ -17,11 +17,21 @@ from anymodal_seg_ros.errors import ConfigError
 class RigConfig:
     """The sensors of a robot and how their frames are brought together.
 
-    The order of ``sensors`` is the order of preference for the reference sensor: the first one that
-    is alive gives the mask its stamp, frame and geometry.
+    ``reference`` is the order of preference for the reference sensor: the first one that is alive
+    opens frame sets and gives the mask its stamp. What it leaves out follows in the order of
+    ``sensors``, which tools of ROS 2 do not keep.
     """
 
     sensors: Mapping[str, SensorConfig] = field(default_factory=lambda: default_sensors())
+    reference: tuple[str, ...] = names(
+        "Sensors in order of preference for the reference; empty: the order of the file, which "
+        "ROS tools sort"
+    )
+    geometry: str = choice(
+        ("fixed", "reference"),
+        "Picture of the masks. fixed: frame_id and size of the first sensor, whoever is alive; "
+        "reference: those of the living reference sensor",
+    )
     trigger: str = choice(
         ("reference", "rate", "any"),
         "What opens a frame set: each frame of the reference sensor, a fixed rate, or any frame",
@@ -33,6 +43,23 @@ class RigConfig:
     deadline_s: float = number(
         0.02, 0.0, 10.0, "A frame set leaves at most this long after its reference frame came, in s"
     )
+    deadline_max_s: float = number(
+        0.1,
+        0.0,
+        10.0,
+        "The deadline is learned from how late the other sensors come, up to this long, in s; not "
+        "above deadline_s: never",
+    )
+    max_rate_hz: float = number(
+        0.0, 0.0, 1000.0, "Reference frames beyond this rate open nothing, in Hz; 0: no limit"
+    )
+    budget_ms: float = number(
+        0.0,
+        0.0,
+        10_000.0,
+        "Time from reference frame to mask that encoding other sensors may take up, in ms; 0 means "
+        "one period of the reference",
+    )
     startup_grace_s: float = number(
         5.0, 0.0, 600.0, "A sensor that was never seen is WAITING this long, then FAILED, in s"
     )
@@ -42,6 +69,17 @@ class RigConfig:
     clock_jump_s: float = number(
         1.0, 0.05, 3600.0, "A stamp this far off its sensor's own clock is absurd or a jump, in s"
     )
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.reference if name not in self.sensors]
+        if unknown or len(set(self.reference)) < len(self.reference):
+            raise ConfigError(
+                f"rig.reference is {', '.join(self.reference)}: expected some of the sensors "
+                f"{', '.join(self.sensors)}, each once"
+            )
+        # Whoever iterates over the sensors meets them in order of preference.
+        order = [*self.reference, *(name for name in self.sensors if name not in self.reference)]
+        object.__setattr__(self, "sensors", {name: self.sensors[name] for name in order})
 
 
 @dataclass(frozen=True, slots=True)

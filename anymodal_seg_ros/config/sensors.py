@@ -78,6 +78,28 @@ class RegistrationConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CountsConfig:
+    """What the numbers in one sensor's messages mean: a fact of the camera, not of the model."""
+
+    per_count: float = number(
+        0.0,
+        0.0,
+        1e6,
+        "Unit of one count: metres of 16UC1 depth, kelvin of a 16-bit thermal image; 0 means 0.001 "
+        "m for depth, and for thermal what the model was trained with",
+    )
+    offset: float = number(
+        0.0,
+        -1e6,
+        1e6,
+        "Metres or kelvin of count 0, e.g. 273.15 where degrees C are counted",
+    )
+    intensity_max: float = number(
+        0.0, 0.0, 1e9, "LiDAR intensity of a perfect reflector; 0 means what the model assumes"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class EventConfig:
     """How the events of a camera become images."""
 
@@ -151,6 +173,7 @@ class SensorConfig:
         "What the topic carries; auto: compressed if its name ends in /compressed or "
         "/compressedDepth, else image; point_cloud: events of an event camera, else LiDAR points",
     )
+    counts: CountsConfig = field(default_factory=CountsConfig)
     checks: ChecksConfig = field(default_factory=ChecksConfig)
     registration: RegistrationConfig = field(default_factory=RegistrationConfig)
     events: EventConfig = field(default_factory=EventConfig)

@@ -12,9 +12,15 @@ import numpy.typing as npt
 from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.evaluation.alignment_picture import Picture, alignment_picture
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.sensing.alignment import SURE, Drift, Shift, edge_field, measure_shift
-from anymodal_seg_ros.sensing.registration import Registrar
-from anymodal_seg_ros.sensing.views import HomographyView
+from anymodal_seg_ros.sensing.geometry.alignment import (
+    SURE,
+    Drift,
+    Shift,
+    edge_field,
+    measure_shift,
+)
+from anymodal_seg_ros.sensing.geometry.registration import Registrar
+from anymodal_seg_ros.sensing.geometry.views import HomographyView
 
 MAX_WIDTH = 640
 """Pictures are compared at the reference's size, or at this width if that is smaller."""

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.sensing.alignment import Shift, grey_of
+from anymodal_seg_ros.sensing.geometry.alignment import Shift, grey_of
 
 Picture = npt.NDArray[np.uint8]
 

@@ -13,7 +13,7 @@ from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.image_files import load_image, pair_by_name
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 
 T = TypeVar("T")
 

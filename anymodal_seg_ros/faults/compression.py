@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Image, Pixels
-from anymodal_seg_ros.sensing.compressed import Format
-from anymodal_seg_ros.sensing.encodings import COUNTS
-from anymodal_seg_ros.sensing.image_headers import read_header
-from anymodal_seg_ros.sensing.payload import Bytes
+from anymodal_seg_ros.sensing.decoding.compressed import Format
+from anymodal_seg_ros.sensing.decoding.encodings import COUNTS
+from anymodal_seg_ros.sensing.decoding.image_headers import read_header
+from anymodal_seg_ros.sensing.decoding.payload import Bytes
 
 _DEPTH_HEADER_BYTES = 12
 _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95]

@@ -16,9 +16,9 @@ from anymodal_seg_ros.faults.kinds import (
 )
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.sensing.encodings import COLORS, COUNTS, METRES
-from anymodal_seg_ros.sensing.lidar import LIDAR_IMAGE
-from anymodal_seg_ros.sensing.point_clouds import POINT_CLOUD
+from anymodal_seg_ros.sensing.decoding.encodings import COLORS, COUNTS, METRES
+from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
+from anymodal_seg_ros.sensing.geometry.lidar import LIDAR_IMAGE
 
 
 class Content(enum.Enum):

@@ -23,7 +23,7 @@ from anymodal_seg_ros.faults.kinds import (
 )
 from anymodal_seg_ros.faults.lidar_jitter import jitter_cloud, jitter_image
 from anymodal_seg_ros.frames import Image, Pixels
-from anymodal_seg_ros.sensing.encodings import INVALID_MILLIMETRES
+from anymodal_seg_ros.sensing.decoding.encodings import INVALID_MILLIMETRES
 
 Floats = npt.NDArray[np.float32]
 

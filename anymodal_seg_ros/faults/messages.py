@@ -15,11 +15,11 @@ import numpy as np
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.faults.compression import recompressed
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.sensing.camera_formats import CAMERA_FORMATS
-from anymodal_seg_ros.sensing.compressed import Format
-from anymodal_seg_ros.sensing.decode import decode_image
-from anymodal_seg_ros.sensing.payload import as_bytes
-from anymodal_seg_ros.sensing.point_clouds import POINT_CLOUD, decode_cloud
+from anymodal_seg_ros.sensing.decoding.camera_formats import CAMERA_FORMATS
+from anymodal_seg_ros.sensing.decoding.compressed import Format
+from anymodal_seg_ros.sensing.decoding.decode import decode_image
+from anymodal_seg_ros.sensing.decoding.payload import as_bytes
+from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD, decode_cloud
 
 _KEPT_SHARE = 0.6
 """Of what is truncated, so much comes."""

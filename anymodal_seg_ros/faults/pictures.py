@@ -6,7 +6,7 @@ import numpy as np
 
 from anymodal_seg_ros.faults.lidar_jitter import require_coordinates
 from anymodal_seg_ros.frames import Image, Pixels
-from anymodal_seg_ros.sensing.point_clouds import POINT_CLOUD
+from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 
 _PARTS = 4
 """Into so many parts along each side a picture is cut before they are shuffled."""

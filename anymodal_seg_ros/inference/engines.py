@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, TypeGuard
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.frames import ModalityBatch, Segmentation
+from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.model import Model
 
 ENGINES = ("onnxruntime", "torch")
@@ -23,6 +24,29 @@ class Engine(Protocol):
     def run(self, batch: ModalityBatch) -> Segmentation:
         """Segment one frame."""
         ...
+
+
+class SplitEngine(Engine, Protocol):
+    """An engine of a network that encodes its sensors independently and fuses late.
+
+    Both halves may be called from several threads at once, and hold no lock while they compute.
+    """
+
+    splits: bool
+    """Whether the model has the two halves; False where only :meth:`run` may be called."""
+
+    def encode(self, batch: ModalityBatch) -> tuple[Features, ...]:
+        """Encode some sensors, each by itself: one result for each row of the batch."""
+        ...
+
+    def fuse(self, features: Sequence[Features]) -> Segmentation:
+        """Segment one frame from what its sensors were encoded to."""
+        ...
+
+
+def can_split(engine: Engine) -> TypeGuard[SplitEngine]:
+    """Whether an engine can encode and fuse apart."""
+    return bool(getattr(engine, "splits", False))
 
 
 def create_engine(kind: str, model: Model, threads: int = 0, confidence: bool = False) -> Engine:

@@ -15,9 +15,16 @@ import numpy.typing as npt
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import Image, ModalityBatch, Pixels
 from anymodal_seg_ros.inference.manifest import Manifest, ModalitySpec
-from anymodal_seg_ros.sensing.encodings import COLORS, COUNTS, METRES, for_opencv, to_metres, to_rgb
-from anymodal_seg_ros.sensing.lidar import LIDAR_IMAGE
-from anymodal_seg_ros.sensing.point_clouds import POINT_CLOUD
+from anymodal_seg_ros.sensing.decoding.encodings import (
+    COLORS,
+    COUNTS,
+    METRES,
+    for_opencv,
+    to_metres,
+    to_rgb,
+)
+from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
+from anymodal_seg_ros.sensing.geometry.lidar import LIDAR_IMAGE
 
 Planes = npt.NDArray[np.float32]
 

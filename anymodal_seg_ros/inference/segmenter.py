@@ -23,10 +23,10 @@ from anymodal_seg_ros.frames import (
 from anymodal_seg_ros.inference.engines import Engine
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.preprocess import batch
-from anymodal_seg_ros.sensing.evidence import shortfall
-from anymodal_seg_ros.sensing.lidar import LIDAR_IMAGE
-from anymodal_seg_ros.sensing.point_clouds import POINT_CLOUD
-from anymodal_seg_ros.sensing.registration import Registered, Registrar
+from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
+from anymodal_seg_ros.sensing.geometry.lidar import LIDAR_IMAGE
+from anymodal_seg_ros.sensing.geometry.registration import Registered, Registrar
+from anymodal_seg_ros.sensing.health.evidence import shortfall
 
 
 class Segmenter:

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Image, Mask
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.sensing.encodings import COLORS, METRES, to_metres, to_rgb
-from anymodal_seg_ros.sensing.lidar import LIDAR_IMAGE
+from anymodal_seg_ros.sensing.decoding.encodings import COLORS, METRES, to_metres, to_rgb
+from anymodal_seg_ros.sensing.geometry.lidar import LIDAR_IMAGE
 
 Rgb = npt.NDArray[np.uint8]
 

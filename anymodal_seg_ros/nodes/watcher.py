@@ -16,7 +16,7 @@ from anymodal_seg_ros.demo.records import MaskRecord
 from anymodal_seg_ros.evaluation.metrics import confusion_matrix
 from anymodal_seg_ros.frames import Mask
 from anymodal_seg_ros.nodes.segmentation_node import NAME
-from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 
 _UNPAIRED = 32
 """Masks or statuses whose other half is still on its way; older ones are given up."""

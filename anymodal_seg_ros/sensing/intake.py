@@ -23,13 +23,13 @@ from anymodal_seg_ros.frames import (
     SensorState,
     SensorStatus,
 )
-from anymodal_seg_ros.sensing.clock import StampGuard
-from anymodal_seg_ros.sensing.content_checks import ContentChecker
-from anymodal_seg_ros.sensing.evidence import shortfall
-from anymodal_seg_ros.sensing.health import Fault
-from anymodal_seg_ros.sensing.offsets import StampOffsets
-from anymodal_seg_ros.sensing.synchronizer import Synchronizer
-from anymodal_seg_ros.sensing.watchdog import Watchdog
+from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
+from anymodal_seg_ros.sensing.health.evidence import shortfall
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.health.watchdog import Watchdog
+from anymodal_seg_ros.sensing.sync.clock import StampGuard
+from anymodal_seg_ros.sensing.sync.offsets import StampOffsets
+from anymodal_seg_ros.sensing.sync.synchronizer import Synchronizer
 
 _NEWER_CAME = "not decoded, a newer one came"
 

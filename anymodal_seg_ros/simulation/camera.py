@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.sensing import cameras as calibrated
+from anymodal_seg_ros.sensing.geometry import cameras as calibrated
 from anymodal_seg_ros.simulation.shapes import Floats, turned
 
 Matrix = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import UNLABELED, Image
-from anymodal_seg_ros.sensing.lidar import lidar_image
+from anymodal_seg_ros.sensing.geometry.lidar import lidar_image
 from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA, Camera, Mount, standpoint
 from anymodal_seg_ros.simulation.casting import strike
 from anymodal_seg_ros.simulation.classes import CLASSES, TERRAIN, TRAFFIC_SIGN, VEGETATION

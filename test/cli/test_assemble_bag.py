@@ -10,7 +10,7 @@ from fixtures.image_folders import write_pairs
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.image_files import load_image
-from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 
 MS = 1_000_000
 START = 1_700_000_000_000_000_000

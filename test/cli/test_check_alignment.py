@@ -13,7 +13,7 @@ from fixtures.street import HEIGHT, WIDTH, seen_by_rgb, seen_by_thermal, shifted
 
 from anymodal_seg_ros.cli.check_alignment import command
 from anymodal_seg_ros.config import load_config
-from anymodal_seg_ros.sensing.cameras import Camera
+from anymodal_seg_ros.sensing.geometry.cameras import Camera
 
 FRAMES = 6
 

@@ -9,7 +9,7 @@ import pytest
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 
 STAMP, LOG = 1_700_000_000_123_456_789, 1_700_000_000_150_000_000
 IMAGES = [

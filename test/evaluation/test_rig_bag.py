@@ -15,9 +15,9 @@ from anymodal_seg_ros.evaluation.rig_bag import write_rig_bag
 from anymodal_seg_ros.evaluation.rig_parameters import PARAMETERS, rig_parameters
 from anymodal_seg_ros.evaluation.rig_shots import EVENT_SPAN_NS, RigBagConfig, instants
 from anymodal_seg_ros.faults.timeline import parse_timeline
-from anymodal_seg_ros.sensing.decode import decode_image
+from anymodal_seg_ros.sensing.decoding.decode import decode_image
+from anymodal_seg_ros.sensing.decoding.point_clouds import decode_cloud
 from anymodal_seg_ros.sensing.events.stream import EventStream
-from anymodal_seg_ros.sensing.point_clouds import decode_cloud
 from anymodal_seg_ros.simulation.camera import Camera, Mount
 from anymodal_seg_ros.simulation.dataset.frames import sized_sensors
 from anymodal_seg_ros.simulation.rig import Rig, mounted_sensors

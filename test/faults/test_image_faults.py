@@ -28,9 +28,9 @@ from anymodal_seg_ros.faults.kinds import (
 )
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.sensing.decode import decode_image
-from anymodal_seg_ros.sensing.encodings import LAYOUTS
-from anymodal_seg_ros.sensing.point_clouds import POINT_CLOUD, decode_cloud
+from anymodal_seg_ros.sensing.decoding.decode import decode_image
+from anymodal_seg_ros.sensing.decoding.encodings import LAYOUTS
+from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD, decode_cloud
 
 HEIGHT, WIDTH = 60, 80
 

@@ -32,8 +32,8 @@ from anymodal_seg_ros.faults.kinds import (
     Wrong,
 )
 from anymodal_seg_ros.faults.timeline import FaultTimeline
-from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
-from anymodal_seg_ros.sensing.point_clouds import decode_cloud
+from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.decoding.point_clouds import decode_cloud
 
 MS = 1_000_000
 TYPES = get_typestore(Stores.ROS2_HUMBLE)

@@ -17,9 +17,9 @@ import atheris
 
 with atheris.instrument_imports(include=["anymodal_seg_ros"]):
     from anymodal_seg_ros.errors import DecodeError
-    from anymodal_seg_ros.sensing.camera_formats import CAMERA_FORMATS
-    from anymodal_seg_ros.sensing.decode import decode_image
-    from anymodal_seg_ros.sensing.encodings import LAYOUTS
+    from anymodal_seg_ros.sensing.decoding.camera_formats import CAMERA_FORMATS
+    from anymodal_seg_ros.sensing.decoding.decode import decode_image
+    from anymodal_seg_ros.sensing.decoding.encodings import LAYOUTS
 
 from fixtures.damage import GOOD
 

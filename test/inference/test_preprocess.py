@@ -12,8 +12,8 @@ from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.preprocess import batch, check_encoding, planes
 from anymodal_seg_ros.inference.visualize import viewable
-from anymodal_seg_ros.sensing.decode import decode_image
-from anymodal_seg_ros.sensing.encodings import LAYOUTS
+from anymodal_seg_ros.sensing.decoding.decode import decode_image
+from anymodal_seg_ros.sensing.decoding.encodings import LAYOUTS
 
 MANIFEST = small_manifest()
 SPECS = MANIFEST.modalities

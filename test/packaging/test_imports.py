@@ -163,7 +163,10 @@ def test_libraries_stay_where_they_belong(every_import: list[Import], library: s
         (["evaluation.replay", "evaluation.results"], ["torch", "rclpy", "trimesh"]),
         (["cli.main", "cli.run", "cli.play", "cli.assemble_bag"], ["torch", "rclpy", "trimesh"]),
         (["networks", "networks.anyseg"], ["timm", "open_clip", "transformers", "torchvision"]),
-        (["sensing.decode", "sensing.synchronizer"], ["torch", "rclpy", "onnxruntime"]),
+        (
+            ["sensing.decoding.decode", "sensing.sync.synchronizer"],
+            ["torch", "rclpy", "onnxruntime"],
+        ),
     ],
 )
 def test_importing_loads_nothing_that_may_be_missing(

@@ -18,8 +18,8 @@ from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from std_srvs.srv import Trigger
 
 from anymodal_seg_ros.nodes.messages import image_message, to_ns, to_stamp
-from anymodal_seg_ros.sensing.decode import decode_image
-from anymodal_seg_ros.sensing.point_clouds import decode_cloud
+from anymodal_seg_ros.sensing.decoding.decode import decode_image
+from anymodal_seg_ros.sensing.decoding.point_clouds import decode_cloud
 
 pytestmark = pytest.mark.ros
 

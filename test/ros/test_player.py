@@ -18,7 +18,7 @@ from sensor_msgs.msg import Image as RosImage
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.nodes.messages import to_ns
-from anymodal_seg_ros.sensing.decode import decode_image
+from anymodal_seg_ros.sensing.decoding.decode import decode_image
 
 pytestmark = pytest.mark.ros
 

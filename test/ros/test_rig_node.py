@@ -17,8 +17,8 @@ from anymodal_seg_ros.nodes.messages import to_ns
 
 pytest.importorskip("trimesh", reason="the simulation is not installed: pip install '.[sim]'")
 
-from anymodal_seg_ros.sensing.decode import decode_image
-from anymodal_seg_ros.sensing.point_clouds import decode_cloud
+from anymodal_seg_ros.sensing.decoding.decode import decode_image
+from anymodal_seg_ros.sensing.decoding.point_clouds import decode_cloud
 
 pytestmark = pytest.mark.ros
 

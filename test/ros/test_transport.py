@@ -10,7 +10,7 @@ from fixtures.ros_graph import BEST_EFFORT, Graph, RosProcess
 from sensor_msgs.msg import Image
 
 from anymodal_seg_ros.nodes.messages import ImageBuffer, image_message, to_ns, to_stamp
-from anymodal_seg_ros.sensing.decode import decode_image
+from anymodal_seg_ros.sensing.decoding.decode import decode_image
 
 pytestmark = pytest.mark.ros
 

@@ -13,7 +13,7 @@ from fixtures.scenes import ENCODINGS, scene
 from anymodal_seg_ros.config import ChecksConfig, RigConfig
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import DeferredImage, Image, Pixels, Sample, SensorState
-from anymodal_seg_ros.sensing.health import Fault
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
 from anymodal_seg_ros.sensing.intake import Intake
 
 

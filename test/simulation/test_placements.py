@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anymodal_seg_ros.sensing.extrinsics import move, pose_from_quaternion
+from anymodal_seg_ros.sensing.geometry.extrinsics import move, pose_from_quaternion
 from anymodal_seg_ros.simulation.lidar import Lidar
 from anymodal_seg_ros.simulation.placements import (
     first_from,

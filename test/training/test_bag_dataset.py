@@ -20,7 +20,7 @@ from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.rig_bag import write_rig_bag
 from anymodal_seg_ros.evaluation.rig_shots import RigBagConfig
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.sensing.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 from anymodal_seg_ros.simulation.camera import Camera, Mount
 from anymodal_seg_ros.simulation.classes import CLASS_NAMES
 from anymodal_seg_ros.simulation.dataset.frames import sized_sensors

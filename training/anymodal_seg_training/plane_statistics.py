@@ -12,8 +12,8 @@ import numpy.typing as npt
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.manifest import ModalitySpec
 from anymodal_seg_ros.inference.preprocess import planes
-from anymodal_seg_ros.sensing.encodings import COUNTS, METRES
-from anymodal_seg_ros.sensing.lidar import LIDAR_IMAGE
+from anymodal_seg_ros.sensing.decoding.encodings import COUNTS, METRES
+from anymodal_seg_ros.sensing.geometry.lidar import LIDAR_IMAGE
 from anymodal_seg_training.errors import TrainingError
 
 _FIELDS = {

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.errors import DecodeError
-from anymodal_seg_ros.sensing.decode import stamp_ns
+from anymodal_seg_ros.sensing.decoding.decode import stamp_ns
 from anymodal_seg_ros.sensing.events.payload import check_size
 from anymodal_seg_ros.sensing.events.values import Bytes, Events, StampedEvents
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from anymodal_seg_ros.errors import DecodeError
-from anymodal_seg_ros.sensing.decode import stamp_ns
+from anymodal_seg_ros.sensing.decoding.decode import stamp_ns
+from anymodal_seg_ros.sensing.decoding.payload import as_bytes
 from anymodal_seg_ros.sensing.events.payload import check_size
 from anymodal_seg_ros.sensing.events.values import Events, StampedEvents
-from anymodal_seg_ros.sensing.payload import as_bytes
 
 _DTYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 """The datatypes of sensor_msgs/PointField."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from anymodal_seg_ros.errors import DecodeError
-from anymodal_seg_ros.sensing.decode import stamp_ns
+from anymodal_seg_ros.sensing.decoding.decode import stamp_ns
+from anymodal_seg_ros.sensing.decoding.payload import as_bytes
 from anymodal_seg_ros.sensing.events.compressed import LibcaerCompressedDecoder
 from anymodal_seg_ros.sensing.events.evt2 import Evt2Decoder
 from anymodal_seg_ros.sensing.events.evt3 import Evt3Decoder
 from anymodal_seg_ros.sensing.events.payload import check_size
 from anymodal_seg_ros.sensing.events.values import LATEST_NS, Decoded, Packet
 from anymodal_seg_ros.sensing.events.words import WORD_BYTES, LibcaerDecoder, MonoDecoder
-from anymodal_seg_ros.sensing.payload import as_bytes
 
 ENCODINGS = ("evt3", "evt2", "mono", "libcaer", "libcaer_cmp")
 """Every encoding that :class:`PacketStream` takes."""

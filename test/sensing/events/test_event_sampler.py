@@ -10,7 +10,7 @@ from anymodal_seg_ros.config import EventConfig, RigConfig, SensorConfig
 from anymodal_seg_ros.frames import Sample, SensorState
 from anymodal_seg_ros.sensing.events.sampler import EventSampler, is_event_message
 from anymodal_seg_ros.sensing.events.values import Events
-from anymodal_seg_ros.sensing.synchronizer import Synchronizer
+from anymodal_seg_ros.sensing.sync.synchronizer import Synchronizer
 
 MS = 1_000_000
 START_NS = 1_700_000_000 * SECOND_NS

@@ -1,0 +1,1 @@
+"""Image, CompressedImage and PointCloud2 messages to arrays, by duck typing."""

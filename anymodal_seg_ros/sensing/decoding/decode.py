@@ -1,0 +1,131 @@
+"""Messages to images, by duck typing: rclpy's messages and those that rosbags reads alike.
+
+A message is never trusted. Size, step, encoding and stamp are checked before a byte is read, and
+what passes is looked at in place: plain pixels are a read-only view on the message's own bytes, and
+what needs work (compressed images, Bayer, YUV) is done when the pixels are first used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.frames import DeferredImage, Image, Pixels
+from anymodal_seg_ros.sensing.decoding.camera_formats import CAMERA_FORMATS, CameraFormat
+from anymodal_seg_ros.sensing.decoding.compressed import decode_compressed
+from anymodal_seg_ros.sensing.decoding.encodings import LAYOUTS, Layout
+from anymodal_seg_ros.sensing.decoding.payload import Bytes, as_bytes, check_size
+from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD, decode_cloud, positions
+
+KNOWN_ENCODINGS = (
+    "rgb8, bgr8, rgba8, bgra8 or the same with 16, mono8, mono16, "
+    "{8U,8S,16U,16S,32S,32F,64F}C{1..4}, bayer_{rggb,bggr,gbrg,grbg}{8,16}, "
+    "uyvy (yuv422), yuyv (yuv422_yuy2), nv12, nv21 or nv24"
+)
+
+
+def decode_image(message: Any) -> Image:
+    """Turn a message into an image whose pixels are viewed, or made at their first use.
+
+    Args:
+        message: a ``sensor_msgs/Image`` (``height``, ``width``, ``encoding``, ``is_bigendian``,
+            ``step`` and ``data``, bytes-like), a ``sensor_msgs/CompressedImage`` (``format`` and
+            ``data``, no ``step``), or a ``sensor_msgs/PointCloud2`` of a LiDAR (``point_step``).
+
+    Returns:
+        An image whose size and encoding are known. Pixels of plain encodings are a view on
+        ``data``. Those of a camera format (Bayer, YUV) or a compressed image are made at their
+        first use, which raises :class:`DecodeError` if the compressed data are damaged. Points have
+        the encoding ``PointCloud2``: a structured array with at least x, y and z.
+
+    Raises:
+        DecodeError: naming the field, its value and what was expected.
+    """
+    if hasattr(message, "format") and not hasattr(message, "step"):
+        return decode_compressed(message.format, message.data)
+    if hasattr(message, "point_step"):
+        cloud = decode_cloud(message)
+        positions(cloud[:0])  # refuses a cloud that lacks x, y or z
+        return Image(cloud, POINT_CLOUD)
+    height, width, encoding = int(message.height), int(message.width), str(message.encoding)
+    layout = LAYOUTS.get(encoding)
+    if layout is not None:
+        check_size(height, width)
+        step = _checked_step(message, width, layout)
+        data = as_bytes(message.data)
+        _check_bytes(data, step, height)
+        return Image(_view(data, height, width, step, layout, message.is_bigendian), encoding)
+    camera_format = CAMERA_FORMATS.get(encoding)
+    if camera_format is not None:
+        check_size(height, width)
+        return _decode_camera_format(message, height, width, encoding, camera_format)
+    raise DecodeError(f"encoding is {encoding[:60]!r}: expected {KNOWN_ENCODINGS}")
+
+
+def stamp_ns(header: Any) -> int:
+    """Return a header's stamp in nanoseconds.
+
+    Raises:
+        DecodeError: the stamp is zero, negative, or its nanoseconds are a second or more.
+    """
+    sec, nanosec = int(header.stamp.sec), int(header.stamp.nanosec)
+    if sec < 0 or not 0 <= nanosec < 1_000_000_000 or sec == nanosec == 0:
+        raise DecodeError(
+            f"stamp is {sec} s {nanosec} ns: expected a positive time with less than 1e9 ns; "
+            "let the driver stamp its messages"
+        )
+    return sec * 1_000_000_000 + nanosec
+
+
+def _decode_camera_format(
+    message: Any, height: int, width: int, encoding: str, camera_format: CameraFormat
+) -> Image:
+    """View the stored rows and promise their conversion to RGB."""
+    camera_format.check_size(encoding, height, width)
+    layout = camera_format.layout
+    step = _checked_step(message, width, layout)
+    data = as_bytes(message.data)
+    rows = int(height * camera_format.rows)
+    if camera_format.planar and data.size == step * height == width * rows:
+        step = width  # some drivers divide the whole buffer, chroma and all, by the image's height
+    _check_bytes(data, step, rows)
+    # The padding is kept: where the chroma plane lies is counted in whole rows.
+    columns = step if camera_format.planar else width
+    stored = _view(data, rows, columns, step, layout, message.is_bigendian)
+    return DeferredImage(
+        height, width, camera_format.encoding, lambda: camera_format.convert(stored, width)
+    )
+
+
+def _checked_step(message: Any, width: int, layout: Layout) -> int:
+    step, least = int(message.step), width * layout.dtype.itemsize * layout.channels
+    if step < least:
+        raise DecodeError(
+            f"step is {step}: expected at least {least}, "
+            f"as {width} pixels of {message.encoding} need"
+        )
+    return step
+
+
+def _check_bytes(data: Bytes, step: int, rows: int) -> None:
+    if data.size != step * rows:
+        raise DecodeError(
+            f"data has {data.size} bytes: expected step x height = {step} x {rows} = {step * rows}"
+        )
+
+
+def _view(
+    data: Bytes, height: int, width: int, step: int, layout: Layout, big_endian: bool
+) -> Pixels:
+    """View checked bytes as ``[height, width]`` or ``[height, width, channels]``, read-only."""
+    size = layout.dtype.itemsize
+    shape: tuple[int, ...] = (height, width)
+    strides: tuple[int, ...] = (step, size * layout.channels)
+    if layout.channels > 1:
+        shape, strides = (*shape, layout.channels), (*strides, size)
+    dtype = layout.dtype.newbyteorder(">" if big_endian else "<")
+    pixels: Pixels = np.ndarray(shape, dtype, buffer=data.data, strides=strides)
+    pixels.flags.writeable = False
+    return pixels

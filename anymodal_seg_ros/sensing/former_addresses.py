@@ -1,0 +1,63 @@
+"""Modules that have moved into rooms can still be imported by the addresses they had before 0.5.
+
+Other people's programs import these; the package itself does not. They go with 1.0.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+_SENSING = "anymodal_seg_ros.sensing"
+
+MOVED = {
+    f"{_SENSING}.{name}": f"{_SENSING}.{room}.{name}"
+    for room, names in {
+        "decoding": ("camera_formats", "decode", "encodings", "point_clouds"),
+        "health": ("content_checks", "watchdog"),
+        "sync": ("message_filter", "synchronizer"),
+        "geometry": (
+            "alignment",
+            "calibration",
+            "camera_info",
+            "cameras",
+            "registration",
+            "rig_geometry",
+        ),
+    }.items()
+    for name in names
+}
+"""Former full names of modules, and where they are now."""
+
+
+class _FormerAddress(MetaPathFinder, Loader):
+    """Finds a module under its former name, and says where it is now."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(name, self, origin=MOVED[name]) if name in MOVED else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        warnings.warn(
+            f"{spec.name} is now {MOVED[spec.name]}; the former address goes with 1.0",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        # A module of its own: the real one shall keep its own name and spec.
+        return ModuleType(spec.name, f"Former address of {MOVED[spec.name]}.")
+
+    def exec_module(self, module: ModuleType) -> None:
+        real = importlib.import_module(MOVED[module.__name__])
+        module.__dict__.update({k: v for k, v in vars(real).items() if not k.startswith("__")})
+
+
+def keep_former_addresses() -> None:
+    """Let the former addresses be found."""
+    if not any(isinstance(finder, _FormerAddress) for finder in sys.meta_path):
+        sys.meta_path.append(_FormerAddress())

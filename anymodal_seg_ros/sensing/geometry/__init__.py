@@ -1,0 +1,1 @@
+"""Cameras, calibrations and extrinsics; registration into the reference picture."""

@@ -1,0 +1,213 @@
+"""What is known of where the sensors of a rig are, and what their lenses do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from anymodal_seg_ros.config import RegistrationConfig, SensorConfig
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.sensing.geometry.calibration import Calibration, load_calibration
+from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info
+from anymodal_seg_ros.sensing.geometry.cameras import Camera
+from anymodal_seg_ros.sensing.geometry.extrinsics import Transform, invert, pose_from_text
+from anymodal_seg_ros.sensing.geometry.views import CameraView, HomographyView, View
+
+METHODS = ("resize", "homography", "cameras", "depth")
+"""The values of ``registration.method``."""
+
+
+class UnknownGeometryError(Exception):
+    """What is needed is not known, in words: often because no CameraInfo has come yet."""
+
+
+class RigGeometry:
+    """The cameras of a rig and their places relative to its first sensor.
+
+    Attributes:
+        first: name of the first sensor.
+        generation: counts up when a camera changes, so that what was made from it can be renewed.
+    """
+
+    def __init__(self, sensors: Mapping[str, SensorConfig], clouds: Collection[str] = ()) -> None:
+        """Read what the configuration says.
+
+        Args:
+            sensors: of the rig, in configured order; the first one is what others are placed by.
+            clouds: those that send point clouds and therefore have no camera.
+
+        Raises:
+            ConfigError: naming the parameter: something is missing, superfluous or impossible.
+        """
+        self.first = next(iter(sensors))
+        self.generation = 0
+        self._configs = {name: sensor.registration for name, sensor in sensors.items()}
+        self._clouds = frozenset(clouds)
+        self._fingerprints: dict[str, object] = {}
+        self._files: dict[str, Calibration] = {}
+        self._cameras: dict[str, Camera] = {}
+        for name, config in self._configs.items():
+            self._check(name, config)
+            if config.calibration:
+                self._files[name] = load_calibration(config.calibration, config.rectified)
+                self._cameras[name] = self._files[name].camera
+        self._poses = {name: self._pose(name) for name in self._configs if self.by_cameras(name)}
+        self._homographies = {
+            name: HomographyView.from_text(config.homography, _path(name, "homography"))
+            for name, config in self._configs.items()
+            if config.method == "homography"
+        }
+
+    def by_cameras(self, sensor: str) -> bool:
+        """Whether a sensor is placed by intrinsics and extrinsics."""
+        return self._configs[sensor].method in ("cameras", "depth")
+
+    def by_depth(self, sensor: str, reference: str) -> bool:
+        """Whether measured distances are to be used between two sensors, and can be.
+
+        A sensor that is registered by a homography has no place in space to measure from.
+        """
+        methods = {self._configs[sensor].method, self._configs[reference].method}
+        return "depth" in methods and "homography" not in methods
+
+    def take_camera_info(self, sensor: str, message: Any) -> None:
+        """Take a ``sensor_msgs/CameraInfo`` of a sensor. Repetitions cost next to nothing.
+
+        Raises:
+            CalibrationError: the message contradicts itself; what was known before stays.
+        """
+        fingerprint = _fingerprint(message)
+        if self._fingerprints.get(sensor) == fingerprint:
+            return
+        camera = camera_from_info(message, self._configs[sensor].rectified)
+        self._fingerprints[sensor] = fingerprint
+        self._cameras[sensor] = camera
+        self.generation += 1
+
+    def camera(self, sensor: str) -> Camera:
+        """Return the camera whose picture a sensor's image shows.
+
+        Raises:
+            UnknownGeometryError: it is not known (yet).
+        """
+        # An image that is only resized shows what the first sensor's picture shows.
+        owner = self.first if self._configs[sensor].method == "resize" else sensor
+        if self._configs[owner].method == "homography":
+            raise UnknownGeometryError(f"{sensor} is registered by a homography, not by its camera")
+        if owner not in self._cameras:
+            topic = self._configs[owner].camera_info
+            waiting = f"no CameraInfo has come on {topic}" if topic else "it has no calibration"
+            raise UnknownGeometryError(f"the camera of {owner} is unknown: {waiting}")
+        return self._cameras[owner]
+
+    def first_from(self, sensor: str) -> Transform:
+        """Return the pose of a sensor in the first one's optical frame.
+
+        Raises:
+            UnknownGeometryError: the sensor is placed by a homography.
+        """
+        if self._configs[sensor].method == "homography":
+            raise UnknownGeometryError(f"{sensor} is registered by a homography: it has no pose")
+        return self._poses.get(sensor, np.eye(4))
+
+    def view(self, sensor: str) -> View:
+        """Return how a sensor's picture lies in that of the first one.
+
+        Raises:
+            UnknownGeometryError: a camera that is needed is not known (yet).
+        """
+        config = self._configs[sensor]
+        if self.by_cameras(sensor):
+            return CameraView(
+                self.camera(sensor),
+                self.camera(self.first),
+                self._poses[sensor],
+                config.distance_m or math.inf,
+            )
+        return self._homographies.get(sensor, HomographyView(np.eye(3)))
+
+    def check_shape(self, sensor: str, height: int, width: int) -> None:
+        """Refuse an image whose shape is not that of the sensor's calibration, at any resolution.
+
+        Raises:
+            UnknownGeometryError: with both sizes.
+        """
+        camera = self._cameras.get(sensor)
+        if camera is None or self._configs[sensor].method == "homography":
+            return
+        if abs(width * camera.height / (height * camera.width) - 1) > 0.01:
+            raise UnknownGeometryError(
+                f"the image of {sensor} has {width}x{height} pixels, but its calibration is for "
+                f"{camera.width}x{camera.height}: calibrate the format that is sent"
+            )
+
+    def _check(self, name: str, config: RegistrationConfig) -> None:
+        """Refuse what is missing, and what would silently not be used."""
+        if config.method not in METHODS:
+            raise ConfigError(
+                f"{_path(name, 'method')} is {config.method!r}: expected one of "
+                f"{', '.join(METHODS)}"
+            )
+        if config.calibration and config.camera_info:
+            raise ConfigError(
+                f"{_path(name, 'calibration')} and camera_info are both given: expected one"
+            )
+        if name == self.first and (config.method != "resize" or name in self._clouds):
+            raise ConfigError(
+                f"{_path(name, 'method')} is {config.method!r}, but {name} is the rig's first "
+                "sensor, to which the others are registered: expected an image with 'resize'"
+            )
+        for used, parameter in (
+            (config.method == "homography", "homography"),
+            (self.by_cameras(name), "extrinsics"),
+        ):
+            if getattr(config, parameter) and not used:
+                raise ConfigError(
+                    f"{_path(name, parameter)} is given, but method is {config.method!r}, which "
+                    "does not use it"
+                )
+        if name in self._clouds and config.method != "cameras":
+            raise ConfigError(
+                f"{_path(name, 'method')} is {config.method!r}: expected 'cameras', since {name} "
+                "sends point clouds"
+            )
+        if self.by_cameras(name):
+            for needed in {self.first, name} - self._clouds:
+                other = self._configs[needed]
+                if not (other.calibration or other.camera_info):
+                    raise ConfigError(
+                        f"{_path(needed, 'calibration')} is missing: {name} is registered by "
+                        f"{config.method!r}; name a file, or a topic as camera_info"
+                    )
+
+    def _pose(self, name: str) -> Transform:
+        """Take a sensor's pose from its extrinsics, or from a camchain shared with the first."""
+        where = _path(name, "extrinsics")
+        text = self._configs[name].extrinsics
+        first, own = self._files.get(self.first), self._files.get(name)
+        if first is None or own is None or not own.chain or own.chain != first.chain:
+            if not text:
+                raise ConfigError(f"{where} is missing: expected 'x y z qx qy qz qw'")
+            return pose_from_text(text, where)
+        if text:
+            raise ConfigError(f"{where} is given, but {own.chain} gives it as well: expected one")
+        return invert(first.chain_from_camera) @ own.chain_from_camera
+
+
+def _path(sensor: str, parameter: str) -> str:
+    return f"rig.sensors.{sensor}.registration.{parameter}"
+
+
+def _fingerprint(message: Any) -> object:
+    """Return what changes when a CameraInfo does; cheap, because drivers send one per image."""
+    parts = []
+    for name in ("d", "k", "r", "p"):
+        values = getattr(message, name, None)
+        parts.append(tuple(getattr(message, name.upper(), ()) if values is None else values))
+    roi = getattr(message, "roi", None)
+    cut = tuple(getattr(roi, n, 0) for n in ("x_offset", "y_offset", "width", "height"))
+    binning = tuple(getattr(message, name, 0) for name in ("binning_x", "binning_y"))
+    return (message.width, message.height, message.distortion_model, *parts, cut, binning)

@@ -1,0 +1,79 @@
+"""A sensor whose payload repeats has frozen, however punctually its messages come."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anymodal_seg_ros.frames import CheckResult, Pixels, SensorState
+from anymodal_seg_ros.sensing.health.image_figures import Grid
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
+
+_SILENT_SHARE = 1e-3
+"""An event frame with fewer active pixels than this is of a still scene."""
+
+
+class RepetitionWatch:
+    """Compares each image of one sensor with the one before.
+
+    Real sensors are noisy, so two equal images are one image sent twice. A few pixels tell most of
+    them apart; only where those agree, all bytes are compared.
+    """
+
+    def __init__(self, patience_ns: int, *, silence_is_healthy: bool) -> None:
+        """Set up a watch.
+
+        Args:
+            patience_ns: how long a payload may repeat before it counts as a failure.
+            silence_is_healthy: an image of hardly anything but its ground may repeat for ever.
+        """
+        self._patience_ns = patience_ns
+        self._silence_is_healthy = silence_is_healthy
+        self._few = b""
+        self._pixels: Pixels | None = None
+        self._since_ns = 0
+        self._silent: bool | None = None
+        """Whether the payload is of a still scene; None before it has repeated."""
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._pixels = None
+
+    def inspect(self, sampled: Grid, now_ns: int) -> tuple[CheckResult, Fault | None]:
+        """Compare an image with the one before; a repeated one holds nothing new to fuse."""
+        repeated_ns = 0
+        if self._repeats(sampled):
+            repeated_ns = now_ns - self._since_ns
+        else:
+            self._since_ns = now_ns
+        lasting = repeated_ns > 0 and repeated_ns >= self._patience_ns
+        figure_s, limit_s = repeated_ns / 1e9, self._patience_ns / 1e9
+        result = CheckResult("frozen", figure_s, limit_s, not lasting)
+        if not repeated_ns:
+            return result, None
+        reason = f"frozen: the payload has repeated for {figure_s:.2f} s, {limit_s:g} s allowed"
+        return result, Fault(SensorState.FROZEN, reason, lasting)
+
+    def _repeats(self, sampled: Grid) -> bool:
+        before, self._pixels = self._pixels, sampled.pixels
+        few_before, self._few = self._few, sampled.values.tobytes()
+        if before is None or few_before != self._few or not _equal(before, sampled.pixels):
+            self._silent = None
+            return False
+        if self._silent is None:
+            self._silent = self._silence_is_healthy and _silent(sampled.pixels)
+        return not self._silent
+
+
+def _equal(one: Pixels, other: Pixels) -> bool:
+    """Whether two images are equal, byte by byte: a NaN is as good as any other value here."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if one.dtype.kind == "f":
+        whole = np.dtype(f"u{one.dtype.itemsize}")
+        one, other = one.view(whole), other.view(whole)
+    return bool(np.array_equal(one, other))
+
+
+def _silent(pixels: Pixels) -> bool:
+    ground = pixels.reshape(-1, *pixels.shape[2:])[0]
+    return bool(np.count_nonzero(pixels != ground) < _SILENT_SHARE * pixels.size)

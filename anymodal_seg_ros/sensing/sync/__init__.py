@@ -1,0 +1,1 @@
+"""From samples to frame sets: stamps, offsets, triggers, deadlines."""

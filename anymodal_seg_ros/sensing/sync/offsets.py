@@ -1,0 +1,182 @@
+"""Whose clock is wrong? The stamps of a sensor against its own last ones, and against the others'.
+
+Stamps and arrival times are on different clocks, so neither says anything about the other alone.
+But on a robot whose clocks agree, *arrival minus stamp* is the same constant for every sensor, up
+to its latency. A sensor for which it differs by more than a frame set can bridge is of no use to
+fusion, whatever the cause: its clock was never set, or its messages are held up on the way.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from anymodal_seg_ros.config import RigConfig, SensorConfig, seconds_to_ns
+from anymodal_seg_ros.frames import CheckResult, Sample, SensorState
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
+
+LEAST_LIMIT_S = 0.1
+"""Offsets below this are latency, whatever the rate."""
+BACKWARD_LIMIT = 0.4
+"""Share of stamps that may go back: networks swap messages now and then."""
+REPEATS_ALLOWED = 2
+"""A stamp may come this often again: two publishers of one topic, or a driver that sends twice."""
+
+_WINDOW = 10
+_LAGS = 5
+_FEWEST_LAGS = 3
+_ELECTION_NS = 100_000_000
+_EASIER = 0.8
+"""Share of the limit that a doubtful sensor must keep to be believed, so that it does not flap."""
+_UNSEEN = frozenset(
+    {SensorState.WAITING, SensorState.STALE, SensorState.FAILED, SensorState.DISABLED}
+)
+
+
+@dataclass(slots=True)
+class _Book:
+    """What is remembered of the stamps of one sensor."""
+
+    limit_ns: int
+    last_ns: int | None = None
+    repeats: int = 0
+    backward: deque[bool] = field(default_factory=lambda: deque(maxlen=_WINDOW))
+    lags: deque[int] = field(default_factory=lambda: deque(maxlen=_LAGS))
+    lag_ns: int = 0
+    """Median of the last lags: arrival minus stamp."""
+    agreed_ns: int | None = None
+    """The lag when the sensor last agreed with another."""
+    offset_ns: int = 0
+    """How much later its messages come than those of the anchor, by their stamps."""
+
+
+class StampOffsets:
+    """Judges the stamps of all sensors of a rig."""
+
+    def __init__(self, rig: RigConfig) -> None:
+        """Set up empty books."""
+        self._books = {name: _Book(_limit_ns(s, rig)) for name, s in rig.sensors.items()}
+        self._settle_ns = seconds_to_ns(rig.clock_jump_s)
+        self._anchor: str | None = None
+        self._election_ns = -(1 << 63)
+        self._settled_ns = -(1 << 63)
+
+    def jumped(self, sensor: str, now_ns: int) -> None:
+        """A sensor's clock has jumped: give the others the time to do so as well."""
+        book = self._books[sensor]
+        self._books[sensor] = _Book(book.limit_ns)
+        self._settled_ns = now_ns + self._settle_ns
+
+    def judge(self, sample: Sample, states: Mapping[str, SensorState]) -> Fault | None:
+        """Take note of a sample's stamp and say what is wrong with it."""
+        book = self._books[sample.sensor]
+        book.lags.append(sample.received_ns - sample.time_ns)
+        book.lag_ns = sorted(book.lags)[len(book.lags) // 2]
+        fault = _order(book, sample)
+        if fault is not None or sample.received_ns < self._settled_ns:
+            return fault
+        return self._compare(sample, book, states)
+
+    def results(self, sensor: str) -> tuple[CheckResult, ...]:
+        """Return the figures of one sensor: offset in seconds, share of stamps that went back."""
+        book = self._books[sensor]
+        offset_s, limit_s = book.offset_ns / 1e9, book.limit_ns / 1e9
+        back = _backward_share(book)
+        return (
+            CheckResult("stamp_offset", offset_s, limit_s, abs(offset_s) <= limit_s),
+            CheckResult("stamps_back", back, BACKWARD_LIMIT, back <= BACKWARD_LIMIT),
+        )
+
+    def _compare(
+        self, sample: Sample, book: _Book, states: Mapping[str, SensorState]
+    ) -> Fault | None:
+        """Compare a sensor with the one that most others agree with."""
+        if len(book.lags) < _FEWEST_LAGS:
+            return None
+        anchored = self._anchor is not None and states[self._anchor] not in _UNSEEN
+        if not anchored or sample.received_ns >= self._election_ns:
+            self._elect(sample.received_ns, states)
+        doubtful = states[sample.sensor] is SensorState.CLOCK
+        if self._agrees(book, doubtful):
+            return None
+        self._elect(sample.received_ns, states)  # the fault may be the anchor's
+        if self._agrees(book, doubtful):
+            return None
+        where = "behind" if book.offset_ns > 0 else "ahead of"
+        return Fault(
+            SensorState.CLOCK,
+            f"stamps are {abs(book.offset_ns) / 1e6:.0f} ms {where} those of {self._anchor}: "
+            f"expected less than {book.limit_ns / 1e6:.0f} ms",
+        )
+
+    def _agrees(self, book: _Book, doubtful: bool) -> bool:
+        """Whether a sensor's clock agrees with the anchor's; if in doubt, each of its last lags."""
+        if self._anchor is None:
+            return True
+        anchor = self._books[self._anchor]
+        book.offset_ns = book.lag_ns - anchor.lag_ns
+        if doubtful:
+            worst_ns = max(abs(lag_ns - anchor.lag_ns) for lag_ns in book.lags)
+            agrees = worst_ns <= _EASIER * book.limit_ns
+        else:
+            agrees = abs(book.offset_ns) <= book.limit_ns
+        if agrees and anchor is not book:
+            book.agreed_ns, anchor.agreed_ns = book.lag_ns, anchor.lag_ns
+        return agrees
+
+    def _elect(self, now_ns: int, states: Mapping[str, SensorState]) -> None:
+        """Choose the sensor to compare with: the one with most friends.
+
+        Among equals, one that is not in doubt; then the one whose own clock has changed least since
+        it last agreed with another; then the first in configured order. So of two sensors that
+        part, the one that moved is to blame, be it the reference.
+        """
+        self._election_ns = now_ns + _ELECTION_NS
+        seen = {
+            name: book
+            for name, book in self._books.items()
+            if states[name] not in _UNSEEN and len(book.lags) >= _FEWEST_LAGS
+        }
+
+        def claim(name: str) -> tuple[int, bool, int]:
+            book = seen[name]
+            friends = sum(
+                abs(book.lag_ns - other.lag_ns) <= max(book.limit_ns, other.limit_ns)
+                for other in seen.values()
+            )
+            moved = 0 if book.agreed_ns is None else abs(book.lag_ns - book.agreed_ns)
+            trusted = states[name] is not SensorState.CLOCK
+            return friends, trusted, -(moved // seconds_to_ns(LEAST_LIMIT_S))
+
+        self._anchor = max(seen, key=claim, default=None)
+
+
+def _limit_ns(sensor: SensorConfig, rig: RigConfig) -> int:
+    """Return how far off a sensor's stamps may be: as far as a frame set can bridge."""
+    bridged = sensor.tolerance_ns + seconds_to_ns(rig.deadline_s)
+    return seconds_to_ns(sensor.clock_offset_s) or max(bridged, seconds_to_ns(LEAST_LIMIT_S))
+
+
+def _order(book: _Book, sample: Sample) -> Fault | None:
+    """Judge the order of one sensor's stamps."""
+    last_ns, book.last_ns = book.last_ns, sample.time_ns
+    if sample.time_ns == last_ns:
+        book.repeats += 1
+        reason = f"the stamp {sample.stamp_ns / 1e9:.3f} s came {book.repeats + 1} times in a row"
+        return Fault(SensorState.CLOCK, reason, lasting=book.repeats > REPEATS_ALLOWED)
+    book.repeats = 0
+    book.backward.append(last_ns is not None and sample.time_ns < last_ns)
+    share = _backward_share(book)
+    if last_ns is None or sample.time_ns > last_ns or share <= BACKWARD_LIMIT:
+        return None
+    return Fault(
+        SensorState.CLOCK,
+        f"{share:.0%} of the last stamps went back, this one by "
+        f"{(last_ns - sample.time_ns) / 1e6:.0f} ms: expected {BACKWARD_LIMIT:.0%} at most",
+    )
+
+
+def _backward_share(book: _Book) -> float:
+    """Share of the last stamps that went back."""
+    return sum(book.backward) / _WINDOW

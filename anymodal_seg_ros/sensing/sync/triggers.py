@@ -1,0 +1,138 @@
+"""What opens a frame set: each frame of the reference sensor, a fixed rate, or any frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from anymodal_seg_ros.config import RigConfig, seconds_to_ns
+from anymodal_seg_ros.frames import Sample, SensorState
+from anymodal_seg_ros.sensing.sync.buffer import SampleBuffer
+
+States = Mapping[str, SensorState]
+Buffers = Mapping[str, SampleBuffer]
+
+
+class Trigger(NamedTuple):
+    """A moment in header time that waits for its samples.
+
+    Attributes:
+        epoch: counts the declared clock jumps before it; time only grows within an epoch.
+        time_ns: the moment.
+        due_ns: when the set leaves at the latest, on the caller's clock.
+        sample: of the reference sensor; None if the reference is chosen when the set leaves.
+        unfit: why that sample gives no more than its header and geometry; empty if it is good.
+    """
+
+    epoch: int
+    time_ns: int
+    due_ns: int
+    sample: Sample | None
+    unfit: str = ""
+
+
+class TriggerPolicy(Protocol):
+    """Says when frame sets open. Asked after every sample and before every poll."""
+
+    def opened_by(
+        self, sample: Sample | None, states: States, buffers: Buffers, newest_ns: int | None
+    ) -> Iterable[tuple[int, Sample]]:
+        """Return what opens now.
+
+        Args:
+            sample: that has just been buffered; None if only time has passed.
+            states: health of every sensor.
+            buffers: the samples of every sensor, by configured order.
+            newest_ns: the latest moment for which a set was opened; None if there was none.
+
+        Returns:
+            Moments in header time, each with the sample that opens it.
+        """
+
+    @property
+    def fixed_reference(self) -> bool:
+        """Whether the opening sample is the reference of its set."""
+
+    @property
+    def needs_good_sample(self) -> bool:
+        """Whether nothing opens for a sample that must not be fused."""
+
+
+class OnReference:
+    """Each sample of the first living sensor. When that dies, the next takes over at once."""
+
+    fixed_reference = True
+    needs_good_sample = False
+
+    def __init__(self) -> None:
+        """Begin without a reference."""
+        self._reference: str | None = None
+
+    def opened_by(
+        self, sample: Sample | None, states: States, buffers: Buffers, newest_ns: int | None
+    ) -> Iterable[tuple[int, Sample]]:
+        """See :class:`TriggerPolicy`."""
+        reference = None
+        for name in buffers:
+            if states[name].alive:
+                reference = name
+                break
+        if reference == self._reference:
+            if sample is not None and sample.sensor == reference:
+                return ((sample.time_ns, sample),)
+            return ()
+        self._reference = reference
+        if reference is None:
+            return ()
+        opened = [(s.time_ns, s) for s in buffers[reference].after(newest_ns)]
+        if sample is not None and sample.sensor == reference and not opened:
+            opened.append((sample.time_ns, sample))  # time may have begun anew
+        return opened
+
+
+class AtRate:
+    """The multiples of a period in header time, each when the first living sensor gets there."""
+
+    fixed_reference = False
+    needs_good_sample = False
+
+    def __init__(self, period_ns: int, jump_ns: int) -> None:
+        """Begin before any moment."""
+        self._period_ns = period_ns
+        self._jump_ns = jump_ns
+        self._tick: int | None = None
+
+    def opened_by(
+        self, sample: Sample | None, states: States, buffers: Buffers, newest_ns: int | None
+    ) -> Iterable[tuple[int, Sample]]:
+        """See :class:`TriggerPolicy`."""
+        if sample is None or not states[sample.sensor].alive:
+            return ()
+        tick = sample.time_ns // self._period_ns
+        behind_ns = -1 if self._tick is None else (self._tick - tick) * self._period_ns
+        if 0 <= behind_ns <= self._jump_ns:
+            return ()
+        self._tick = tick
+        return ((tick * self._period_ns, sample),)
+
+
+class OnAny:
+    """Every sample of every living sensor."""
+
+    fixed_reference = True
+    needs_good_sample = True
+
+    def opened_by(
+        self, sample: Sample | None, states: States, buffers: Buffers, newest_ns: int | None
+    ) -> Iterable[tuple[int, Sample]]:
+        """See :class:`TriggerPolicy`."""
+        if sample is None or not states[sample.sensor].alive:
+            return ()
+        return ((sample.time_ns, sample),)
+
+
+def trigger_policy(rig: RigConfig) -> TriggerPolicy:
+    """Make the policy that a rig is configured for."""
+    if rig.trigger == "rate":
+        return AtRate(seconds_to_ns(1.0 / rig.trigger_hz), seconds_to_ns(rig.clock_jump_s))
+    return OnAny() if rig.trigger == "any" else OnReference()

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from fixtures.clouds import cloud_message
+from fixtures.scenes import ENCODINGS, scene
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from anymodal_seg_ros.config import ChecksConfig
+from anymodal_seg_ros.frames import Image, SensorState
+from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD, decode_cloud
+from anymodal_seg_ros.sensing.health.content_checks import KINDS, ContentChecker
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
+
+S = 1_000_000_000
+FRAME = S // 30
+SIZE = (240, 320)
+DICE = np.random.default_rng(0)
+
+
+def image(modality: str, seed: int = 0) -> Image:
+    return Image(scene(modality, seed, *SIZE), ENCODINGS[modality])
+
+
+def checker(modality: str, **changes: Any) -> ContentChecker:
+    return ContentChecker(modality, ChecksConfig(**changes))
+
+
+def inspect(modality: str, pixels: np.ndarray[Any, Any], **changes: Any) -> Fault | None:
+    return checker(modality, **changes).inspect(Image(pixels, "test"), 0)
+
+
+def flat(modality: str, value: float) -> np.ndarray[Any, Any]:
+    """Return an image of one value with a sensor's noise of one count."""
+    like = scene(modality, 0, *SIZE)
+    return (value + DICE.integers(0, 2, like.shape)).astype(like.dtype)
+
+
+def with_stuck_rows(modality: str) -> np.ndarray[Any, Any]:
+    pixels = scene(modality, 0, *SIZE)
+    pixels[120:200] = pixels[120]
+    return pixels
+
+
+def noisy(modality: str) -> np.ndarray[Any, Any]:
+    like = scene(modality, 0, *SIZE)
+    return np.frombuffer(DICE.bytes(like.nbytes), like.dtype).reshape(like.shape)
+
+
+@pytest.mark.parametrize("modality", sorted(ENCODINGS))
+def test_a_healthy_scene_passes_every_check(modality: str) -> None:
+    watch = checker(modality)
+    for k in range(10):
+        assert watch.inspect(image(modality, k), k * FRAME) is None
+    names = [r.name for r in watch.results]
+    assert names == ["format", *(check.name for check, _ in KINDS[modality].checks), "frozen"]
+    assert all(result.passed for result in watch.results)
+
+
+@pytest.mark.parametrize(
+    ("modality", "pixels", "name"),
+    [
+        ("rgb", flat("rgb", 2), "black"),
+        ("rgb", flat("rgb", 254), "saturated"),
+        ("rgb", flat("rgb", 90), "blocked"),
+        ("rgb", with_stuck_rows("rgb"), "stuck_rows"),
+        ("rgb", noisy("rgb"), "noise"),
+        ("thermal", np.zeros(SIZE, np.uint16), "black"),
+        ("thermal", flat("thermal", 30_000), "blocked"),
+        ("thermal", flat("thermal", 65_500 - 2), "saturated"),
+        ("thermal", with_stuck_rows("thermal"), "stuck_rows"),
+        ("thermal", noisy("thermal"), "noise"),
+        ("depth", np.zeros(SIZE, np.uint16), "no_depth"),
+        ("depth", np.full(SIZE, 65_535, np.uint16), "no_depth"),
+        ("depth", np.zeros(SIZE, np.float32), "no_depth"),
+        ("depth", np.full(SIZE, np.nan, np.float32), "no_depth"),
+        ("depth", np.full(SIZE, np.inf, np.float32), "no_depth"),
+        ("depth", noisy("depth"), "noise"),
+        ("depth", noisy("thermal"), "noise"),
+        ("event", noisy("event"), "saturated"),
+    ],
+)
+def test_each_fault_is_found_and_can_be_switched_off(
+    modality: str, pixels: np.ndarray[Any, Any], name: str
+) -> None:
+    fault = inspect(modality, pixels)
+    assert fault is not None
+    assert fault.state is SensorState.INVALID
+    assert fault.reason.startswith(f"{name}: ")
+    others = {c.name: False for c, _ in KINDS[modality].checks if c.name != name}
+    alone = checker(modality, **others, frozen=False, format=False)
+    alone.inspect(Image(pixels, "test"), 0)
+    assert [(r.name, r.passed) for r in alone.results] == [(name, False)]
+    switches = {c.name: False for c, _ in KINDS[modality].checks}
+    assert inspect(modality, pixels, **switches) is None
+
+
+def test_what_is_healthy_for_one_kind_is_not_looked_for() -> None:
+    assert inspect("event", np.zeros((*SIZE, 3), np.uint8)) is None, "a still scene"
+    wall = np.full(SIZE, 2.0, np.float32)
+    assert inspect("depth", wall) is None
+    sky = scene("thermal", 0, *SIZE)
+    sky[:150] = sky.min()
+    assert inspect("thermal", sky) is None, "rows of a clipped sky are equal and not stuck"
+    few = np.zeros(SIZE, np.float32)
+    few[::8, ::16] = 5.0
+    assert inspect("lidar", few) is None
+    assert inspect("lidar", np.zeros(SIZE, np.float32)) is not None
+    assert inspect("nose", np.zeros(SIZE, np.uint8)) is None
+
+
+def test_a_threshold_can_be_set() -> None:
+    dim = flat("rgb", 20)
+    dim[:120] //= 2
+    assert inspect("rgb", dim) is None
+    fault = inspect("rgb", dim, black_below=30.0)
+    assert fault is not None
+    assert fault.reason == "black: 99th percentile in counts is 21, expected at least 30"
+
+
+def test_a_repeated_payload_is_withheld_at_once_and_a_fault_after_a_while() -> None:
+    watch = checker("rgb", frozen_after_s=0.5)
+    same = image("rgb")
+    said = [watch.inspect(same, k * S // 10) for k in range(10)]
+    assert said[0] is None
+    assert [fault.lasting for fault in said[1:] if fault] == [False] * 4 + [True] * 5
+    assert {fault.state for fault in said[1:] if fault} == {SensorState.FROZEN}
+    result = next(r for r in watch.results if r.name == "frozen")
+    assert (result.figure, result.threshold, result.passed) == (0.9, 0.5, False)
+    assert watch.inspect(image("rgb", 1), S) is None
+
+
+def test_one_other_pixel_anywhere_means_not_frozen() -> None:
+    watch = checker("depth")
+    still = np.full(SIZE, 4.0, np.float32)
+    still[0, :] = np.nan
+    for k in range(50):
+        moving = still.copy()
+        moving[101, 2 * k + 1] = 3.0
+        assert watch.inspect(Image(moving, "32FC1"), k * FRAME) is None
+    assert watch.inspect(Image(moving.copy(), "32FC1"), 51 * FRAME) is not None, "NaN equals NaN"
+
+
+def test_a_thermal_shutter_of_a_second_is_no_fault_but_nothing_to_fuse_either() -> None:
+    closed = [image("thermal").pixels] * 10, [flat("thermal", 30_000) for _ in range(10)]
+    for frames in closed:
+        watch = checker("thermal")
+        watch.inspect(Image(frames[0], "mono16"), 0)
+        for k in range(1, 10):
+            fault = watch.inspect(Image(frames[k], "mono16"), k * S // 9)
+            assert fault is not None
+            assert not fault.lasting
+        fault = watch.inspect(Image(frames[0], "mono16"), 2 * S)
+        assert fault is not None
+
+
+def test_a_still_scene_never_freezes_an_event_camera_but_a_stuck_picture_does() -> None:
+    still, stuck = checker("event"), checker("event")
+    silence, picture = np.zeros((*SIZE, 3), np.uint8), image("event").pixels
+    silence[7, 9] = 255  # a hot pixel
+    for k in range(100):
+        assert still.inspect(Image(silence, "8UC3"), k * FRAME) is None
+        fault = stuck.inspect(Image(picture, "8UC3"), k * FRAME)
+    assert fault is not None
+    assert fault.lasting
+
+
+def test_size_and_encoding_may_not_change_in_mid_stream_but_after_an_outage() -> None:
+    watch = checker("rgb")
+    wild = Image(scene("rgb", 0, 48, 64), "bgr8")
+    watch.inspect(wild, 0)
+    for k in range(1, 4):
+        assert watch.inspect(image("rgb", k), k * FRAME) is None, "the first one may be wrong too"
+    fault = watch.inspect(wild, 4 * FRAME)
+    assert fault is not None
+    assert fault.reason == "format: 64x48 bgr8, expected 320x240 rgb8 as before"
+    watch.forget()
+    assert watch.inspect(wild, 5 * FRAME) is None
+
+
+def scan(number: int, seed: int, **columns: Any) -> Image:
+    xyz = np.random.default_rng(seed).uniform(-20, 20, (3, number)).astype(np.float32)
+    points = {**dict(zip("xyz", xyz, strict=True)), **columns}
+    return Image(decode_cloud(cloud_message(points)), POINT_CLOUD)
+
+
+def test_scans_may_have_any_number_of_points_but_must_have_some_and_not_repeat() -> None:
+    check = checker("lidar")
+    for k, number in enumerate((100, 120, 90, 1)):
+        assert check.inspect(scan(number, k), k * S // 10) is None
+    fault = check.inspect(scan(0, 0), S // 2)
+    assert fault is not None and fault.reason.startswith("no_depth")
+    check = checker("lidar")
+    for k in range(10):
+        fault = check.inspect(scan(100, 7), k * S // 10)
+    assert fault is not None and fault.state is SensorState.FROZEN
+
+
+def test_the_fields_of_points_may_not_change_in_mid_stream() -> None:
+    check, ring = checker("lidar"), np.zeros(50, np.uint16)
+    for k in range(3):
+        assert check.inspect(scan(50, k), k * S // 10) is None
+    fault = check.inspect(scan(50, 9, ring=ring), S)
+    assert fault is not None
+    assert (
+        fault.reason == "format: points with x, y, z, ring, expected points with x, y, z as before"
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_a_figure_around_its_threshold_does_not_swing(seed: int) -> None:
+    dice, watch = random.Random(seed), checker("rgb", frozen=False)
+    failed = []
+    for k in range(60):
+        pixels = scene("rgb", 0, 60, 80) // 32
+        pixels[:, :20] = 100 + dice.randint(-4, 4)
+        config = ChecksConfig(black_below=100.0, frozen=False, blocked=False)
+        watch = watch if k else ContentChecker("rgb", config)
+        watch.inspect(Image(pixels, "rgb8"), k * FRAME)
+        failed.append(not next(r for r in watch.results if r.name == "black").passed)
+    assert sum(a is not b for a, b in pairwise(failed)) <= 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    modality=st.sampled_from([*sorted(KINDS), "other"]),
+    pixels=npst.arrays(
+        st.sampled_from([np.uint8, np.int8, np.uint16, ">u2", np.int32, np.float32, ">f4", float]),
+        npst.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=5),
+    ),
+    repeat=st.integers(1, 6),
+)
+def test_any_image_of_any_type_is_judged_without_a_crash(
+    modality: str, pixels: np.ndarray[Any, Any], repeat: int
+) -> None:
+    watch = checker(modality)
+    large = np.repeat(np.repeat(pixels, 40 * repeat, axis=0), 30, axis=1)
+    for k, pixels_now in enumerate((pixels, large, large)):
+        watch.inspect(Image(pixels_now, "test"), k * FRAME)
+        assert watch.results
+        assert all(isinstance(r.figure, float | int) for r in watch.results)

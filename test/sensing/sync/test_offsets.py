@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+
+from fixtures.messages import sample
+from fixtures.rig_stream import MS, RIG, S
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anymodal_seg_ros.config import RigConfig
+from anymodal_seg_ros.frames import SensorState
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.sync.offsets import StampOffsets
+
+EPOCH = 1_700_000_000 * S
+ALL_OK: Mapping[str, SensorState] = dict.fromkeys(RIG.sensors, SensorState.OK)
+
+
+def run(
+    offsets: StampOffsets,
+    lags_ms: Mapping[str, float],
+    rounds: int,
+    start: int = 0,
+    back: Mapping[str, int] | None = None,
+    states: Mapping[str, SensorState] = ALL_OK,
+) -> dict[str, list[Fault | None]]:
+    """Let every sensor send at 10 Hz with its lag, clocks set back or not; say what was said."""
+    said: dict[str, list[Fault | None]] = {name: [] for name in lags_ms}
+    for k in range(rounds):
+        for name, lag_ms in lags_ms.items():
+            stamp = EPOCH + start + k * 100 * MS - (back or {}).get(name, 0)
+            received = start + k * 100 * MS + round(lag_ms * MS)
+            said[name].append(offsets.judge(sample(name, stamp, received), states))
+    return said
+
+
+def test_the_one_that_differs_from_most_is_to_blame_be_it_the_reference() -> None:
+    lags = {"rgb": 500.0, "events": 3.0, "depth": 20.0, "thermal": 40.0}
+    offsets = StampOffsets(RIG)
+    said = run(offsets, lags, 12)
+    assert all(said["rgb"][4:])
+    assert "stamps are" in (said["rgb"][-1] or Fault(SensorState.OK, "")).reason
+    assert not any(any(said[n][4:]) for n in ("events", "depth", "thermal"))
+    figures = {r.name: r for r in offsets.results("rgb")}
+    assert not figures["stamp_offset"].passed
+    assert 0.4 < figures["stamp_offset"].figure < 0.5
+    assert figures["stamp_offset"].threshold == 0.1
+
+
+def test_of_two_that_part_the_one_that_moved_is_to_blame() -> None:
+    rig = RigConfig({n: RIG.sensors[n] for n in ("rgb", "thermal")})
+    for mover in rig.sensors:
+        offsets = StampOffsets(rig)
+        run(offsets, {"rgb": 5.0, "thermal": 20.0}, 10)
+        moved = {n: 500.0 if n == mover else 10.0 for n in rig.sensors}
+        said = run(offsets, moved, 10, start=2 * S)
+        for name in rig.sensors:
+            assert bool(said[name][-1]) is (name == mover)
+
+
+def test_a_lone_sensor_has_nobody_to_disagree_with() -> None:
+    states = dict.fromkeys(RIG.sensors, SensorState.FAILED) | {"rgb": SensorState.OK}
+    offsets = StampOffsets(RIG)
+    assert not any(run(offsets, {"rgb": 5.0}, 10, states=states)["rgb"])
+    assert not any(run(offsets, {"rgb": 5000.0}, 10, start=2 * S, states=states)["rgb"])
+
+
+def test_sensors_may_jump_one_after_the_other() -> None:
+    offsets = StampOffsets(RIG)
+    steady = dict.fromkeys(RIG.sensors, 10.0)
+    run(offsets, steady, 10)
+    back = {"rgb": 20 * S, "events": 20 * S}
+    for name in back:
+        offsets.jumped(name, 1 * S)
+    said = run(offsets, steady, 9, start=1 * S, back=back)
+    assert not any(any(faults) for faults in said.values())
+    for name in ("depth", "thermal"):
+        offsets.jumped(name, 2 * S)
+    said = run(offsets, steady, 50, start=2 * S, back=dict.fromkeys(RIG.sensors, 20 * S))
+    assert not any(any(faults) for faults in said.values())
+
+
+def test_stamps_that_go_back_now_and_then_are_the_networks_fault() -> None:
+    offsets = StampOffsets(RIG)
+    for k in range(100):
+        swapped = k + (1 if k % 5 == 0 else -1 if k % 5 == 1 else 0)
+        said = offsets.judge(sample("rgb", EPOCH + swapped * 33 * MS, k * 33 * MS), ALL_OK)
+        assert said is None
+
+
+def test_stamps_that_go_back_every_other_time_are_a_fault_of_the_clock() -> None:
+    offsets = StampOffsets(RIG)
+    said = [
+        offsets.judge(sample("rgb", EPOCH + (k ^ 1) * 33 * MS, k * 33 * MS), ALL_OK)
+        for k in range(40)
+    ]
+    faults = [fault for fault in said[10:] if fault]
+    assert len(faults) == 15
+    assert "50% of the last stamps went back, this one by 33 ms" in faults[0].reason
+
+
+def test_one_stamp_twice_is_no_fault_and_for_ever_is_one() -> None:
+    offsets = StampOffsets(RIG)
+    once = sample("rgb", EPOCH, 0)
+    said = [offsets.judge(replace(once, received_ns=k * 33 * MS), ALL_OK) for k in range(6)]
+    assert said[0] is None
+    assert [fault.lasting for fault in said[1:] if fault] == [False, False, True, True, True]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_an_offset_around_the_limit_does_not_swing(seed: int) -> None:
+    dice = random.Random(seed)
+    offsets = StampOffsets(RIG)
+    states = dict(ALL_OK)
+    verdicts = []
+    for k in range(300):
+        stamp = EPOCH + k * 100 * MS
+        for name in ("events", "depth", "thermal"):
+            offsets.judge(sample(name, stamp, stamp - EPOCH + 10 * MS), states)
+        lag = round(dice.uniform(0.9, 1.1) * 100 * MS)
+        fault = offsets.judge(sample("rgb", stamp, stamp - EPOCH + 10 * MS + lag), states)
+        states["rgb"] = SensorState.CLOCK if fault else states["rgb"]
+        verdicts.append(bool(fault))
+    assert any(verdicts)
+    first = verdicts.index(True)
+    assert all(verdicts[first + 1 :]), "once doubtful, it must be clearly better to be believed"
