@@ -7,8 +7,6 @@ registration and scaling, can that be seen.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from anymodal_seg_ros.config import SensorConfig
@@ -29,16 +27,8 @@ _FLAT = 1e-3
 is above it in every picture; eight bits of grey differ by 1/255."""
 
 
-class Lack(NamedTuple):
-    """Why a picture is no evidence.
-
-    Attributes:
-        reason: in words, with figure and mend.
-        benign: whether nothing is wrong with the sensor.
-    """
-
-    reason: str
-    benign: bool = False
+NOTHING_MOVES = "no events in the window: nothing moves in front of it"
+"""The one lack that is no fault of the sensor's."""
 
 
 def lack_of_cover(covered: float, spec: ModalitySpec, picture: str) -> str:
@@ -59,10 +49,8 @@ def lack_of_cover(covered: float, spec: ModalitySpec, picture: str) -> str:
     )
 
 
-def lack_of_evidence(
-    planes: Planes, image: Image, spec: ModalitySpec, sensor: SensorConfig
-) -> Lack | None:
-    """Say why normalised planes show nothing; None if they show something.
+def lack_of_evidence(planes: Planes, image: Image, spec: ModalitySpec, sensor: SensorConfig) -> str:
+    """Say why normalised planes show nothing, in words; empty if they show something.
 
     Args:
         planes: float32 ``[3, H, W]``, normalised.
@@ -71,13 +59,13 @@ def lack_of_evidence(
         sensor: its configuration, for what its counts mean.
     """
     if spec.planes == "thermal" and (reason := _outside_range(planes, image, spec, sensor)):
-        return Lack(reason)
+        return reason
     spread = float(max(plane.std() * std for plane, std in zip(planes, spec.std, strict=True)))
     if spread >= _FLAT:
-        return None
+        return ""
     if sensor.modality == "event":
-        return Lack("no events in the window: nothing moves in front of it", benign=True)
-    return Lack(
+        return NOTHING_MOVES
+    return (
         f"constant: all pixels are the same after scaling (spread {spread:.1g} of 1, expected at "
         f"least {_FLAT:g}); check the sensor, and the unit of its counts (rig.sensors.*.counts)"
     )

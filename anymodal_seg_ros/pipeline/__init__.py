@@ -223,17 +223,78 @@ class Pipeline:
         Raises:
             Exception: whatever the engine or ``deliver`` raises.
         """
-        with self._lock:
-            task = self._next_task(now_ns, ahead)
+        task = self.begin(now_ns, ahead=ahead)
         if task is None:
             return Progress(False)
+        started_ns = time.perf_counter_ns()
         with self._timed(task):
             try:
-                made = self._do(task, deliver)
+                result = self.execute(task)
+                took_ns = time.perf_counter_ns() - started_ns
+                if deliver is not None and isinstance(result, Prediction):
+                    deliver(result)
             except Exception as error:
                 self._failed(task, error)
                 raise
-        return Progress(True, made)
+        return Progress(True, self.end(task, result, took_ns))
+
+    def begin(self, now_ns: int, *, ahead: bool = False) -> Task | None:
+        """Take the most urgent piece of work; None if there is none at this moment.
+
+        :meth:`work` is this, :meth:`execute` and :meth:`end` in one. They are apart for those who
+        play the time that work takes.
+
+        Args:
+            now_ns: on the clock of the messages' arrival.
+            ahead: as of :meth:`work`.
+        """
+        with self._lock:
+            return self._next_task(now_ns, ahead)
+
+    def execute(self, task: Task) -> Prediction | DecodeError | None:
+        """Do one piece of work, without the lock. Give what comes back to :meth:`end`.
+
+        Raises:
+            Exception: whatever the engine raises.
+        """
+        if isinstance(task, Decode):
+            try:
+                _ = task.sample.image.pixels
+            except DecodeError as error:
+                return error
+            return None
+        if isinstance(task, Prepare):
+            self._preparer.prepare(task.sample, task.picture, task.companions)
+            return None
+        order = task.order
+        return self._fusion.segment(
+            order.frame_set, self._prepared(order), order.picture, order.status
+        )
+
+    def end(
+        self, task: Task, result: Prediction | DecodeError | None, took_ns: int
+    ) -> Prediction | None:
+        """Take note that a piece of work is done. Returns the mask, if it was one.
+
+        Args:
+            task: what was done.
+            result: what :meth:`execute` returned.
+            took_ns: how long it took.
+        """
+        with self._lock:
+            self._scheduler.done(task)
+            if isinstance(task, Decode):
+                self._judge(task.sample, result if isinstance(result, DecodeError) else None)
+                return None
+            if isinstance(task, Prepare):
+                self.record.encoded(task.sample.sensor)
+                self._budget.encode.observe(took_ns)
+                return None
+            assert isinstance(result, Prediction)
+            self.record.fused(result)
+            if result.sensors:
+                self._budget.fused(len(result.sensors), took_ns)
+            return result
 
     def next_wakeup_ns(self) -> int | None:
         """Return when :meth:`poll` can next have news although no message comes."""
@@ -290,50 +351,21 @@ class Pipeline:
             task = self._scheduler.take_ahead(newest, self._pictures.sensor(leader))
         return task
 
-    def _do(self, task: Task, deliver: Callable[[Prediction], None] | None) -> Prediction | None:
-        """Do one piece of work, without the lock."""
-        started_ns = time.perf_counter_ns()
-        if isinstance(task, Decode):
-            self._decode(task)
-            return None
-        if isinstance(task, Prepare):
-            self._preparer.prepare(task.sample, task.picture, task.companions)
-            with self._lock:
-                self._scheduler.done(task)
-                self.record.encoded(task.sample.sensor)
-                self._budget.encode.observe(time.perf_counter_ns() - started_ns)
-            return None
-        order = task.order
+    def _prepared(self, order: Order) -> dict[str, Stages]:
+        """Return what the samples of a frame set have become; what is made costs nothing."""
         chosen = {name: order.frame_set.samples[name] for name in order.frame_set.fused}
-        stages = {
+        return {
             name: self._preparer.prepare(sample, order.picture.sensor, chosen)
             for name, sample in chosen.items()
         }
-        prediction = self._fusion.segment(order.frame_set, stages, order.picture, order.status)
-        took_ns = time.perf_counter_ns() - started_ns
-        if deliver is not None:
-            deliver(prediction)
-        with self._lock:
-            self._scheduler.done(task)
-            self.record.fused(prediction, {n: s.benign for n, s in stages.items()})
-            if prediction.sensors:
-                self._budget.fused(len(prediction.sensors), took_ns)
-        return prediction
 
-    def _decode(self, task: Decode) -> None:
-        """Make the pixels that callbacks had no time for, such as those of a JPEG, and judge."""
-        damage = None
-        try:
-            _ = task.sample.image.pixels
-        except DecodeError as error:
-            damage = error
-        with self._lock:
-            usable = self._intake.judge_decoded(task.sample, damage)
-            self._scheduler.done(task)
-            if not usable:
-                for order in self._scheduler.waiting():
-                    if order.frame_set.samples.get(task.sample.sensor) is task.sample:
-                        order.frame_set = self._intake.reselect(order.frame_set)
+    def _judge(self, sample: Sample, damage: DecodeError | None) -> None:
+        """Let a decoded sample be judged; frame sets that have chosen it may have to go without."""
+        if self._intake.judge_decoded(sample, damage):
+            return
+        for order in self._scheduler.waiting():
+            if order.frame_set.samples.get(sample.sensor) is sample:
+                order.frame_set = self._intake.reselect(order.frame_set)
 
     def _failed(self, task: Task, error: Exception) -> None:
         """Go on after an engine that raised: without the sample, or without the frame set."""

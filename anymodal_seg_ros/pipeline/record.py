@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from anymodal_seg_ros.frames import FusedShare, Prediction
+from anymodal_seg_ros.inference.evidence import NOTHING_MOVES
 
 LOOKED_AT = 60
 """Masks that the shares are taken over."""
@@ -16,8 +17,8 @@ LOOKED_AT = 60
 class _Sensor:
     """What is remembered of one sensor."""
 
-    reasons: deque[tuple[str, bool]] = field(default_factory=lambda: deque(maxlen=LOOKED_AT))
-    """For each of the last masks why it was left out, and whether that is no fault; empty: used."""
+    reasons: deque[str] = field(default_factory=lambda: deque(maxlen=LOOKED_AT))
+    """For each of the last masks why it was left out; empty: it was used."""
     encoded: int = 0
     reused: int = 0
     skipped: int = 0
@@ -47,13 +48,8 @@ class FusionRecord:
         """Count one sample that there was no time for."""
         self._sensors[sensor].skipped += 1
 
-    def fused(self, prediction: Prediction, benign: Mapping[str, bool]) -> None:
-        """Take note of one mask.
-
-        Args:
-            prediction: the mask.
-            benign: for sensors that were left out, whether that is no fault.
-        """
+    def fused(self, prediction: Prediction) -> None:
+        """Take note of one mask."""
         self.masks += 1
         self.blank += bool(prediction.unlabeled)
         for name, sensor in self._sensors.items():
@@ -61,7 +57,7 @@ class FusionRecord:
             reason = prediction.frame_set.missing.get(name, reason)
             if prediction.unlabeled and not reason:
                 reason = prediction.unlabeled
-            sensor.reasons.append((reason, benign.get(name, False)))
+            sensor.reasons.append(reason)
             if name in prediction.contributions:
                 sensor.share += 0.1 * (prediction.contributions[name] - sensor.share)
 
@@ -72,13 +68,13 @@ class FusionRecord:
     def status(self, sensor: str) -> FusedShare:
         """Return what became of one sensor in the last masks."""
         kept = self._sensors[sensor]
-        left_out = Counter(entry for entry in kept.reasons if entry[0])
-        (reason, benign), _ = left_out.most_common(1)[0] if left_out else (("", False), 0)
+        left_out = Counter(filter(None, kept.reasons))
+        reason = left_out.most_common(1)[0][0] if left_out else ""
         return FusedShare(
             used=len(kept.reasons) - sum(left_out.values()),
             masks=len(kept.reasons),
             reason=reason,
-            benign=benign,
+            benign=reason == NOTHING_MOVES,
             encoded=kept.encoded,
             reused=kept.reused,
             skipped=kept.skipped,

@@ -151,7 +151,11 @@ class Scheduler:
         if any(undecided(sample) for sample in frame_set.samples.values()):
             return None
         chosen = {name: frame_set.samples[name] for name in frame_set.fused}
-        open_ = [s for s in chosen.values() if not self._is_made(s, picture, chosen)]
+        open_ = [
+            s
+            for s in chosen.values()
+            if id(s) in self._running or not self._is_made(s, picture, chosen)
+        ]
         if not open_:
             return Fuse(order)
         reference = next((s for s in open_ if s.sensor == frame_set.reference), None)

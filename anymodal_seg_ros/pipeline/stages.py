@@ -47,14 +47,12 @@ class Stages:
     Attributes:
         image: in the picture that was asked for; at its own size if it did not have to be warped.
         missing: why it is no evidence and must not be fused, in words; empty if it is.
-        benign: whether that is no fault, such as an event camera in front of which nothing moves.
         planes: float32 ``[3, H, W]``; None if it is no evidence, or encoded already.
         features: what the network's encoder made of the planes; None if it was not asked to.
     """
 
     image: Image
     missing: str = ""
-    benign: bool = False
     planes: Planes | None = None
     features: Features | None = None
 
@@ -143,10 +141,9 @@ class Preparer:
         if looked_at and (reason := lack_of_cover(brought.covered, spec, picture)):
             return Stages(brought.image, reason)
         made = planes(brought.image, spec, manifest.height, manifest.width, counts=sensor.counts)
-        lack = lack_of_evidence(made, brought.image, spec, sensor) if looked_at else None
-        if lack is not None:
-            reason = lack.reason.replace("rig.sensors.*", f"rig.sensors.{sample.sensor}")
-            return Stages(brought.image, reason, lack.benign)
+        if looked_at and (reason := lack_of_evidence(made, brought.image, spec, sensor)):
+            reason = reason.replace("rig.sensors.*", f"rig.sensors.{sample.sensor}")
+            return Stages(brought.image, reason)
         return Stages(brought.image, planes=made)
 
     def _metres(self, sensor: str, picture: str, companions: Mapping[str, Sample]) -> Metres | None:
