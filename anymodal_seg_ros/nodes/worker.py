@@ -79,6 +79,7 @@ class PipelineWorker:
 
     def start(self) -> None:
         """Start the threads."""
+        self._pipeline.worked_by(len(self._threads))
         for thread in self._threads:
             thread.start()
 

@@ -82,6 +82,7 @@ class Pipeline:
         """Time that all threads together have spent on work so far."""
         self._lock = threading.Lock()
         self._busy: dict[int, tuple[str, float]] = {}
+        self._threads = 1
         self._set_up(rig)
 
     def _set_up(self, rig: RigConfig) -> None:
@@ -93,7 +94,7 @@ class Pipeline:
         preparer = Preparer(rig, self.model.manifest, self._registrar, splits)
         self._preparer = preparer
         self._fusion = Fusion(rig, self.model.manifest, self.engine, preparer)
-        self._budget = Budget(round(rig.budget_ms * 1e6))
+        self._budget = Budget(round(rig.budget_ms * 1e6), self._threads)
         self._scheduler = Scheduler(rig, preparer, self.record, self._budget)
         self._events = EventSampler(
             rig.sensors,
@@ -113,6 +114,10 @@ class Pipeline:
         model = load_model(config.model)
         engine = create_engine(config.engine, model, config.threads, config.confidence)
         return cls(config.rig, model, engine, in_time=in_time)
+
+    def worked_by(self, threads: int) -> None:
+        """Say how many threads will work, for the budget of time."""
+        self._threads = self._budget.threads = threads
 
     @property
     def superseded(self) -> int:
@@ -338,18 +343,25 @@ class Pipeline:
             for frame_set in self._intake.poll(now_ns):
                 status = self._intake.status(now_ns)
                 picture = self._pictures.of(frame_set)
-                due_ns = None
+                order = Order(frame_set, status, picture, None)
                 if self.in_time:
-                    period_ns = self.rig.sensors[frame_set.reference].period_ns
-                    fused = len(frame_set.fused)
-                    patience_ns = self._budget.patience_ns(period_ns, fused)
-                    due_ns = frame_set.completed_ns + patience_ns
-                self._scheduler.add(Order(frame_set, status, picture, due_ns), MAX_DUE)
+                    self._limit(order)
+                self._scheduler.add(order, MAX_DUE)
         task = self._scheduler.take(now_ns)
         if task is None and ahead and (leader := self._intake.leader()) is not None:
             newest = self._intake.newest(leader)
-            task = self._scheduler.take_ahead(newest, self._pictures.sensor(leader))
+            wanted_in = self._pictures.sensor(leader)
+            task = self._scheduler.take_ahead(newest, wanted_in, in_time=self.in_time)
         return task
+
+    def _limit(self, order: Order) -> None:
+        """Say until when the other sensors of a frame set are waited for."""
+        frame_set, budget = order.frame_set, self._budget
+        period_ns = self.rig.sensors[frame_set.reference].period_ns
+        fused = len(frame_set.fused)
+        order.fuse_by_ns = frame_set.completed_ns + budget.patience_ns(period_ns, fused)
+        order.hurries = budget.reference_fits(period_ns, fused)
+        budget.frame_came(period_ns, fused)
 
     def _prepared(self, order: Order) -> dict[str, Stages]:
         """Return what the samples of a frame set have become; what is made costs nothing."""

@@ -27,13 +27,46 @@ class RunningCost:
 
 
 class Budget:
-    """The time that the other sensors may take up between a complete frame set and its mask."""
+    """The time that the other sensors may take up beside the reference and the fusion.
 
-    def __init__(self, budget_ns: int) -> None:
+    Every reference frame brings credit: what its period leaves of the threads' time. Encoding
+    another sensor's sample costs some of it. So a piece of work that does not fit into what one
+    period leaves still gets its turn every few frames, and the reference never has to pay for it.
+
+    Attributes:
+        threads: how many work.
+        encode: what encoding one sample takes.
+        credit_ns: what may be spent on other sensors now.
+    """
+
+    def __init__(self, budget_ns: int, threads: int = 1) -> None:
         """Set up; a budget of 0 means one period of the reference sensor."""
         self._budget_ns = budget_ns
+        self.threads = threads
         self.encode = RunningCost()
+        self.credit_ns = 0
         self._fuse: dict[int, RunningCost] = {}
+
+    def frame_came(self, period_ns: int, sensors: int) -> None:
+        """Take note of a reference frame: what its period leaves can be spent.
+
+        If the reference alone takes longer than its period, frames are lost whatever is left out:
+        then the others get as much as the reference.
+        """
+        needed_ns = self.encode.ns + self.fuse_ns(sensors)
+        left_ns = self.threads * period_ns - needed_ns
+        if not self.reference_fits(period_ns, sensors):
+            left_ns = period_ns // 2
+        most_ns = max(2 * self.threads * period_ns, 2 * self.encode.ns)
+        self.credit_ns = min(self.credit_ns + left_ns, most_ns)
+
+    def affords(self) -> bool:
+        """Whether one more sample of another sensor may be encoded."""
+        return self.credit_ns >= self.encode.ns
+
+    def spend(self) -> None:
+        """Pay for encoding one sample of another sensor."""
+        self.credit_ns -= self.encode.ns
 
     def fused(self, sensors: int, took_ns: int) -> None:
         """Take note of one fusion of so many sensors."""
@@ -44,6 +77,10 @@ class Budget:
         if not self._fuse:
             return 0
         return self._fuse[min(self._fuse, key=lambda known: abs(known - sensors))].ns
+
+    def reference_fits(self, period_ns: int, sensors: int) -> bool:
+        """Whether the threads can encode the reference and fuse within its period."""
+        return self.encode.ns + self.fuse_ns(sensors) <= self.threads * period_ns
 
     def patience_ns(self, period_ns: int, sensors: int) -> int:
         """Return how long after a frame set is complete its fusion may begin at the latest.

@@ -53,11 +53,16 @@ class Scheduler:
         self._latest.clear()
 
     def add(self, order: Order, most: int) -> None:
-        """Take a frame set that is due, while no more than so many wait in all."""
+        """Take a frame set that is due, while no more than so many wait in all.
+
+        One that is being worked on is not given up for a newer one: at more load than the machine
+        can carry no mask would ever be finished.
+        """
         self._orders.append(order)
-        excess = max(0, len(self._orders) - (1 if self.backlog.behind else most))
+        begun = 1 if self._begun(self._orders[0]) else 0
+        excess = max(0, len(self._orders) - max(begun + 1, 1 if self.backlog.behind else most))
         self.superseded += excess
-        del self._orders[:excess]
+        del self._orders[begun : begun + excess]
 
     def add_unproven(self, sample: Sample) -> None:
         """Take a sample that is to be decoded although no frame set wants it."""
@@ -102,12 +107,15 @@ class Scheduler:
             self._running.add(id(task.sample))
         return task
 
-    def take_ahead(self, newest: Mapping[str, Sample], picture: str) -> Task | None:
+    def take_ahead(
+        self, newest: Mapping[str, Sample], picture: str, *, in_time: bool
+    ) -> Task | None:
         """Return work on the newest samples, which frame sets to come will want.
 
         Args:
             newest: of every living sensor that is worth it, the reference first.
             picture: the sensor in whose picture they will be wanted.
+            in_time: whether only as much may be done as the budget allows.
         """
         todo = [
             sample
@@ -120,6 +128,10 @@ class Scheduler:
             return None
         reference = next(iter(newest))
         sample = max(todo, key=lambda s: (s.sensor == reference, self._urgency(s)))
+        if in_time and sample.sensor != reference:
+            if not self._budget.affords():
+                return None
+            self._budget.spend()
         self._running.add(id(sample))
         return Prepare(sample, picture)
 
@@ -164,14 +176,18 @@ class Scheduler:
             if reference in todo:
                 return Prepare(reference, picture, chosen)
         elif order.fuse_by_ns is not None:
-            if now_ns >= order.fuse_by_ns:
+            if now_ns >= order.fuse_by_ns or (order.hurries and len(self._orders) > 1):
                 return Fuse(self._without(order, open_))
             left_ns = order.fuse_by_ns - now_ns
-            todo = todo if self._budget.encode.ns <= left_ns else []
+            todo = todo if self._budget.encode.ns <= left_ns and self._budget.affords() else []
             if not todo and len(open_) == len([s for s in open_ if id(s) not in self._running]):
                 return Fuse(self._without(order, open_))
         if not todo:
             return None
+        if order.fuse_by_ns is not None:
+            if not self._budget.affords():
+                return None  # while the reference is under way
+            self._budget.spend()
         return Prepare(max(todo, key=self._urgency), picture, chosen)
 
     def _without(self, order: Order, open_: list[Sample]) -> Order:
@@ -194,6 +210,13 @@ class Scheduler:
             cost_ms = self._budget.encode.ns / 1e6
             missing[name] = f"{NO_TIME}: {cost_ms:.0f} ms of encoding did not fit into the budget"
         return replace(order, frame_set=replace(order.frame_set, samples=samples, missing=missing))
+
+    def _begun(self, order: Order) -> bool:
+        """Whether somebody works on the reference sample of a frame set, or has done so."""
+        reference = order.frame_set.reference_sample
+        return id(reference) in self._running or self._is_made(
+            reference, order.picture.sensor, order.frame_set.samples
+        )
 
     def _is_made(self, sample: Sample, picture: str, companions: Mapping[str, Sample]) -> bool:
         key = self._preparer.key(sample, picture, companions)

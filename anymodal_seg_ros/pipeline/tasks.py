@@ -19,12 +19,14 @@ class Order:
         picture: the geometry of its mask.
         fuse_by_ns: when its fusion is to begin at the latest, on the caller's clock; None if all of
             its sensors are waited for, however long they take.
+        hurries: whether it goes as it is as soon as the next one waits.
     """
 
     frame_set: FrameSet
     status: tuple[SensorStatus, ...]
     picture: Picture
     fuse_by_ns: int | None
+    hurries: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

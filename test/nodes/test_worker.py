@@ -41,6 +41,9 @@ class ScriptedPipeline:
             deliver(made)
             return Progress(True, made)
 
+    def worked_by(self, threads: int) -> None:
+        assert threads >= 1
+
     def next_wakeup_ns(self) -> int | None:
         return self.wakeup_ns
 
