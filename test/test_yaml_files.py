@@ -103,7 +103,7 @@ def test_a_hostile_file_is_refused_in_one_line(reader: str, case: str, tmp_path:
 def test_plain_values_are_read_as_elsewhere() -> None:
     text = """
     words: [a, 'no', "x\\ty", yes, No, on, ~, null, "", é]
-    numbers: [1, -2, +3, 0x1F, 0b11, 010, 1_000, 1.5, -.5, 2., 1.0e+3, .inf, -.INF]
+    numbers: [1, -2, +3, 0x1F, 0b11, 010, 1_000, 1.5, .5, 2., 1.0e+3, .inf, -.INF]
     block: |
       two
       lines
