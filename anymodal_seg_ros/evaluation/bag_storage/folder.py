@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from anymodal_seg_ros.config import read_yaml
 from anymodal_seg_ros.errors import ConfigError
@@ -96,8 +97,8 @@ class BagFiles:
         except ConfigError as error:
             self.notes.append(f"{error}: {mend}")
             return []
-        information = content.get("rosbag2_bagfile_information") if _named(content) else None
-        names = information.get("relative_file_paths") if _named(information) else None
+        information = _entry(content, "rosbag2_bagfile_information")
+        names = _entry(information, "relative_file_paths")
         if not isinstance(names, list):
             self.notes.append(f"{metadata} names no files: {mend}")
             return []
@@ -133,5 +134,5 @@ def _recordings(folder: Path) -> Iterator[Path]:
             yield file
 
 
-def _named(content: object) -> bool:
-    return isinstance(content, Mapping)
+def _entry(content: Any, name: str) -> Any:
+    return content.get(name) if isinstance(content, Mapping) else None

@@ -180,8 +180,8 @@ class McapFile:
                 self._take_channel(fields)
             else:
                 fields.at = 42
-                pairs = fields.integer("<I") // 10
-                self._told = dict(fields.integers("<HQ") for _ in range(pairs))
+                pairs = (fields.integers("<HQ") for _ in range(fields.integer("<I") // 10))
+                self._told = {number: count for number, count in pairs}
         except struct.error:
             self.notes.append(f"{self.path}: a record is damaged: passed over")
 
@@ -215,6 +215,8 @@ class McapFile:
                 elif kind == _MESSAGE:
                     self._counts[struct.unpack_from("<H", content, start)[0]] += 1
         self._chunks = usable
+        if not usable and not self._loose:
+            raise BagError(self.notes[-1])
 
     def _content(self, chunk: _Chunk) -> bytes | None:
         """Unpack a chunk; a damaged one is told in the notes, and passed over."""

@@ -44,9 +44,13 @@ Record = tuple[int, Channel, bytes]
 class Storage(Protocol):
     """One file of a bag, open for reading."""
 
-    channels: Collection[Channel]
     notes: list[str]
     """What was wrong with the file but could be passed over, one line each."""
+
+    @property
+    def channels(self) -> Collection[Channel]:
+        """Every topic, once for each channel of it that differs."""
+        ...
 
     @property
     def span_ns(self) -> tuple[int, int] | None:

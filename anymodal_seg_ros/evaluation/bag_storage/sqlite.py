@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -107,10 +108,12 @@ class SqliteFile:
             )
         definitions: dict[str, tuple[str, str]] = {}
         if "message_definitions" in tables:
-            for name, kind, text in self._database.execute(
-                "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
-            ):
-                definitions[str(name)] = (str(text), str(kind))
+            with contextlib.suppress(sqlite3.DatabaseError):  # the standard ones may do
+                for name, kind, text in self._database.execute(
+                    "SELECT topic_type, encoding, encoded_message_definition "
+                    "FROM message_definitions"
+                ):
+                    definitions[str(name)] = (str(text), str(kind))
         profiles = "offered_qos_profiles" if "offered_qos_profiles" in tables["topics"] else "''"
         found = {}
         for number, topic, kind, encoding, offered in self._database.execute(
@@ -189,5 +192,7 @@ def _open(path: Path) -> sqlite3.Connection:
     )
     if hasattr(database, "setlimit"):  # Python 3.11
         database.setlimit(_LIMIT_LENGTH, MAX_UNPACKED)
+    # Not to write, but to read files that are shorter than they say: sqlite refuses them otherwise.
+    database.execute("PRAGMA writable_schema = ON")
     database.text_factory = lambda raw: raw.decode("utf-8", "replace")
     return database

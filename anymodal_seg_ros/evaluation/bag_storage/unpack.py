@@ -5,10 +5,11 @@ from __future__ import annotations
 import bz2
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
-import lz4.frame
+import lz4.frame  # type: ignore[import-untyped]
 
 from anymodal_seg_ros.evaluation.bag_storage.recording import BagError
 
@@ -71,7 +72,7 @@ def unpack(data: bytes, compression: str, limit: int = MAX_UNPACKED) -> bytes:
                 part = frame.decompress(data, limit + 1 - size)
                 size += len(part)
                 if size > limit:
-                    raise UnpackError(f"it unpacks to more than {limit // 1024**2} MiB")
+                    raise UnpackError(f"it unpacks to more than {limit} bytes")
                 if not part and frame.needs_input and not frame.eof:
                     raise UnpackError("its compressed data end too early")
                 parts.append(part)
@@ -89,20 +90,34 @@ def unpack_file(packed: Path, into: Path) -> None:
         BagError: it is damaged, or unpacks to more than can be meant or than fits on the disk.
     """
     limit = max(MAX_FILE, MAX_RATIO * packed.stat().st_size)
-    room = shutil.disk_usage(into.parent).free // 2
+    limit = min(limit, shutil.disk_usage(into.parent).free // 2)
     size = 0
     try:
-        with packed.open("rb") as raw, zstd.open(raw, "rb") as source, into.open("wb") as target:
-            while piece := source.read(_PIECE):
+        with packed.open("rb") as source, into.open("wb") as target:
+            for piece in _pieces(source):
                 size += len(piece)
-                if size > min(limit, room):
-                    into.unlink()
+                if size > limit:
                     raise BagError(
-                        f"{packed} unpacks to more than {min(limit, room) // 1024**2} MiB: if that "
-                        "is right, unpack it yourself (zstd -d) and give the result"
+                        f"{packed} unpacks to more than {limit // 1024**2} MiB: if that is right, "
+                        "unpack it yourself (zstd -d) and give the result"
                     )
                 target.write(piece)
-    except (zstd.ZstdError, EOFError) as error:
+    except BagError:
+        into.unlink()
+        raise
+    except zstd.ZstdError as error:
         if not size:
             raise BagError(f"{packed} is damaged: {error}") from error
-        # The rest was cut off: what was unpacked is a recording that was cut off.
+        # What was unpacked before the damage is a recording that was cut off.
+
+
+def _pieces(source: BinaryIO) -> Iterator[bytes]:
+    """Unpack as far as there is something, piece by piece."""
+    frame, data = zstd.ZstdDecompressor(), b""
+    while True:
+        if frame.eof:
+            frame, data = zstd.ZstdDecompressor(), frame.unused_data
+        if not data and frame.needs_input and not (data := source.read(_PIECE)):
+            return
+        yield frame.decompress(data, _PIECE)
+        data = b""
