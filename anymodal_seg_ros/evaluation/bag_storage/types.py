@@ -16,7 +16,7 @@ from rosbags.typesys.store import Typestore
 
 from anymodal_seg_ros.evaluation.bag_storage.recording import BagError, Channel
 from anymodal_seg_ros.foreign_text import quote
-from anymodal_seg_ros.messages.definitions import DEFINITIONS
+from anymodal_seg_ros.messages.rosbags import typestore
 
 ENCODINGS = ("cdr", "ros1")
 """Of messages, that can be decoded."""
@@ -69,11 +69,7 @@ class Types:
     def _standard_store(self, encoding: str) -> Typestore:
         if encoding not in self._standard:
             stores = {"cdr": Stores.ROS2_HUMBLE, "ros1": Stores.ROS1_NOETIC}
-            store = get_typestore(stores[encoding])
-            for name, text in DEFINITIONS.items():
-                if name not in store.fielddefs:
-                    store.register(get_types_from_msg(text, name))
-            self._standard[encoding] = store
+            self._standard[encoding] = typestore(stores[encoding])
         return self._standard[encoding]
 
 
