@@ -75,7 +75,7 @@ def _trouble(status: SensorStatus) -> str:
     elif status.fault:
         parts.append(f"{status.state.value}, {status.fault}")
     if rejected := sum(status.rejected.values()):
-        parts.append(f"{rejected} messages rejected, the last one: {status.last_error}")
+        parts.append(f"messages rejected: {rejected}, the last one: {status.last_error}")
     elif status.last_error:
         parts.append(status.last_error)
     return "; ".join(parts)

@@ -15,7 +15,7 @@ from anymodal_seg_ros.evaluation.bag_storage.unpack import ZSTD_MAGIC, unpack_fi
 from anymodal_seg_ros.foreign_text import quote
 
 METADATA = "metadata.yaml"
-_SUFFIXES = (".mcap", ".db3", ".bag", ".zstd")
+_SUFFIXES = (".mcap", ".db3", ".bag", ".zstd", ".zst")
 _MAX_FILES = 10_000
 
 
