@@ -220,6 +220,14 @@ def test_no_mask_says_why_and_is_a_failure(
     assert "\x1b" not in result.output
 
 
+def test_a_topic_without_messages_is_why_there_is_no_mask(tmp_path: Path, one_camera: Path) -> None:
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, [])})
+    result = invoke("run", bag, "--params-file", one_camera, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "no mask could be made" in result.output
+    assert "rgb: no message" in result.output
+
+
 def test_names_are_no_markup(tmp_path: Path, tiny_model: Path) -> None:
     odd = "a[/b]c [red]:smile:"
     path = tmp_path / "odd.yaml"

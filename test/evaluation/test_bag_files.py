@@ -53,6 +53,7 @@ def image_bag(path: Path, storage: str = "mcap") -> Path:
 @pytest.mark.parametrize("storage", STORAGES)
 def test_metadata_are_not_needed(tmp_path: Path, storage: str) -> None:
     bag = image_bag(tmp_path / "bag", storage)
+    assert read(bag / "metadata.yaml") == (SENT, [])
     for change in (
         lambda info: info.update(storage_identifier="", version=42),
         lambda info: info.update(topics_with_message_count=None, duration="?"),

@@ -62,6 +62,8 @@ class BagFiles:
     def _find(self, path: Path) -> list[Path]:
         if not path.exists():
             raise BagError(f"there is no bag at {path}")
+        if path.name == METADATA:
+            path = path.parent
         if not path.is_dir():
             return [path]
         there = {file.name: file for file in _recordings(path)}
