@@ -72,7 +72,7 @@ def _trouble(status: SensorStatus) -> str:
     parts = []
     if status.received == 0 and not status.rejected:
         parts.append("no message")
-    elif status.fault:
+    elif status.fault and status.fault not in status.last_error:
         parts.append(f"{status.state.value}, {status.fault}")
     if rejected := sum(status.rejected.values()):
         parts.append(f"messages rejected: {rejected}, the last one: {status.last_error}")
