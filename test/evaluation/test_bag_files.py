@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import lz4.frame  # type: ignore[import-untyped]
 import pytest
 from fixtures.bag_files import (
     IMAGE,
@@ -132,11 +133,31 @@ def test_an_mcap_file_that_was_cut_off_is_read_as_far_as_it_goes(
     found, (note,) = read(path)
     assert found == SENT
     assert "cut off" in note and "mcap recover" in note
-    path.write_bytes(whole[: len(whole) * 6 // 10] + bytes(zeros))
-    assert read(path)[0] == SENT[:10]
+    path.write_bytes(whole[: len(whole) * 6 // 10])
+    found = read(path)[0]
+    assert 10 < len(found) < 14, "of the chunk that was cut, what is whole"
+    assert found == SENT[: len(found)]
     path.write_bytes(whole[:100] + bytes(zeros))
     with pytest.raises(BagError, match="cut off before anything whole"):
         Bag(path)
+
+
+@pytest.mark.parametrize("zeros", [0, 5000])
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_a_single_chunk_that_was_cut_off_is_unpacked_as_far_as_it_goes(
+    tmp_path: Path, compression: str, zeros: int
+) -> None:
+    sent = images(300)
+    records = schema(1, IMAGE) + channel(1, 1, "/rgb/image")
+    records += b"".join(message(1, log, data) for log, data in sent)
+    packed = {"zstd": zstd.compress, "lz4": lz4.frame.compress}[compression](records)
+    whole = chunk(b"", (sent[0][0], sent[-1][0]), compression, packed, len(records))
+    path = mcap(tmp_path / "a.mcap", whole, closed=False)
+    path.write_bytes(path.read_bytes()[: -len(packed) // 4] + bytes(zeros))
+    found, (note,) = read(path)
+    assert 100 < len(found) < 300
+    assert found == sent[: len(found)]
+    assert "cut off" in note
 
 
 def test_a_damaged_chunk_costs_its_messages(tmp_path: Path) -> None:
