@@ -14,7 +14,7 @@ import pytest
 
 PACKAGE = "anymodal_seg_ros"
 LAYERS = [
-    {"", "errors", "frames", "config", "resources"},
+    {"", "errors", "foreign_text", "frames", "config", "resources"},
     {"sensing", "networks"},
     {"inference", "faults"},
     {"pipeline", "simulation"},
