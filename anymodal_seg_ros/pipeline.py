@@ -93,13 +93,14 @@ class Pipeline:
             return self._push_events(sensor, message, received_ns)
         state = SensorState.CLOCK
         try:
-            stamp = stamp_ns(message.header)
+            stamp = stamp_ns(getattr(message, "header", None))
             state = SensorState.INVALID
             image = decode_image(message)
             check_encoding(image, self.model.manifest.modalities[config.modality])
         except DecodeError as error:
             with self._lock:
-                return self._intake.reject(sensor, Fault(state, str(error)), received_ns)
+                fault = Fault(state, str(error))
+                return self._intake.reject(sensor, fault, received_ns, error.kind)
         return self.push(
             Sample(
                 sensor=sensor,
@@ -185,7 +186,7 @@ class Pipeline:
         except DecodeError as error:
             with self._lock:
                 fault = Fault(SensorState.INVALID, str(error))
-                return self._intake.reject(sensor, fault, received_ns)
+                return self._intake.reject(sensor, fault, received_ns, error.kind)
         errors = [self.push(sample) for sample in samples]
         return next((error for error in errors if error is not None), None)
 

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from anymodal_seg_ros.config import RigConfig, seconds_to_ns
-from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.errors import DecodeError, RejectionKind
 from anymodal_seg_ros.frames import (
+    CheckResult,
     DeferredImage,
     FrameSet,
     Image,
@@ -30,6 +31,8 @@ from anymodal_seg_ros.sensing.health.watchdog import Watchdog
 from anymodal_seg_ros.sensing.sync.clock import StampGuard
 from anymodal_seg_ros.sensing.sync.offsets import StampOffsets
 from anymodal_seg_ros.sensing.sync.synchronizer import Synchronizer
+
+_KINDS_BY_STATE: Mapping[SensorState, RejectionKind] = {SensorState.CLOCK: "stamp"}
 
 _NEWER_CAME = "not decoded, a newer one came"
 
@@ -78,11 +81,36 @@ class Intake:
         self._now_ns = now_ns if self._now_ns is None else max(now_ns, self._now_ns)
         self._watchdog.update(now_ns)
 
-    def reject(self, sensor: str, fault: Fault, received_ns: int) -> str:
-        """Count a message that could not be read. Returns what was wrong, with the topic."""
+    def reject(
+        self, sensor: str, fault: Fault, received_ns: int, kind: RejectionKind | None = None
+    ) -> str:
+        """Count a message that could not be read. Returns what was wrong, with the topic.
+
+        Args:
+            sensor: whose message it was.
+            fault: what was wrong with it.
+            received_ns: when it arrived.
+            kind: what it is counted under; by the fault's state if not given.
+        """
         self.advance(received_ns)
         self._watchdog.arrive(sensor, received_ns)
-        return self._count_rejection(sensor, fault, received_ns)
+        return self._count_rejection(sensor, fault, received_ns, kind)
+
+    def judge_events(
+        self, sensor: str, received_ns: int, fault: Fault | None, checks: tuple[CheckResult, ...]
+    ) -> None:
+        """Judge an event camera by what its packets have given, after one has been taken.
+
+        Args:
+            sensor: its name.
+            received_ns: when the packet arrived.
+            fault: why nothing comes of its packets; None while something does. It is the windows
+                that are good: without a fault a packet is no more than a sign of life.
+            checks: the figures behind it.
+        """
+        self._event_checks[sensor] = checks
+        if fault is not None:
+            self._watchdog.judge(sensor, received_ns, fault, accepted=False)
 
     def arrive(self, sensor: str, received_ns: int) -> None:
         """Take note of a message that is a sign of life but no sample: a packet of events."""
@@ -91,7 +119,8 @@ class Intake:
 
     def reject_camera_info(self, sensor: str, reason: str) -> str:
         """Count a calibration that cannot be used; it says nothing about the sensor's images."""
-        self._rejected[sensor]["camera_info"] += 1
+        kind: RejectionKind = "camera_info"
+        self._rejected[sensor][kind] += 1
         topic = self._rig.sensors[sensor].registration.camera_info
         self._last_error[sensor] = f"{topic}: {reason}"
         return self._last_error[sensor]
@@ -104,7 +133,7 @@ class Intake:
         admission = self._guards[sample.sensor].admit(sample)
         if admission.rejected:
             fault = Fault(SensorState.CLOCK, admission.rejected)
-            error = self._count_rejection(sample.sensor, fault, now_ns)
+            error = self._count_rejection(sample.sensor, fault, now_ns, "stamp")
         for place, admitted in enumerate(admission.samples):
             jumped = admission.jumped and place == 0
             if not isinstance(admitted.image, DeferredImage):
@@ -128,7 +157,7 @@ class Intake:
             self._take(sample, deferred.jumped)
             return
         fault = Fault(SensorState.INVALID, str(error))
-        self._count_rejection(sample.sensor, fault, sample.received_ns)
+        self._count_rejection(sample.sensor, fault, sample.received_ns, error.kind)
         # Its header and geometry still hold; nobody after this shall meet the damaged pixels.
         black = np.zeros((sample.image.height, sample.image.width), np.uint8)
         header = replace(sample, image=Image(black, "mono8"))
@@ -172,6 +201,7 @@ class Intake:
             if rig.content_checks
         }
         self._deferred = {}
+        self._event_checks: dict[str, tuple[CheckResult, ...]] = {}
 
     def _take(self, sample: Sample, jumped: bool) -> None:
         """Judge a sample whose pixels are at hand, and let it go on if it may be fused."""
@@ -205,10 +235,12 @@ class Intake:
             self._synchronizer.withhold(before.sample, states, _NEWER_CAME, _NEWER_CAME)
         self._deferred[sample.sensor] = Deferred(sample, jumped, self._run)
 
-    def _count_rejection(self, sensor: str, fault: Fault, now_ns: int) -> str:
-        """Count a rejected message by the field that was wrong, and keep the whole sentence."""
+    def _count_rejection(
+        self, sensor: str, fault: Fault, now_ns: int, kind: RejectionKind | None
+    ) -> str:
+        """Count a rejected message by what was wrong, in one of few words; keep the sentence."""
         self._watchdog.judge(sensor, now_ns, fault, accepted=False)
-        self._rejected[sensor][fault.reason.split(" ", 1)[0]] += 1
+        self._rejected[sensor][kind or _KINDS_BY_STATE.get(fault.state, "other")] += 1
         self._last_error[sensor] = f"{self._rig.sensors[sensor].topic}: {fault.reason}"
         return self._last_error[sensor]
 
@@ -220,5 +252,9 @@ class Intake:
             rejected=dict(self._rejected[sensor]),
             dropped=self._synchronizer.dropped(sensor),
             last_error=self._last_error[sensor],
-            checks=(*content, *self._offsets.results(sensor)),
+            checks=(
+                *content,
+                *self._event_checks.get(sensor, ()),
+                *self._offsets.results(sensor),
+            ),
         )

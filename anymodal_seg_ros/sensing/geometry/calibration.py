@@ -90,10 +90,11 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, which also takes the matrices that OpenCV's FileStorage writes."""
 
 
-_Loader.add_constructor(
-    "tag:yaml.org,2002:opencv-matrix",
-    lambda loader, node: loader.construct_mapping(node, deep=True),
-)
+def _opencv_matrix(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", _opencv_matrix)
 
 
 def _read(path: str) -> Mapping[str, Any]:

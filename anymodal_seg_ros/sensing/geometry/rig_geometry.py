@@ -219,7 +219,7 @@ def _fingerprint(message: Any) -> object:
     """Return what changes when a CameraInfo does; cheap, because drivers send one per image."""
     parts = []
     for name in ("d", "k", "r", "p"):
-        values = getattr(message, name, None)
+        values: Any = getattr(message, name, None)
         if values is None:
             values = getattr(message, name.upper(), ())
         # No sound list is longer: what is, is refused, and needs no more than its length here.
