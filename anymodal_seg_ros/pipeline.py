@@ -22,7 +22,8 @@ from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.preprocess import check_encoding
 from anymodal_seg_ros.inference.segmenter import Segmenter
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
-from anymodal_seg_ros.sensing.events.sampler import EventSampler, is_event_message
+from anymodal_seg_ros.sensing.events.messages import is_event_message
+from anymodal_seg_ros.sensing.events.sampler import EventSampler
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 from anymodal_seg_ros.sensing.intake import Intake
@@ -187,6 +188,9 @@ class Pipeline:
             with self._lock:
                 fault = Fault(SensorState.INVALID, str(error))
                 return self._intake.reject(sensor, fault, received_ns, error.kind)
+        nothing, checks = self._events.fault(sensor), self._events.checks(sensor)
+        with self._lock:
+            self._intake.judge_events(sensor, received_ns, nothing, checks)
         errors = [self.push(sample) for sample in samples]
         return next((error for error in errors if error is not None), None)
 

@@ -20,10 +20,7 @@ from anymodal_seg_ros.faults.timeline import FaultTimeline, check_sensors, load_
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.pipeline import Pipeline
 
-READABLE = (
-    *MESSAGE_TYPES.values(),
-    "prophesee_event_msgs/msg/EventArray",
-)
+READABLE = tuple(MESSAGE_TYPES.values())
 """The types of messages that the pipeline can take. A bag says itself which one a topic carries."""
 
 Arrival = tuple[str, int, Any]

@@ -192,7 +192,7 @@ def _point_type(fields: Sequence[Any], point_step: int, big_endian: bool) -> np.
             raise DecodeError(
                 f"fields.{quote(name)} occurs twice: expected different names", "fields"
             )
-        columns[name] = _field_type(field, quote(name), point_step, ">" if big_endian else "<")
+        columns[name] = _field_type(field, quote(name), point_step, big_endian)
     described: Any = {
         "names": list(columns),
         "formats": [form for form, _ in columns.values()],
@@ -203,7 +203,7 @@ def _point_type(fields: Sequence[Any], point_step: int, big_endian: bool) -> np.
     return made
 
 
-def _field_type(field: Any, name: str, point_step: int, byte_order: str) -> tuple[Any, int]:
+def _field_type(field: Any, name: str, point_step: int, big_endian: bool) -> tuple[Any, int]:
     """Return the NumPy type of one field, and where it lies in a point."""
     # PCL takes a count of 0 for 1, so that drivers get away with it.
     offset, count = int(field.offset), max(int(field.count), 1)
@@ -214,7 +214,7 @@ def _field_type(field: Any, name: str, point_step: int, byte_order: str) -> tupl
             "8 (FLOAT64)",
             "fields",
         )
-    single = np.dtype(code).newbyteorder(byte_order)
+    single = np.dtype(code).newbyteorder(">" if big_endian else "<")
     end = offset + single.itemsize * count
     if offset < 0 or end > point_step:
         raise DecodeError(
