@@ -24,7 +24,7 @@ ROW, SINGLE, VECTOR_BASE, VECTOR_12, VECTOR_8, TIME_LOW, TIME_HIGH = 0, 2, 3, 4,
 """The kinds of words of EVT 3.0: their upper four bits. Triggers and vendor words are skipped."""
 
 _HALF_BITS = 12
-_PAYLOAD = np.uint16(0xFFF)
+_PAYLOAD = 0xFFF
 _NOISE_STEPS = 10
 """Sensors sometimes set the upper half back this far. What is more than that is a wrap."""
 

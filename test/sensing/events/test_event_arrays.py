@@ -186,24 +186,20 @@ def timed_cloud(times: np.ndarray, stamp_ns: int):
         (1e12, "fits in no other unit"),
     ],
 )
-@pytest.mark.parametrize("dtype", ["f8", "i8"])
-def test_times_in_another_unit_are_refused_by_its_name(unit: float, says: str, dtype: str) -> None:
+def test_times_in_another_unit_are_refused_by_its_name(unit: float, says: str) -> None:
     stamp_ns = 1_700_000_000 * SECOND_NS
     times = (1_700_000_000 + np.linspace(-0.01, 0.02, 500)) * unit
-    if dtype == "i8" and unit >= 1e9:
-        return  # nanoseconds are right, and picoseconds have no room
     with pytest.raises(DecodeError, match=says) as said:
-        read_event_cloud(timed_cloud(times.astype(dtype), stamp_ns), 480, 640)
+        read_event_cloud(timed_cloud(times, stamp_ns), 480, 640)
     assert said.value.kind == "time"
-    right = (times / unit * (1 if dtype == "f8" else 1e9)).astype(dtype)
-    found = read_event_cloud(timed_cloud(right, stamp_ns), 480, 640).events
+    found = read_event_cloud(timed_cloud(times / unit, stamp_ns), 480, 640).events
     assert abs(found.time_ns - stamp_ns).max() < 30_000_000
 
 
 @pytest.mark.parametrize("unit", [1e6, 1e9])
 def test_microseconds_since_the_stamp_are_no_seconds(unit: float) -> None:
     cloud = timed_cloud(np.linspace(0, 0.03, 100) * unit, 1_700_000_000 * SECOND_NS)
-    with pytest.raises(DecodeError, match="looks like .*seconds"):
+    with pytest.raises(DecodeError, match=r"looks like .*seconds"):
         read_event_cloud(cloud, 480, 640)
 
 
