@@ -166,7 +166,7 @@ def test_a_damaged_image_is_found_when_its_pixels_are_made() -> None:
     for sample in healthy("rgb", 1.0, 0):
         intake.push(replace(sample, image=late))
         for deferred in intake.deferred():
-            intake.take_made(deferred, DecodeError("data is no JPEG: send one"))
+            intake.take_made(deferred, DecodeError("data is no JPEG: send one", "data"))
         for frame_set in intake.poll(sample.received_ns + 1):
             assert frame_set.reference_sample.stamp_ns == sample.stamp_ns
             assert frame_set.reference_sample.image.pixels.shape == (60, 80)
