@@ -88,12 +88,13 @@ class Evt3Decoder:
             self._row = int(rows[-1])
 
         own = payloads[spread.event_at]
-        events = Events(time_ns, own & ADDRESS, y, own >> POLARITY_SHIFT)
         base_at = (kinds == VECTOR_BASE).nonzero()[0]
         if has_vectors or base_at.size:
-            bases = payloads[base_at]
-            word, x, on = self._runs.unfold(own, kinds[spread.event_at], spread, base_at, bases)
+            event_kinds, bases = kinds[spread.event_at], payloads[base_at]
+            word, x, on = self._runs.unfold(own, event_kinds, spread, base_at, bases)
             events = Events(time_ns[word], x, y[word], on)
+        else:
+            events = Events(time_ns, own & ADDRESS, y, own >> POLARITY_SHIFT)
         return Decoded(events, chunk.anchors(time_at, times_ns), self._clock.time_ns)
 
 

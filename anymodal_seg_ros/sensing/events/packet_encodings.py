@@ -125,14 +125,15 @@ class LibcaerCompressedDecoder:
         self._high_us = int(highs[-1]) if highs.size else self._high_us
         self._low_us = int(lows[-1]) if lows.size else self._low_us
         self._column = int(columns[-1]) if columns.size else self._column
-        own = payloads[spread.event_at]
-        time_ns, y, on = base_ns + 1000 * time_us, own & ADDRESS, own >> POLARITY_SHIFT
+        own, time_ns = payloads[spread.event_at], base_ns + 1000 * time_us
         if base_at.size or (kinds == _VECTOR_8).any():
             event_kinds, bases = kinds[spread.event_at], payloads[base_at]
             word, y, on = self._runs.unfold(own, event_kinds, spread, base_at, bases)
-            time_ns, x = time_ns[word], x[word]
+            events = Events(time_ns[word], x[word], y, on)
+        else:
+            events = Events(time_ns, x, own & ADDRESS, own >> POLARITY_SHIFT)
         until_ns = base_ns + 1000 * (self._high_us | self._low_us)
-        return Decoded(Events(time_ns, x, y, on), anchors, until_ns)
+        return Decoded(events, anchors, until_ns)
 
 
 def _decoded(events: Events, packet: Packet) -> Decoded:
