@@ -47,7 +47,7 @@ class EventOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
+class _Queued:
     sensor: str
     message: Any
     received_ns: int
@@ -84,7 +84,7 @@ class EventThread:
         self._deliver = deliver
         self._failed = failed
         self._limit = queue_bytes
-        self._queue: deque[_Message | Sample] = deque()
+        self._queue: deque[_Queued | Sample] = deque()
         self._bytes = 0
         self._gaps: set[str] = set()
         self._dropped: Counter[str] = Counter()
@@ -115,7 +115,7 @@ class EventThread:
         """Queue a message of an event camera; as :meth:`EventSampler.push`."""
         nbytes = payload_bytes(message) + _MESSAGE_BYTES
         with self._wake:
-            self._queue.append(_Message(sensor, message, received_ns, nbytes))
+            self._queue.append(_Queued(sensor, message, received_ns, nbytes))
             self._bytes += nbytes
             while self._bytes > self._limit:
                 self._drop_oldest()
@@ -179,7 +179,7 @@ class EventThread:
                     return
                 item = self._queue.popleft()
                 after_gap = False
-                if isinstance(item, _Message):
+                if isinstance(item, _Queued):
                     self._bytes -= item.nbytes
                     after_gap = item.sensor in self._gaps
                     self._gaps.discard(item.sensor)
@@ -189,7 +189,7 @@ class EventThread:
             except Exception as error:
                 self._failed(error)
 
-    def _outcome(self, item: _Message | Sample, after_gap: bool) -> EventOutcome:
+    def _outcome(self, item: _Queued | Sample, after_gap: bool) -> EventOutcome:
         if isinstance(item, Sample):
             return EventOutcome("", item.received_ns, tuple(self._sampler.follow(item)))
         if after_gap:
@@ -202,9 +202,9 @@ class EventThread:
 
     def _drop_oldest(self) -> None:
         """Push the oldest message out of the queue; frames to follow stay, they weigh nothing."""
-        at = next(n for n, item in enumerate(self._queue) if isinstance(item, _Message))
+        at = next(n for n, item in enumerate(self._queue) if isinstance(item, _Queued))
         item = self._queue[at]
-        assert isinstance(item, _Message)
+        assert isinstance(item, _Queued)
         del self._queue[at]
         self._bytes -= item.nbytes
         self._dropped[item.sensor] += 1

@@ -8,7 +8,14 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.sensing.events.values import Decoded, Events, Indices, Packet, Times, Words
+from anymodal_seg_ros.sensing.events.values import (
+    DecodedEvents,
+    Events,
+    Indices,
+    Packet,
+    Times,
+    Words,
+)
 from anymodal_seg_ros.sensing.events.word_streams import (
     ADDRESS,
     NOWHERE,
@@ -59,7 +66,7 @@ class Evt3Decoder:
         self._runs.reset()
         self._row = NOWHERE
 
-    def decode(self, packets: Sequence[Packet]) -> Iterator[Decoded]:
+    def decode(self, packets: Sequence[Packet]) -> Iterator[DecodedEvents]:
         """Decode consecutive packets in pieces of bounded size."""
         chunks, self._rest = word_chunks(packets, self._rest, self._dtype)
         for chunk in chunks:
@@ -68,10 +75,10 @@ class Evt3Decoder:
             if chunk.words.size:
                 yield self._decode(chunk)
 
-    def _decode(self, chunk: Chunk) -> Decoded:
+    def _decode(self, chunk: Chunk) -> DecodedEvents:
         """Decode words whose time is known from the first on."""
         kinds = (chunk.words >> 12).astype(np.uint8)
-        payloads = chunk.words & _PAYLOAD
+        payloads: Words = chunk.words & np.uint16(_PAYLOAD)
         is_event = kinds == SINGLE
         is_vector = (kinds >> 1) == (VECTOR_12 >> 1)
         if has_vectors := bool(is_vector.any()):
@@ -95,7 +102,7 @@ class Evt3Decoder:
             events = Events(time_ns[word], x, y[word], on)
         else:
             events = Events(time_ns, own & ADDRESS, y, own >> POLARITY_SHIFT)
-        return Decoded(events, chunk.anchors(time_at, times_ns), self._clock.time_ns)
+        return DecodedEvents(events, chunk.anchors(time_at, times_ns), self._clock.time_ns)
 
 
 class Evt3Clock:
@@ -212,7 +219,7 @@ class Evt2Decoder:
         self._rest = b""
         self._timed = False
 
-    def decode(self, packets: Sequence[Packet]) -> Iterator[Decoded]:
+    def decode(self, packets: Sequence[Packet]) -> Iterator[DecodedEvents]:
         """Decode consecutive packets in pieces of bounded size."""
         chunks, self._rest = word_chunks(packets, self._rest, self._dtype)
         for chunk in chunks:
@@ -223,7 +230,7 @@ class Evt2Decoder:
             if chunk.words.size:
                 yield self._decode(chunk)
 
-    def _decode(self, chunk: Chunk) -> Decoded:
+    def _decode(self, chunk: Chunk) -> DecodedEvents:
         """Decode words of which the first names the time, or one before them did."""
         kinds = (chunk.words >> 28).astype(np.uint8)
         spread = Spread(kinds <= _EVT2_ON)
@@ -247,7 +254,7 @@ class Evt2Decoder:
         x = ((own >> 11) & ADDRESS).astype(np.uint16)
         y = (own & ADDRESS).astype(np.uint16)
         events = Events(times, x, y, kinds[spread.event_at])
-        return Decoded(events, chunk.anchors(high_at, highs * 1000), self._time_ns)
+        return DecodedEvents(events, chunk.anchors(high_at, highs * 1000), self._time_ns)
 
     def _unwrap(self, raw: Times) -> Times:
         """Count the wraps of the 34 bits, 4.8 hours apart, into the upper bits of the time."""

@@ -28,7 +28,7 @@ from anymodal_seg_ros.sensing.events.packet_encodings import (
 )
 from anymodal_seg_ros.sensing.events.values import (
     LATEST_NS,
-    Decoded,
+    DecodedEvents,
     Events,
     Packet,
     StampedEvents,
@@ -41,7 +41,7 @@ class PacketDecoder(Protocol):
     def reset(self) -> None:
         """Forget what earlier packets said, because some were lost."""
 
-    def decode(self, packets: Sequence[Packet]) -> Iterator[Decoded]:
+    def decode(self, packets: Sequence[Packet]) -> Iterator[DecodedEvents]:
         """Decode consecutive packets, in pieces of bounded size."""
 
 

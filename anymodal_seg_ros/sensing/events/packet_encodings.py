@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from anymodal_seg_ros.sensing.events.values import Anchor, Decoded, Events, Packet, Words
+from anymodal_seg_ros.sensing.events.values import Anchor, DecodedEvents, Events, Packet, Words
 from anymodal_seg_ros.sensing.events.word_streams import (
     ADDRESS,
     NOWHERE,
@@ -42,7 +42,7 @@ class MonoDecoder:
     def reset(self) -> None:
         """Do nothing: every packet stands for itself."""
 
-    def decode(self, packets: Sequence[Packet]) -> Iterator[Decoded]:
+    def decode(self, packets: Sequence[Packet]) -> Iterator[DecodedEvents]:
         """Decode packets one by one; each has its own time base."""
         for packet in packets:
             words = packet.data.view(self._dtype).astype(np.uint64, copy=False)
@@ -64,7 +64,7 @@ class LibcaerDecoder:
     def reset(self) -> None:
         """Do nothing: every packet stands for itself."""
 
-    def decode(self, packets: Sequence[Packet]) -> Iterator[Decoded]:
+    def decode(self, packets: Sequence[Packet]) -> Iterator[DecodedEvents]:
         """Decode packets one by one; each has its own time base."""
         for packet in packets:
             halves = packet.data.view(self._dtype).reshape(-1, 2)
@@ -94,13 +94,13 @@ class LibcaerCompressedDecoder:
         self._runs.reset()
         self._column = NOWHERE
 
-    def decode(self, packets: Sequence[Packet]) -> Iterator[Decoded]:
+    def decode(self, packets: Sequence[Packet]) -> Iterator[DecodedEvents]:
         """Decode packets one by one, in pieces of bounded size; each has its own time base."""
         for packet in packets:
             kinds = packet.data.view(self._dtype) >> 12
             if (kinds > _VECTOR_8).any():  # no such words: it is something else
                 self.reset()
-                yield Decoded(Events.none(), (), None, broken=True)
+                yield DecodedEvents(Events.none(), (), None, broken=True)
                 continue
             self._high_us = self._low_us = 0
             anchors: tuple[Anchor, ...] = (Anchor(packet.time_base_ns, packet.stamp_ns),)
@@ -109,9 +109,9 @@ class LibcaerCompressedDecoder:
                 yield self._decode(chunk.words, packet.time_base_ns, anchors)
                 anchors = ()
             if not chunks:
-                yield Decoded(Events.none(), anchors, packet.time_base_ns)
+                yield DecodedEvents(Events.none(), anchors, packet.time_base_ns)
 
-    def _decode(self, words: Words, base_ns: int, anchors: tuple[Anchor, ...]) -> Decoded:
+    def _decode(self, words: Words, base_ns: int, anchors: tuple[Anchor, ...]) -> DecodedEvents:
         kinds = (words >> 12).astype(np.uint8)
         payloads = words & _PAYLOAD
         spread = Spread((kinds == _ROW) | (kinds == _VECTOR_8))
@@ -133,11 +133,11 @@ class LibcaerCompressedDecoder:
         else:
             events = Events(time_ns, x, own & ADDRESS, own >> POLARITY_SHIFT)
         until_ns = base_ns + 1000 * (self._high_us | self._low_us)
-        return Decoded(events, anchors, until_ns)
+        return DecodedEvents(events, anchors, until_ns)
 
 
-def _decoded(events: Events, packet: Packet) -> Decoded:
+def _decoded(events: Events, packet: Packet) -> DecodedEvents:
     if not len(events):
-        return Decoded(events, (), None)
+        return DecodedEvents(events, (), None)
     anchor = Anchor(int(events.time_ns[0]), packet.stamp_ns)
-    return Decoded(events, (anchor,), int(events.time_ns[-1]))
+    return DecodedEvents(events, (anchor,), int(events.time_ns[-1]))

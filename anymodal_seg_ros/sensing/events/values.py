@@ -77,7 +77,7 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedEvents:
     """Events and what their packets say about time.
 
     A still scene sends time without events, so the time advances although ``events`` are none.

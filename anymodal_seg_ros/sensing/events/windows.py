@@ -26,7 +26,7 @@ from anymodal_seg_ros.sensing.events.messages import (
 from anymodal_seg_ros.sensing.events.store import EventStore, PixelGrid
 from anymodal_seg_ros.sensing.events.values import (
     LATEST_NS,
-    Decoded,
+    DecodedEvents,
     Events,
     EventWindow,
     Packet,
@@ -193,7 +193,7 @@ class EventStream:
         self._clock = SensorClock(self._jump_ns)
         self.grid = PixelGrid(form.height, form.width, self._config.binning)
 
-    def _take(self, decoded: Decoded) -> None:
+    def _take(self, decoded: DecodedEvents) -> None:
         """Keep what was decoded, if its time can be believed."""
         if self._clock is None or self.grid is None:
             return

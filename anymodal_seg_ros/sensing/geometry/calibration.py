@@ -125,12 +125,12 @@ def _read(path: str) -> Mapping[str, Any]:
 
 def _as_message(content: Mapping[str, Any]) -> SimpleNamespace:
     """Turn either of the two ROS files into what a CameraInfo message looks like."""
-    if "camera_matrix" in content:
+    if "camera_matrix" in content or "projection_matrix" in content:
         found = {
             short: _data(content[key], key) for short, key in _FILE_NAMES.items() if key in content
         }
         width, height = content.get("image_width"), content.get("image_height")
-    elif "k" in content or "K" in content:
+    elif {"k", "K", "p", "P"} & set(map(str, content)):
         found = _named(content)
         roi = content.get("roi")
         found["roi"] = SimpleNamespace(**_named(roi)) if isinstance(roi, Mapping) else None

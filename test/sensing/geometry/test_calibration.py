@@ -292,6 +292,9 @@ def test_a_camera_info_file(tmp_path: Path) -> None:
     assert found.chain == ""
     flat = load_calibration(written(tmp_path, ros_file()), rectified=True)
     assert flat.camera.matrix[0, 0] == 480
+    bare = {key: ros_file()[key] for key in ("image_width", "image_height", "projection_matrix")}
+    assert load_calibration(written(tmp_path, bare), rectified=True).camera.matrix[0, 0] == 480
+    assert "k is missing" in refused(load_calibration, written(tmp_path, bare))
 
 
 @pytest.mark.parametrize("head", ["%YAML:1.0\n", "%YAML:1.0\n---\n", "\ufeff%YAML 1.2\n---\n"])
