@@ -96,11 +96,11 @@ class EventEvidence:
             if count
         ]
         behind_s = self._stream.behind_s
-        if behind_s is not None and abs(behind_s) > 1:
-            side = "before" if behind_s > 0 else "after"
-            why.append(f"events end {abs(behind_s):.3g} s {side} the header stamps")
         if not meanwhile.events and not meanwhile.odd_times:
             why.append("they hold no event")
+        elif behind_s is not None and abs(behind_s) > 1:
+            side = "before" if behind_s > 0 else "after"
+            why.append(f"events end {abs(behind_s):.3g} s {side} the header stamps")
         said = ", ".join(why) or "their time stands still"
         return Fault(
             SensorState.INVALID,
