@@ -100,9 +100,8 @@ class EventEvidence:
             why.append("they hold no event")
         elif behind_s is not None and abs(behind_s) > 1:
             side = "before" if behind_s > 0 else "after"
-            why.append(
-                f"their {meanwhile.events} events end {abs(behind_s):.3g} s {side} the header stamps"
-            )
+            end = f"{abs(behind_s):.3g} s {side} the header stamps"
+            why.append(f"their {meanwhile.events} events end {end}")
         said = ", ".join(why) or "their time stands still"
         return Fault(
             SensorState.INVALID,
