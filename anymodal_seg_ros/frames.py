@@ -133,7 +133,7 @@ class DeferredImage(Image):
                     self._set("_made", str(error))
                 self._set("_make", None)
         if isinstance(self._made, str):
-            raise DecodeError(self._made)
+            raise DecodeError(self._made, "data")
         return self._made
 
     @property

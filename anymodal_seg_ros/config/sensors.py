@@ -119,11 +119,12 @@ MESSAGE_TYPES = {
     "compressed": "sensor_msgs/msg/CompressedImage",
     "event_packet": "event_camera_msgs/msg/EventPacket",
     "event_array": "dvs_msgs/msg/EventArray",
+    "event_array_prophesee": "prophesee_event_msgs/msg/EventArray",
     "point_cloud": "sensor_msgs/msg/PointCloud2",
 }
 """The type of ROS message that a sensor's topic carries, by what the configuration calls it."""
 
-EVENT_TYPES = ("event_packet", "event_array")
+EVENT_TYPES = ("event_packet", "event_array", "event_array_prophesee")
 """Those that only event cameras send. A point cloud holds events or a LiDAR's points."""
 
 

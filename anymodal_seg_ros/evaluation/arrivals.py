@@ -12,10 +12,7 @@ from anymodal_seg_ros.evaluation.bags import Bag, BagError, BagMessage
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
 
-READABLE = (
-    *MESSAGE_TYPES.values(),
-    "prophesee_event_msgs/msg/EventArray",
-)
+READABLE = tuple(MESSAGE_TYPES.values())
 """The types of messages that the pipeline can take. A bag says itself which one a topic carries."""
 
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"

@@ -79,7 +79,7 @@ class PipelineWorker:
 
     def start(self) -> None:
         """Start the threads."""
-        self._pipeline.worked_by(len(self._threads))
+        self._pipeline.attach(len(self._threads), self.notify)
         for thread in self._threads:
             thread.start()
 
@@ -103,10 +103,11 @@ class PipelineWorker:
             self._stopping = True
             self._wake.notify_all()
         until = time.monotonic() + limit_s
+        ended = self._pipeline.detach()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, until - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        return ended and not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
         while not self._stopping:

@@ -31,6 +31,16 @@ MOVED = {
         ),
     }.items()
     for name in names
+} | {
+    f"{_SENSING}.events.{name}": f"{_SENSING}.events.{now}"
+    for now, names in {
+        "windows": ("accumulator", "stream"),
+        "values": ("window",),
+        "messages": ("clouds", "packets"),
+        "evt": ("evt2", "evt3"),
+        "packet_encodings": ("words",),
+    }.items()
+    for name in names
 }
 """Former full names of modules, and where they are now."""
 

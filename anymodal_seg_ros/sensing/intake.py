@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from anymodal_seg_ros.config import RigConfig, seconds_to_ns
-from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.errors import DecodeError, RejectionKind
 from anymodal_seg_ros.frames import (
+    CheckResult,
     DeferredImage,
     FrameSet,
     Image,
@@ -32,6 +33,8 @@ from anymodal_seg_ros.sensing.sync.clock import StampGuard
 from anymodal_seg_ros.sensing.sync.lags import MARGIN_NS, ArrivalLags
 from anymodal_seg_ros.sensing.sync.offsets import StampOffsets
 from anymodal_seg_ros.sensing.sync.synchronizer import Synchronizer
+
+_KINDS_BY_STATE: Mapping[SensorState, RejectionKind] = {SensorState.CLOCK: "stamp"}
 
 NEWER_CAME = "not decoded, a newer one came"
 REPEATS_USED_NS = 250_000_000
@@ -86,11 +89,36 @@ class Intake:
         self._now_ns = now_ns if self._now_ns is None else max(now_ns, self._now_ns)
         self._watchdog.update(now_ns)
 
-    def reject(self, sensor: str, fault: Fault, received_ns: int) -> str:
-        """Count a message that could not be read. Returns what was wrong, with the topic."""
+    def reject(
+        self, sensor: str, fault: Fault, received_ns: int, kind: RejectionKind | None = None
+    ) -> str:
+        """Count a message that could not be read. Returns what was wrong, with the topic.
+
+        Args:
+            sensor: whose message it was.
+            fault: what was wrong with it.
+            received_ns: when it arrived.
+            kind: what it is counted under; by the fault's state if not given.
+        """
         self.advance(received_ns)
         self._watchdog.arrive(sensor, received_ns)
-        return self._count_rejection(sensor, fault, received_ns)
+        return self._count_rejection(sensor, fault, received_ns, kind)
+
+    def judge_events(
+        self, sensor: str, received_ns: int, fault: Fault | None, checks: tuple[CheckResult, ...]
+    ) -> None:
+        """Judge an event camera by what its packets have given, after one has been taken.
+
+        Args:
+            sensor: its name.
+            received_ns: when the packet arrived.
+            fault: why nothing comes of its packets; None while something does. It is the windows
+                that are good: without a fault a packet is no more than a sign of life.
+            checks: the figures behind it.
+        """
+        self._event_checks[sensor] = checks
+        if fault is not None:
+            self._watchdog.judge(sensor, received_ns, fault, accepted=False)
 
     def arrive(self, sensor: str, received_ns: int) -> None:
         """Take note of a message that is a sign of life but no sample: a packet of events."""
@@ -99,7 +127,8 @@ class Intake:
 
     def reject_camera_info(self, sensor: str, reason: str) -> str:
         """Count a calibration that cannot be used; it says nothing about the sensor's images."""
-        self._rejected[sensor]["camera_info"] += 1
+        kind: RejectionKind = "camera_info"
+        self._rejected[sensor][kind] += 1
         topic = self._rig.sensors[sensor].registration.camera_info
         self._last_error[sensor] = f"{topic}: {reason}"
         return self._last_error[sensor]
@@ -112,7 +141,7 @@ class Intake:
         admission = self._guards[sample.sensor].admit(sample)
         if admission.rejected:
             fault = Fault(SensorState.CLOCK, admission.rejected)
-            error = self._count_rejection(sample.sensor, fault, now_ns)
+            error = self._count_rejection(sample.sensor, fault, now_ns, "stamp")
         for place, admitted in enumerate(admission.samples):
             jumped = admission.jumped and place == 0
             self._take(admitted, jumped)
@@ -144,7 +173,7 @@ class Intake:
         else:
             fault = Fault(SensorState.INVALID, str(error))
             sample.made[_VERDICT] = fault.reason
-            self._count_rejection(sample.sensor, fault, sample.received_ns)
+            self._count_rejection(sample.sensor, fault, sample.received_ns, error.kind)
         if held is not None:
             if error is None:
                 self._let_go_on(sample, fault, held.jumped)
@@ -231,6 +260,7 @@ class Intake:
         self._held: dict[str, _Held] = {}
         self._originals: dict[str, Sample] = {}
         self._lags = ArrivalLags(rig.sensors)
+        self._event_checks: dict[str, tuple[CheckResult, ...]] = {}
 
     def _take(self, sample: Sample, jumped: bool) -> None:
         """Judge the stamp of a sample, and its pixels if they are at hand."""
@@ -316,10 +346,12 @@ class Intake:
         sample.made[_HELD] = held
         self._held[sample.sensor] = held
 
-    def _count_rejection(self, sensor: str, fault: Fault, now_ns: int) -> str:
-        """Count a rejected message by the field that was wrong, and keep the whole sentence."""
+    def _count_rejection(
+        self, sensor: str, fault: Fault, now_ns: int, kind: RejectionKind | None
+    ) -> str:
+        """Count a rejected message by what was wrong, in one of few words; keep the sentence."""
         self._watchdog.judge(sensor, now_ns, fault, accepted=False)
-        self._rejected[sensor][fault.reason.split(" ", 1)[0]] += 1
+        self._rejected[sensor][kind or _KINDS_BY_STATE.get(fault.state, "other")] += 1
         self._last_error[sensor] = f"{self._rig.sensors[sensor].topic}: {fault.reason}"
         return self._last_error[sensor]
 
@@ -331,7 +363,11 @@ class Intake:
             rejected=dict(self._rejected[sensor]),
             dropped=self._synchronizer.dropped(sensor),
             last_error=self._last_error[sensor],
-            checks=(*content, *self._offsets.results(sensor)),
+            checks=(
+                *content,
+                *self._event_checks.get(sensor, ()),
+                *self._offsets.results(sensor),
+            ),
         )
 
 

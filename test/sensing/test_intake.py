@@ -184,7 +184,7 @@ def test_pixels_that_take_work_are_not_made_while_pushing() -> None:
 
 def test_a_damaged_image_is_found_when_its_pixels_are_made() -> None:
     def damaged() -> Pixels:
-        raise DecodeError("data is no JPEG: send one")
+        raise DecodeError("data is no JPEG: send one", "data")
 
     intake = Intake(one_sensor())
     for sample in healthy("rgb", 1.0, 0):
