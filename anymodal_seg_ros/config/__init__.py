@@ -32,6 +32,7 @@ from anymodal_seg_ros.config.sensors import (
     EventConfig,
     RegistrationConfig,
     SensorConfig,
+    SensorLimits,
 )
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "RigConfig",
     "SegConfig",
     "SensorConfig",
+    "SensorLimits",
     "build",
     "choice",
     "count",
