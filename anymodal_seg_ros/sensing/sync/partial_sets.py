@@ -66,6 +66,11 @@ class _Recent:
         if len(self.times) > self.most:
             del self.held[self.times.pop(0)]
 
+    def clear(self) -> None:
+        self.times.clear()
+        self.held.clear()
+        self.refused = None
+
     def discard(self, arrival: Arrival) -> None:
         if self.held.get(arrival.time_ns) is arrival:
             del self.held[arrival.time_ns]
@@ -145,9 +150,9 @@ class PartialSets:
             self._open_now(arrival, states)
         for arrival in self._queues.clear(index):
             self._count(arrival, "clock jump")
-        self._recent[index] = _Recent(self._recent[index].most)
+        self._recent[index].clear()
         for recent in self._recent:  # the others may be about to do the same
-            recent.arrivals = ArrivalLearner()
+            recent.arrivals.restart()
         self._left_ns = None
 
     def flush(self, states: States) -> None:

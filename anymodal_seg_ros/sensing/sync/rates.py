@@ -48,6 +48,10 @@ class ArrivalLearner:
     def __init__(self) -> None:
         """Begin without knowing anything."""
         self._gaps: deque[int] = deque(maxlen=_GAPS)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what depends on the clock of the stamps, which may have jumped."""
         self._lags: deque[int] = deque(maxlen=_GAPS)
         self.newest_ns: int | None = None
         """The latest stamp so far."""
