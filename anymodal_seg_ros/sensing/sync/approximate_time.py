@@ -84,10 +84,15 @@ class ApproximateTimeQueues:
     def add(self, arrival: Arrival) -> Match:
         """Store a message, and match it if it completes a set."""
         gone = self._store(arrival)
-        if self._held[arrival.index].get(arrival.time_ns) is not arrival:
+        if gone and not self.holds(arrival):
             return Match(gone=gone)
-        others = [k for k in range(len(self._held)) if k != arrival.index]
-        options = [self._near(k, arrival.time_ns) for k in others]
+        options: list[list[Arrival]] = []
+        for k in range(len(self._held)):
+            if k != arrival.index:
+                near = self._near(k, arrival.time_ns)
+                if not near:
+                    return Match(gone=gone)
+                options.append(near)
         chosen = _first_combination(options, arrival.time_ns, self._slop_ns)
         if chosen is None:
             return Match(gone=gone)
@@ -137,6 +142,8 @@ class ApproximateTimeQueues:
     def _near(self, index: int, time_ns: int) -> list[Arrival]:
         """Return an input's messages within the slop of a time, nearest first."""
         times, held = self._times[index], self._held[index]
+        if not times:
+            return []
         low = bisect_left(times, time_ns - self._slop_ns)
         high = bisect_right(times, time_ns + self._slop_ns)
         near = [held[t] for t in times[low:high]]
@@ -163,10 +170,14 @@ def _first_combination(
     That is the first fitting element of the product of the options; but an option is only taken if
     those behind it leave a way to the end.
     """
-    if slop_ns <= 0 or not all(options):
+    if slop_ns <= 0:
         return None
+    chosen = [choices[0] for choices in options]
+    times = [time_ns, *(a.time_ns for a in chosen)]
+    if max(times) - min(times) < slop_ns:
+        return chosen
     low_ns = high_ns = time_ns
-    chosen: list[Arrival] = []
+    chosen = []
     for place, choices in enumerate(options):
         for choice in choices:
             low, high = min(low_ns, choice.time_ns), max(high_ns, choice.time_ns)
@@ -183,6 +194,8 @@ def _completable(
     options: Sequence[Sequence[Arrival]], low_ns: int, high_ns: int, slop_ns: int
 ) -> bool:
     """Whether every input has an option so that all of them, low and high span less than slop."""
+    if not options:
+        return True
     starts = {low_ns}
     for choices in options:
         starts.update(a.time_ns for a in choices if high_ns - slop_ns < a.time_ns < low_ns)

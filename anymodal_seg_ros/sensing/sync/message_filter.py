@@ -32,7 +32,7 @@ from anymodal_seg_ros.sensing.health.sensor_health import Fault
 from anymodal_seg_ros.sensing.health.watchdog import Watchdog
 from anymodal_seg_ros.sensing.sync.approximate_time import Arrival
 from anymodal_seg_ros.sensing.sync.clock import StampGuard
-from anymodal_seg_ros.sensing.sync.partial_sets import MessageSet, PartialSets
+from anymodal_seg_ros.sensing.sync.partial_sets import MessageSet, PartialSets, States
 from anymodal_seg_ros.sensing.sync.rates import RateLearner
 
 _WATCHED_HZ = 2.0
@@ -220,7 +220,7 @@ class PartialTimeSynchronizer:
         """Deliver the sets whose deadline has passed; to be called by a timer, if at all."""
         with self._lock:
             now_ns = self._advance(self._now_ns())
-            self._collect(now_ns)
+            self._collect(now_ns, self._states())
         self._deliver()
 
     def states(self) -> tuple[SensorState, ...]:
@@ -247,8 +247,7 @@ class PartialTimeSynchronizer:
             return dict(self._sets.dropped[index])
 
     def _states(self) -> tuple[SensorState, ...]:
-        states = self._watchdog.states()
-        return tuple([states[entry.name] for entry in self._inputs])
+        return tuple(self._watchdog.states().values())
 
     def _advance(self, now_ns: int) -> int:
         """Let time pass, and begin anew if it has gone far back. Returns the time."""
@@ -281,18 +280,18 @@ class PartialTimeSynchronizer:
                 self.unusable[stamp_ns] += 1
                 return
             self._watchdog.observe(entry.name, arrived_ns, fault)
-            arrival = Arrival(index, stamp_ns, arrived_ns, msg)
+            states = self._states()
             if fault is None:
-                self._sort_in(entry, arrival)
+                self._sort_in(entry, Arrival(index, stamp_ns, arrived_ns, msg), states)
             else:
-                arrival.message, arrival.unfit = None, fault.reason
                 self._sets.dropped[index][fault.reason.split(":", 1)[0]] += 1
-                self._sets.open(arrival, self._states())
-            self._collect(now_ns)
+                refused = Arrival(index, stamp_ns, arrived_ns, unfit=fault.reason)
+                self._sets.open(refused, states)
+            self._collect(now_ns, states)
 
-    def _sort_in(self, entry: _Input, arrival: Arrival) -> None:
+    def _sort_in(self, entry: _Input, arrival: Arrival, states: States) -> None:
         """Let a message be matched, and open a set once its stamp can be believed."""
-        states, sets = self._states(), self._sets
+        sets = self._sets
         # The guard looks at no more of a sample than its times.
         admission = entry.guard.admit(cast(Sample, arrival))
         admitted = cast("tuple[Arrival, ...]", admission.samples)
@@ -336,9 +335,11 @@ class PartialTimeSynchronizer:
             kind = type(msg).__name__
             return Fault(SensorState.INVALID, f"unreadable: {kind} is no image: {error}")
 
-    def _collect(self, now_ns: int) -> None:
+    def _collect(self, now_ns: int, states: States) -> None:
         """Take over the sets that are due; the oldest go if the callback cannot keep up."""
-        self._sets.poll(now_ns, self._states())
+        self._sets.poll(now_ns, states)
+        if not self._sets.ready:
+            return
         self._ready += self._sets.ready
         self._sets.ready.clear()
         while self._delivering and len(self._ready) > self._queue_size:

@@ -60,11 +60,14 @@ class _Recent:
         self.refused: Arrival | None = None
 
     def add(self, arrival: Arrival) -> None:
-        if arrival.time_ns not in self.held:
-            insort(self.times, arrival.time_ns)
-        self.held[arrival.time_ns] = arrival
-        if len(self.times) > self.most:
-            del self.held[self.times.pop(0)]
+        times, time_ns = self.times, arrival.time_ns
+        if not times or time_ns > times[-1]:
+            times.append(time_ns)
+        elif time_ns not in self.held:
+            insort(times, time_ns)
+        self.held[time_ns] = arrival
+        if len(times) > self.most:
+            del self.held[times.pop(0)]
 
     def clear(self) -> None:
         self.times.clear()
@@ -134,15 +137,22 @@ class PartialSets:
         recent.arrivals.observe(arrival.time_ns, arrival.received_ns)
         if arrival.delivered:
             return
-        if not any(state.alive for state in states[:index]):
+        if not index or not any(state.alive for state in states[:index]):
             self._openers.add(arrival)
         insort(self._waiting[index], arrival, key=_time)
 
     def poll(self, now_ns: int, states: States) -> None:
         """Let the sets leave for which nothing is to be waited for any more."""
-        for waiting in self._waiting:
-            while waiting and self._is_decided(waiting[0], now_ns, states):
-                self._open_now(waiting[0], states)
+        alive = False  # whether anybody preferred to the input is
+        for waiting, state in zip(self._waiting, states, strict=True):
+            while waiting:
+                first = waiting[0]
+                if alive and first not in self._openers and not self._has_waited(first, now_ns):
+                    break  # who is preferred opens the set, or has died: time will tell
+                if not self._is_decided(first, now_ns, states):
+                    break
+                self._open_now(first, states)
+            alive = alive or state.alive
 
     def restart(self, index: int, states: States) -> None:
         """Begin anew with one input, because its clock has gone back."""
@@ -170,10 +180,15 @@ class PartialSets:
         """Whether no other input can be expected to have something for a message's instant."""
         if not arrival.unfit and not self._queues.holds(arrival):
             return True  # so many have come since that nothing can match it any more
-        return all(
-            k == arrival.index or self._is_settled(k, arrival, now_ns, states[k])
-            for k in range(len(self._recent))
-        )
+        for k, state in enumerate(states):
+            if k != arrival.index and not self._is_settled(k, arrival, now_ns, state):
+                return False
+        return True
+
+    def _has_waited(self, arrival: Arrival, now_ns: int) -> bool:
+        """Whether a message has waited as long as it must where nothing is known of the others."""
+        least_ns = SHORTEST_DEADLINE_NS if self._deadline_ns is None else self._deadline_ns
+        return now_ns >= arrival.received_ns + least_ns
 
     def _is_settled(self, index: int, arrival: Arrival, now_ns: int, state: SensorState) -> bool:
         """Whether one input will have nothing more for a message's instant."""
@@ -183,14 +198,12 @@ class PartialSets:
         next_ns = arrivals.earliest_next_ns
         if next_ns is not None and next_ns > last_ns:
             return True
-        if self._deadline_ns is not None:
-            return now_ns >= arrival.received_ns + self._deadline_ns
-        due_ns = arrival.received_ns + SHORTEST_DEADLINE_NS
-        if arrivals.longest_lag_ns is not None:
-            usual_ns = last_ns + arrivals.longest_lag_ns + _SCHEDULING_NS
-            if usual_ns <= arrival.received_ns + LONGEST_DEADLINE_NS:
-                due_ns = max(due_ns, usual_ns)
-        return now_ns >= due_ns
+        if not self._has_waited(arrival, now_ns):
+            return False
+        if self._deadline_ns is not None or arrivals.longest_lag_ns is None:
+            return True
+        usual_ns = last_ns + arrivals.longest_lag_ns + _SCHEDULING_NS
+        return now_ns >= usual_ns or usual_ns > arrival.received_ns + LONGEST_DEADLINE_NS
 
     def _open_now(self, arrival: Arrival, states: States) -> None:
         """Let the set of a message leave, if it is to have one of its own."""
@@ -235,9 +248,10 @@ class PartialSets:
             if arrival is not None:
                 arrival.delivered = True
                 self._stop_waiting(arrival)
-        earlier = [a for a in self._openers if a.time_ns < opener.time_ns]
-        for arrival in sorted(earlier, key=_time):
-            self._open_now(arrival, states)
+        if self._openers:
+            earlier = [a for a in self._openers if a.time_ns < opener.time_ns]
+            for arrival in sorted(earlier, key=_time):
+                self._open_now(arrival, states)
         if self._left_ns is None or opener.time_ns > self._left_ns:
             self._left_ns = opener.time_ns
         missing = tuple(
@@ -249,8 +263,9 @@ class PartialSets:
 
     def _stop_waiting(self, arrival: Arrival) -> None:
         self._openers.discard(arrival)
-        if arrival in self._waiting[arrival.index]:
-            self._waiting[arrival.index].remove(arrival)
+        waiting = self._waiting[arrival.index]
+        if arrival in waiting:
+            waiting.remove(arrival)
 
     def _nearest(self, index: int, time_ns: int) -> Arrival | None:
         """Return the stored message of an input nearest to a time and within the slop."""
