@@ -252,6 +252,8 @@ class PartialTimeSynchronizer:
     def _advance(self, now_ns: int) -> int:
         """Let time pass, and begin anew if it has gone far back. Returns the time."""
         last_ns = self._last_now_ns
+        if last_ns is None and not now_ns:
+            return 0  # a clock that does not run yet
         if last_ns is not None and now_ns < last_ns - _JUMP_NS:
             self._sets.flush(self._states())
             self._ready += self._sets.ready
