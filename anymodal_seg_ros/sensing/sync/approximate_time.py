@@ -194,8 +194,9 @@ def _completable(
     options: Sequence[Sequence[Arrival]], low_ns: int, high_ns: int, slop_ns: int
 ) -> bool:
     """Whether every input has an option so that all of them, low and high span less than slop."""
-    if not options:
-        return True
+    reach = range(high_ns - slop_ns + 1, low_ns + slop_ns)
+    if not all(any(a.time_ns in reach for a in choices) for choices in options):
+        return False
     starts = {low_ns}
     for choices in options:
         starts.update(a.time_ns for a in choices if high_ns - slop_ns < a.time_ns < low_ns)
