@@ -33,6 +33,7 @@ from anymodal_seg_ros.config.sensors import (
     RegistrationConfig,
     SensorConfig,
     SensorLimits,
+    Thresholds,
 )
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "SegConfig",
     "SensorConfig",
     "SensorLimits",
+    "Thresholds",
     "build",
     "choice",
     "count",

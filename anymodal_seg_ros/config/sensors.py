@@ -127,8 +127,11 @@ EVENT_TYPES = ("event_packet", "event_array")
 """Those that only event cameras send. A point cloud holds events or a LiDAR's points."""
 
 
-class _Thresholds:
-    """Times that follow from a rate and the thresholds beside it."""
+class Thresholds:
+    """A rate, thresholds, and the times that follow: what judges a stream by its arrivals takes.
+
+    :class:`SensorConfig` has them beside topic and modality, :class:`SensorLimits` nothing else.
+    """
 
     __slots__ = ()
     expected_hz: float
@@ -136,6 +139,9 @@ class _Thresholds:
     late_after_periods: float
     stale_after_s: float
     failed_after_s: float
+    recover_frames: int
+    fault_frames: int
+    enabled: bool
 
     @property
     def usual_silence_s(self) -> float:
@@ -172,11 +178,11 @@ class _Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
-class SensorLimits(_Thresholds):
+class SensorLimits(Thresholds):
     """The rate of a stream of messages, and when it is late, down and well again.
 
-    What a watchdog, a sample buffer or a synchroniser takes from whoever has no rig to configure.
-    Nothing is checked here; :class:`SensorConfig` says ranges and meanings.
+    For whoever watches a stream without a rig to configure. The fields mean what those of
+    :class:`SensorConfig` mean, whose ranges hold here as well, but nothing checks them.
     """
 
     expected_hz: float = 30.0
@@ -190,7 +196,7 @@ class SensorLimits(_Thresholds):
 
 
 @dataclass(frozen=True, slots=True)
-class SensorConfig(_Thresholds):
+class SensorConfig(Thresholds):
     """One physical sensor and its topic."""
 
     topic: str = text("", "Topic of its messages, relative to the node's namespace; required")

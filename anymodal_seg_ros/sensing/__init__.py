@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from anymodal_seg_ros.sensing.former_addresses import keep_former_addresses
 
 if TYPE_CHECKING:
-    from anymodal_seg_ros.config import ChecksConfig, SensorLimits
+    from anymodal_seg_ros.config import ChecksConfig, RigConfig, SensorConfig, SensorLimits
     from anymodal_seg_ros.frames import (
         CheckResult,
         FrameSet,
@@ -41,7 +41,9 @@ _HOMES = {
     "Image": "frames",
     "PartialTimeSynchronizer": "sensing.sync.message_filter",
     "Registrar": "sensing.geometry.registration",
+    "RigConfig": "config",
     "Sample": "frames",
+    "SensorConfig": "config",
     "SensorLimits": "config",
     "SensorState": "frames",
     "SensorStatus": "frames",
@@ -62,7 +64,9 @@ __all__ = [
     "Image",
     "PartialTimeSynchronizer",
     "Registrar",
+    "RigConfig",
     "Sample",
+    "SensorConfig",
     "SensorLimits",
     "SensorState",
     "SensorStatus",

@@ -87,12 +87,12 @@ class PartialTimeSynchronizer:
     """Sets of messages that belong to one instant, with None for what is absent.
 
     Every set of ``ApproximateTimeSynchronizer`` with the same ``queue_size`` and ``slop`` comes
-    here too, as soon; only a first message that a set of later stamps has overtaken may have
-    another partner, nearer than ``slop`` as well. Beyond it: the first input that is alive opens a
-    set with each of its messages, once and in order of time; a slower input's message may be in
-    several sets; a message that comes after its set has left completes it, in a set of its own;
-    the callback runs without any lock, and an exception in it harms nobody; memory is bounded by
-    ``queue_size``; a clock that jumps back (a bag that loops) loses no set.
+    here too, and as soon, unless its first message has already left in another set without holes
+    (where several messages of an input are within ``slop``). Beyond it: the first input that is
+    alive opens a set with each of its messages, once and in order of time; a slower input's message
+    may be in several sets; a message that comes after its set has left completes it, in a set of
+    its own; the callback runs without any lock, and an exception in it harms nobody; memory is
+    bounded by ``queue_size``; a clock that jumps back (a bag that loops) loses no set.
 
     Attributes:
         missing: while the callback runs, why each input is None; empty words for those present.

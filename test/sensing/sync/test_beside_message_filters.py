@@ -122,6 +122,18 @@ def test_late_inputs_give_exactly_the_sets_of_message_filters(
     record.check_that_nothing_comes_twice()
 
 
+def test_a_set_that_goes_back_in_time_does_not_come_if_its_first_message_has_left() -> None:
+    record = Recording(2, queue_size=10, slop_ms=100)
+    arrivals = [(0, 0), (0, 33), (1, 34), (1, 67)]
+    record.play([(k, index, EPOCH + t * MS) for k, (index, t) in enumerate(arrivals)])
+
+    def times(sets: Sequence[Sequence[Any]]) -> list[tuple[int, ...]]:
+        return [tuple((stamp_of(m) - EPOCH) // MS for m in messages) for messages in sets]
+
+    assert times(record.plain.sets) == [(33, 34), (0, 67)]
+    assert times(record.bench.sets) == [(0, 34), (33, 34)], "in order, each once, and nearer"
+
+
 def real_synchronizers(slop: float) -> tuple[list[Any], list[Any], list[Any]]:
     """Feed the original and ours from the same filters of the real message_filters."""
     message_filters = pytest.importorskip(
