@@ -129,7 +129,8 @@ class PartialTimeSynchronizer:
             rates: of the inputs in Hz; learned from their stamps if None.
             checks: what looks at the images of each input, None for those not to be looked at. A
                 message with a fault (frozen, black, unreadable) is in no set, and the state of its
-                input follows. Compressed images are decoded for it in the subscriber's callback.
+                input follows; a picture that repeats may be in one until it counts as frozen.
+                Compressed images are decoded for it in the subscriber's callback.
             now_ns: the clock of arrivals; with ``use_sim_time`` pass the node's.
 
         Raises:
@@ -283,7 +284,7 @@ class PartialTimeSynchronizer:
                 return
             self._watchdog.observe(entry.name, arrived_ns, fault)
             states = self._states()
-            if fault is None:
+            if fault is None or not _is_withheld(fault):
                 self._sort_in(entry, Arrival(index, stamp_ns, arrived_ns, msg), states)
             else:
                 self._sets.dropped[index][fault.reason.split(":", 1)[0]] += 1
@@ -384,6 +385,12 @@ class PartialTimeSynchronizer:
         except AttributeError:
             stamp_ns = int(stamp.nanoseconds)
         return stamp_ns or "stamp is zero"
+
+
+def _is_withheld(fault: Fault) -> bool:
+    """Whether a message must not be in a set; one that repeats a fresh picture may be."""
+    repeats = fault.state is SensorState.FROZEN and not fault.lasting
+    return bool(getattr(fault, "withhold", not repeats))
 
 
 def _goes_back(arrival: Arrival, newest_ns: int | None) -> bool:
