@@ -39,6 +39,8 @@ from anymodal_seg_ros.config.sensors import (
     EventConfig,
     RegistrationConfig,
     SensorConfig,
+    SensorLimits,
+    Thresholds,
 )
 
 __all__ = [
@@ -56,6 +58,8 @@ __all__ = [
     "RigConfig",
     "SegConfig",
     "SensorConfig",
+    "SensorLimits",
+    "Thresholds",
     "build",
     "choice",
     "count",

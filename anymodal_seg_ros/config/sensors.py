@@ -128,8 +128,76 @@ EVENT_TYPES = ("event_packet", "event_array", "event_array_prophesee")
 """Those that only event cameras send. A point cloud holds events or a LiDAR's points."""
 
 
+class Thresholds:
+    """A rate, thresholds, and the times that follow: what judges a stream by its arrivals takes.
+
+    :class:`SensorConfig` has them beside topic and modality, :class:`SensorLimits` nothing else.
+    """
+
+    __slots__ = ()
+    expected_hz: float
+    tolerance_s: float
+    late_after_periods: float
+    stale_after_s: float
+    failed_after_s: float
+    recover_frames: int
+    fault_frames: int
+    enabled: bool
+
+    @property
+    def usual_silence_s(self) -> float:
+        """Silence that no sensor of this kind is STALE for, unless told so, in s."""
+        return 0.2
+
+    @property
+    def period_ns(self) -> int:
+        """The promised time between two messages."""
+        return seconds_to_ns(1.0 / self.expected_hz)
+
+    @property
+    def tolerance_ns(self) -> int:
+        """Largest distance in header time to the reference frame."""
+        return seconds_to_ns(self.tolerance_s) or round(1.1 * self.period_ns)
+
+    @property
+    def late_after_ns(self) -> int:
+        """Silence after which the sensor is LATE, with room for scheduling at high rates."""
+        chosen = round(self.late_after_periods * self.period_ns)
+        return max(chosen, self.period_ns + SCHEDULING_NOISE_NS)
+
+    @property
+    def stale_after_ns(self) -> int:
+        """Silence after which the sensor is STALE, never before it is LATE."""
+        usual_ns = max(3 * self.period_ns, seconds_to_ns(self.usual_silence_s))
+        chosen = seconds_to_ns(self.stale_after_s) or usual_ns
+        return max(chosen, self.late_after_ns)
+
+    @property
+    def failed_after_ns(self) -> int:
+        """Silence after which the sensor is FAILED, never before it is STALE."""
+        return max(seconds_to_ns(self.failed_after_s), self.stale_after_ns)
+
+
 @dataclass(frozen=True, slots=True)
-class SensorConfig:
+class SensorLimits(Thresholds):
+    """The rate of a stream of messages, and when it is late, down and well again.
+
+    For whoever watches a stream without a rig to configure. The fields mean what those of
+    :class:`SensorConfig` mean, whose ranges hold here as well, but nothing checks them.
+    """
+
+    expected_hz: float = 30.0
+    tolerance_s: float = 0.0
+    late_after_periods: float = 1.8
+    stale_after_s: float = 0.0
+    failed_after_s: float = 2.0
+    recover_frames: int = 5
+    fault_frames: int = 3
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SensorConfig(Thresholds):
     """One physical sensor and its topic."""
 
     topic: str = text("", "Topic of its messages, relative to the node's namespace; required")
@@ -193,29 +261,20 @@ class SensorConfig:
         return self.type == "point_cloud" and self.modality != "event"
 
     @property
-    def period_ns(self) -> int:
-        """The promised time between two messages."""
-        return seconds_to_ns(1.0 / self.expected_hz)
+    def usual_silence_s(self) -> float:
+        """Longer for thermal cameras, which close their shutter."""
+        return SHUTTER_S if self.modality == "thermal" else 0.2
 
     @property
-    def tolerance_ns(self) -> int:
-        """Largest distance in header time to the reference frame."""
-        return seconds_to_ns(self.tolerance_s) or round(1.1 * self.period_ns)
-
-    @property
-    def late_after_ns(self) -> int:
-        """Silence after which the sensor is LATE, with room for scheduling at high rates."""
-        chosen = round(self.late_after_periods * self.period_ns)
-        return max(chosen, self.period_ns + SCHEDULING_NOISE_NS)
-
-    @property
-    def stale_after_ns(self) -> int:
-        """Silence after which the sensor is STALE, never before it is LATE."""
-        usual = seconds_to_ns(SHUTTER_S if self.modality == "thermal" else 0.2)
-        chosen = seconds_to_ns(self.stale_after_s) or max(3 * self.period_ns, usual)
-        return max(chosen, self.late_after_ns)
-
-    @property
-    def failed_after_ns(self) -> int:
-        """Silence after which the sensor is FAILED, never before it is STALE."""
-        return max(seconds_to_ns(self.failed_after_s), self.stale_after_ns)
+    def limits(self) -> SensorLimits:
+        """The rate and the thresholds without topic and modality."""
+        return SensorLimits(
+            expected_hz=self.expected_hz,
+            tolerance_s=self.tolerance_s,
+            late_after_periods=self.late_after_periods,
+            stale_after_s=self.stale_after_ns / 1e9,
+            failed_after_s=self.failed_after_s,
+            recover_frames=self.recover_frames,
+            fault_frames=self.fault_frames,
+            enabled=self.enabled,
+        )
