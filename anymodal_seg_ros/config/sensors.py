@@ -17,7 +17,7 @@ SCHEDULING_NOISE_NS = 10_000_000
 class ChecksConfig:
     """What is looked for in a sensor's images. Each check runs where it suits the modality."""
 
-    format: bool = switch(True, "INVALID when size or encoding change in mid-stream")
+    format: bool = switch(True, "INVALID when size or encoding change, until recover_frames alike")
     frozen: bool = switch(True, "FROZEN when the payload repeats; off for noise-free simulators")
     frozen_after_s: float = number(
         0.0, 0.0, 600.0, "FROZEN after this time, in s; 0 means 1.5 for thermal, 0.5 for others"
@@ -34,9 +34,9 @@ class ChecksConfig:
     blocked_below: float = number(
         0.0, 0.0, 65535.0, "Flat if its blocks differ by less than this, in counts; 0: by modality"
     )
-    stuck_rows: bool = switch(True, "INVALID when rows repeat their neighbours")
+    stuck_rows: bool = switch(True, "INVALID when rows or columns repeat their neighbours")
     stuck_rows_above: float = number(
-        0.0, 0.0, 1.0, "Stuck if more than this share of the rows repeats; 0: by modality"
+        0.0, 0.0, 1.0, "Stuck if more than this share of the lines repeats; 0: by modality"
     )
     noise: bool = switch(True, "INVALID when neighbouring pixels are unrelated")
     noise_above: float = number(

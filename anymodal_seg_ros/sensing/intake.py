@@ -25,7 +25,7 @@ from anymodal_seg_ros.frames import (
 )
 from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
 from anymodal_seg_ros.sensing.health.evidence import shortfall
-from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.health.sensor_health import Fault, withheld
 from anymodal_seg_ros.sensing.health.watchdog import Watchdog
 from anymodal_seg_ros.sensing.sync.clock import StampGuard
 from anymodal_seg_ros.sensing.sync.offsets import StampOffsets
@@ -167,7 +167,9 @@ class Intake:
         self._guards = {name: StampGuard(self._jump_ns) for name in rig.sensors}
         self._offsets = StampOffsets(rig)
         self._checkers: Mapping[str, ContentChecker] = {
-            name: ContentChecker(sensor.modality, sensor.checks)
+            name: ContentChecker(
+                sensor.modality, sensor.checks, recover_frames=sensor.recover_frames
+            )
             for name, sensor in rig.sensors.items()
             if rig.content_checks
         }
@@ -179,8 +181,9 @@ class Intake:
         if jumped:
             self._offsets.jumped(sensor, sample.received_ns)
         clock_fault = self._offsets.judge(sample, states)
-        unfit = None if clock_fault else self._inspect(sample, states[sensor])
-        self._watchdog.judge(sensor, sample.received_ns, clock_fault or unfit)
+        found = None if clock_fault else self._inspect(sample, states[sensor])
+        self._watchdog.judge(sensor, sample.received_ns, clock_fault or found)
+        unfit = withheld(found)
         if unfit is None:
             self._synchronizer.add(sample, states, jumped=jumped)
         else:

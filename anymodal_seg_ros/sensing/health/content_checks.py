@@ -40,8 +40,11 @@ BLACK = Check("black", figures.brightest, False, "99th percentile in counts")
 BLOCKED = Check("blocked", figures.block_contrast, False, "contrast between blocks in counts")
 SATURATED = Check("saturated", figures.saturated_share, True, "share of saturated pixels")
 FLOODED = Check("saturated", figures.active_share, True, "share of active pixels")
-STUCK_ROWS = Check("stuck_rows", figures.repeated_rows_share, True, "share of repeated rows")
+STUCK_ROWS = Check(
+    "stuck_rows", figures.stuck_lines_share, True, "share of repeated rows or columns"
+)
 NOISE = Check("noise", figures.noise_ratio, True, "neighbours' difference over any two pixels'")
+THERMAL_NOISE = Check("noise", figures.thermal_noise_ratio, True, NOISE.figure)
 DEPTH_NOISE = Check("noise", figures.depth_noise_ratio, True, NOISE.figure)
 NO_DEPTH = Check("no_depth", figures.depth_share, False, "share of pixels with a depth")
 
@@ -52,7 +55,7 @@ class Kind:
 
     Attributes:
         checks: each with its threshold, the gravest first.
-        frozen_after_s: how long a payload may repeat.
+        frozen_after_s: how long a payload may repeat before that is a failure.
         shutter_s: how long an image may be black, flat or saturated before that is a failure.
         silence_is_healthy: an image without any activity may repeat for ever.
     """
@@ -68,7 +71,7 @@ KINDS = {
         ((BLACK, 10), (SATURATED, 0.9), (BLOCKED, 6), (STUCK_ROWS, 0.2), (NOISE, 0.6)),
     ),
     "thermal": Kind(
-        ((BLACK, 1), (SATURATED, 0.9), (BLOCKED, 6), (STUCK_ROWS, 0.2), (NOISE, 0.6)),
+        ((BLACK, 1), (SATURATED, 0.9), (BLOCKED, 6), (STUCK_ROWS, 0.2), (THERMAL_NOISE, 0.6)),
         frozen_after_s=SHUTTER_S,
         shutter_s=SHUTTER_S,
     ),
@@ -76,7 +79,29 @@ KINDS = {
     "lidar": Kind(((NO_DEPTH, 1e-4),)),
     "event": Kind(((FLOODED, 0.98),), silence_is_healthy=True),
 }
-"""What is checked by modality; any other is only watched for freezing and for its format."""
+"""What is checked by modality; any other is judged by the planes that are made of it."""
+
+_BY_PLANES = {"color": "rgb", "thermal": "thermal", "depth": "depth", "lidar": "lidar"}
+
+REPEATS_FRESH_S = 0.5
+"""How long an image may repeat and be fused, where the configuration does not say."""
+
+
+def kind_of(modality: str, planes: str | None = None) -> Kind:
+    """Choose what is checked in a sensor.
+
+    Args:
+        modality: its name. Event cameras, whose frames models take for colour, are told by it.
+        planes: what a model makes of its images, as the manifest says; None if unknown, and then
+            the name tells.
+
+    Returns:
+        What is checked; of a modality of one's own without known planes, format and freezing only.
+    """
+    if modality != "event" and planes in _BY_PLANES:
+        return KINDS[_BY_PLANES[planes]]
+    return KINDS.get(modality, Kind())
+
 
 _SHUTTER_CHECKS = ("black", "saturated", "blocked")
 _MARGIN = 0.1
@@ -106,32 +131,48 @@ class _Running:
         return failed
 
     def fault(self, figure: float, now_ns: int) -> Fault:
-        """Say what is wrong."""
+        """Say what is wrong, and what would be right: of a check that has failed, a tenth more."""
         assert self.failing_since_ns is not None
-        relation = "at most" if self.check.fails_above else "at least"
+        above = self.check.fails_above
+        limit = self.threshold
+        if not (figure > limit if above else figure < limit):
+            limit *= 1 - _MARGIN if above else 1 + _MARGIN
         return Fault(
             SensorState.INVALID,
             f"{self.check.name}: {self.check.figure} is {figure:.3g}, "
-            f"expected {relation} {self.threshold:.3g}",
+            f"expected {'at most' if above else 'at least'} {limit:.3g}",
             lasting=now_ns - self.failing_since_ns >= self.patience_ns,
         )
 
 
 @dataclass(slots=True)
 class _Format:
-    """The size and encoding that a sensor has settled on."""
+    """The size and encoding that a sensor has settled on.
 
+    A camera that was given another profile, or a region of interest, goes on like that: what came
+    ``needed`` times in a row is the new normal.
+    """
+
+    needed: int
     known: str = ""
     settled: bool = False
+    other: str = ""
+    others: int = 0
 
     def inspect(self, image: Image) -> tuple[CheckResult, Fault | None]:
         """Hold an image against the first format that came twice in a row."""
         found = _describe(image)
-        if self.known and self.settled and found != self.known:
-            reason = f"format: {found}, expected {self.known} as before"
-            return CheckResult("format", 1, 0, False), Fault(SensorState.INVALID, reason)
-        self.settled = found == self.known
-        self.known = found
+        if self.settled and found != self.known:
+            self.others = self.others + 1 if found == self.other else 1
+            self.other = found
+            if self.others < self.needed:
+                reason = (
+                    f"format: {found}, expected {self.known} as before; "
+                    f"accepted when it has come {self.needed} times in a row, now {self.others}"
+                )
+                return CheckResult("format", 1, 0, False), Fault(SensorState.INVALID, reason)
+        self.settled = self.settled or found == self.known
+        self.known, self.other, self.others = found, "", 0
         return CheckResult("format", 0, 0, True), None
 
 
@@ -152,14 +193,25 @@ class _Findings:
 class ContentChecker:
     """Checks the images of one sensor, one after the other."""
 
-    def __init__(self, modality: str, config: ChecksConfig) -> None:
+    def __init__(
+        self,
+        modality: str,
+        config: ChecksConfig,
+        *,
+        planes: str | None = None,
+        recover_frames: int = 5,
+    ) -> None:
         """Choose the checks of a kind of sensor.
 
         Args:
             modality: e.g. ``rgb``, ``thermal``, ``depth``, ``event``, ``lidar``.
             config: which checks to run, and thresholds that differ from the kind's own.
+            planes: what the model makes of its images, as its manifest says: ``color``,
+                ``thermal``, ``depth`` or ``lidar``. It decides over the checks of a modality of
+                one's own; without it, its name does.
+            recover_frames: equal images in a row that make another size or encoding the normal.
         """
-        kind = KINDS.get(modality, Kind())
+        kind = kind_of(modality, planes)
         self._config = config
         self._checks = [
             _Running(
@@ -172,15 +224,16 @@ class ContentChecker:
         ]
         self._repetition = RepetitionWatch(
             seconds_to_ns(config.frozen_after_s or kind.frozen_after_s),
+            seconds_to_ns(config.frozen_after_s or REPEATS_FRESH_S),
             silence_is_healthy=kind.silence_is_healthy,
         )
-        self._format = _Format()
+        self._format = _Format(recover_frames)
         self.results: tuple[CheckResult, ...] = ()
         """What was found in the newest image."""
 
     def forget(self) -> None:
         """Begin anew after an outage: a driver that was restarted may have other settings."""
-        self._format = _Format()
+        self._format = _Format(self._format.needed)
         self._repetition.forget()
         for running in self._checks:
             running.failing_since_ns = None
@@ -193,8 +246,8 @@ class ContentChecker:
             received_ns: when it arrived.
 
         Returns:
-            The gravest fault; None if there is none. An image with a fault must not be fused, even
-            where the fault does not count as a failure of the sensor yet.
+            The gravest fault; None if there is none. An image with a fault that says ``withhold``
+            must not be fused, even where it does not count as a failure of the sensor yet.
 
         Raises:
             DecodeError: the pixels were still to be decoded, and cannot be.
@@ -213,8 +266,12 @@ class ContentChecker:
         if self._config.frozen:
             found.add(*self._repetition.inspect(sampled, received_ns))
         self.results = tuple(found.results)
-        lasting = (fault for fault in found.faults if fault.lasting)
-        return next(lasting, found.faults[0] if found.faults else None)
+        return max(found.faults, key=_gravity, default=None)
+
+
+def _gravity(fault: Fault) -> tuple[bool, bool, bool]:
+    """Order faults: failures first, then what must not be fused; else the first found counts."""
+    return fault.lasting and fault.withhold, fault.withhold, fault.lasting
 
 
 def _describe(image: Image) -> str:

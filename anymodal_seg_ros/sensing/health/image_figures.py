@@ -13,6 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Pixels
+from anymodal_seg_ros.sensing.health.line_figures import (
+    stripes_share,
+    stuck_share,
+    swapped_smoothness,
+    torn_share,
+)
 
 GRID_ROWS, GRID_COLUMNS = 60, 80
 """About so many pixels are looked at."""
@@ -24,6 +30,9 @@ _FARTHEST_M = 1000.0
 _NEARLY_FULL = 0.98
 _NOISE_FLOOR = 0.12
 _NOISE_FLOOR_M = 1.0
+_EIGHT_BITS = 255.0
+_NOISE_FLOOR_COUNTS = 80.0
+"""Of a 16-bit thermal image. A count is 10 mK or so, and cameras are noisy by a few counts."""
 _FEWEST_PAIRS = 100
 _BEYOND = 1e12
 """No sensor counts or measures this far."""
@@ -112,10 +121,20 @@ def noise_ratio(sampled: Grid) -> float:
     Differences of less than an eighth of full scale do not count as noise, or every image of a
     plain wall would be noisy.
     """
+    return _noise_ratio(sampled, _NOISE_FLOOR * sampled.full_scale)
+
+
+def thermal_noise_ratio(sampled: Grid) -> float:
+    """As :func:`noise_ratio`, but 16 bits are far more than any scene spans: there, by counts."""
+    wide = sampled.full_scale > _EIGHT_BITS
+    return _noise_ratio(sampled, _NOISE_FLOOR_COUNTS if wide else _NOISE_FLOOR * _EIGHT_BITS)
+
+
+def _noise_ratio(sampled: Grid, floor: float) -> float:
     values = _floats(sampled.values)
     near = np.abs(values - _floats(sampled.neighbours))
     far = np.abs(values - _far_away(values))
-    return float(near.mean() / max(float(far.mean()), _NOISE_FLOOR * sampled.full_scale))
+    return float(near.mean() / max(float(far.mean()), floor))
 
 
 def depth_noise_ratio(sampled: Grid) -> float:
@@ -152,24 +171,24 @@ def _depth_share(depth: Pixels) -> float:
     return _share((depth != _INVALID_COUNTS[0]) & (depth != _INVALID_COUNTS[1]))
 
 
-def repeated_rows_share(sampled: Grid) -> float:
-    """Return the share of the rows looked at that are equal to the next row.
+def stuck_lines_share(sampled: Grid) -> float:
+    """Return the share of rows or columns that repeat their neighbour; see ``line_figures``."""
+    return stuck_share(one_channel(sampled.pixels))
 
-    Rows of one single value that is the darkest or the brightest of all do not count: that is a
-    clipped sky, not a broken sensor.
-    """
-    plane = one_channel(sampled.pixels)
-    down, right = row_step(plane), max(1, plane.shape[1] // (2 * GRID_COLUMNS))
-    rows, following = plane[:-1:down, ::right], plane[1::down, ::right]
-    if not rows.size:
-        return 0.0
-    suspects = rows[(rows == following).all(axis=1)]
-    if not suspects.size:
-        return 0.0
-    first = suspects[:, :1]
-    clipped = (first == rows.min()) | (first == rows.max())
-    broken = ~((suspects == first).all(axis=1) & clipped[:, 0])
-    return float(np.count_nonzero(broken) / rows.shape[0])
+
+def stripes(sampled: Grid) -> float:
+    """Return how much whole rows or columns have in common; see ``line_figures``."""
+    return stripes_share(one_channel(sampled.pixels))
+
+
+def torn(sampled: Grid) -> float:
+    """Return the share of rows that are out of place; see ``line_figures``."""
+    return torn_share(one_channel(sampled.pixels))
+
+
+def swapped_bytes(sampled: Grid) -> float:
+    """Return how much smoother the picture were with its bytes swapped; see ``line_figures``."""
+    return swapped_smoothness(one_channel(sampled.pixels))
 
 
 def _floats(values: Pixels) -> Values:

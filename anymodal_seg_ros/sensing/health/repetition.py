@@ -19,14 +19,16 @@ class RepetitionWatch:
     them apart; only where those agree, all bytes are compared.
     """
 
-    def __init__(self, patience_ns: int, *, silence_is_healthy: bool) -> None:
+    def __init__(self, patience_ns: int, fresh_ns: int, *, silence_is_healthy: bool) -> None:
         """Set up a watch.
 
         Args:
             patience_ns: how long a payload may repeat before it counts as a failure.
+            fresh_ns: how long it may repeat before it is too old to be fused.
             silence_is_healthy: an image of hardly anything but its ground may repeat for ever.
         """
         self._patience_ns = patience_ns
+        self._fresh_ns = fresh_ns
         self._silence_is_healthy = silence_is_healthy
         self._few = b""
         self._pixels: Pixels | None = None
@@ -39,7 +41,11 @@ class RepetitionWatch:
         self._pixels = None
 
     def inspect(self, sampled: Grid, now_ns: int) -> tuple[CheckResult, Fault | None]:
-        """Compare an image with the one before; a repeated one holds nothing new to fuse."""
+        """Compare an image with the one before.
+
+        Drivers repeat an image to keep up a rate: that is no fault, and the image may be fused
+        while it is fresh. Neither does it say that a sensor has recovered.
+        """
         repeated_ns = 0
         if self._repeats(sampled):
             repeated_ns = now_ns - self._since_ns
@@ -50,7 +56,11 @@ class RepetitionWatch:
         result = CheckResult("frozen", figure_s, limit_s, not lasting)
         if not repeated_ns:
             return result, None
-        reason = f"frozen: the payload has repeated for {figure_s:.2f} s, {limit_s:g} s allowed"
+        if not lasting and repeated_ns < self._fresh_ns:
+            reason = f"repeat: the image of {figure_s:.2f} s ago came again"
+            return result, Fault(SensorState.FROZEN, reason, lasting=False, withhold=False)
+        allowed_s = limit_s if lasting else self._fresh_ns / 1e9
+        reason = f"frozen: the payload has repeated for {figure_s:.2f} s, {allowed_s:g} s allowed"
         return result, Fault(SensorState.FROZEN, reason, lasting)
 
     def _repeats(self, sampled: Grid) -> bool:
