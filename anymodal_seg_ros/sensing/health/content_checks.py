@@ -1,148 +1,25 @@
-"""Is this a picture of the world? Cheap checks of every image, by kind of sensor.
-
-What one kind must never show is another's daily bread: an event camera in a still scene is black,
-a depth camera before a wall is flat, and a thermal camera closes its eye for a second to calibrate.
-So each kind has its own thresholds, and no threshold where a check makes no sense.
-"""
+"""Is this a picture of the world? Cheap checks of every image, by kind of sensor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from anymodal_seg_ros.config import SHUTTER_S, ChecksConfig, seconds_to_ns
+from anymodal_seg_ros.config import ChecksConfig, seconds_to_ns
 from anymodal_seg_ros.frames import CheckResult, Image, Pixels, SensorState
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.health import image_figures as figures
+from anymodal_seg_ros.sensing.health.blocks import Flags
+from anymodal_seg_ros.sensing.health.kinds import KINDS as KINDS
+from anymodal_seg_ros.sensing.health.kinds import REPEATS_FRESH_S, Check, Kind, kind_of
+from anymodal_seg_ros.sensing.health.parts import COVERED_ABOVE, PartsWatch
 from anymodal_seg_ros.sensing.health.repetition import RepetitionWatch
+from anymodal_seg_ros.sensing.health.running_checks import Checks, RunningCheck
+from anymodal_seg_ros.sensing.health.scans import ScanWatch
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One figure of an image, and on which side of a threshold it fails."""
-
-    name: str
-    measure: Callable[[figures.Grid], float]
-    fails_above: bool
-    figure: str
-    """What is measured, in words."""
-
-    @property
-    def threshold_field(self) -> str:
-        """Name of the threshold in the configuration."""
-        return f"{self.name}_{'above' if self.fails_above else 'below'}"
-
-
-BLACK = Check("black", figures.brightest, False, "99th percentile in counts")
-BLOCKED = Check("blocked", figures.block_contrast, False, "contrast between blocks in counts")
-SATURATED = Check("saturated", figures.saturated_share, True, "share of saturated pixels")
-FLOODED = Check("saturated", figures.active_share, True, "share of active pixels")
-STUCK_ROWS = Check(
-    "stuck_rows", figures.stuck_lines_share, True, "share of repeated rows or columns"
-)
-NOISE = Check("noise", figures.noise_ratio, True, "neighbours' difference over any two pixels'")
-THERMAL_NOISE = Check("noise", figures.thermal_noise_ratio, True, NOISE.figure)
-DEPTH_NOISE = Check("noise", figures.depth_noise_ratio, True, NOISE.figure)
-NO_DEPTH = Check("no_depth", figures.depth_share, False, "share of pixels with a depth")
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What is checked in one kind of sensor.
-
-    Attributes:
-        checks: each with its threshold, the gravest first.
-        frozen_after_s: how long a payload may repeat before that is a failure.
-        shutter_s: how long an image may be black, flat or saturated before that is a failure.
-        silence_is_healthy: an image without any activity may repeat for ever.
-    """
-
-    checks: tuple[tuple[Check, float], ...] = ()
-    frozen_after_s: float = 0.5
-    shutter_s: float = 0.0
-    silence_is_healthy: bool = False
-
-
-KINDS = {
-    "rgb": Kind(
-        ((BLACK, 10), (SATURATED, 0.9), (BLOCKED, 6), (STUCK_ROWS, 0.2), (NOISE, 0.6)),
-    ),
-    "thermal": Kind(
-        ((BLACK, 1), (SATURATED, 0.9), (BLOCKED, 6), (STUCK_ROWS, 0.2), (THERMAL_NOISE, 0.6)),
-        frozen_after_s=SHUTTER_S,
-        shutter_s=SHUTTER_S,
-    ),
-    "depth": Kind(((NO_DEPTH, 0.01), (DEPTH_NOISE, 0.6))),
-    "lidar": Kind(((NO_DEPTH, 1e-4),)),
-    "event": Kind(((FLOODED, 0.98),), silence_is_healthy=True),
-}
-"""What is checked by modality; any other is judged by the planes that are made of it."""
-
-_BY_PLANES = {"color": "rgb", "thermal": "thermal", "depth": "depth", "lidar": "lidar"}
-
-REPEATS_FRESH_S = 0.5
-"""How long an image may repeat and be fused, where the configuration does not say."""
-
-
-def kind_of(modality: str, planes: str | None = None) -> Kind:
-    """Choose what is checked in a sensor.
-
-    Args:
-        modality: its name. Event cameras, whose frames models take for colour, are told by it.
-        planes: what a model makes of its images, as the manifest says; None if unknown, and then
-            the name tells.
-
-    Returns:
-        What is checked; of a modality of one's own without known planes, format and freezing only.
-    """
-    if modality != "event" and planes in _BY_PLANES:
-        return KINDS[_BY_PLANES[planes]]
-    return KINDS.get(modality, Kind())
-
-
 _SHUTTER_CHECKS = ("black", "saturated", "blocked")
-_MARGIN = 0.1
-"""A failing check passes again only this share beyond its threshold, so that it does not flap."""
-
-
-@dataclass(slots=True)
-class _Running:
-    """A check that is switched on, and since when it has been failing."""
-
-    check: Check
-    threshold: float
-    patience_ns: int
-    failing_since_ns: int | None = None
-
-    def fails(self, figure: float, now_ns: int) -> bool:
-        """Compare with the threshold, or with a stricter one while failing."""
-        margin = 0.0 if self.failing_since_ns is None else _MARGIN
-        if self.check.fails_above:
-            failed = figure > self.threshold * (1 - margin)
-        else:
-            failed = figure < self.threshold * (1 + margin)
-        if not failed:
-            self.failing_since_ns = None
-        elif self.failing_since_ns is None:
-            self.failing_since_ns = now_ns
-        return failed
-
-    def fault(self, figure: float, now_ns: int) -> Fault:
-        """Say what is wrong, and what would be right: of a check that has failed, a tenth more."""
-        assert self.failing_since_ns is not None
-        above = self.check.fails_above
-        limit = self.threshold
-        if not (figure > limit if above else figure < limit):
-            limit *= 1 - _MARGIN if above else 1 + _MARGIN
-        return Fault(
-            SensorState.INVALID,
-            f"{self.check.name}: {self.check.figure} is {figure:.3g}, "
-            f"expected {'at most' if above else 'at least'} {limit:.3g}",
-            lasting=now_ns - self.failing_since_ns >= self.patience_ns,
-        )
 
 
 @dataclass(slots=True)
@@ -200,6 +77,7 @@ class ContentChecker:
         *,
         planes: str | None = None,
         recover_frames: int = 5,
+        depth_unit_known: bool = False,
     ) -> None:
         """Choose the checks of a kind of sensor.
 
@@ -210,33 +88,45 @@ class ContentChecker:
                 ``thermal``, ``depth`` or ``lidar``. It decides over the checks of a modality of
                 one's own; without it, its name does.
             recover_frames: equal images in a row that make another size or encoding the normal.
+            depth_unit_known: the configuration says what a count of depth is, so that distances
+                are not judged as if they were millimetres.
         """
         kind = kind_of(modality, planes)
+        frozen_ns = seconds_to_ns(config.frozen_after_s or kind.frozen_after_s)
         self._config = config
-        self._checks = [
-            _Running(
+        self._checks = Checks(
+            RunningCheck(
                 check,
                 getattr(config, check.threshold_field) or threshold,
                 seconds_to_ns(kind.shutter_s) if check.name in _SHUTTER_CHECKS else 0,
             )
-            for check, threshold in kind.checks
-            if getattr(config, check.name)
-        ]
+            for check, threshold in _switched_on(kind, config)
+            if not (depth_unit_known and check.name == "units")
+        )
         self._repetition = RepetitionWatch(
-            seconds_to_ns(config.frozen_after_s or kind.frozen_after_s),
+            frozen_ns,
             seconds_to_ns(config.frozen_after_s or REPEATS_FRESH_S),
             silence_is_healthy=kind.silence_is_healthy,
         )
+        self._parts = (
+            PartsWatch(kind.parts, config.covered_above or COVERED_ABOVE, frozen_ns)
+            if kind.parts and config.covered
+            else None
+        )
+        self._scans = ScanWatch() if config.scan else None
         self._format = _Format(recover_frames)
         self.results: tuple[CheckResult, ...] = ()
         """What was found in the newest image."""
 
+    @property
+    def bad_region(self) -> Flags | None:
+        """Blocks of the newest image that are damaged, bool ``[6, 8]``; None if none are known."""
+        return None if self._parts is None else self._parts.bad
+
     def forget(self) -> None:
         """Begin anew after an outage: a driver that was restarted may have other settings."""
         self._format = _Format(self._format.needed)
-        self._repetition.forget()
-        for running in self._checks:
-            running.failing_since_ns = None
+        self._forget_pictures()
 
     def inspect(self, image: Image, received_ns: int) -> Fault | None:
         """Check one image.
@@ -254,19 +144,52 @@ class ContentChecker:
         """
         found = _Findings()
         if self._config.format:
+            known = self._format.known
             found.add(*self._format.inspect(image))
+            if known and known != self._format.known:
+                self._forget_pictures()
         sampled = figures.grid(_looked_at(image))
-        for running in self._checks:
-            figure = running.check.measure(sampled)
-            failed = running.fails(figure, received_ns)
-            found.add(
-                CheckResult(running.check.name, figure, running.threshold, not failed),
-                running.fault(figure, received_ns) if failed else None,
-            )
+        for verdict in self._checks.inspect(sampled, received_ns):
+            found.add(*verdict)
+        repeated = None
         if self._config.frozen:
-            found.add(*self._repetition.inspect(sampled, received_ns))
+            result, repeated = self._repetition.inspect(sampled, received_ns)
+            found.add(result, repeated)
+        self._look_closely(image, sampled, received_ns, found, repeated=repeated is not None)
         self.results = tuple(found.results)
         return max(found.faults, key=_gravity, default=None)
+
+    def _look_closely(
+        self,
+        image: Image,
+        sampled: figures.Grid,
+        now_ns: int,
+        found: _Findings,
+        *,
+        repeated: bool,
+    ) -> None:
+        """Look at the points of a scan, or at the parts of a picture that is not bad as a whole."""
+        if self._scans is not None and image.encoding == POINT_CLOUD and not repeated:
+            for verdict in self._scans.inspect(image.pixels, now_ns):
+                found.add(*verdict)
+        if self._parts is None:
+            return
+        bad = any(fault.withhold for fault in found.faults)
+        look = not bad and not repeated
+        for result, fault in self._parts.inspect(sampled, now_ns) if look else self._parts.found:
+            found.add(result, None if bad else fault)
+
+    def _forget_pictures(self) -> None:
+        self._repetition.forget()
+        self._checks.forget()
+        if self._parts is not None:
+            self._parts.forget()
+        if self._scans is not None:
+            self._scans.forget()
+
+
+def _switched_on(kind: Kind, config: ChecksConfig) -> list[tuple[Check, float]]:
+    return [(check, threshold) for check, threshold in kind.checks if getattr(config, check.name)]
 
 
 def _gravity(fault: Fault) -> tuple[bool, bool, bool]:

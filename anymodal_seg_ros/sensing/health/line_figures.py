@@ -15,14 +15,18 @@ from anymodal_seg_ros.frames import Pixels
 
 _ACROSS = 160
 """So many pixels of each line are looked at."""
-_LINES = 60
+_LINES = 30
 """So many lines are looked at where all are alike."""
+_SAMPLED = 60
+"""So many lines are compared before all are."""
 _BEAT_SLACK = 2.5
 """Lines by which an even beat may be off, by rounding and where a clipped sky hides it."""
 _FEWEST_LINES = 24
 """A picture of fewer lines says nothing of them."""
 _SMOOTH = 1e-6
-_LONGEST = 513
+_BEYOND = 1e6
+"""No sensor counts or measures this far."""
+_LONGEST = 257
 """Pixels of a row, in its middle, that are compared with another row's."""
 _ALIKE = 0.4
 """Correlation of the edges of two rows above which they show the same."""
@@ -53,6 +57,9 @@ def _stuck_rows_share(rows: Pixels) -> float:
     """
     if rows.shape[0] < 2:
         return 0.0
+    step = max(1, rows.shape[0] // _SAMPLED)
+    if not (rows[:-1:step] == rows[1::step]).all(axis=1).any():
+        return 0.0  # as of nearly every picture
     repeats = (rows[1:] == rows[:-1]).all(axis=1)
     if not repeats.any():
         return 0.0
@@ -93,7 +100,7 @@ def stripes_share(plane: Pixels) -> float:
 def _common(differences: Values) -> float:
     """Share of a mean over lines, ``[pixels of a line, lines]``, in the differences' energy."""
     mean, energy = differences.mean(axis=0) ** 2, (differences**2).mean(axis=0)
-    chance = 1.0 / differences.shape[0]
+    chance = 1.0 / len(differences)
     common = float(np.median(mean)) / (float(np.median(energy)) + _SMOOTH)
     return max(0.0, common - chance)
 
@@ -160,6 +167,8 @@ def _roughness(rows: Pixels) -> float:
 
 
 def _floats(values: Any) -> Values:
+    """Return a float32 copy; no number is 0, and what does not fit is large."""
     with np.errstate(invalid="ignore", over="ignore"):
         floats = np.asarray(values, np.float32)
-    return np.nan_to_num(floats, nan=0.0, posinf=0.0, neginf=0.0)
+    floats = np.nan_to_num(floats, nan=0.0, posinf=_BEYOND, neginf=-_BEYOND)
+    return np.clip(floats, -_BEYOND, _BEYOND)

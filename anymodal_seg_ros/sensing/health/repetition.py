@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 
 from anymodal_seg_ros.frames import CheckResult, Pixels, SensorState
 from anymodal_seg_ros.sensing.health.image_figures import Grid
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
+_RING = 3
+"""So many images before the last one are remembered: of up to four buffers in turn."""
 _SILENT_SHARE = 1e-3
 """An event frame with fewer active pixels than this is of a still scene."""
 
 
 class RepetitionWatch:
-    """Compares each image of one sensor with the one before.
+    """Compares each image of one sensor with the ones before.
 
     Real sensors are noisy, so two equal images are one image sent twice. A few pixels tell most of
-    them apart; only where those agree, all bytes are compared.
+    them apart; only where those agree, all bytes are compared. A driver that hangs may send a few
+    buffers in turn: there, the few pixels of the last images decide.
     """
 
     def __init__(self, patience_ns: int, fresh_ns: int, *, silence_is_healthy: bool) -> None:
@@ -31,6 +36,8 @@ class RepetitionWatch:
         self._fresh_ns = fresh_ns
         self._silence_is_healthy = silence_is_healthy
         self._few = b""
+        self._ring: deque[bytes] = deque(maxlen=_RING)
+        """Samples of the images before the last one."""
         self._pixels: Pixels | None = None
         self._since_ns = 0
         self._silent: bool | None = None
@@ -39,6 +46,8 @@ class RepetitionWatch:
     def forget(self) -> None:
         """Begin anew."""
         self._pixels = None
+        self._few = b""
+        self._ring.clear()
 
     def inspect(self, sampled: Grid, now_ns: int) -> tuple[CheckResult, Fault | None]:
         """Compare an image with the one before.
@@ -65,7 +74,12 @@ class RepetitionWatch:
 
     def _repeats(self, sampled: Grid) -> bool:
         before, self._pixels = self._pixels, sampled.pixels
-        few_before, self._few = self._few, sampled.values.tobytes()
+        few_before, self._few = self._few, sampled.values.tobytes() + sampled.neighbours.tobytes()
+        if few_before != self._few and not self._silence_is_healthy:
+            in_turn = before is not None and self._few in self._ring
+            self._ring.append(few_before)
+            if in_turn:
+                return True
         if before is None or few_before != self._few or not _equal(before, sampled.pixels):
             self._silent = None
             return False
