@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import platform
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -55,9 +54,9 @@ from anymodal_seg_ros.simulation.sequence import SequenceConfig, render_sequence
 
 HZ = 10
 S = 1_000_000_000
-WITHIN = 10
-"""Frames: a second."""
-HEALTHY = 20
+WITHIN = {"thermal": 2 * HZ}
+"""Frames within which a fault must be found; a second where the kind of sensor is not named."""
+HEALTHY = 18
 """Frames before the fault."""
 
 FAULTS: dict[str, Fault] = {
@@ -115,6 +114,7 @@ class Recording:
 
 
 def main() -> None:
+    cv2.setNumThreads(1)
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "detection")
@@ -214,14 +214,15 @@ def play(recording: Recording, fault: Fault | None, first: int) -> tuple[int | N
     faults = () if fault is None else (type(fault)("one", HEALTHY / HZ, **options(fault)),)
     injector = Injector[Image](FaultTimeline(1, faults), {"one": recording.modality})
     spent = 0.0
-    last = len(recording.images) if fault is None else begin + WITHIN + 1
+    within = WITHIN.get(recording.modality, HZ)
+    last = len(recording.images) if fault is None else begin + within + 1
     for number, image in enumerate(recording.images[first:last]):
         now_ns = number * S // HZ
         delivery = injector.push("one", now_ns, image)
         assert delivery is not None
-        started = time.process_time()
+        started = time.thread_time()
         found = checker.inspect(delivery.payload, now_ns)
-        spent += time.process_time() - started
+        spent += time.thread_time() - started
         watchdog.observe("one", now_ns, found)
         state = watchdog.states()["one"]
         if state is not SensorState.OK:
@@ -249,25 +250,26 @@ def report(recordings: Sequence[Recording]) -> str:
     rows = []
     for name, fault in FAULTS.items():
         cells = [cell([r for r in recordings if r.column == column], fault) for column in columns]
-        if any(c for c in cells):
+        if any(cells):
             rows.append(f"| {name} | {' | '.join(c or '–' for c in cells)} |")
     lines = [
         "# What the content checks find",
         "",
-        "Written by `benchmarks/detection.py`; do not edit. Share of the trials in which the sensor",
-        "was DEGRADED or down within a second of the fault's beginning, at 10 Hz, and by which check.",
+        "Written by `benchmarks/detection.py`; do not edit. Share of the trials in which the",
+        "sensor was DEGRADED or down within a second (a thermal camera, that may close its",
+        "shutter: two) of the fault's beginning, at 10 Hz, and the check that told it most often.",
         "A dash: the fault cannot happen to such a sensor.",
         "",
         f"| fault | {' | '.join(columns)} |",
         "|---|" + "---|" * len(columns),
         *rows,
         "",
-        f"**False alarms: {len(alarms)}** in {len(recordings)} healthy recordings, {images} images:",
+        f"**False alarms: {len(alarms)}** in {len(recordings)} healthy recordings, "
+        f"{images} images:",
         ", ".join(sorted({recording.name for recording in recordings})) + ".",
         *alarms,
         "",
-        f"The checks took {np.mean(costs):.2f} ms of processor time per image at 10 Hz, in the mean",
-        f"({platform.machine()}).",
+        f"The checks took {np.mean(costs):.2f} ms of one core per image, at 10 Hz and in the mean.",
         "",
     ]
     return "\n".join(lines)
@@ -277,7 +279,8 @@ def cell(recordings: Sequence[Recording], fault: Fault) -> str:
     """Say how often a fault was found; empty if it cannot happen to the sensor."""
     found, trials, reasons = 0, 0, dict[str, int]()
     for recording in recordings:
-        longest = len(recording.images) - HEALTHY - WITHIN - 1
+        within = WITHIN.get(recording.modality, HZ)
+        longest = len(recording.images) - HEALTHY - within - 1
         for first in range(0, max(1, min(longest, 30)), 15):
             try:
                 frame, told, _ = play(recording, fault, first)

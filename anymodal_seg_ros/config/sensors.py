@@ -74,6 +74,10 @@ class ChecksConfig:
     covered_above: float = number(
         0.0, 0.0, 1.0, "Covered if more than this share of the picture is dead; 0: 0.12"
     )
+    holes: bool = switch(True, "DEGRADED when pixels without depth are strewn over the picture")
+    holes_above: float = number(
+        0.0, 0.0, 10.0, "Holes if they keep together less than this, 1 being chance; 0: by modality"
+    )
     units: bool = switch(True, "INVALID when distances are a thousand times too short or too long")
     units_below: float = number(
         0.0, 0.0, 1e6, "Wrong units if the median distance in m is below this; 0: by modality"

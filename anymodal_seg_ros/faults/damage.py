@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.faults.content import Content
 from anymodal_seg_ros.faults.kinds import (
     BrokenScan,
@@ -24,12 +25,13 @@ from anymodal_seg_ros.faults.kinds import (
 from anymodal_seg_ros.faults.lidar_jitter import require_coordinates
 from anymodal_seg_ros.frames import Pixels
 
-_BLOTS = (7, 9)
+_BLOTS = (4, 5)
 """Grid of chance from which blots of mud are made."""
 _TORN_PIXELS = 14
 _FARTHEST_M = 50.0
 _BLOCKED_M = 0.4
 _FLAT_SPAN = 8.0
+_COARSE = 512.0
 _SALT = 0.5
 _GAUSS = 1.0 / 3.0
 
@@ -47,6 +49,9 @@ def damaged(
         content: what the pixels show.
         pixels: ``[H, W]`` or ``[H, W, C]``, or the points of a scan; native byte order.
         rng: dice.
+
+    Raises:
+        ConfigError: units are to be misread of what is no depth, or a scan has no x, y or z.
     """
     if isinstance(fault, BrokenScan):
         return _broken_scan(fault, pixels, rng)
@@ -61,7 +66,7 @@ def damaged(
     if isinstance(fault, Holes):
         return _holes(fault, pixels, rng)
     if isinstance(fault, Misread):
-        return _misread(fault, pixels)
+        return _misread(fault, content, pixels)
     return _worse_light(fault, pixels, rng)
 
 
@@ -100,7 +105,7 @@ def _worse_light(fault: ImageFault, pixels: Pixels, rng: np.random.Generator) ->
 
 def _covered(fault: Covered, content: Content, pixels: Pixels, rng: np.random.Generator) -> Pixels:
     height, width = pixels.shape[:2]
-    low, high = _span(pixels)
+    low, high = _lit(content, pixels)
     floor = 0.0 if content is not Content.COUNTS else low
     result: Pixels = pixels.copy()
     if fault.how in ("black", "grey"):
@@ -124,6 +129,14 @@ def _covered(fault: Covered, content: Content, pixels: Pixels, rng: np.random.Ge
     return result
 
 
+def _lit(content: Content, pixels: Pixels) -> tuple[float, float]:
+    """Return between which counts dirt is seen. It looks the same from image to image."""
+    if content is Content.PICTURE:
+        return 0.0, float(np.iinfo(pixels.dtype).max)
+    low, high = _span(pixels)
+    return low // _COARSE * _COARSE, -(-high // _COARSE) * _COARSE
+
+
 def _stuck(fault: StuckLines, pixels: Pixels) -> Pixels:
     result: Pixels = pixels.copy()
     lines = result if fault.how == "rows" else result.swapaxes(0, 1)
@@ -142,12 +155,12 @@ def _holes(fault: Holes, pixels: Pixels, rng: np.random.Generator) -> Pixels:
     return result
 
 
-def _misread(fault: Misread, pixels: Pixels) -> Pixels:
-    if fault.how == "bytes" and pixels.dtype.kind in "ui":
+def _misread(fault: Misread, content: Content, pixels: Pixels) -> Pixels:
+    if fault.how == "bytes":
         return np.asarray(pixels.byteswap())
-    if fault.how == "units":
-        return _as(np.nan_to_num(np.asarray(pixels, np.float64)) / 1000.0, pixels)
-    return pixels
+    if content is not Content.DEPTH:
+        raise ConfigError(f"misread units cannot happen to {content.value}: they fit depth")
+    return _as(np.nan_to_num(np.asarray(pixels, np.float64)) / 1000.0, pixels)
 
 
 def _broken_scan(fault: BrokenScan, cloud: Pixels, rng: np.random.Generator) -> Pixels:

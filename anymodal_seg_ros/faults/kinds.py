@@ -260,7 +260,7 @@ class Misread(ImageFault):
 
     kind: ClassVar[str] = "misread"
     how: str = choice(
-        ("bytes", "units"), "bytes: the two of 16 bits are swapped; units: metres as millimetres"
+        ("bytes", "units"), "bytes: those of a pixel are swapped; units: metres as millimetres"
     )
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.image_figures import Grid, floats, metres
 
-ROWS, COLUMNS = 6, 8
+ROWS, COLUMNS = 12, 16
 """Blocks of a picture."""
 
 _CLIPPED = 0.02

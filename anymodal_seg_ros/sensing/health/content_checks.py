@@ -120,7 +120,7 @@ class ContentChecker:
 
     @property
     def bad_region(self) -> Flags | None:
-        """Blocks of the newest image that are damaged, bool ``[6, 8]``; None if none are known."""
+        """Damaged blocks of the newest image, bool ``[12, 16]``; None if none are known."""
         return None if self._parts is None else self._parts.bad
 
     def forget(self) -> None:

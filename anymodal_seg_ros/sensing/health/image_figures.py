@@ -30,9 +30,12 @@ _FARTHEST_M = 1000.0
 _NEARLY_FULL = 0.98
 _NOISE_FLOOR = 0.12
 _NOISE_FLOOR_M = 1.0
+_FEW_HOLES = 0.01
+_MANY_KNOWN = 0.8
+"""Share of pixels with a depth above which holes here and there are usual."""
 _FEWEST_COLUMNS = 64
 _SPECKLE = 0.25
-_SMOOTHED, _STRIPS = 4, 30
+_SMOOTHED, _STRIPS = 4, 20
 """Rows whose mean is taken against noise, and so many of such means."""
 _PARTS = (8, 6)
 _EDGE = 0.015
@@ -187,6 +190,20 @@ def median_depth_m(sampled: Grid) -> float | None:
     return float(np.median(known)) if known.size >= _FEWEST_PAIRS else None
 
 
+def scattered_holes(sampled: Grid) -> float:
+    """Return how little the pixels without depth keep together, 0 to about 1.
+
+    A pixel beside a known one that is unknown itself, over how often that were so by chance. Shade,
+    sky and glass make whole regions without depth, a broken projector makes holes here and there.
+    Of a picture that is nearly full, 0.
+    """
+    known, beside = (np.isfinite(metres(values)) for values in (sampled.values, sampled.neighbours))
+    share = _share(known)
+    if not _FEW_HOLES < share < _MANY_KNOWN:
+        return 0.0
+    return _share(known & ~beside) / (share * (1.0 - share))
+
+
 def speckle_share(sampled: Grid) -> float:
     """Return the share of pixels that differ from both their neighbours by a quarter of the span.
 
@@ -266,6 +283,8 @@ def swapped_bytes(sampled: Grid) -> float:
 
 def floats(values: Pixels) -> Values:
     """Return a float32 copy; what does not fit is huge, so that no sum of it is infinite."""
+    if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
+        return values.astype(np.float32)
     return np.clip(values, -_BEYOND, _BEYOND).astype(np.float32)
 
 

@@ -60,13 +60,24 @@ DEPTH_NOISE = Check("noise", figures.depth_noise_ratio, True, NOISE.figure)
 NO_DEPTH = Check("no_depth", figures.depth_share, False, "share of pixels with a depth")
 NEAR_UNITS = Check("units", figures.median_depth_m, False, "median distance in m")
 FAR_UNITS = Check("units", figures.median_depth_m, True, NEAR_UNITS.figure)
+HOLES = Check(
+    "holes",
+    figures.scattered_holes,
+    True,
+    "share of lone pixels without depth over chance",
+    SensorState.DEGRADED,
+    confirm=3,
+    healthy=0.4,
+)
 SPECKLE = Check(
     "speckle", figures.speckle_share, True, "share of lone bright or dark pixels", in_turn=True
 )
 STRIPES = Check(
     "stripes", figures.stripes, True, "share of differences common to whole lines", in_turn=True
 )
-TORN = Check("torn", figures.torn, True, "share of rows that are out of place", in_turn=True)
+TORN = Check(
+    "torn", figures.torn, True, "share of rows that are out of place", in_turn=True, confirm=2
+)
 BYTE_ORDER = Check(
     "byte_order",
     figures.swapped_bytes,
@@ -105,7 +116,7 @@ class Kind:
     parts: str = ""
 
 
-_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.25))
+_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.3))
 
 KINDS = {
     "rgb": Kind(
@@ -145,7 +156,8 @@ KINDS = {
             (FAR_UNITS, 300),
             (BYTE_ORDER, 4),
             (STUCK_ROWS, 0.2),
-            (TORN, 0.25),
+            (TORN, 0.45),
+            (HOLES, 0.7),
         ),
         parts="depth",
     ),

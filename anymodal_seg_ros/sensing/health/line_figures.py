@@ -26,6 +26,7 @@ _FEWEST_LINES = 24
 _SMOOTH = 1e-6
 _BEYOND = 1e6
 """No sensor counts or measures this far."""
+_ROW_PAIRS = 48
 _LONGEST = 257
 """Pixels of a row, in its middle, that are compared with another row's."""
 _ALIKE = 0.4
@@ -114,7 +115,7 @@ def torn_share(plane: Pixels) -> float:
     if min(plane.shape) < _FEWEST_LINES:
         return 0.0
     height, width = plane.shape
-    first = np.arange(0, height - 2, max(1, height // _LINES))
+    first = np.arange(0, height - 2, max(1, height // _ROW_PAIRS))
     length = min(width, _LONGEST)
     left = (width - length) // 2
     rows = _edges(plane[first, left : left + length])
@@ -168,6 +169,8 @@ def _roughness(rows: Pixels) -> float:
 
 def _floats(values: Any) -> Values:
     """Return a float32 copy; no number is 0, and what does not fit is large."""
+    if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
+        return np.asarray(values, np.float32)
     with np.errstate(invalid="ignore", over="ignore"):
         floats = np.asarray(values, np.float32)
     floats = np.nan_to_num(floats, nan=0.0, posinf=_BEYOND, neginf=-_BEYOND)

@@ -16,8 +16,8 @@ from anymodal_seg_ros.sensing.health.sudden_loss import SuddenLossWatch
 COVERED_ABOVE = 0.12
 """Share of a picture that may be dead; what is less is a wing mirror, or a scratch."""
 _BLIND = 0.8
-"""Share above which hardly anything is seen at all."""
-_PERIOD_NS = 50_000_000
+"""Share of a depth image above which hardly anything is seen at all."""
+_PERIOD_NS = 80_000_000
 """Pictures that follow sooner than this after one that was looked at are passed over."""
 _PATIENCE_NS = 500_000_000
 """How long damage must go on before it is told."""
@@ -127,12 +127,11 @@ class PartsWatch:
     def _judge_covered(self, covered: bool, share: float, now_ns: int) -> Fault | None:
         if not self._covered.lasts(covered, now_ns, _PATIENCE_NS):
             return None
-        blind = share >= _BLIND
         return Fault(
-            SensorState.INVALID if blind else SensorState.DEGRADED,
+            SensorState.DEGRADED,
             f"covered: in {share:.0%} of the picture nothing changes any more, not even by noise: "
             f"expected at most {self._covered_above:.0%}",
-            withhold=blind,
+            withhold=False,
         )
 
     def _loss_fault(self, share: float, left: float) -> Fault:

@@ -21,7 +21,7 @@ MARGIN = 0.1
 """A failing check passes again only this share beyond its threshold, so that it does not flap."""
 
 _TURN_NS = 90_000_000
-_FEWEST = 10
+_FEWEST = 5
 _MEMORY = 50
 """Figures from which the sensor's own normal is known, and so many of them at least."""
 

@@ -121,7 +121,8 @@ def _points(cloud: Pixels) -> Floats | None:
         stretches = _POINTS // 32
         starts = np.linspace(0, flat.size - 32, stretches).astype(int)
         flat = flat[(starts[:, None] + np.arange(32)).reshape(-1)]
-    columns: list[Any] = [flat[axis].astype(np.float64) for axis in "xyz"]
+    with np.errstate(invalid="ignore"):
+        columns: list[Any] = [flat[axis].astype(np.float64) for axis in "xyz"]
     points = np.stack(columns, axis=-1)
     return points if points.ndim == 2 else None
 

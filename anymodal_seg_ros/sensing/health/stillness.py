@@ -6,8 +6,9 @@ tail of a JPEG, a half that froze, or a whole picture that froze but for its clo
 
 A sensor must have shown that this is not its way: that none of its pictures were like that, and
 either how noisy it is (by the flattest blocks, in which successive pictures differ as much as
-neighbours do), or that the part was lively until it died from one picture to the next. A camera
-that smooths its noise away, on a robot that comes to a halt, does neither.
+neighbours do), or that the part was lively until it died from one picture to the next while the
+rest lives on, or that all stopped at once from a brisk pace. A camera that smooths its noise away,
+on a robot that comes to a halt, does neither.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Blocks, Flags, largest_patch
 
-_DEAD_SHARE = 0.3
+_DEAD_SHARE = 0.4
 """Of its own noise: a block that changes by less is dead."""
 _DEAD = 0.05
 """Counts: whatever the noise, one pixel in twenty has changed by one."""
 _LIVELY = 2.0
 """Counts by which a block changes in which something happens."""
+_BRISK = 8.0
+"""Counts by which half of the blocks change on a drive; nothing stops from that at once."""
 _MEMORY = 100
 """Pictures from which the noise is known."""
 _FEWEST = 10
@@ -34,13 +37,16 @@ _LEAST_NOISE = 0.4
 """Counts; of a sensor with less, too many pixels are equal by chance."""
 _FLAT = 1.5
 """Blocks with up to so many times the least detail show noise and little else."""
+_FLATTER = 0.35
+"""Share of the detail of busy blocks below which that of flat ones lies, if there are any."""
 _TEMPORAL = 0.6
 """Share of the spatial noise that must be in successive pictures as well."""
 _MOST_IDLE = 0.03
 """Share of blocks that may be dead in a healthy sensor: of others nothing is said."""
 _REST_ALIVE = 0.5
 """Of the other blocks so many must live: then the patch is to blame."""
-_WHOLE = 0.9
+_WHOLE = 0.75
+"""Share of the blocks; with more, it is the picture as a whole that is dead."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -73,6 +79,9 @@ class StillnessWatch:
         self._evidence = 0
         self._idle = 0.0
         self._lively = np.zeros((ROWS, COLUMNS), bool)
+        self._pace = 0.0
+        """By how much half of the blocks changed at last."""
+        self._stopped_at_once = False
         self._sudden = np.zeros((ROWS, COLUMNS), bool)
         """Blocks that died from one picture to the next."""
 
@@ -94,20 +103,26 @@ class StillnessWatch:
         dead = (blocks.change < limit) & ~blocks.bright
         self._sudden = dead & (self._sudden | self._lively)
         self._lively = blocks.change >= _LIVELY
+        pace, self._pace = self._pace, float(np.median(blocks.change))
+        if self._pace >= _DEAD:
+            self._stopped_at_once = False
+        elif pace >= _BRISK:
+            self._stopped_at_once = True
         if len(self._noise) < _FEWEST or self._idle > _MOST_IDLE:
             self._learn(blocks, dead, noise)
             return None
-        found = self._judge(blocks, dead if noisy else self._sudden, dead)
+        found = self._judge(blocks, dead, noisy)
         if not found.whole and found.share < smallest:
             self._learn(blocks, dead, noise)
         return found
 
-    def _judge(self, blocks: Blocks, suspects: Flags, dead: Flags) -> Stillness:
+    def _judge(self, blocks: Blocks, dead: Flags, noisy: bool) -> Stillness:
         """Tell a dead part from a dead whole."""
         visible = max(1, int(np.count_nonzero(~blocks.bright)))
-        if np.count_nonzero(suspects & ~blocks.bright) >= _WHOLE * visible > dead.size // 4:
-            return Stillness(suspects, float(suspects.mean()), True)
-        patch = largest_patch(suspects)
+        if np.count_nonzero(dead) >= _WHOLE * visible > dead.size // 4:
+            frozen = noisy or self._stopped_at_once
+            return Stillness(dead, float(dead.mean()) if frozen else 0.0, frozen)
+        patch = largest_patch(dead if noisy else self._sudden)
         rest = ~patch
         alive = np.count_nonzero(rest & ~dead)
         if alive < _REST_ALIVE * np.count_nonzero(rest):
@@ -124,7 +139,7 @@ class StillnessWatch:
         self._noise.append(float(np.quantile(detail, 0.1)))
         level = noise or self._noise[-1]
         flat = detail <= _FLAT * level
-        if flat.any():
+        if flat.any() and self._noise[-1] <= _FLATTER * float(np.quantile(detail, 0.9)):
             temporal = float(np.median(change[flat] / np.maximum(detail[flat], 1e-3)))
             self._evidence += temporal >= _TEMPORAL
         self._idle += (float(dead.mean()) - self._idle) / len(self._noise)

@@ -18,8 +18,10 @@ _LOST = 0.25
 """Share of what a block showed; with less, it has lost it."""
 _RECOVERED = 0.55
 """Share at which it has it again."""
-_SMALLEST = 0.15
+_SMALLEST = 0.2
 """Of the blocks; what fewer lose is the scene's doing."""
+_KEPT = 0.8
+"""Of the other blocks so many must show half to twice of what they showed."""
 _MOST_MOVED = 0.05
 """Of the spread of a picture: how far the rest may move at the moment of the loss."""
 _ALIKE = 0.98
@@ -63,10 +65,10 @@ class SuddenLossWatch:
     def forget(self) -> None:
         """Begin anew."""
         self._shown: Floats | None = None
-        self._means = np.zeros((ROWS, COLUMNS), np.float32)
+        self._means = np.zeros((ROWS // 2, COLUMNS // 2), np.float32)
         self._seen_ns = 0
         self._loss: Flags | None = None
-        self._before_loss = np.zeros((ROWS, COLUMNS), np.float32)
+        self._before_loss = np.zeros((ROWS // 2, COLUMNS // 2), np.float32)
 
     def look(self, shown: Floats, blocks: Blocks, now_ns: int) -> Loss | None:
         """Look at a picture.
@@ -79,13 +81,15 @@ class SuddenLossWatch:
         Returns:
             What is lost since an earlier picture; None if nothing.
         """
+        shown, now = _coarse(shown), _coarse(blocks.means)
         before, self._shown = self._shown, shown
-        means, self._means = self._means, blocks.means
+        means, self._means = self._means, now
         seen_ns, self._seen_ns = self._seen_ns, now_ns
         if self._loss is None and before is not None and now_ns - seen_ns <= _HELD_NS:
             lost = (before >= self._least) & (shown < _LOST * before)
-            faded = not self._steady_contrast and np.ptp(blocks.means) < _FADED * np.ptp(means)
-            if lost.mean() >= _SMALLEST and not faded and _stayed(lost, means, blocks.means):
+            faded = not self._steady_contrast and np.ptp(now) < _FADED * np.ptp(means)
+            kept = _kept(~lost & (before >= self._least), before, shown)
+            if lost.mean() >= _SMALLEST and kept and not faded and _stayed(lost, means, now):
                 self._loss, self._before_loss = lost, before
         if self._loss is None:
             return None
@@ -93,7 +97,21 @@ class SuddenLossWatch:
         if left > _RECOVERED:
             self._loss = None
             return None
-        return Loss(self._loss, left)
+        return Loss(np.kron(self._loss, np.ones((2, 2), bool)), left)
+
+
+def _coarse(values: Floats) -> Floats:
+    """Join blocks by fours: in a small one, an edge more or less is much."""
+    joined = values.reshape(ROWS // 2, 2, COLUMNS // 2, 2).mean(axis=(1, 3))
+    return np.asarray(joined, np.float32)
+
+
+def _kept(rest: Flags, before: Floats, now: Floats) -> bool:
+    """Whether the other blocks show about what they showed."""
+    if not rest.any():
+        return True
+    share = now[rest] / before[rest]
+    return float(((share > 0.5) & (share < 2.0)).mean()) >= _KEPT
 
 
 def _stayed(lost: Flags, before: Floats, now: Floats) -> bool:
