@@ -17,7 +17,7 @@ SCHEDULING_NOISE_NS = 10_000_000
 class ChecksConfig:
     """What is looked for in a sensor's images. Each check runs where it suits the modality."""
 
-    format: bool = switch(True, "INVALID when size or encoding change in mid-stream")
+    format: bool = switch(True, "INVALID when size or encoding change, until recover_frames alike")
     frozen: bool = switch(True, "FROZEN when the payload repeats; off for noise-free simulators")
     frozen_after_s: float = number(
         0.0, 0.0, 600.0, "FROZEN after this time, in s; 0 means 1.5 for thermal, 0.5 for others"
@@ -34,14 +34,58 @@ class ChecksConfig:
     blocked_below: float = number(
         0.0, 0.0, 65535.0, "Flat if its blocks differ by less than this, in counts; 0: by modality"
     )
-    stuck_rows: bool = switch(True, "INVALID when rows repeat their neighbours")
+    stuck_rows: bool = switch(True, "INVALID when rows or columns repeat their neighbours")
     stuck_rows_above: float = number(
-        0.0, 0.0, 1.0, "Stuck if more than this share of the rows repeats; 0: by modality"
+        0.0, 0.0, 1.0, "Stuck if more than this share of the lines repeats; 0: by modality"
     )
     noise: bool = switch(True, "INVALID when neighbouring pixels are unrelated")
     noise_above: float = number(
         0.0, 0.0, 10.0, "Noise if neighbours differ over this share of any two; 0: by modality"
     )
+    glare: bool = switch(True, "DEGRADED when much of an image is saturated")
+    glare_above: float = number(
+        0.0, 0.0, 1.0, "Glare if more than this share of the pixels is saturated; 0: by modality"
+    )
+    speckle: bool = switch(True, "INVALID when lone pixels are bright or dark, as of bad cells")
+    speckle_above: float = number(
+        0.0, 0.0, 1.0, "Speckled if more than this share of the pixels is; 0: by modality"
+    )
+    stripes: bool = switch(True, "INVALID when rows or columns have their own brightness")
+    stripes_above: float = number(
+        0.0, 0.0, 1.0, "Striped if lines share more than this of all differences; 0: by modality"
+    )
+    torn: bool = switch(True, "INVALID when rows are out of place")
+    torn_above: float = number(
+        0.0, 0.0, 1.0, "Torn if more than this share of the rows is out of place; 0: by modality"
+    )
+    byte_order: bool = switch(True, "INVALID when 16-bit pixels have their bytes swapped")
+    byte_order_above: float = number(
+        0.0, 0.0, 1e6, "Swapped if swapping makes it smoother by this factor; 0: by modality"
+    )
+    soft: bool = switch(True, "DEGRADED when a sharp camera has no sharp edges any more")
+    soft_below: float = number(
+        0.0, 0.0, 1.0, "Soft if the steepness of edges is below this; 0: by modality"
+    )
+    covered: bool = switch(
+        True,
+        "DEGRADED when a part of the picture dies or loses its detail at once; FROZEN when all of "
+        "it dies",
+    )
+    covered_above: float = number(
+        0.0, 0.0, 1.0, "Covered if more than this share of the picture is dead; 0: 0.12"
+    )
+    holes: bool = switch(True, "DEGRADED when pixels without depth are strewn over the picture")
+    holes_above: float = number(
+        0.0, 0.0, 10.0, "Holes if they keep together less than this, 1 being chance; 0: by modality"
+    )
+    units: bool = switch(True, "INVALID when distances are a thousand times too short or too long")
+    units_below: float = number(
+        0.0, 0.0, 1e6, "Wrong units if the median distance in m is below this; 0: by modality"
+    )
+    units_above: float = number(
+        0.0, 0.0, 1e6, "Wrong units if the median distance in m is above this; 0: by modality"
+    )
+    scan: bool = switch(True, "INVALID or DEGRADED when points are no scan of a LiDAR")
     no_depth: bool = switch(True, "INVALID when hardly any pixel has a depth")
     no_depth_below: float = number(
         0.0, 0.0, 1.0, "No depth if less than this share of the pixels is valid; 0: by modality"

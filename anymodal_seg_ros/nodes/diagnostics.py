@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.frames import CheckResult, Prediction, SensorState, SensorStatus
 
-_WARN = (SensorState.WAITING, SensorState.LATE, SensorState.SLOW)
+_WARN = (SensorState.WAITING, SensorState.DEGRADED, SensorState.LATE, SensorState.SLOW)
 _LEVELS = {
     state: DiagnosticStatus.ERROR
     if state.down

@@ -105,7 +105,9 @@ class Pipeline:
             {n: s.events for n, s in rig.sensors.items() if s.modality == "event" and s.enabled},
             seconds_to_ns(rig.clock_jump_s),
         )
-        self._intake = Intake(rig, self._begin_anew)
+        modalities = self.model.manifest.modalities
+        planes = {n: modalities[s.modality].planes for n, s in rig.sensors.items() if s.enabled}
+        self._intake = Intake(rig, self._begin_anew, planes)
 
     @classmethod
     def from_config(cls, config: SegConfig, *, in_time: bool = False) -> Pipeline:

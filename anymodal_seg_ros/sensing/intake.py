@@ -27,7 +27,7 @@ from anymodal_seg_ros.frames import (
 )
 from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
 from anymodal_seg_ros.sensing.health.evidence import shortfall
-from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.health.sensor_health import Fault, withheld
 from anymodal_seg_ros.sensing.health.watchdog import Watchdog
 from anymodal_seg_ros.sensing.sync.clock import StampGuard
 from anymodal_seg_ros.sensing.sync.lags import MARGIN_NS, ArrivalLags
@@ -37,9 +37,6 @@ from anymodal_seg_ros.sensing.sync.synchronizer import Synchronizer
 _KINDS_BY_STATE: Mapping[SensorState, RejectionKind] = {SensorState.CLOCK: "stamp"}
 
 NEWER_CAME = "not decoded, a newer one came"
-REPEATS_USED_NS = 250_000_000
-"""A picture that comes again is used as long as it is no older: cameras that send faster than they
-expose repeat frames, and a low light or a thermal core makes the best of them do it."""
 
 _VERDICT = "verdict"
 """In :attr:`Sample.made`: why its image must not be fused; empty if it may be."""
@@ -63,14 +60,22 @@ class _Held(NamedTuple):
 class Intake:
     """The sensing half of the pipeline. Not thread-safe: the pipeline holds its lock around it."""
 
-    def __init__(self, rig: RigConfig, on_new_run: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        rig: RigConfig,
+        on_new_run: Callable[[], None] = lambda: None,
+        planes: Mapping[str, str] | None = None,
+    ) -> None:
         """Set up for the sensors of a rig.
 
         Args:
             rig: the sensors and how they are brought together.
             on_new_run: called when the clock has gone back and everything is forgotten.
+            planes: what the model makes of the sensors' images, by sensor; see
+                :class:`ContentChecker`.
         """
         self._rig = rig
+        self._planes = planes or {}
         self._on_new_run = on_new_run
         self._jump_ns = seconds_to_ns(rig.clock_jump_s)
         self._now_ns: int | None = None
@@ -169,7 +174,8 @@ class Intake:
         states = self._watchdog.states()
         if error is None:
             fault = self._inspect(sample, states[sample.sensor])
-            sample.made[_VERDICT] = "" if fault is None or _repeats(fault) else fault.reason
+            unfit = withheld(fault)
+            sample.made[_VERDICT] = "" if unfit is None else unfit.reason
         else:
             fault = Fault(SensorState.INVALID, str(error))
             sample.made[_VERDICT] = fault.reason
@@ -180,9 +186,12 @@ class Intake:
             else:
                 # Its header and geometry still hold; nobody after this meets the damaged pixels.
                 self._synchronizer.withhold(_black(sample), states, sample.made[_VERDICT])
-            return fault is None
-        if fault is None or _repeats(fault):
+            return not sample.made[_VERDICT]
+        if not sample.made[_VERDICT]:
+            if fault is not None and fault.lasting:  # damaged, but fused
+                self._watchdog.judge(sample.sensor, sample.received_ns, fault, accepted=False)
             return True
+        assert fault is not None
         if error is None:  # its arrival was believed to be good; a damaged one is counted above
             self._watchdog.judge(sample.sensor, sample.received_ns, fault, accepted=False)
             self._synchronizer.count(sample.sensor, fault.reason.split(":", 1)[0])
@@ -253,7 +262,13 @@ class Intake:
         self._guards = {name: StampGuard(self._jump_ns) for name in rig.sensors}
         self._offsets = StampOffsets(rig)
         self._checkers: Mapping[str, ContentChecker] = {
-            name: ContentChecker(sensor.modality, sensor.checks)
+            name: ContentChecker(
+                sensor.modality,
+                sensor.checks,
+                planes=self._planes.get(name),
+                recover_frames=sensor.recover_frames,
+                depth_unit_known=bool(sensor.counts.per_count),
+            )
             for name, sensor in rig.sensors.items()
             if rig.content_checks
         }
@@ -291,18 +306,20 @@ class Intake:
         """Let a sample into the buffers if it may be fused."""
         sensor, states = sample.sensor, self._watchdog.states()
         self._watchdog.judge(sensor, sample.received_ns, fault)
-        original = self._originals.get(sensor)
-        if fault is None:
-            self._originals[sensor] = sample
-            self._synchronizer.add(sample, states, jumped=jumped)
-        elif _repeats(fault) and original and sample.time_ns - original.time_ns <= REPEATS_USED_NS:
-            # The same picture once more: whatever was made of it serves again.
-            self._synchronizer.add(replace(sample, made=original.made), states, jumped=jumped)
-        else:
-            optional = not fault.lasting and fault.state is SensorState.FROZEN
+        unfit = withheld(fault)
+        if unfit is not None:
+            repeats = unfit.state is SensorState.FROZEN and not unfit.lasting
             self._synchronizer.withhold(
-                sample, states, fault.reason, _kind(fault), optional=optional
+                sample, states, unfit.reason, _kind(unfit), optional=repeats
             )
+            return
+        original = self._originals.get(sensor)
+        if fault is not None and original is not None and _same_picture(sample, original):
+            # The same picture once more: whatever was made of it serves again.
+            sample = replace(sample, made=original.made)
+        else:
+            self._originals[sensor] = sample
+        self._synchronizer.add(sample, states, jumped=jumped)
 
     def _learn_patience(self, sample: Sample) -> None:
         """Wait as long for a sensor as it usually needs, if that is short enough."""
@@ -382,6 +399,8 @@ def _kind(fault: Fault) -> str:
     return fault.reason.split(":", 1)[0]
 
 
-def _repeats(fault: Fault) -> bool:
-    """Whether an image is the one before once more, and that may be harmless yet."""
-    return fault.state is SensorState.FROZEN and not fault.lasting
+def _same_picture(one: Sample, other: Sample) -> bool:
+    """Whether two images are equal; asked only where a check has found that an image repeats."""
+    return one.image.encoding == other.image.encoding and np.array_equal(
+        one.image.pixels, other.image.pixels, equal_nan=one.image.pixels.dtype.kind == "f"
+    )
