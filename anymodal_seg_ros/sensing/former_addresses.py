@@ -1,4 +1,4 @@
-"""Modules that have moved into rooms can still be imported by the addresses they had before 0.5.
+"""Modules that have moved into rooms can still be imported by their former addresses.
 
 Other people's programs import these; the package itself does not. They go with 1.0.
 """
