@@ -45,14 +45,27 @@ class Pipeline:
             ConfigError: a sensor has a modality that the model does not know, or the sensors
                 cannot be registered to each other with what is configured.
         """
-        self.rig = rig
         self.model = model
         self.engine = engine
         self.superseded = 0
         """Frame sets that were dropped because newer ones were due."""
-        self._segmenter = Segmenter(rig, model.manifest, engine)
         self._due: list[FrameSet] = []
         self._lock = threading.Lock()
+        self.configure(rig)
+
+    def configure(self, rig: RigConfig) -> None:
+        """Go on with other parameters of the same sensors, which are seen for the first time.
+
+        Raises:
+            ConfigError: as when a pipeline is made; then nothing has changed.
+        """
+        segmenter = Segmenter(rig, self.model.manifest, self.engine)
+        with self._lock:
+            self.rig, self._segmenter = rig, segmenter
+            self._due.clear()
+            self._listen(rig)
+
+    def _listen(self, rig: RigConfig) -> None:
         self._events = EventSampler(
             rig.sensors,
             {n: s.events for n, s in rig.sensors.items() if s.modality == "event" and s.enabled},
@@ -111,6 +124,17 @@ class Pipeline:
             )
         )
 
+    def reject(self, sensor: str, error: str, received_ns: int) -> None:
+        """Count a message that could not even be looked at.
+
+        Args:
+            sensor: whose message it was.
+            error: why, in words.
+            received_ns: when it arrived, on the clock of :meth:`poll`.
+        """
+        with self._lock:
+            self._intake.reject(sensor, Fault(SensorState.INVALID, error), received_ns)
+
     def push_camera_info(self, sensor: str, message: Any) -> str | None:
         """Take a ``sensor_msgs/CameraInfo`` of a sensor. Repetitions cost next to nothing.
 
@@ -155,6 +179,13 @@ class Pipeline:
             frame_set = self._due.pop(0)
             status = self._intake.status(now_ns)
         return self._segmenter.segment(frame_set, status)
+
+    def pass_over(self, now_ns: int) -> None:
+        """Let everything that is due go without a mask, because nobody wants one."""
+        with self._lock:
+            self._intake.advance(now_ns)
+            self._intake.poll(now_ns)
+            self._due.clear()
 
     def next_wakeup_ns(self) -> int | None:
         """Return when :meth:`poll` can next have news although no message comes."""

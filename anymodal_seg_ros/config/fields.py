@@ -7,8 +7,9 @@ into the nanoseconds that the rest of the code uses.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, TypeVar
 
@@ -71,7 +72,7 @@ def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise ConfigError(
-            f"unknown parameter {_join(path, unknown[0])}: "
+            f"unknown parameter {_join(path, unknown[0])}: {did_you_mean(unknown[0], fields)}"
             f"expected one of {', '.join(sorted(fields))}"
         )
     return cls(
@@ -80,6 +81,12 @@ def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
             for name, value in values.items()
         }
     )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean x? `` with the known word most like a misspelt one, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]}? " if close else ""
 
 
 def _join(path: str, name: str) -> str:

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.frames import CheckResult, Prediction, SensorState, SensorStatus
+from anymodal_seg_ros.nodes.topic_facts import TopicFacts
 
 _WARN = (SensorState.WAITING, SensorState.LATE, SensorState.SLOW)
 _LEVELS = {
@@ -100,7 +101,11 @@ def mask_evidence(prediction: Prediction, rig: RigConfig, latency_ns: int) -> li
 
 
 def sensor_health(
-    node: str, status: SensorStatus, topic: str, newly_rejected: bool
+    node: str,
+    status: SensorStatus,
+    topic: str,
+    newly_rejected: bool,
+    facts: TopicFacts | None = None,
 ) -> DiagnosticStatus:
     """Describe one sensor for ``/diagnostics``.
 
@@ -109,6 +114,7 @@ def sensor_health(
         status: the sensor's health.
         topic: its topic, as the hardware id.
         newly_rejected: messages were rejected since the last report.
+        facts: what the graph says of the topic; None if nobody has looked.
     """
     level, message = _LEVELS[status.state], f"{status.state.value}"
     if status.state is SensorState.DISABLED:
@@ -122,6 +128,16 @@ def sensor_health(
     if newly_rejected:
         level = max(level, DiagnosticStatus.WARN)
         message += f"; messages are rejected: {status.last_error}"
+    graph: dict[str, str] = {}
+    if facts is not None:
+        if facts.words:
+            level = max(level, DiagnosticStatus.WARN)
+            message += f"; {facts.words}"
+        graph = {
+            "publishers": str(len(facts.offers)),
+            "heard": "reliably" if facts.reliable else "best effort",
+            "lost_on_the_way": str(facts.lost),
+        }
     values = {
         "state": status.state.value,
         "rate_hz": "" if status.rate_hz is None else f"{status.rate_hz:.2f}",
@@ -135,6 +151,7 @@ def sensor_health(
         "transitions": str(status.transitions),
         **{f"entered: {state}": str(n) for state, n in sorted(status.entered.items())},
         "last_error": status.last_error,
+        **graph,
     }
     return DiagnosticStatus(
         level=level,
@@ -184,6 +201,15 @@ def no_clock(node: str) -> DiagnosticStatus:
         level=DiagnosticStatus.WARN,
         name=f"{node}: pipeline",
         message="use_sim_time is set, but no /clock has come yet",
+    )
+
+
+def resting(node: str) -> DiagnosticStatus:
+    """Say that somebody has switched the node off by its service ``~/enable``."""
+    return DiagnosticStatus(
+        level=DiagnosticStatus.OK,
+        name=f"{node}: pipeline",
+        message="resting: switched off by the service ~/enable",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from anymodal_seg_ros.nodes.diagnostics import (
@@ -12,6 +13,7 @@ from anymodal_seg_ros.nodes.diagnostics import (
     pipeline_health,
     sensor_health,
 )
+from anymodal_seg_ros.nodes.topic_facts import TopicFacts
 from anymodal_seg_ros.pipeline import Pipeline
 
 _WARN_AGAIN_NS = 5_000_000_000
@@ -24,9 +26,20 @@ class Health:
     that rates mean something in simulated time too.
     """
 
-    def __init__(self, node_name: str, pipeline: Pipeline) -> None:
+    def __init__(
+        self, node_name: str, pipeline: Pipeline, topics: Mapping[str, str] | None = None
+    ) -> None:
+        """Begin to count.
+
+        Args:
+            node_name: the prefix of every diagnostic's name; with the namespace it is the only one
+                of its kind on a robot.
+            pipeline: whose sensors are told of.
+            topics: full names by sensor; as they are configured if None.
+        """
         self._node_name = node_name
         self._pipeline = pipeline
+        self._topics = topics or {name: s.topic for name, s in pipeline.rig.sensors.items()}
         self._lock = threading.Lock()
         self._masks = 0
         self._failures = 0
@@ -59,11 +72,12 @@ class Health:
         self._warned_ns[subject] = now_ns
         return True
 
-    def report(self, now_ns: int) -> list[Any]:
+    def report(self, now_ns: int, facts: Mapping[str, TopicFacts] | None = None) -> list[Any]:
         """Make the statuses of one ``/diagnostics`` message.
 
         Args:
             now_ns: on the pipeline's clock; 0 while that is not running.
+            facts: what the graph says of the sensors' topics, by sensor.
         """
         if not now_ns:
             return [no_clock(self._node_name)]
@@ -73,8 +87,9 @@ class Health:
             rejected = sum(status.rejected.values())
             newly = rejected > self._rejected_before.get(status.sensor, 0)
             self._rejected_before[status.sensor] = rejected
-            topic = self._pipeline.rig.sensors[status.sensor].topic
-            statuses.append(sensor_health(self._node_name, status, topic, newly))
+            topic = self._topics[status.sensor]
+            seen = (facts or {}).get(status.sensor)
+            statuses.append(sensor_health(self._node_name, status, topic, newly, seen))
         any_alive = any(status.state.alive for status in sensors)
         report, lacking = self._pipeline_report(), self._pipeline.shortfall(now_ns)
         statuses.append(pipeline_health(self._node_name, report, any_alive, lacking))

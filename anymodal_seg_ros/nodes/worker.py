@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 
 from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.nodes.on_demand import OnDemand
 from anymodal_seg_ros.pipeline import Pipeline
 
 
@@ -28,7 +29,7 @@ class PipelineWorker:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: Pipeline | OnDemand,
         now_ns: Callable[[], int],
         publish: Callable[[Prediction], None],
         failed: Callable[[Exception], None],
