@@ -44,10 +44,9 @@ def test_every_ros_package_that_is_imported_is_declared(
 
 def test_a_release_asks_no_pip_and_says_whose_it_is(package_xml: ElementTree.Element) -> None:
     """bloom refuses keys that end in -pip, and tools want an address and an author."""
-    always = [
-        e.text for e in package_xml if e.tag.endswith("depend") and "condition" not in e.keys()
-    ]
-    assert [name for name in always if name and name.endswith("-pip")] == []
+    depends = [element for element in package_xml if element.tag.endswith("depend")]
+    always = [str(element.text) for element in depends if element.get("condition") is None]
+    assert [name for name in always if name.endswith("-pip")] == []
     assert package_xml.findtext("url")
     assert package_xml.findtext("author")
     assert package_xml.find("maintainer") is not None
