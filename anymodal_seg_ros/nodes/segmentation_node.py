@@ -32,9 +32,10 @@ from anymodal_seg_ros.nodes.live_parameters import LiveParameters
 from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.on_demand import OnDemand
 from anymodal_seg_ros.nodes.outputs import Outputs
-from anymodal_seg_ros.nodes.parameters import declare_parameters, parameters_named
+from anymodal_seg_ros.nodes.parameters import declare_parameters, flat, parameters_named
 from anymodal_seg_ros.nodes.services import NodeServices
 from anymodal_seg_ros.nodes.shutdown import fail, one_line, ros_session, run_until_signal
+from anymodal_seg_ros.nodes.snapshot import Snapshots
 from anymodal_seg_ros.nodes.transitions import refuse_impossible_transitions, told
 from anymodal_seg_ros.nodes.worker import PipelineWorker
 from anymodal_seg_ros.pipeline import Pipeline
@@ -63,6 +64,7 @@ class SegmentationNode(LifecycleNode):
         self._worker: PipelineWorker | None = None
         self._watch: GraphWatch | None = None
         self._timer: Any = None
+        self._snapshots = Snapshots()
         self._active = False
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.config = declare_parameters(self, arguments)
@@ -195,6 +197,8 @@ class SegmentationNode(LifecycleNode):
     def _on_message(self, sensor: str, message: Any, info: Mapping[str, Any] | None) -> None:
         """Hand one message to the pipeline and be gone, in well under a millisecond."""
         started_ns = time.perf_counter_ns()
+        config = self.config.rig.sensors[sensor]
+        self._snapshots.note(config.topic, config.message_type, message)
         now_ns = self._now_ns()
         if now_ns == 0:
             if self._health.may_warn("clock"):
@@ -211,6 +215,8 @@ class SegmentationNode(LifecycleNode):
 
     def _on_camera_info(self, sensor: str, message: Any, info: Mapping[str, Any] | None) -> None:
         """Hand a calibration to the pipeline; repetitions cost next to nothing."""
+        topic = self.config.rig.sensors[sensor].registration.camera_info
+        self._snapshots.note(topic, "sensor_msgs/msg/CameraInfo", message)
         error = self._pipeline.push_camera_info(sensor, message)
         if error is not None and self._health.may_warn(f"{sensor} camera_info"):
             self.get_logger().warning(f"calibration rejected: {one_line(error)}")
@@ -271,7 +277,12 @@ class SegmentationNode(LifecycleNode):
         return "begun anew"
 
     def _save_snapshot(self) -> str:
-        raise ConfigError("not yet")
+        """Write down what there is now. For ``~/save_snapshot``."""
+        if self._loaded is None:
+            raise ConfigError("the node is not configured: there is nothing to write down")
+        statuses = [] if self._watch is None else self._statuses()
+        manifest = self._loaded.model.manifest
+        return str(self._snapshots.save(flat(self.config), statuses, manifest))
 
     def _wanted(self) -> bool:
         """Whether masks are to be made now."""
@@ -280,6 +291,7 @@ class SegmentationNode(LifecycleNode):
     def _publish(self, prediction: Prediction) -> None:
         """Publish one mask, in the worker's thread."""
         assert self._outputs is not None
+        self._snapshots.prediction = prediction
         self._outputs.publish(prediction, self._now_ns)
         self._health.mask_published()
 
@@ -289,14 +301,15 @@ class SegmentationNode(LifecycleNode):
             text = "".join(traceback.format_exception(error))
             self.get_logger().error(f"no mask for this frame: {text}")
 
+    def _statuses(self) -> list[Any]:
+        """Return what ``/diagnostics`` says now."""
+        if self._watch is None:
+            return [resting(self.get_fully_qualified_name().lstrip("/"))]
+        return self._health.report(self._now_ns(), self._watch.settled())
+
     def _report(self) -> None:
         """Publish ``/diagnostics``."""
-        if self._watch is None:
-            status = resting(self.get_fully_qualified_name().lstrip("/"))
-            array = DiagnosticArray(status=[status])
-        else:
-            facts = self._watch.settled()
-            array = DiagnosticArray(status=self._health.report(self._now_ns(), facts))
+        array = DiagnosticArray(status=self._statuses())
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 
