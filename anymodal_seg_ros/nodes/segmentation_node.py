@@ -32,7 +32,7 @@ from anymodal_seg_ros.nodes.live_parameters import LiveParameters
 from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.on_demand import OnDemand
 from anymodal_seg_ros.nodes.outputs import Outputs
-from anymodal_seg_ros.nodes.parameters import declare_parameters, flat, parameters_named
+from anymodal_seg_ros.nodes.parameters import declare_parameters, flat, nest, parameters_named
 from anymodal_seg_ros.nodes.services import NodeServices
 from anymodal_seg_ros.nodes.shutdown import fail, one_line, ros_session, run_until_signal
 from anymodal_seg_ros.nodes.snapshot import Snapshots
@@ -282,7 +282,7 @@ class SegmentationNode(LifecycleNode):
             raise ConfigError("the node is not configured: there is nothing to write down")
         statuses = [] if self._watch is None else self._statuses()
         manifest = self._loaded.model.manifest
-        return str(self._snapshots.save(flat(self.config), statuses, manifest))
+        return str(self._snapshots.save(nest(flat(self.config)), statuses, manifest))
 
     def _wanted(self) -> bool:
         """Whether masks are to be made now."""

@@ -62,7 +62,7 @@ class Snapshots:
         """Write a new folder and return it.
 
         Args:
-            parameters: of the node, by their dotted names.
+            parameters: of the node, nested.
             statuses: the newest ``/diagnostics``.
             manifest: of the model.
 
