@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from anymodal_seg_ros.config import load_config
+from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.nodes.launch_arguments import rigs
 from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-FILES = sorted(CONFIG.rglob("*.yaml"))
+FILES = [*sorted(CONFIG.glob("*.yaml")), *sorted((CONFIG / "rigs").glob("*.yaml"))]
 MODALITIES = {"rgb", "thermal", "depth", "event", "lidar"}
 
 
@@ -34,3 +36,14 @@ def test_a_bundled_rig_names_drivers_topics_outright_and_its_reference(path: Pat
     assert "reference: [" in text, "ROS tools do not keep the order of sensors"
     for sensor in load_config(path).rig.sensors.values():
         assert sensor.topic.startswith("/")
+
+
+def test_the_costmap_of_nav2_takes_our_topics_and_knows_every_class() -> None:
+    content = yaml.safe_load((CONFIG / "nav2" / "semantic_layer.yaml").read_text(encoding="utf-8"))
+    layer = content["local_costmap"]["local_costmap"]["ros__parameters"]
+    camera = layer["semantic_segmentation_layer"]["camera"]
+    named = [name for kind in camera["class_types"] for name in camera[kind]["classes"]]
+    classes = [spec.name for spec in load_model().manifest.classes]
+    assert sorted(named) == sorted(classes), "each once"
+    topics = {camera[key].rsplit("/", 1)[1] for key in camera if key.endswith("_topic")}
+    assert topics == {"mask", "label_info", "points", "confidence"}
