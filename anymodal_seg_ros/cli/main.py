@@ -11,6 +11,7 @@ from anymodal_seg_ros.errors import AnymodalError
 
 SUBCOMMANDS = (
     "assemble-bag",
+    "check",
     "check-alignment",
     "demo",
     "faults",

@@ -44,14 +44,27 @@ class GraphWatch:
     """
 
     def __init__(
-        self, node: Node, rig: RigConfig, on_message: OnSensor, on_camera_info: OnSensor
+        self,
+        node: Node,
+        rig: RigConfig,
+        on_message: OnSensor,
+        on_camera_info: OnSensor,
+        *,
+        tells: bool = True,
     ) -> None:
         """Subscribe.
+
+        Args:
+            node: subscribes; its clock and its console are used.
+            rig: the sensors; those that are enabled are subscribed to.
+            on_message: called with every message of a sensor.
+            on_camera_info: called with every calibration of a sensor.
+            tells: whether the console hears of troubles.
 
         Raises:
             ConfigError: a package of messages is not installed.
         """
-        self._node = node
+        self._node, self._tells = node, tells
         self._on_message, self._on_camera_info = on_message, on_camera_info
         self._sensors: dict[str, TopicSubscription] = {}
         self._calibrations: dict[str, TopicSubscription] = {}
@@ -139,7 +152,7 @@ class GraphWatch:
         """Write a line if this is news."""
         before = self._told.get(name, Trouble.NONE)
         self._told[name] = facts.trouble
-        if facts.trouble is before:
+        if facts.trouble is before or not self._tells:
             return
         if facts.trouble is Trouble.NONE:
             self._node.get_logger().info(f"{name}: {facts.topic} is in order again")

@@ -106,3 +106,7 @@ def test_dumped_and_loaded_the_node_is_as_it_was(
     start_node("-r", "__node:=again", "--params-file", str(path), autostart=False)
     after = all_parameters(graph, f"{namespace}/again")
     assert {n: after[n] for n in own} == own
+    loaded = [Parameter(name, value=value).to_parameter_msg() for name, value in own.items()]
+    request = SetParameters.Request(parameters=loaded)
+    results = graph.call(SetParameters, f"{node}/set_parameters", request).results
+    assert [result.reason for result in results if not result.successful] == []
