@@ -14,6 +14,7 @@ SUBCOMMANDS = (
     "check",
     "check-alignment",
     "demo",
+    "doctor",
     "faults",
     "parameters",
     "play",
