@@ -108,9 +108,9 @@ def models() -> Iterator[Finding]:
 
 def middleware() -> Iterator[Finding]:
     """Look at the distribution, the middleware and its settings."""
-    from rclpy.utilities import get_rmw_implementation_identifier
+    from anymodal_seg_ros.nodes.image_probe import middleware_name
 
-    name = str(get_rmw_implementation_identifier())
+    name = middleware_name()
     distribution = os.environ.get("ROS_DISTRO") or f"rclpy {_version('rclpy') or 'unknown'}"
     yield Finding("ROS 2", f"{distribution}, {name}, domain {os.environ.get('ROS_DOMAIN_ID', 0)}")
     profile = next((os.environ[v] for v in _PROFILES if os.environ.get(v)), "")

@@ -16,6 +16,7 @@ SUBCOMMANDS = (
     "demo",
     "doctor",
     "faults",
+    "new-rig",
     "parameters",
     "play",
     "run",

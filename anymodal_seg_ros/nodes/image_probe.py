@@ -13,6 +13,7 @@ import time
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import Image
 
 from anymodal_seg_ros.errors import AnymodalError
@@ -22,6 +23,11 @@ from anymodal_seg_ros.nodes.shutdown import ros_session, spinning
 SIZE = "640x480 rgb8 at 30 Hz"
 _TOPIC = "/anymodal_seg_image_probe"
 _COUNT, _HZ, _START_LIMIT_S = 60, 30.0, 20.0
+
+
+def middleware_name() -> str:
+    """Return what carries the messages, e.g. ``rmw_fastrtps_cpp``."""
+    return str(get_rmw_implementation_identifier())
 
 
 def probe() -> tuple[int, int]:
