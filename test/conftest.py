@@ -30,6 +30,9 @@ OPTIONAL = (
 )
 """Libraries without which the rest can be tested; ``colcon test`` on a build farm has few."""
 
+collect_ignore = [] if importlib.util.find_spec("torch") else ["training"]
+"""Its conftest.py needs torch, and no hook comes before that."""
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

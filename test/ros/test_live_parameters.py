@@ -97,6 +97,7 @@ def test_dumped_and_loaded_the_node_is_as_it_was(
     """ROS tools sort what they write: the reference must not hang on the order of sensors."""
     start_node(**TWO, autostart=False)
     node = f"{namespace}/segmentation_node"
+    assert graph.state(node) == "unconfigured"
     before = all_parameters(graph, node)
     assert before["rig.reference"] == ["zenith", "front"]
     own = {n: v for n, v in before.items() if n not in ("use_sim_time", "model")}
