@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import re
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, TypeVar
 
@@ -78,11 +78,9 @@ def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(str(name) for name in values if name not in fields)
     if unknown:
-        near = difflib.get_close_matches(unknown[0][:QUOTED_LENGTH], fields, 1)
         raise ConfigError(
-            f"unknown parameter {_join(path, unknown[0])}: "
+            f"unknown parameter {_join(path, unknown[0])}: {did_you_mean(unknown[0], fields)}"
             f"expected one of {', '.join(sorted(fields))}"
-            + (f"; did you mean {near[0]}?" if near else "")
         )
     return cls(
         **{
@@ -90,6 +88,12 @@ def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
             for name, value in values.items()
         }
     )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean x? `` with the known word most like a misspelt one, or nothing."""
+    close = difflib.get_close_matches(word[:QUOTED_LENGTH], list(known), n=1)
+    return f"did you mean {close[0]}? " if close else ""
 
 
 def _join(path: str, name: str) -> str:

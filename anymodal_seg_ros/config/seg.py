@@ -105,6 +105,12 @@ class SegConfig:
     )
     overlay_alpha: float = number(0.5, 0.0, 1.0, "Opacity of the class colours in ~/overlay")
     diagnostics_hz: float = number(2.0, 0.1, 50.0, "Rate of /diagnostics, in Hz")
+    lazy: bool = switch(
+        False, "Run the network only while somebody subscribes to a mask, a picture or the evidence"
+    )
+    demo: bool = switch(
+        False, "Without sensors of one's own the four of the simulator are taken, not refused"
+    )
     rig: RigConfig = field(default_factory=RigConfig)
 
 

@@ -46,6 +46,7 @@ class PipelineWorker:
         longest_wait_s: look for work at least this often. A simulated clock needs it, because
             nothing here can sleep in its time; None waits for news as long as it takes.
         threads: how many work side by side; 0 means one per core, at most :data:`MOST_THREADS`.
+        wanted: whether masks are to be made; if not, the sensors are watched all the same.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class PipelineWorker:
         failed: Callable[[Exception], None],
         longest_wait_s: float | None = None,
         threads: int = 0,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._pipeline = pipeline
         self._now_ns = now_ns
         self._publish = publish
         self._failed = failed
         self._longest_wait_s = longest_wait_s
+        self._wanted = wanted
         self._wake = threading.Condition()
         self._news = 0
         self._stopping = False
@@ -126,7 +129,10 @@ class PipelineWorker:
                 self._wait(news)
 
     def _work(self, now_ns: int) -> bool:
-        progress = self._pipeline.work(now_ns, ahead=True, deliver=self._deliver)
+        wanted = self._wanted()
+        if not wanted:
+            self._pipeline.pass_over(now_ns)
+        progress = self._pipeline.work(now_ns, ahead=wanted, deliver=self._deliver)
         return progress.worked
 
     def _deliver(self, prediction: Prediction) -> None:

@@ -267,6 +267,13 @@ class Pipeline:
                 raise
         return Progress(True, self.end(task, result, took_ns))
 
+    def pass_over(self, now_ns: int) -> None:
+        """Let everything that is due go without a mask, because nobody wants one."""
+        with self._lock:
+            self._intake.advance(now_ns)
+            self._intake.poll(now_ns)
+            self._scheduler.drop_waiting()
+
     def begin(self, now_ns: int, *, ahead: bool = False) -> Task | None:
         """Take the most urgent piece of work; None if there is none at this moment.
 
@@ -352,11 +359,23 @@ class Pipeline:
         return ("", 0.0) if started is None else (started[0], time.monotonic() - started[1])
 
     def configure(self, rig: RigConfig) -> None:
-        """Take other parameters of the rig from now on; what was seen is forgotten, not counted."""
+        """Go on with other parameters of the same sensors, which are seen for the first time.
+
+        What CameraInfo messages have told is kept.
+
+        Raises:
+            ConfigError: as when a pipeline is made; then nothing has changed.
+        """
+        check_modalities(rig, self.model.manifest)
+        registrar_for(rig, self.model.manifest)
+        attached, threads, notify = self._event_thread is not None, self._threads, self._notify
+        self.detach()
         with self._lock:
             cameras = self._registrar
             self._set_up(rig)
             self._registrar.take_cameras_of(cameras)
+        if attached:
+            self.attach(threads, notify)
 
     def _next_task(self, now_ns: int, ahead: bool) -> Task | None:
         """Collect what is due, and choose what to do about it."""
