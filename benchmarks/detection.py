@@ -35,14 +35,15 @@ from anymodal_seg_ros.faults.kinds import (
     Grain,
     Hanging,
     Holes,
-    Misread,
     MotionBlur,
     OverExposure,
     Stripes,
     Stuck,
     StuckLines,
+    SwappedBytes,
     Torn,
     UnderExposure,
+    WrongUnits,
 )
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import Image, SensorState
@@ -90,8 +91,8 @@ FAULTS: dict[str, Fault] = {
     "motion blur": MotionBlur(severity=0.5),
     "over-exposure": OverExposure(severity=1.0),
     "under-exposure": UnderExposure(severity=1.0),
-    "bytes swapped": Misread(how="bytes", severity=1.0),
-    "metres as millimetres": Misread(how="units", severity=1.0),
+    "bytes swapped": SwappedBytes(severity=1.0),
+    "metres as millimetres": WrongUnits(severity=1.0),
     "half of the depth lost": Holes(how="scattered", severity=0.5),
     "98 % of the depth lost": Holes(how="scattered", severity=0.98),
     "no depth on one side": Holes(how="side", severity=0.4),
