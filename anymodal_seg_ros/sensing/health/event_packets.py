@@ -92,13 +92,13 @@ class EventPacketWatch:
                 SensorState.INVALID,
                 f"nothing_read: {came} packets in {silent_s:.1f} s gave nothing: "
                 f"{last.damaged - first.damaged} could not be decoded, "
-                f"{last.odd - first.odd} events were at an odd time, the camera's time stands still",
+                f"{last.odd - first.odd} events were at an odd time, its clock stands still",
             )
         if self._losing:
             return Fault(
                 SensorState.DEGRADED,
-                f"packets_lost: {share:.0%} of the packets were lost on their way, expected at most "
-                f"{limit:.0%}: use a larger queue or a faster link",
+                f"packets_lost: {share:.0%} of the packets were lost on their way, expected at "
+                f"most {limit:.0%}: use a larger queue or a faster link",
                 withhold=False,
             )
         return None

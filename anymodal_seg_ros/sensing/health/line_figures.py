@@ -26,6 +26,7 @@ _FEWEST_LINES = 24
 _SMOOTH = 1e-6
 _BEYOND = 1e6
 """No sensor counts or measures this far."""
+_NO_DEPTH = 65535
 _ROW_PAIRS = 48
 _LONGEST = 257
 """Pixels of a row, in its middle, that are compared with another row's."""
@@ -129,8 +130,14 @@ def torn_share(plane: Pixels) -> float:
 
 
 def _edges(rows: Pixels) -> Values:
-    """Return the differences of neighbours in each row, of unit energy."""
+    """Return the differences of neighbours in each row, of unit energy.
+
+    Where there is no measurement there is no edge: holes in depth fall where they will.
+    """
     edges = np.diff(_floats(rows), axis=1)
+    if rows.dtype.itemsize > 1:
+        known = np.isfinite(rows) & (rows != 0) & (rows != _NO_DEPTH)
+        edges[~(known[:, 1:] & known[:, :-1])] = 0.0
     edges -= edges.mean(axis=1, keepdims=True)
     energy = np.sqrt((edges**2).sum(axis=1, keepdims=True))
     return np.asarray(edges / np.maximum(energy, np.float32(_SMOOTH)), np.float32)
