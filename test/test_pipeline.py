@@ -605,12 +605,13 @@ def test_a_frozen_sensor_leaves_the_mask_and_is_named() -> None:
         prediction = pipe.poll(now + 50 * MS)
         assert prediction is not None
         used.append("depth" in prediction.sensors)
-    # The first of the equal ones is a new image, and near enough to the next frame as well.
-    assert used == [True] * 12 + [False] * 8
+    # The first of the equal ones is a new image, repeated ones are fused while they are fresh, and
+    # the last of those is near enough to the next frame as well.
+    assert used == [True] * 16 + [False] * 4
     depth = pipe.status(2 * S)[1]
     assert depth.state is SensorState.FROZEN
     assert depth.fault.startswith("frozen: the payload has repeated for 0.")
-    assert depth.dropped == {"frozen": 9}
+    assert depth.dropped == {"frozen": 5}
 
 
 def test_zero_stamps_make_the_clock_and_wrong_encodings_the_content_suspect() -> None:
