@@ -1,0 +1,293 @@
+"""One replay of one bag, from what is asked for to the folder of the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+
+from anymodal_seg_ros import __version__
+from anymodal_seg_ros.config import RigConfig, SegConfig, seconds_to_ns
+from anymodal_seg_ros.evaluation.bags import Bag, BagError
+from anymodal_seg_ros.evaluation.instants import camera_infos
+from anymodal_seg_ros.evaluation.replay import (
+    Arrival,
+    absolute_topic,
+    check_topics,
+    replay,
+    sensors_by_topic,
+    with_faults,
+)
+from anymodal_seg_ros.evaluation.scorecard.cases import Case, fault_windows
+from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
+    FolderLabels,
+    GroundTruth,
+    LabelMap,
+    NoGroundTruth,
+    TopicLabels,
+    label_topics,
+    load_label_map,
+)
+from anymodal_seg_ros.evaluation.scorecard.recorder import Recorder
+from anymodal_seg_ros.evaluation.scorecard.records import to_line
+from anymodal_seg_ros.evaluation.scorecard.run_folder import (
+    FORMAT,
+    MASKS,
+    WORST,
+    InputFile,
+    Run,
+    bag_hashes,
+    begin,
+    file_hash,
+    finish,
+    run_key,
+)
+from anymodal_seg_ros.evaluation.scorecard.worst import WorstMasks
+from anymodal_seg_ros.faults.timeline import FaultTimeline, dump_timeline
+from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.inference.engines import Engine, create_engine
+from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.pipeline import Pipeline
+
+AUTO, NONE = "auto", "none"
+"""Instead of a topic or a folder with labels: look beside the pictures, or do without."""
+
+Progress = Callable[[float], None]
+"""Told the share of a job that is done, 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Where labels come from.
+
+    Attributes:
+        source: :data:`AUTO`, :data:`NONE`, a topic (``{sensor}`` stands for each sensor), or a
+            folder of PNG files.
+        label_map: file with the class of every id; None if they are the model's own.
+    """
+
+    source: str = AUTO
+    label_map: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A bag, and how it is segmented.
+
+    Attributes:
+        bag: path.
+        name: in the scorecard, and of its folder.
+        condition: e.g. ``night``; empty if nobody said.
+        config: model, engine and rig.
+        namespace: of the rig's topics.
+        truth: where labels come from.
+        recorded_faults: what was wrong already when the bag was recorded.
+    """
+
+    bag: Path
+    name: str
+    config: SegConfig
+    condition: str = ""
+    namespace: str = "/"
+    truth: Truth = Truth()
+    recorded_faults: FaultTimeline = FaultTimeline()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One case of one bag. It can be sent to another process.
+
+    Attributes:
+        subject: the bag.
+        case: how it is replayed.
+        folder: of the run.
+        inputs: hashes of the files that everything depends on.
+    """
+
+    subject: Subject
+    case: Case
+    folder: Path
+    inputs: tuple[InputFile, ...]
+
+    @property
+    def key(self) -> str:
+        """Names everything that the masks and their figures depend on."""
+        return run_key(
+            {
+                "format": FORMAT,
+                "version": __version__,
+                "inputs": [(file.sha256, file.bytes) for file in self.inputs],
+                "config": dataclasses.asdict(self.subject.config),
+                "namespace": self.subject.namespace,
+                "truth": self.subject.truth.source,
+                "condition": self.subject.condition,
+                "bag": self.subject.name,
+                "recorded": dump_timeline(self.subject.recorded_faults),
+                "faults": dump_timeline(self.case.timeline),
+                "sensors": self.case.sensors,
+                "span": self.case.span_s,
+            }
+        )
+
+
+def inputs_of(subject: Subject) -> tuple[InputFile, ...]:
+    """Hash the files that a bag's runs depend on: bag, model, label map.
+
+    Raises:
+        RunError: one cannot be read.
+        ModelError: there is no such model.
+    """
+    model = load_model(subject.config.model)
+    files = [model.folder / "model.yaml", *(model.file(r) for r in sorted(model.manifest.files))]
+    if subject.truth.label_map is not None:
+        files.append(subject.truth.label_map)
+    return (*bag_hashes(subject.bag), *(file_hash(file) for file in files))
+
+
+def run_job(job: Job, progress: Progress = lambda share: None) -> Path:
+    """Replay a bag and write the folder of the run.
+
+    Args:
+        job: what to do.
+        progress: told how far it is.
+
+    Returns:
+        The folder.
+
+    Raises:
+        AnymodalError: bag, model, labels or parameters cannot be used; no folder is left then.
+    """
+    subject, case = job.subject, job.case
+    rig = case.rig(subject.config.rig)
+    started = time.perf_counter()
+    with Bag(subject.bag) as bag:
+        sensors = sensors_by_topic(rig, subject.namespace)
+        check_topics(bag, sensors)
+        model, engine = _engine(subject.config.model, subject.config.engine, subject.config.threads)
+        pipeline = Pipeline(rig, model, engine)
+        _take_cameras(pipeline, bag, subject.namespace)
+        truth, where = _ground_truth(subject, bag, sensors, model.manifest)
+        length_s = (bag.end_ns - bag.start_ns) / 1e9
+        span = (0.0, length_s) if case.span_s is None else case.span_s
+        span = (span[0], min(span[1], length_s))
+        partial = begin(job.folder)
+        recorder = Recorder(len(model.manifest.classes), bag.start_ns)
+        worst = WorstMasks(model.manifest)
+        counter = _Counter(bag, sensors, span, progress)
+        faulty = with_faults(counter.arrivals(), case.timeline, rig, bag.start_ns)
+        masks = 0
+        with (partial / MASKS).open("w", encoding="utf-8") as lines:
+            for prediction in replay(pipeline, faulty):
+                label = truth.label(prediction.frame_set)
+                record = recorder.record(prediction, label)
+                lines.write(to_line(record) + "\n")
+                worst.add(record, prediction, label)
+                masks += 1
+        end_ns = bag.start_ns + seconds_to_ns(span[1] + rig.deadline_s)
+        status = pipeline.status(end_ns)
+        timeline = FaultTimeline(
+            case.timeline.seed, (*subject.recorded_faults.faults, *case.timeline.faults)
+        )
+        run = Run(
+            key=job.key,
+            bag=subject.name,
+            case=case.name,
+            condition=subject.condition,
+            span_s=span,
+            sensors=tuple(name for name, sensor in rig.sensors.items() if sensor.enabled),
+            period_s={name: 1.0 / sensor.expected_hz for name, sensor in rig.sensors.items()},
+            classes=tuple(spec.name for spec in model.manifest.classes),
+            windows=fault_windows(timeline, list(rig.sensors), length_s),
+            timeline=dump_timeline(timeline),
+            ground_truth=where,
+            transitions=recorder.transitions(status),
+            messages=counter.messages,
+            masks=masks,
+            superseded=pipeline.superseded,
+            rejected={entry.sensor: sum(entry.rejected.values()) for entry in status},
+            wall_s=time.perf_counter() - started,
+            settings=_settings(model, engine),
+            inputs=job.inputs,
+            worst=worst.write(partial / WORST),
+        )
+    finish(partial, job.folder, run)
+    progress(1.0)
+    return job.folder
+
+
+class _Counter:
+    """Reads the messages of a span, counts them and says how far it is."""
+
+    def __init__(
+        self, bag: Bag, sensors: dict[str, str], span: tuple[float, float], progress: Progress
+    ) -> None:
+        self.messages = 0
+        self._bag, self._sensors, self._progress = bag, sensors, progress
+        self._start_ns = bag.start_ns + seconds_to_ns(span[0])
+        self._end_ns = bag.start_ns + seconds_to_ns(span[1]) + 1
+
+    def arrivals(self) -> Iterator[Arrival]:
+        length = max(1, self._end_ns - self._start_ns)
+        for message in self._bag.messages(self._sensors, self._start_ns, self._end_ns):
+            self.messages += 1
+            if self.messages % 20 == 0:
+                self._progress((message.log_ns - self._start_ns) / length)
+            yield self._sensors[message.topic], message.log_ns, self._bag.decode(message)
+
+
+def _take_cameras(pipeline: Pipeline, bag: Bag, namespace: str) -> None:
+    """Tell the pipeline of the cameras that CameraInfo topics describe, as a node would hear it."""
+    topics = {
+        absolute_topic(sensor.registration.camera_info, namespace): name
+        for name, sensor in pipeline.rig.sensors.items()
+        if sensor.registration.camera_info
+    }
+    for name, message in camera_infos(bag, topics):
+        if error := pipeline.push_camera_info(name, message):
+            raise BagError(f"{bag.path}: the CameraInfo of {name} cannot be used: {error}")
+
+
+@functools.lru_cache(maxsize=2)
+def _engine(name: str, kind: str, threads: int) -> tuple[Model, Engine]:
+    """Load a model once for all cases of this process, with its confidence if it has one."""
+    model = load_model(name)
+    confidence = "confidence" in model.manifest.outputs
+    return model, create_engine(kind, model, threads, confidence)
+
+
+def _ground_truth(
+    subject: Subject, bag: Bag, sensors: dict[str, str], manifest: Manifest
+) -> tuple[GroundTruth, str]:
+    """Return where labels come from, and in words."""
+    source = subject.truth.source
+    if source == NONE:
+        return NoGroundTruth(), ""
+    label_map: LabelMap = load_label_map(subject.truth.label_map, manifest)
+    if source != AUTO and Path(source).is_dir():
+        return FolderLabels(Path(source), label_map), f"files in {source}"
+    topics = label_topics(bag, sensors, "" if source == AUTO else source)
+    if not topics:
+        return NoGroundTruth(), ""
+    return TopicLabels(bag, topics, label_map), f"topics {', '.join(topics.values())}"
+
+
+def _settings(model: Model, engine: Engine) -> dict[str, str]:
+    return {
+        "model": f"{model.manifest.name} {model.manifest.version}",
+        "engine": engine.name,
+        "anymodal_seg_ros": __version__,
+        "onnxruntime": str(onnxruntime.__version__),
+        "numpy": np.__version__,
+        "opencv": str(cv2.__version__),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
