@@ -12,8 +12,11 @@ from anymodal_seg_ros.errors import AnymodalError
 SUBCOMMANDS = (
     "assemble-bag",
     "check-alignment",
+    "compare",
     "demo",
+    "evaluate",
     "faults",
+    "inspect",
     "parameters",
     "play",
     "run",

@@ -12,10 +12,9 @@ from rich.progress import track
 from rich.table import Table
 
 from anymodal_seg_ros.config import SegConfig, load_config
-from anymodal_seg_ros.evaluation.bags import Bag, BagError
-from anymodal_seg_ros.evaluation.instants import camera_infos
+from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.evaluation.cameras import take_cameras
 from anymodal_seg_ros.evaluation.replay import (
-    absolute_topic,
     arrivals,
     check_topics,
     read_timeline,
@@ -77,7 +76,7 @@ def command(
         for topic in sorted(set(sensors) - set(opened.topics)):
             console.print(f"{bag} has no {topic}: {sensors[topic]} counts as missing")
         pipeline = Pipeline.from_config(config)
-        _take_cameras(pipeline, opened, namespace)
+        take_cameras(pipeline, opened, namespace)
         summary = Summary()
         alpha = config.overlay_alpha if overlays else None
         total = opened.count(sensors)
@@ -88,18 +87,6 @@ def command(
                 results.write(prediction)
                 summary.add(prediction)
     _tell(console, pipeline, summary, out)
-
-
-def _take_cameras(pipeline: Pipeline, bag: Bag, namespace: str) -> None:
-    """Tell the pipeline of the cameras that CameraInfo topics describe, as a node would hear it."""
-    topics = {
-        absolute_topic(sensor.registration.camera_info, namespace): name
-        for name, sensor in pipeline.rig.sensors.items()
-        if sensor.registration.camera_info
-    }
-    for name, message in camera_infos(bag, topics):
-        if error := pipeline.push_camera_info(name, message):
-            raise BagError(f"{bag.path}: the CameraInfo of {name} cannot be used: {error}")
 
 
 def _tell(console: Console, pipeline: Pipeline, summary: Summary, out: Path) -> None:

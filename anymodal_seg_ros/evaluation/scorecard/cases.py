@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anymodal_seg_ros.config import RigConfig, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError
@@ -33,7 +33,7 @@ class Case:
     """
 
     name: str
-    timeline: FaultTimeline = FaultTimeline()
+    timeline: FaultTimeline = field(default_factory=FaultTimeline)
     sensors: tuple[str, ...] = ()
     span_s: tuple[float, float] | None = None
 
@@ -143,7 +143,8 @@ def sweep_faults(kinds: Sequence[str] = ()) -> Iterator[Fault]:
     unknown = [kind for kind in kinds if kind not in known]
     if unknown:
         raise ConfigError(
-            f"no kind of fault is called {unknown[0]!r}: expected some of {', '.join(sorted(known))}"
+            f"no kind of fault is called {unknown[0]!r}: expected some of "
+            f"{', '.join(sorted(known))}"
         )
     for fault in found:
         if not kinds or fault.kind in kinds or fault_label(fault) in kinds:

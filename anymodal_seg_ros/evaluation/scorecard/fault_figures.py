@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -160,27 +161,33 @@ def _is_false(run: Run, transition: Transition) -> bool:
 def masks_lost(run: Run, start_s: float, end_s: float) -> int:
     """Count the masks that a steady stream of the reference would have had and that did not come.
 
-    Between two masks at times ``a`` and ``b`` there should be ``round((b - a) / p) - 1`` others,
-    ``p`` being the period of the slower one of their two references; so a change of the reference
-    costs nothing. The times before ``start_s`` and after ``end_s`` do not count, and masks without
-    labels are no masks.
+    Between two masks that are ``d`` apart there should be ``floor(d / p + 0.25) - 1`` others, ``p``
+    being the period of the slower one of their two references; so a change of the reference costs
+    nothing. They are compared by stamp, or by the time they were due if their references differ.
+    Masks without labels are no masks. A gap counts in the part of it that lies in the span.
     """
     made = [r for r in run.records if r.sensors]
-    before = [r for r in made if r.time_s < start_s][-1:]
-    inside = [r for r in made if start_s <= r.time_s < end_s]
-    after = [r for r in made if r.time_s >= end_s][:1]
-    points = [(r.time_s, run.period_s[r.reference]) for r in (*before, *inside, *after)]
-    if not points:
+    if not made:
         slowest = max((run.period_s[name] for name in run.sensors), default=1.0)
-        return round((end_s - start_s) / slowest)
-    if not after:
-        points.append((end_s, points[-1][1]))
+        return int((end_s - start_s) / slowest)
     lost = 0
-    for (a, first), (b, second) in zip(points, points[1:], strict=False):
-        missing = max(0, round((b - a) / max(first, second)) - 1)
-        share = max(0.0, min(b, end_s) - max(a, start_s)) / (b - a) if b > a else 0.0
-        lost += round(missing * share)
-    return lost
+    for first, second in itertools.pairwise(made):
+        period = max(run.period_s[first.reference], run.period_s[second.reference])
+        apart = second.time_s - first.time_s
+        if first.reference == second.reference:
+            apart = (second.stamp_ns - first.stamp_ns) / 1e9
+        lost += _missing(apart / period, first.time_s, second.time_s, start_s, end_s)
+    last = made[-1]
+    rest = (run.span_s[1] - last.time_s) / run.period_s[last.reference]
+    return lost + _missing(rest, last.time_s, run.span_s[1], start_s, end_s)
+
+
+def _missing(periods: float, a: float, b: float, start_s: float, end_s: float) -> int:
+    """Return how many of the masks that are missing between a and b lie in the span."""
+    missing = math.floor(periods + 0.25) - 1
+    if missing <= 0 or b <= a:
+        return 0
+    return round(missing * max(0.0, min(b, end_s) - max(a, start_s)) / (b - a))
 
 
 def between(records: Iterable[MaskRecord], start_s: float, end_s: float) -> list[MaskRecord]:

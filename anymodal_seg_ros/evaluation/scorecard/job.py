@@ -7,7 +7,7 @@ import functools
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -15,12 +15,11 @@ import numpy as np
 import onnxruntime
 
 from anymodal_seg_ros import __version__
-from anymodal_seg_ros.config import RigConfig, SegConfig, seconds_to_ns
-from anymodal_seg_ros.evaluation.bags import Bag, BagError
-from anymodal_seg_ros.evaluation.instants import camera_infos
+from anymodal_seg_ros.config import SegConfig, seconds_to_ns
+from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.evaluation.cameras import take_cameras
 from anymodal_seg_ros.evaluation.replay import (
     Arrival,
-    absolute_topic,
     check_topics,
     replay,
     sensors_by_topic,
@@ -52,7 +51,6 @@ from anymodal_seg_ros.evaluation.scorecard.run_folder import (
 )
 from anymodal_seg_ros.evaluation.scorecard.worst import WorstMasks
 from anymodal_seg_ros.faults.timeline import FaultTimeline, dump_timeline
-from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.engines import Engine, create_engine
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.model import Model, load_model
@@ -77,6 +75,8 @@ class Truth:
 
     source: str = AUTO
     label_map: Path | None = None
+    agree_with: str = ""
+    """Model folder or name: its masks stand in for labels, and ``source`` is where they lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Subject:
     condition: str = ""
     namespace: str = "/"
     truth: Truth = Truth()
-    recorded_faults: FaultTimeline = FaultTimeline()
+    recorded_faults: FaultTimeline = field(default_factory=FaultTimeline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Job:
                 "inputs": [(file.sha256, file.bytes) for file in self.inputs],
                 "config": dataclasses.asdict(self.subject.config),
                 "namespace": self.subject.namespace,
-                "truth": self.subject.truth.source,
+                "truth": (self.subject.truth.source, self.subject.truth.agree_with),
                 "condition": self.subject.condition,
                 "bag": self.subject.name,
                 "recorded": dump_timeline(self.subject.recorded_faults),
@@ -174,7 +174,7 @@ def run_job(job: Job, progress: Progress = lambda share: None) -> Path:
         check_topics(bag, sensors)
         model, engine = _engine(subject.config.model, subject.config.engine, subject.config.threads)
         pipeline = Pipeline(rig, model, engine)
-        _take_cameras(pipeline, bag, subject.namespace)
+        take_cameras(pipeline, bag, subject.namespace)
         truth, where = _ground_truth(subject, bag, sensors, model.manifest)
         length_s = (bag.end_ns - bag.start_ns) / 1e9
         span = (0.0, length_s) if case.span_s is None else case.span_s
@@ -244,18 +244,6 @@ class _Counter:
             yield self._sensors[message.topic], message.log_ns, self._bag.decode(message)
 
 
-def _take_cameras(pipeline: Pipeline, bag: Bag, namespace: str) -> None:
-    """Tell the pipeline of the cameras that CameraInfo topics describe, as a node would hear it."""
-    topics = {
-        absolute_topic(sensor.registration.camera_info, namespace): name
-        for name, sensor in pipeline.rig.sensors.items()
-        if sensor.registration.camera_info
-    }
-    for name, message in camera_infos(bag, topics):
-        if error := pipeline.push_camera_info(name, message):
-            raise BagError(f"{bag.path}: the CameraInfo of {name} cannot be used: {error}")
-
-
 @functools.lru_cache(maxsize=2)
 def _engine(name: str, kind: str, threads: int) -> tuple[Model, Engine]:
     """Load a model once for all cases of this process, with its confidence if it has one."""
@@ -273,7 +261,10 @@ def _ground_truth(
         return NoGroundTruth(), ""
     label_map: LabelMap = load_label_map(subject.truth.label_map, manifest)
     if source != AUTO and Path(source).is_dir():
-        return FolderLabels(Path(source), label_map), f"files in {source}"
+        where = f"files in {source}"
+        if other := subject.truth.agree_with:
+            where = f"masks of {other} (agreement, no truth)"
+        return FolderLabels(Path(source), label_map), where
     topics = label_topics(bag, sensors, "" if source == AUTO else source)
     if not topics:
         return NoGroundTruth(), ""

@@ -100,7 +100,7 @@ def iou(counts: Counts) -> npt.NDArray[np.float64]:
 
 
 def mean_iou(counts: Counts) -> float | None:
-    """Return the mean IoU over the classes that occur in labels or predictions, as the trainer does.
+    """Return the mean IoU over the classes that occur in labels or predictions, as in training.
 
     None if no pixel has a label: that is no score, and never 0.
     """

@@ -1,0 +1,326 @@
+"""``anymodal-seg evaluate``: bags to a scorecard, and a verdict that can stop a release."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from anymodal_seg_ros.cli.jobs_progress import jobs_progress
+from anymodal_seg_ros.config import SegConfig, load_config
+from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.evaluation.replay import read_timeline
+from anymodal_seg_ros.evaluation.scorecard.agreement import with_agreement
+from anymodal_seg_ros.evaluation.scorecard.cases import NAME, Sweep
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
+from anymodal_seg_ros.evaluation.scorecard.fleet import run_jobs
+from anymodal_seg_ros.evaluation.scorecard.gate import Check, load_gate
+from anymodal_seg_ros.evaluation.scorecard.job import AUTO, Subject, Truth
+from anymodal_seg_ros.evaluation.scorecard.junit import junit_xml
+from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of, names_of
+from anymodal_seg_ros.evaluation.scorecard.scorecard import (
+    Scorecard,
+    load_scorecard,
+    write_failures,
+)
+from anymodal_seg_ros.evaluation.scorecard.tables import by_fault, headline, write_tables
+from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, Verdict, said
+from anymodal_seg_ros.faults.timeline import FaultTimeline
+
+_EXAMPLES = """\b
+Examples:
+  anymodal-seg evaluate drive --params drive/rig.yaml --out scorecard
+  anymodal-seg evaluate drive --params drive/rig.yaml --sweep --require gate.yaml
+  anymodal-seg evaluate --from scorecard --require stricter.yaml
+"""
+
+AGREEMENT = "agreement"
+"""Folder with the masks of another model."""
+
+EXIT_UNKNOWN = 2
+"""Nobody can say whether it passed: nothing could be evaluated."""
+
+
+@click.command("evaluate", epilog=_EXAMPLES)
+@click.argument("bags", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--model", help="Model folder, or name of a bundled model; wins over the file's.")
+@click.option(
+    "--params",
+    "params",
+    type=click.Path(path_type=Path),
+    help="The node's parameter file.  [default: rig.yaml in the bag's folder, else the four-sensor "
+    "rig of the demo]",
+)
+@click.option("--engine", help="onnxruntime or torch; wins over the file's.")
+@click.option("--namespace", default="/", show_default=True, help="Of the rig's topics.")
+@click.option(
+    "--faults",
+    type=click.Path(path_type=Path),
+    help="Break the sensors as this timeline says, and compare with the replay without.",
+)
+@click.option(
+    "--recorded-faults",
+    type=click.Path(path_type=Path),
+    help="The timeline of faults that the bag was recorded with: measured, not injected.",
+)
+@click.option("--sweep", is_flag=True, help="Try every subset, and every fault on every sensor.")
+@click.option(
+    "--kinds",
+    multiple=True,
+    metavar="KIND",
+    help="In a sweep, only faults of this kind. Repeat it.",
+)
+@click.option(
+    "--moments",
+    default="0.4",
+    show_default=True,
+    help="In a sweep, when faults begin: shares of the bag's length, with commas.",
+)
+@click.option(
+    "--fault-seconds",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(min=0.1, max=3600.0),
+    help="In a sweep, how long faults last.",
+)
+@click.option(
+    "--subsets/--no-subsets", default=True, help="In a sweep, every subset.  [default: yes]"
+)
+@click.option(
+    "--labels",
+    default=AUTO,
+    show_default=True,
+    help="Ground truth: a topic ({sensor} stands for each sensor), a folder of STAMP.png, 'none', "
+    "or 'auto' for topics /SENSOR/labels beside the images.",
+)
+@click.option(
+    "--agree-with",
+    metavar="MODEL",
+    help="Without labels: compare with the masks of another model, by the names of its classes.",
+)
+@click.option(
+    "--label-map", type=click.Path(path_type=Path), help="YAML 'id: class' for labels of other ids."
+)
+@click.option(
+    "--condition",
+    "conditions",
+    multiple=True,
+    metavar="[BAG=]WORD",
+    help="Under which a bag was recorded, e.g. night; BAG is its name without folder.",
+)
+@click.option("--require", type=click.Path(path_type=Path), help="Gate: what the figures must be.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="An earlier scorecard.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Write the verdict as JUnit XML.")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    help="Judge this scorecard again; nothing is replayed.",
+)
+@click.option(
+    "--out",
+    default=Path("scorecard"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder. What is finished in it is not done again.",
+)
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1, max=256),
+    help="Processes. The figures do not depend on it.",
+)
+def command(bags: tuple[Path, ...], source: Path | None, out: Path, **options: object) -> None:
+    """Replay BAGS with and without faults, and measure what becomes of the masks.
+
+    The bag's log times are the clock, so the figures are the same on every machine, however slow.
+    OUT gets report.html, scorecard.json, scorecard.csv and all runs.
+
+    \b
+    Exit code: 0 passed (or nothing was required), 1 a required figure failed, 2 could not judge.
+    """  # noqa: D301  a backspace is what click takes
+    if bool(bags) == (source is not None):
+        raise click.UsageError("give BAGS to evaluate, or --from SCORECARD to judge one again")
+    try:
+        sys.exit(_evaluate(bags, source, out, _Options(**options)))  # type: ignore[arg-type]
+    except AnymodalError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_UNKNOWN)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Options:
+    """The options of the command, as they were given."""
+
+    model: str | None
+    params: Path | None
+    engine: str | None
+    namespace: str
+    faults: Path | None
+    recorded_faults: Path | None
+    sweep: bool
+    kinds: tuple[str, ...]
+    moments: str
+    fault_seconds: float
+    subsets: bool
+    labels: str
+    agree_with: str | None
+    label_map: Path | None
+    conditions: tuple[str, ...]
+    require: Path | None
+    baseline: Path | None
+    junit: Path | None
+    workers: int
+
+
+def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Options) -> int:
+    """Replay, measure, judge; returns the exit code."""
+    console = Console()
+    checks = load_gate(options.require) if options.require else None
+    baseline = load_scorecard(options.baseline) if options.baseline else None
+    if source is None:
+        _replay(_trials(bags, options), out, options.workers, console)
+    card = load_scorecard(source or out)
+    return conclude(card, checks, baseline, options.junit, console)
+
+
+def conclude(
+    card: Scorecard,
+    checks: Sequence[Check] | None,
+    baseline: Scorecard | None,
+    junit: Path | None,
+    console: Console,
+) -> int:
+    """Judge a scorecard, write its tables and its report, and say what came of it.
+
+    Returns:
+        The exit code: 0 passed, 1 failed, 2 could not judge.
+    """
+    verdict = None if checks is None else card.judge(checks, baseline)
+    if card.runs:
+        write_tables(card.folder, card.runs, verdict)
+        _tell_figures(card, console)
+    for reason in card.unreadable:
+        console.print(f"could not be evaluated: {reason}", soft_wrap=True, markup=False)
+    if verdict is None:
+        return EXIT_UNKNOWN if card.unreadable else 0
+    if junit is not None:
+        junit.write_text(junit_xml(verdict), encoding="utf-8")
+    _tell_verdict(verdict, console)
+    return verdict.exit_code
+
+
+def _replay(trials: Sequence[Trial], out: Path, workers: int, console: Console) -> None:
+    """Do what is not done yet."""
+    jobs, failures = jobs_of(_with_agreement(trials, out), out)
+    with jobs_progress(console) as progress:
+        failed = run_jobs(jobs, workers, progress)
+    for failure in failed:
+        name = f"{failure.job.subject.name} {failure.job.case.name}"
+        failures[name] = failure.reason
+    write_failures(out, failures)
+
+
+def _with_agreement(trials: Sequence[Trial], out: Path) -> list[Trial]:
+    """Let other models make the labels that are to be agreed with."""
+    found = []
+    for trial in trials:
+        if trial.subject.truth.agree_with:
+            subject = with_agreement(trial.subject, out / AGREEMENT / trial.subject.name)
+            trial = dataclasses.replace(trial, subject=subject)
+        found.append(trial)
+    return found
+
+
+def _trials(bags: Sequence[Path], options: _Options) -> list[Trial]:
+    names = names_of(bags)
+    conditions = _conditions(options.conditions, names)
+    sweep = None
+    if options.sweep:
+        moments = _moments(options.moments)
+        sweep = Sweep(options.kinds, moments, options.fault_seconds, subsets=options.subsets)
+    found = []
+    for bag, name in zip(bags, names, strict=True):
+        config = _config(bag, options)
+        timeline = read_timeline(options.faults, config.rig) if options.faults else None
+        recorded = FaultTimeline()
+        if options.recorded_faults:
+            recorded = read_timeline(options.recorded_faults, config.rig)
+        truth = Truth(options.labels, options.label_map, options.agree_with or "")
+        subject = Subject(bag, name, config, conditions[name], options.namespace, truth, recorded)
+        found.append(Trial(subject, timeline, sweep))
+    return found
+
+
+def _config(bag: Path, options: _Options) -> SegConfig:
+    own = bag / "rig.yaml"
+    params = options.params or (own if own.is_file() else None)
+    config = load_config(params) if params else SegConfig()
+    return dataclasses.replace(
+        config, model=options.model or config.model, engine=options.engine or config.engine
+    )
+
+
+def _moments(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--moments is {text!r}: expected numbers with commas") from error
+    if not all(0.0 <= moment < 1.0 for moment in found):
+        raise ConfigError(f"--moments is {text!r}: expected shares of the length, from 0 to 1")
+    return found
+
+
+def _conditions(given: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Return the condition of every bag; one without a name is for all that have none."""
+    found = dict.fromkeys(names, "")
+    for text in sorted(given, key=lambda entry: "=" in entry):
+        bag, equals, word = text.rpartition("=")
+        if not NAME.fullmatch(word) or (equals and bag not in found):
+            raise ConfigError(
+                f"--condition is {text!r}: expected a word of letters, digits, '_', '.' and '-', "
+                f"or BAG=WORD with one of the bags {', '.join(names)}"
+            )
+        found.update(dict.fromkeys([bag] if equals else names, word))
+    return found
+
+
+def _tell_figures(card: Scorecard, console: Console) -> None:
+    table = Table(title=f"{len(card.runs)} runs in {card.folder}")
+    for title in ("figure", "value", "what it is"):
+        table.add_column(title, justify="right" if title == "value" else "left")
+    for row in headline(card.runs):
+        figure = FIGURES[row.figure]
+        if row.value.reason != "no such fault":
+            text = said(row.value.value, figure.unit) if not row.value.reason else row.value.reason
+            table.add_row(row.figure, text, figure.doc)
+    console.print(table)
+    faults = by_fault(card.runs)
+    if not faults:
+        return
+    table = Table(title="faults")
+    titles = ("fault", "sensor", "reaction_s", "detection_s", "recovery_s", "lost", "lost_during")
+    for title in titles:
+        table.add_column(title, justify="left" if title in ("fault", "sensor") else "right")
+    for fault in faults:
+        table.add_row(*(v if isinstance(v, str) else said(v) for v in (fault[t] for t in titles)))
+    console.print(table)
+
+
+def _tell_verdict(verdict: Verdict, console: Console) -> None:
+    for judgement in verdict.judgements:
+        word = judgement.outcome.value.upper()
+        if judgement.outcome is not Outcome.PASSED and not judgement.required:
+            word += " (watched)"
+        reason = judgement.reason or said(
+            judgement.value.value, FIGURES[judgement.check.limits.figure].unit
+        )
+        text = f"{word}: {judgement.check.name}: {reason}"
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
+    console.print(f"verdict: {verdict.outcome.value}", markup=False)
