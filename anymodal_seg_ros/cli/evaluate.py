@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,8 +40,8 @@ Examples:
   anymodal-seg evaluate --from scorecard --require stricter.yaml
 """
 
-AGREEMENT = "agreement"
-"""Folder with the masks of another model."""
+AGREEMENT, COMMAND = "agreement", "command.txt"
+"""Names in the folder: the masks of another model; the command that made it."""
 
 EXIT_UNKNOWN = 2
 """Nobody can say whether it passed: nothing could be evaluated."""
@@ -206,6 +207,7 @@ def conclude(
     if card.runs:
         write_tables(card.folder, card.runs, verdict)
         _tell_figures(card, console)
+        _report(card, verdict, console)
     for reason in card.unreadable:
         console.print(f"could not be evaluated: {reason}", soft_wrap=True, markup=False)
     if verdict is None:
@@ -225,6 +227,8 @@ def _replay(trials: Sequence[Trial], out: Path, workers: int, console: Console) 
         name = f"{failure.job.subject.name} {failure.job.case.name}"
         failures[name] = failure.reason
     write_failures(out, failures)
+    if out.is_dir():
+        (out / COMMAND).write_text(shlex.join(("anymodal-seg", *sys.argv[1:])), encoding="utf-8")
 
 
 def _with_agreement(trials: Sequence[Trial], out: Path) -> list[Trial]:
@@ -289,6 +293,19 @@ def _conditions(given: Sequence[str], names: Sequence[str]) -> dict[str, str]:
             )
         found.update(dict.fromkeys([bag] if equals else names, word))
     return found
+
+
+def _report(card: Scorecard, verdict: Verdict | None, console: Console) -> None:
+    try:
+        from anymodal_seg_ros.evaluation.scorecard.report import write_report
+    except ImportError as error:
+        text = f"no report.html ({error}): install anymodal_seg_ros[report] for it"
+        console.print(text, soft_wrap=True, markup=False)
+        return
+    command_file = card.folder / COMMAND
+    made_by = command_file.read_text(encoding="utf-8") if command_file.is_file() else ""
+    path = write_report(card, verdict, made_by)
+    console.print(f"report: {path}", soft_wrap=True, markup=False)
 
 
 def _tell_figures(card: Scorecard, console: Console) -> None:

@@ -27,7 +27,9 @@ def junit_xml(verdict: Verdict, name: str = "anymodal-seg evaluate") -> str:
         for tag, found in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped"))
     }
     suites = Xml.Element("testsuites")
-    suite = Xml.SubElement(suites, "testsuite", name=_clean(name), tests=str(len(cases)), **counts)
+    suite = Xml.SubElement(
+        suites, "testsuite", {"name": _clean(name), "tests": str(len(cases)), **counts}
+    )
     suite.extend(cases)
     Xml.indent(suites)
     return Xml.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
