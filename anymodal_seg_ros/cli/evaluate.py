@@ -13,25 +13,24 @@ from rich.console import Console
 from rich.table import Table
 
 from anymodal_seg_ros.cli.jobs_progress import jobs_progress
-from anymodal_seg_ros.config import SegConfig, load_config
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
-from anymodal_seg_ros.evaluation.replay import read_timeline
 from anymodal_seg_ros.evaluation.scorecard.agreement import with_agreement
-from anymodal_seg_ros.evaluation.scorecard.cases import NAME, Sweep
+from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, NAME, Case
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.fleet import run_jobs
 from anymodal_seg_ros.evaluation.scorecard.gate import Check, load_gate
-from anymodal_seg_ros.evaluation.scorecard.job import AUTO, Subject, Truth
+from anymodal_seg_ros.evaluation.scorecard.job import AUTO
 from anymodal_seg_ros.evaluation.scorecard.junit import junit_xml
 from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of, names_of
+from anymodal_seg_ros.evaluation.scorecard.result_bag import write_result_bag
 from anymodal_seg_ros.evaluation.scorecard.scorecard import (
     Scorecard,
     load_scorecard,
     write_failures,
 )
+from anymodal_seg_ros.evaluation.scorecard.suite import Entry, load_suite, trials_of
 from anymodal_seg_ros.evaluation.scorecard.tables import by_fault, headline, write_tables
 from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, Verdict, said
-from anymodal_seg_ros.faults.timeline import FaultTimeline
 
 _EXAMPLES = """\b
 Examples:
@@ -49,6 +48,11 @@ EXIT_UNKNOWN = 2
 
 @click.command("evaluate", epilog=_EXAMPLES)
 @click.argument("bags", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--suite",
+    type=click.Path(path_type=Path),
+    help="Instead of BAGS: a YAML file with bags, models, timelines and conditions.",
+)
 @click.option("--model", help="Model folder, or name of a bundled model; wins over the file's.")
 @click.option(
     "--params",
@@ -137,6 +141,11 @@ EXIT_UNKNOWN = 2
     type=click.IntRange(min=1, max=256),
     help="Processes. The figures do not depend on it.",
 )
+@click.option(
+    "--bag",
+    type=click.Path(path_type=Path),
+    help="Write a bag with the recorded messages, the masks, overlays and states of the sensors.",
+)
 def command(bags: tuple[Path, ...], source: Path | None, out: Path, **options: object) -> None:
     """Replay BAGS with and without faults, and measure what becomes of the masks.
 
@@ -146,8 +155,8 @@ def command(bags: tuple[Path, ...], source: Path | None, out: Path, **options: o
     \b
     Exit code: 0 passed (or nothing was required), 1 a required figure failed, 2 could not judge.
     """  # noqa: D301  a backspace is what click takes
-    if bool(bags) == (source is not None):
-        raise click.UsageError("give BAGS to evaluate, or --from SCORECARD to judge one again")
+    if (bool(bags), source is not None, options["suite"] is not None).count(True) != 1:
+        raise click.UsageError("give either BAGS, or --suite FILE, or --from SCORECARD")
     try:
         sys.exit(_evaluate(bags, source, out, _Options(**options)))  # type: ignore[arg-type]
     except AnymodalError as error:
@@ -159,6 +168,7 @@ def command(bags: tuple[Path, ...], source: Path | None, out: Path, **options: o
 class _Options:
     """The options of the command, as they were given."""
 
+    suite: Path | None
     model: str | None
     params: Path | None
     engine: str | None
@@ -178,6 +188,7 @@ class _Options:
     baseline: Path | None
     junit: Path | None
     workers: int
+    bag: Path | None
 
 
 def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Options) -> int:
@@ -186,7 +197,10 @@ def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Op
     checks = load_gate(options.require) if options.require else None
     baseline = load_scorecard(options.baseline) if options.baseline else None
     if source is None:
-        _replay(_trials(bags, options), out, options.workers, console)
+        trials = load_suite(options.suite) if options.suite else _trials(bags, options)
+        _replay(trials, out, options.workers, console)
+        if options.bag:
+            _write_bag(trials, options.bag, console)
     card = load_scorecard(source or out)
     return conclude(card, checks, baseline, options.junit, console)
 
@@ -231,6 +245,14 @@ def _replay(trials: Sequence[Trial], out: Path, workers: int, console: Console) 
         (out / COMMAND).write_text(shlex.join(("anymodal-seg", *sys.argv[1:])), encoding="utf-8")
 
 
+def _write_bag(trials: Sequence[Trial], path: Path, console: Console) -> None:
+    if len(trials) != 1 or len(trials[0].timelines) > 1:
+        raise ConfigError("--bag is for one bag, with one timeline of faults at most")
+    case = next((Case(FAULTS, t) for t in trials[0].timelines.values()), Case(HEALTHY))
+    masks = write_result_bag(trials[0].subject, case, path)
+    console.print(f"{masks} masks in the bag {path}", soft_wrap=True, markup=False)
+
+
 def _with_agreement(trials: Sequence[Trial], out: Path) -> list[Trial]:
     """Let other models make the labels that are to be agreed with."""
     found = []
@@ -243,32 +265,32 @@ def _with_agreement(trials: Sequence[Trial], out: Path) -> list[Trial]:
 
 
 def _trials(bags: Sequence[Path], options: _Options) -> list[Trial]:
+    """Turn what was asked for on the command line into what a suite would say."""
     names = names_of(bags)
     conditions = _conditions(options.conditions, names)
-    sweep = None
-    if options.sweep:
-        moments = _moments(options.moments)
-        sweep = Sweep(options.kinds, moments, options.fault_seconds, subsets=options.subsets)
-    found = []
+    found: list[Trial] = []
     for bag, name in zip(bags, names, strict=True):
-        config = _config(bag, options)
-        timeline = read_timeline(options.faults, config.rig) if options.faults else None
-        recorded = FaultTimeline()
-        if options.recorded_faults:
-            recorded = read_timeline(options.recorded_faults, config.rig)
-        truth = Truth(options.labels, options.label_map, options.agree_with or "")
-        subject = Subject(bag, name, config, conditions[name], options.namespace, truth, recorded)
-        found.append(Trial(subject, timeline, sweep))
+        entry = Entry(
+            bags=(str(bag),),
+            name=name,
+            condition=conditions[name],
+            params=str(options.params or ""),
+            models=(options.model,) if options.model else (),
+            engine=options.engine or "",
+            namespace=options.namespace,
+            faults=(str(options.faults),) if options.faults else (),
+            recorded_faults=str(options.recorded_faults or ""),
+            labels=options.labels,
+            label_map=str(options.label_map or ""),
+            agree_with=options.agree_with or "",
+            sweep=options.sweep,
+            kinds=options.kinds,
+            moments=_moments(options.moments),
+            fault_seconds=options.fault_seconds,
+            subsets=options.subsets,
+        )
+        found += trials_of(entry, Path())
     return found
-
-
-def _config(bag: Path, options: _Options) -> SegConfig:
-    own = bag / "rig.yaml"
-    params = options.params or (own if own.is_file() else None)
-    config = load_config(params) if params else SegConfig()
-    return dataclasses.replace(
-        config, model=options.model or config.model, engine=options.engine or config.engine
-    )
 
 
 def _moments(text: str) -> tuple[float, ...]:
@@ -276,8 +298,6 @@ def _moments(text: str) -> tuple[float, ...]:
         found = tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"--moments is {text!r}: expected numbers with commas") from error
-    if not all(0.0 <= moment < 1.0 for moment in found):
-        raise ConfigError(f"--moments is {text!r}: expected shares of the length, from 0 to 1")
     return found
 
 

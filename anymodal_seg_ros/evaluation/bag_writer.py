@@ -12,7 +12,7 @@ from rosbags.interfaces import Connection, Qos
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from anymodal_seg_ros.evaluation.bags import BagError
+from anymodal_seg_ros.evaluation.bags import BagError, BagMessage
 from anymodal_seg_ros.frames import Image
 
 IMAGE_TYPE = "sensor_msgs/msg/Image"
@@ -131,3 +131,14 @@ class ImageBagWriter:
             )
         data = TYPES.serialize_cdr(message, kind)
         self._writer.write(self._connections[topic], log_ns, data)
+
+    def copy(self, message: BagMessage) -> bool:
+        """Append a message of another ROS 2 bag as it is; False if its type is not known here."""
+        if message.type not in TYPES.types:
+            return False
+        if message.topic not in self._connections:
+            self._connections[message.topic] = self._writer.add_connection(
+                message.topic, message.type, typestore=TYPES
+            )
+        self._writer.write(self._connections[message.topic], message.log_ns, message.data)
+        return True

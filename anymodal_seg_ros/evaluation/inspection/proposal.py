@@ -81,8 +81,8 @@ def _sensor(
     if topic.rate_hz is not None:
         entry["expected_hz"] = float(f"{min(max(topic.rate_hz, 0.1), 1000.0):.3g}")
     kind = next((k for k, v in MESSAGE_TYPES.items() if v == topic.type), None)
-    suffix = topic.name.endswith(("/compressed", "/compressedDepth"))
-    if kind in ("event_packet", "event_array", "point_cloud") or (kind == "compressed") > suffix:
+    seen_by_itself = topic.name.endswith(("/compressed", "/compressedDepth"))
+    if kind not in (None, "image") and not (kind == "compressed" and seen_by_itself):
         entry["type"] = kind
     if modality not in known:
         entry["enabled"] = False

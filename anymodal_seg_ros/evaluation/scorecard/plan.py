@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from anymodal_seg_ros.errors import AnymodalError
@@ -20,12 +20,13 @@ class Trial:
 
     Attributes:
         subject: the bag.
-        timeline: of faults, tried beside the healthy replay; None for none.
+        timelines: of faults, each tried beside the healthy replay, by name; the name of the only
+            one may be empty.
         sweep: of faults and subsets; None for none.
     """
 
     subject: Subject
-    timeline: FaultTimeline | None = None
+    timelines: Mapping[str, FaultTimeline] = field(default_factory=dict)
     sweep: Sweep | None = None
 
 
@@ -51,8 +52,8 @@ def jobs_of(trials: Sequence[Trial], out: Path) -> tuple[list[Job], dict[str, st
             failures[subject.name] = str(error)
             continue
         cases = [Case(HEALTHY)]
-        if trial.timeline is not None:
-            cases.append(Case(FAULTS, trial.timeline))
+        for name, timeline in trial.timelines.items():
+            cases.append(Case(f"{FAULTS}-{name}" if name else FAULTS, timeline))
         if trial.sweep is not None:
             cases += trial.sweep.cases(subject.config.rig, length_s)
         folder = out / RUNS / subject.name
@@ -62,12 +63,18 @@ def jobs_of(trials: Sequence[Trial], out: Path) -> tuple[list[Job], dict[str, st
 
 def names_of(bags: Iterable[Path]) -> list[str]:
     """Name bags by their files, fit for a path; the same name twice gets a number."""
+    return unique(
+        path_name(bag.resolve().stem if bag.is_file() else bag.resolve().name) for bag in bags
+    )
+
+
+def unique(names: Iterable[str]) -> list[str]:
+    """Number the names that come more than once."""
     found: list[str] = []
-    for bag in bags:
-        name = path_name(bag.resolve().stem if bag.is_file() else bag.resolve().name)
-        number, unique = 1, name
-        while unique in found:
+    for name in names:
+        number, own = 1, name
+        while own in found:
             number += 1
-            unique = f"{name}-{number}"
-        found.append(unique)
+            own = f"{name}-{number}"
+        found.append(own)
     return found

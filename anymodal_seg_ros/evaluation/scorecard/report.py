@@ -13,12 +13,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from anymodal_seg_ros.evaluation.scorecard import plots
-from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY
+from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY
 from anymodal_seg_ros.evaluation.scorecard.fault_figures import FaultOutcome
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, outcomes
 from anymodal_seg_ros.evaluation.scorecard.run_folder import WORST, Run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard
-from anymodal_seg_ros.evaluation.scorecard.selection import ALL, Selection
+from anymodal_seg_ros.evaluation.scorecard.selection import ALL, Selection, is_timeline
 from anymodal_seg_ros.evaluation.scorecard.tables import (
     Row,
     by_class,
@@ -100,7 +100,7 @@ def _content(card: Scorecard, verdict: Verdict | None, command: str) -> dict[str
 
 def _charts(runs: Sequence[Run], found: Sequence[FaultOutcome]) -> dict[str, Any]:
     subsets = [row.where.subset for row in by_subset(runs) if row.value.value is not None]
-    shown = [run for run in runs if run.case == FAULTS] or [r for r in runs if r.case == HEALTHY]
+    shown = [run for run in runs if is_timeline(run.case)] or [r for r in runs if r.case == HEALTHY]
     shown = [run for run in shown if run.records][:_MOST_TIMELINES]
     return {
         "subsets": Markup(plots.subset_heat_map(runs, subsets)) if subsets else "",

@@ -74,8 +74,8 @@ class Selection:
             return any(self._is_fault(w.label, w.sensor) for w in run.windows)
         if self.subset and run.case.startswith("subset-"):
             return True
-        has_timeline = any(r.case == FAULTS for r in runs if r.bag == run.bag)
-        return run.case == (FAULTS if has_timeline else HEALTHY)
+        has_timeline = any(is_timeline(r.case) for r in runs if r.bag == run.bag)
+        return is_timeline(run.case) if has_timeline else run.case == HEALTHY
 
     def _in_fault(self, run: Run, time_s: float) -> bool:
         return any(
@@ -104,6 +104,11 @@ class Selection:
         if self.window:
             parts.append(f"{self.window[0]:g} to {self.window[1]:g} s")
         return ", ".join(parts)
+
+
+def is_timeline(case: str) -> bool:
+    """Whether a case is the replay with a timeline that somebody gave."""
+    return case == FAULTS or case.startswith(FAULTS + "-")
 
 
 def is_state(state: str, wanted: str) -> bool:
