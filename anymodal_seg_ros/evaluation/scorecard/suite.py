@@ -90,11 +90,11 @@ def load_suite(path: Path) -> list[Trial]:
     if not found:
         raise ConfigError(f"{path} has no entries: there is nothing to evaluate")
     trials = [trial for folder, entry in found for trial in trials_of(entry, folder)]
-    for trial, name in zip(trials, unique(t.subject.name for t in trials), strict=True):
-        place = trials.index(trial)
-        subject = dataclasses.replace(trial.subject, name=name)
-        trials[place] = dataclasses.replace(trial, subject=subject)
-    return trials
+    numbered = unique(trial.subject.name for trial in trials)
+    return [
+        dataclasses.replace(trial, subject=dataclasses.replace(trial.subject, name=name))
+        for trial, name in zip(trials, numbered, strict=True)
+    ]
 
 
 def _entries(path: Path, defaults: Mapping[str, Any], depth: int) -> list[tuple[Path, Entry]]:
