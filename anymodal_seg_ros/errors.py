@@ -1,8 +1,17 @@
 """The errors that users meet. Each message names what was wrong, its value and the mend."""
 
+from anymodal_seg_ros.foreign_text import one_line
+
 
 class AnymodalError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Its text is one line that fits a log, whatever a file or a message put into it. Values in it are
+    quoted one by one where they are put in, or the mend at its end would be cut off with them.
+    """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class ConfigError(AnymodalError):

@@ -93,7 +93,7 @@ def test_every_mistake_is_named_with_its_value(parameters: dict[str, object], sa
     ("text", "says"),
     [
         ("a: [", "cannot read the parameter file"),
-        ("[]", "must hold one node section"),
+        ("[]", "must hold node sections"),
         ("/**: {}", "has no 'ros__parameters:' section"),
         ("/**:\n  ros__parameters:\n    nope: 1\n", "unknown parameter nope"),
     ],

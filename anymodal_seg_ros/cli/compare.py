@@ -6,9 +6,10 @@ import csv
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.evaluation.scorecard.comparison import Line, compare
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.plan import names_of
@@ -40,18 +41,18 @@ def command(scorecards: tuple[Path, ...], csv_path: Path | None, faults: bool) -
         table.add_column(title, justify="left" if title in ("figure", "where") else "right")
     for line in lines:
         table.add_row(line.figure, line.where, *_cells(line))
-    Console().print(table)
+    PlainConsole().print(table)
 
 
-def _cells(line: Line) -> list[str]:
+def _cells(line: Line) -> list[Text]:
     """Return the values; those that are clearly worse or better than the first are coloured."""
     figure = FIGURES[line.figure]
     cells = []
     for place, value in enumerate(line.values):
         text = said(value, figure.unit)
-        first = line.values[0]
+        first, style = line.values[0], ""
         if place and value is not None and first is not None and value != first:
             better = (value > first) == (figure.better == "higher")
-            text = f"[{'green' if better else 'red'}]{text}[/]"
-        cells.append(text)
+            style = "green" if better else "red"
+        cells.append(Text(text, style))
     return cells

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from anymodal_seg_ros.cli.jobs_progress import jobs_progress
+from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.config import NODE_NAME
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.evaluation.scorecard.agreement import with_agreement
 from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, NAME, Case
@@ -62,7 +63,21 @@ EXIT_UNKNOWN = 2
     "rig of the demo]",
 )
 @click.option("--engine", help="onnxruntime or torch; wins over the file's.")
-@click.option("--namespace", default="/", show_default=True, help="Of the rig's topics.")
+@click.option(
+    "--namespace",
+    help="That the node is in, and its relative topics.  [default: the parameter file's]",
+)
+@click.option(
+    "--node", default=NODE_NAME, show_default=True, help="Name of the node in the parameter file."
+)
+@click.option(
+    "--latency",
+    default="none",
+    show_default=True,
+    metavar="none|measured|fixed:MS",
+    help="How long the node is busy with a mask, in the bag's time: frames are dropped as on a "
+    "robot whose network is slower than its cameras. measured: as long as on this machine.",
+)
 @click.option(
     "--faults",
     type=click.Path(path_type=Path),
@@ -172,7 +187,9 @@ class _Options:
     model: str | None
     params: Path | None
     engine: str | None
-    namespace: str
+    namespace: str | None
+    node: str
+    latency: str
     faults: Path | None
     recorded_faults: Path | None
     sweep: bool
@@ -193,7 +210,7 @@ class _Options:
 
 def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Options) -> int:
     """Replay, measure, judge; returns the exit code."""
-    console = Console()
+    console = PlainConsole()
     checks = load_gate(options.require) if options.require else None
     baseline = load_scorecard(options.baseline) if options.baseline else None
     if source is None:
@@ -210,7 +227,7 @@ def conclude(
     checks: Sequence[Check] | None,
     baseline: Scorecard | None,
     junit: Path | None,
-    console: Console,
+    console: PlainConsole,
 ) -> int:
     """Judge a scorecard, write its tables and its report, and say what came of it.
 
@@ -223,7 +240,7 @@ def conclude(
         _tell_figures(card, console)
         _report(card, verdict, console)
     for reason in card.unreadable:
-        console.print(f"could not be evaluated: {reason}", soft_wrap=True, markup=False)
+        console.say(f"could not be evaluated: {reason}")
     if verdict is None:
         return EXIT_UNKNOWN if card.unreadable else 0
     if junit is not None:
@@ -232,7 +249,7 @@ def conclude(
     return verdict.exit_code
 
 
-def _replay(trials: Sequence[Trial], out: Path, workers: int, console: Console) -> None:
+def _replay(trials: Sequence[Trial], out: Path, workers: int, console: PlainConsole) -> None:
     """Do what is not done yet."""
     jobs, failures = jobs_of(_with_agreement(trials, out), out)
     with jobs_progress(console) as progress:
@@ -245,12 +262,12 @@ def _replay(trials: Sequence[Trial], out: Path, workers: int, console: Console) 
         (out / COMMAND).write_text(shlex.join(("anymodal-seg", *sys.argv[1:])), encoding="utf-8")
 
 
-def _write_bag(trials: Sequence[Trial], path: Path, console: Console) -> None:
+def _write_bag(trials: Sequence[Trial], path: Path, console: PlainConsole) -> None:
     if len(trials) != 1 or len(trials[0].timelines) > 1:
         raise ConfigError("--bag is for one bag, with one timeline of faults at most")
     case = next((Case(FAULTS, t) for t in trials[0].timelines.values()), Case(HEALTHY))
     masks = write_result_bag(trials[0].subject, case, path)
-    console.print(f"{masks} masks in the bag {path}", soft_wrap=True, markup=False)
+    console.say(f"{masks} masks in the bag {path}")
 
 
 def _with_agreement(trials: Sequence[Trial], out: Path) -> list[Trial]:
@@ -277,7 +294,9 @@ def _trials(bags: Sequence[Path], options: _Options) -> list[Trial]:
             params=str(options.params or ""),
             models=(options.model,) if options.model else (),
             engine=options.engine or "",
-            namespace=options.namespace,
+            namespace=options.namespace or "",
+            node=options.node,
+            latency=options.latency,
             faults=(str(options.faults),) if options.faults else (),
             recorded_faults=str(options.recorded_faults or ""),
             labels=options.labels,
@@ -315,20 +334,20 @@ def _conditions(given: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _report(card: Scorecard, verdict: Verdict | None, console: Console) -> None:
+def _report(card: Scorecard, verdict: Verdict | None, console: PlainConsole) -> None:
     try:
         from anymodal_seg_ros.evaluation.scorecard.report import write_report
     except ImportError as error:
         text = f"no report.html ({error}): install anymodal_seg_ros[report] for it"
-        console.print(text, soft_wrap=True, markup=False)
+        console.say(text)
         return
     command_file = card.folder / COMMAND
     made_by = command_file.read_text(encoding="utf-8") if command_file.is_file() else ""
     path = write_report(card, verdict, made_by)
-    console.print(f"report: {path}", soft_wrap=True, markup=False)
+    console.say(f"report: {path}")
 
 
-def _tell_figures(card: Scorecard, console: Console) -> None:
+def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
     table = Table(title=f"{len(card.runs)} runs in {card.folder}")
     for title in ("figure", "value", "what it is"):
         table.add_column(title, justify="right" if title == "value" else "left")
@@ -350,7 +369,7 @@ def _tell_figures(card: Scorecard, console: Console) -> None:
     console.print(table)
 
 
-def _tell_verdict(verdict: Verdict, console: Console) -> None:
+def _tell_verdict(verdict: Verdict, console: PlainConsole) -> None:
     for judgement in verdict.judgements:
         word = judgement.outcome.value.upper()
         if judgement.outcome is not Outcome.PASSED and not judgement.required:
@@ -359,5 +378,5 @@ def _tell_verdict(verdict: Verdict, console: Console) -> None:
             judgement.value.value, FIGURES[judgement.check.limits.figure].unit
         )
         text = f"{word}: {judgement.check.name}: {reason}"
-        console.print(text, soft_wrap=True, markup=False, highlight=False)
-    console.print(f"verdict: {verdict.outcome.value}", markup=False)
+        console.say(text)
+    console.say(f"verdict: {verdict.outcome.value}")

@@ -11,12 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from anymodal_seg_ros.cli.jobs_progress import jobs_progress
-from anymodal_seg_ros.config import load_config
+from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.config import NODE_NAME, load_node_config
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.inspection.findings import Finding, Severity, find
 from anymodal_seg_ros.evaluation.inspection.proposal import propose
 from anymodal_seg_ros.evaluation.inspection.survey import Topic, survey
+from anymodal_seg_ros.foreign_text import LINE_LENGTH, quote
 from anymodal_seg_ros.inference.model import load_model
 
 _COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
@@ -27,7 +29,10 @@ _COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cy
 @click.option(
     "--params", type=click.Path(path_type=Path), help="Hold the bag against this parameter file."
 )
-@click.option("--namespace", default="/", show_default=True, help="Of the file's topics.")
+@click.option("--namespace", help="That the node is in.  [default: the parameter file's]")
+@click.option(
+    "--node", default=NODE_NAME, show_default=True, help="Name of the node in the parameter file."
+)
 @click.option(
     "--init",
     type=click.Path(path_type=Path),
@@ -40,7 +45,8 @@ _COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cy
 def command(
     bag: Path,
     params: Path | None,
-    namespace: str,
+    namespace: str | None,
+    node: str,
     init: Path | None,
     model: str,
     ignore: tuple[str, ...],
@@ -57,20 +63,21 @@ def command(
       anymodal-seg evaluate drive --params rig.yaml
     """  # noqa: D301  a backspace is what click takes
     try:
-        rig = load_config(params).rig if params else None
-        console = Console(stderr=as_json)
+        where = load_node_config(params, namespace, node) if params else None
+        console = Console(stderr=True)
         with Bag(bag) as opened, jobs_progress(console) as progress:
             topics = survey(opened, lambda share: progress("reading", share, 1))
             progress("read", 1.0, 1)
+            notes = opened.notes
             length_s = (opened.end_ns - opened.start_ns) / 1e9
-        findings = [f for f in find(topics, rig, namespace) if f.code not in ignore]
+        findings = [f for f in find(topics, where) if f.code not in ignore]
         if as_json:
             click.echo(json.dumps(_plain(topics, findings, length_s), indent=1))
         else:
-            _tell(bag, topics, findings, length_s, console)
+            _tell(f"{bag}: {length_s:.2f} s", topics, findings, notes)
         if init is not None:
             _write(init, propose(topics, load_model(model).manifest.modalities))
-            console.print(f"parameters: {init}", soft_wrap=True, markup=False)
+            click.echo(f"parameters: {init}", err=True)
     except AnymodalError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
@@ -86,21 +93,24 @@ def _write(path: Path, text: str) -> None:
         raise AnymodalError(f"cannot write {path}: {error}") from error
 
 
-def _tell(
-    bag: Path, topics: list[Topic], findings: list[Finding], length_s: float, console: Console
-) -> None:
-    table = Table(title=f"{bag}: {length_s:.2f} s")
+def _tell(title: str, topics: list[Topic], findings: list[Finding], notes: list[str]) -> None:
+    console = PlainConsole()
+    table = Table(title=quote(title, LINE_LENGTH))
     for title in ("topic", "type", "messages", "Hz", "what"):
         table.add_column(title, justify="right" if title in ("messages", "Hz") else "left")
     for topic in topics:
         rate = "" if topic.rate_hz is None else f"{topic.rate_hz:.2f}"
-        table.add_row(topic.name, topic.type, str(len(topic.log_ns)), rate, _what(topic))
+        table.add_row(
+            quote(topic.name), quote(topic.type), str(len(topic.log_ns)), rate, quote(_what(topic))
+        )
     console.print(table)
+    for line in notes:
+        console.say(line)
     for finding in findings:
         severity = finding.severity
         console.print(f"{finding.code} {severity.value}", style=_COLORS[severity], end=" ")
         text = f"{finding.topic}: {finding.text}" if finding.topic else finding.text
-        console.print(text, soft_wrap=True, markup=False, highlight=False)
+        console.say(text)
     counts = {s: sum(f.severity is s for f in findings) for s in Severity}
     console.print(", ".join(f"{number} {s.value}" for s, number in counts.items()))
 

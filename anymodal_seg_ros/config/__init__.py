@@ -14,12 +14,19 @@ from anymodal_seg_ros.config.fields import (
     switch,
     text,
 )
-from anymodal_seg_ros.config.files import read_yaml
+from anymodal_seg_ros.config.files import parse_yaml, read_yaml
+from anymodal_seg_ros.config.param_files import (
+    NODE_NAME,
+    OF_EVERY_NODE,
+    NodeConfig,
+    load_config,
+    load_node_config,
+    nest,
+)
 from anymodal_seg_ros.config.seg import (
     RigConfig,
     SegConfig,
     default_sensors,
-    load_config,
     seg_config,
 )
 from anymodal_seg_ros.config.sensors import (
@@ -37,11 +44,14 @@ from anymodal_seg_ros.config.sensors import (
 __all__ = [
     "EVENT_TYPES",
     "MESSAGE_TYPES",
+    "NODE_NAME",
+    "OF_EVERY_NODE",
     "SCHEDULING_NOISE_NS",
     "SHUTTER_S",
     "ChecksConfig",
     "CountsConfig",
     "EventConfig",
+    "NodeConfig",
     "RegistrationConfig",
     "RigConfig",
     "SegConfig",
@@ -51,8 +61,11 @@ __all__ = [
     "count",
     "default_sensors",
     "load_config",
+    "load_node_config",
     "names",
+    "nest",
     "number",
+    "parse_yaml",
     "read_yaml",
     "seconds_to_ns",
     "seg_config",

@@ -16,11 +16,8 @@ from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.validate_topic_name import validate_topic_name
 
-from anymodal_seg_ros.config import SegConfig, seg_config
+from anymodal_seg_ros.config import OF_EVERY_NODE, SegConfig, nest, seg_config
 from anymodal_seg_ros.errors import ConfigError
-
-_OF_EVERY_NODE = ("use_sim_time", "start_type_description_service", "qos_overrides")
-"""Parameters that rclpy declares itself; by the first part of their names."""
 
 
 def declare_parameters(node: Node) -> SegConfig:
@@ -36,7 +33,7 @@ def declare_parameters(node: Node) -> SegConfig:
     given = {name: parameter.value for name, parameter in _all_parameters(node).items()}
     if not isinstance(given.get("use_sim_time", False), bool):
         raise ConfigError(f"use_sim_time is {given['use_sim_time']!r}: expected true or false")
-    own = {k: v for k, v in given.items() if k.split(".")[0] not in _OF_EVERY_NODE}
+    own = {k: v for k, v in given.items() if k.split(".")[0] not in OF_EVERY_NODE}
     config = seg_config(nest(own))
     for name, sensor in config.rig.sensors.items():
         _check_topic(sensor.topic, f"rig.sensors.{name}.topic")
@@ -45,26 +42,6 @@ def declare_parameters(node: Node) -> SegConfig:
     for name, value, descriptor in _declarations(config, ""):
         node.declare_parameter(name, value, descriptor, ignore_override=True)
     return config
-
-
-def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn dotted names into nested mappings, in the order they came in.
-
-    Raises:
-        ConfigError: a name is both a value and the beginning of another name.
-    """
-    tree: dict[str, Any] = {}
-    for name, value in flat.items():
-        *groups, leaf = name.split(".")
-        branch = tree
-        for group in groups:
-            branch = branch.setdefault(group, {})
-            if not isinstance(branch, dict):
-                raise ConfigError(f"unknown parameter {name}: {group} is a value, not a group")
-        if leaf in branch:
-            raise ConfigError(f"{name} is {value!r}: expected named parameters below it")
-        branch[leaf] = value
-    return tree
 
 
 def _check_topic(topic: str, parameter: str) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 PACKAGE = "anymodal_seg_ros"
 LAYERS = [
-    {"", "errors", "frames", "config", "resources"},
+    {"", "errors", "foreign_text", "frames", "config", "resources"},
     {"sensing", "networks"},
-    {"inference", "faults"},
+    {"inference", "faults", "messages"},
     {"pipeline", "simulation"},
     {"evaluation"},
     {"demo", "parameter_table"},
@@ -31,7 +31,9 @@ ONLY_IN = {
     "safetensors": ("networks/", "inference/torch_engine.py"),
     "trimesh": ("simulation/",),
     "embreex": ("simulation/",),
-    "rosbags": ("evaluation/",),
+    "rosbags": ("evaluation/", "messages/rosbags.py"),
+    "lz4": ("evaluation/bag_storage/",),
+    "backports": ("evaluation/bag_storage/",),
     "click": ("cli/",),
     "onnx": (),
     "timm": ("networks/ma_clip.py", "networks/timm_encoder.py"),

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anymodal_seg_ros.config import RigConfig
-from anymodal_seg_ros.evaluation.inspection.survey import CAMERA_INFO, TRANSFORMS, Topic
-from anymodal_seg_ros.evaluation.replay import READABLE, sensors_by_topic
+from anymodal_seg_ros.config import NodeConfig
+from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, READABLE, sensors_by_topic
+from anymodal_seg_ros.evaluation.inspection.survey import TRANSFORMS, Topic
 
 
 class Severity(enum.Enum):
@@ -80,22 +80,19 @@ _RATE_SHARE = 0.2
 _OLDEST_NS = 86_400_000_000_000  # a day: nobody's clock says 1970
 
 
-def find(
-    topics: Sequence[Topic], rig: RigConfig | None = None, namespace: str = "/"
-) -> list[Finding]:
+def find(topics: Sequence[Topic], where: NodeConfig | None = None) -> list[Finding]:
     """List what is remarkable, the worst first.
 
     Args:
         topics: of a bag.
-        rig: to hold it against; None if there is none yet.
-        namespace: of the rig's topics.
+        where: the rig to hold it against, and its node; None if there is none yet.
     """
     sensors = [topic for topic in topics if is_input(topic)]
     found = [*_bag(topics, sensors), *_overlap(sensors), *_latency(sensors)]
     for topic in sensors:
         found += [*_stamps(topic), *_rate(topic), *_content(topic), *_calibration(topic, topics)]
-    if rig is not None:
-        found += _parameters(topics, rig, namespace)
+    if where is not None:
+        found += _parameters(topics, where)
     order = (Severity.ERROR, Severity.WARNING, Severity.INFO)
     return sorted(found, key=lambda f: (order.index(f.severity), f.code, f.topic))
 
@@ -250,9 +247,10 @@ def _overlap(sensors: Sequence[Topic]) -> Iterator[Finding]:
             )
 
 
-def _parameters(topics: Sequence[Topic], rig: RigConfig, namespace: str) -> Iterator[Finding]:
+def _parameters(topics: Sequence[Topic], where: NodeConfig) -> Iterator[Finding]:
+    rig = where.config.rig
     by_name = {topic.name: topic for topic in topics}
-    for name, sensor in sensors_by_topic(rig, namespace).items():
+    for name, sensor in sensors_by_topic(rig, where.namespace, where.node).items():
         topic, config = by_name.get(name), rig.sensors[sensor]
         if topic is None:
             yield Finding("P901", name, f"the sensor {sensor} will be missing: mend its topic")

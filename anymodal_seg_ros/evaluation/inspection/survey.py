@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.errors import AnymodalError, DecodeError
+from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, READABLE
 from anymodal_seg_ros.evaluation.bags import Bag, BagError, BagMessage
-from anymodal_seg_ros.evaluation.replay import READABLE
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 from anymodal_seg_ros.sensing.events.sampler import is_event_message
 
-CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 TRANSFORMS = "tf2_msgs/msg/TFMessage"
 
 _MOST_ERRORS = 3

@@ -11,8 +11,13 @@ import numpy as np
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.bags import Bag
-from anymodal_seg_ros.evaluation.cameras import take_cameras
-from anymodal_seg_ros.evaluation.replay import arrivals, check_topics, replay, sensors_by_topic
+from anymodal_seg_ros.evaluation.replay import (
+    arrivals,
+    cameras_by_topic,
+    check_topics,
+    replay,
+    sensors_by_topic,
+)
 from anymodal_seg_ros.evaluation.scorecard.job import Subject, inputs_of
 from anymodal_seg_ros.evaluation.scorecard.records import RunError
 from anymodal_seg_ros.evaluation.scorecard.run_folder import run_key
@@ -63,10 +68,10 @@ def with_agreement(subject: Subject, folder: Path) -> Subject:
 
 def _write_masks(subject: Subject, pipeline: Pipeline, table: np.ndarray, folder: Path) -> None:
     with Bag(subject.bag) as bag:
-        sensors = sensors_by_topic(pipeline.rig, subject.namespace)
+        sensors = sensors_by_topic(pipeline.rig, subject.namespace, subject.node)
+        cameras = cameras_by_topic(pipeline.rig, subject.namespace, subject.node)
         check_topics(bag, sensors)
-        take_cameras(pipeline, bag, subject.namespace)
-        for prediction in replay(pipeline, arrivals(bag, sensors)):
+        for prediction in replay(pipeline, arrivals(bag, sensors, cameras)):
             frames = prediction.frame_set
             place = folder / frames.reference
             place.mkdir(parents=True, exist_ok=True)

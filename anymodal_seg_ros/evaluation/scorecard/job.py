@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,16 +15,19 @@ import numpy as np
 import onnxruntime
 
 from anymodal_seg_ros import __version__
-from anymodal_seg_ros.config import SegConfig, seconds_to_ns
+from anymodal_seg_ros.config import NODE_NAME, SegConfig, seconds_to_ns
 from anymodal_seg_ros.evaluation.bags import Bag
-from anymodal_seg_ros.evaluation.cameras import take_cameras
 from anymodal_seg_ros.evaluation.replay import (
     Arrival,
+    arrivals,
+    cameras_by_topic,
     check_topics,
+    latency_model,
     replay,
     sensors_by_topic,
     with_faults,
 )
+from anymodal_seg_ros.evaluation.scorecard.bag_part import BagPart
 from anymodal_seg_ros.evaluation.scorecard.cases import Case, fault_windows
 from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
     FolderLabels,
@@ -88,7 +91,9 @@ class Subject:
         name: in the scorecard, and of its folder.
         condition: e.g. ``night``; empty if nobody said.
         config: model, engine and rig.
-        namespace: of the rig's topics.
+        namespace: that the node would be in, and the rig's topics with it.
+        node: its name.
+        latency: how long the node is busy with a mask: ``none``, ``measured`` or ``fixed:MS``.
         truth: where labels come from.
         recorded_faults: what was wrong already when the bag was recorded.
     """
@@ -98,6 +103,8 @@ class Subject:
     config: SegConfig
     condition: str = ""
     namespace: str = "/"
+    node: str = NODE_NAME
+    latency: str = "none"
     truth: Truth = Truth()
     recorded_faults: FaultTimeline = field(default_factory=FaultTimeline)
 
@@ -127,7 +134,8 @@ class Job:
                 "version": __version__,
                 "inputs": [(file.sha256, file.bytes) for file in self.inputs],
                 "config": dataclasses.asdict(self.subject.config),
-                "namespace": self.subject.namespace,
+                "names": (self.subject.namespace, self.subject.node),
+                "latency": self.subject.latency,
                 "truth": (self.subject.truth.source, self.subject.truth.agree_with),
                 "condition": self.subject.condition,
                 "bag": self.subject.name,
@@ -169,30 +177,30 @@ def run_job(job: Job, progress: Progress = lambda share: None) -> Path:
     subject, case = job.subject, job.case
     rig = case.rig(subject.config.rig)
     started = time.perf_counter()
-    with Bag(subject.bag) as bag:
-        sensors = sensors_by_topic(rig, subject.namespace)
-        check_topics(bag, sensors)
+    with BagPart(subject.bag, case.span_s) as bag:
+        sensors = sensors_by_topic(rig, subject.namespace, subject.node)
+        cameras = cameras_by_topic(rig, subject.namespace, subject.node)
+        notes = check_topics(bag, sensors)
         model, engine = _engine(subject.config.model, subject.config.engine, subject.config.threads)
         pipeline = Pipeline(rig, model, engine)
-        take_cameras(pipeline, bag, subject.namespace)
+        for sensor, info in bag.cameras_before(cameras):
+            pipeline.push_camera_info(sensor, info)
         truth, where = _ground_truth(subject, bag, sensors, model.manifest)
-        length_s = (bag.end_ns - bag.start_ns) / 1e9
-        span = (0.0, length_s) if case.span_s is None else case.span_s
-        span = (span[0], min(span[1], length_s))
         partial = begin(job.folder)
         recorder = Recorder(len(model.manifest.classes), bag.start_ns)
         worst = WorstMasks(model.manifest)
-        counter = _Counter(bag, sensors, span, progress)
-        faulty = with_faults(counter.arrivals(), case.timeline, rig, bag.start_ns)
+        counter = _Counter(progress, bag)
+        recorded = counter.count(arrivals(bag, sensors, cameras))
+        faulty = with_faults(recorded, case.timeline, rig, bag.start_ns)
         masks = 0
         with (partial / MASKS).open("w", encoding="utf-8") as lines:
-            for prediction in replay(pipeline, faulty):
+            for prediction in replay(pipeline, faulty, latency_model(subject.latency)):
                 label = truth.label(prediction.frame_set)
                 record = recorder.record(prediction, label)
                 lines.write(to_line(record) + "\n")
                 worst.add(record, prediction, label)
                 masks += 1
-        end_ns = bag.start_ns + seconds_to_ns(span[1] + rig.deadline_s)
+        end_ns = bag.start_ns + seconds_to_ns(bag.span_s[1] + rig.deadline_s)
         status = pipeline.status(end_ns)
         timeline = FaultTimeline(
             case.timeline.seed, (*subject.recorded_faults.faults, *case.timeline.faults)
@@ -202,11 +210,11 @@ def run_job(job: Job, progress: Progress = lambda share: None) -> Path:
             bag=subject.name,
             case=case.name,
             condition=subject.condition,
-            span_s=span,
+            span_s=bag.span_s,
             sensors=tuple(name for name, sensor in rig.sensors.items() if sensor.enabled),
             period_s={name: 1.0 / sensor.expected_hz for name, sensor in rig.sensors.items()},
             classes=tuple(spec.name for spec in model.manifest.classes),
-            windows=fault_windows(timeline, list(rig.sensors), length_s),
+            windows=fault_windows(timeline, list(rig.sensors), bag.length_s),
             timeline=dump_timeline(timeline),
             ground_truth=where,
             transitions=recorder.transitions(status),
@@ -214,6 +222,7 @@ def run_job(job: Job, progress: Progress = lambda share: None) -> Path:
             masks=masks,
             superseded=pipeline.superseded,
             rejected={entry.sensor: sum(entry.rejected.values()) for entry in status},
+            notes=(*notes, *bag.notes),
             wall_s=time.perf_counter() - started,
             settings=_settings(model, engine),
             inputs=job.inputs,
@@ -225,23 +234,18 @@ def run_job(job: Job, progress: Progress = lambda share: None) -> Path:
 
 
 class _Counter:
-    """Reads the messages of a span, counts them and says how far it is."""
+    """Counts messages on their way and says how far they are."""
 
-    def __init__(
-        self, bag: Bag, sensors: dict[str, str], span: tuple[float, float], progress: Progress
-    ) -> None:
+    def __init__(self, progress: Progress, bag: BagPart) -> None:
         self.messages = 0
-        self._bag, self._sensors, self._progress = bag, sensors, progress
-        self._start_ns = bag.start_ns + seconds_to_ns(span[0])
-        self._end_ns = bag.start_ns + seconds_to_ns(span[1]) + 1
+        self._progress, self._bag = progress, bag
 
-    def arrivals(self) -> Iterator[Arrival]:
-        length = max(1, self._end_ns - self._start_ns)
-        for message in self._bag.messages(self._sensors, self._start_ns, self._end_ns):
+    def count(self, recorded: Iterable[Arrival]) -> Iterator[Arrival]:
+        for arrival in recorded:
             self.messages += 1
             if self.messages % 20 == 0:
-                self._progress((message.log_ns - self._start_ns) / length)
-            yield self._sensors[message.topic], message.log_ns, self._bag.decode(message)
+                self._progress(self._bag.share(arrival[1]))
+            yield arrival
 
 
 @functools.lru_cache(maxsize=2)

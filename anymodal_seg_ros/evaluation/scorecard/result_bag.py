@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from anymodal_seg_ros.evaluation.bag_writer import TYPES, ImageBagWriter, header
+from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
 from anymodal_seg_ros.evaluation.bags import Bag
-from anymodal_seg_ros.evaluation.cameras import take_cameras
 from anymodal_seg_ros.evaluation.replay import (
     arrivals,
+    cameras_by_topic,
     check_topics,
     replay,
     sensors_by_topic,
@@ -20,6 +20,9 @@ from anymodal_seg_ros.evaluation.scorecard.cases import Case
 from anymodal_seg_ros.evaluation.scorecard.job import Subject
 from anymodal_seg_ros.frames import Image, Prediction, SensorState
 from anymodal_seg_ros.inference.visualize import overlay
+from anymodal_seg_ros.messages import values
+from anymodal_seg_ros.messages.rosbags import make
+from anymodal_seg_ros.messages.values import Message
 from anymodal_seg_ros.pipeline import Pipeline
 
 NODE = "/segmentation_node"
@@ -51,13 +54,12 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
     pipeline = Pipeline(rig, *_model(subject))
     masks = 0
     with Bag(subject.bag) as bag, ImageBagWriter(path) as out:
-        sensors = sensors_by_topic(rig, subject.namespace)
+        sensors = sensors_by_topic(rig, subject.namespace, subject.node)
+        cameras = cameras_by_topic(rig, subject.namespace, subject.node)
         check_topics(bag, sensors)
-        take_cameras(pipeline, bag, subject.namespace)
-        if bag.is_ros2:
-            for message in bag.messages(bag.topics):
-                out.copy(message)
-        faulty = with_faults(arrivals(bag, sensors), case.timeline, rig, bag.start_ns)
+        for message in bag.messages(bag.topics):
+            out.copy(message)
+        faulty = with_faults(arrivals(bag, sensors, cameras), case.timeline, rig, bag.start_ns)
         for prediction in replay(pipeline, faulty):
             _write(out, prediction, pipeline, subject.config.overlay_alpha)
             masks += 1
@@ -78,41 +80,43 @@ def _write(out: ImageBagWriter, prediction: Prediction, pipeline: Pipeline, alph
         ("overlay", Image(picture, "rgb8")),
     ):
         out.write(f"{NODE}/{name}", image, sample.stamp_ns, log_ns, sample.frame_id)
-    status = TYPES.types[_DIAGNOSTICS](
-        header=header(sample.stamp_ns, sample.frame_id), status=_statuses(prediction)
-    )
-    out.append(f"{NODE}/modality_status", _DIAGNOSTICS, status, log_ns)
+    head = values.header(sample.stamp_ns, sample.frame_id)
+    array = Message(_DIAGNOSTICS, {"header": head, "status": _statuses(prediction)})
+    out.append(f"{NODE}/modality_status", _DIAGNOSTICS, make(array), log_ns)
 
 
-def _statuses(prediction: Prediction) -> list[Any]:
+def _statuses(prediction: Prediction) -> list[Message]:
     """Say for every sensor whether it made this mask; the keys are those of the live node."""
     found = []
     for status in prediction.status:
         used = status.sensor in prediction.sensors
         reason = "" if used else prediction.frame_set.missing.get(status.sensor, "not fused")
-        values = {"state": status.state.value, "used": "true" if used else "false"}
+        facts = {"state": status.state.value, "used": "true" if used else "false"}
         if status.sensor in prediction.contributions:
-            values["contribution"] = f"{prediction.contributions[status.sensor]:.3f}"
+            facts["contribution"] = f"{prediction.contributions[status.sensor]:.3f}"
         if reason:
-            values["reason"] = reason
+            facts["reason"] = reason
         level = _ERROR if status.state.down else _OK if status.state is SensorState.OK else _WARN
-        found.append(_status(status.sensor, level, "used" if used else reason, values))
-    values = {
+        found.append(_status(status.sensor, level, "used" if used else reason, facts))
+    facts = {
         "reference": prediction.frame_set.reference,
         "sensors": ",".join(prediction.sensors),
         "unlabeled": prediction.unlabeled,
     }
     message = prediction.unlabeled or f"made from {', '.join(prediction.sensors)}"
-    found.append(_status("mask", _ERROR if prediction.unlabeled else _OK, message, values))
+    found.append(_status("mask", _ERROR if prediction.unlabeled else _OK, message, facts))
     return found
 
 
-def _status(name: str, level: int, message: str, values: Mapping[str, str]) -> Any:
-    key_value = TYPES.types["diagnostic_msgs/msg/KeyValue"]
-    return TYPES.types["diagnostic_msgs/msg/DiagnosticStatus"](
-        level=level,
-        name=name,
-        message=message,
-        hardware_id="",
-        values=[key_value(key=key, value=value) for key, value in values.items()],
-    )
+def _status(name: str, level: int, message: str, facts: Mapping[str, str]) -> Message:
+    fields = {
+        "level": level,
+        "name": name,
+        "message": message,
+        "hardware_id": "",
+        "values": [
+            Message("diagnostic_msgs/msg/KeyValue", {"key": key, "value": value})
+            for key, value in facts.items()
+        ],
+    }
+    return Message("diagnostic_msgs/msg/DiagnosticStatus", fields)

@@ -62,6 +62,7 @@ class Run:
         settings: model, engine and versions, for people.
         inputs: files, with their hashes.
         worst: pictures of the worst masks; see ``worst.py``.
+        notes: what was wrong with the bag but could be passed over, one line each.
         folder: where it is kept.
     """
 
@@ -85,6 +86,7 @@ class Run:
     settings: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[InputFile, ...] = ()
     worst: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
     folder: Path = Path()
 
     @cached_property
@@ -131,6 +133,7 @@ def load_run(folder: Path) -> Run:
                 "transitions": tuple(Transition(**entry) for entry in plain["transitions"]),
                 "inputs": tuple(InputFile(**entry) for entry in plain["inputs"]),
                 "worst": tuple(plain["worst"]),
+                "notes": tuple(plain.get("notes", ())),
                 "folder": folder,
             }
         )

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.config import (
+    NODE_NAME,
+    NodeConfig,
     SegConfig,
     build,
-    load_config,
+    load_node_config,
     names,
     number,
     read_yaml,
@@ -19,7 +21,7 @@ from anymodal_seg_ros.config import (
     text,
 )
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.evaluation.replay import read_timeline
+from anymodal_seg_ros.evaluation.replay import latency_model, read_timeline
 from anymodal_seg_ros.evaluation.scorecard.cases import NAME, Sweep, path_name
 from anymodal_seg_ros.evaluation.scorecard.job import AUTO, Subject, Truth
 from anymodal_seg_ros.evaluation.scorecard.plan import Trial, unique
@@ -45,7 +47,9 @@ class Entry:
     params: str = text("", "Parameter file; empty for rig.yaml in the bag's folder")
     models: tuple[str, ...] = names("Model folders or names; empty for the parameter file's")
     engine: str = text("", "Engine; empty for the parameter file's")
-    namespace: str = text("/", "Of the rig's topics")
+    namespace: str = text("", "That the node is in; empty for the parameter file's")
+    node: str = text(NODE_NAME, "Name of the node in the parameter file")
+    latency: str = text("none", "How long the node is busy with a mask: none, measured, fixed:MS")
     faults: tuple[str, ...] = names("Fault timelines, each beside the healthy replay")
     recorded_faults: str = text("", "Timeline of faults that the bags were recorded with")
     labels: str = text(AUTO, "Ground truth: auto, none, a topic, or a folder")
@@ -65,6 +69,10 @@ class Entry:
                     f"{what} is {word!r}: expected letters, digits, '_', '.' and '-', a letter or "
                     "digit first"
                 )
+        try:
+            latency_model(self.latency)
+        except ValueError as error:
+            raise ConfigError(f"latency is {self.latency!r}: {error}") from error
         if not all(0.0 <= moment < 1.0 for moment in self.moments):
             raise ConfigError(f"moments is {list(self.moments)}: expected shares from 0 to 1")
 
@@ -136,7 +144,8 @@ def trials_of(entry: Entry, folder: Path) -> list[Trial]:
     for bag in entry.bags:
         path = folder / bag
         base = entry.name or path_name(path.stem if path.is_file() else path.name)
-        config = config_of(path, folder / entry.params if entry.params else None)
+        where = config_of(path, entry, folder)
+        config = where.config
         timelines = _timelines(entry, folder, config)
         recorded = FaultTimeline()
         if entry.recorded_faults:
@@ -149,7 +158,9 @@ def trials_of(entry: Entry, folder: Path) -> list[Trial]:
                 name,
                 dataclasses.replace(config, model=chosen, engine=entry.engine or config.engine),
                 entry.condition,
-                entry.namespace,
+                where.namespace,
+                where.node,
+                entry.latency,
                 Truth(
                     _path_or_name(entry.labels, folder),
                     folder / entry.label_map if entry.label_map else None,
@@ -161,11 +172,13 @@ def trials_of(entry: Entry, folder: Path) -> list[Trial]:
     return found
 
 
-def config_of(bag: Path, params: Path | None) -> SegConfig:
+def config_of(bag: Path, entry: Entry, folder: Path) -> NodeConfig:
     """Read the configuration of a bag: the given file, the one in its folder, or the demo's."""
-    own = bag / RIG
-    params = params or (own if own.is_file() else None)
-    return load_config(params) if params else SegConfig()
+    params = folder / entry.params if entry.params else bag / RIG
+    namespace = entry.namespace or None
+    if not entry.params and not params.is_file():
+        return NodeConfig(SegConfig(), namespace or "/", entry.node)
+    return load_node_config(params, namespace, entry.node)
 
 
 def _timelines(entry: Entry, folder: Path, config: SegConfig) -> dict[str, FaultTimeline]:

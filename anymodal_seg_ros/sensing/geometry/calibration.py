@@ -15,8 +15,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import yaml
 
+from anymodal_seg_ros.config import read_yaml
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.sensing.geometry.camera_info import (
     camera_from_info,
     check_principal_point,
@@ -83,17 +84,9 @@ def load_calibration(source: str, rectified: bool = False) -> Calibration:
 def _read(path: str) -> Mapping[str, Any]:
     """Read the first YAML document of a file; it must hold named entries."""
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"cannot read the calibration {path}: {error}") from error
-    try:
-        # 'ros2 topic echo' ends with '---', which begins a second, empty document.
-        content = next(iter(yaml.safe_load_all(text)), None)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise CalibrationError(f"{path} is no YAML: {problem}{line}; expected {FORMATS}") from error
+        content = read_yaml(Path(path).expanduser(), "calibration", foreign=True)
+    except ConfigError as error:
+        raise CalibrationError(f"{error}; expected {FORMATS}") from error
     if not isinstance(content, Mapping):
         raise CalibrationError(f"{path} is free text or a list: expected {FORMATS}")
     return content
