@@ -162,3 +162,9 @@ def test_what_cannot_be_read_exits_with_2(tmp_path: Path) -> None:
     result = invoke("inspect", tmp_path / "nowhere")
     assert result.exit_code == 2
     assert "there is no bag" in result.output
+
+
+def test_the_page_lists_every_code(project_root: Path) -> None:
+    page = (project_root / "docs" / "reference" / "findings.md").read_text(encoding="utf-8")
+    for code, (severity, text) in CODES.items():
+        assert f"| `{code}` | {severity.value} | {text} |" in page

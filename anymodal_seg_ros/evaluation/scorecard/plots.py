@@ -17,6 +17,7 @@ from anymodal_seg_ros.evaluation.scorecard.figures import measure
 from anymodal_seg_ros.evaluation.scorecard.pixels import mean_iou
 from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
 from anymodal_seg_ros.evaluation.scorecard.selection import Selection
+from anymodal_seg_ros.foreign_text import quote
 
 STATE_COLORS = {
     "OK": "#4c9f70",
@@ -53,6 +54,11 @@ def _svg(canvas: Canvas) -> str:
     return text[text.index("<svg") :]
 
 
+def _label(name: str) -> str:
+    """Return a name that fits beside an axis; matplotlib hides labels that begin with ``_``."""
+    return quote(name, 24).lstrip("_") or "?"
+
+
 def subset_heat_map(runs: Sequence[Run], subsets: Sequence[str]) -> str:
     """Draw the IoU of every class for every subset, with the mean in front."""
     classes = runs[0].classes
@@ -65,8 +71,10 @@ def subset_heat_map(runs: Sequence[Run], subsets: Sequence[str]) -> str:
         canvas = Canvas(figsize=(2.5 + 0.5 * cells.shape[1], 1.4 + 0.3 * len(subsets)))
         axes = canvas.subplots()
         axes.imshow(cells, cmap="YlGn", vmin=0.0, vmax=1.0, aspect="auto")
-        axes.set_xticks(range(cells.shape[1]), ("mean", *classes), rotation=40, ha="right")
-        axes.set_yticks(range(len(subsets)), subsets)
+        axes.set_xticks(
+            range(cells.shape[1]), ("mean", *map(_label, classes)), rotation=40, ha="right"
+        )
+        axes.set_yticks(range(len(subsets)), [quote(subset) for subset in subsets])
         for row, column in np.ndindex(cells.shape):
             value = cells[row, column]
             if not math.isnan(value):
@@ -120,7 +128,7 @@ def _draw_scores(axes: Any, run: Run, times: Sequence[float]) -> None:
         axes.text(
             window.start_s,
             1.0,
-            f" {window.sensor}: {window.label}",
+            f" {_label(window.sensor)}: {window.label}",
             color=_FAULT,
             transform=axes.get_xaxis_transform(),
             va="top",
@@ -144,14 +152,14 @@ def _draw_states(axes: Any, run: Run) -> None:
                     label="_" if state in drawn else state,
                 )
                 drawn.add(state)
-    axes.set_yticks(range(len(run.sensors)), run.sensors)
+    axes.set_yticks(range(len(run.sensors)), [_label(name) for name in run.sensors])
     axes.invert_yaxis()
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.1), frameon=False, fontsize=8)
 
 
 def _draw_votes(axes: Any, run: Run, times: Sequence[float]) -> None:
     votes = [[record.votes.get(name, 0.0) for record in run.records] for name in run.sensors]
-    axes.stackplot(times, votes, labels=run.sensors, alpha=0.85)
+    axes.stackplot(times, votes, labels=[_label(name) for name in run.sensors], alpha=0.85)
     axes.set_ylim(0.0, 1.0)
     axes.set_ylabel("votes")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.1), frameon=False, fontsize=8)

@@ -121,13 +121,25 @@ def _entries(path: Path, defaults: Mapping[str, Any], depth: int) -> list[tuple[
     for n, entry in enumerate(_list(content.get("entries"), f"{path}: entries"), start=1):
         values = {**own, **_mapping(entry, f"{path}: entry {n}")}
         try:
-            built = build(Entry, values, "")
+            built = entry_of(values)
             if not built.bags:
                 raise ConfigError("bags is missing: name at least one")
         except ConfigError as error:
             raise ConfigError(f"{path}: entry {n}: {error}") from error
         found.append((path.parent, built))
     return found
+
+
+def entry_of(values: Mapping[str, Any]) -> Entry:
+    """Read one entry.
+
+    Raises:
+        ConfigError: naming the key, its value and what would be right.
+    """
+    kinds = values.get("kinds")
+    if isinstance(kinds, list):  # YAML 1.1 takes a bare off for a boolean
+        values = {**values, "kinds": ["off" if kind is False else kind for kind in kinds]}
+    return build(Entry, values, "")
 
 
 def trials_of(entry: Entry, folder: Path) -> list[Trial]:
