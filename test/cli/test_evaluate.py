@@ -235,6 +235,19 @@ def test_somebody_elses_folder_is_left_alone(bag: Path, tmp_path: Path) -> None:
     assert mine.read_text() == "years of work"
 
 
+def test_the_masks_are_those_of_run(bag: Path, tmp_path: Path) -> None:
+    evaluate(bag, "--out", tmp_path / "card", "--bag", tmp_path / "results")
+    arguments = ("--params-file", bag / "rig.yaml", "--out", tmp_path / "masks")
+    assert invoke("run", bag, *arguments).exit_code == 0
+    with Bag(tmp_path / "results") as opened:
+        written = [opened.decode(m) for m in opened.messages(["/segmentation_node/mask"])]
+    files = sorted((tmp_path / "masks" / "masks").iterdir())
+    assert len(files) == len(written) == 40
+    for message, path in zip(written, files, strict=True):
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(np.asarray(message.data).reshape(HEIGHT, WIDTH), mask)
+
+
 def test_results_as_a_bag(bag: Path, tmp_path: Path) -> None:
     evaluate(bag, "--out", tmp_path / "card", "--bag", tmp_path / "results")
     with Bag(tmp_path / "results") as opened, Bag(bag) as recorded:

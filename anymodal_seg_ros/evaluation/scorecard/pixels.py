@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.frames import UNLABELED, Mask
 
-Counts = npt.NDArray[np.int64]
-"""int64 ``[3, K]``: pixels of every class that are hit, predicted and labelled."""
+Counts = npt.NDArray[np.int64] | npt.NDArray[np.int32]
+"""Integers ``[3, K]``: pixels of every class that are hit, predicted and labelled."""
 
 HIT, PREDICTED, LABELLED = 0, 1, 2
 """Rows of :data:`Counts`."""
@@ -125,7 +125,7 @@ def _counts(label: Mask, predicted: Mask, where: npt.NDArray[np.bool_], num_clas
     return counts
 
 
-def _histogram(ids: Mask, num_classes: int) -> Counts:
+def _histogram(ids: Mask, num_classes: int) -> npt.NDArray[np.int64]:
     return np.bincount(ids, minlength=256)[:num_classes].astype(np.int64)
 
 

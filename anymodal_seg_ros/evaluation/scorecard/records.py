@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -97,6 +100,7 @@ def to_line(record: MaskRecord) -> str:
     plain: dict[str, Any] = {
         name: getattr(record, name) for name in MaskRecord.__dataclass_fields__
     }
+    plain["states"] = dict(record.states)
     plain["transitions"] = [(t.sensor, t.state, round(t.time_s, 6)) for t in record.transitions]
     plain["time_s"] = round(record.time_s, 6)
     plain["arrived_s"] = {name: round(time, 6) for name, time in record.arrived_s.items()}
@@ -116,17 +120,32 @@ def from_line(line: str) -> MaskRecord:
     """
     try:
         plain = json.loads(line)
-        plain["sensors"] = tuple(plain.get("sensors", ()))
+        # An hour has 100,000 records: what is equal in most of them is kept once.
+        plain["sensors"] = _shared_names(tuple(plain.get("sensors", ())))
+        plain["states"] = _shared_states(tuple(plain["states"].items()))
+        plain["reference"] = sys.intern(plain["reference"])
+        for name in ("arrived_s", "votes"):
+            plain[name] = {sys.intern(key): value for key, value in plain.get(name, {}).items()}
         plain["transitions"] = tuple(Transition(*entry) for entry in plain.get("transitions", ()))
         for name in _COUNTS:
             if name in plain:
-                plain[name] = np.array(plain[name], np.int64)
+                plain[name] = np.array(plain[name], np.int32)
         for name in ("kept", "stable"):
             if name in plain:
                 plain[name] = tuple(plain[name])
         return MaskRecord(**plain)
-    except (TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"no record of a mask: {line[:80]!r}: {error}") from error
+
+
+@functools.lru_cache(maxsize=4096)
+def _shared_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return names
+
+
+@functools.lru_cache(maxsize=4096)
+def _shared_states(states: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    return MappingProxyType(dict(states))
 
 
 def read_records(path: Path) -> Iterator[MaskRecord]:
@@ -147,5 +166,5 @@ def pooled(counts: Iterable[Counts | None]) -> Counts | None:
     total: Counts | None = None
     for part in counts:
         if part is not None:
-            total = part.copy() if total is None else total + part
+            total = part.astype(np.int64) if total is None else total + part
     return total
