@@ -174,7 +174,7 @@ def command(bags: tuple[Path, ...], source: Path | None, out: Path, **options: o
         raise click.UsageError("give either BAGS, or --suite FILE, or --from SCORECARD")
     try:
         sys.exit(_evaluate(bags, source, out, _Options(**options)))  # type: ignore[arg-type]
-    except AnymodalError as error:
+    except (AnymodalError, OSError) as error:  # such as a disk that is full
         click.echo(f"Error: {error}", err=True)
         sys.exit(EXIT_UNKNOWN)
 

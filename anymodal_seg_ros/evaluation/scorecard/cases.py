@@ -30,12 +30,15 @@ class Case:
         timeline: how sensors break.
         sensors: that take part; empty for all.
         span_s: the part of the bag that is replayed, in seconds after its start; None for all.
+        tentative: nobody asked for this very case: it is left out if its fault does not fit the
+            messages, such as ``mirrored`` single events.
     """
 
     name: str
     timeline: FaultTimeline = field(default_factory=FaultTimeline)
     sensors: tuple[str, ...] = ()
     span_s: tuple[float, float] | None = None
+    tentative: bool = False
 
     def rig(self, rig: RigConfig) -> RigConfig:
         """Return a rig with the other sensors switched off."""
@@ -195,7 +198,9 @@ class Sweep:
                     name = f"fault-{fault_label(fault)}-{sensor}-{number}"
                     span = (max(0.0, start_s - self.before_s), end_s + self.after_s)
                     whole = span[0] == 0.0 and span[1] >= length_s
-                    yield Case(path_name(name), timeline, span_s=None if whole else span)
+                    yield Case(
+                        path_name(name), timeline, span_s=None if whole else span, tentative=True
+                    )
 
 
 def _fits(timeline: FaultTimeline, modalities: Mapping[str, str]) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
-from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.evaluation.scorecard.job import Job, run_job
 from anymodal_seg_ros.evaluation.scorecard.run_folder import is_finished
 
@@ -52,7 +53,11 @@ def run_jobs(
         running = {pool.submit(_attempt, job): job for job in left}
         for future in as_completed(running):
             job = running[future]
-            if reason := future.result():
+            try:
+                reason = future.result()
+            except BrokenProcessPool:
+                reason = "its process died: is the memory full? Try fewer --workers"
+            if reason:
                 found.append(Failure(job, reason))
             done += 1
             progress(_title(job), done, len(jobs))
@@ -80,6 +85,8 @@ def _attempt(job: Job, progress: Callable[[float], None] = lambda share: None) -
     """Do a job; returns why it could not be done, empty if it was."""
     try:
         run_job(job, progress)
+    except ConfigError as error:
+        return "" if job.case.tentative else str(error)
     except AnymodalError as error:
         return str(error)
     return ""

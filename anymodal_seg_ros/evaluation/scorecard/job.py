@@ -50,6 +50,7 @@ from anymodal_seg_ros.evaluation.scorecard.run_folder import (
     begin,
     file_hash,
     finish,
+    folder_hash,
     run_key,
 )
 from anymodal_seg_ros.evaluation.scorecard.worst import WorstMasks
@@ -148,7 +149,7 @@ class Job:
 
 
 def inputs_of(subject: Subject) -> tuple[InputFile, ...]:
-    """Hash the files that a bag's runs depend on: bag, model, label map.
+    """Hash the files that a bag's runs depend on: bag, model, labels.
 
     Raises:
         RunError: one cannot be read.
@@ -158,7 +159,9 @@ def inputs_of(subject: Subject) -> tuple[InputFile, ...]:
     files = [model.folder / "model.yaml", *(model.file(r) for r in sorted(model.manifest.files))]
     if subject.truth.label_map is not None:
         files.append(subject.truth.label_map)
-    return (*bag_hashes(subject.bag), *(file_hash(file) for file in files))
+    labels = Path(subject.truth.source)
+    folders = [folder_hash(labels)] if labels.is_dir() else []
+    return (*bag_hashes(subject.bag), *map(file_hash, files), *folders)
 
 
 def run_job(job: Job, progress: Progress = lambda share: None) -> Path:
@@ -205,16 +208,17 @@ def run_job(job: Job, progress: Progress = lambda share: None) -> Path:
         timeline = FaultTimeline(
             case.timeline.seed, (*subject.recorded_faults.faults, *case.timeline.faults)
         )
+        enabled = tuple(name for name, sensor in rig.sensors.items() if sensor.enabled)
         run = Run(
             key=job.key,
             bag=subject.name,
             case=case.name,
             condition=subject.condition,
             span_s=bag.span_s,
-            sensors=tuple(name for name, sensor in rig.sensors.items() if sensor.enabled),
+            sensors=enabled,
             period_s={name: 1.0 / sensor.expected_hz for name, sensor in rig.sensors.items()},
             classes=tuple(spec.name for spec in model.manifest.classes),
-            windows=fault_windows(timeline, list(rig.sensors), bag.length_s),
+            windows=fault_windows(timeline, enabled, bag.length_s),
             timeline=dump_timeline(timeline),
             ground_truth=where,
             transitions=recorder.transitions(status),

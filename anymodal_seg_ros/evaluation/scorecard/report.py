@@ -83,6 +83,7 @@ def _content(card: Scorecard, verdict: Verdict | None, command: str) -> dict[str
         "settings": runs[0].settings,
         "ground_truth": sorted({run.ground_truth for run in runs} - {""}),
         "unreadable": card.unreadable,
+        "notes": list(dict.fromkeys(note for run in runs for note in run.notes)),
         "verdict": None if verdict is None else _verdict(verdict),
         "cards": [_card(row) for row in headline(runs) if row.value.reason != "no such fault"],
         "matrix": _matrix(found, sensors),

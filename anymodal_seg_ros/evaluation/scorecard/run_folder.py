@@ -204,6 +204,18 @@ def bag_hashes(path: Path) -> tuple[InputFile, ...]:
     return tuple(file_hash(file) for file in files)
 
 
+def folder_hash(path: Path) -> InputFile:
+    """Hash a folder of many files as one: their names and contents.
+
+    Raises:
+        RunError: one cannot be read.
+    """
+    files = [file_hash(file) for file in sorted(p for p in path.rglob("*") if p.is_file())]
+    text = "\n".join(f"{Path(f.path).relative_to(path)} {f.sha256}" for f in files)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return InputFile(str(path), digest, sum(file.bytes for file in files))
+
+
 def run_key(content: Mapping[str, Any]) -> str:
     """Return a short name of everything that a run depends on."""
     text = json.dumps(content, sort_keys=True, default=str)

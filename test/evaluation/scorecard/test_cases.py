@@ -3,8 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fixtures.scored_bags import write_scored_bag
 
-from anymodal_seg_ros.config import SegConfig
+from anymodal_seg_ros.config import SegConfig, load_config
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.scorecard.cases import (
     NAME,
@@ -16,9 +17,11 @@ from anymodal_seg_ros.evaluation.scorecard.cases import (
     subset_cases,
     sweep_faults,
 )
+from anymodal_seg_ros.evaluation.scorecard.fleet import run_jobs
+from anymodal_seg_ros.evaluation.scorecard.job import Job, Subject, Truth, inputs_of
 from anymodal_seg_ros.evaluation.scorecard.plan import names_of
-from anymodal_seg_ros.faults.kinds import KINDS
-from anymodal_seg_ros.faults.timeline import parse_timeline
+from anymodal_seg_ros.faults.kinds import KINDS, LidarJitter
+from anymodal_seg_ros.faults.timeline import FaultTimeline, parse_timeline
 
 RIG = SegConfig().rig
 
@@ -77,6 +80,28 @@ def test_a_subset_switches_the_others_off() -> None:
     case = next(c for c in subset_cases(RIG) if c.name == "subset-rgb.thermal")
     enabled = [name for name, sensor in case.rig(RIG).sensors.items() if sensor.enabled]
     assert enabled == ["rgb", "thermal"]
+
+
+def test_a_case_that_nobody_asked_for_is_left_out_if_it_does_not_fit(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    bag = write_scored_bag(tmp_path, tiny_model, 6)
+    subject = Subject(bag, "drive", load_config(bag / "rig.yaml"))
+    jitter = FaultTimeline(0, (LidarJitter("rgb"),))
+    for tentative, failures in ((True, 0), (False, 1)):
+        case = Case("fault-lidar_jitter-rgb-0", jitter, tentative=tentative)
+        job = Job(subject, case, tmp_path / "run", inputs_of(subject))
+        assert len(run_jobs([job])) == failures
+        assert not job.folder.exists()
+
+
+def test_a_run_depends_on_what_its_labels_hold(tiny_model: Path, tmp_path: Path) -> None:
+    bag = write_scored_bag(tmp_path, tiny_model, 2)
+    (tmp_path / "labels").mkdir()
+    subject = Subject(bag, "drive", SegConfig(), truth=Truth(str(tmp_path / "labels")))
+    before = Job(subject, Case("healthy"), tmp_path, inputs_of(subject)).key
+    (tmp_path / "labels" / "1.png").write_bytes(b"a label")
+    assert Job(subject, Case("healthy"), tmp_path, inputs_of(subject)).key != before
 
 
 @pytest.mark.parametrize("text", ["../etc/passwd", "", "...", "ä b", "-rf", "con<script>"])
