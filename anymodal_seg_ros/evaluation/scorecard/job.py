@@ -47,10 +47,10 @@ from anymodal_seg_ros.evaluation.scorecard.run_folder import (
     InputFile,
     Run,
     bag_hashes,
-    begin,
     file_hash,
     finish,
     folder_hash,
+    new_run,
     run_key,
 )
 from anymodal_seg_ros.evaluation.scorecard.worst import WorstMasks
@@ -177,64 +177,91 @@ def run_job(job: Job, progress: Progress = lambda share: None) -> Path:
     Raises:
         AnymodalError: bag, model, labels or parameters cannot be used; no folder is left then.
     """
-    subject, case = job.subject, job.case
-    rig = case.rig(subject.config.rig)
-    started = time.perf_counter()
-    with BagPart(subject.bag, case.span_s) as bag:
-        sensors = sensors_by_topic(rig, subject.namespace, subject.node)
-        cameras = cameras_by_topic(rig, subject.namespace, subject.node)
-        notes = check_topics(bag, sensors)
-        model, engine = _engine(subject.config.model, subject.config.engine, subject.config.threads)
-        pipeline = Pipeline(rig, model, engine)
-        for sensor, info in bag.cameras_before(cameras):
-            pipeline.push_camera_info(sensor, info)
-        truth, where = _ground_truth(subject, bag, sensors, model.manifest)
-        partial = begin(job.folder)
-        recorder = Recorder(len(model.manifest.classes), bag.start_ns)
-        worst = WorstMasks(model.manifest)
-        counter = _Counter(progress, bag)
-        recorded = counter.count(arrivals(bag, sensors, cameras))
-        faulty = with_faults(recorded, case.timeline, rig, bag.start_ns)
-        masks = 0
-        with (partial / MASKS).open("w", encoding="utf-8") as lines:
-            for prediction in replay(pipeline, faulty, latency_model(subject.latency)):
-                label = truth.label(prediction.frame_set)
-                record = recorder.record(prediction, label)
-                lines.write(to_line(record) + "\n")
-                worst.add(record, prediction, label)
-                masks += 1
-        end_ns = bag.start_ns + seconds_to_ns(bag.span_s[1] + rig.deadline_s)
-        status = pipeline.status(end_ns)
-        timeline = FaultTimeline(
-            case.timeline.seed, (*subject.recorded_faults.faults, *case.timeline.faults)
-        )
-        enabled = tuple(name for name, sensor in rig.sensors.items() if sensor.enabled)
-        run = Run(
-            key=job.key,
-            bag=subject.name,
-            case=case.name,
-            condition=subject.condition,
-            span_s=bag.span_s,
-            sensors=enabled,
-            period_s={name: 1.0 / sensor.expected_hz for name, sensor in rig.sensors.items()},
-            classes=tuple(spec.name for spec in model.manifest.classes),
-            windows=fault_windows(timeline, enabled, bag.length_s),
-            timeline=dump_timeline(timeline),
-            ground_truth=where,
-            transitions=recorder.transitions(status),
-            messages=counter.messages,
-            masks=masks,
-            superseded=pipeline.superseded,
-            rejected={entry.sensor: sum(entry.rejected.values()) for entry in status},
-            notes=(*notes, *bag.notes),
-            wall_s=time.perf_counter() - started,
-            settings=_settings(model, engine),
-            inputs=job.inputs,
-            worst=worst.write(partial / WORST),
-        )
-    finish(partial, job.folder, run)
+    with BagPart(job.subject.bag, job.case.span_s) as bag, new_run(job.folder) as partial:
+        run = _score(job, bag, _set_up(job, bag), partial, progress)
+        finish(partial, job.folder, run)
     progress(1.0)
     return job.folder
+
+
+@dataclass(frozen=True, slots=True)
+class _SetUp:
+    """What a replay needs, made of what was asked for.
+
+    Attributes:
+        pipeline: of the case's rig.
+        sensors: names of the sensors by absolute topic.
+        cameras: names of the sensors by the absolute topics of their CameraInfo.
+        truth: where labels come from.
+        truth_text: the same in words; empty if there are none.
+        notes: what the bag has not, one line each.
+    """
+
+    pipeline: Pipeline
+    sensors: dict[str, str]
+    cameras: dict[str, list[str]]
+    truth: GroundTruth
+    truth_text: str
+    notes: tuple[str, ...]
+
+
+def _set_up(job: Job, bag: BagPart) -> _SetUp:
+    subject, rig = job.subject, job.case.rig(job.subject.config.rig)
+    sensors = sensors_by_topic(rig, subject.namespace, subject.node)
+    cameras = cameras_by_topic(rig, subject.namespace, subject.node)
+    notes = check_topics(bag, sensors)
+    config = subject.config
+    pipeline = Pipeline(rig, *_engine(config.model, config.engine, config.threads))
+    for sensor, info in bag.cameras_before(cameras):
+        pipeline.push_camera_info(sensor, info)
+    truth, text = _ground_truth(subject, bag, sensors, pipeline.model.manifest)
+    return _SetUp(pipeline, sensors, cameras, truth, text, tuple(notes))
+
+
+def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progress) -> Run:
+    """Replay, write a line for every mask, and sum up."""
+    started = time.perf_counter()
+    subject, case, pipeline = job.subject, job.case, made.pipeline
+    rig, manifest = pipeline.rig, pipeline.model.manifest
+    recorder = Recorder(len(manifest.classes), bag.start_ns)
+    worst, counter = WorstMasks(manifest), _Counter(progress, bag)
+    recorded = counter.count(arrivals(bag, made.sensors, made.cameras))
+    faulty = with_faults(recorded, case.timeline, rig, bag.start_ns)
+    masks = 0
+    with (partial / MASKS).open("w", encoding="utf-8") as lines:
+        for prediction in replay(pipeline, faulty, latency_model(subject.latency)):
+            label = made.truth.label(prediction.frame_set)
+            record = recorder.record(prediction, label)
+            lines.write(to_line(record) + "\n")
+            worst.add(record, prediction, label)
+            masks += 1
+    status = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1] + rig.deadline_s))
+    faults = (*subject.recorded_faults.faults, *case.timeline.faults)
+    timeline = FaultTimeline(case.timeline.seed, faults)
+    enabled = tuple(name for name, sensor in rig.sensors.items() if sensor.enabled)
+    return Run(
+        key=job.key,
+        bag=subject.name,
+        case=case.name,
+        condition=subject.condition,
+        span_s=bag.span_s,
+        sensors=enabled,
+        period_s={name: 1.0 / sensor.expected_hz for name, sensor in rig.sensors.items()},
+        classes=tuple(spec.name for spec in manifest.classes),
+        windows=fault_windows(timeline, enabled, bag.length_s),
+        timeline=dump_timeline(timeline),
+        ground_truth=made.truth_text,
+        transitions=recorder.transitions(status),
+        messages=counter.messages,
+        masks=masks,
+        superseded=pipeline.superseded,
+        rejected={entry.sensor: sum(entry.rejected.values()) for entry in status},
+        wall_s=time.perf_counter() - started,
+        settings=_settings(pipeline.model, pipeline.engine),
+        inputs=job.inputs,
+        worst=worst.write(partial / WORST),
+        notes=(*made.notes, *bag.notes),
+    )
 
 
 class _Counter:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -149,8 +150,11 @@ def is_finished(folder: Path, key: str) -> bool:
         return False
 
 
-def begin(folder: Path) -> Path:
-    """Return an empty folder to write a run to, beside the one that it will be.
+@contextmanager
+def new_run(folder: Path) -> Iterator[Path]:
+    """Lend an empty folder to write a run to, beside the one that it will be.
+
+    It is gone afterwards, whatever happened, unless :func:`finish` gave it its name.
 
     Raises:
         RunError: it cannot be created, or something else is in the way.
@@ -163,7 +167,10 @@ def begin(folder: Path) -> Path:
         partial.mkdir(parents=True)
     except OSError as error:
         raise RunError(f"cannot write to {partial}: {error}") from error
-    return partial
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def finish(partial: Path, folder: Path, run: Run) -> None:
