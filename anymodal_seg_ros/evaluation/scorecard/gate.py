@@ -11,7 +11,8 @@ from typing import Any
 
 from anymodal_seg_ros.config import build, choice, read_yaml, text
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, STATISTICS
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
+from anymodal_seg_ros.evaluation.scorecard.measures import STATISTICS
 from anymodal_seg_ros.evaluation.scorecard.selection import Selection
 
 VERSION = 1

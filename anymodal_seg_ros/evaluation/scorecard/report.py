@@ -15,7 +15,8 @@ from markupsafe import Markup
 from anymodal_seg_ros.evaluation.scorecard import plots
 from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY
 from anymodal_seg_ros.evaluation.scorecard.fault_figures import FaultOutcome
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, outcomes
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
+from anymodal_seg_ros.evaluation.scorecard.measures import outcomes
 from anymodal_seg_ros.evaluation.scorecard.run_folder import WORST, Run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard
 from anymodal_seg_ros.evaluation.scorecard.selection import ALL, Selection, is_timeline

@@ -19,8 +19,9 @@ from typing import Any
 
 from anymodal_seg_ros.config import build
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, STATISTICS, Value, measure
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
 from anymodal_seg_ros.evaluation.scorecard.gate import Check
+from anymodal_seg_ros.evaluation.scorecard.measures import STATISTICS, Value
 from anymodal_seg_ros.evaluation.scorecard.records import RunError
 from anymodal_seg_ros.evaluation.scorecard.run_folder import RUN, Run, load_run
 from anymodal_seg_ros.evaluation.scorecard.selection import Selection

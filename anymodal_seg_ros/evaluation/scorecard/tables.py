@@ -10,12 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from anymodal_seg_ros.evaluation.scorecard.figures import (
-    FIGURES,
-    Value,
-    measure,
-    outcomes,
-)
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
+from anymodal_seg_ros.evaluation.scorecard.measures import Value, outcomes
 from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
 from anymodal_seg_ros.evaluation.scorecard.selection import ALL, Selection
 from anymodal_seg_ros.evaluation.scorecard.verdict import Verdict

@@ -7,8 +7,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, Value, measure
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
 from anymodal_seg_ros.evaluation.scorecard.gate import Check
+from anymodal_seg_ros.evaluation.scorecard.measures import Value
 from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
 
 _ROUNDING = 1e-9

@@ -7,7 +7,8 @@ import pytest
 from fixtures.scored_bags import made_run, mask_record
 
 from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, NO_GROUND_TRUTH, measure
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
+from anymodal_seg_ros.evaluation.scorecard.measures import NO_GROUND_TRUTH
 from anymodal_seg_ros.evaluation.scorecard.records import Transition, from_line, to_line
 from anymodal_seg_ros.evaluation.scorecard.selection import Selection
 

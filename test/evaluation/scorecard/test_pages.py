@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, STATISTICS
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.gate import parse_gate
+from anymodal_seg_ros.evaluation.scorecard.measures import STATISTICS
 from anymodal_seg_ros.evaluation.scorecard.suite import entry_of
 
 
