@@ -360,13 +360,27 @@ def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
     faults = by_fault(card.runs)
     if not faults:
         return
-    table = Table(title="faults")
-    titles = ("fault", "sensor", "reaction_s", "detection_s", "recovery_s", "lost", "lost_during")
-    for title in titles:
-        table.add_column(title, justify="left" if title in ("fault", "sensor") else "right")
+    table = Table(title="faults: times in s, masks and mIoU lost while they last")
+    columns = {
+        "fault": "fault",
+        "sensor": "sensor",
+        "reaction_s": "reaction",
+        "detection_s": "detection",
+        "recovery_s": "recovery",
+        "lost": "masks",
+        "lost_during": "mIoU",
+    }
+    for key, title in columns.items():
+        words = key in ("fault", "sensor")
+        table.add_column(title, justify="left" if words else "right", no_wrap=words)
     for fault in faults:
-        table.add_row(*(v if isinstance(v, str) else said(v) for v in (fault[t] for t in titles)))
+        table.add_row(*(v if isinstance(v, str) else _short(v) for v in map(fault.get, columns)))
     console.print(table)
+
+
+def _short(value: float | None) -> str:
+    text = said(value)
+    return f"{value:.3f}" if isinstance(value, float) and text[-1].isdigit() else text
 
 
 def _tell_verdict(verdict: Verdict, console: PlainConsole) -> None:
