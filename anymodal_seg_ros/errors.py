@@ -6,8 +6,8 @@ from anymodal_seg_ros.foreign_text import one_line
 class AnymodalError(Exception):
     """Base of every error that this package raises on purpose.
 
-    Its text is one line that fits a log, whatever a file or a message put into it. Values in it are
-    quoted one by one where they are put in, or the mend at its end would be cut off with them.
+    Its text is one line that fits a log, whatever a file or a message put into it; a long one is
+    cut in the middle.
     """
 
     def __str__(self) -> str:
@@ -24,3 +24,7 @@ class ModelError(AnymodalError):
 
 class DecodeError(AnymodalError):
     """A message cannot be turned into an image: it is rejected and counted, nothing dies."""
+
+
+class EngineError(AnymodalError):
+    """An engine returned something that is no segmentation."""

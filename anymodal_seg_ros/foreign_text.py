@@ -38,8 +38,17 @@ def quote(text: object, limit: int = QUOTED_LENGTH) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return an error message, which may quote more than one thing, as one line that fits a log."""
-    return quote(" ".join(text[: 100 * LINE_LENGTH].split()), LINE_LENGTH)
+    """Return an error message, which may quote more than one thing, as one line that fits a log.
+
+    A long one is cut in the middle: what is wrong stands at its beginning, the mend at its end.
+    """
+    most = 100 * LINE_LENGTH
+    whole = text if len(text) <= 2 * most else text[:most] + text[-most:]
+    shown = quote(" ".join(whole.split()), 2 * most)
+    if len(shown) <= LINE_LENGTH:
+        return shown
+    half = LINE_LENGTH // 2
+    return f"{shown[: half - 1]}…{shown[-half:]}"
 
 
 def _fit(character: str) -> str:

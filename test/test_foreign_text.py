@@ -47,3 +47,11 @@ def test_whatever_comes_fits_a_line(text: str, limit: int) -> None:
 def test_an_error_of_many_lines_becomes_one() -> None:
     assert one_line("cannot read\n  in line 3:\tfoo") == "cannot read in line 3: foo"
     assert len(one_line("y " * 10_000_000)) == LINE_LENGTH
+
+
+def test_of_a_long_error_the_beginning_and_the_end_stay() -> None:
+    for size in (1000, 10_000_000):
+        said = one_line(f"far_m is {'9' * size}: expected a value from 0 to 1000")
+        assert len(said) == LINE_LENGTH
+        assert said.startswith("far_m is 999")
+        assert said.endswith("9: expected a value from 0 to 1000")

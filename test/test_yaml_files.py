@@ -10,63 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
+from fixtures.hostile_yaml import HOSTILE
 
 from anymodal_seg_ros.config import load_config, parse_yaml, read_yaml
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.faults.timeline import load_timeline
 from anymodal_seg_ros.inference.manifest import load_manifest
 from anymodal_seg_ros.sensing.geometry.calibration import load_calibration
-
-
-def bomb(key: str, levels: int = 9) -> str:
-    """Aliases of aliases: some hundred bytes, but ten to the power of ``levels`` values."""
-    lines = [f"a0: &a0 [{', '.join('x' * 10)}]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, levels)]
-    return "\n".join([*lines, f"{key}: *a{levels - 1}"])
-
-
-HOSTILE = {
-    "no YAML": "a: [",
-    "a tab": "a:\n\tb: 1",
-    "control characters": "a: \x07\x1b[31m",
-    "deep flow": "[" * 20_000,
-    "deep block": "\n".join(" " * n + "a:" for n in range(2000)),
-    "deep dashes": "- " * 2000 + "a",
-    "a date that is none": "format: 2024-13-45",
-    "a number of 5000 digits": "format: " + "9" * 5000,
-    "a number beyond float": "format: 1" + "0" * 400,
-    "a float of 5000 digits": "format: 0." + "9" * 5000,
-    "an underscore": "format: 0x_",
-    "keys of all types": "{3: 1, zz: 2, yes: 4, null: 5, 1.5: 6}",
-    "a list as key": "? [a, b]\n: 1",
-    "a key twice": "format: 1\nformat: 2",
-    "an alias bomb": bomb("format"),
-    "an alias bomb in a known place": bomb("engine"),
-    "a large text aliased": "a: &a " + "x" * 100_000 + "\nformat: [" + "*a, " * 50_000 + "]",
-    "an alias without anchor": "format: *a",
-    "an alias in itself": "format: &a [*a]",
-    "a merge of no mapping": "<<: 5",
-    "100 000 entries": "format:\n" + "- [a, 1, 2, 3]\n" * 30_000,
-    "a large value": "format: " + "y" * 3_000_000,
-    "a large key": "y" * 500_000 + ": 1",
-    "too large": "x" * 5_000_000,
-    "a tag of Python": "format: !!python/object/apply:os.system [id]",
-    "binary": "format: !!binary |\n  " + "AAAA" * 1000,
-    "two documents": "a: 1\n---\nb: 2",
-    "a list": "[1, 2]",
-    "a word": "hello",
-    "nothing": "",
-    "a NUL": "a: \0",
-    "escapes in a name": '"\\e[31m\\n[FATAL] forged": 1',
-    "escapes in a section": '/**:\n  ros__parameters:\n    "\\e]0;x\\a": 1',
-    "a bomb as a parameter": "/**:\n  ros__parameters:\n    "
-    + bomb("model", 7).replace("\n", "\n    "),
-    "huge whole number": "/**:\n  ros__parameters:\n    rig: {trigger_hz: 1" + "0" * 400 + "}",
-    "mixed keys as parameters": "/**:\n  ros__parameters: {3: 1, zz: 2, yes: 3}",
-    "mixed keys in a timeline": "faults: [{3: 1, kind: black, sensor: a, yes: 2}]",
-    "files as a list": "format: 1\nfiles: [a]\nmodalities:",
-    "a camera matrix of words": "camera_matrix: {rows: 3, cols: [], data: x}\nimage_width: [1]",
-}  # fmt: skip
 
 
 def _calibration(path: Path) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from anymodal_seg_ros.foreign_text import LINE_LENGTH, quote
+from anymodal_seg_ros.foreign_text import one_line
 
 
 class PlainConsole(Console):
@@ -13,6 +13,6 @@ class PlainConsole(Console):
     def __init__(self) -> None:
         super().__init__(markup=False, emoji=False, highlight=False)
 
-    def say(self, text: object) -> None:
+    def say(self, text: str) -> None:
         """Print a line; it may quote whatever others wrote."""
-        self.print(quote(text, LINE_LENGTH))
+        self.print(one_line(text))

@@ -72,8 +72,8 @@ def _latency(ctx: click.Context, option: click.Parameter, text: str) -> Latency 
     show_default=True,
     metavar="none|measured|fixed:MS",
     callback=_latency,
-    help="How long the node is busy with a mask, in the bag's time: frames are dropped as on a "
-    "robot whose network is slower than its cameras. measured: as long as on this machine.",
+    help="How long the node's work takes, in the bag's time: frames are dropped, and sensors left "
+    "out, as on a robot that is too slow. measured: as long as on this machine.",
 )
 @click.option("--overlays/--no-overlays", default=True, help="Write overlays too.  [default: yes]")
 def command(
@@ -109,7 +109,7 @@ def command(
         told += [f"{bag} has no {topic}" for topic in sorted(set(cameras) - set(opened.topics))]
         for line in told:
             console.say(line)
-        pipeline = Pipeline.from_config(config)
+        pipeline = Pipeline.from_config(config, in_time=latency is not None)
         summary = Summary()
         alpha = config.overlay_alpha if overlays else None
         total = opened.count([*sensors, *cameras])

@@ -91,9 +91,7 @@ def read_yaml(path: Path, what: str, *, foreign: bool = False) -> Any:
     except ValueError as error:  # a NUL in the path
         reason = str(error)
     except _NoYaml as error:
-        raise ConfigError(
-            f"cannot read the {what}: {quote(path, 200)} is no YAML: {error}"
-        ) from error
+        reason = f"{quote(path.name, 80)} is no YAML: {error}"
     except _Problem as error:
         reason = str(error)
     raise ConfigError(f"cannot read the {what} {quote(path, 200)}: {reason}")

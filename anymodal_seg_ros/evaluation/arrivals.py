@@ -117,7 +117,7 @@ def check_topics(bag: Bag, sensors: Mapping[str, str]) -> list[str]:
         f"{quote(topic)} of {bag.path} is {quote(bag.topics[topic]) or 'of several types'}: "
         f"expected one of {', '.join(READABLE)}"
         for topic in present
-        if bag.topics[topic] not in READABLE
+        if not bag.types(topic) & set(READABLE)
     ]
     if len(unusable) == len(present):
         raise BagError(unusable[0])

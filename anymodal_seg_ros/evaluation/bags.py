@@ -96,6 +96,10 @@ class Bag:
         channels = [c for found in self._channels.values() for c in found]
         return not channels or any(channel.encoding != "ros1" for channel in channels)
 
+    def types(self, topic: str) -> set[str]:
+        """Return every type that a topic's messages have; none if there is no such topic."""
+        return {channel.type for channel in self._channels.get(topic, ())}
+
     def encoding(self, topic: str) -> str:
         """Return how the messages of a topic are encoded, e.g. ``cdr``; '' if in several ways."""
         encodings = {channel.encoding for channel in self._channels[topic]}

@@ -7,8 +7,7 @@ keep up gives is played with a model of how long a mask takes.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +17,26 @@ from anymodal_seg_ros.evaluation.arrivals import (
     READABLE,
     Arrival,
     CameraUpdate,
+    UnreadableMessage,
     absolute_topic,
     arrivals,
     cameras_by_topic,
     check_topics,
     sensors_by_topic,
 )
+from anymodal_seg_ros.evaluation.latency import Latency, Worker, latency_model
 from anymodal_seg_ros.faults.content import check_modalities
 from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.stream import inject
 from anymodal_seg_ros.faults.timeline import FaultTimeline, check_sensors, load_timeline
-from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.frames import Prediction, SensorState
 from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 __all__ = [
     "READABLE",
     "Arrival",
+    "Latency",
     "absolute_topic",
     "arrivals",
     "cameras_by_topic",
@@ -44,9 +47,6 @@ __all__ = [
     "sensors_by_topic",
     "with_faults",
 ]
-
-Latency = Callable[[Prediction], int]
-"""How long a worker is busy with a mask, in nanoseconds of the bag's time."""
 
 
 def read_timeline(path: Path, rig: RigConfig) -> FaultTimeline:
@@ -87,31 +87,6 @@ def _modalities(rig: RigConfig) -> dict[str, str]:
     return {name: sensor.modality for name, sensor in rig.sensors.items()}
 
 
-def latency_model(text: str) -> Latency | None:
-    """Read how long the worker shall be busy with a mask.
-
-    Args:
-        text: ``none``: not at all; ``fixed:MS``: always so many milliseconds; ``measured``: as long
-            as this machine takes for it.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    kind, colon, value = text.partition(":")
-    if kind == "none" and not colon:
-        return None
-    if kind == "measured" and not colon:
-        return lambda prediction: prediction.process_ns
-    try:
-        milliseconds = float(value) if kind == "fixed" else math.nan
-    except ValueError:
-        milliseconds = math.nan
-    if not 0.0 <= milliseconds <= 60_000.0:
-        raise ValueError("expected none, measured, or fixed:MS with 0 to 60000 milliseconds")
-    busy_ns = seconds_to_ns(milliseconds / 1e3)
-    return lambda prediction: busy_ns
-
-
 def replay(
     pipeline: Pipeline, messages: Iterable[Arrival], latency: Latency | None = None
 ) -> Iterator[Prediction]:
@@ -123,11 +98,11 @@ def replay(
     Args:
         pipeline: of a rig that has these sensors.
         messages: in order of arrival.
-        latency: how long the worker is busy with a mask: messages go on arriving meanwhile, but
-            nobody polls, as on a robot whose network is slower than its cameras. None: no time
-            passes, so no frame is ever dropped for want of it.
+        latency: how long work takes: messages go on arriving meanwhile, but nobody looks at them,
+            as on a robot whose network is slower than its cameras. None: no time passes, so no
+            frame is ever dropped for want of it.
     """
-    worker = _Worker(pipeline, latency)
+    worker = Worker(pipeline, latency)
     now_ns: int | None = None
     for sensor, received_ns, message in messages:
         if now_ns is not None:
@@ -136,50 +111,12 @@ def replay(
         if isinstance(message, CameraUpdate):
             pipeline.push_camera_info(sensor, message.message)
             continue
-        pipeline.push_message(sensor, message, now_ns)
+        if isinstance(message, UnreadableMessage) and pipeline.rig.sensors[sensor].enabled:
+            fault = Fault(SensorState.INVALID, str(message.error))
+            pipeline.reject(sensor, fault, now_ns)
+        else:
+            pipeline.push_message(sensor, message, now_ns)
         yield from worker.wake(now_ns)
     if now_ns is not None:
         yield from worker.work_until(now_ns + seconds_to_ns(pipeline.rig.deadline_s) + 1)
         yield from worker.finish()
-
-
-class _Worker:
-    """The node's worker, on the bag's clock: it polls when it is woken and not busy."""
-
-    def __init__(self, pipeline: Pipeline, latency: Latency | None) -> None:
-        self._pipeline = pipeline
-        self._latency = latency
-        self._free_ns = 0
-        self._called = False  # something happened while it was busy
-
-    def wake(self, now_ns: int) -> Iterator[Prediction]:
-        """Look at what has come, now or as soon as there is time."""
-        if now_ns < self._free_ns:
-            self._called = True
-        else:
-            yield from self._poll(now_ns)
-
-    def work_until(self, end_ns: int) -> Iterator[Prediction]:
-        """Poll at every moment before ``end_ns`` at which there can be news and there is time."""
-        while (moment_ns := self._next_ns()) is not None and moment_ns < end_ns:
-            yield from self._poll(moment_ns)
-
-    def finish(self) -> Iterator[Prediction]:
-        """Do what is left of the work; nothing more comes."""
-        while self._called:
-            yield from self._poll(self._free_ns)
-
-    def _next_ns(self) -> int | None:
-        if self._called:
-            return self._free_ns
-        wakeup_ns = self._pipeline.next_wakeup_ns()
-        return None if wakeup_ns is None else max(wakeup_ns, self._free_ns)
-
-    def _poll(self, now_ns: int) -> Iterator[Prediction]:
-        self._called = False
-        while (prediction := self._pipeline.poll(now_ns)) is not None:
-            yield prediction
-            if self._latency is not None and (busy_ns := self._latency(prediction)) > 0:
-                self._free_ns = now_ns + busy_ns
-                self._called = True
-                return

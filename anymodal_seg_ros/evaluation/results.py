@@ -72,10 +72,10 @@ def _trouble(status: SensorStatus) -> str:
     parts = []
     if status.received == 0 and not status.rejected:
         parts.append("no message")
-    elif status.fault:
+    elif status.fault and status.fault not in status.last_error:
         parts.append(f"{status.state.value}, {status.fault}")
     if rejected := sum(status.rejected.values()):
-        parts.append(f"{rejected} messages rejected, the last one: {status.last_error}")
+        parts.append(f"messages rejected: {rejected}, the last one: {status.last_error}")
     elif status.last_error:
         parts.append(status.last_error)
     return "; ".join(parts)

@@ -15,7 +15,7 @@ from anymodal_seg_ros.evaluation.bag_storage.unpack import ZSTD_MAGIC, unpack_fi
 from anymodal_seg_ros.foreign_text import quote
 
 METADATA = "metadata.yaml"
-_SUFFIXES = (".mcap", ".db3", ".bag", ".zstd")
+_SUFFIXES = (".mcap", ".db3", ".bag", ".zstd", ".zst")
 _MAX_FILES = 10_000
 
 
@@ -62,6 +62,8 @@ class BagFiles:
     def _find(self, path: Path) -> list[Path]:
         if not path.exists():
             raise BagError(f"there is no bag at {path}")
+        if path.name == METADATA:
+            path = path.parent
         if not path.is_dir():
             return [path]
         there = {file.name: file for file in _recordings(path)}

@@ -46,6 +46,7 @@ class _Chunk:
     compression: str
     offset: int
     packed: int
+    whole: bool
 
 
 class McapFile:
@@ -124,13 +125,15 @@ class McapFile:
             self._file.seek(position)
             kind, length = _HEAD.unpack(self._file.read(_HEAD.size))
             position += _HEAD.size
+            if kind == _CHUNK and length > size - position:
+                self._chunk(self._file.read(4096), position, size - position, whole=False)
             if kind == 0 or length > size - position:
                 break
             if kind == _FOOTER:
                 whole = True
                 break
             if kind == _CHUNK:
-                self._chunk(self._file.read(min(length, 4096)), position, length)
+                self._chunk(self._file.read(min(length, 4096)), position, length, whole=True)
             elif kind == _MESSAGE and length >= _MESSAGE_HEAD.size:
                 self._message(self._file.read(_MESSAGE_HEAD.size), position, length)
             elif kind in (_SCHEMA, _CHANNEL, _STATISTICS) and length <= _MAX_TEXT:
@@ -143,12 +146,15 @@ class McapFile:
                 "('mcap recover' makes a whole file of it)"
             )
             if not self._chunks and not self._loose:
-                raise BagError(
-                    f"{self.path} was cut off before anything whole was recorded: nothing can be "
-                    "read, not even with 'mcap recover'"
-                )
+                raise self._nothing_whole()
 
-    def _chunk(self, head: bytes, position: int, length: int) -> None:
+    def _nothing_whole(self) -> BagError:
+        return BagError(
+            f"{self.path} was cut off before anything whole was recorded: not even 'mcap recover' "
+            "can read anything of it"
+        )
+
+    def _chunk(self, head: bytes, position: int, length: int, *, whole: bool) -> None:
         try:
             start_ns, end_ns, size, crc, name = _CHUNK_HEAD.unpack_from(head)
             at = _CHUNK_HEAD.size
@@ -158,8 +164,10 @@ class McapFile:
             self.notes.append(f"{self.path}: the chunk at byte {position} is damaged: passed over")
             return
         at += name + 8
-        if size and packed <= length - at:
-            chunk = _Chunk(start_ns, end_ns, size, crc, compression, position + at, packed)
+        if not whole:
+            packed = min(packed, length - at)
+        if size and 0 < packed <= length - at:
+            chunk = _Chunk(start_ns, end_ns, size, crc, compression, position + at, packed, whole)
             self._chunks.append(chunk)
 
     def _message(self, head: bytes, position: int, length: int) -> None:
@@ -217,6 +225,8 @@ class McapFile:
         self._chunks = usable
         if not usable and not self._loose:
             raise BagError(self.notes[-1])
+        if not self._by_id:
+            raise self._nothing_whole()
 
     def _content(self, chunk: _Chunk) -> bytes | None:
         """Unpack a chunk; a damaged one is told in the notes, and passed over."""
@@ -225,11 +235,13 @@ class McapFile:
         else:
             self._file.seek(chunk.offset)
             try:
-                content = unpack(self._file.read(chunk.packed), chunk.compression, chunk.size)
+                packed = self._file.read(chunk.packed)
+                content = unpack(packed, chunk.compression, chunk.size, cut_off=not chunk.whole)
             except UnpackError as error:
                 reason = quote(error, 120)
             else:
-                if len(content) == chunk.size and chunk.crc in (0, crc32(content)):
+                right = len(content) == chunk.size and chunk.crc in (0, crc32(content))
+                if right or not chunk.whole:
                     return content
                 reason = "its checksum or its size is wrong"
         note = f"{self.path}: the chunk at byte {chunk.offset} is passed over: {reason}"

@@ -48,13 +48,16 @@ class UnpackError(Exception):
     """Packed bytes are damaged, of an unknown kind, or stand for too much."""
 
 
-def unpack(data: bytes, compression: str, limit: int = MAX_UNPACKED) -> bytes:
+def unpack(
+    data: bytes, compression: str, limit: int = MAX_UNPACKED, *, cut_off: bool = False
+) -> bytes:
     """Return what packed bytes stand for.
 
     Args:
         data: one frame or more.
         compression: ``zstd``, ``lz4`` or ``bz2``; '' returns the bytes themselves.
         limit: most bytes of the result.
+        cut_off: the end is missing; what can be unpacked without it is returned.
 
     Raises:
         UnpackError: they are damaged, or the result would be larger.
@@ -74,11 +77,15 @@ def unpack(data: bytes, compression: str, limit: int = MAX_UNPACKED) -> bytes:
                 if size > limit:
                     raise UnpackError(f"it unpacks to more than {limit} bytes")
                 if not part and frame.needs_input and not frame.eof:
+                    if cut_off:
+                        return b"".join(parts)
                     raise UnpackError("its compressed data end too early")
                 parts.append(part)
                 data = b""
             data = frame.unused_data or b""
     except (zstd.ZstdError, RuntimeError, OSError, EOFError, ValueError) as error:
+        if cut_off:
+            return b"".join(parts)
         raise UnpackError(f"its compressed data are damaged ({error})") from error
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
