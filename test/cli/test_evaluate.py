@@ -163,6 +163,15 @@ def test_a_model_agrees_with_itself(bag: Path, tiny_model: Path, tmp_path: Path)
     assert load_scorecard(tmp_path / "card").value("miou") < 1.0
 
 
+def test_a_slow_node_drops_frames(bag: Path, tmp_path: Path) -> None:
+    evaluate(bag, "--latency", "fixed:250", "--out", tmp_path)
+    card = load_scorecard(tmp_path)
+    assert card.value("masks") < 25
+    assert card.value("superseded") > 0
+    assert card.value("masks_lost") > 0
+    assert "latency is 'soon'" in evaluate(bag, "--latency", "soon", code=2).output
+
+
 @pytest.mark.parametrize(
     ("check", "code", "words"),
     [

@@ -211,7 +211,9 @@ def _set_up(job: Job, bag: BagPart) -> _SetUp:
     cameras = cameras_by_topic(rig, subject.namespace, subject.node)
     notes = check_topics(bag, sensors)
     config = subject.config
-    pipeline = Pipeline(rig, *_engine(config.model, config.engine, config.threads))
+    model, engine = _engine(config.model, config.engine, config.threads)
+    in_time = latency_model(subject.latency) is not None
+    pipeline = Pipeline(rig, model, engine, in_time=in_time)
     for sensor, info in bag.cameras_before(cameras):
         pipeline.push_camera_info(sensor, info)
     truth, text = _ground_truth(subject, bag, sensors, pipeline.model.manifest)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
 from anymodal_seg_ros.evaluation.bags import Bag
@@ -12,6 +13,7 @@ from anymodal_seg_ros.evaluation.replay import (
     arrivals,
     cameras_by_topic,
     check_topics,
+    latency_model,
     replay,
     sensors_by_topic,
     with_faults,
@@ -51,7 +53,9 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
         AnymodalError: the bag or the model cannot be used, or ``path`` is taken.
     """
     rig = case.rig(subject.config.rig)
-    pipeline = Pipeline(rig, *_model(subject))
+    latency = latency_model(subject.latency)
+    config = dataclasses.replace(subject.config, rig=rig)
+    pipeline = Pipeline.from_config(config, in_time=latency is not None)
     masks = 0
     with Bag(subject.bag) as bag, ImageBagWriter(path) as out:
         sensors = sensors_by_topic(rig, subject.namespace, subject.node)
@@ -60,15 +64,10 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
         for message in bag.messages(bag.topics):
             out.copy(message)
         faulty = with_faults(arrivals(bag, sensors, cameras), case.timeline, rig, bag.start_ns)
-        for prediction in replay(pipeline, faulty):
+        for prediction in replay(pipeline, faulty, latency):
             _write(out, prediction, pipeline, subject.config.overlay_alpha)
             masks += 1
     return masks
-
-
-def _model(subject: Subject) -> tuple[Any, Any]:
-    pipeline = Pipeline.from_config(subject.config)
-    return pipeline.model, pipeline.engine
 
 
 def _write(out: ImageBagWriter, prediction: Prediction, pipeline: Pipeline, alpha: float) -> None:
