@@ -14,7 +14,7 @@ from anymodal_seg_ros.errors import AnymodalError, DecodeError
 from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, READABLE
 from anymodal_seg_ros.evaluation.bags import Bag, BagError, BagMessage
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
-from anymodal_seg_ros.sensing.events.sampler import is_event_message
+from anymodal_seg_ros.sensing.events.messages import is_event_message
 
 TRANSFORMS = "tf2_msgs/msg/TFMessage"
 
