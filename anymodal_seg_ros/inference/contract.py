@@ -39,7 +39,7 @@ def check_engine(engine: Engine, manifest: Manifest) -> None:
                 doing = f"encoding and fusing {many}"
                 check_segmentation(engine.fuse(engine.encode(batch)), manifest, present)
         except Exception as error:  # the libraries' errors have no common base
-            raise ModelError(f"{doing}: {error}") from error
+            raise ModelError(f"{doing}, {error}") from error
 
 
 def check_segmentation(result: Segmentation, manifest: Manifest, present: int) -> None:

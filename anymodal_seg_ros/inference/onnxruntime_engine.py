@@ -74,8 +74,8 @@ class OnnxRuntimeEngine:
         except ModelError as error:
             late = f" (stopped after {LOAD_LIMIT_S:g} s)" if self._limit.terminate else ""
             raise ModelError(
-                f"{model.file('onnx')} is not what model.yaml beside it says, {error}{late}; "
-                f"the outputs are to be {', '.join(outputs)}; export the model anew"
+                f"{model.file('onnx')} is not what model.yaml beside it says, with the outputs "
+                f"{', '.join(outputs)}: {error}{late}; export the model anew"
             ) from error
         finally:
             alarm.cancel()
