@@ -81,6 +81,7 @@ setup(
         "sim": SIMULATION,
         "torch": TORCH,
         "train": [*TORCH, *EXPORT, *BACKBONES, *SIMULATION],
+        "openvino": ["openvino>=2024.4"],
         # On a Jetson TensorRT comes with JetPack and needs no wheel.
         "tensorrt": ["tensorrt>=10.3"],
         "dev": [

@@ -34,6 +34,7 @@ ONLY_IN = {
     "rosbags": ("evaluation/",),
     "click": ("cli/",),
     "onnx": (),
+    "openvino": ("inference/openvino_engine.py",),
     "timm": ("networks/ma_clip.py", "networks/timm_encoder.py"),
 }
 """Where else than there nobody may import these, not even inside a function."""
