@@ -11,6 +11,7 @@ from anymodal_seg_ros.errors import AnymodalError
 
 SUBCOMMANDS = (
     "assemble-bag",
+    "benchmark",
     "check-alignment",
     "demo",
     "faults",
@@ -18,6 +19,7 @@ SUBCOMMANDS = (
     "play",
     "run",
     "simulate",
+    "verify-engine",
 )
 """``some-name`` is the object ``command`` in ``cli/some_name.py``, imported when it is needed."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError, ModelError
@@ -33,23 +33,26 @@ class Choice:
     reason: str
 
 
-def choose(model: Model, make: Make, gpu: Mapping[str, bool] | None = None) -> Choice:
+def choose(model: Model, make: Make, on_gpu: Collection[str] = ()) -> Choice:
     """Return the first engine, by preference, that loads and passes the self-test of the model.
 
     Args:
         model: an opened model folder.
         make: creates an engine.
-        gpu: which kinds would run on a GPU here; they come first.
+        on_gpu: the kinds that may use a GPU that is there; they come first, if they do use it.
 
     Raises:
         ConfigError: none does; it says what each of them lacks.
     """
     passed_over = []
-    on_gpu = gpu or {}
-    for kind in sorted(PREFERRED, key=lambda kind: not on_gpu.get(kind, False)):
+    tries = [(kind, True) for kind in PREFERRED if kind in on_gpu]
+    for kind, on_gpu_only in [*tries, *((kind, False) for kind in PREFERRED)]:
         started = time.monotonic()
         try:
             engine = make(kind)
+            if on_gpu_only and engine.name.endswith("cpu"):
+                passed_over.append(f"{kind} does not use the GPU: it is built without CUDA")
+                continue
             words = _tested(engine, model)
         except ConfigError as error:
             passed_over.append(f"{kind}: {error}")

@@ -95,8 +95,10 @@ def choose_engine(model: Model, threads: int = 0, confidence: bool = False) -> C
         ConfigError: there is none.
     """
     from anymodal_seg_ros.inference.choice import choose
+    from anymodal_seg_ros.inference.cuda import has_gpu
 
-    return choose(model, lambda kind: create_engine(kind, model, threads, confidence))
+    on_gpu = ("onnxruntime", "torch") if has_gpu() else ()
+    return choose(model, lambda kind: create_engine(kind, model, threads, confidence), on_gpu)
 
 
 def _not_installed(kind: str, library: str, error: ImportError) -> ConfigError:

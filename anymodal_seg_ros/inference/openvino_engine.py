@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.contract import check_engine
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.onnxruntime_engine import PYRAMID, wanted_outputs
+from anymodal_seg_ros.inference.onnxruntime_engine import PYRAMID, Arrays, wanted_outputs
 
 
 class OpenVinoEngine:
@@ -55,7 +55,7 @@ class OpenVinoEngine:
 
     def run(self, batch: ModalityBatch) -> Segmentation:
         """Segment one frame."""
-        inputs = {"images": batch.images, "modality_ids": batch.modality_ids}
+        inputs: Arrays = {"images": batch.images, "modality_ids": batch.modality_ids}
         return Segmentation(**self._whole.run(inputs))
 
     def encode(self, batch: ModalityBatch) -> tuple[Features, ...]:
@@ -113,13 +113,13 @@ class _Graph:
         except Exception as error:  # OpenVINO raises RuntimeError and others
             raise ModelError(f"OpenVINO cannot load {model.file(role)}: {error}") from error
 
-    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Compute the outputs, by name. May be called from several threads at once."""
         rows = len(inputs["modality_ids"])
         compiled = self._rows.get(rows) or self._compile(rows, inputs)
         return compiled.run(inputs)
 
-    def _compile(self, rows: int, inputs: Mapping[str, npt.NDArray[Any]]) -> _Compiled:
+    def _compile(self, rows: int, inputs: Arrays) -> _Compiled:
         # The only lock that is held over work: nobody can compute before it is done anyway.
         with self._compiling:
             if rows not in self._rows:
@@ -137,7 +137,7 @@ class _Compiled:
         self._model, self._outputs = model, outputs
         self._idle: deque[openvino.InferRequest] = deque()
 
-    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
         try:
             request = self._idle.pop()
         except IndexError:

@@ -21,10 +21,10 @@ def model() -> Model:
     return load_model("rig-nano")
 
 
-@pytest.fixture(scope="module", params=["onnxruntime", "torch"])
+@pytest.fixture(scope="module", params=["onnxruntime", "openvino", "torch"])
 def engine(request: pytest.FixtureRequest, model: Model) -> SplitEngine:
-    if request.param == "torch":
-        pytest.importorskip("torch")
+    if request.param != "onnxruntime":
+        pytest.importorskip(request.param)
     engine = create_engine(request.param, model, 1, confidence=True)
     assert can_split(engine)
     return engine
@@ -85,6 +85,16 @@ def test_several_threads_may_encode_and_fuse(engine: SplitEngine, model: Model) 
         found = list(pool.map(work, frames))
     for first, second in zip(expected, found, strict=True):
         assert np.array_equal(first, second)
+
+
+def test_switching_between_subsets_compiles_nothing_anew(engine: SplitEngine, model: Model) -> None:
+    """After the first frames there is one compiled form for each number of sensors, no more."""
+    features = engine.encode(frame(model))
+    for number in range(100):
+        engine.fuse([features[row] for row in SUBSETS[number % len(SUBSETS)]])
+    if engine.name.startswith("openvino"):
+        assert sorted(engine._fuse._rows) == [1, 2, 3, 4]  # type: ignore[attr-defined]
+        assert sorted(engine._encode._rows) == [1]  # type: ignore[attr-defined]
 
 
 def test_a_folder_with_one_graph_is_run_whole(tiny_model: object) -> None:

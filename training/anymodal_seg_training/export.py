@@ -94,7 +94,8 @@ def _one_frame(recipe: Recipe, frames: FrameSource) -> npt.NDArray[np.float32]:
     for share in shares_of(frames, recipe.modality_names):
         names = [name for name in share.modalities if name not in rows]
         if names:
-            images = share.source.read([len(share.source) // 2], names)[0].float().numpy()[0]
+            middle = np.array([len(share.source) // 2])
+            images = share.source.read(middle, names)[0].float().numpy()[0]
             rows.update(zip(names, images, strict=True))
     order = sorted(rows, key=lambda name: recipe.modalities[name].id)
     return np.stack([rows[name] for name in order])
