@@ -22,6 +22,10 @@ PLANES = ("color", "thermal", "depth", "lidar")
 THERMAL_MODES = ("kelvin_range", "percentile", "raw")
 """What 0 and 1 mean in a thermal plane; see :class:`ModalitySpec`."""
 
+PYRAMID = ("stride_4", "stride_8", "stride_16", "stride_32")
+"""What the encoding half of a graph returns and the fusing one takes, beside ``modality_ids``:
+float32 ``[k, C_i, H/s, W/s]``."""
+
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 """What models, kinds of sensors and roles of files may be called."""
 

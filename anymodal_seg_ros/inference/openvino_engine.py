@@ -14,8 +14,9 @@ import openvino
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.contract import check_engine
+from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.onnxruntime_engine import PYRAMID, Arrays, wanted_outputs
+from anymodal_seg_ros.inference.onnxruntime_engine import Arrays, wanted_outputs
 
 
 class OpenVinoEngine:

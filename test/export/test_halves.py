@@ -10,9 +10,10 @@ import pytest
 import torch
 from fixtures.zoo import HEIGHT, MODALITIES, WIDTH, network_of, sensors
 
+from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.networks import DeployedNetwork, network_names
 from anymodal_seg_training.graphs import GRAPHS, agreement, deploy, write_graphs
-from anymodal_seg_training.onnx_file import OPSET, PYRAMID, open_session
+from anymodal_seg_training.onnx_file import OPSET, open_session
 from anymodal_seg_training.sampling import all_subsets
 
 SPLIT = {"anyseg", "charm", "magic", "quorum"}

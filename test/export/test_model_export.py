@@ -186,7 +186,8 @@ def test_graphs_are_written_anew_from_the_weights(
     for role in ("encode", "fuse"):
         (folder / GRAPHS[role]).unlink()
     old_graph = FileSpec("model.onnx", sha256(folder / "model.onnx"))
-    files = {"onnx": old_graph, "weights": new.files["weights"]}
+    kept = {role: new.files[role] for role in ("self_test", "weights")}
+    files = {"onnx": old_graph, **kept}
     dump_manifest(replace(new, files=files, outputs=("mask", "confidence")), folder)
     old = create_engine("onnxruntime", load_model(str(folder)), 1)
     assert not can_split(old)

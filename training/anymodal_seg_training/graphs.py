@@ -15,6 +15,7 @@ import torch
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.inference.argmax import lazy_argmax
 from anymodal_seg_ros.inference.manifest import (
+    PYRAMID,
     FileSpec,
     Manifest,
     dump_manifest,
@@ -33,7 +34,7 @@ from anymodal_seg_ros.inference.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, weights_sensors
 from anymodal_seg_training.command_line import run_command
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.onnx_file import PYRAMID, open_session, write_halves, write_onnx
+from anymodal_seg_training.onnx_file import open_session, write_halves, write_onnx
 from anymodal_seg_training.sampling import all_subsets, subset_key
 
 GRAPHS = {"onnx": "model.onnx", "encode": "encode.onnx", "fuse": "fuse.onnx"}
