@@ -12,9 +12,12 @@ from anymodal_seg_ros.errors import AnymodalError
 SUBCOMMANDS = (
     "assemble-bag",
     "benchmark",
+    "check",
     "check-alignment",
     "demo",
+    "doctor",
     "faults",
+    "new-rig",
     "parameters",
     "play",
     "run",

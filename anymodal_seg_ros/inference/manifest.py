@@ -27,7 +27,7 @@ PYRAMID = ("stride_4", "stride_8", "stride_16", "stride_32")
 float32 ``[k, C_i, H/s, W/s]``."""
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
-"""What models, kinds of sensors and roles of files may be called."""
+"""What models, versions, kinds of sensors and roles of files may be called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +156,9 @@ def load_manifest(folder: Path) -> Manifest:
     path = folder / "model.yaml"
     try:
         content = read_yaml(path, "model manifest")
+    except ConfigError as error:
+        raise ModelError(str(error)) from error
+    try:
         return _manifest(content)
     except (ConfigError, ValueError, OverflowError) as error:
         raise ModelError(f"{path} is not a valid model manifest: {error}") from error
@@ -200,9 +203,14 @@ def _manifest(content: Any) -> Manifest:
     _check_names([spec.name for spec in values.classes], "classes")
     if not 1 <= len(values.classes) <= 255:
         raise ValueError(f"classes has {len(values.classes)} entries: expected 1 to 255")
-    for name in (*values.modalities, *values.files):
+    for name in (values.name, values.version, *values.modalities, *values.files):
         if not IDENTIFIER.fullmatch(name):
-            raise ValueError(f"{name!r:.80} is no name of a modality or file: {IDENTIFIER.pattern}")
+            raise ValueError(
+                f"{name!r:.80} cannot be a name here: expected letters, digits, . _ + -"
+            )
+    for spec in values.classes:
+        if not (spec.name.isprintable() and 0 < len(spec.name) <= 80):
+            raise ValueError(f"{spec.name!r:.80} cannot be the name of a class")
     for name, spec in values.modalities.items():
         _check_ranges(spec, f"modalities.{name}")
     check_ids(values.modalities)

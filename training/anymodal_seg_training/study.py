@@ -124,7 +124,9 @@ def load_study(path: Path) -> Study:
     """
     content = read_yaml(path, "study")
     if not isinstance(content, Mapping) or set(content) != _ENTRIES:
-        found = ", ".join(sorted(content)) if isinstance(content, Mapping) else repr(content)
+        found = (
+            ", ".join(sorted(map(str, content))) if isinstance(content, Mapping) else repr(content)
+        )
         raise ConfigError(f"{path} has {found}: expected {', '.join(sorted(_ENTRIES))}")
     if not isinstance(content["methods"], Mapping) or not content["methods"]:
         raise ConfigError(f"{path}: methods is {content['methods']!r}: expected named methods")
