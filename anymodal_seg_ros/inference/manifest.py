@@ -208,9 +208,9 @@ def _manifest(content: Any) -> Manifest:
             raise ValueError(
                 f"{name!r:.80} cannot be a name here: expected letters, digits, . _ + -"
             )
-    for spec in values.classes:
-        if not (spec.name.isprintable() and 0 < len(spec.name) <= 80):
-            raise ValueError(f"{spec.name!r:.80} cannot be the name of a class")
+    for entry in values.classes:
+        if not (entry.name.isprintable() and 0 < len(entry.name) <= 80):
+            raise ValueError(f"{entry.name!r:.80} cannot be the name of a class")
     for name, spec in values.modalities.items():
         _check_ranges(spec, f"modalities.{name}")
     check_ids(values.modalities)
