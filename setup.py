@@ -88,6 +88,7 @@ setup(
         "report": REPORT,
         "torch": TORCH,
         "train": [*TORCH, *EXPORT, *BACKBONES, *SIMULATION],
+        "openvino": ["openvino>=2024.4"],
         # On a Jetson TensorRT comes with JetPack and needs no wheel.
         "tensorrt": ["tensorrt>=10.3"],
         # What `colcon test` runs with; it looks for pytest under this name.

@@ -11,6 +11,7 @@ from anymodal_seg_ros.errors import AnymodalError
 
 SUBCOMMANDS = (
     "assemble-bag",
+    "benchmark",
     "check",
     "check-alignment",
     "compare",
@@ -24,6 +25,7 @@ SUBCOMMANDS = (
     "play",
     "run",
     "simulate",
+    "verify-engine",
 )
 """``some-name`` is the object ``command`` in ``cli/some_name.py``, imported when it is needed."""
 

@@ -39,6 +39,7 @@ ONLY_IN = {
     "matplotlib": ("evaluation/scorecard/plots.py",),
     "pytest": ("evaluation/pytest_scorecard.py",),
     "onnx": (),
+    "openvino": ("inference/openvino_engine.py",),
     "timm": ("networks/ma_clip.py", "networks/timm_encoder.py"),
 }
 """Where else than there nobody may import these, not even inside a function."""
