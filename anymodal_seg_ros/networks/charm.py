@@ -100,7 +100,11 @@ class Charm(AnyModalNetwork):
         self.units.apply(initialise)
         wide = 512 if channels[0] >= WIDE_FROM else 256
         self.head = SegFormerHead(
-            channels, architecture.head_width or wide, num_classes, architecture.dropout
+            channels,
+            architecture.head_width or wide,
+            num_classes,
+            architecture.dropout,
+            kinds=len(self.modalities),
         )
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
@@ -119,7 +123,7 @@ class Charm(AnyModalNetwork):
             semantic, score = unit(projected.permute(0, 1, 3, 4, 2))
             semantics.append(semantic.permute(0, 3, 1, 2))
             scores.append(score)
-        return Decoded(self.head(semantics), contributions_of(scores))
+        return Decoded(self.head(semantics, modality_ids), contributions_of(scores))
 
     @torch.no_grad()
     def robustness(self, features: list[Tensor]) -> Tensor:

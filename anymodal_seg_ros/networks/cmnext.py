@@ -143,7 +143,9 @@ class CMNeXt(AnyModalNetwork):
             self.rectify.append(FeatureRectification(channels))
             self.fuse.append(FeatureFusion(channels, HEADS[index]))
         width = architecture.head_width or NARROW_HEADS.get(architecture.backbone, WIDE_HEAD)
-        self.head = SegFormerHead(size.channels, width, num_classes, architecture.dropout)
+        self.head = SegFormerHead(
+            size.channels, width, num_classes, architecture.dropout, kinds=len(self.modalities)
+        )
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
         """See :meth:`AnyModalNetwork.forward_features`; S is 1."""
@@ -164,7 +166,7 @@ class CMNeXt(AnyModalNetwork):
 
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
         """See :meth:`AnyModalNetwork.decode`."""
-        return Decoded(self.head([stage[:, 0] for stage in features]))
+        return Decoded(self.head([stage[:, 0] for stage in features], modality_ids))
 
     def _present(self, modality_ids: Tensor) -> Tensor:
         """Tell which auxiliary sensors take part in the hub: bool ``[A]``."""

@@ -89,7 +89,11 @@ class StitchFusion(AnyModalNetwork):
             for channels in size.channels
         ).apply(initialise)
         self.head = SegFormerHead(
-            size.channels, architecture.head_width, num_classes, architecture.dropout
+            size.channels,
+            architecture.head_width,
+            num_classes,
+            architecture.dropout,
+            kinds=len(self.modalities),
         )
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
@@ -109,7 +113,7 @@ class StitchFusion(AnyModalNetwork):
 
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
         """See :meth:`AnyModalNetwork.decode`; the sensors are fused already."""
-        return Decoded(self.head([stage[:, 0] for stage in features]))
+        return Decoded(self.head([stage[:, 0] for stage in features], modality_ids))
 
     def fold(self) -> None:
         """See :meth:`AnyModalNetwork.fold`; the adapters become shorter too."""

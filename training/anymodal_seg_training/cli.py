@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from anymodal_seg_training import check_data, evaluate, export, pack, study_runner, train
+from anymodal_seg_training import (
+    check_data,
+    evaluate,
+    export,
+    pack,
+    recalibration,
+    study_runner,
+    train,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -13,6 +21,7 @@ def main() -> None:
 
 
 main.add_command(train.main, "train")
+main.add_command(recalibration.main, "recalibrate")
 main.add_command(evaluate.main, "evaluate")
 main.add_command(export.main, "export")
 main.add_command(check_data.main, "check-data")
