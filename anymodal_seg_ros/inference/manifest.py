@@ -52,6 +52,8 @@ class ModalitySpec:
         far_m: distance in metres that becomes 1 (``depth``), or 0 (``lidar``).
         height_range_m: heights over the LiDAR in metres that become 0 and 1 (``lidar`` only).
         intensity_max: intensity that becomes 1, in the driver's own unit (``lidar`` only).
+        sparse: whether most pixels say nothing, as of events; the benchmark of noisy sensors adds
+            no Gaussian noise to them.
     """
 
     id: int
@@ -65,6 +67,7 @@ class ModalitySpec:
     far_m: float = 60.0
     height_range_m: tuple[float, float] = (-3.0, 5.0)
     intensity_max: float = 255.0
+    sparse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +233,7 @@ def modality_spec(name: str, values: Mapping[str, Any]) -> ModalitySpec:
             values.get("height_range_m", (-3.0, 5.0)), 2, float, f"{where}.height_range_m"
         ),
         intensity_max=float(values.get("intensity_max", 255.0)),
+        sparse=_switch(values.get("sparse", False), f"{where}.sparse"),
     )
     if spec.planes not in PLANES:
         raise ValueError(f"{where}.planes is {spec.planes!r}: expected one of {', '.join(PLANES)}")
@@ -267,6 +271,12 @@ def _numbers(values: Any, length: int, kind: type, where: str) -> Any:
     if not good or not all(isinstance(v, (int, float)) and abs(v) < 1e9 for v in values):
         raise ValueError(f"{where} is {values!r}: expected {length} numbers")
     return tuple(kind(v) for v in values)
+
+
+def _switch(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{where} is {value!r}: expected true or false")
+    return value
 
 
 def _positive(value: Any, where: str) -> int:

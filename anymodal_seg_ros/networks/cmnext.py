@@ -26,12 +26,12 @@ from anymodal_seg_ros.networks.mix_transformer import (
     HEADS,
     MixTransformer,
     OverlapPatchEmbedding,
-    initialise,
     size_of,
 )
 from anymodal_seg_ros.networks.mix_transformer_block import DropPath, map_to_tokens, tokens_to_map
 from anymodal_seg_ros.networks.modality_layers import ModalityLayerNorm, ids_of_rows
 from anymodal_seg_ros.networks.pooling_mixer import HIDDEN_RATIOS, PoolingMixer
+from anymodal_seg_ros.networks.published_initialisation import initialise_as_published
 from anymodal_seg_ros.networks.query_hub import SelfQueryHub, strongest
 from anymodal_seg_ros.networks.rectification import FeatureRectification
 from anymodal_seg_ros.networks.segformer_head import SegFormerHead
@@ -75,7 +75,6 @@ class AuxiliaryStage(nn.Module):
         kernel, stride = (7, 4) if index == 0 else (3, 2)
         norm = partial(ModalityLayerNorm, modalities=kinds)
         self.embedding = OverlapPatchEmbedding(in_channels, channels, kernel, stride, norm)
-        self.embedding.apply(initialise)
         # The authors build no hub where there is nothing to choose from.
         self.hub = SelfQueryHub(channels, kinds) if kinds > 1 else None
         self.mixers = nn.Sequential(
@@ -146,6 +145,8 @@ class CMNeXt(AnyModalNetwork):
         self.head = SegFormerHead(
             size.channels, width, num_classes, architecture.dropout, kinds=len(self.modalities)
         )
+        for part in (self.auxiliary, self.rectify, self.fuse, self.head):
+            part.apply(initialise_as_published)
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
         """See :meth:`AnyModalNetwork.forward_features`; S is 1."""

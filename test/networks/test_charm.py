@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fixtures.zoo import MODALITIES, network_of, sensors
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.networks import build_network
+from anymodal_seg_ros.networks import DeployedNetwork, build_network
 from anymodal_seg_ros.networks.charm import Charm, CharmArchitecture, softmin_probabilities
 from anymodal_seg_ros.networks.charm_parts import SemanticProjector, SemanticProjectors
 from anymodal_seg_ros.networks.mix_transformer import count_parameters
+from anymodal_seg_training.onnx_file import agreement, write_onnx
 
 
 def charm() -> Charm:
@@ -152,3 +155,29 @@ def test_what_the_paper_leaves_open_is_an_option(options: dict[str, int]) -> Non
 def test_heads_that_do_not_divide_the_channels_are_named() -> None:
     with pytest.raises(ConfigError, match=r"heads is 3: .* 32, 64, 160, 256, cannot be split"):
         build_network({"network": "charm", "heads": 3}, 5, MODALITIES)
+
+
+def test_with_mutual_queries_sensors_ask_each_other_and_one_alone_nobody() -> None:
+    options = {"network": "charm", "backbone": "mit_nano", "head_width": 16}
+    torch.manual_seed(0)
+    mutual = build_network({**options, "queries": "mutual"}, 5, MODALITIES).eval()
+    fused = build_network(options, 5, MODALITIES).eval()
+    fused.load_state_dict({k: v for k, v in mutual.state_dict().items() if ".mutual" not in k})
+    x, ids = sensors(mutual)
+    order = [2, 0, 3, 1]
+    with torch.inference_mode():
+        assert torch.equal(mutual(x[:, :1], ids[:1]), fused(x[:, :1], ids[:1]))
+        together = mutual(x, ids)
+        assert not torch.allclose(together, fused(x, ids), atol=1e-3)
+        torch.testing.assert_close(mutual(x[:, order], ids[order]), together, rtol=1e-4, atol=1e-4)
+
+
+def test_mutual_queries_export_with_any_number_of_sensors(tmp_path: Path) -> None:
+    options = {"network": "charm", "backbone": "mit_nano", "head_width": 16, "queries": "mutual"}
+    torch.manual_seed(0)
+    deployed = DeployedNetwork(build_network(options, 5, MODALITIES))
+    write_onnx(deployed, 64, 96, tmp_path / "model.onnx")
+    images = np.random.default_rng(0).standard_normal((1, 4, 3, 64, 96)).astype(np.float32)
+    for rows in ([1], [0, 2], [3, 0, 1, 2]):
+        ids = np.array(rows, np.int64)
+        assert agreement(deployed, tmp_path / "model.onnx", images[:, rows], ids) > 0.999

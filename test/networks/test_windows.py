@@ -89,6 +89,20 @@ def test_attention_is_that_of_the_definition(size: tuple[int, int], shifted: boo
             torch.testing.assert_close(result[item], expected)
 
 
+@pytest.mark.parametrize("shifted", [False, True])
+def test_among_sensors_each_asks_all_others_and_never_itself(shifted: bool) -> None:
+    torch.manual_seed(0)
+    attention = WindowCrossAttention(8, 2, 4, shifted).double()
+    torch.nn.init.normal_(attention.position)
+    maps = torch.randn(2, 3, 5, 6, 8, dtype=torch.float64)
+    with torch.inference_mode():
+        answers = attention.among(maps)
+        for row in range(3):
+            others = maps[:, [other for other in range(3) if other != row]]
+            torch.testing.assert_close(answers[:, row], attention(maps[:, row], others))
+        assert torch.equal(attention.among(maps[:, :1]), torch.zeros_like(maps[:, :1]))
+
+
 def test_a_window_larger_than_the_map_is_the_map() -> None:
     grid = WindowGrid.of(2, 3, 8, shifted=True)
     assert (grid.rows, grid.columns, grid.count, grid.whole) == (2, 3, 1, True)

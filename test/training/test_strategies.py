@@ -18,6 +18,7 @@ from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_ros.networks.charm import Charm
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.checkpoint import save_weights
+from anymodal_seg_training.loop import Learner
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.strategies import build_strategy, strategy_names
 from anymodal_seg_training.strategies.base import Setting, Strategy
@@ -260,6 +261,16 @@ def test_charm_draws_the_modality_alone_by_its_robustness(
     expected = np.exp(-np.array([3.0, 1.0, -1.0]) * {"softmin": 1, "softmax": -1}.get(sampling, 0))
     np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.06)
     assert often is None or int(shares.argmax()) == often
+
+
+def test_charm_says_how_likely_each_modality_was(teacher: str) -> None:
+    found = build("charm", teacher).loss(network_of("charm"), batch(), np.random.default_rng(0))
+    assert set(found.notes) == {f"chance_{name}" for name in FOUR}
+    assert float(sum(found.notes.values())) == pytest.approx(1.0)
+    learner = Learner(network_of("charm"), build("charm", teacher), seed=1)
+    example = batch()
+    logged = learner(example.images, example.modality_ids, example.labels, "", 0)
+    assert set(logged) >= {"loss", "loss_individual", "chance_rgb"}
 
 
 def test_charm_draws_by_the_robustness_in_all_processes(

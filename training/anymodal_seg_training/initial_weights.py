@@ -34,6 +34,21 @@ def fill(network: AnyModalNetwork, initial: InitialWeights) -> None:
         _begin_with_encoder(network, initial.encoder)
 
 
+def filled_by_encoder(network: AnyModalNetwork, initial: InitialWeights) -> frozenset[str]:
+    """Return the names of the parameters that ``initial.encoder`` fills, before or after it does.
+
+    Empty where no encoder is named: then there is nothing that the others are new beside.
+    """
+    if not initial.encoder:
+        return frozenset()
+    return frozenset(
+        f"{place}.{name}"
+        for place, module in network.named_modules()
+        if isinstance(module, MixTransformer | TimmEncoder)
+        for name, _ in module.named_parameters()
+    )
+
+
 def _begin_as_model(network: AnyModalNetwork, initial: InitialWeights) -> None:
     """Copy all of a model, each modality as the one of the same name or the one it is like."""
     model = load_model(initial.model)

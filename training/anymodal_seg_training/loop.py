@@ -26,7 +26,12 @@ from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.fabric import over_processes
 from anymodal_seg_training.initial_weights import fill
 from anymodal_seg_training.log import RunLog
-from anymodal_seg_training.optimisation import build_optimiser, learning_rate, set_learning_rate
+from anymodal_seg_training.optimisation import (
+    build_optimiser,
+    learning_rate,
+    parameter_rates,
+    set_learning_rate,
+)
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.sampling import step_generator, torch_seed
@@ -71,12 +76,13 @@ class Learner(nn.Module):
     def forward(
         self, images: Tensor, ids: Tensor, labels: Tensor, dataset: str, step: int
     ) -> dict[str, Tensor]:
-        """Return ``loss``, with a gradient, and its parts, without."""
+        """Return ``loss``, with a gradient, its parts and what else is noted, without."""
         # Not the generator that chose the modalities: what a strategy draws is independent of it.
         generator = step_generator(self._seed, step, of_loss=True)
         batch = Batch(images, ids, labels, dataset=dataset)
         found = self._strategy.loss(self.network, batch, generator)
-        return {"loss": found.total, **{f"loss_{k}": v.detach() for k, v in found.parts.items()}}
+        parts = {f"loss_{name}": value.detach() for name, value in found.parts.items()}
+        return {"loss": found.total, **parts, **found.notes}
 
 
 class Trainer:
@@ -94,6 +100,7 @@ class Trainer:
                 evenly, or for initial weights of another architecture.
             AnymodalError: the initial weights cannot be read.
         """
+        recipe = recipe.for_frames(len(frames.train))
         self._recipe = recipe
         self._options = recipe.training
         self._frames = frames
@@ -119,7 +126,7 @@ class Trainer:
         strategy.prepare(network)
         learner = Learner(network, strategy, recipe.seed)
         optimiser = build_optimiser(
-            learner, recipe.training, lambda name: strategy.rate_of(name.removeprefix("network."))
+            learner, recipe.training, parameter_rates(recipe, strategy, network)
         )
         self._learner, self._optimiser = fabric.setup(learner, optimiser)
         self._average: AveragedModel | None = None

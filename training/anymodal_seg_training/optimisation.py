@@ -7,7 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from anymodal_seg_training.recipe import TrainingOptions
+from anymodal_seg_ros.networks import AnyModalNetwork
+from anymodal_seg_training.initial_weights import filled_by_encoder
+from anymodal_seg_training.recipe import Recipe, TrainingOptions
+from anymodal_seg_training.strategies.base import Strategy
 
 
 def build_optimiser(
@@ -51,3 +54,17 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
         # Checkpoints from before there were factors have none.
         group["lr"] = rate * group.get("factor", 1.0)
+
+
+def parameter_rates(
+    recipe: Recipe, strategy: Strategy, network: AnyModalNetwork
+) -> Callable[[str], float]:
+    """Return how many times the learning rate a parameter of the learner learns with, by name."""
+    given = filled_by_encoder(network, recipe.initial_weights)
+
+    def rate_of(name: str) -> float:
+        name = name.removeprefix("network.")
+        new = 1.0 if not given or name in given else recipe.training.new_rate
+        return new * strategy.rate_of(name)
+
+    return rate_of
