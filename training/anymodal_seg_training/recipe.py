@@ -12,6 +12,7 @@ from typing import Any
 from anymodal_seg_ros.config import build, choice, count, number, read_yaml, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import ModalitySpec, check_ids, modality_spec, names_by_id
+from anymodal_seg_training.names import check_name
 
 PRECISIONS = ("fp32", "bf16")
 _FREE_SECTIONS = ("architecture", "modalities", "data", "strategy")
@@ -207,6 +208,9 @@ def parse_recipe(content: Mapping[str, Any]) -> Recipe:
     )
     if not recipe.name:
         raise ConfigError("name is missing: give the model a name, e.g. rig-nano")
+    check_name(recipe.name, "name")
+    for modality in recipe.modalities:
+        check_name(modality, "the name of a modality")
     if recipe.training.precision not in PRECISIONS:
         raise ConfigError(
             f"training.precision is {recipe.training.precision!r}: "
