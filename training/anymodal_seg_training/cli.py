@@ -9,6 +9,7 @@ from anymodal_seg_training import (
     evaluate,
     export,
     pack,
+    published_import,
     recalibration,
     study_runner,
     train,
@@ -23,6 +24,7 @@ def main() -> None:
 main.add_command(train.main, "train")
 main.add_command(recalibration.main, "recalibrate")
 main.add_command(evaluate.main, "evaluate")
+main.add_command(published_import.main, "import")
 main.add_command(export.main, "export")
 main.add_command(check_data.main, "check-data")
 main.add_command(pack.main, "pack")
