@@ -161,6 +161,9 @@ def test_with_mutual_queries_sensors_ask_each_other_and_one_alone_nobody() -> No
     options = {"network": "charm", "backbone": "mit_nano", "head_width": 16}
     torch.manual_seed(0)
     mutual = build_network({**options, "queries": "mutual"}, 5, MODALITIES).eval()
+    for name, parameter in mutual.named_parameters():
+        if ".mutual." in name:  # fresh, they say too little to be seen
+            torch.nn.init.normal_(parameter, std=0.5)
     fused = build_network(options, 5, MODALITIES).eval()
     fused.load_state_dict({k: v for k, v in mutual.state_dict().items() if ".mutual" not in k})
     x, ids = sensors(mutual)

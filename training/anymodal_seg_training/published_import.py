@@ -205,8 +205,8 @@ def main(
     """Write the published checkpoint FILE as the model folder OUT.
 
     Reads what the authors of CMNeXt, StitchFusion, AnySeg and SegFormer publish; no code in the
-    file is executed. The size of the encoder and of the head, and the kind of the adapters, are taken
-    from it. The network computes what the authors' code does, its oddities included.
+    file is executed. The size of the encoder and of the head, and the kind of the adapters, are
+    taken from it. The network computes what the authors' code does, its oddities included.
     """
 
     def command() -> None:
