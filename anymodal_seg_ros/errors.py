@@ -15,3 +15,7 @@ class ModelError(AnymodalError):
 
 class DecodeError(AnymodalError):
     """A message cannot be turned into an image: it is rejected and counted, nothing dies."""
+
+
+class EngineError(AnymodalError):
+    """An engine returned something that is no segmentation."""

@@ -79,6 +79,11 @@ class Image:
         """Columns."""
         return int(self.pixels.shape[1])
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the pixels."""
+        return int(self.pixels.nbytes)
+
 
 class DeferredImage(Image):
     """An image whose pixels take work to make: a compressed one, a Bayer mosaic, YUV.
@@ -141,6 +146,16 @@ class DeferredImage(Image):
         """Columns."""
         return self._width
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the pixels once they are made; what they are made of takes less."""
+        return 3 * self._height * self._width
+
+    @property
+    def pending(self) -> bool:
+        """Whether the pixels are still to be made."""
+        return self._make is not None
+
     def __repr__(self) -> str:
         return f"DeferredImage({self._height}, {self._width}, {self.encoding!r})"
 
@@ -163,6 +178,8 @@ class Sample:
         received_ns: when it arrived, on the caller's clock.
         frame_id: the header's coordinate frame.
         image: the decoded pixels.
+        made: what has been made of it on its way to the network, by what that depends on: kept with
+            the sample, so that each stage is made once. The pipeline fills it.
     """
 
     sensor: str
@@ -171,6 +188,7 @@ class Sample:
     received_ns: int
     frame_id: str
     image: Image
+    made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +292,29 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
+class FusedShare:
+    """What became of one sensor in the last masks.
+
+    Attributes:
+        used: of the last masks, in how many it was fused.
+        masks: how many masks were looked at.
+        reason: why it was left out most often, in words with the mend; empty if it never was.
+        benign: whether that reason is no fault, such as a scene in which nothing moves.
+        encoded: samples that were encoded so far.
+        reused: times that features were fused once more.
+        skipped: samples that there was no time to encode.
+    """
+
+    used: int = 0
+    masks: int = 0
+    reason: str = ""
+    benign: bool = False
+    encoded: int = 0
+    reused: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SensorStatus:
     """Health of one sensor at one moment, for diagnostics and for the mask's evidence.
 
@@ -293,6 +334,7 @@ class SensorStatus:
         entered: how often it entered each state, by the state's name.
         fault: what is wrong with its messages, in words; empty while nothing is.
         checks: what the checks found in its newest message.
+        fused: in how many of the last masks it was seen, and what became of its samples.
     """
 
     sensor: str
@@ -309,6 +351,7 @@ class SensorStatus:
     entered: Mapping[str, int] = field(default_factory=dict)
     fault: str = ""
     checks: tuple[CheckResult, ...] = ()
+    fused: FusedShare = field(default_factory=lambda: FusedShare())
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,16 @@ class SegConfig:
     )
     engine: str = text("onnxruntime", "What executes the model: onnxruntime or torch")
     threads: int = count(0, 0, 256, "CPU threads of the engine; 0 means one per core, at most 4")
+    workers: int = count(
+        0, 0, 64, "Threads that prepare, encode and fuse side by side; 0: one per core, at most 4"
+    )
+    inference_timeout_s: float = number(
+        10.0,
+        0.0,
+        600.0,
+        "The process ends with an error when one inference takes this long, or when inference has "
+        "done nothing but fail for this long, in s; 0: never",
+    )
     autostart: bool = switch(True, "Configure and activate without being told to")
     confidence: bool = switch(
         False, "Publish ~/confidence: how sure the network is; needs a model that can say"

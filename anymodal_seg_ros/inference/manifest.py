@@ -91,8 +91,9 @@ class Manifest:
         width: columns of the network's input.
         classes: in the order of their ids.
         modalities: by name.
-        files: by role, ``onnx`` and ``weights``.
-        outputs: what the ONNX graph returns, some of :data:`OUTPUTS`, ``mask`` first.
+        files: by role: ``onnx`` and ``weights``; ``encode`` and ``fuse``, the halves of the graph,
+            where the network splits.
+        outputs: what the ONNX graphs return, some of :data:`OUTPUTS`.
         recipe: what repeats the training.
         metrics: what was measured, on what.
     """
@@ -260,8 +261,10 @@ def modality_spec(name: str, values: Mapping[str, Any]) -> ModalitySpec:
 def _outputs(names: Any) -> tuple[str, ...]:
     """Check the names of a graph's outputs."""
     known = isinstance(names, list) and all(name in OUTPUTS for name in names)
-    if not known or "mask" not in names or len(set(names)) != len(names):
-        raise ValueError(f"outputs is {names!r}: expected mask and others of {', '.join(OUTPUTS)}")
+    if not known or not {"mask", "logits"} & set(names) or len(set(names)) != len(names):
+        raise ValueError(
+            f"outputs is {names!r}: expected logits or mask, and others of {', '.join(OUTPUTS)}"
+        )
     return tuple(names)
 
 

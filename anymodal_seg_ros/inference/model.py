@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.inference.manifest import Manifest, load_manifest
 from anymodal_seg_ros.resources import models_dir
 
 DEFAULT_MODEL = "rig-nano"
+MAX_BYTES = 8 << 30
+"""A larger file is no network that a robot runs."""
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +26,60 @@ class Model:
     folder: Path
     manifest: Manifest
 
+    def has(self, *roles: str) -> bool:
+        """Whether the manifest names a file for each of these roles."""
+        return all(role in self.manifest.files for role in roles)
+
     def file(self, role: str) -> Path:
-        """Return the path of the file with a role, ``onnx`` or ``weights``.
+        """Return the path of the file with a role: ``onnx``, ``encode``, ``fuse``, ``weights``.
 
         Raises:
-            ModelError: the manifest names no such file.
+            ModelError: the manifest names no such file, or one that is not in the folder.
         """
         if role not in self.manifest.files:
             raise ModelError(
                 f"the model {self.folder} has no {role!r} file: its manifest names "
                 f"{', '.join(self.manifest.files) or 'none'}"
             )
-        return self.folder / self.manifest.files[role].path
+        name = self.manifest.files[role].path
+        # Where a build tool links the files of a folder one by one, model.yaml is a link as well.
+        path, folder = (self.folder / name).resolve(), (self.folder / "model.yaml").resolve().parent
+        if not path.is_relative_to(folder):
+            raise ModelError(
+                f"files.{role}.path in {self.folder / 'model.yaml'} is {name!r}, which is outside "
+                "of the folder: put the file beside model.yaml"
+            )
+        return path
+
+    def read(self, role: str) -> bytes:
+        """Return the content of the file with a role; it is the one that the manifest's hash names.
+
+        Give these bytes to a library, not the path: a file may change between two looks at it.
+
+        Raises:
+            ModelError: there is no such file, or it is not as the manifest says.
+        """
+        with _opened(self.file(role)) as file:
+            content = file.read(MAX_BYTES + 1)
+        self._compare(role, hashlib.sha256(content).hexdigest())
+        return content
+
+    def check(self, role: str) -> None:
+        """Check that a file is as the manifest says, without holding it in memory.
+
+        Raises:
+            ModelError: there is no such file, or it is not as the manifest says.
+        """
+        with _opened(self.file(role)) as file:
+            self._compare(role, _digest(file))
+
+    def _compare(self, role: str, digest: str) -> None:
+        expected = self.manifest.files[role].sha256
+        if digest != expected:
+            raise ModelError(
+                f"{self.file(role)} has sha256 {digest[:16]}…, model.yaml says {expected[:16]}…: "
+                "the file was altered or is incomplete; fetch or export the model again"
+            )
 
 
 def load_model(name: str = "") -> Model:
@@ -41,21 +89,13 @@ def load_model(name: str = "") -> Model:
         name: path of a model folder, the name of a bundled model, or empty for the default one.
 
     Raises:
-        ModelError: there is no such folder, its manifest is wrong, or a file is missing or altered.
+        ModelError: there is no such folder, its manifest is wrong, or a file is missing, altered,
+            outside of the folder or no regular file.
     """
     folder = _find(name or DEFAULT_MODEL)
     model = Model(folder, load_manifest(folder))
-    for role, spec in model.manifest.files.items():
-        path = model.file(role)
-        try:
-            digest = sha256(path)
-        except OSError as error:
-            raise ModelError(f"cannot read {path}, named in model.yaml: {error}") from error
-        if digest != spec.sha256:
-            raise ModelError(
-                f"{path} has sha256 {digest[:16]}…, model.yaml says {spec.sha256[:16]}…: "
-                "the file was altered or is incomplete; fetch or export the model again"
-            )
+    for role in model.manifest.files:
+        model.check(role)
     return model
 
 
@@ -65,7 +105,35 @@ def sha256(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return _digest(file)
+
+
+def _digest(file: BinaryIO) -> str:
+    found = hashlib.sha256()
+    while piece := file.read(_PIECE):
+        found.update(piece)
+    return found.hexdigest()
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a regular file of a sensible size; a pipe or a device would never end.
+
+    Raises:
+        ModelError: it is none, or it cannot be read.
+    """
+    try:
+        # Without O_NONBLOCK the opening of a pipe waits for somebody to write into it.
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except OSError as error:
+        raise ModelError(f"cannot read {path}, named in model.yaml: {error.strerror}") from error
+    about = os.fstat(file.fileno())
+    if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
+        file.close()
+        raise ModelError(
+            f"{path}, named in model.yaml, is no regular file of at most {MAX_BYTES >> 30} GB"
+        )
+    return file
 
 
 def _find(name: str) -> Path:

@@ -1,59 +1,170 @@
-"""ONNX Runtime on the CPU: the default engine, light enough for any robot."""
+"""ONNX Runtime: the engine that runs anywhere, light enough for any robot."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
 from anymodal_seg_ros.errors import ConfigError, ModelError
-from anymodal_seg_ros.frames import ModalityBatch, Segmentation
+from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
+from anymodal_seg_ros.inference.contract import check_engine
 from anymodal_seg_ros.inference.model import Model
+
+PYRAMID = ("stride_4", "stride_8", "stride_16", "stride_32")
+"""What the encoding half of a graph returns and the fusing one takes, beside ``modality_ids``."""
+
+AUTO = ("CUDAExecutionProvider", "CPUExecutionProvider")
+"""Providers that are tried unasked, the fastest first. TensorRT's builds for minutes before the
+first frame, so it must be asked for."""
+
+LOAD_LIMIT_S = 60.0
+"""Time in which a graph must have segmented the frames with which it is looked at."""
+
+Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 class OnnxRuntimeEngine:
-    """Runs the ONNX file of a model; the number of sensors may change from call to call."""
+    """Runs the ONNX files of a model; the number of sensors may change from call to call.
 
-    name = "onnxruntime cpu"
+    Attributes:
+        name: engine and device, e.g. ``onnxruntime cpu``.
+        splits: whether the model has an encoding and a fusing half.
+    """
 
-    def __init__(self, model: Model, threads: int, confidence: bool = False) -> None:
-        """Load the graph and run it once per number of sensors, so that no first frame is slow.
+    def __init__(
+        self,
+        model: Model,
+        threads: int,
+        confidence: bool = False,
+        providers: Sequence[str] = AUTO,
+    ) -> None:
+        """Load the graphs and run them once per number of sensors, so that no first frame is slow.
+
+        Args:
+            model: an opened model folder.
+            threads: for the whole graph and the fusing half. The encoding half computes in the
+                thread that calls it: cores are better used by sensors side by side than by threads
+                within one.
+            confidence: whether it shall say how sure it is.
+            providers: what ONNX Runtime may execute on, by preference; what is not installed or
+                does not load is passed over.
 
         Raises:
             ConfigError: ``confidence`` is wanted, but the graph has no such output.
-            ModelError: ONNX Runtime refuses the file, or it is not what the manifest says.
+            ModelError: ONNX Runtime refuses a file, or it is not what the manifest says.
         """
-        manifest = model.manifest
-        if confidence and "confidence" not in manifest.outputs:
-            raise ConfigError(
-                f"confidence is on, but the ONNX file of the model {manifest.name} has no such "
-                "output: export the model anew, choose the torch engine, or turn it off"
-            )
-        self._outputs = [n for n in manifest.outputs if n != "confidence" or confidence]
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Spinning threads would burn the cores between frames that the sensors need.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        path = model.file("onnx")
+        outputs = wanted_outputs(model, confidence)
+        self.splits = model.has("encode", "fuse") and "logits" in outputs
+        self._whole = _Graph(model, "onnx", outputs, threads, providers)
+        if self.splits:
+            self._encode = _Graph(model, "encode", PYRAMID, 1, providers)
+            self._fuse = _Graph(model, "fuse", outputs, threads, providers)
+        self.name = f"onnxruntime {self._whole.device}"
+        self._limit: ort.RunOptions | None = ort.RunOptions()
+        alarm = threading.Timer(LOAD_LIMIT_S, setattr, (self._limit, "terminate", True))
+        alarm.daemon = True
+        alarm.start()
         try:
-            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's errors have no common public base
-            raise ModelError(f"ONNX Runtime cannot load {path}: {error}") from error
-        ids = [spec.id for spec in manifest.modalities.values()]
-        for present in range(1, len(ids) + 1):
-            shape = (present, 3, manifest.height, manifest.width)
-            batch = ModalityBatch(np.zeros(shape, np.float32), np.array(ids[:present], np.int64))
-            try:
-                self.run(batch)
-            except Exception as error:
-                raise ModelError(
-                    f"{path} is not what model.yaml beside it says, with {present} sensors of "
-                    f"{manifest.height}x{manifest.width} and the outputs "
-                    f"{', '.join(self._outputs)}: {error}; export the model anew"
-                ) from error
+            check_engine(self, model.manifest)
+        except ModelError as error:
+            late = f" (stopped after {LOAD_LIMIT_S:g} s)" if self._limit.terminate else ""
+            raise ModelError(
+                f"{model.file('onnx')} is not what model.yaml beside it says, {error}{late}; "
+                f"the outputs are to be {', '.join(outputs)}; export the model anew"
+            ) from error
+        finally:
+            alarm.cancel()
+        self._limit = None
 
     def run(self, batch: ModalityBatch) -> Segmentation:
         """Segment one frame."""
         inputs = {"images": batch.images, "modality_ids": batch.modality_ids}
-        values = self._session.run(self._outputs, inputs)
-        return Segmentation(**dict(zip(self._outputs, values, strict=True)))
+        return Segmentation(**self._whole.run(inputs, self._limit))
+
+    def encode(self, batch: ModalityBatch) -> tuple[Features, ...]:
+        """Encode some sensors, one after the other, in the calling thread.
+
+        So a row's features are the same to the last bit whoever stands beside it.
+        """
+        return tuple(
+            self._encoded(batch.images[row : row + 1], batch.modality_ids[row : row + 1])
+            for row in range(len(batch.modality_ids))
+        )
+
+    def _encoded(self, image: npt.NDArray[np.float32], kind: npt.NDArray[np.int64]) -> Features:
+        arrays = self._encode.run({"images": image, "modality_ids": kind}, self._limit)
+        pyramid = tuple(arrays.values())
+        return Features(int(kind[0]), pyramid, sum(stage.nbytes for stage in pyramid))
+
+    def fuse(self, features: Sequence[Features]) -> Segmentation:
+        """Segment one frame from what its sensors, at least one, were encoded to."""
+        stages = zip(*(row.pyramid for row in features), strict=True)
+        maps = [np.concatenate(rows) if len(rows) > 1 else rows[0] for rows in stages]
+        ids = np.array([row.modality_id for row in features], np.int64)
+        inputs: Arrays = {**dict(zip(PYRAMID, maps, strict=True)), "modality_ids": ids}
+        return Segmentation(**self._fuse.run(inputs, self._limit))
+
+
+def wanted_outputs(model: Model, confidence: bool) -> tuple[str, ...]:
+    """Return the outputs of a model's graphs that are worth their time.
+
+    Raises:
+        ConfigError: ``confidence`` is wanted, but the graphs have no such output.
+    """
+    names = model.manifest.outputs
+    if confidence and "confidence" not in names:
+        raise ConfigError(
+            f"confidence is on, but the ONNX file of the model {model.manifest.name} has no such "
+            "output: export the model anew, choose the torch engine, or turn it off"
+        )
+    # A mask at the network's size is of no use to whoever can make one at the camera's.
+    unwanted = {"mask" if "logits" in names else "", "" if confidence else "confidence"}
+    return tuple(name for name in names if name not in unwanted)
+
+
+class _Graph:
+    """One ONNX file of a model, and the outputs that are wanted of it.
+
+    Attributes:
+        device: what executes it, ``cpu``, ``cuda`` or ``tensorrt``.
+    """
+
+    def __init__(
+        self, model: Model, role: str, outputs: Sequence[str], threads: int, wanted: Sequence[str]
+    ) -> None:
+        """Load it; ``wanted`` are the providers by preference.
+
+        Raises:
+            ModelError: ONNX Runtime refuses it.
+        """
+        self._outputs = tuple(outputs)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # warnings about a graph tell a user of a robot nothing
+        # Spinning threads would burn the cores between frames that the sensors need.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Weights in other files would be computed with without being hashed: they are not found.
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", "/weights/must/be/in/the/file"
+        )
+        known = ort.get_available_providers()
+        providers = [name for name in wanted if name in known] or ["CPUExecutionProvider"]
+        content = model.read(role)
+        try:
+            self._session = ort.InferenceSession(content, options, providers=providers)
+        except Exception as error:  # ONNX Runtime's errors have no common public base
+            raise ModelError(f"ONNX Runtime cannot load {model.file(role)}: {error}") from error
+        # A provider whose libraries are missing is left out without a word.
+        used = self._session.get_providers()[0]
+        self.device = used.removesuffix("ExecutionProvider").lower()
+
+    def run(self, inputs: Arrays, limit: ort.RunOptions | None) -> dict[str, npt.NDArray[Any]]:
+        """Compute the outputs, by name. May be called from several threads at once."""
+        values = self._session.run(self._outputs, inputs, limit)
+        return dict(zip(self._outputs, values, strict=True))

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from anymodal_seg_ros.config import CountsConfig
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import Image, ModalityBatch, Pixels
 from anymodal_seg_ros.inference.manifest import Manifest, ModalitySpec
@@ -27,6 +28,9 @@ from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.geometry.lidar import LIDAR_IMAGE
 
 Planes = npt.NDArray[np.float32]
+
+MODELS_OWN = CountsConfig()
+"""Counts as the model's manifest describes them."""
 
 
 def batch(images: Sequence[tuple[str, Image]], manifest: Manifest) -> ModalityBatch:
@@ -47,7 +51,12 @@ def batch(images: Sequence[tuple[str, Image]], manifest: Manifest) -> ModalityBa
 
 
 def planes(
-    image: Image, spec: ModalitySpec, height: int, width: int, out: Planes | None = None
+    image: Image,
+    spec: ModalitySpec,
+    height: int,
+    width: int,
+    out: Planes | None = None,
+    counts: CountsConfig = MODELS_OWN,
 ) -> Planes:
     """Turn one image into normalised planes.
 
@@ -65,6 +74,8 @@ def planes(
         height: rows of the result.
         width: columns of the result.
         out: float32 ``[3, height, width]`` to write into.
+        counts: what the numbers of a thermal camera or LiDAR mean, where that is not what the
+            model assumes. Depth is taken as it is: :func:`to_metres` knows its unit.
 
     Returns:
         float32 ``[3, height, width]``, ``out`` if it was given.
@@ -77,9 +88,9 @@ def planes(
     if spec.planes == "color":
         _color(image, height, width, result)
     elif spec.planes == "thermal":
-        _thermal(image, spec, height, width, result)
+        _thermal(image, spec, counts, height, width, result)
     elif spec.planes == "lidar":
-        _lidar(image, spec, height, width, result)
+        _lidar(image, spec, counts, height, width, result)
     else:
         _depth(image, spec, height, width, result)
     for plane, mean, std in zip(result, spec.mean, spec.std, strict=True):
@@ -128,27 +139,37 @@ def _color(image: Image, height: int, width: int, out: Planes) -> None:
         np.multiply(small[..., channel], np.float32(1 / 255), out=out[channel], casting="unsafe")
 
 
-def _thermal(image: Image, spec: ModalitySpec, height: int, width: int, out: Planes) -> None:
+def kelvin_per_count(spec: ModalitySpec, counts: CountsConfig) -> float:
+    """Return the temperature of one count of a 16-bit thermal image, in kelvin."""
+    return counts.per_count or spec.kelvin_per_count
+
+
+def _thermal(
+    image: Image, spec: ModalitySpec, counts: CountsConfig, height: int, width: int, out: Planes
+) -> None:
     values, full_scale = _resize(image.pixels, height, width), 65535.0
     if image.encoding not in COUNTS:
         values, full_scale = to_rgb(Image(values, image.encoding)), 255.0
         if values.ndim == 3:
             values = values.mean(axis=2)
-    low, high = _thermal_range(values, full_scale, spec)
+    low, high = _thermal_range(values, full_scale, spec, counts)
     np.multiply(values, 1.0 / (high - low), out=out[0], casting="unsafe")
     out[0] -= low / (high - low)
     np.clip(out[0], 0.0, 1.0, out=out[0])
     out[1:] = out[0]
 
 
-def _thermal_range(values: Pixels, full_scale: float, spec: ModalitySpec) -> tuple[float, float]:
+def _thermal_range(
+    values: Pixels, full_scale: float, spec: ModalitySpec, counts: CountsConfig
+) -> tuple[float, float]:
     """Return the values that become 0 and 1."""
     if spec.thermal_mode == "percentile":
         low, high = np.percentile(values, spec.percentiles)
         return float(low), float(max(high, low + 1.0))  # an even image is black, not noise
     if spec.thermal_mode == "kelvin_range" and full_scale > 255.0:
         low, high = spec.kelvin_range
-        return low / spec.kelvin_per_count, high / spec.kelvin_per_count
+        unit = kelvin_per_count(spec, counts)
+        return (low - counts.offset) / unit, (high - counts.offset) / unit
     return 0.0, full_scale
 
 
@@ -162,7 +183,9 @@ def _depth(image: Image, spec: ModalitySpec, height: int, width: int, out: Plane
     np.multiply(1.0 / (1.0 + known), valid, out=out[1])
 
 
-def _lidar(image: Image, spec: ModalitySpec, height: int, width: int, out: Planes) -> None:
+def _lidar(
+    image: Image, spec: ModalitySpec, counts: CountsConfig, height: int, width: int, out: Planes
+) -> None:
     # A pixel between two returns saw nothing of either, so neighbours are never mixed.
     ranges, heights, intensities = np.moveaxis(
         _resize(image.pixels, height, width, exact=True).astype(np.float32), 2, 0
@@ -172,7 +195,7 @@ def _lidar(image: Image, spec: ModalitySpec, height: int, width: int, out: Plane
     with np.errstate(invalid="ignore", over="ignore"):
         out[0] = 1.0 - ranges / np.float32(spec.far_m)
         out[1] = (heights - np.float32(low)) / np.float32(high - low)
-        out[2] = intensities / np.float32(spec.intensity_max)
+        out[2] = intensities / np.float32(counts.intensity_max or spec.intensity_max)
     out[:, ~valid] = 0.0
     np.nan_to_num(out, copy=False, nan=0.0)
     np.clip(out, 0.0, 1.0, out=out)

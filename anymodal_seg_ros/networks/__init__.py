@@ -1,13 +1,20 @@
 """PyTorch networks with a dynamic modality axis. No ROS and no files in here."""
 
 from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded, upsample_logits
-from anymodal_seg_ros.networks.deployed import DeployedNetwork, weights_sensors
+from anymodal_seg_ros.networks.deployed import (
+    DeployedNetwork,
+    EncodeHalf,
+    FuseHalf,
+    weights_sensors,
+)
 from anymodal_seg_ros.networks.registry import build_network, network_names
 
 __all__ = [
     "AnyModalNetwork",
     "Decoded",
     "DeployedNetwork",
+    "EncodeHalf",
+    "FuseHalf",
     "build_network",
     "network_names",
     "upsample_logits",

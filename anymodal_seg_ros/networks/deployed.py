@@ -1,4 +1,4 @@
-"""The form of a network that runs on the robot: one frame in, class ids out."""
+"""The forms of a network that run on the robot: one frame in; whole, or as its two halves."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from torch import Tensor, nn
 from anymodal_seg_ros.frames import OUTPUTS
 from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded, upsample_logits
 
+STRIDES = (4, 8, 16, 32)
+"""Of the four maps of a pyramid."""
+
 
 class DeployedNetwork(nn.Module):
-    """A network without batch axis, with folded head, upsampling and argmax inside.
+    """A network without batch axis, with its head folded.
 
     Engines run this module, or the ONNX graph that is exported from it.
 
     Attributes:
-        outputs: what :meth:`forward` returns, some of :data:`OUTPUTS`, ``mask`` first.
+        outputs: what :meth:`forward` returns, some of :data:`OUTPUTS`, in that order.
     """
 
     def __init__(self, network: AnyModalNetwork, outputs: Sequence[str] = ("mask",)) -> None:
@@ -32,6 +35,15 @@ class DeployedNetwork(nn.Module):
         self.network.fold()
         self.eval()
 
+    @property
+    def splits(self) -> bool:
+        """Whether it has two halves that can run apart, :class:`EncodeHalf`, :class:`FuseHalf`.
+
+        The encoder must keep the sensors apart. Methods with a place for each kind of sensor have
+        no halves either: their graphs compute every place, so one sensor would cost all of them.
+        """
+        return self.network.encodes_apart and self.network.set_like
+
     def forward(self, images: Tensor, modality_ids: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Segment one frame.
 
@@ -40,36 +52,86 @@ class DeployedNetwork(nn.Module):
             modality_ids: int64 ``[M]``.
 
         Returns:
-            The mask, or a tuple in the order of :attr:`outputs`:
+            The only output, or a tuple in the order of :attr:`outputs`:
 
             * mask: class ids, uint8 ``[H, W]``;
+            * logits: float ``[K, ceil(H/4), ceil(W/4)]``;
             * confidence: the largest class probability, its logits divided by the network's
               temperature, uint8 ``[ceil(H/4), ceil(W/4)]``, 255 being 1;
             * contributions: how much each sensor counts, the mean over the pixels, float32 ``[M]``.
         """
-        results = self.results(self.decoded(images, modality_ids), *images.shape[-2:])
+        pyramid = self.encode(images, modality_ids)
+        results = self.results(self.decoded(pyramid, modality_ids), *images.shape[-2:])
         return results[0] if len(results) == 1 else tuple(results)
 
-    def decoded(self, images: Tensor, modality_ids: Tensor) -> Decoded:
-        """Return what the network makes of one frame, as a batch of one."""
+    def encode(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
+        """Encode the sensors of one frame: maps ``[S, C_i, H_i, W_i]``, S being M or 1."""
         features = self.network.forward_features(images.unsqueeze(0), modality_ids)
-        return self.network.decode(features, modality_ids)
+        return [stage.squeeze(0) for stage in features]
+
+    def decoded(self, pyramid: Sequence[Tensor], modality_ids: Tensor) -> Decoded:
+        """Return what the network makes of encoded sensors, as a batch of one."""
+        return self.network.decode([stage.unsqueeze(0) for stage in pyramid], modality_ids)
 
     def results(self, decoded: Decoded, height: int, width: int) -> list[Tensor]:
         """Turn it into what is asked for; see :meth:`forward`."""
-        logits, shares = decoded
-        results = [upsample_logits(logits, height, width).argmax(dim=1).to(torch.uint8)[0]]
-        if "confidence" in self.outputs:
-            # Before the upsampling: a sixteenth of the work, and confidence changes slowly.
-            # The largest probability is one over the sum of exp(logit - largest logit): engines do
-            # this faster than a softmax over channels.
-            scaled = logits.float() / self.network.temperature
-            total = (scaled - scaled.amax(dim=1, keepdim=True)).exp().sum(dim=1)
-            results.append((255.0 / total).round().to(torch.uint8)[0])
-        if "contributions" in self.outputs:
-            assert shares is not None, "this network does not weight its sensors"
-            results.append(shares.float().mean(dim=(2, 3))[0])
-        return results
+        made = {
+            "mask": lambda: _mask(decoded.logits, height, width),
+            "logits": lambda: decoded.logits.float()[0],
+            "confidence": lambda: self._confidence(decoded.logits),
+            "contributions": lambda: _shares(decoded),
+        }
+        return [made[name]() for name in self.outputs]
+
+    def _confidence(self, logits: Tensor) -> Tensor:
+        # Before the upsampling: a sixteenth of the work, and confidence changes slowly.
+        # The largest probability is one over the sum of exp(logit - largest logit): engines do
+        # this faster than a softmax over channels.
+        scaled = logits.float() / self.network.temperature
+        total = (scaled - scaled.amax(dim=1, keepdim=True)).exp().sum(dim=1)
+        return (255.0 / total).round().to(torch.uint8)[0]
+
+
+class EncodeHalf(nn.Module):
+    """The encoder of a deployed network: what it makes of each sensor, whoever else is alive."""
+
+    def __init__(self, whole: DeployedNetwork) -> None:
+        """Share the weights of a network that :attr:`~DeployedNetwork.splits`."""
+        super().__init__()
+        self.whole = whole
+
+    def forward(self, images: Tensor, modality_ids: Tensor) -> tuple[Tensor, ...]:
+        """Map images ``[k, 3, H, W]`` and ids ``[k]`` to maps ``[k, C_i, H/s, W/s]``.
+
+        The strides s are :data:`STRIDES`. Rows do not know of each other.
+        """
+        return tuple(self.whole.encode(images, modality_ids))
+
+
+class FuseHalf(nn.Module):
+    """What remains for a frame when its sensors have been encoded.
+
+    Attributes:
+        outputs: those of the whole but the mask, which follows from the logits at any size.
+    """
+
+    def __init__(self, whole: DeployedNetwork) -> None:
+        """Share the weights of a network that :attr:`~DeployedNetwork.splits`."""
+        super().__init__()
+        self.whole = whole
+        self.outputs = tuple(name for name in whole.outputs if name != "mask")
+
+    def forward(
+        self,
+        stride_4: Tensor,
+        stride_8: Tensor,
+        stride_16: Tensor,
+        stride_32: Tensor,
+        modality_ids: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Map the rows of :class:`EncodeHalf`, M at a time, to :attr:`outputs`."""
+        pyramid = (stride_4, stride_8, stride_16, stride_32)
+        return tuple(self.whole.results(self.whole.decoded(pyramid, modality_ids), 0, 0))
 
 
 @torch.no_grad()
@@ -80,3 +142,12 @@ def weights_sensors(network: AnyModalNetwork) -> bool:
     ids = torch.zeros(1, dtype=torch.int64, device=device)
     features = network.forward_features(torch.zeros(1, 1, 3, 64, 64, device=device), ids)
     return network.decode(features, ids).contributions is not None
+
+
+def _mask(logits: Tensor, height: int, width: int) -> Tensor:
+    return upsample_logits(logits, height, width).argmax(dim=1).to(torch.uint8)[0]
+
+
+def _shares(decoded: Decoded) -> Tensor:
+    assert decoded.contributions is not None, "this network does not weight its sensors"
+    return decoded.contributions.float().mean(dim=(2, 3))[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,15 @@ _LEVELS = {
 }
 """OK and DISABLED are as they should be."""
 
+SILENT_S = 1.5
+"""Without a mask for so long while sensors are alive, the node fails."""
+
+FEWEST_MASKS = 15
+"""Before so many masks nothing is said of how often a sensor was in them."""
+
+TOO_FAST = 1.5
+"""Times the promised rate."""
+
 
 @dataclass(frozen=True, slots=True)
 class PipelineReport:
@@ -30,23 +39,40 @@ class PipelineReport:
     Attributes:
         engine: what executes the model.
         model: name and version of the model.
-        masks: masks published since activation.
+        masks: masks made since activation.
+        masks_now: of those in the last reporting period.
         masks_per_second: over the last reporting period.
+        blank: masks without labels since activation.
+        blank_now: of those in the last reporting period.
         superseded: frame sets dropped for a newer one since activation.
+        superseded_now: of those in the last reporting period.
         failures: inferences that raised since activation.
         failed_now: whether one of them happened in the last reporting period.
         last_failure: the newest failure in words; empty if there was none.
+        stalled: what takes longer than it should at this moment, in words; empty if nothing does.
+        silent_s: time since the last mask, or since activation, in s.
+        latency_ms: from the arrival of the reference's message to the mask, the median and the 99th
+            percentile of the last masks; None before the first.
+        load: share of the time that the worker threads were at work in the last reporting period.
         callback_max_ms: longest image callback in the last reporting period.
     """
 
     engine: str
     model: str
     masks: int
+    masks_now: int
     masks_per_second: float
+    blank: int
+    blank_now: int
     superseded: int
+    superseded_now: int
     failures: int
     failed_now: bool
     last_failure: str
+    stalled: str
+    silent_s: float
+    latency_ms: tuple[float, float] | None
+    load: float
     callback_max_ms: float
 
 
@@ -100,7 +126,7 @@ def mask_evidence(prediction: Prediction, rig: RigConfig, latency_ns: int) -> li
 
 
 def sensor_health(
-    node: str, status: SensorStatus, topic: str, newly_rejected: bool
+    node: str, status: SensorStatus, topic: str, newly_rejected: bool, expected_hz: float = 0.0
 ) -> DiagnosticStatus:
     """Describe one sensor for ``/diagnostics``.
 
@@ -109,6 +135,7 @@ def sensor_health(
         status: the sensor's health.
         topic: its topic, as the hardware id.
         newly_rejected: messages were rejected since the last report.
+        expected_hz: the rate that is configured; 0 if none is to be expected.
     """
     level, message = _LEVELS[status.state], f"{status.state.value}"
     if status.state is SensorState.DISABLED:
@@ -119,13 +146,22 @@ def sensor_health(
         message += ": no message so far"
     elif not status.state.alive:
         message += f": last message {status.age_ns / 1e9:.2f} s ago"
+    warnings = [_left_out(status), _too_fast(status, expected_hz)]
     if newly_rejected:
+        warnings.append(f"messages are rejected: {status.last_error}")
+    for warning in filter(None, warnings):
         level = max(level, DiagnosticStatus.WARN)
-        message += f"; messages are rejected: {status.last_error}"
+        message += f"; {warning}"
+    fused = status.fused
     values = {
         "state": status.state.value,
         "rate_hz": "" if status.rate_hz is None else f"{status.rate_hz:.2f}",
         "age_ms": _ms(status.age_ns),
+        "fused": f"{fused.used} of {fused.masks}",
+        "not_fused_because": fused.reason,
+        "encoded": str(fused.encoded),
+        "reused": str(fused.reused),
+        "skipped": str(fused.skipped),
         "received": str(status.received),
         "rejected": str(sum(status.rejected.values())),
         **{f"rejected: {reason}": str(n) for reason, n in sorted(status.rejected.items())},
@@ -146,35 +182,90 @@ def sensor_health(
 
 
 def pipeline_health(
-    node: str, report: PipelineReport, any_alive: bool, shortfall: str
+    node: str, report: PipelineReport, states: Collection[SensorState], shortfall: str
 ) -> DiagnosticStatus:
-    """Describe the pipeline as a whole for ``/diagnostics``.
+    """Describe the pipeline as a whole for ``/diagnostics``: is it doing what it is for?
 
     Args:
         node: name of the node, the prefix of every diagnostic's name.
         report: what happened so far.
-        any_alive: whether any sensor is alive.
+        states: of the sensors.
         shortfall: why masks would have no labels now, in words; empty if they would have.
     """
-    level, message = DiagnosticStatus.OK, f"{report.masks_per_second:.1f} masks per second"
-    if report.failed_now:
-        level, message = DiagnosticStatus.ERROR, f"inference fails: {report.last_failure}"
-    elif not any_alive:
-        level, message = DiagnosticStatus.ERROR, "no sensor is alive: no masks"
-    elif shortfall:
-        level, message = DiagnosticStatus.ERROR, f"masks without labels: {shortfall}"
+    level, message = _judge(report, states, shortfall)
+    p50, p99 = report.latency_ms or (None, None)
     values = {
         "engine": report.engine,
         "model": report.model,
         "masks": str(report.masks),
         "masks_per_second": f"{report.masks_per_second:.2f}",
+        "blank": str(report.blank),
         "superseded": str(report.superseded),
+        "latency_p50_ms": "" if p50 is None else f"{p50:.1f}",
+        "latency_p99_ms": "" if p99 is None else f"{p99:.1f}",
+        "load": f"{report.load:.2f}",
         "failures": str(report.failures),
         "last_failure": report.last_failure,
         "callback_max_ms": f"{report.callback_max_ms:.3f}",
     }
     return DiagnosticStatus(
         level=level, name=f"{node}: pipeline", message=message, values=_pairs(values)
+    )
+
+
+def _judge(
+    report: PipelineReport, states: Collection[SensorState], shortfall: str
+) -> tuple[Any, str]:
+    """Return level and message of the pipeline."""
+    rate = f"{report.masks_per_second:.1f} masks per second"
+    alive = any(state.alive for state in states)
+    if report.stalled:
+        return DiagnosticStatus.ERROR, f"the engine does not answer: {report.stalled}"
+    if report.failed_now:
+        return DiagnosticStatus.ERROR, f"inference fails: {report.last_failure}"
+    if not alive:
+        if SensorState.LATE in states:
+            return DiagnosticStatus.WARN, f"{rate}: every sensor is late"
+        return DiagnosticStatus.ERROR, "no sensor is alive: no masks"
+    if shortfall:
+        return DiagnosticStatus.ERROR, f"masks without labels: {shortfall}"
+    if report.silent_s >= SILENT_S:
+        return (
+            DiagnosticStatus.ERROR,
+            f"no mask for {report.silent_s:.1f} s although sensors are alive",
+        )
+    if report.blank_now:
+        return (
+            DiagnosticStatus.WARN,
+            f"{rate}; {report.blank_now} of the last were without labels",
+        )
+    if report.superseded_now > max(1.0, 0.1 * report.masks_now):
+        return (
+            DiagnosticStatus.WARN,
+            f"{rate}; {report.superseded_now} reference frames got none since the last report: "
+            "the network is slower than the reference",
+        )
+    return DiagnosticStatus.OK, rate
+
+
+def _left_out(status: SensorStatus) -> str:
+    """Say that a living sensor is hardly ever fused; empty if it is, or if that is no fault."""
+    fused = status.fused
+    if not status.state.alive or fused.benign or fused.masks < FEWEST_MASKS:
+        return ""
+    if fused.used >= fused.masks / 2:
+        return ""
+    return f"fused in {fused.used} of the last {fused.masks} masks: {fused.reason}"
+
+
+def _too_fast(status: SensorStatus, expected_hz: float) -> str:
+    """Say that more messages come than were promised; empty if they do not."""
+    rate_hz = status.rate_hz
+    if not expected_hz or rate_hz is None or rate_hz < TOO_FAST * expected_hz:
+        return ""
+    return (
+        f"{rate_hz:.1f} Hz come, expected_hz is {expected_hz:g}: are there two publishers on the "
+        "topic? if not, correct expected_hz"
     )
 
 

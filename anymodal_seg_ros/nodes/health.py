@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from anymodal_seg_ros.frames import SensorState, SensorStatus
 from anymodal_seg_ros.nodes.diagnostics import (
     PipelineReport,
     no_clock,
@@ -13,36 +18,60 @@ from anymodal_seg_ros.nodes.diagnostics import (
     sensor_health,
 )
 from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.pipeline.supervisor import Supervisor
 
 _WARN_AGAIN_NS = 5_000_000_000
+_TELL_AGAIN_NS = 2_000_000_000
+_LATENCIES = 300
 
 
 class Health:
-    """Counts masks, failures and callback times, and remembers what was said last.
+    """Counts failures and callback times, and remembers what was said last.
 
-    The worker's thread counts, the executor's thread reports. All times are a steady clock's, so
+    The workers' threads count, the executor's thread reports. All times are a steady clock's, so
     that rates mean something in simulated time too.
+
+    Args:
+        node_name: prefix of every diagnostic's name; with its namespace, so that two robots differ.
+        pipeline: whose health it is.
+        topics: resolved names of the sensors' topics; without, those of the configuration.
+        timeout_s: as of :class:`Supervisor`.
+        threads: how many work on the pipeline.
     """
 
-    def __init__(self, node_name: str, pipeline: Pipeline) -> None:
+    def __init__(
+        self,
+        node_name: str,
+        pipeline: Pipeline,
+        topics: Mapping[str, str] | None = None,
+        timeout_s: float = 0.0,
+        threads: int = 1,
+    ) -> None:
         self._node_name = node_name
         self._pipeline = pipeline
+        self._topics = topics or {name: s.topic for name, s in pipeline.rig.sensors.items()}
+        self.supervisor = Supervisor(pipeline, timeout_s)
+        self._threads = threads
         self._lock = threading.Lock()
-        self._masks = 0
         self._failures = 0
         self._last_failure = ""
         self._callback_max_ns = 0
-        self._reported = (time.monotonic_ns(), 0, 0)
+        self._latencies: deque[int] = deque(maxlen=_LATENCIES)
+        self._reported = _Counts(time.monotonic_ns(), *self._counts())
+        self._mask_ns = time.monotonic_ns()
         self._rejected_before: dict[str, int] = {}
         self._warned_ns: dict[str, int] = {}
+        self._told: dict[str, tuple[SensorState, int]] = {}
 
-    def mask_published(self) -> None:
-        """Count one mask."""
+    def mask_published(self, latency_ns: int) -> None:
+        """Count one mask that left so long after the arrival of its reference's message."""
+        self.supervisor.succeeded()
         with self._lock:
-            self._masks += 1
+            self._latencies.append(latency_ns)
 
     def inference_failed(self, error: Exception) -> None:
         """Count one inference or publication that raised."""
+        self.supervisor.failed()
         with self._lock:
             self._failures += 1
             self._last_failure = f"{type(error).__name__}: {error}"
@@ -59,6 +88,23 @@ class Health:
         self._warned_ns[subject] = now_ns
         return True
 
+    def news(self, now_ns: int) -> list[str]:
+        """Return a line for every sensor whose state has changed since it was told last.
+
+        Each sensor has its say once in two seconds at most, with the state that it is in then.
+        """
+        if not now_ns:
+            return []
+        lines, steady_ns = [], time.monotonic_ns()
+        for status in self._pipeline.status(now_ns):
+            before, told_ns = self._told.get(status.sensor, (None, -_TELL_AGAIN_NS))
+            if status.state is before or steady_ns - told_ns < _TELL_AGAIN_NS:
+                continue
+            self._told[status.sensor] = status.state, steady_ns
+            if before is not None or status.state is not SensorState.WAITING:
+                lines.append(self._line(status, before))
+        return lines
+
     def report(self, now_ns: int) -> list[Any]:
         """Make the statuses of one ``/diagnostics`` message.
 
@@ -73,29 +119,63 @@ class Health:
             rejected = sum(status.rejected.values())
             newly = rejected > self._rejected_before.get(status.sensor, 0)
             self._rejected_before[status.sensor] = rejected
-            topic = self._pipeline.rig.sensors[status.sensor].topic
-            statuses.append(sensor_health(self._node_name, status, topic, newly))
-        any_alive = any(status.state.alive for status in sensors)
+            topic = self._topics[status.sensor]
+            expected_hz = self._pipeline.rig.sensors[status.sensor].expected_hz
+            statuses.append(sensor_health(self._node_name, status, topic, newly, expected_hz))
+        states = [status.state for status in sensors]
         report, lacking = self._pipeline_report(), self._pipeline.shortfall(now_ns)
-        statuses.append(pipeline_health(self._node_name, report, any_alive, lacking))
+        statuses.append(pipeline_health(self._node_name, report, states, lacking))
         return statuses
+
+    def _line(self, status: SensorStatus, before: SensorState | None) -> str:
+        came = "" if before is None else f" (was {before.value})"
+        why = f": {status.fault}" if status.fault and not status.state.alive else ""
+        return f"sensor {status.sensor} is {status.state.value}{came}{why}"
+
+    def _counts(self) -> tuple[int, int, int, int, int]:
+        pipeline = self._pipeline
+        record = pipeline.record
+        return record.masks, record.blank, pipeline.superseded, self._failures, pipeline.worked_ns
 
     def _pipeline_report(self) -> PipelineReport:
         steady_ns = time.monotonic_ns()
         manifest = self._pipeline.model.manifest
         with self._lock:
-            since_ns, masks_before, failures_before = self._reported
-            self._reported = (steady_ns, self._masks, self._failures)
+            before, now = self._reported, _Counts(steady_ns, *self._counts())
+            self._reported = now
             callback_max_ns, self._callback_max_ns = self._callback_max_ns, 0
-            elapsed_s = max(steady_ns - since_ns, 1) / 1e9
-            return PipelineReport(
-                engine=self._pipeline.engine.name,
-                model=f"{manifest.name} {manifest.version}",
-                masks=self._masks,
-                masks_per_second=(self._masks - masks_before) / elapsed_s,
-                superseded=self._pipeline.superseded,
-                failures=self._failures,
-                failed_now=self._failures > failures_before,
-                last_failure=self._last_failure,
-                callback_max_ms=callback_max_ns / 1e6,
-            )
+            latencies = np.array(self._latencies) / 1e6
+        if now.masks > before.masks:
+            self._mask_ns = steady_ns
+        elapsed_ns = max(steady_ns - before.steady_ns, 1)
+        p50, p99 = np.percentile(latencies, (50, 99)) if latencies.size else (0.0, 0.0)
+        return PipelineReport(
+            engine=self._pipeline.engine.name,
+            model=f"{manifest.name} {manifest.version}",
+            masks=now.masks,
+            masks_now=now.masks - before.masks,
+            masks_per_second=(now.masks - before.masks) * 1e9 / elapsed_ns,
+            blank=now.blank,
+            blank_now=now.blank - before.blank,
+            superseded=now.superseded,
+            superseded_now=now.superseded - before.superseded,
+            failures=now.failures,
+            failed_now=now.failures > before.failures,
+            last_failure=self._last_failure,
+            stalled=self.supervisor.stalled(),
+            silent_s=(steady_ns - self._mask_ns) / 1e9,
+            latency_ms=(float(p50), float(p99)) if latencies.size else None,
+            load=(now.worked_ns - before.worked_ns) / (elapsed_ns * self._threads),
+            callback_max_ms=callback_max_ns / 1e6,
+        )
+
+
+class _Counts(NamedTuple):
+    """What had happened when the last report was made."""
+
+    steady_ns: int
+    masks: int
+    blank: int
+    superseded: int
+    failures: int
+    worked_ns: int

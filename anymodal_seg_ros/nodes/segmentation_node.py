@@ -7,6 +7,7 @@ cleanup lets the model go. With the parameter ``autostart`` it does the first tw
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import threading
 import time
@@ -29,7 +30,7 @@ from anymodal_seg_ros.nodes.outputs import Outputs
 from anymodal_seg_ros.nodes.parameters import declare_parameters
 from anymodal_seg_ros.nodes.shutdown import fail, one_line, ros_session, run_until_signal
 from anymodal_seg_ros.nodes.transitions import refuse_impossible_transitions, told
-from anymodal_seg_ros.nodes.worker import PipelineWorker
+from anymodal_seg_ros.nodes.worker import PipelineWorker, any_worker_lives
 from anymodal_seg_ros.pipeline import Pipeline
 
 NAME = "segmentation_node"
@@ -46,11 +47,17 @@ _SUCCESS = TransitionCallbackReturn.SUCCESS
 class SegmentationNode(LifecycleNode):
     """Segments what the living sensors of a rig see.
 
+    Args:
+        give_up: set when the process has to end, because the engine hangs or does nothing but fail.
+
     Raises:
         ConfigError: a parameter is unknown, of the wrong type or out of range.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, give_up: threading.Event | None = None) -> None:
+        self._give_up = give_up or threading.Event()
+        self.broken = ""
+        """Why the process has to end, in words; empty while it has not."""
         try:
             super().__init__(NAME, automatically_declare_parameters_from_overrides=True)
         except (RuntimeError, ValueError) as error:  # such as a parameter without a type
@@ -73,7 +80,7 @@ class SegmentationNode(LifecycleNode):
         """Load the model and create the publishers."""
         for name, sensor in self.config.rig.sensors.items():
             message_class(name, sensor)  # better now than when it is to subscribe
-        self._loaded = Pipeline.from_config(self.config)
+        self._loaded = Pipeline.from_config(self.config, in_time=True)
         manifest = self._loaded.model.manifest
         self._outputs = Outputs(self, self.config, manifest)
         self.get_logger().info(
@@ -89,14 +96,21 @@ class SegmentationNode(LifecycleNode):
         super().on_activate(state)
         self._sim_time = bool(self.get_clock().ros_time_is_active)
         rig = self.config.rig
-        self._pipeline = Pipeline(rig, self._loaded.model, self._loaded.engine)
-        self._health = Health(self.get_name(), self._pipeline)
+        self._pipeline = Pipeline(rig, self._loaded.model, self._loaded.engine, in_time=True)
         self._worker = PipelineWorker(
             self._pipeline,
             self._now_ns,
             self._publish,
             self._inference_failed,
             longest_wait_s=_SIM_TIME_POLL_S if self._sim_time else None,
+            threads=self.config.workers,
+        )
+        self._health = Health(
+            self.get_fully_qualified_name().lstrip("/"),
+            self._pipeline,
+            {name: self.resolve_topic_name(sensor.topic) for name, sensor in rig.sensors.items()},
+            self.config.inference_timeout_s,
+            self._worker.threads,
         )
         self._worker.start()
         self._subscribed = [
@@ -161,7 +175,8 @@ class SegmentationNode(LifecycleNode):
             self.destroy_subscription(subscription)
         self._subscribed = []
         if self._worker is not None:
-            self._worker.stop()
+            if not self._worker.stop() and not self.broken:
+                self.broken = "the engine hangs: its thread cannot be stopped"
             self._worker = None
 
     def destroy_node(self) -> None:
@@ -205,7 +220,8 @@ class SegmentationNode(LifecycleNode):
         """Publish one mask, in the worker's thread."""
         assert self._outputs is not None
         self._outputs.publish(prediction, self._now_ns)
-        self._health.mask_published()
+        reference = prediction.frame_set.reference_sample
+        self._health.mask_published(self._now_ns() - reference.received_ns)
 
     def _inference_failed(self, error: Exception) -> None:
         self._health.inference_failed(error)
@@ -214,28 +230,41 @@ class SegmentationNode(LifecycleNode):
             self.get_logger().error(f"no mask for this frame: {text}")
 
     def _report(self) -> None:
-        """Publish ``/diagnostics``."""
-        array = DiagnosticArray(status=self._health.report(self._now_ns()))
+        """Publish ``/diagnostics``, and end the node when its engine is past hope."""
+        now_ns = self._now_ns()
+        for line in self._health.news(now_ns):
+            self.get_logger().info(line)
+        array = DiagnosticArray(status=self._health.report(now_ns))
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
+        if hopeless := self._health.supervisor.hopeless():
+            self.broken = hopeless
+            self.get_logger().fatal(hopeless)
+            self._give_up.set()
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM; 1 if it could not start."""
+    """Run the node until SIGINT or SIGTERM; 1 if it could not start, or its engine failed."""
     try:
         with ros_session(args) as stop:
-            return _run(stop)
+            code = _run(stop)
+        if code and any_worker_lives():
+            # A thread that hangs in a driver would keep the interpreter from finalising.
+            sys.stderr.flush()
+            os._exit(code)
+        return code
     except AnymodalError as error:
         return fail(NAME, error)
 
 
 def _run(stop: threading.Event) -> int:
-    node = SegmentationNode()
+    """Run until told to stop. Returns the exit code."""
+    node = SegmentationNode(stop)
     if node.config.autostart and not node.start():
         node.destroy_node()
         return 1
     run_until_signal(node, stop)
-    return 0
+    return 1 if node.broken else 0
 
 
 if __name__ == "__main__":

@@ -1,29 +1,51 @@
-"""The one thread of the node that polls the pipeline, infers and publishes.
+"""The threads of the node that prepare samples, infer and publish.
 
-The executor's callbacks only hand messages to the pipeline and wake this thread, so a slow network
-never delays a message's arrival time.
+The executor's callbacks only hand messages to the pipeline and wake these threads, so that a slow
+network never delays a message's arrival time. As many threads work as there are cores to use: a
+network that encodes its sensors one by one gains nothing from threads inside of one inference.
 """
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable
 
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.pipeline import Pipeline
 
+MOST_THREADS = 4
+"""As many as there are usually sensors."""
+
+_NAME = "pipeline worker"
+
+STOP_LIMIT_S = 3.0
+"""A worker that has not ended after this long hangs in its engine."""
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use, which a container or taskset may have limited."""
+    return len(os.sched_getaffinity(0))
+
+
+def any_worker_lives() -> bool:
+    """Whether a worker's thread of this process has not ended."""
+    return any(thread.name.startswith(_NAME) for thread in threading.enumerate())
+
 
 class PipelineWorker:
-    """Poll a pipeline whenever it can have news, in a thread of its own.
+    """Work on a pipeline whenever it can have news, in threads of its own.
 
     Args:
-        pipeline: what to poll.
+        pipeline: what to work on.
         now_ns: the clock that the pipeline's messages are timed with; 0 while it is not running,
             then the pipeline is let alone.
-        publish: called with every prediction, in the worker's thread.
-        failed: called with an exception that inference or ``publish`` raised; the worker goes on.
-        longest_wait_s: poll at least this often. A simulated clock needs it, because nothing here
-            can sleep in its time; None waits for news as long as it takes.
+        publish: called with every prediction, in order, by whichever thread made it.
+        failed: called with an exception that inference or ``publish`` raised; the workers go on.
+        longest_wait_s: look for work at least this often. A simulated clock needs it, because
+            nothing here can sleep in its time; None waits for news as long as it takes.
+        threads: how many work side by side; 0 means one per core, at most :data:`MOST_THREADS`.
     """
 
     def __init__(
@@ -33,6 +55,7 @@ class PipelineWorker:
         publish: Callable[[Prediction], None],
         failed: Callable[[Exception], None],
         longest_wait_s: float | None = None,
+        threads: int = 0,
     ) -> None:
         self._pipeline = pipeline
         self._now_ns = now_ns
@@ -40,51 +63,81 @@ class PipelineWorker:
         self._failed = failed
         self._longest_wait_s = longest_wait_s
         self._wake = threading.Condition()
-        self._news = False
+        self._news = 0
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="pipeline worker")
+        count = threads or min(MOST_THREADS, usable_cores())
+        # Daemons: an engine that hangs must not keep the process.
+        self._threads = [
+            threading.Thread(target=self._run, name=f"{_NAME} {n}", daemon=True)
+            for n in range(count)
+        ]
+
+    @property
+    def threads(self) -> int:
+        """How many threads work side by side."""
+        return len(self._threads)
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the threads."""
+        self._pipeline.worked_by(len(self._threads))
+        for thread in self._threads:
+            thread.start()
 
     def notify(self) -> None:
         """Say that the pipeline has a new message."""
         with self._wake:
-            self._news = True
-            self._wake.notify()
+            self._news += 1
+            self._wake.notify_all()
 
-    def stop(self) -> None:
-        """Let the inference under way end, then end the thread. May be called twice."""
+    def stop(self, limit_s: float = STOP_LIMIT_S) -> bool:
+        """Let the work under way end, then end the threads. May be called twice.
+
+        Args:
+            limit_s: how long to wait for that.
+
+        Returns:
+            Whether they have ended; if not, the engine hangs, and only the end of the process can
+            end it.
+        """
         with self._wake:
             self._stopping = True
-            self._wake.notify()
-        if self._thread.is_alive():
-            self._thread.join()
+            self._wake.notify_all()
+        until = time.monotonic() + limit_s
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
-        while self._wait():
+        while not self._stopping:
+            with self._wake:
+                news = self._news
             try:
-                while (prediction := self._poll()) is not None:
-                    self._publish(prediction)
-                    if self._stopping:
-                        break
+                # Before the first /clock nothing is done: a start-up grace from 0 would be over.
+                now_ns = self._now_ns()
+                worked = bool(now_ns) and self._work(now_ns)
             except Exception as error:
+                worked = True
                 self._failed(error)
+            if worked:
+                self.notify()  # what is done may be what another thread waits for
+            else:
+                self._wait(news)
 
-    def _poll(self) -> Prediction | None:
-        """Poll, unless it is before the first ``/clock``: a start-up grace from 0 would be over."""
-        now_ns = self._now_ns()
-        return self._pipeline.poll(now_ns) if now_ns else None
+    def _work(self, now_ns: int) -> bool:
+        progress = self._pipeline.work(now_ns, ahead=True, deliver=self._deliver)
+        return progress.worked
 
-    def _wait(self) -> bool:
-        """Sleep until there can be news; False when it is time to end."""
+    def _deliver(self, prediction: Prediction) -> None:
+        if not self._stopping:
+            self._publish(prediction)
+
+    def _wait(self, seen: int) -> None:
+        """Sleep until there can be news later than what has been seen."""
         with self._wake:
-            # A message that came while polling has set _news already: no wake-up is lost.
-            if not self._news and not self._stopping:
+            # A message that came meanwhile has counted up already: no wake-up is lost.
+            if self._news <= seen and not self._stopping:
                 self._wake.wait(self._timeout_s())
-            self._news = False
-            return not self._stopping
 
     def _timeout_s(self) -> float | None:
         due_ns = self._pipeline.next_wakeup_ns()

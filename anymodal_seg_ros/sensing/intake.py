@@ -1,7 +1,8 @@
 """The way of every message from its arrival to a frame set: judged, counted, handed on or withheld.
 
-Stamps are judged first, then the image. A sample with a fault in its image never reaches a frame
-set, from the very first on; the state of its sensor follows when the fault goes on.
+Stamps are judged first, then the image. A sample with a fault in its image is never fused, from the
+very first on; the state of its sensor follows when the fault goes on. An image that takes work to
+decode goes into the buffers as it is, and is decoded and judged when a frame set wants it.
 """
 
 from __future__ import annotations
@@ -28,14 +29,22 @@ from anymodal_seg_ros.sensing.health.evidence import shortfall
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 from anymodal_seg_ros.sensing.health.watchdog import Watchdog
 from anymodal_seg_ros.sensing.sync.clock import StampGuard
+from anymodal_seg_ros.sensing.sync.lags import MARGIN_NS, ArrivalLags
 from anymodal_seg_ros.sensing.sync.offsets import StampOffsets
 from anymodal_seg_ros.sensing.sync.synchronizer import Synchronizer
 
-_NEWER_CAME = "not decoded, a newer one came"
+NEWER_CAME = "not decoded, a newer one came"
+REPEATS_USED_NS = 250_000_000
+"""A picture that comes again is used as long as it is no older: cameras that send faster than they
+expose repeat frames, and a low light or a thermal core makes the best of them do it."""
+
+_VERDICT = "verdict"
+"""In :attr:`Sample.made`: why its image must not be fused; empty if it may be."""
+_HELD = "held"
 
 
-class Deferred(NamedTuple):
-    """A sample whose pixels are still to be made, which is no work for a callback.
+class _Held(NamedTuple):
+    """A sample that is to be decoded before it can be told whether its sensor is well again.
 
     Attributes:
         sample: as it came.
@@ -65,7 +74,6 @@ class Intake:
         self._run = 0
         self._rejected = {name: Counter[str]() for name in rig.sensors}
         self._last_error = dict.fromkeys(rig.sensors, "")
-        self._deferred: dict[str, Deferred] = {}
         self._begin()
 
     def advance(self, now_ns: int) -> None:
@@ -107,32 +115,61 @@ class Intake:
             error = self._count_rejection(sample.sensor, fault, now_ns)
         for place, admitted in enumerate(admission.samples):
             jumped = admission.jumped and place == 0
-            if not isinstance(admitted.image, DeferredImage):
-                self._take(admitted, jumped)
-            else:
-                self._defer(admitted, jumped)
+            self._take(admitted, jumped)
         return error
 
-    def deferred(self) -> list[Deferred]:
-        """Hand out the samples whose pixels are to be made before :meth:`take_made`."""
-        waiting = list(self._deferred.values())
-        self._deferred = {}
-        return waiting
+    def undecoded(self) -> list[Sample]:
+        """Hand out what must be decoded although no frame set has asked for it.
 
-    def take_made(self, deferred: Deferred, error: DecodeError | None) -> None:
-        """Take a sample whose pixels have been made, or could not be made."""
-        sample = deferred.sample
-        if deferred.run != self._run:
-            return
+        A sensor that is not alive is in no frame set, and only good images bring it back: so its
+        newest one is looked at. Give each to :meth:`judge_decoded`.
+        """
+        waiting = list(self._held.values())
+        self._held.clear()
+        return [held.sample for held in waiting if held.run == self._run]
+
+    def judge_decoded(self, sample: Sample, error: DecodeError | None) -> bool:
+        """Judge a sample whose pixels have been made, or could not be made.
+
+        Returns:
+            Whether it may be fused. If not, it is counted, and taken out of the buffers.
+        """
+        if _VERDICT in sample.made:
+            return not sample.made[_VERDICT]
+        held = sample.made.pop(_HELD, None)
+        states = self._watchdog.states()
         if error is None:
-            self._take(sample, deferred.jumped)
-            return
-        fault = Fault(SensorState.INVALID, str(error))
-        self._count_rejection(sample.sensor, fault, sample.received_ns)
-        # Its header and geometry still hold; nobody after this shall meet the damaged pixels.
-        black = np.zeros((sample.image.height, sample.image.width), np.uint8)
-        header = replace(sample, image=Image(black, "mono8"))
-        self._synchronizer.withhold(header, self._watchdog.states(), fault.reason)
+            fault = self._inspect(sample, states[sample.sensor])
+            sample.made[_VERDICT] = "" if fault is None or _repeats(fault) else fault.reason
+        else:
+            fault = Fault(SensorState.INVALID, str(error))
+            sample.made[_VERDICT] = fault.reason
+            self._count_rejection(sample.sensor, fault, sample.received_ns)
+        if held is not None:
+            if error is None:
+                self._let_go_on(sample, fault, held.jumped)
+            else:
+                # Its header and geometry still hold; nobody after this meets the damaged pixels.
+                self._synchronizer.withhold(_black(sample), states, sample.made[_VERDICT])
+            return fault is None
+        if fault is None or _repeats(fault):
+            return True
+        if error is None:  # its arrival was believed to be good; a damaged one is counted above
+            self._watchdog.judge(sample.sensor, sample.received_ns, fault, accepted=False)
+            self._synchronizer.count(sample.sensor, fault.reason.split(":", 1)[0])
+        self._synchronizer.discard(sample, fault.reason)
+        return False
+
+    def reselect(self, frame_set: FrameSet) -> FrameSet:
+        """Choose samples anew, because one of them must not be fused after all."""
+        reference = frame_set.reference_sample
+        if reason := reference.made.get(_VERDICT, ""):
+            frame_set = replace(
+                frame_set,
+                samples={**frame_set.samples, frame_set.reference: _black(reference)},
+                missing={**frame_set.missing, frame_set.reference: reason},
+            )
+        return self._synchronizer.reselect(frame_set, self._watchdog.states())
 
     def poll(self, now_ns: int) -> list[FrameSet]:
         """Return the frame sets that are due, oldest first."""
@@ -147,6 +184,26 @@ class Intake:
     def leader(self) -> str | None:
         """Return the first living sensor, whose frames the event cameras follow; None if none."""
         return next((n for n, state in self._watchdog.states().items() if state.alive), None)
+
+    @property
+    def overdue(self) -> int:
+        """Frame sets that were given up because nobody came to poll for seconds."""
+        return self._synchronizer.overdue
+
+    def newest(self, reference: str) -> dict[str, Sample]:
+        """Return the newest sample of every living sensor that frame sets to come will want.
+
+        The reference's comes first. A sensor that is much faster than the reference is left out:
+        most of its samples will never be in a frame set.
+        """
+        rates = {name: sensor.expected_hz for name, sensor in self._rig.sensors.items()}
+        found = {}
+        for name in (reference, *(n for n in rates if n != reference)):
+            if self._watchdog.states()[name].alive and rates[name] < 1.5 * rates[reference]:
+                sample = self._synchronizer.newest(name)
+                if sample is not None:
+                    found[name] = sample
+        return found
 
     def shortfall(self, now_ns: int) -> str:
         """Say what the living sensors lack for a mask, in words; empty if nothing."""
@@ -171,21 +228,74 @@ class Intake:
             for name, sensor in rig.sensors.items()
             if rig.content_checks
         }
-        self._deferred = {}
+        self._held: dict[str, _Held] = {}
+        self._originals: dict[str, Sample] = {}
+        self._lags = ArrivalLags(rig.sensors)
 
     def _take(self, sample: Sample, jumped: bool) -> None:
-        """Judge a sample whose pixels are at hand, and let it go on if it may be fused."""
+        """Judge the stamp of a sample, and its pixels if they are at hand."""
         sensor, states = sample.sensor, self._watchdog.states()
         if jumped:
             self._offsets.jumped(sensor, sample.received_ns)
-        clock_fault = self._offsets.judge(sample, states)
-        unfit = None if clock_fault else self._inspect(sample, states[sensor])
-        self._watchdog.judge(sensor, sample.received_ns, clock_fault or unfit)
-        if unfit is None:
+            self._lags.forget(sensor)
+        fault = self._offsets.judge(sample, states)
+        decoded = not isinstance(sample.image, DeferredImage) or not sample.image.pending
+        if decoded:
+            sample.made[_VERDICT] = ""
+        if fault is not None:
+            # Its stamp is the doubtful thing: the state of the sensor keeps it out, if need be.
+            self._watchdog.judge(sensor, sample.received_ns, fault)
+            self._synchronizer.add(sample, states, jumped=jumped)
+            return
+        self._learn_patience(sample)
+        if decoded:
+            self._let_go_on(sample, self._inspect(sample, states[sensor]), jumped)
+        elif states[sensor].alive:
+            # Taken to be as good as those before: only what a frame set uses is ever decoded.
+            self._watchdog.judge(sensor, sample.received_ns, None)
             self._synchronizer.add(sample, states, jumped=jumped)
         else:
-            kind = unfit.reason.split(":", 1)[0]
-            self._synchronizer.withhold(sample, states, unfit.reason, kind)
+            self._hold(sample, jumped)
+
+    def _let_go_on(self, sample: Sample, fault: Fault | None, jumped: bool) -> None:
+        """Let a sample into the buffers if it may be fused."""
+        sensor, states = sample.sensor, self._watchdog.states()
+        self._watchdog.judge(sensor, sample.received_ns, fault)
+        original = self._originals.get(sensor)
+        if fault is None:
+            self._originals[sensor] = sample
+            self._synchronizer.add(sample, states, jumped=jumped)
+        elif _repeats(fault) and original and sample.time_ns - original.time_ns <= REPEATS_USED_NS:
+            # The same picture once more: whatever was made of it serves again.
+            self._synchronizer.add(replace(sample, made=original.made), states, jumped=jumped)
+        else:
+            optional = not fault.lasting and fault.state is SensorState.FROZEN
+            self._synchronizer.withhold(
+                sample, states, fault.reason, _kind(fault), optional=optional
+            )
+
+    def _learn_patience(self, sample: Sample) -> None:
+        """Wait as long for a sensor as it usually needs, if that is short enough."""
+        self._lags.observe(sample)
+        reference = self.leader()
+        behind_ns = None if reference is None else self._lags.behind_ns(sample.sensor, reference)
+        if behind_ns is not None:
+            wanted_ns = behind_ns + MARGIN_NS
+            within = wanted_ns <= seconds_to_ns(self._rig.deadline_max_s)
+            self._synchronizer.wait_for(sample.sensor, wanted_ns if within else 0)
+
+    def too_late_by(self, sensor: str) -> str:
+        """Say that a sensor comes too late to be waited for, and the mend; empty if not."""
+        reference = self.leader()
+        behind_ns = None if reference is None else self._lags.behind_ns(sensor, reference)
+        longest_s = max(self._rig.deadline_s, self._rig.deadline_max_s)
+        if behind_ns is None or behind_ns + MARGIN_NS <= seconds_to_ns(longest_s):
+            return ""
+        needed_s = (behind_ns + 2 * MARGIN_NS) / 1e9
+        return (
+            f"its messages come {behind_ns / 1e6:.0f} ms after those of {reference}: "
+            f"raise rig.deadline_max_s to {needed_s:.2f}"
+        )
 
     def _inspect(self, sample: Sample, state: SensorState) -> Fault | None:
         """Look for faults in the image."""
@@ -196,14 +306,15 @@ class Intake:
             checker.forget()
         return checker.inspect(sample.image, sample.received_ns)
 
-    def _defer(self, sample: Sample, jumped: bool) -> None:
-        """Keep the newest sample that is still to be decoded."""
-        before = self._deferred.pop(sample.sensor, None)
+    def _hold(self, sample: Sample, jumped: bool) -> None:
+        """Keep the newest sample of a sensor that has yet to prove itself."""
+        before = self._held.pop(sample.sensor, None)
         if before is not None:
             jumped = jumped or before.jumped
-            states = self._watchdog.states()
-            self._synchronizer.withhold(before.sample, states, _NEWER_CAME, _NEWER_CAME)
-        self._deferred[sample.sensor] = Deferred(sample, jumped, self._run)
+            self._synchronizer.count(sample.sensor, NEWER_CAME)
+        held = _Held(sample, jumped, self._run)
+        sample.made[_HELD] = held
+        self._held[sample.sensor] = held
 
     def _count_rejection(self, sensor: str, fault: Fault, now_ns: int) -> str:
         """Count a rejected message by the field that was wrong, and keep the whole sentence."""
@@ -222,3 +333,19 @@ class Intake:
             last_error=self._last_error[sensor],
             checks=(*content, *self._offsets.results(sensor)),
         )
+
+
+def _black(sample: Sample) -> Sample:
+    """Return a sample of which only header and size hold."""
+    black = np.zeros((sample.image.height, sample.image.width), np.uint8)
+    return replace(sample, image=Image(black, "mono8"), made=dict(sample.made))
+
+
+def _kind(fault: Fault) -> str:
+    """What a withheld sample is counted as."""
+    return fault.reason.split(":", 1)[0]
+
+
+def _repeats(fault: Fault) -> bool:
+    """Whether an image is the one before once more, and that may be harmless yet."""
+    return fault.state is SensorState.FROZEN and not fault.lasting

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from fixtures.zoo import MODALITIES, network_of, sensors
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.networks import DeployedNetwork, build_network
+from anymodal_seg_ros.networks import build_network
 from anymodal_seg_ros.networks.charm import Charm, CharmArchitecture, softmin_probabilities
 from anymodal_seg_ros.networks.charm_parts import SemanticProjector, SemanticProjectors
 from anymodal_seg_ros.networks.mix_transformer import count_parameters
-from anymodal_seg_training.onnx_file import agreement, write_onnx
 
 
 def charm() -> Charm:
@@ -173,14 +170,3 @@ def test_with_mutual_queries_sensors_ask_each_other_and_one_alone_nobody() -> No
         together = mutual(x, ids)
         assert not torch.allclose(together, fused(x, ids), atol=1e-3)
         torch.testing.assert_close(mutual(x[:, order], ids[order]), together, rtol=1e-4, atol=1e-4)
-
-
-def test_mutual_queries_export_with_any_number_of_sensors(tmp_path: Path) -> None:
-    options = {"network": "charm", "backbone": "mit_nano", "head_width": 16, "queries": "mutual"}
-    torch.manual_seed(0)
-    deployed = DeployedNetwork(build_network(options, 5, MODALITIES))
-    write_onnx(deployed, 64, 96, tmp_path / "model.onnx")
-    images = np.random.default_rng(0).standard_normal((1, 4, 3, 64, 96)).astype(np.float32)
-    for rows in ([1], [0, 2], [3, 0, 1, 2]):
-        ids = np.array(rows, np.int64)
-        assert agreement(deployed, tmp_path / "model.onnx", images[:, rows], ids) > 0.999

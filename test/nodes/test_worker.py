@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from anymodal_seg_ros.nodes.worker import PipelineWorker
+from anymodal_seg_ros.pipeline import Progress
 
 SOON_S = 5.0
 
@@ -19,13 +23,26 @@ class ScriptedPipeline:
         self.wakeup_ns: int | None = None
         self.polls = 0
         self.polled = threading.Semaphore(0)
+        self.lock = threading.Lock()
 
-    def poll(self, now_ns: int) -> Any:
-        self.polls += 1
-        self.polled.release()
-        if self.ready and isinstance(self.ready[0], Exception):
-            raise self.ready.pop(0)
-        return self.ready.pop(0) if self.ready else None
+    def work(self, now_ns: int, *, ahead: bool = False, deliver: Callable[[Any], None]) -> Progress:
+        assert ahead, "a robot prepares samples before they are asked for"
+        with self.lock:
+            self.polls += 1
+            self.polled.release()
+            if not self.ready:
+                return Progress(False)
+            made = self.ready.pop(0)
+            if isinstance(made, Exception):
+                raise made
+            if isinstance(made, threading.Event):
+                made.wait()
+                return Progress(True)
+            deliver(made)
+            return Progress(True, made)
+
+    def worked_by(self, threads: int) -> None:
+        assert threads >= 1
 
     def next_wakeup_ns(self) -> int | None:
         return self.wakeup_ns
@@ -45,6 +62,7 @@ class Harness:
             self._publish,
             self._fail,
             longest_wait_s,
+            threads=1,
         )
         self.worker.start()
 
@@ -77,13 +95,15 @@ def test_wakes_at_the_deadline_without_a_message() -> None:
         due_ns = time.monotonic_ns() + 50_000_000
         harness.pipeline.wakeup_ns = due_ns
         harness.worker.notify()
-        assert harness.pipeline.polled.acquire(timeout=SOON_S)
-        assert harness.pipeline.polled.acquire(timeout=SOON_S)
+        until = time.monotonic() + SOON_S
+        while time.monotonic_ns() < due_ns and time.monotonic() < until:
+            assert harness.pipeline.polled.acquire(timeout=SOON_S), "no wake-up before the deadline"
         assert time.monotonic_ns() >= due_ns
 
 
 def test_sleeps_while_there_is_nothing_to_wait_for() -> None:
     with Harness() as harness:
+        assert harness.pipeline.polled.acquire(timeout=SOON_S)
         assert not harness.pipeline.polled.acquire(timeout=0.1)
 
 
@@ -112,6 +132,36 @@ def test_stops_at_once_and_twice() -> None:
     harness.worker.stop()
     harness.worker.stop()
     assert time.monotonic() - started < SOON_S
+
+
+def test_a_thread_that_hangs_does_not_keep_the_caller() -> None:
+    harness, hang = Harness(), threading.Event()
+    harness.pipeline.ready = [hang]
+    harness.worker.notify()
+    assert harness.pipeline.polled.acquire(timeout=SOON_S)
+    time.sleep(0.05)
+    assert not harness.worker.stop(limit_s=0.1), "it says that the engine hangs"
+    hang.set()
+    assert harness.worker.stop()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_several_threads_do_all_that_there_is_to_do(threads: int) -> None:
+    pipeline, published = ScriptedPipeline(), []
+    pipeline.ready = list(range(50))
+    worker = PipelineWorker(
+        pipeline,  # type: ignore[arg-type]
+        time.monotonic_ns,
+        published.append,
+        lambda error: None,
+        threads=threads,
+    )
+    worker.start()
+    until = time.monotonic() + SOON_S
+    while len(published) < 50 and time.monotonic() < until:
+        time.sleep(0.005)
+    assert worker.stop()
+    assert published == list(range(50)), "in order"
 
 
 def test_a_pipeline_is_let_alone_until_its_clock_runs() -> None:

@@ -8,6 +8,7 @@ from anymodal_seg_training import (
     check_data,
     evaluate,
     export,
+    graphs,
     pack,
     published_import,
     recalibration,
@@ -26,6 +27,7 @@ main.add_command(recalibration.main, "recalibrate")
 main.add_command(evaluate.main, "evaluate")
 main.add_command(published_import.main, "import")
 main.add_command(export.main, "export")
+main.add_command(graphs.main, "graphs")
 main.add_command(check_data.main, "check-data")
 main.add_command(pack.main, "pack")
 main.add_command(study_runner.main, "study")

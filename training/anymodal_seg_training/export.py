@@ -15,7 +15,7 @@ import torch
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.inference.manifest import FileSpec, Manifest, dump_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
-from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, weights_sensors
+from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork
 from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.command_line import (
     choose_device,
@@ -29,8 +29,8 @@ from anymodal_seg_training.datasets.frame_source import FrameSource
 from anymodal_seg_training.datasets.mixed_frames import shares_of
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.graphs import agreement, demand_agreement, deploy, write_graphs
 from anymodal_seg_training.model_card import Rival, model_card
-from anymodal_seg_training.onnx_file import MIN_AGREEMENT, agreement, write_onnx
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.sampling import all_subsets, spread_indices, subset_key
@@ -38,7 +38,7 @@ from anymodal_seg_training.temperature import fit_temperature
 from anymodal_seg_training.trained_network import load_best
 
 CHECKED_FRAMES = 8
-ONNX_FILE, WEIGHTS_FILE = "model.onnx", "model.safetensors"
+WEIGHTS_FILE = "model.safetensors"
 
 
 def export(
@@ -53,12 +53,12 @@ def export(
 ) -> dict[str, float]:
     """Write a model folder and check it.
 
-    With ``confidence`` the ONNX graph can say how sure it is. How much each sensor contributes it
-    says whenever the network weights its sensors.
+    With ``confidence`` the ONNX graphs can say how sure they are. How much each sensor contributes
+    they say whenever the network weights its sensors.
 
     Returns:
-        For each subset of the modalities, the share of pixels to which the ONNX file and the
-        network give the same class, on frames of the test split.
+        For each subset of the modalities, the share of pixels to which the ONNX graphs, whole and
+        in halves, and the network give the same class, on frames of the test split.
 
     Raises:
         TrainingError: they differ, or the folder cannot be written.
@@ -67,30 +67,23 @@ def export(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"cannot make the model folder {out}: {error}") from error
-    outputs = ["mask", *(["confidence"] if confidence else [])]
-    if weights_sensors(network):
-        outputs.append("contributions")
-    deployed = DeployedNetwork(network, outputs)
+    deployed = deploy(network, confidence)
     save_weights(out / WEIGHTS_FILE, network.state_dict())
-    write_onnx(deployed, recipe.input.height, recipe.input.width, out / ONNX_FILE)
-    shares = parity(recipe, deployed, frames, out / ONNX_FILE)
-    worst = min(shares, key=lambda key: shares[key])
-    if shares[worst] < MIN_AGREEMENT:
-        raise TrainingError(
-            f"with {worst} the ONNX file and the network agree on only {shares[worst]:.5f} of the "
-            f"pixels: expected at least {MIN_AGREEMENT}; do not use {out}"
-        )
+    files = write_graphs(deployed, recipe.input.height, recipe.input.width, out)
+    shares = parity(recipe, deployed, frames, out)
+    demand_agreement(shares, out)
+    files["weights"] = FileSpec(WEIGHTS_FILE, sha256(out / WEIGHTS_FILE))
     parameters = sum(parameter.numel() for parameter in network.parameters())
     card = model_card(recipe, dataset, metrics, rival, parameters)
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-    dump_manifest(_manifest(recipe, dataset, metrics, rival, out, deployed.outputs), out)
+    dump_manifest(_manifest(recipe, dataset, metrics, rival, files, deployed.outputs), out)
     return shares
 
 
 def parity(
-    recipe: Recipe, network: DeployedNetwork, frames: FrameSource, path: Path
+    recipe: Recipe, network: DeployedNetwork, frames: FrameSource, folder: Path
 ) -> dict[str, float]:
-    """Compare an ONNX file with the network on frames, for every subset of the modalities.
+    """Compare the graphs with the network on frames, for every subset of the modalities.
 
     Of mixed data sets on frames of each, for every subset of its own modalities.
     """
@@ -103,7 +96,7 @@ def parity(
             rows = [names.index(name) for name in subset]
             ids = np.array([recipe.modalities[name].id for name in subset], np.int64)
             key = f"{share.name}/{subset_key(subset)}" if share.name else subset_key(subset)
-            agreed[key] = agreement(network, path, np.ascontiguousarray(images[:, rows]), ids)
+            agreed[key] = agreement(network, folder, np.ascontiguousarray(images[:, rows]), ids)
     return agreed
 
 
@@ -112,14 +105,13 @@ def _manifest(
     dataset: Dataset,
     metrics: dict[str, Any],
     rival: Rival | None,
-    out: Path,
+    files: Mapping[str, FileSpec],
     outputs: tuple[str, ...],
 ) -> Manifest:
     measured = {key: metrics[key] for key in ("split", "frames", "protocol", "mean_over_subsets")}
     measured["miou"] = _miou(metrics)
     if rival is not None:
         measured["compared_with"] = {"name": rival.name, "miou": _miou(rival.metrics)}
-    files = {"onnx": ONNX_FILE, "weights": WEIGHTS_FILE}
     return Manifest(
         name=recipe.name,
         version=recipe.version,
@@ -129,7 +121,7 @@ def _manifest(
         width=recipe.input.width,
         classes=dataset.classes,
         modalities={name: recipe.modalities[name] for name in recipe.modality_names},
-        files={role: FileSpec(name, sha256(out / name)) for role, name in files.items()},
+        files=files,
         outputs=outputs,
         recipe=recipe.plain(),
         metrics=measured,
@@ -186,7 +178,7 @@ def read_rival(run: RunFolder, metrics: Mapping[str, Any]) -> Rival:
 @click.option(
     "--confidence/--no-confidence",
     default=True,
-    help="Let the ONNX graph say how sure it is, for the node's ~/confidence.  [default: yes]",
+    help="Let the ONNX graphs say how sure they are, for the node's ~/confidence.  [default: yes]",
 )
 @machine_options
 def main(
@@ -201,8 +193,8 @@ def main(
 ) -> None:
     """Write the best weights of the evaluated run folder RUN as the model folder OUT.
 
-    OUT gets model.yaml, the weights as safetensors, the ONNX file and a model card. How sure the
-    model says it is, is fitted to the validation split. The ONNX file is compared with the network
+    OUT gets model.yaml, the weights as safetensors, the ONNX graphs and a model card. How sure the
+    model says it is, is fitted to the validation split. The graphs are compared with the network
     for every subset of the modalities.
     """
 

@@ -18,18 +18,12 @@ from anymodal_seg_training.sampling import all_subsets, subset_key
 
 
 class MeasuredNetwork(DeployedNetwork):
-    """A deployed network with all its outputs, and the logits it makes its mask from."""
+    """A deployed network with all its outputs."""
 
     def __init__(self, network: AnyModalNetwork) -> None:
         """Ask for everything that the network can say."""
         evidence = ["contributions"] if weights_sensors(network) else []
-        super().__init__(network, ("mask", "confidence", *evidence))
-        self.outputs = (*self.outputs, "logits")
-
-    def forward(self, images: Tensor, modality_ids: Tensor) -> tuple[Tensor, ...]:
-        """See :meth:`DeployedNetwork.forward`; logits are float ``[K, ceil(H/4), ceil(W/4)]``."""
-        decoded = self.decoded(images, modality_ids)
-        return (*self.results(decoded, *images.shape[-2:]), decoded.logits[0])
+        super().__init__(network, ("mask", "logits", "confidence", *evidence))
 
 
 @dataclass(frozen=True, slots=True)

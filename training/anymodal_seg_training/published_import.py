@@ -9,19 +9,19 @@ import numpy as np
 
 from anymodal_seg_ros.inference.manifest import FileSpec, Manifest, ModalitySpec, dump_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
-from anymodal_seg_ros.networks import DeployedNetwork, weights_sensors
+from anymodal_seg_ros.networks import DeployedNetwork
 from anymodal_seg_training.checkpoint import load_public_weights, save_weights
 from anymodal_seg_training.command_line import run_command
 from anymodal_seg_training.datasets.folders import bundled_layout, layout_names
 from anymodal_seg_training.datasets.layout import Layout
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.graphs import agreement, demand_agreement, deploy, write_graphs
 from anymodal_seg_training.names import check_name
-from anymodal_seg_training.onnx_file import MIN_AGREEMENT, agreement, write_onnx
 from anymodal_seg_training.published_weights import METHODS, network_of
 from anymodal_seg_training.recipe import parse_recipe
-from anymodal_seg_training.sampling import all_subsets
+from anymodal_seg_training.sampling import all_subsets, subset_key
 
-ONNX_FILE, WEIGHTS_FILE = "model.onnx", "model.safetensors"
+WEIGHTS_FILE = "model.safetensors"
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 """How the colour camera is normalised in the code of all these methods; other pictures are not."""
 
@@ -44,7 +44,7 @@ def import_checkpoint(
         out: the model folder.
 
     Returns:
-        The smallest share of pixels, over some subsets, to which ONNX file and network give the
+        The smallest share of pixels, over some subsets, to which ONNX graphs and network give the
         same class on random pictures.
 
     Raises:
@@ -60,29 +60,31 @@ def import_checkpoint(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"cannot make the model folder {out}: {error}") from error
-    outputs = ["mask", "confidence", *(["contributions"] if weights_sensors(network) else [])]
-    deployed = DeployedNetwork(network, outputs)
+    deployed = deploy(network)
     save_weights(out / WEIGHTS_FILE, network.state_dict())
-    write_onnx(deployed, *size, out / ONNX_FILE)
-    worst = _parity(deployed, len(modalities), size, out / ONNX_FILE)
-    if worst < MIN_AGREEMENT:
-        raise TrainingError(
-            f"the ONNX file and the network agree on only {worst:.5f} of the pixels: expected at "
-            f"least {MIN_AGREEMENT}; do not use {out}"
-        )
-    _write_manifest(file, method, architecture, modalities, layout, size, deployed.outputs, out)
-    return worst
+    files = write_graphs(deployed, *size, out)
+    files["weights"] = FileSpec(WEIGHTS_FILE, sha256(out / WEIGHTS_FILE))
+    shares = _parity(deployed, modalities, size, out)
+    demand_agreement(shares, out)
+    _write_manifest(
+        file, method, architecture, modalities, layout, size, files, deployed.outputs, out
+    )
+    return min(shares.values())
 
 
-def _parity(network: DeployedNetwork, kinds: int, size: tuple[int, int], path: Path) -> float:
-    """Compare file and network on random pictures: each sensor, and all."""
-    images = np.random.default_rng(0).standard_normal((1, kinds, 3, *size)).astype(np.float32)
-    shares = []
-    for subset in all_subsets(range(kinds)):
-        if len(subset) in (1, kinds):
-            ids = np.array(subset, np.int64)
-            shares.append(agreement(network, path, np.ascontiguousarray(images[:, subset]), ids))
-    return min(shares)
+def _parity(
+    network: DeployedNetwork, names: tuple[str, ...], size: tuple[int, int], folder: Path
+) -> dict[str, float]:
+    """Compare graphs and network on random pictures: each sensor, and all."""
+    shape = (1, len(names), 3, *size)
+    images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    shares = {}
+    for subset in all_subsets(names):
+        if len(subset) in (1, len(names)):
+            ids = np.array([names.index(name) for name in subset], np.int64)
+            rows = np.ascontiguousarray(images[:, ids])
+            shares[subset_key(subset)] = agreement(network, folder, rows, ids)
+    return shares
 
 
 def _spec(place: int, name: str) -> dict[str, object]:
@@ -100,6 +102,7 @@ def _write_manifest(
     modalities: tuple[str, ...],
     layout: Layout,
     size: tuple[int, int],
+    files: dict[str, FileSpec],
     outputs: tuple[str, ...],
     out: Path,
 ) -> None:
@@ -119,7 +122,6 @@ def _write_manifest(
         }
     )
     specs: dict[str, ModalitySpec] = dict(recipe.modalities)
-    files = {"onnx": ONNX_FILE, "weights": WEIGHTS_FILE}
     manifest = Manifest(
         name=name,
         version="0.1.0",
@@ -129,7 +131,7 @@ def _write_manifest(
         width=size[1],
         classes=layout.classes,
         modalities=specs,
-        files={role: FileSpec(path, sha256(out / path)) for role, path in files.items()},
+        files=files,
         outputs=outputs,
         recipe=recipe.plain(),
     )

@@ -12,10 +12,10 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
 from anymodal_seg_ros.inference.torch_engine import load_network
-from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, build_network
+from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_training.checkpoint import load_weights, save_weights
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.onnx_file import write_onnx
+from anymodal_seg_training.graphs import rewrite_graphs
 from anymodal_seg_training.recipe import Recipe, parse_recipe
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.strategies import makes_masks
@@ -61,7 +61,7 @@ class Trained:
         return network.to(device).eval()
 
     def replace(self, network: AnyModalNetwork) -> None:
-        """Write other weights in the place of its own; of a model the ONNX file, too.
+        """Write other weights in the place of its own; of a model the ONNX graphs, too.
 
         Raises:
             TrainingError: they cannot be written.
@@ -69,13 +69,11 @@ class Trained:
         save_weights(self.weights_file, network.state_dict())
         if self.model is None:
             return
-        manifest, files = self.model.manifest, dict(self.model.manifest.files)
-        if "onnx" in files:
-            deployed = DeployedNetwork(network.cpu(), manifest.outputs)
-            write_onnx(deployed, manifest.height, manifest.width, self.model.file("onnx"))
-        for role, spec in files.items():
-            files[role] = FileSpec(spec.path, sha256(self.model.file(role)))
+        manifest = self.model.manifest
+        weights = FileSpec(manifest.files["weights"].path, sha256(self.weights_file))
+        files = {**manifest.files, "weights": weights}
         dump_manifest(dataclasses.replace(manifest, files=files), self.model.folder)
+        rewrite_graphs(self.model.folder)
 
 
 def open_trained(path: Path) -> Trained:

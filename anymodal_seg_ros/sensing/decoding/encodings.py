@@ -104,11 +104,22 @@ def to_rgb(image: Image) -> npt.NDArray[np.uint8]:
     return pixels
 
 
-def to_metres(image: Image) -> npt.NDArray[np.float32]:
+METRES_PER_COUNT = 1e-3
+"""Of a 16-bit depth image, by convention (REP-118). Some cameras count 0.1 or 0.25 mm."""
+
+
+def to_metres(
+    image: Image, per_count: float = METRES_PER_COUNT, offset: float = 0.0
+) -> npt.NDArray[np.float32]:
     """Return depth in metres with NaN where there is no measurement (REP-118).
 
     16-bit images are millimetres in which 0 and 65535 are invalid; float images are metres in which
     NaN, infinities and values that are not positive are invalid.
+
+    Args:
+        image: ``[H, W]``.
+        per_count: metres of one count of a 16-bit image.
+        offset: metres of count 0 of a 16-bit image.
 
     Returns:
         float32 ``[H, W]``, always a new array.
@@ -120,7 +131,8 @@ def to_metres(image: Image) -> npt.NDArray[np.float32]:
         pixels: Pixels = image.pixels
         metres = pixels.astype(np.float32)
         invalid = (pixels == INVALID_MILLIMETRES[0]) | (pixels == INVALID_MILLIMETRES[1])
-        metres *= np.float32(1e-3)
+        metres *= np.float32(per_count)
+        metres += np.float32(offset)
     elif image.encoding in METRES:
         with np.errstate(over="ignore", invalid="ignore"):  # of doubles beyond float32
             metres = image.pixels.astype(np.float32)

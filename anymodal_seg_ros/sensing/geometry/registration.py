@@ -53,6 +53,19 @@ class Registered:
     missing: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """One image in the picture of another sensor.
+
+    Attributes:
+        image: of the registrar's size if it had to be warped, else untouched.
+        covered: share of the picture that it has something to say of, 0..1.
+    """
+
+    image: Image
+    covered: float
+
+
 class Registrar:
     """Brings images into the picture of whichever sensor is the reference."""
 
@@ -82,7 +95,10 @@ class Registrar:
         """
         self._geometry = RigGeometry(sensors, clouds)
         self._size = (height, width)
-        self._depths = tuple(name for name in sensors if name in depths)
+        self.clouds = frozenset(clouds)
+        """The sensors that send point clouds."""
+        self.depths = tuple(name for name in sensors if name in depths)
+        """The depth sensors, in configured order; others are registered by the first one's."""
         self._exact = frozenset({*depths, *sparse})
         self._unwarped = frozenset(
             name for name, sensor in sensors.items() if sensor.registration.method == "resize"
@@ -102,6 +118,33 @@ class Registrar:
         """
         self._geometry.take_camera_info(sensor, message)
 
+    @property
+    def generation(self) -> int:
+        """Counts up when a camera changes: what was registered before is out of date."""
+        return self._geometry.generation
+
+    def take_cameras_of(self, other: Registrar) -> None:
+        """Take over what another registrar of the same sensors has learned from CameraInfo."""
+        self._geometry.take_cameras_of(other._geometry)
+
+    def can_bring(self, name: str, target: str) -> bool:
+        """Whether enough is known (yet) to bring a sensor's images into another's picture."""
+        if name == target or self._same_picture(name, target):
+            return True
+        try:
+            if name in self.clouds:
+                self._geometry.camera(target)
+            else:
+                self._static_places(name, target)
+        except UnknownGeometryError:
+            return False
+        return True
+
+    def needs_metres(self, name: str, target: str) -> bool:
+        """Whether a sensor is brought to another's picture by what depth sensors measure there."""
+        warped = name != target and not self._same_picture(name, target)
+        return warped and name not in self.depths and self._geometry.by_depth(name, target)
+
     def register(
         self, reference: str, images: Mapping[str, Image], *, only_size: bool = False
     ) -> Registered:
@@ -118,41 +161,75 @@ class Registrar:
         unfit = reference if only_size else ""
         if images[reference].encoding == POINT_CLOUD:
             reference = self._geometry.first
-        done = {n: images[n] for n in (reference,) if n in images and n != unfit}
+        size = None
+        if reference in images:
+            size = images[reference].height, images[reference].width
+        done: dict[str, Image] = {}
         missing: dict[str, str] = {}
         # Depth comes first: others need its distances.
-        for name in sorted(images, key=lambda name: name not in self._depths):
-            if name in (reference, unfit):
+        for name in sorted(images, key=lambda name: name not in self.depths):
+            if name == unfit:
                 continue
             try:
-                done[name] = self._bring(name, reference, images, done)
+                metres = self.metres(done) if self.needs_metres(name, reference) else None
+                done[name] = self.bring(name, images[name], reference, size, metres).image
             except (UnknownGeometryError, DecodeError) as error:
                 missing[name] = f"cannot be registered to {reference}: {error}"
         return Registered({name: done[name] for name in images if name in done}, missing)
 
-    def _bring(
+    def bring(
         self,
         name: str,
-        reference: str,
-        images: Mapping[str, Image],
-        done: Mapping[str, Image],
-    ) -> Image:
-        """Bring one image to the reference."""
-        image, geometry = images[name], self._geometry
-        if reference in images:
-            geometry.check_shape(reference, images[reference].height, images[reference].width)
+        image: Image,
+        target: str,
+        target_size: tuple[int, int] | None = None,
+        metres: Metres | None = None,
+    ) -> Brought:
+        """Bring one image into the picture of a sensor.
+
+        Args:
+            name: the sensor whose image it is.
+            image: as decoded; a point cloud as an image of the encoding ``PointCloud2``.
+            target: the sensor in whose picture it shall be.
+            target_size: rows and columns of that sensor's images, if they are known: they are held
+                against its calibration.
+            metres: distances in the target's picture as :meth:`metres` returns them, for a sensor
+                of which :meth:`needs_metres` is true; None where nobody measures any.
+
+        Raises:
+            UnknownGeometryError: a camera or a pose is not known (yet), or does not fit the images.
+            DecodeError: the image cannot be read.
+        """
+        if name == target and image.encoding != POINT_CLOUD:
+            return Brought(image, 1.0)
+        if target_size is not None:
+            self._geometry.check_shape(target, *target_size)
         if image.encoding == POINT_CLOUD:
-            return self._paint(name, reference, image)
-        if name in self._unwarped and reference in self._unwarped:
-            return image
-        geometry.check_shape(name, image.height, image.width)
-        if geometry.by_depth(name, reference):
-            if name in self._depths:
-                return self._carry(name, reference, image)
-            metres = self._metres(done)
-            if metres is not None:
-                return self._warp_measured(name, reference, image, metres)
-        return self._warp(name, reference, image)
+            painted = self._paint(name, target, image)
+            return Brought(painted, float(np.isfinite(painted.pixels[..., 0]).mean()))
+        if self._same_picture(name, target):
+            return Brought(image, 1.0)
+        self._geometry.check_shape(name, image.height, image.width)
+        if name in self.depths and self._geometry.by_depth(name, target):
+            carried = self._carry(name, target, image)
+            return Brought(carried, float(np.isfinite(carried.pixels).mean()))
+        if metres is not None:
+            return self._warp_measured(name, target, image, metres)
+        return self._warp(name, target, image)
+
+    def metres(self, brought: Mapping[str, Image]) -> Metres | None:
+        """Return the distances in a picture, from the depth sensors that were brought into it."""
+        for name in self.depths:
+            if name in brought:
+                height, width = self._size
+                metres = cv2.resize(
+                    to_metres(brought[name]), (width, height), interpolation=cv2.INTER_NEAREST
+                )
+                return close_holes(metres)
+        return None
+
+    def _same_picture(self, name: str, target: str) -> bool:
+        return name in self._unwarped and target in self._unwarped
 
     def _paint(self, name: str, reference: str, cloud: Image) -> Image:
         """Paint a cloud into the reference's picture."""
@@ -164,28 +241,27 @@ class Registrar:
         pose = invert(geometry.first_from(reference)) @ geometry.first_from(name)
         return lidar_image(cloud.pixels, geometry.camera(reference), pose, *self._size)
 
-    def _warp(self, name: str, reference: str, image: Image) -> Image:
+    def _warp(self, name: str, reference: str, image: Image) -> Brought:
         """Warp an image for a scene at one distance."""
         pixels, interpolation = self._shrunk(name, image)
         height, width = pixels.shape[:2]
-        maps = self._once(
-            ("maps", name, reference, height, width),
-            lambda: _fixed_point(
-                _maps(self._static_places(name, reference), self._size, height, width),
-                interpolation,
-            ),
-        )
-        return Image(_remap(pixels, maps, interpolation), image.encoding)
 
-    def _warp_measured(self, name: str, reference: str, image: Image, metres: Metres) -> Image:
+        def make() -> tuple[tuple[Pixels, Pixels | None], float]:
+            maps, covered = _maps(self._static_places(name, reference), self._size, height, width)
+            return _fixed_point(maps, interpolation), covered
+
+        maps, covered = self._once(("maps", name, reference, height, width), make)
+        return Brought(Image(_remap(pixels, maps, interpolation), image.encoding), covered)
+
+    def _warp_measured(self, name: str, reference: str, image: Image, metres: Metres) -> Brought:
         """Warp an image by the distances of the reference's pixels, as far as they are known."""
         way = self._reprojection(reference, name, *self._size)
         places = way.visible(metres)
         unknown = ~np.isfinite(metres).ravel()
         places[unknown] = self._static_places(name, reference)[unknown]
         pixels, interpolation = self._shrunk(name, image)
-        maps = _maps(places, self._size, *pixels.shape[:2])
-        return Image(_remap(pixels, maps, interpolation), image.encoding)
+        maps, covered = _maps(places, self._size, *pixels.shape[:2])
+        return Brought(Image(_remap(pixels, maps, interpolation), image.encoding), covered)
 
     def _carry(self, name: str, reference: str, image: Image) -> Image:
         """Bring a depth image along its own distances."""
@@ -194,17 +270,6 @@ class Registrar:
         radius = covering_radius(source, image.width, target, self._size[1])
         way = self._reprojection(name, reference, image.height, image.width)
         return Image(way.carry(metres, *self._size, radius), "32FC1")
-
-    def _metres(self, done: Mapping[str, Image]) -> Metres | None:
-        """Return the distances in the reference's picture, if a depth sensor is alive."""
-        for name in self._depths:
-            if name in done:
-                height, width = self._size
-                metres = cv2.resize(
-                    to_metres(done[name]), (width, height), interpolation=cv2.INTER_NEAREST
-                )
-                return close_holes(metres)
-        return None
 
     def _reprojection(self, source: str, target: str, height: int, width: int) -> Reprojection:
         geometry = self._geometry
@@ -260,8 +325,11 @@ class Registrar:
 
 def _maps(
     places: Places, size: tuple[int, int], height: int, width: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Turn places in a picture into OpenCV's maps of ``size`` for an image of so many pixels."""
+) -> tuple[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], float]:
+    """Turn places in a picture into OpenCV's maps of ``size`` for an image of so many pixels.
+
+    Returns the maps, and the share of the places that lie inside of the image.
+    """
     x, y = places[:, 0], places[:, 1]
     with np.errstate(invalid="ignore"):
         inside = (x >= 0) & (x <= 1) & (y >= 0) & (y <= 1)
@@ -271,7 +339,7 @@ def _maps(
         entries = np.clip(along * pixels - 0.5, 0, pixels - 1)
         entries[~inside] = _NOWHERE
         maps.append(entries.astype(np.float32).reshape(size))
-    return maps[0], maps[1]
+    return (maps[0], maps[1]), float(inside.mean())
 
 
 def _fixed_point(

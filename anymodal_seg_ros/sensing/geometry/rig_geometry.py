@@ -87,6 +87,14 @@ class RigGeometry:
         self._cameras[sensor] = camera
         self.generation += 1
 
+    def take_cameras_of(self, other: RigGeometry) -> None:
+        """Take over the cameras that another geometry has learned from CameraInfo messages."""
+        for sensor, fingerprint in other._fingerprints.items():
+            if sensor in self._configs and self._configs[sensor] == other._configs[sensor]:
+                self._fingerprints[sensor] = fingerprint
+                self._cameras[sensor] = other._cameras[sensor]
+        self.generation = other.generation + 1
+
     def camera(self, sensor: str) -> Camera:
         """Return the camera whose picture a sensor's image shows.
 

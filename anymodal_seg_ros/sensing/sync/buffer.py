@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
 
@@ -12,9 +12,12 @@ from anymodal_seg_ros.frames import Sample
 MAX_BUFFERED = 128
 """Samples kept per sensor at most, however its rate is configured."""
 
+MAX_BYTES = 256 * 1024 * 1024
+"""Pixels kept per sensor at most, beside its newest sample."""
+
 
 class SampleBuffer:
-    """Keeps samples for a while, bounded in time and in number. Every sample is accounted for."""
+    """Keeps samples for a while, bounded in time, number and bytes, and accounts for every one."""
 
     def __init__(self, config: SensorConfig, most: int = MAX_BUFFERED) -> None:
         """Set up an empty buffer for at most ``most`` samples."""
@@ -24,7 +27,11 @@ class SampleBuffer:
         self._most = most
         self._times: list[int] = []
         self._samples: list[Sample] = []
+        self._nbytes = 0
         self._used: set[int] = set()
+        """Times of the buffered samples that a frame set has taken."""
+        self._awaited: set[int] = set()
+        """Times of the samples that have opened a set which has not left yet."""
         self._reasons: dict[int, str] = {}
         """Why a sample is no good for opening a set, and what it is counted as if none takes it."""
         self.dropped: Counter[str] = Counter()
@@ -66,6 +73,7 @@ class SampleBuffer:
         if not times or time_ns > times[-1]:
             times.append(time_ns)
             self._samples.append(sample)
+            self._nbytes += sample.image.nbytes
             self._trim()
         elif not self._insert(sample):
             return False
@@ -85,7 +93,37 @@ class SampleBuffer:
 
     def use(self, sample: Sample) -> None:
         """Remember that a frame set took the sample."""
-        self._used.add(sample.time_ns)
+        if self._holds(sample.time_ns):
+            self._used.add(sample.time_ns)
+
+    def used(self, sample: Sample) -> bool:
+        """Whether a frame set took a sample that is still buffered."""
+        return sample.time_ns in self._used
+
+    def await_set(self, sample: Sample) -> None:
+        """Remember that a frame set was opened for a buffered sample."""
+        self._awaited.add(sample.time_ns)
+
+    def set_left(self, sample: Sample, taken: bool) -> None:
+        """Say what became of the frame set that was opened for a sample."""
+        if sample.time_ns not in self._awaited:
+            return
+        self._awaited.discard(sample.time_ns)
+        if taken:
+            self.use(sample)
+        elif not self._holds(sample.time_ns):
+            self.dropped[self._reasons.pop(sample.time_ns, "not needed by any frame set")] += 1
+
+    def let_go_before(self, time_ns: int) -> None:
+        """Let go of what no later moment than this can want: all but the newest until then."""
+        for _ in range(bisect_right(self._times, time_ns) - 1):
+            self._forget("not needed by any frame set")
+
+    def discard(self, sample: Sample) -> None:
+        """Take a buffered sample out whose pixels turned out to be damaged; it is counted so."""
+        at = bisect_left(self._times, sample.time_ns)
+        if at < len(self._times) and self._samples[at] is sample:
+            self._remove(at)
 
     def nearest(self, time_ns: int) -> Sample | None:
         """Return the sample nearest to a time, whatever the distance; the later one of two."""
@@ -113,6 +151,7 @@ class SampleBuffer:
             return False
         times.insert(at, time_ns)
         self._samples.insert(at, sample)
+        self._nbytes += sample.image.nbytes
         self._trim()
         return True
 
@@ -122,15 +161,25 @@ class SampleBuffer:
         horizon_ns = times[-1] - self.keep_ns
         while times[0] < horizon_ns:
             self._forget("not needed by any frame set")
-        while len(times) > self._most:
+        while len(times) > self._most or (self._nbytes > MAX_BYTES and len(times) > 1):
             self._forget("buffer full")
 
     def _forget(self, reason: str) -> None:
-        """Let the oldest go, and count it unless a frame set had it."""
-        time_ns = self._times.pop(0)
-        self._samples.pop(0)
-        reason = self._reasons.pop(time_ns, reason)
-        if time_ns in self._used:
-            self._used.discard(time_ns)
-        else:
-            self.dropped[reason] += 1
+        """Let the oldest go, and count it unless a frame set had it or still may take it."""
+        time_ns, used = self._times[0], self._times[0] in self._used
+        if time_ns not in self._awaited:
+            reason = self._reasons.get(time_ns, reason)
+            if not used:
+                self.dropped[reason] += 1
+        self._remove(0)
+
+    def _remove(self, at: int) -> None:
+        time_ns = self._times.pop(at)
+        self._nbytes -= self._samples.pop(at).image.nbytes
+        self._used.discard(time_ns)
+        if time_ns not in self._awaited:
+            self._reasons.pop(time_ns, None)
+
+    def _holds(self, time_ns: int) -> bool:
+        at = bisect_left(self._times, time_ns)
+        return at < len(self._times) and self._times[at] == time_ns

@@ -9,6 +9,7 @@ and at the deadline at the latest.
 from __future__ import annotations
 
 from bisect import insort
+from dataclasses import replace
 from typing import NamedTuple
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig, seconds_to_ns
@@ -17,6 +18,10 @@ from anymodal_seg_ros.sensing.sync.buffer import MAX_BUFFERED, SampleBuffer
 from anymodal_seg_ros.sensing.sync.triggers import States, Trigger, trigger_policy
 
 TOO_LATE = "a later frame set had left"
+TOO_FAST = "beyond max_rate_hz"
+
+MAX_PENDING = 64
+"""Frame sets that may wait for their samples. More means that nobody has polled for seconds."""
 
 
 class _Left(NamedTuple):
@@ -39,11 +44,17 @@ class Synchronizer:
     def __init__(self, rig: RigConfig, most: int = MAX_BUFFERED) -> None:
         """Set up empty buffers for the sensors of a rig, for at most ``most`` samples each."""
         self._deadline_ns = seconds_to_ns(rig.deadline_s)
+        self._longest_ns = max(self._deadline_ns, seconds_to_ns(rig.deadline_max_s))
+        self._patience_ns = dict.fromkeys(rig.sensors, self._deadline_ns)
+        self._spacing_ns = seconds_to_ns(0.9 / rig.max_rate_hz) if rig.max_rate_hz else 0
         self._jump_ns = seconds_to_ns(rig.clock_jump_s)
         self._buffers = {name: SampleBuffer(s, most) for name, s in rig.sensors.items()}
         self._keep_enough()
         self._policy = trigger_policy(rig)
         self._pending: list[Trigger] = []
+        self._polled_ns: int | None = None
+        self.overdue = 0
+        """Frame sets that were given up because nobody came to poll."""
         self._epoch = 0
         self._newest_ns: int | None = None
         """The latest moment that a set was opened for, in this epoch."""
@@ -55,11 +66,39 @@ class Synchronizer:
         self._buffers[sensor].configure(config)
         self._keep_enough()
 
+    def wait_for(self, sensor: str, patience_ns: int) -> None:
+        """Wait for one sensor's samples so long after the reference's, within the limits."""
+        patience_ns = max(self._deadline_ns, min(patience_ns, self._longest_ns))
+        self._patience_ns[sensor] = patience_ns
+
+    def discard(self, sample: Sample, reason: str) -> None:
+        """Take a sample out that turned out to be unfit when its pixels were made."""
+        self._buffers[sample.sensor].discard(sample)
+        self._withheld[sample.sensor] = (sample.time_ns, reason)
+
+    def newest(self, sensor: str) -> Sample | None:
+        """Return the buffered sample of a sensor with the latest stamp."""
+        return self._buffers[sensor].newest
+
+    def count(self, sensor: str, reason: str) -> None:
+        """Count a sample that never came into the buffers."""
+        self._buffers[sensor].dropped[reason] += 1
+
+    def reselect(self, frame_set: FrameSet, states: States) -> FrameSet:
+        """Choose the other sensors' samples anew, because one of them was unfit."""
+        reference = frame_set.reference_sample
+        samples, missing = {frame_set.reference: reference}, {}
+        if frame_set.reference in frame_set.missing:
+            missing[frame_set.reference] = frame_set.missing[frame_set.reference]
+        self._choose_others(frame_set.reference, reference.time_ns, states, samples, missing)
+        ordered = {name: samples[name] for name in self._buffers if name in samples}
+        return replace(frame_set, samples=ordered, missing=missing)
+
     def _keep_enough(self) -> None:
         """Let every buffer reach back as far as the slowest sensor may need it."""
         longest = max(max(b.tolerance_ns, b.period_ns) for b in self._buffers.values())
         for buffer in self._buffers.values():
-            buffer.keep_ns = 2 * longest + self._deadline_ns
+            buffer.keep_ns = 2 * longest + self._longest_ns
 
     def add(self, sample: Sample, states: States, *, jumped: bool = False) -> None:
         """Take one sample.
@@ -76,7 +115,9 @@ class Synchronizer:
             # Now, not at the next poll: a poll that comes late may find the sensor late as well.
             self._open(sample, states)
 
-    def withhold(self, sample: Sample, states: States, reason: str, kind: str = "") -> None:
+    def withhold(
+        self, sample: Sample, states: States, reason: str, kind: str = "", *, optional: bool = False
+    ) -> None:
         """Take note of a sample whose image must not be fused: nobody need wait for its sensor.
 
         If it is of the reference, its frame set opens all the same, so that there is a mask for
@@ -87,6 +128,7 @@ class Synchronizer:
             states: health of every sensor, this sample's arrival considered.
             reason: in words, for the sets that go without it.
             kind: what it is counted as; empty if it has been counted already.
+            optional: whether the set that it opens is only wanted if somebody else sees something.
         """
         buffer = self._buffers[sample.sensor]
         buffer.see(sample)
@@ -94,7 +136,7 @@ class Synchronizer:
             buffer.dropped[kind] += 1
         self._withheld[sample.sensor] = (sample.time_ns, reason)
         if not self._policy.needs_good_sample:
-            self._open(sample, states, reason)
+            self._open(sample, states, reason, optional)
 
     def poll(self, now_ns: int, states: States) -> list[FrameSet]:
         """Return the frame sets that are due, oldest first.
@@ -104,26 +146,40 @@ class Synchronizer:
             states: health of every sensor; only the living are waited for and used.
         """
         self._open(None, states)
+        self._polled_ns = now_ns
         ready: list[FrameSet] = []
         while self._pending:
             trigger = self._pending[0]
-            if now_ns < trigger.due_ns and self._may_improve(trigger, states):
+            if self._may_improve(trigger, now_ns, states):
                 break
             self._pending.pop(0)
             frame_set = self._close(trigger, now_ns, states)
+            if trigger.sample is not None:
+                self._buffers[trigger.sample.sensor].set_left(
+                    trigger.sample, frame_set is not None and not trigger.unfit
+                )
             if frame_set is not None:
                 ready.append(frame_set)
+        if ready and self._last is not None:
+            for buffer in self._buffers.values():
+                buffer.let_go_before(self._last.reference_ns)
         return ready
 
     def next_deadline_ns(self) -> int | None:
-        """Return when the oldest open frame set leaves at the latest; None if none is open."""
-        return self._pending[0].due_ns if self._pending else None
+        """Return when the oldest open frame set may leave at the next; None if none is open."""
+        if not self._pending:
+            return None
+        opened_ns, polled_ns = self._pending[0].opened_ns, self._polled_ns
+        dues = sorted({opened_ns + patience_ns for patience_ns in self._patience_ns.values()})
+        return next((due for due in dues if polled_ns is None or due > polled_ns), dues[-1])
 
     def dropped(self, sensor: str) -> dict[str, int]:
         """Return how many samples of a sensor no frame set used, by reason."""
         return dict(self._buffers[sensor].dropped)
 
-    def _open(self, sample: Sample | None, states: States, unfit: str = "") -> None:
+    def _open(
+        self, sample: Sample | None, states: States, unfit: str = "", optional: bool = False
+    ) -> None:
         """Open what the policy wants to be opened."""
         for time_ns, opener in self._policy.opened_by(
             sample, states, self._buffers, self._newest_ns
@@ -136,12 +192,23 @@ class Synchronizer:
                     if opener is not sample or not unfit:
                         self._buffers[opener.sensor].explain(opener, TOO_LATE)
                     continue
+            elif self._too_soon(time_ns):
+                self._buffers[opener.sensor].explain(opener, TOO_FAST)
+                continue
             self._newest_ns = time_ns if self._newest_ns is None else max(self._newest_ns, time_ns)
-            due_ns = opener.received_ns + self._deadline_ns
-            trigger = Trigger(self._epoch, time_ns, due_ns, None)
+            trigger = Trigger(self._epoch, time_ns, opener.received_ns, None)
             if self._policy.fixed_reference:
-                trigger = trigger._replace(sample=opener, unfit=unfit if opener is sample else "")
+                trigger = trigger._replace(
+                    sample=opener, unfit=unfit if opener is sample else "", optional=optional
+                )
+                if not trigger.unfit:
+                    self._buffers[opener.sensor].await_set(opener)
             insort(self._pending, trigger, key=_order)
+        while len(self._pending) > MAX_PENDING:
+            given_up = self._pending.pop(0)
+            self.overdue += 1
+            if given_up.sample is not None:
+                self._buffers[given_up.sample.sensor].set_left(given_up.sample, taken=False)
 
     def _begins_anew(self, time_ns: int, states: States) -> bool:
         """Whether header time starts again: a jump far back, or the end of a wrong reference."""
@@ -160,14 +227,20 @@ class Synchronizer:
         last = self._last
         return last is not None and last.epoch == self._epoch and time_ns <= last.time_ns
 
-    def _may_improve(self, trigger: Trigger, states: States) -> bool:
-        """Whether some living sensor may still deliver a better sample before the deadline."""
+    def _too_soon(self, time_ns: int) -> bool:
+        """Whether a moment follows the newest one faster than sets may come."""
+        return self._newest_ns is not None and 0 < time_ns - self._newest_ns < self._spacing_ns
+
+    def _may_improve(self, trigger: Trigger, now_ns: int, states: States) -> bool:
+        """Whether some living sensor may still deliver a better sample before its deadline."""
         reference = None if trigger.sample is None else trigger.sample.sensor
         for name, buffer in self._buffers.items():
+            due_ns = trigger.opened_ns + self._patience_ns[name]
             if (
                 name != reference
+                and now_ns < due_ns
                 and states[name].alive
-                and _sensor_may_improve(buffer, trigger.time_ns, trigger.due_ns)
+                and _sensor_may_improve(buffer, trigger.time_ns, due_ns)
             ):
                 return True
         return False
@@ -176,16 +249,14 @@ class Synchronizer:
         """Choose every sensor's sample, or say why it has none; None if nothing is left to say."""
         samples: dict[str, Sample] = {}
         missing: dict[str, str] = {}
-        for name, buffer in self._buffers.items():
-            if trigger.sample is not None and name == trigger.sample.sensor:
-                samples[name] = trigger.sample
-                if trigger.unfit:
-                    missing[name] = trigger.unfit
-            elif not states[name].alive:
-                missing[name] = states[name].value
-            else:
-                self._choose(name, buffer, trigger.time_ns, samples, missing)
-        if not samples:
+        opener = "" if trigger.sample is None else trigger.sample.sensor
+        if trigger.sample is not None:
+            samples[opener] = trigger.sample
+            if trigger.unfit:
+                missing[opener] = trigger.unfit
+        self._choose_others(opener, trigger.time_ns, states, samples, missing)
+        samples = {name: samples[name] for name in self._buffers if name in samples}
+        if not samples or (trigger.optional and len(samples) == 1):
             return None
         reference = next(iter(samples)) if trigger.sample is None else trigger.sample.sensor
         reference_ns, last = samples[reference].time_ns, self._last
@@ -197,6 +268,23 @@ class Synchronizer:
                 self._buffers[name].use(sample)
         self._last = _Left(trigger.epoch, trigger.time_ns, reference, reference_ns)
         return FrameSet(reference, samples, missing, now_ns, jumped)
+
+    def _choose_others(
+        self,
+        opener: str,
+        time_ns: int,
+        states: States,
+        samples: dict[str, Sample],
+        missing: dict[str, str],
+    ) -> None:
+        """Choose a sample of every sensor but the one that opened the set."""
+        for name, buffer in self._buffers.items():
+            if name == opener:
+                continue
+            if not states[name].alive:
+                missing[name] = states[name].value
+            else:
+                self._choose(name, buffer, time_ns, samples, missing)
 
     def _choose(
         self,

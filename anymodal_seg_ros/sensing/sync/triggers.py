@@ -19,16 +19,18 @@ class Trigger(NamedTuple):
     Attributes:
         epoch: counts the declared clock jumps before it; time only grows within an epoch.
         time_ns: the moment.
-        due_ns: when the set leaves at the latest, on the caller's clock.
+        opened_ns: when the sample that opened it arrived, on the caller's clock.
         sample: of the reference sensor; None if the reference is chosen when the set leaves.
         unfit: why that sample gives no more than its header and geometry; empty if it is good.
+        optional: whether the set is only wanted if another sensor sees something.
     """
 
     epoch: int
     time_ns: int
-    due_ns: int
+    opened_ns: int
     sample: Sample | None
     unfit: str = ""
+    optional: bool = False
 
 
 class TriggerPolicy(Protocol):
@@ -59,14 +61,21 @@ class TriggerPolicy(Protocol):
 
 
 class OnReference:
-    """Each sample of the first living sensor. When that dies, the next takes over at once."""
+    """Each sample of the first living sensor. When that dies, the next takes over."""
 
     fixed_reference = True
     needs_good_sample = False
 
-    def __init__(self) -> None:
-        """Begin without a reference."""
+    def __init__(self, *, patient: bool = False) -> None:
+        """Begin without a reference.
+
+        Args:
+            patient: whether a reference that is merely late keeps its place. Where the geometry of
+                the masks is the reference's, one lost message shall not change it; where it is
+                fixed, the next sensor steps in at once and no mask is lost.
+        """
         self._reference: str | None = None
+        self._patient = patient
 
     def opened_by(
         self, sample: Sample | None, states: States, buffers: Buffers, newest_ns: int | None
@@ -74,7 +83,8 @@ class OnReference:
         """See :class:`TriggerPolicy`."""
         reference = None
         for name in buffers:
-            if states[name].alive:
+            late = self._patient and states[name] is SensorState.LATE
+            if states[name].alive or (late and name == self._reference):
                 reference = name
                 break
         if reference == self._reference:
@@ -84,7 +94,8 @@ class OnReference:
         self._reference = reference
         if reference is None:
             return ()
-        opened = [(s.time_ns, s) for s in buffers[reference].after(newest_ns)]
+        fresh = buffers[reference]
+        opened = [(s.time_ns, s) for s in fresh.after(newest_ns) if not fresh.used(s)]
         if sample is not None and sample.sensor == reference and not opened:
             opened.append((sample.time_ns, sample))  # time may have begun anew
         return opened
@@ -135,4 +146,6 @@ def trigger_policy(rig: RigConfig) -> TriggerPolicy:
     """Make the policy that a rig is configured for."""
     if rig.trigger == "rate":
         return AtRate(seconds_to_ns(1.0 / rig.trigger_hz), seconds_to_ns(rig.clock_jump_s))
-    return OnAny() if rig.trigger == "any" else OnReference()
+    if rig.trigger == "any":
+        return OnAny()
+    return OnReference(patient=rig.geometry == "reference")

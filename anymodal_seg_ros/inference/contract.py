@@ -1,0 +1,88 @@
+"""What an engine owes: looked at when a model is loaded, so that no frame meets a surprise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.errors import ModelError
+from anymodal_seg_ros.frames import ModalityBatch, Segmentation
+from anymodal_seg_ros.inference.engines import Engine, can_split
+from anymodal_seg_ros.inference.manifest import Manifest
+
+
+def probes(manifest: Manifest) -> Iterator[ModalityBatch]:
+    """Yield a frame of noise for each number of sensors that there may be."""
+    kinds = len(manifest.modalities)
+    shape = (kinds, 3, manifest.height, manifest.width)
+    noise = np.random.default_rng(0).standard_normal(shape, np.float32)
+    for present in range(1, kinds + 1):
+        yield ModalityBatch(noise[:present], np.arange(present, dtype=np.int64))
+
+
+def check_engine(engine: Engine, manifest: Manifest) -> None:
+    """Run everything that an engine can do once per number of sensors, and look at the results.
+
+    Raises:
+        ModelError: it fails, or returns something else than the manifest says.
+    """
+    for batch in probes(manifest):
+        present = len(batch.modality_ids)
+        many = f"{present} sensors of {manifest.height}x{manifest.width}"
+        doing = f"with {many}"
+        try:
+            check_segmentation(engine.run(batch), manifest, present)
+            if can_split(engine):
+                doing = f"encoding and fusing {many}"
+                check_segmentation(engine.fuse(engine.encode(batch)), manifest, present)
+        except Exception as error:  # the libraries' errors have no common base
+            raise ModelError(f"{doing}: {error}") from error
+
+
+def check_segmentation(result: Segmentation, manifest: Manifest, present: int) -> None:
+    """Check what an engine made of a frame.
+
+    Args:
+        result: what it made.
+        manifest: of the model.
+        present: number of sensors M.
+
+    Raises:
+        ModelError: it is not what the manifest says, or no sensible answer.
+    """
+    classes, size = len(manifest.classes), (manifest.height, manifest.width)
+    quarter = (-(-size[0] // 4), -(-size[1] // 4))
+    if result.mask is None and result.logits is None:
+        raise ModelError("it returns neither a mask nor logits")
+    if result.mask is not None:
+        _check_array("mask", result.mask, np.uint8, size)
+        if (highest := int(result.mask.max())) >= classes:
+            raise ModelError(f"mask has class {highest}, but there are {classes} classes")
+    if result.logits is not None:
+        _check_array("logits", result.logits, np.float32, (classes, *quarter))
+    if result.confidence is not None:
+        _check_array("confidence", result.confidence, np.uint8, quarter)
+    if (shares := result.contributions) is not None:
+        _check_array("contributions", shares, np.float32, (present,))
+        if shares.min() < -1e-3 or abs(float(shares.sum()) - 1.0) > 1e-2:
+            raise ModelError(f"contributions are {shares.tolist()}: expected shares of 1")
+    if not is_finite(result):
+        raise ModelError("logits or contributions are not finite: the weights are damaged")
+
+
+def is_finite(result: Segmentation) -> bool:
+    """Whether all numbers of a result are numbers; cheap enough to be asked for every frame."""
+    parts: list[npt.NDArray[np.float32] | None] = [result.logits, result.contributions]
+    # A sum is finite only if all its terms are, and needs no second array.
+    return all(bool(np.isfinite(np.sum(part))) for part in parts if part is not None)
+
+
+def _check_array(name: str, value: Any, dtype: type, shape: tuple[int, ...]) -> None:
+    if not isinstance(value, np.ndarray) or value.dtype != dtype or value.shape != shape:
+        kind = getattr(value, "dtype", type(value).__name__)
+        raise ModelError(
+            f"{name} is {kind} {list(np.shape(value))}: expected {np.dtype(dtype)} {list(shape)}"
+        )

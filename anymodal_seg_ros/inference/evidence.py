@@ -1,0 +1,87 @@
+"""Is there anything in what is about to be fused? A picture of nothing must not get a vote.
+
+A sensor may send perfect images and still have nothing to say: a pose the wrong way round puts all
+of it beside the picture, a scale that is not the camera's makes one value of it. Only here, after
+registration and scaling, can that be seen.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anymodal_seg_ros.config import SensorConfig
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.inference.manifest import ModalitySpec
+from anymodal_seg_ros.inference.preprocess import Planes, kelvin_per_count
+from anymodal_seg_ros.sensing.decoding.encodings import COUNTS
+
+LEAST_COVER = {"color": 0.05, "thermal": 0.05, "depth": 0.005, "lidar": 0.0005}
+"""Share of the picture that a sensor must have something to say of, by its planes. A depth image or
+a scan is full of holes in good health, and may see a small part of a wide picture."""
+
+MOST_OUTSIDE = 0.95
+"""Share of a thermal image that may lie outside of the temperatures that the model was made for."""
+
+_FLAT = 1e-3
+"""Standard deviation of all three planes below which a picture shows nothing. A camera's own noise
+is above it in every picture; eight bits of grey differ by 1/255."""
+
+
+NOTHING_MOVES = "no events in the window: nothing moves in front of it"
+"""The one lack that is no fault of the sensor's."""
+
+
+def lack_of_cover(covered: float, spec: ModalitySpec, picture: str) -> str:
+    """Say that too little of a picture is covered by a sensor, in words; empty if enough is.
+
+    Args:
+        covered: share of the picture, 0..1.
+        spec: of the sensor's modality.
+        picture: the sensor whose picture it is.
+    """
+    least = LEAST_COVER[spec.planes]
+    if covered >= least:
+        return ""
+    return (
+        f"covers {covered:.2%} of the picture of {picture}, expected at least {least:.2%}: check "
+        "registration.extrinsics (x y z qx qy qz qw, from the sensor to the first one's optical "
+        "frame) and both calibrations"
+    )
+
+
+def lack_of_evidence(planes: Planes, image: Image, spec: ModalitySpec, sensor: SensorConfig) -> str:
+    """Say why normalised planes show nothing, in words; empty if they show something.
+
+    Args:
+        planes: float32 ``[3, H, W]``, normalised.
+        image: what they were made of, in the reference picture.
+        spec: of the sensor's modality.
+        sensor: its configuration, for what its counts mean.
+    """
+    if spec.planes == "thermal" and (reason := _outside_range(planes, image, spec, sensor)):
+        return reason
+    spread = float(max(plane.std() * std for plane, std in zip(planes, spec.std, strict=True)))
+    if spread >= _FLAT:
+        return ""
+    if sensor.modality == "event":
+        return NOTHING_MOVES
+    return (
+        f"constant: all pixels are the same after scaling (spread {spread:.1g} of 1, expected at "
+        f"least {_FLAT:g}); check the sensor, and the unit of its counts (rig.sensors.*.counts)"
+    )
+
+
+def _outside_range(planes: Planes, image: Image, spec: ModalitySpec, sensor: SensorConfig) -> str:
+    """Say that a thermal image lies outside of the model's range; empty if it does not."""
+    if spec.thermal_mode != "kelvin_range" or image.encoding not in COUNTS:
+        return ""
+    scaled = planes[0] * spec.std[0] + spec.mean[0]
+    outside = float(np.mean((scaled <= 1e-6) | (scaled >= 1.0 - 1e-6)))
+    if outside <= MOST_OUTSIDE:
+        return ""
+    low, high = spec.kelvin_range
+    return (
+        f"{outside:.0%} of its pixels are outside the model's range of {low:g}..{high:g} K at "
+        f"{kelvin_per_count(spec, sensor.counts):g} K per count: set "
+        "rig.sensors.*.counts.per_count and offset to what the camera sends"
+    )

@@ -1,0 +1,427 @@
+"""Sensing and inference put together. The node and the offline runner both run exactly this.
+
+They differ only in where messages come from, whose clock is passed in, how many threads do the work
+and where predictions go.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from anymodal_seg_ros.config import RigConfig, SegConfig, seconds_to_ns
+from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.frames import Prediction, Sample, SensorState, SensorStatus
+from anymodal_seg_ros.inference.engines import Engine, can_split, create_engine
+from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.inference.preprocess import check_encoding
+from anymodal_seg_ros.pipeline.budget import Budget
+from anymodal_seg_ros.pipeline.fusion import Fusion
+from anymodal_seg_ros.pipeline.modalities import check_modalities, registrar_for
+from anymodal_seg_ros.pipeline.picture import Pictures
+from anymodal_seg_ros.pipeline.record import FusionRecord
+from anymodal_seg_ros.pipeline.scheduler import Scheduler
+from anymodal_seg_ros.pipeline.stages import Preparer, Stages
+from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, Order, Prepare, Task
+from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.events.sampler import EventSampler, is_event_message
+from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.intake import Intake
+
+MAX_DUE = 2
+"""Frame sets that may wait for a network that keeps up: one would lose masks at every delay."""
+
+
+class Progress(NamedTuple):
+    """What one call of :meth:`Pipeline.work` has achieved.
+
+    Attributes:
+        worked: whether there was anything to do; if not, there is nothing before the next message,
+            the next wake-up or the end of what other threads are doing.
+        prediction: the mask, if that was it.
+    """
+
+    worked: bool
+    prediction: Prediction | None = None
+
+
+class Pipeline:
+    """Messages in, masks out.
+
+    One thread pushes, others work or poll. A lock guards the books; it is never held while an image
+    is converted or the network runs, only while a few pixels are looked at.
+    """
+
+    def __init__(
+        self, rig: RigConfig, model: Model, engine: Engine, *, in_time: bool = False
+    ) -> None:
+        """Put a pipeline together.
+
+        Args:
+            rig: the sensors.
+            model: knows what the network takes and gives.
+            engine: executes it.
+            in_time: whether a mask must come within the budget: sensors that were not encoded in
+                time are left out of it then. A robot wants that, a desk does not.
+
+        Raises:
+            ConfigError: a sensor has a modality that the model does not know, or the sensors
+                cannot be registered to each other with what is configured.
+        """
+        check_modalities(rig, model.manifest)
+        self.model = model
+        self.engine = engine
+        self.in_time = in_time and can_split(engine)
+        self.record = FusionRecord(rig.sensors)
+        self.worked_ns = 0
+        """Time that all threads together have spent on work so far."""
+        self._lock = threading.Lock()
+        self._busy: dict[int, tuple[str, float]] = {}
+        self._threads = 1
+        self._set_up(rig)
+
+    def _set_up(self, rig: RigConfig) -> None:
+        """Make what depends on the configuration of the rig."""
+        self.rig = rig
+        self._registrar = registrar_for(rig, self.model.manifest)
+        self._pictures = Pictures(rig, self.model.manifest, self._registrar)
+        splits = self.engine if can_split(self.engine) else None
+        preparer = Preparer(rig, self.model.manifest, self._registrar, splits)
+        self._preparer = preparer
+        self._fusion = Fusion(rig, self.model.manifest, self.engine, preparer)
+        self._budget = Budget(round(rig.budget_ms * 1e6), self._threads)
+        self._scheduler = Scheduler(rig, preparer, self.record, self._budget)
+        self._events = EventSampler(
+            rig.sensors,
+            {n: s.events for n, s in rig.sensors.items() if s.modality == "event" and s.enabled},
+            seconds_to_ns(rig.clock_jump_s),
+        )
+        self._intake = Intake(rig, self._begin_anew)
+
+    @classmethod
+    def from_config(cls, config: SegConfig, *, in_time: bool = False) -> Pipeline:
+        """Load the model and its engine, and put a pipeline together.
+
+        Raises:
+            ConfigError: the engine or a sensor's modality is unknown.
+            ModelError: the model folder cannot be used.
+        """
+        model = load_model(config.model)
+        engine = create_engine(config.engine, model, config.threads, config.confidence)
+        return cls(config.rig, model, engine, in_time=in_time)
+
+    def worked_by(self, threads: int) -> None:
+        """Say how many threads will work, for the budget of time."""
+        self._threads = self._budget.threads = threads
+
+    @property
+    def superseded(self) -> int:
+        """Frame sets that were dropped so far because newer ones were due."""
+        return self._scheduler.superseded + self._intake.overdue
+
+    def push_message(self, sensor: str, message: Any, received_ns: int) -> str | None:
+        """Take one message of a sensor: an image, a compressed image, events, or LiDAR points.
+
+        Cheap: pixels are viewed; what must be unpacked or converted is left to those who work.
+        Events are kept until the frame is known with which their window ends.
+
+        Args:
+            sensor: its name in the configuration.
+            message: from rclpy or rosbags.
+            received_ns: when it arrived, on the clock of :meth:`poll`.
+
+        Returns:
+            None, or in words why the message was rejected. It is counted, never raised.
+        """
+        config = self.rig.sensors[sensor]
+        if not config.enabled:
+            return None
+        if sensor in self._events and is_event_message(message):
+            return self._push_events(sensor, message, received_ns)
+        state = SensorState.CLOCK
+        try:
+            stamp = stamp_ns(message.header)
+            state = SensorState.INVALID
+            image = decode_image(message)
+            check_encoding(image, self.model.manifest.modalities[config.modality])
+        except DecodeError as error:
+            return self.reject(sensor, Fault(state, str(error)), received_ns)
+        return self.push(
+            Sample(
+                sensor=sensor,
+                stamp_ns=stamp,
+                time_ns=stamp + seconds_to_ns(config.offset_s),
+                received_ns=received_ns,
+                frame_id=str(message.header.frame_id),
+                image=image,
+            )
+        )
+
+    def reject(self, sensor: str, fault: Fault, received_ns: int) -> str:
+        """Count a message that could not be read. Returns what was wrong, with the topic."""
+        with self._lock:
+            return self._intake.reject(sensor, fault, received_ns)
+
+    def push_camera_info(self, sensor: str, message: Any) -> str | None:
+        """Take a ``sensor_msgs/CameraInfo`` of a sensor. Repetitions cost next to nothing.
+
+        Returns:
+            None, or in words why the message was rejected; the calibration before it stays.
+        """
+        try:
+            self._registrar.take_camera_info(sensor, message)
+        except CalibrationError as error:
+            with self._lock:
+                return self._intake.reject_camera_info(sensor, str(error))
+        return None
+
+    def push(self, sample: Sample) -> str | None:
+        """Take one decoded sample. Returns why a sample was rejected, as :meth:`push_message`."""
+        if not self.rig.sensors[sample.sensor].enabled:
+            return None
+        self._pictures.see(sample)
+        with self._lock:
+            error = self._intake.push(sample)
+            leads = self._intake.leader() == sample.sensor
+        if leads:
+            for events in self._events.follow(sample):
+                self.push(events)
+        return error
+
+    def poll(self, now_ns: int) -> Prediction | None:
+        """Work until a frame set that is due has its mask. Call it until it returns None.
+
+        Two frame sets may wait for their turn while the network keeps up, so that a moment's delay
+        costs no mask. Others are dropped and counted in :attr:`superseded`: a network that is too
+        slow must not make masks later and later.
+
+        Raises:
+            Exception: whatever the engine raises. The frame set is lost, the next one is not.
+        """
+        while True:
+            progress = self.work(now_ns)
+            if progress.prediction is not None or not progress.worked:
+                return progress.prediction
+
+    def work(
+        self,
+        now_ns: int,
+        *,
+        ahead: bool = False,
+        deliver: Callable[[Prediction], None] | None = None,
+    ) -> Progress:
+        """Do the most urgent piece of work, such as encoding one sample or fusing a frame set.
+
+        Several threads may call this at once: that is how cores are used.
+
+        Args:
+            now_ns: on the clock of the messages' arrival.
+            ahead: whether samples may be prepared before a frame set asks for them.
+            deliver: called with the mask before the next one can be made, so that masks leave in
+                order however many threads work. Not under the lock.
+
+        Raises:
+            Exception: whatever the engine or ``deliver`` raises.
+        """
+        task = self.begin(now_ns, ahead=ahead)
+        if task is None:
+            return Progress(False)
+        started_ns = time.perf_counter_ns()
+        with self._timed(task):
+            try:
+                result = self.execute(task)
+                took_ns = time.perf_counter_ns() - started_ns
+                if deliver is not None and isinstance(result, Prediction):
+                    deliver(result)
+            except Exception as error:
+                self._failed(task, error)
+                raise
+        return Progress(True, self.end(task, result, took_ns))
+
+    def begin(self, now_ns: int, *, ahead: bool = False) -> Task | None:
+        """Take the most urgent piece of work; None if there is none at this moment.
+
+        :meth:`work` is this, :meth:`execute` and :meth:`end` in one. They are apart for those who
+        play the time that work takes.
+
+        Args:
+            now_ns: on the clock of the messages' arrival.
+            ahead: as of :meth:`work`.
+        """
+        with self._lock:
+            return self._next_task(now_ns, ahead)
+
+    def execute(self, task: Task) -> Prediction | DecodeError | None:
+        """Do one piece of work, without the lock. Give what comes back to :meth:`end`.
+
+        Raises:
+            Exception: whatever the engine raises.
+        """
+        if isinstance(task, Decode):
+            try:
+                _ = task.sample.image.pixels
+            except DecodeError as error:
+                return error
+            return None
+        if isinstance(task, Prepare):
+            self._preparer.prepare(task.sample, task.picture, task.companions)
+            return None
+        order = task.order
+        return self._fusion.segment(
+            order.frame_set, self._prepared(order), order.picture, order.status
+        )
+
+    def end(
+        self, task: Task, result: Prediction | DecodeError | None, took_ns: int
+    ) -> Prediction | None:
+        """Take note that a piece of work is done. Returns the mask, if it was one.
+
+        Args:
+            task: what was done.
+            result: what :meth:`execute` returned.
+            took_ns: how long it took.
+        """
+        with self._lock:
+            self._scheduler.done(task)
+            if isinstance(task, Decode):
+                self._judge(task.sample, result if isinstance(result, DecodeError) else None)
+                return None
+            if isinstance(task, Prepare):
+                self.record.encoded(task.sample.sensor)
+                self._budget.encode.observe(took_ns)
+                return None
+            assert isinstance(result, Prediction)
+            self.record.fused(result)
+            if result.sensors:
+                self._budget.fused(len(result.sensors), took_ns)
+            return result
+
+    def next_wakeup_ns(self) -> int | None:
+        """Return when :meth:`poll` can next have news although no message comes."""
+        with self._lock:
+            if self._scheduler.proving:
+                return None  # until a sensor has been judged, nothing else is looked at
+            times = (self._intake.next_wakeup_ns(), self._scheduler.next_wakeup_ns())
+        return min((t for t in times if t is not None), default=None)
+
+    def status(self, now_ns: int) -> tuple[SensorStatus, ...]:
+        """Return the health of every sensor, in configured order, and what was fused of it."""
+        with self._lock:
+            return tuple(
+                replace(status, fused=self._fused_share(status))
+                for status in self._intake.status(now_ns)
+            )
+
+    def shortfall(self, now_ns: int) -> str:
+        """Say why masks would be :data:`UNLABELED` now, in words; empty if they would not."""
+        with self._lock:
+            return self._intake.shortfall(now_ns)
+
+    def longest_work(self) -> tuple[str, float]:
+        """Say what has been worked on for longest at this moment, and for how many seconds."""
+        started = min(list(self._busy.values()), key=lambda busy: busy[1], default=None)
+        return ("", 0.0) if started is None else (started[0], time.monotonic() - started[1])
+
+    def configure(self, rig: RigConfig) -> None:
+        """Take other parameters of the rig from now on; what was seen is forgotten, not counted."""
+        with self._lock:
+            cameras = self._registrar
+            self._set_up(rig)
+            self._registrar.take_cameras_of(cameras)
+
+    def _next_task(self, now_ns: int, ahead: bool) -> Task | None:
+        """Collect what is due, and choose what to do about it."""
+        self._intake.advance(now_ns)
+        for sample in self._intake.undecoded():
+            self._scheduler.add_unproven(sample)
+        if not self._scheduler.proving:
+            for frame_set in self._intake.poll(now_ns):
+                status = self._intake.status(now_ns)
+                picture = self._pictures.of(frame_set)
+                order = Order(frame_set, status, picture, None)
+                if self.in_time:
+                    self._limit(order)
+                self._scheduler.add(order, MAX_DUE)
+        task = self._scheduler.take(now_ns)
+        if task is None and ahead and (leader := self._intake.leader()) is not None:
+            newest = self._intake.newest(leader)
+            wanted_in = self._pictures.sensor(leader)
+            task = self._scheduler.take_ahead(newest, wanted_in, in_time=self.in_time)
+        return task
+
+    def _limit(self, order: Order) -> None:
+        """Say until when the other sensors of a frame set are waited for."""
+        frame_set, budget = order.frame_set, self._budget
+        period_ns = self.rig.sensors[frame_set.reference].period_ns
+        fused = len(frame_set.fused)
+        order.fuse_by_ns = frame_set.completed_ns + budget.patience_ns(period_ns, fused)
+        order.hurries = budget.reference_fits(period_ns, fused)
+        budget.frame_came(period_ns, fused)
+
+    def _prepared(self, order: Order) -> dict[str, Stages]:
+        """Return what the samples of a frame set have become; what is made costs nothing."""
+        chosen = {name: order.frame_set.samples[name] for name in order.frame_set.fused}
+        return {
+            name: self._preparer.prepare(sample, order.picture.sensor, chosen)
+            for name, sample in chosen.items()
+        }
+
+    def _judge(self, sample: Sample, damage: DecodeError | None) -> None:
+        """Let a decoded sample be judged; frame sets that have chosen it may have to go without."""
+        if self._intake.judge_decoded(sample, damage):
+            return
+        for order in self._scheduler.waiting():
+            if order.frame_set.samples.get(sample.sensor) is sample:
+                order.frame_set = self._intake.reselect(order.frame_set)
+
+    def _failed(self, task: Task, error: Exception) -> None:
+        """Go on after an engine that raised: without the sample, or without the frame set."""
+        with self._lock:
+            self._scheduler.done(task)
+            if isinstance(task, Prepare):
+                key = self._preparer.key(task.sample, task.picture, task.companions)
+                reason = f"the engine failed: {type(error).__name__}"
+                task.sample.made[key] = Stages(task.sample.image, reason)
+
+    @contextmanager
+    def _timed(self, task: Task) -> Iterator[None]:
+        """Let others see how long a piece of work has taken so far."""
+        if isinstance(task, Fuse):
+            what = "fusing"
+        else:
+            what = f"{'decoding' if isinstance(task, Decode) else 'encoding'} {task.sample.sensor}"
+        started, thread = time.monotonic(), threading.get_ident()
+        self._busy[thread] = (what, started)
+        try:
+            yield
+        finally:
+            del self._busy[thread]
+            self.worked_ns += round((time.monotonic() - started) * 1e9)
+
+    def _fused_share(self, status: SensorStatus) -> Any:
+        """Return what was fused of a sensor, with the mend where that is less than it could be."""
+        share = self.record.status(status.sensor)
+        if share.used < share.masks and (late := self._intake.too_late_by(status.sensor)):
+            share = replace(share, reason=f"{share.reason}; {late}")
+        return share
+
+    def _begin_anew(self) -> None:
+        """Forget what belongs to the time before the clock went back."""
+        self._events.reset()
+        self._scheduler.begin_anew()
+
+    def _push_events(self, sensor: str, message: Any, received_ns: int) -> str | None:
+        """Take a message of events, and push the images that it completes."""
+        with self._lock:
+            self._intake.arrive(sensor, received_ns)  # a new run is noticed before events are kept
+        try:
+            samples = self._events.push(sensor, message, received_ns)
+        except DecodeError as error:
+            return self.reject(sensor, Fault(SensorState.INVALID, str(error)), received_ns)
+        errors = [self.push(sample) for sample in samples]
+        return next((error for error in errors if error is not None), None)

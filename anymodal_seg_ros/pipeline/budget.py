@@ -1,0 +1,120 @@
+"""How long the work takes on this machine, and how much of it fits before the next frame.
+
+When there is less time than work, it is spent in this order: the reference's encoder and the fusion
+first, then the other sensors by their share of the votes and the age of what is known of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+_SMOOTHING = 0.1
+_LOOKED_AT = 10
+_BEHIND_AT = 3
+_SETTLED = 10
+
+
+class RunningCost:
+    """The usual duration of one kind of work, in nanoseconds."""
+
+    def __init__(self) -> None:
+        """Begin without knowing: unknown work costs nothing, so it is tried."""
+        self.ns = 0
+
+    def observe(self, took_ns: int) -> None:
+        """Take note of one piece of work."""
+        self.ns = took_ns if not self.ns else round(self.ns + _SMOOTHING * (took_ns - self.ns))
+
+
+class Budget:
+    """The time that the other sensors may take up beside the reference and the fusion.
+
+    Every reference frame brings credit: what its period leaves of the threads' time. Encoding
+    another sensor's sample costs some of it. So a piece of work that does not fit into what one
+    period leaves still gets its turn every few frames, and the reference never has to pay for it.
+
+    Attributes:
+        threads: how many work.
+        encode: what encoding one sample takes.
+        credit_ns: what may be spent on other sensors now.
+    """
+
+    def __init__(self, budget_ns: int, threads: int = 1) -> None:
+        """Set up; a budget of 0 means one period of the reference sensor."""
+        self._budget_ns = budget_ns
+        self.threads = threads
+        self.encode = RunningCost()
+        self.credit_ns = 0
+        self._fuse: dict[int, RunningCost] = {}
+
+    def frame_came(self, period_ns: int, sensors: int) -> None:
+        """Take note of a reference frame: what its period leaves can be spent.
+
+        If the reference alone takes longer than its period, frames are lost whatever is left out:
+        then the others get as much as the reference.
+        """
+        needed_ns = self.encode.ns + self.fuse_ns(sensors)
+        left_ns = self.threads * period_ns - needed_ns
+        if not self.reference_fits(period_ns, sensors):
+            left_ns = period_ns // 2
+        most_ns = max(2 * self.threads * period_ns, 2 * self.encode.ns)
+        self.credit_ns = min(self.credit_ns + left_ns, most_ns)
+
+    def affords(self) -> bool:
+        """Whether one more sample of another sensor may be encoded."""
+        return self.credit_ns >= self.encode.ns
+
+    def spend(self) -> None:
+        """Pay for encoding one sample of another sensor."""
+        self.credit_ns -= self.encode.ns
+
+    def fused(self, sensors: int, took_ns: int) -> None:
+        """Take note of one fusion of so many sensors."""
+        self._fuse.setdefault(sensors, RunningCost()).observe(took_ns)
+
+    def fuse_ns(self, sensors: int) -> int:
+        """Return what fusing so many sensors takes; unknown numbers as the nearest known one."""
+        if not self._fuse:
+            return 0
+        return self._fuse[min(self._fuse, key=lambda known: abs(known - sensors))].ns
+
+    def reference_fits(self, period_ns: int, sensors: int) -> bool:
+        """Whether the threads can encode the reference and fuse within its period."""
+        return self.encode.ns + self.fuse_ns(sensors) <= self.threads * period_ns
+
+    def patience_ns(self, period_ns: int, sensors: int) -> int:
+        """Return how long after a frame set is complete its fusion may begin at the latest.
+
+        If the reference alone takes longer than its period, frames are lost whatever is left out:
+        then the others may take as long again as the reference does.
+
+        Args:
+            period_ns: of the reference sensor.
+            sensors: that would be fused.
+        """
+        fuse_ns = self.fuse_ns(sensors)
+        allowed_ns = self._budget_ns or max(period_ns, 2 * (self.encode.ns + fuse_ns))
+        return max(0, allowed_ns - fuse_ns)
+
+
+class Backlog:
+    """Whether the network keeps up with the camera. With hysteresis, by what it finds waiting.
+
+    While it does, a second frame set may wait through a moment's delay, so that no mask is lost. A
+    network that is slower than the camera gains nothing from that but masks that are a frame older.
+    """
+
+    def __init__(self) -> None:
+        """Begin in the belief that it keeps up."""
+        self._found: deque[bool] = deque(maxlen=_LOOKED_AT)
+        self._single = 0
+        self.behind = False
+
+    def observe(self, waiting: int) -> None:
+        """Take note of how many frame sets were waiting when one was taken."""
+        self._found.append(waiting > 1)
+        self._single = 0 if waiting > 1 else self._single + 1
+        if sum(self._found) >= _BEHIND_AT:
+            self.behind = True
+        elif self._single >= _SETTLED:
+            self.behind = False

@@ -1,0 +1,151 @@
+"""From the samples of a frame set to its mask: what remains to be done when all is prepared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import overload
+
+import cv2
+import numpy as np
+
+from anymodal_seg_ros.config import RigConfig
+from anymodal_seg_ros.errors import EngineError
+from anymodal_seg_ros.frames import (
+    UNLABELED,
+    FrameSet,
+    Image,
+    Mask,
+    Prediction,
+    Segmentation,
+    SensorStatus,
+)
+from anymodal_seg_ros.inference.argmax import lazy_argmax
+from anymodal_seg_ros.inference.engines import Engine, can_split
+from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.pipeline.picture import Picture
+from anymodal_seg_ros.pipeline.stages import Preparer, Stages
+from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
+from anymodal_seg_ros.sensing.geometry.lidar import LIDAR_IMAGE
+from anymodal_seg_ros.sensing.health.evidence import shortfall
+
+
+class Fusion:
+    """Runs the network, or the half of it that fuses, on what the sensors saw at one instant."""
+
+    def __init__(
+        self, rig: RigConfig, manifest: Manifest, engine: Engine, preparer: Preparer
+    ) -> None:
+        """Put rig and network together."""
+        self._rig, self._manifest, self._engine = rig, manifest, engine
+        self._preparer = preparer
+
+    def segment(
+        self,
+        frame_set: FrameSet,
+        stages: Mapping[str, Stages],
+        picture: Picture,
+        status: tuple[SensorStatus, ...],
+    ) -> Prediction:
+        """Make the mask of a frame set, if what is seen is enough to go by.
+
+        Args:
+            frame_set: the samples, and why others are missing.
+            stages: what those of its samples have become that may be fused, by sensor.
+            picture: the geometry of the mask.
+            status: health of every sensor, to go with the mask.
+
+        Raises:
+            EngineError: what the engine returns is no segmentation.
+            Exception: whatever the engine raises.
+        """
+        started_ns = time.perf_counter_ns()
+        seen = {name: s for name, s in stages.items() if not s.missing}
+        frame_set = _described(frame_set, stages, picture)
+        if lacking := shortfall(self._rig, list(seen)):
+            mask = np.full((picture.height, picture.width), UNLABELED, np.uint8)
+            return Prediction(mask, frame_set, (), status, 0, 0, unlabeled=lacking)
+        network_started_ns = time.perf_counter_ns()
+        result = self._run(seen)
+        network_ns = time.perf_counter_ns() - network_started_ns
+        _check(result, self._manifest)
+        shares = [] if result.contributions is None else result.contributions.tolist()
+        return Prediction(
+            _mask(result, picture),
+            frame_set,
+            tuple(seen),
+            status,
+            network_ns,
+            process_ns=time.perf_counter_ns() - started_ns,
+            confidence=_resized(result.confidence, picture, cv2.INTER_LINEAR),
+            contributions=dict(zip(seen, shares, strict=bool(shares))),
+        )
+
+    def _run(self, seen: Mapping[str, Stages]) -> Segmentation:
+        if can_split(self._engine):
+            return self._engine.fuse([s.features for s in seen.values() if s.features is not None])
+        return self._engine.run(self._preparer.batch(seen))
+
+
+def _described(frame_set: FrameSet, stages: Mapping[str, Stages], picture: Picture) -> FrameSet:
+    """Say who was left out, and show the reference sample as it lies in the mask's picture."""
+    name, reference = frame_set.reference, frame_set.reference_sample
+    if picture.sensor != name or reference.image.encoding == POINT_CLOUD:
+        own = stages.get(name)
+        image = reference.image if own is None else own.image
+        if image.encoding == POINT_CLOUD:
+            size = picture.height, picture.width
+            image = Image(np.full((*size, 3), np.nan, np.float32), LIDAR_IMAGE)
+        reference = replace(reference, image=image, frame_id=picture.frame_id)
+    left_out = {n: s.missing for n, s in stages.items() if s.missing}
+    # The reference keeps its sample whatever happens: the mask carries its stamp.
+    samples = {n: s for n, s in frame_set.samples.items() if n not in left_out or n == name}
+    return replace(
+        frame_set,
+        samples={**samples, name: reference},
+        missing={**frame_set.missing, **left_out},
+    )
+
+
+def _check(result: Segmentation, manifest: Manifest) -> None:
+    """Refuse what is no segmentation: an engine that returns nonsense has failed."""
+    if result.logits is not None:
+        logits = result.logits
+        if logits.ndim != 3 or logits.shape[0] != len(manifest.classes):
+            raise EngineError(
+                f"the engine returned logits of the shape {logits.shape}: expected "
+                f"({len(manifest.classes)}, height, width)"
+            )
+        if not np.isfinite(logits).all():
+            raise EngineError("the engine returned logits that are not finite")
+    elif result.mask is None:
+        raise EngineError("the engine returned neither a mask nor logits")
+    elif result.mask.ndim != 2 or result.mask.dtype != np.uint8:
+        raise EngineError(
+            f"the engine returned a mask of {result.mask.dtype} {result.mask.shape}: expected "
+            "uint8 (height, width)"
+        )
+
+
+def _mask(result: Segmentation, picture: Picture) -> Mask:
+    """Return the mask at the size of its picture, its borders as smooth as the logits are."""
+    if result.logits is not None:
+        return lazy_argmax(result.logits, picture.height, picture.width)
+    assert result.mask is not None
+    return _resized(result.mask, picture, cv2.INTER_NEAREST_EXACT)
+
+
+@overload
+def _resized(pixels: Mask, picture: Picture, how: int) -> Mask: ...
+
+
+@overload
+def _resized(pixels: None, picture: Picture, how: int) -> None: ...
+
+
+def _resized(pixels: Mask | None, picture: Picture, how: int) -> Mask | None:
+    """Bring uint8 ``[h, w]`` to the size of a picture."""
+    if pixels is None or pixels.shape == (picture.height, picture.width):
+        return pixels
+    return np.asarray(cv2.resize(pixels, (picture.width, picture.height), interpolation=how))

@@ -1,0 +1,70 @@
+"""In whose picture the masks are, and how large they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from anymodal_seg_ros.config import RigConfig
+from anymodal_seg_ros.frames import FrameSet, Sample
+from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
+from anymodal_seg_ros.sensing.geometry.registration import Registrar
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The geometry of a mask.
+
+    Attributes:
+        sensor: whose picture it is.
+        height: rows of the mask.
+        width: columns of the mask.
+        frame_id: coordinate frame of the mask.
+    """
+
+    sensor: str
+    height: int
+    width: int
+    frame_id: str
+
+
+class Pictures:
+    """Chooses the picture of every mask.
+
+    With ``geometry: fixed`` it is that of the first sensor, dead or alive: whoever consumes masks
+    may rely on their frame and size. Until the first sensor has been seen once, its size is that of
+    the living reference sensor; and where the reference cannot be brought into its picture, because
+    no calibration has come yet, the mask stays in the reference's own.
+    """
+
+    def __init__(self, rig: RigConfig, manifest: Manifest, registrar: Registrar) -> None:
+        """Begin without having seen anything."""
+        self._fixed = rig.geometry == "fixed"
+        self._manifest, self._registrar = manifest, registrar
+        self._seen: Sample | None = None
+
+    def see(self, sample: Sample) -> None:
+        """Take note of the size and frame of the first sensor's images."""
+        if sample.sensor == self._registrar.first:
+            self._seen = sample
+
+    def sensor(self, reference: str) -> str:
+        """Return in whose picture the masks of a reference sensor are."""
+        first = self._registrar.first
+        points = reference in self._registrar.clouds
+        if points or (self._fixed and self._registrar.can_bring(reference, first)):
+            return first
+        return reference
+
+    def of(self, frame_set: FrameSet) -> Picture:
+        """Return the picture of a frame set's mask."""
+        reference = frame_set.reference_sample
+        sensor = self.sensor(frame_set.reference)
+        owner = frame_set.samples.get(sensor, self._seen if sensor != reference.sensor else None)
+        if owner is not None:
+            return Picture(sensor, owner.image.height, owner.image.width, owner.frame_id)
+        if reference.image.encoding == POINT_CLOUD:
+            size = self._manifest.height, self._manifest.width
+        else:
+            size = reference.image.height, reference.image.width
+        return Picture(sensor, *size, reference.frame_id)

@@ -1,0 +1,235 @@
+"""What is to be done next? Frame sets that are due, and the samples that they need.
+
+Pure bookkeeping: no thread, no clock, no network in here. The pipeline asks under its lock for the
+most urgent piece of work, does it without the lock, and says when it is done. Several threads may
+do so at once; frame sets are fused one after the other, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from anymodal_seg_ros.config import RigConfig
+from anymodal_seg_ros.frames import DeferredImage, Sample
+from anymodal_seg_ros.pipeline.budget import Backlog, Budget
+from anymodal_seg_ros.pipeline.record import FusionRecord
+from anymodal_seg_ros.pipeline.stages import Preparer
+from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, Order, Prepare, Task
+
+NO_TIME = "no time"
+
+
+class Scheduler:
+    """Hands out the work on frame sets. Not thread-safe: the pipeline holds its lock around it."""
+
+    def __init__(
+        self, rig: RigConfig, preparer: Preparer, record: FusionRecord, budget: Budget
+    ) -> None:
+        """Set up without any work.
+
+        Args:
+            rig: its sensors' rates and tolerances.
+            preparer: knows what a sample has become already.
+            record: of what happens to the samples; knows the sensors' shares of the votes.
+            budget: how long the work takes.
+        """
+        self._rig, self._preparer, self._record, self._budget = rig, preparer, record, budget
+        self.backlog = Backlog()
+        self.superseded = 0
+        """Frame sets that were dropped because newer ones were due."""
+        self._orders: list[Order] = []
+        self._fusing = False
+        self._asked_ns = -(1 << 63)
+        self._unproven: list[Sample] = []
+        self._running: set[int] = set()
+        self._latest: dict[str, Sample] = {}
+        """The newest sample of each sensor that is prepared."""
+
+    def begin_anew(self) -> None:
+        """Forget what belongs to another time."""
+        self._orders.clear()
+        self._unproven.clear()
+        self._latest.clear()
+
+    def add(self, order: Order, most: int) -> None:
+        """Take a frame set that is due, while no more than so many wait in all.
+
+        One that is being worked on is not given up for a newer one: at more load than the machine
+        can carry no mask would ever be finished.
+        """
+        self._orders.append(order)
+        begun = 1 if self._begun(self._orders[0]) else 0
+        excess = max(0, len(self._orders) - max(begun + 1, 1 if self.backlog.behind else most))
+        self.superseded += excess
+        del self._orders[begun : begun + excess]
+
+    def add_unproven(self, sample: Sample) -> None:
+        """Take a sample that is to be decoded although no frame set wants it."""
+        self._unproven.append(sample)
+
+    @property
+    def proving(self) -> bool:
+        """Whether sensors have yet to be judged by samples of which frame sets may be made."""
+        return bool(self._unproven)
+
+    def waiting(self) -> list[Order]:
+        """Return the frame sets that wait for their masks, oldest first."""
+        return self._orders
+
+    def next_wakeup_ns(self) -> int | None:
+        """Return when a frame set is to go without what is not prepared; None if none waits."""
+        due_ns = self._orders[0].fuse_by_ns if self._orders else None
+        # After it, only the end of work that is under way can change anything.
+        return due_ns if due_ns is not None and due_ns > self._asked_ns else None
+
+    def take(self, now_ns: int) -> Task | None:
+        """Return the most urgent work on the frame sets that are due; None if there is none.
+
+        Give what comes back to :meth:`done`.
+        """
+        for sample in self._unproven:
+            if id(sample) not in self._running:
+                self._running.add(id(sample))
+                return Decode(sample)
+        self._asked_ns = now_ns
+        if not self._orders:
+            return None
+        order = self._orders[0]
+        task = self._decoding(order) or self._preparing(order, now_ns)
+        if isinstance(task, Fuse):
+            if self._fusing:
+                return None
+            self.backlog.observe(len(self._orders))
+            self._fusing = True
+            self._orders.pop(0)
+        elif task is not None:
+            self._running.add(id(task.sample))
+        return task
+
+    def take_ahead(
+        self, newest: Mapping[str, Sample], picture: str, *, in_time: bool
+    ) -> Task | None:
+        """Return work on the newest samples, which frame sets to come will want.
+
+        Args:
+            newest: of every living sensor that is worth it, the reference first.
+            picture: the sensor in whose picture they will be wanted.
+            in_time: whether only as much may be done as the budget allows.
+        """
+        todo = [
+            sample
+            for sample in newest.values()
+            if id(sample) not in self._running
+            and not self._preparer.needs_companions(sample.sensor, picture)
+            and self._preparer.made(sample, self._preparer.key(sample, picture, {})) is None
+        ]
+        if not todo:
+            return None
+        reference = next(iter(newest))
+        sample = max(todo, key=lambda s: (s.sensor == reference, self._urgency(s)))
+        if in_time and sample.sensor != reference:
+            if not self._budget.affords():
+                return None
+            self._budget.spend()
+        self._running.add(id(sample))
+        return Prepare(sample, picture)
+
+    def done(self, task: Task) -> None:
+        """Take note that a piece of work is done, or has failed."""
+        if isinstance(task, Fuse):
+            self._fusing = False
+            return
+        self._running.discard(id(task.sample))
+        if isinstance(task, Decode):
+            self._unproven = [s for s in self._unproven if s is not task.sample]
+        else:
+            latest = self._latest.get(task.sample.sensor)
+            if latest is None or latest.time_ns < task.sample.time_ns:
+                self._latest[task.sample.sensor] = task.sample
+
+    def _decoding(self, order: Order) -> Decode | None:
+        """Return a chosen sample whose pixels are still to be made, the reference's first."""
+        names = [order.frame_set.reference, *order.frame_set.samples]
+        for name in names:
+            sample = order.frame_set.samples[name]
+            if undecided(sample) and id(sample) not in self._running:
+                return Decode(sample)
+        return None
+
+    def _preparing(self, order: Order, now_ns: int) -> Prepare | Fuse | None:
+        """Return the next sample to prepare, the fusion, or None while others are at work."""
+        frame_set, picture = order.frame_set, order.picture.sensor
+        if any(undecided(sample) for sample in frame_set.samples.values()):
+            return None
+        chosen = {name: frame_set.samples[name] for name in frame_set.fused}
+        open_ = [
+            s
+            for s in chosen.values()
+            if id(s) in self._running or not self._is_made(s, picture, chosen)
+        ]
+        if not open_:
+            return Fuse(order)
+        reference = next((s for s in open_ if s.sensor == frame_set.reference), None)
+        todo = [s for s in open_ if id(s) not in self._running]
+        if reference is not None:
+            if reference in todo:
+                return Prepare(reference, picture, chosen)
+        elif order.fuse_by_ns is not None:
+            if now_ns >= order.fuse_by_ns or (order.hurries and len(self._orders) > 1):
+                return Fuse(self._without(order, open_))
+            left_ns = order.fuse_by_ns - now_ns
+            todo = todo if self._budget.encode.ns <= left_ns and self._budget.affords() else []
+            if not todo and len(open_) == len([s for s in open_ if id(s) not in self._running]):
+                return Fuse(self._without(order, open_))
+        if not todo:
+            return None
+        if order.fuse_by_ns is not None:
+            if not self._budget.affords():
+                return None  # while the reference is under way
+            self._budget.spend()
+        return Prepare(max(todo, key=self._urgency), picture, chosen)
+
+    def _without(self, order: Order, open_: list[Sample]) -> Order:
+        """Let a frame set go without what is not prepared, or with what was prepared last."""
+        samples, missing = dict(order.frame_set.samples), dict(order.frame_set.missing)
+        reference_ns = order.frame_set.reference_sample.time_ns
+        for sample in open_:
+            name, stand_in = sample.sensor, self._latest.get(sample.sensor)
+            self._record.skipped(name)
+            if (
+                stand_in is not None
+                and not undecided(stand_in)
+                and abs(stand_in.time_ns - reference_ns) <= self._rig.sensors[name].tolerance_ns
+                and self._is_made(stand_in, order.picture.sensor, {})
+            ):
+                samples[name] = stand_in
+                self._record.reused(name)
+                continue
+            del samples[name]
+            cost_ms = self._budget.encode.ns / 1e6
+            missing[name] = f"{NO_TIME}: {cost_ms:.0f} ms of encoding did not fit into the budget"
+        return replace(order, frame_set=replace(order.frame_set, samples=samples, missing=missing))
+
+    def _begun(self, order: Order) -> bool:
+        """Whether somebody works on the reference sample of a frame set, or has done so."""
+        reference = order.frame_set.reference_sample
+        return id(reference) in self._running or self._is_made(
+            reference, order.picture.sensor, order.frame_set.samples
+        )
+
+    def _is_made(self, sample: Sample, picture: str, companions: Mapping[str, Sample]) -> bool:
+        key = self._preparer.key(sample, picture, companions)
+        return self._preparer.made(sample, key) is not None
+
+    def _urgency(self, sample: Sample) -> float:
+        """Weigh a sensor's share of the votes by the age of what is known of it, in periods."""
+        latest = self._latest.get(sample.sensor)
+        period_ns = self._rig.sensors[sample.sensor].period_ns
+        age = 2.0 if latest is None else (sample.time_ns - latest.time_ns) / period_ns
+        return (0.1 + self._record.share_of_votes(sample.sensor)) * max(age, 0.0)
+
+
+def undecided(sample: Sample) -> bool:
+    """Whether a sample's pixels are still to be made and judged."""
+    return isinstance(sample.image, DeferredImage) and "verdict" not in sample.made

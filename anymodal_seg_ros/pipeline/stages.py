@@ -1,0 +1,179 @@
+"""What a sample becomes on its way to the network: registered, scaled to planes, encoded.
+
+Each stage is made at most once and kept with the sample, under what it depends on beside the sample
+itself: in whose picture, by which calibrations, by whose distances. A frame set only chooses
+samples; what it finds made already costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from anymodal_seg_ros.config import CountsConfig, RigConfig
+from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.frames import Features, Image, ModalityBatch, Sample
+from anymodal_seg_ros.inference.engines import SplitEngine
+from anymodal_seg_ros.inference.evidence import lack_of_cover, lack_of_evidence
+from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.inference.preprocess import Planes, planes
+from anymodal_seg_ros.sensing.decoding.encodings import COUNTS, METRES_PER_COUNT, to_metres
+from anymodal_seg_ros.sensing.geometry.registration import Registrar
+from anymodal_seg_ros.sensing.geometry.reprojection import Metres
+from anymodal_seg_ros.sensing.geometry.rig_geometry import UnknownGeometryError
+
+
+class StageKey(NamedTuple):
+    """What the stages of a sample depend on beside the sample.
+
+    Attributes:
+        picture: the sensor in whose picture it is wanted.
+        generation: of the calibrations.
+        depth: sensor and time of the depth image by which it is registered; None without.
+    """
+
+    picture: str
+    generation: int
+    depth: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What a sample has become.
+
+    Attributes:
+        image: in the picture that was asked for; at its own size if it did not have to be warped.
+        missing: why it is no evidence and must not be fused, in words; empty if it is.
+        planes: float32 ``[3, H, W]``; None if it is no evidence, or encoded already.
+        features: what the network's encoder made of the planes; None if it was not asked to.
+    """
+
+    image: Image
+    missing: str = ""
+    planes: Planes | None = None
+    features: Features | None = None
+
+
+class Preparer:
+    """Takes samples through their stages. Safe for threads: it keeps all with the samples."""
+
+    def __init__(
+        self, rig: RigConfig, manifest: Manifest, registrar: Registrar, engine: SplitEngine | None
+    ) -> None:
+        """Set up for the sensors of a rig.
+
+        Args:
+            rig: the sensors and what their counts mean.
+            manifest: of the model.
+            registrar: of the rig.
+            engine: that encodes each sensor by itself; None if the network does not.
+        """
+        self._rig, self._manifest, self._registrar, self._engine = rig, manifest, registrar, engine
+
+    def key(self, sample: Sample, picture: str, companions: Mapping[str, Sample]) -> StageKey:
+        """Return under what the stages of a sample are kept.
+
+        Args:
+            sample: whose stages are wanted.
+            picture: the sensor in whose picture.
+            companions: the samples of its frame set: a depth image among them may be needed.
+        """
+        depth = None
+        if self._registrar.needs_metres(sample.sensor, picture):
+            depth = self._depth(companions)
+        kept = None if depth is None else (depth.sensor, depth.time_ns)
+        return StageKey(picture, self._registrar.generation, kept)
+
+    def needs_companions(self, sensor: str, picture: str) -> bool:
+        """Whether what becomes of a sensor's sample depends on the frame set that it is in."""
+        return self._registrar.needs_metres(sensor, picture)
+
+    def made(self, sample: Sample, key: StageKey) -> Stages | None:
+        """Return what a sample has become, if it is as far as the engine wants it."""
+        stages = sample.made.get(key)
+        return stages if isinstance(stages, Stages) else None
+
+    def prepare(self, sample: Sample, picture: str, companions: Mapping[str, Sample]) -> Stages:
+        """Take a sample through its stages, as far as they are not made yet.
+
+        Args:
+            sample: whose image may be fused.
+            picture: the sensor in whose picture it is wanted.
+            companions: as of :meth:`key`.
+
+        Raises:
+            Exception: whatever the engine raises.
+        """
+        key = self.key(sample, picture, companions)
+        if (known := self.made(sample, key)) is not None:
+            return known
+        try:
+            stages = self._scaled(sample, picture, companions)
+        except (UnknownGeometryError, DecodeError) as error:
+            # Kept until the next CameraInfo, which is another generation.
+            stages = Stages(sample.image, f"cannot be registered to {picture}: {error}")
+        if self._engine is not None and stages.planes is not None:
+            (features,) = self._engine.encode(self.batch({sample.sensor: stages}))
+            stages = replace(stages, planes=None, features=features)
+        sample.made[key] = stages
+        return stages
+
+    def batch(self, stages: Mapping[str, Stages]) -> ModalityBatch:
+        """Stack the planes of some sensors, by their names."""
+        ids = [self._spec_id(name) for name in stages]
+        present = [s.planes for s in stages.values() if s.planes is not None]
+        return ModalityBatch(np.stack(present), np.array(ids, np.int64))
+
+    def _scaled(self, sample: Sample, picture: str, companions: Mapping[str, Sample]) -> Stages:
+        """Register an image, scale it to planes, and look whether it shows anything."""
+        manifest, sensor = self._manifest, self._rig.sensors[sample.sensor]
+        spec, looked_at = manifest.modalities[sensor.modality], self._rig.content_checks
+        brought = self._registrar.bring(
+            sample.sensor,
+            _in_metres(sample.image, sensor.counts) if spec.planes == "depth" else sample.image,
+            picture,
+            _size(companions.get(picture)),
+            self._metres(sample.sensor, picture, companions),
+        )
+        if looked_at and (reason := lack_of_cover(brought.covered, spec, picture)):
+            return Stages(brought.image, reason)
+        made = planes(brought.image, spec, manifest.height, manifest.width, counts=sensor.counts)
+        if looked_at and (reason := lack_of_evidence(made, brought.image, spec, sensor)):
+            reason = reason.replace("rig.sensors.*", f"rig.sensors.{sample.sensor}")
+            return Stages(brought.image, reason)
+        return Stages(brought.image, planes=made)
+
+    def _metres(self, sensor: str, picture: str, companions: Mapping[str, Sample]) -> Metres | None:
+        """Return the distances in a picture that the depth image of a frame set measures."""
+        depth = self._depth(companions)
+        if depth is None or not self._registrar.needs_metres(sensor, picture):
+            return None
+        key = ("metres", picture, self._registrar.generation)
+        if key not in depth.made:
+            stages = self.prepare(depth, picture, companions)
+            usable = {} if stages.missing else {depth.sensor: stages.image}
+            depth.made[key] = self._registrar.metres(usable)
+        found: Metres | None = depth.made[key]
+        return found
+
+    def _depth(self, companions: Mapping[str, Sample]) -> Sample | None:
+        """Return the depth image of a frame set that others are registered by."""
+        return next((companions[n] for n in self._registrar.depths if n in companions), None)
+
+    def _spec_id(self, sensor: str) -> int:
+        return self._manifest.modalities[self._rig.sensors[sensor].modality].id
+
+
+def _in_metres(image: Image, counts: CountsConfig) -> Image:
+    """Give a depth image its unit where that is not a millimetre."""
+    if image.encoding not in COUNTS or not (counts.per_count or counts.offset):
+        return image
+    per_count = counts.per_count or METRES_PER_COUNT
+    return Image(to_metres(image, per_count, counts.offset), "32FC1")
+
+
+def _size(sample: Sample | None) -> tuple[int, int] | None:
+    return None if sample is None else (sample.image.height, sample.image.width)

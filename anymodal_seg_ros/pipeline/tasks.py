@@ -1,0 +1,59 @@
+"""The pieces of work that a pipeline hands to its threads, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from anymodal_seg_ros.frames import FrameSet, Sample, SensorStatus
+from anymodal_seg_ros.pipeline.picture import Picture
+
+
+@dataclass(slots=True)
+class Order:
+    """A frame set on its way to a mask.
+
+    Attributes:
+        frame_set: what was chosen.
+        status: health of every sensor when it was complete.
+        picture: the geometry of its mask.
+        fuse_by_ns: when its fusion is to begin at the latest, on the caller's clock; None if all of
+            its sensors are waited for, however long they take.
+        hurries: whether it goes as it is as soon as the next one waits.
+    """
+
+    frame_set: FrameSet
+    status: tuple[SensorStatus, ...]
+    picture: Picture
+    fuse_by_ns: int | None
+    hurries: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decode:
+    """Make the pixels of a sample, which is then judged."""
+
+    sample: Sample
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepare:
+    """Take a sample through its stages."""
+
+    sample: Sample
+    picture: str
+    companions: Mapping[str, Sample] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fuse:
+    """Make the mask of a frame set.
+
+    Attributes:
+        order: with its frame set, in which older samples may stand in for those not prepared.
+    """
+
+    order: Order
+
+
+Task = Decode | Prepare | Fuse

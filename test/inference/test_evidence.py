@@ -1,0 +1,95 @@
+"""A picture of nothing is no evidence: beside the picture, of another scale, or of one value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from fixtures.manifests import small_manifest
+from fixtures.scenes import ENCODINGS, scene
+
+from anymodal_seg_ros.config import CountsConfig, SensorConfig
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.inference.evidence import (
+    LEAST_COVER,
+    NOTHING_MOVES,
+    lack_of_cover,
+    lack_of_evidence,
+)
+from anymodal_seg_ros.inference.preprocess import planes
+
+SPECS = small_manifest().modalities
+
+
+def lack(image: Image, modality: str, **counts: float) -> str:
+    sensor = SensorConfig("topic", modality, counts=CountsConfig(**counts))
+    made = planes(image, SPECS[modality], 24, 32, counts=sensor.counts)
+    return lack_of_evidence(made, image, SPECS[modality], sensor)
+
+
+@pytest.mark.parametrize("modality", ["rgb", "thermal", "depth", "event"])
+def test_healthy_pictures_are_evidence(modality: str) -> None:
+    for seed in range(5):
+        assert lack(Image(scene(modality, seed), ENCODINGS[modality]), modality) == ""
+
+
+def heat(low: float, high: float) -> Image:
+    share = scene("rgb", 3)[..., 0] / 255
+    return Image((low + (high - low) * share).astype(np.uint16), "mono16")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "counts"),
+    [
+        (7800, 8600, {}),  # raw counts of a core that is not radiometric
+        (2700, 3100, {}),  # deci-kelvin taken for centi-kelvin
+        (36000, 42000, {}),
+        (27000, 31000, {"per_count": 0.1}),  # the right counts with the wrong unit
+    ],
+)
+def test_thermal_counts_outside_the_models_range_are_named_with_figure_and_mend(
+    low: float, high: float, counts: dict[str, float]
+) -> None:
+    reason = lack(heat(low, high), "thermal", **counts)
+    assert "100% of its pixels are outside the model's range of 250..350 K" in reason
+    assert f"{counts.get('per_count', 0.01):g} K per count" in reason
+    assert "counts.per_count" in reason
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "counts"),
+    [
+        (2700, 3100, {"per_count": 0.1}),
+        (1000, 1400, {"per_count": 0.1, "offset": 173.15}),
+        (27000, 31000, {}),
+    ],
+)
+def test_the_unit_of_the_camera_mends_it(low: float, high: float, counts: dict[str, float]) -> None:
+    assert lack(heat(low, high), "thermal", **counts) == ""
+
+
+def test_equal_temperatures_in_other_units_give_the_same_planes() -> None:
+    kelvin = 280.0 + 30.0 * scene("rgb", 3)[..., 0] / 255
+    made: list[Any] = []
+    for unit, offset in ((0.01, 0.0), (0.1, 0.0), (0.04, 250.0)):
+        image = Image(np.round((kelvin - offset) / unit).astype(np.uint16), "16UC1")
+        counts = CountsConfig(unit, offset)
+        made.append(planes(image, SPECS["thermal"], 24, 32, counts=counts))
+    np.testing.assert_allclose(made[0], made[1], atol=2e-3)
+    np.testing.assert_allclose(made[0], made[2], atol=2e-3)
+
+
+def test_a_constant_picture_is_none_and_an_event_camera_at_rest_is_no_fault() -> None:
+    grey = np.full((60, 80, 3), 100, np.uint8)
+    assert lack(Image(grey, "rgb8"), "rgb").startswith("constant: all pixels are the same")
+    assert lack(Image(0 * grey, "8UC3"), "event") == NOTHING_MOVES
+
+
+@pytest.mark.parametrize("planes_of", sorted(LEAST_COVER))
+def test_too_little_of_the_picture_covered_is_told_with_both_figures(planes_of: str) -> None:
+    spec = next(s for s in SPECS.values() if s.planes == planes_of)
+    assert lack_of_cover(LEAST_COVER[planes_of], spec, "rgb") == ""
+    reason = lack_of_cover(0.0, spec, "rgb")
+    assert "covers 0.00% of the picture of rgb" in reason
+    assert "extrinsics (x y z qx qy qz qw" in reason
