@@ -33,11 +33,12 @@ from anymodal_seg_training.command_line import (
 from anymodal_seg_training.conditions import ConditionTally
 from anymodal_seg_training.corruption import MISSING_RATIOS, SCORED_RATIO
 from anymodal_seg_training.datasets import open_dataset
-from anymodal_seg_training.datasets.base import SPLITS, Dataset
+from anymodal_seg_training.datasets.base import SPLITS, Dataset, Split
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.datasets.frame_source import FrameSource
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.member_view import views_of
+from anymodal_seg_training.native_evaluation import native_confusions
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.report import set_table, write_report
 from anymodal_seg_training.run_folder import RunFolder
@@ -45,6 +46,9 @@ from anymodal_seg_training.trained_network import load_best
 
 ABSENT_CLASSES = ("skip", "zero")
 """A class that is neither in the labels nor predicted: left out of the mean, or counted as 0."""
+
+NATIVE = ("no", "whole", "sliding")
+"""Whether there is a measurement at the size of the labels, too, and of what."""
 
 
 class Evaluation:
@@ -106,6 +110,27 @@ class Evaluation:
             "calibration_error": {k: round(v.error(), 4) for k, v in calibrations.items()},
             "class_iou": {key: _by_class(matrix, classes) for key, matrix in confusions.items()},
             "conditions": {} if tally is None else tally.scores(cases, self._score, names),
+        }
+
+    def native(self, split: Split, sliding: bool) -> dict[str, Any]:
+        """Measure all subsets of the modalities at the size of the labels.
+
+        Args:
+            split: whose frames are read, not from a cache.
+            sliding: see :func:`.native_confusions`.
+        """
+        names = self._recipe.modality_names
+        cases = combinations(names)
+        confusions = native_confusions(
+            self._network, split, self._recipe, self._device, cases, sliding, self._progress
+        )
+        scores = {case.present: self._score(confusions[case.key]) for case in cases}
+        summary = summarise(scores, names)
+        how = "windows of the input size, a third overlapping" if sliding else "the whole picture"
+        return {
+            "protocol": f"at the size of the labels; the network sees {how}",
+            "mean_over_subsets": round(summary.mean, 4),
+            "miou": {case.key: round(scores[case.present], 4) for case in cases},
         }
 
     def benchmark(self, split: str, ratios: Sequence[float] = MISSING_RATIOS) -> dict[str, Any]:
@@ -225,6 +250,14 @@ def _by_class(confusion: Confusion, classes: list[str]) -> dict[str, float]:
     show_default=True,
     help="Classes that never occur are left out of the mean, or count as 0 (DELIVER's loader).",
 )
+@click.option(
+    "--native",
+    type=click.Choice(NATIVE),
+    default="no",
+    show_default=True,
+    help="Also at the size of the labels: of whole pictures scaled to the network's input, or of "
+    "windows of that size.",
+)
 @click.option("--benchmark", is_flag=True, help="Also EMM, RMM and NM; some ten times as long.")
 @click.option(
     "--batch",
@@ -242,6 +275,7 @@ def main(
     split: str,
     drop: str,
     absent_classes: str,
+    native: str,
     benchmark: bool,
     batch: int,
     rmm_half_only: bool,
@@ -277,10 +311,16 @@ def main(
                     batch,
                 )
                 result = evaluation.combinations(view.dataset, split, drop)
+                if native != "no":
+                    own = view.dataset.split(split)
+                    result["native"] = evaluation.native(own, native == "sliding")
                 if benchmark:
                     ratios = (SCORED_RATIO,) if rmm_half_only else MISSING_RATIOS
                     result["benchmark"] = evaluation.benchmark(split, ratios)
             results[view.name] = result
+            if "native" in result:
+                mean = 100 * result["native"]["mean_over_subsets"]
+                console.print(f"{result['native']['protocol']}: mean over subsets {mean:.1f}")
             classes = [entry.name for entry in view.dataset.classes]
             if view.name:
                 console.print(f"data set {view.name}", style="bold")
