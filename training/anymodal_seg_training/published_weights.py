@@ -254,7 +254,8 @@ def _filled(
     """
     own = re.compile(r"(patch_embed|block|norm)\d\.(?!.*adap)")
     try:
-        load_mit_weights(network.encoder, body.take_all(lambda name: bool(own.match(name))))
+        encoder = network.get_submodule("encoder")
+        load_mit_weights(encoder, body.take_all(lambda name: bool(own.match(name))))
     except ModelError as error:
         raise TrainingError(f"the encoder of the checkpoint: {error}") from error
     method = architecture["network"]

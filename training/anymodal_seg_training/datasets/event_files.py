@@ -55,7 +55,8 @@ def npz_image(path: Path, layout: ImageLayout) -> Image:
     # A million steps from the first to the last event: finer than the image can tell.
     since = (t - t.min()).astype(np.float64)
     time_ns = np.rint(since / max(float(since.max()), 1e-30) * 1e6).astype(np.int64)
-    return _render(grid, Events(time_ns, x, y, p > 0), 0, int(time_ns.max()) + 1)
+    on = np.asarray(p, np.float64) > 0
+    return _render(grid, Events(time_ns, x, y, on), 0, int(time_ns.max()) + 1)
 
 
 def dsec_image(paths: list[Path], layout: ImageLayout, moment: str) -> Image:
