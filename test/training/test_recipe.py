@@ -117,8 +117,8 @@ def test_splits_that_share_a_scene_are_refused() -> None:
 
 
 def test_an_unknown_strategy_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"strategy.name is 'magic'"):
-        build_strategy({"name": "magic"}, setting())
+    with pytest.raises(ConfigError, match=r"strategy.name is 'nosuch'"):
+        build_strategy({"name": "nosuch"}, setting())
     with pytest.raises(ConfigError, match=r"strategy.modality_dropout is 'some'"):
         build_strategy({"name": "supervised", "modality_dropout": "some"}, setting())
 
