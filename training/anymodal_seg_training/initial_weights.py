@@ -99,11 +99,17 @@ def _begin_with_encoder(network: AnyModalNetwork, source: str) -> None:
             backbone.load_public_weights()
         return
     weights = load_public_weights(Path(source).expanduser())
-    for encoder in _encoders(network, MixTransformer, "backbone: mit_b0 to mit_b5"):
-        try:
+    timm_encoders = [m for m in network.modules() if isinstance(m, TimmEncoder)]
+    wanted = "backbone: mit_b0 to mit_b5, or timm:NAME"
+    try:
+        for backbone in timm_encoders:
+            backbone.load_weights(weights)
+        for encoder in () if timm_encoders else _encoders(network, MixTransformer, wanted):
             load_mit_weights(encoder, weights)
-        except AnymodalError as error:
-            raise ConfigError(f"initial_weights.encoder {source!r}: {error}") from error
+    except AnymodalError as error:
+        raise ConfigError(
+            f"initial_weights.encoder {source!r}: {error}; a file must be of the recipe's {wanted}"
+        ) from error
 
 
 def _encoders(network: nn.Module, kind: type[E], wanted: str) -> list[E]:

@@ -36,8 +36,8 @@ class InitialWeights:
     )
     encoder: str = text(
         "",
-        "File (.safetensors, .pth) with public weights of the Mix Transformer; or timm, which "
-        "fetches those of a timm backbone",
+        "File (.safetensors, .pth) with public weights of the Mix Transformer or of a timm "
+        "backbone; or timm, which fetches those of a timm backbone",
     )
 
     def check(self) -> None:

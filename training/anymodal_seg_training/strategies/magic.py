@@ -1,8 +1,8 @@
 """MAGIC (arXiv 2407.11344): all sensors, and the two that agree most and least with them.
 
 Its code is not public. From the description: the loss of all sensors' prediction, that of the
-prediction from the selected two, and that the others relate to both fused features alike. Proposals:
-the second is compared with the labels, the third is a squared difference, all weights are 1.
+prediction from the selected two, and that the others relate to both fused features alike.
+Proposals: the second is compared with the labels, the third is a squared difference, weights are 1.
 """
 
 from __future__ import annotations
