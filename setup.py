@@ -69,12 +69,15 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "numpy>=1.26",
-        "opencv-python-headless>=4.8",
+        "opencv-python-headless>=4.6",
         "PyYAML>=6",
         "onnxruntime>=1.17",
         "click>=8.1",
         "rich>=13",
         "rosbags>=0.11.1",
+        # Both come with rosbags; chunks and messages are unpacked with them, within limits.
+        "lz4>=4",
+        "backports.zstd>=1; python_version < '3.14'",
     ],
     extras_require={
         "ros": ROS_WHEELS,
@@ -83,6 +86,8 @@ setup(
         "train": [*TORCH, *EXPORT, *BACKBONES, *SIMULATION],
         # On a Jetson TensorRT comes with JetPack and needs no wheel.
         "tensorrt": ["tensorrt>=10.3"],
+        # What `colcon test` runs with; it looks for pytest under this name.
+        "test": ["pytest>=7", "pytest-timeout>=2"],
         "dev": [
             "colcon-ros>=0.5",
             "h5py>=3.10",

@@ -1,8 +1,41 @@
 """The errors that users meet. Each message names what was wrong, its value and the mend."""
 
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from anymodal_seg_ros.foreign_text import LINE_LENGTH, one_line
+
+RejectionKind = Literal[
+    "type",
+    "stamp",
+    "encoding",
+    "format",
+    "size",
+    "step",
+    "data",
+    "fields",
+    "events",
+    "time",
+    "sequence",
+    "camera_info",
+    "other",
+]
+"""What was wrong with a message that is rejected, in one word."""
+
+REJECTION_KINDS: frozenset[str] = frozenset(get_args(RejectionKind))
+"""Every word that rejected messages are counted under. The set is fixed: no sender adds to it."""
+
 
 class AnymodalError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Its text is one line that fits a log, whatever a file or a message put into it; a long one is
+    cut in the middle.
+    """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class ConfigError(AnymodalError):
@@ -14,7 +47,28 @@ class ModelError(AnymodalError):
 
 
 class DecodeError(AnymodalError):
-    """A message cannot be turned into an image: it is rejected and counted, nothing dies."""
+    """A message cannot be turned into an image: it is rejected and counted, nothing dies.
+
+    The text is one line of bounded length without control characters, whatever the message held.
+
+    Attributes:
+        kind: what it is counted under.
+    """
+
+    def __init__(self, text: str, kind: RejectionKind = "other") -> None:
+        """Say what was wrong.
+
+        Args:
+            text: the field, its value and what was expected; foreign text in it passed ``quote``.
+            kind: what it is counted under.
+        """
+        super().__init__(bounded(text))
+        self.kind: RejectionKind = kind
+
+
+def bounded(text: str) -> str:
+    """Return the text of an error as one line that fits a log, mostly as it is."""
+    return text if len(text) <= LINE_LENGTH and text.isprintable() else one_line(text)
 
 
 class EngineError(AnymodalError):

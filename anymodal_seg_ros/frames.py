@@ -26,11 +26,13 @@ Mask = npt.NDArray[np.uint8]
 
 
 class SensorState(enum.Enum):
-    """Health of one sensor. Only an ``OK`` or ``SLOW`` sensor is waited for and fused."""
+    """Health of one sensor. ``OK``, ``DEGRADED`` and ``SLOW`` ones are waited for and fused."""
 
     WAITING = "WAITING"
     """Never seen, still within the start-up grace."""
     OK = "OK"
+    DEGRADED = "DEGRADED"
+    """Its pictures are damaged, but most of what they show is true."""
     SLOW = "SLOW"
     """Good messages come, but far fewer than promised."""
     LATE = "LATE"
@@ -50,7 +52,7 @@ class SensorState(enum.Enum):
 
     def __init__(self, word: str) -> None:
         # Attributes, because every message asks for them and hashing an enum member is slow.
-        self.alive: bool = word in ("OK", "SLOW")
+        self.alive: bool = word in ("OK", "DEGRADED", "SLOW")
         """Whether frame sets wait for this sensor and the network sees it."""
         self.down: bool = word in ("STALE", "FAILED", "FROZEN", "INVALID", "CLOCK")
         """Whether the sensor has failed, so that only a run of good messages brings it back."""
@@ -133,7 +135,7 @@ class DeferredImage(Image):
                     self._set("_made", str(error))
                 self._set("_make", None)
         if isinstance(self._made, str):
-            raise DecodeError(self._made)
+            raise DecodeError(self._made, "data")
         return self._made
 
     @property

@@ -63,6 +63,8 @@ def _rows(cls: type[Any], prefix: str) -> Iterator[tuple[str, ...]]:
         hint, name = hints[spec.name], f"{prefix}{spec.name}"
         if dataclasses.is_dataclass(hint):
             sections.append((typing.cast("type[Any]", hint), f"{name}."))
+        elif typing.get_origin(hint) is tuple:  # tuple[str, ...]
+            yield f"`{name}`", "list of str", "empty", "", spec.metadata["doc"]
         elif typing.get_origin(hint) is not None:  # Mapping[str, <dataclass>]
             sections.append((typing.get_args(hint)[1], f"{name}.NAME."))
         else:

@@ -27,13 +27,13 @@ from fixtures.event_messages import SECOND_NS, event_packet, joined, mono_words 
 from fixtures.event_reference import Event, Evt3Reference, decode_evt2  # noqa: E402
 
 from anymodal_seg_ros.config import EventConfig  # noqa: E402
-from anymodal_seg_ros.sensing.events.accumulator import EventAccumulator  # noqa: E402
-from anymodal_seg_ros.sensing.events.packets import (  # noqa: E402
+from anymodal_seg_ros.sensing.events.messages import (  # noqa: E402
     create_decoder,
     packet_format,
     read_packet,
 )
 from anymodal_seg_ros.sensing.events.render import render_image  # noqa: E402
+from anymodal_seg_ros.sensing.events.windows import EventAccumulator  # noqa: E402
 
 DATA = Path(os.environ.get("ANYMODAL_TEST_DATA", ROOT.parent / "shared" / "data")) / "events"
 PERIOD_NS = SECOND_NS // 30
@@ -135,7 +135,7 @@ def accumulate(messages: list[Any]) -> int:
         for window in camera.take():
             render_image(window)
     camera.stream.flush()
-    return int(camera.stream.counts["events"])
+    return int(camera.stream.counts.events)
 
 
 def loop(events: Iterable[Event]) -> int:

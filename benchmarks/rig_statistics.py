@@ -21,9 +21,9 @@ from rich.table import Table
 from rosbags.highlevel import AnyReader
 
 from anymodal_seg_ros.config import EventConfig
-from anymodal_seg_ros.sensing.events.evt2 import Evt2Decoder
-from anymodal_seg_ros.sensing.events.stream import EventStream
+from anymodal_seg_ros.sensing.events.evt import Evt2Decoder
 from anymodal_seg_ros.sensing.events.values import Packet
+from anymodal_seg_ros.sensing.events.windows import EventStream
 from anymodal_seg_ros.simulation.classes import PERSON, SKY
 from anymodal_seg_ros.simulation.events import EventCamera
 from anymodal_seg_ros.simulation.rig import Rig

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from launch import LaunchDescription
@@ -15,7 +14,6 @@ from launch.actions import (
     GroupAction,
     IncludeLaunchDescription,
     OpaqueFunction,
-    SetEnvironmentVariable,
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
@@ -24,6 +22,7 @@ from launch_ros.actions import Node, SetRemap
 from anymodal_seg_ros.config import load_config
 from anymodal_seg_ros.faults.topics import faulty_topic
 from anymodal_seg_ros.nodes.environment import dds_environment
+from anymodal_seg_ros.nodes.launch_arguments import existing_file, overrides
 from anymodal_seg_ros.resources import share_dir
 
 INJECTOR = "anymodal_seg_ros.nodes.fault_injector"
@@ -44,17 +43,17 @@ def generate_launch_description() -> LaunchDescription:
         ),
         DeclareLaunchArgument(
             "params_file",
-            default_value=str(share_dir() / "config" / "params.yaml"),
-            description="Parameters of the node; the injector takes its sensors from them",
+            default_value="",
+            description="Parameters of the node, required; the injector takes its sensors from "
+            "them",
         ),
         DeclareLaunchArgument(
             "namespace", default_value="", description="Namespace of the nodes and their topics"
         ),
         DeclareLaunchArgument(
             "use_sim_time",
-            default_value="false",
-            choices=["true", "false"],
-            description="Take the time from /clock, for bags and simulators",
+            default_value="",
+            description="Take the time from /clock: true or false in any spelling",
         ),
         DeclareLaunchArgument(
             "log_level", default_value="info", description="debug, info, warn, error or fatal"
@@ -63,8 +62,7 @@ def generate_launch_description() -> LaunchDescription:
             "python", default_value=sys.executable, description="Interpreter to run the nodes with"
         ),
     ]
-    environment = [SetEnvironmentVariable(k, v) for k, v in dds_environment().items()]
-    return LaunchDescription([*arguments, *environment, OpaqueFunction(function=start_nodes)])
+    return LaunchDescription([*arguments, OpaqueFunction(function=start_nodes)])
 
 
 def start_nodes(context: Any) -> list[Any]:
@@ -73,20 +71,32 @@ def start_nodes(context: Any) -> list[Any]:
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
+    timeline = existing_file("timeline", given("timeline"))
+    file = existing_file("params_file", given("params_file"))
+    topics = [sensor.topic for sensor in load_config(file).rig.sensors.values()]
+    clock = overrides(use_sim_time=given("use_sim_time"))
+
+    def on_exit(event: Any, context: Any) -> None:
+        """End everything: without the injector nothing reaches the node any more."""
+        if event.returncode and not context.is_shutdown:
+            raise RuntimeError(f"the fault injector died with exit code {event.returncode}")
+
     injector = Node(
         executable=given("python"),
-        arguments=["-m", INJECTOR, given("timeline")],
+        arguments=["-m", INJECTOR, str(timeline)],
         exec_name="fault_injector",
         name="fault_injector",
         namespace=given("namespace"),
-        parameters=[given("params_file"), {"use_sim_time": given("use_sim_time") == "true"}],
+        parameters=[str(file), *([clock] if clock else [])],
         ros_arguments=["--log-level", given("log_level")],
+        additional_env=dds_environment(),
+        on_exit=on_exit,
         output="screen",
     )
-    topics = [s.topic for s in load_config(Path(given("params_file"))).rig.sensors.values()]
     segmentation = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(share_dir() / "launch" / "seg.launch.py")),
-        launch_arguments={name: given(name) for name in PASSED_ON}.items(),
+        # rig is said to be empty, or one that surrounds this would reach it.
+        launch_arguments={**{name: given(name) for name in PASSED_ON}, "rig": ""}.items(),
     )
     remapped = [SetRemap(topic, faulty_topic(topic)) for topic in topics]
     return [injector, GroupAction([*remapped, segmentation])]

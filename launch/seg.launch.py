@@ -1,4 +1,7 @@
-"""Start the segmentation node: ``ros2 launch anymodal_seg_ros seg.launch.py --show-args``."""
+"""Start the segmentation node: ``ros2 launch anymodal_seg_ros seg.launch.py --show-args``.
+
+It may be included: nothing is set for other processes, and what is not given is left as it is.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +9,71 @@ import sys
 from typing import Any
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
+from launch_ros.actions import LifecycleNode
 
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.resources import config_dir
+from anymodal_seg_ros.nodes.launch_arguments import boolean, overrides, parameter_file
 
 NODE = "anymodal_seg_ros.nodes.segmentation_node"
+RESPAWN_DELAY_S = 2.0
 
 
 def generate_launch_description() -> LaunchDescription:
     arguments = [
+        DeclareLaunchArgument(
+            "params_file",
+            default_value="",
+            description="Parameters of the node: your robot's sensors, deadlines, model, engine",
+        ),
+        DeclareLaunchArgument(
+            "rig",
+            default_value="",
+            description="Instead of params_file: name of a bundled rig (config/rigs), or a path",
+        ),
+        DeclareLaunchArgument(
+            "demo",
+            default_value="false",
+            description="true: without a params_file, take the four sensors of the simulator",
+        ),
         DeclareLaunchArgument(
             "model",
             default_value="",
             description="Model folder or name of a bundled model; empty: as the params_file says",
         ),
         DeclareLaunchArgument(
-            "params_file",
-            default_value=str(config_dir() / "params.yaml"),
-            description="Parameters of the node: its sensors, deadlines and engine",
+            "engine",
+            default_value="",
+            description="What executes the model; empty: as the params_file says",
+        ),
+        DeclareLaunchArgument(
+            "name", default_value="segmentation_node", description="Name of the node"
         ),
         DeclareLaunchArgument(
             "namespace", default_value="", description="Namespace of the node and its topics"
         ),
         DeclareLaunchArgument(
             "use_sim_time",
+            default_value="",
+            description="Take the time from /clock: true or false in any spelling; "
+            "empty: as the params_file or a SetParameter around this says",
+        ),
+        DeclareLaunchArgument(
+            "autostart",
+            default_value="",
+            description="Configure and activate at once; false for a lifecycle manager; "
+            "empty: as the params_file says, else true",
+        ),
+        DeclareLaunchArgument(
+            "respawn",
             default_value="false",
-            choices=["true", "false"],
-            description="Take the time from /clock, for bags and simulators",
+            description="Start the node again when it died; its autostart makes it active again",
+        ),
+        DeclareLaunchArgument(
+            "build_only",
+            default_value="false",
+            description="Load the model, build what its engine needs, and end",
         ),
         DeclareLaunchArgument(
             "log_level", default_value="info", description="debug, info, warn, error or fatal"
@@ -46,30 +84,44 @@ def generate_launch_description() -> LaunchDescription:
             description="Interpreter to run the node with, e.g. that of a venv with PyTorch",
         ),
     ]
-    # What the user has set already, a DDS profile of their own for instance, is left alone.
-    environment = [SetEnvironmentVariable(k, v) for k, v in dds_environment().items()]
-    return LaunchDescription([*arguments, *environment, OpaqueFunction(function=start_node)])
+    return LaunchDescription([*arguments, OpaqueFunction(function=start_node)])
 
 
-def start_node(context: Any) -> list[Node]:
+def start_node(context: Any) -> list[Any]:
     """Describe the node, now that the arguments have their values."""
 
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
-    overrides: dict[str, Any] = {"use_sim_time": given("use_sim_time") == "true"}
-    if given("model"):
-        overrides["model"] = given("model")
+    demo = bool(boolean("demo", given("demo")))
+    respawn = bool(boolean("respawn", given("respawn")))
+    build_only = bool(boolean("build_only", given("build_only")))
+    file = parameter_file(given("params_file"), given("rig"), demo)
+    taken = ("model", "engine", "use_sim_time", "autostart")
+    values = overrides(**{name: given(name) for name in taken}, demo="true" if demo else "")
+    parameters: list[Any] = [str(file)] if file else []
+
+    def on_exit(event: Any, context: Any) -> None:
+        """Let ``ros2 launch`` end with an error, without taking the other nodes down."""
+        if event.returncode and not context.is_shutdown and not respawn:
+            words = f"{given('name')} died with exit code {event.returncode}"
+            context.asyncio_loop.call_exception_handler({"message": words})
+
     # By interpreter and module, not by package and executable: so it works in every kind of
     # install, and with the libraries of the interpreter's own environment.
-    node = Node(
+    node = LifecycleNode(
         executable=given("python"),
-        arguments=["-m", NODE],
-        exec_name="segmentation_node",
-        name="segmentation_node",
+        arguments=["-m", NODE, *(["--build-only"] if build_only else [])],
+        exec_name=given("name"),
+        name=given("name"),
         namespace=given("namespace"),
-        parameters=[given("params_file"), overrides],
+        parameters=[*parameters, *([values] if values else [])],
         ros_arguments=["--log-level", given("log_level")],
+        # Only for this process; what the user has set already is left alone.
+        additional_env=dds_environment(),
+        respawn=respawn and not build_only,
+        respawn_delay=RESPAWN_DELAY_S,
+        on_exit=on_exit,
         output="screen",
     )
     return [node]

@@ -5,6 +5,7 @@ Kill a sensor's process and watch ``/segmentation_node/modality_status``. Needs 
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from typing import Any
@@ -16,8 +17,6 @@ from launch.actions import (
     IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
-    SetEnvironmentVariable,
-    Shutdown,
 )
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -26,10 +25,13 @@ from launch_ros.actions import Node
 
 from anymodal_seg_ros.config import default_sensors
 from anymodal_seg_ros.nodes.environment import dds_environment
+from anymodal_seg_ros.nodes.launch_arguments import existing_file
 from anymodal_seg_ros.resources import share_dir
 
 RIG = "anymodal_seg_ros.nodes.rig_node"
-PASSED_ON = ("model", "params_file", "namespace", "log_level", "python")
+PASSED_ON = ("model", "namespace", "log_level", "python")
+PARAMETERS = {"aligned": "params.yaml", "mounted": "rig_mounted.yaml"}
+"""The parameter file in config/ that fits each rig."""
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -58,8 +60,7 @@ def generate_launch_description() -> LaunchDescription:
             "rig",
             default_value="aligned",
             choices=["aligned", "mounted"],
-            description="mounted: a place and a lens for each sensor; "
-            "then give params_file:=config/rig_mounted.yaml",
+            description="mounted: a place and a lens for each sensor",
         ),
         DeclareLaunchArgument(
             "faults",
@@ -73,8 +74,8 @@ def generate_launch_description() -> LaunchDescription:
         ),
         DeclareLaunchArgument(
             "params_file",
-            default_value=str(share_dir() / "config" / "params.yaml"),
-            description="Parameters of the node; the simulated sensors fit the default ones",
+            default_value="",
+            description="Parameters of the node; empty: those that fit the simulated rig",
         ),
         DeclareLaunchArgument(
             "namespace", default_value="", description="Namespace of nodes and topics"
@@ -86,8 +87,7 @@ def generate_launch_description() -> LaunchDescription:
             "python", default_value=sys.executable, description="Interpreter to run the nodes with"
         ),
     ]
-    environment = [SetEnvironmentVariable(k, v) for k, v in dds_environment().items()]
-    return LaunchDescription([*arguments, *environment, OpaqueFunction(function=render_and_start)])
+    return LaunchDescription([*arguments, OpaqueFunction(function=render_and_start)])
 
 
 def render_and_start(context: Any) -> list[Any]:
@@ -96,16 +96,23 @@ def render_and_start(context: Any) -> list[Any]:
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
+    check_libraries(given("python"))
+    fitting = str(share_dir() / "config" / PARAMETERS[given("rig")])
+    file = existing_file("params_file", given("params_file") or fitting)
     street = [
         word for name in ("rig", "seed", "weather", "kind") for word in (f"--{name}", given(name))
     ]
     render = ExecuteProcess(
-        cmd=[given("python"), "-m", RIG, "--render-only", *street], output="screen"
+        cmd=[given("python"), "-m", RIG, "--render-only", *street],
+        additional_env=dds_environment(),
+        output="screen",
     )
 
-    def start(event: Any, _: Any) -> list[Any]:
+    def start(event: Any, context: Any) -> list[Any]:
+        if context.is_shutdown:
+            return []
         if event.returncode != 0:
-            return [Shutdown(reason="the simulated street could not be rendered")]
+            raise RuntimeError("the simulated street could not be rendered")
         world = [*street, "--epoch-ns", str(time.time_ns())]
         if given("faults"):
             world += ["--faults", given("faults")]
@@ -117,15 +124,28 @@ def render_and_start(context: Any) -> list[Any]:
                 name=f"{sensor}_camera",
                 namespace=given("namespace"),
                 ros_arguments=["--log-level", given("log_level")],
+                additional_env=dds_environment(),
                 output="screen",
             )
             for sensor in given("sensors").split(",")
         ]
         path = str(share_dir() / "launch" / "seg.launch.py")
+        # rig means another thing there: a file of parameters.
         passed_on = {name: given(name) for name in PASSED_ON}
+        passed_on |= {"params_file": str(file), "rig": ""}
         node = IncludeLaunchDescription(
             PythonLaunchDescriptionSource(path), launch_arguments=passed_on.items()
         )
         return [*cameras, node]
 
     return [RegisterEventHandler(OnProcessExit(target_action=render, on_exit=start)), render]
+
+
+def check_libraries(python: str) -> None:
+    """Say in one line what the simulation lacks, instead of a traceback of its process."""
+    missing = subprocess.run([python, "-c", "import trimesh, embreex"], capture_output=True)
+    if missing.returncode:
+        raise RuntimeError(
+            f"the simulated rig needs trimesh and embreex, which {python} does not have: "
+            f"install them with '{python} -m pip install trimesh embreex'"
+        )

@@ -9,6 +9,7 @@ from anymodal_seg_ros.config import (
     RigConfig,
     SegConfig,
     SensorConfig,
+    SensorLimits,
     load_config,
     seg_config,
 )
@@ -93,7 +94,7 @@ def test_every_mistake_is_named_with_its_value(parameters: dict[str, object], sa
     ("text", "says"),
     [
         ("a: [", "cannot read the parameter file"),
-        ("[]", "must hold one node section"),
+        ("[]", "must hold node sections"),
         ("/**: {}", "has no 'ros__parameters:' section"),
         ("/**:\n  ros__parameters:\n    nope: 1\n", "unknown parameter nope"),
     ],
@@ -110,6 +111,17 @@ def test_thresholds_stay_in_order_for_any_rate() -> None:
         sensor = SensorConfig("a", "rgb", expected_hz=hz, failed_after_s=0.01)
         assert sensor.period_ns < sensor.late_after_ns <= sensor.stale_after_ns
         assert sensor.stale_after_ns <= sensor.failed_after_ns
+
+
+@pytest.mark.parametrize("modality", ["rgb", "thermal"])
+@pytest.mark.parametrize("hz", [0.5, 30.0, 900.0])
+def test_limits_say_the_same_times_without_topic_and_modality(modality: str, hz: float) -> None:
+    sensor = SensorConfig("a", modality, expected_hz=hz, recover_frames=7, enabled=False)
+    limits = sensor.limits
+    for name in ("period", "tolerance", "late_after", "stale_after", "failed_after"):
+        assert getattr(limits, f"{name}_ns") == getattr(sensor, f"{name}_ns"), name
+    assert (limits.recover_frames, limits.fault_frames, limits.enabled) == (7, 3, False)
+    assert SensorLimits().stale_after_ns == SensorConfig("a", "rgb").stale_after_ns
 
 
 def test_checks_are_nested_per_sensor() -> None:

@@ -17,7 +17,21 @@ LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
 ARGUMENTS = {
     "faults.launch.py": {"timeline", "model", "params_file", "namespace", "use_sim_time"},
-    "seg.launch.py": {"model", "params_file", "namespace", "use_sim_time", "log_level"},
+    "seg.launch.py": {
+        "params_file",
+        "rig",
+        "demo",
+        "model",
+        "engine",
+        "name",
+        "namespace",
+        "use_sim_time",
+        "autostart",
+        "respawn",
+        "build_only",
+        "log_level",
+        "python",
+    },
     "sim.launch.py": {"sensors", "seed", "weather", "model", "params_file", "namespace"},
 }
 
@@ -69,7 +83,7 @@ def test_nodes_run_by_interpreter_and_module(tree: ast.Module) -> None:
         for target in node.targets
         if isinstance(target, ast.Name)
     }
-    nodes = list(calls(tree, "Node"))
+    nodes = [*calls(tree, "Node"), *calls(tree, "LifecycleNode")]
     assert nodes
     for node in nodes:
         given = keywords(node)
@@ -93,3 +107,9 @@ def test_what_is_imported_from_the_package_exists(tree: ast.Module) -> None:
         module = importlib.import_module(str(node.module))
         for alias in node.names:
             assert hasattr(module, alias.name)
+
+
+def test_nothing_is_set_for_the_processes_of_others(tree: ast.Module) -> None:
+    assert list(calls(tree, "SetEnvironmentVariable")) == []
+    started = [*calls(tree, "Node"), *calls(tree, "LifecycleNode"), *calls(tree, "ExecuteProcess")]
+    assert all("additional_env" in keywords(call) for call in started)

@@ -9,15 +9,23 @@ from pathlib import Path
 import click
 import cv2
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
-from anymodal_seg_ros.config import RigConfig, SegConfig, SensorConfig, load_config
+from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.config import (
+    NODE_NAME,
+    NodeConfig,
+    RigConfig,
+    SegConfig,
+    SensorConfig,
+    load_node_config,
+)
 from anymodal_seg_ros.evaluation.alignment_check import AlignmentCheck
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.image_files import list_images
 from anymodal_seg_ros.evaluation.instants import Instant, camera_infos, from_bag, from_folders
-from anymodal_seg_ros.evaluation.replay import absolute_topic, check_topics, sensors_by_topic
+from anymodal_seg_ros.evaluation.replay import cameras_by_topic, check_topics, sensors_by_topic
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.sensing.geometry.alignment import SURE
 
 
@@ -41,7 +49,8 @@ from anymodal_seg_ros.sensing.geometry.alignment import SURE
     "rig of the demo for a bag; images that are only resized for folders]",
 )
 @click.option(
-    "--namespace", default="/", show_default=True, help="Namespace of the parameter file's topics."
+    "--namespace",
+    help="Namespace that the node is in, and its relative topics.  [default: the parameter file's]",
 )
 @click.option(
     "--frames",
@@ -62,7 +71,7 @@ def command(
     sources: tuple[str, ...],
     out: Path,
     params_file: Path | None,
-    namespace: str,
+    namespace: str | None,
     frames: int,
     search: float,
 ) -> None:
@@ -79,9 +88,11 @@ def command(
     """  # noqa: D301  a backspace is what click takes
     if (bag is None) == (not sources):
         raise click.UsageError("give either a BAG or --sensor NAME=FOLDER, twice or more")
-    config = load_config(params_file) if params_file else SegConfig()
+    where = NodeConfig(SegConfig(), namespace or "/", NODE_NAME)
+    if params_file:
+        where = load_node_config(params_file, namespace)
     folders = {name: list_images(folder) for name, folder in map(_split, sources)}
-    rig = config.rig if bag or params_file else _plain_rig(folders)
+    rig = where.config.rig if bag or params_file else _plain_rig(folders)
     unknown = sorted(set(folders) - set(rig.sensors))
     if unknown:
         raise click.BadParameter(
@@ -98,7 +109,7 @@ def command(
         _write(check, from_folders(folders, frames), out)
     else:
         with Bag(bag) as opened:
-            _write(check, _recorded(opened, check, rig, namespace, frames), out)
+            _write(check, _recorded(opened, check, rig, where.namespace, frames), out)
     _tell(check, out)
 
 
@@ -120,15 +131,12 @@ def _recorded(
     bag: Bag, check: AlignmentCheck, rig: RigConfig, namespace: str, frames: int
 ) -> Iterator[Instant]:
     """Take what a bag knows of the cameras, and yield its instants."""
-    sensors = sensors_by_topic(rig, namespace)
-    check_topics(bag, sensors)
-    topics = {
-        absolute_topic(sensor.registration.camera_info, namespace): name
-        for name, sensor in rig.sensors.items()
-        if sensor.registration.camera_info
-    }
-    for name, message in camera_infos(bag, topics):
-        check.take_camera_info(name, message)
+    sensors, cameras = sensors_by_topic(rig, namespace), cameras_by_topic(rig, namespace)
+    for line in (*bag.notes, *check_topics(bag, sensors)):
+        PlainConsole().say(line)
+    for topic, message in camera_infos(bag, {topic: topic for topic in cameras}):
+        for name in cameras[topic]:
+            check.take_camera_info(name, message)
     yield from from_bag(bag, sensors, rig, frames)
 
 
@@ -149,9 +157,10 @@ def _write(check: AlignmentCheck, instants: Iterator[Instant], out: Path) -> Non
 
 def _tell(check: AlignmentCheck, out: Path) -> None:
     """Print what came of it, and what would mend it."""
-    console = Console()
+    console = PlainConsole()
     height, width = check.size
-    table = Table(title=f"shifts against {check.reference}, in pixels of {width}x{height}")
+    reference = quote(check.reference)
+    table = Table(title=f"shifts against {reference}, in pixels of {width}x{height}")
     for title in ("sensor", "frames", "sure", "right", "down", "length", "length p90"):
         table.add_column(title, justify="left" if title == "sensor" else "right")
     for sensor, shifts in check.shifts.items():
@@ -166,17 +175,15 @@ def _tell(check: AlignmentCheck, out: Path) -> None:
                 f"{medians[2]:.1f}",
                 f"{p90:.1f}",
             ]
-        table.add_row(sensor, str(len(shifts)), str(len(sure)), *figures)
+        table.add_row(quote(sensor), str(len(shifts)), str(len(sure)), *figures)
     console.print(table)
     for sensor, reason in check.missing.items():
-        console.print(f"{sensor}: {reason}")
+        console.say(f"{sensor}: {reason}")
     for sensor in check.shifts:
         homography = check.better_homography(sensor)
         if homography is not None:
             numbers = " ".join(f"{number:.5g}" for number in homography.ravel())
-            console.print(
-                f"{sensor} would lie better with these parameters of rig.sensors.{sensor}:"
-            )
+            console.say(f"{sensor} would lie better with these parameters of rig.sensors.{sensor}:")
             console.print(
                 f"  registration: {{method: homography, homography: '{numbers}'}}", soft_wrap=True
             )

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.progress import Progress
 
+from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.demo.numbers import summary
 from anymodal_seg_ros.errors import AnymodalError
 
@@ -56,7 +56,7 @@ def command(out: Path, seed: int, weather: str, seconds: float) -> None:
     watches them, prints what it sees, and writes demo.png and demo.json.
     """
     started = time.monotonic()
-    console = Console()
+    console = PlainConsole()
     shutil.rmtree(out / "logs", ignore_errors=True)
     (out / "logs").mkdir(parents=True, exist_ok=True)
     sequence = _render(out / "sequences", seed, weather)

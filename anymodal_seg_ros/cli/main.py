@@ -11,9 +11,12 @@ from anymodal_seg_ros.errors import AnymodalError
 
 SUBCOMMANDS = (
     "assemble-bag",
+    "check",
     "check-alignment",
     "demo",
+    "doctor",
     "faults",
+    "new-rig",
     "parameters",
     "play",
     "run",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.foreign_text import quote
 
 
 @click.command("play")
@@ -36,7 +37,8 @@ from anymodal_seg_ros.errors import ConfigError
 def command(bag: Path, rate: float, loop: bool, clock: bool, topics: str, wait_s: float) -> None:
     """Publish the messages of BAG on ROS 2 topics, at the times they were recorded.
 
-    The topics are reliable. Ctrl-C ends it.
+    The topics are reliable, and those that were latched (transient local) are so again. Topics
+    whose type is not installed are left out. Ctrl-C ends it.
     """
     try:
         from anymodal_seg_ros.nodes.player import PlayOptions, play
@@ -48,8 +50,9 @@ def command(bag: Path, rate: float, loop: bool, clock: bool, topics: str, wait_s
         ) from error
     chosen = tuple(topic for topic in topics.split(",") if topic)
     with ros_session(["anymodal-seg"]) as stop:
-        played, unheard = play(bag, PlayOptions(rate, loop, clock, chosen, wait_s), stop)
+        options = PlayOptions(rate, loop, clock, chosen, wait_s)
+        played, unheard = play(bag, options, stop, click.echo)
     for topic, count in played.messages.items():
         note = "  (nobody listened when it began)" if topic in unheard else ""
-        click.echo(f"{topic}: {count} messages{note}")
+        click.echo(f"{quote(topic)}: {count} messages{note}")
     click.echo(f"latest message {played.worst_lag_ms:.1f} ms behind its time")

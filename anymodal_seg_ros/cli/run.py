@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from anymodal_seg_ros.config import SegConfig, load_config
+from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.config import NODE_NAME, NodeConfig, SegConfig, load_node_config
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
-from anymodal_seg_ros.evaluation.instants import camera_infos
 from anymodal_seg_ros.evaluation.replay import (
-    absolute_topic,
+    Arrival,
+    Latency,
     arrivals,
+    cameras_by_topic,
     check_topics,
+    latency_model,
     read_timeline,
     replay,
     sensors_by_topic,
@@ -25,7 +28,15 @@ from anymodal_seg_ros.evaluation.replay import (
 )
 from anymodal_seg_ros.evaluation.results import ResultFolder, Summary
 from anymodal_seg_ros.faults.timeline import FaultTimeline
+from anymodal_seg_ros.foreign_text import LINE_LENGTH, quote
 from anymodal_seg_ros.pipeline import Pipeline
+
+
+def _latency(ctx: click.Context, option: click.Parameter, text: str) -> Latency | None:
+    try:
+        return latency_model(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}") from error
 
 
 @click.command("run")
@@ -41,12 +52,28 @@ from anymodal_seg_ros.pipeline import Pipeline
 @click.option("--model", help="Model folder, or name of a bundled model; wins over the file's.")
 @click.option("--engine", help="onnxruntime or torch; wins over the file's.")
 @click.option(
-    "--namespace", default="/", show_default=True, help="Namespace of the parameter file's topics."
+    "--namespace",
+    help="Namespace that the node is in, and its relative topics.  [default: the parameter file's]",
+)
+@click.option(
+    "--node",
+    default=NODE_NAME,
+    show_default=True,
+    help="Name of the node in the parameter file, if it was renamed.",
 )
 @click.option(
     "--faults",
     type=click.Path(path_type=Path),
     help="Break the sensors as this timeline says, from the start of the bag.",
+)
+@click.option(
+    "--latency",
+    default="none",
+    show_default=True,
+    metavar="none|measured|fixed:MS",
+    callback=_latency,
+    help="How long the node's work takes, in the bag's time: frames are dropped, and sensors left "
+    "out, as on a robot that is too slow. measured: as long as on this machine.",
 )
 @click.option("--overlays/--no-overlays", default=True, help="Write overlays too.  [default: yes]")
 def command(
@@ -55,8 +82,10 @@ def command(
     params_file: Path | None,
     model: str | None,
     engine: str | None,
-    namespace: str,
+    namespace: str | None,
+    node: str,
     faults: Path | None,
+    latency: Latency | None,
     overlays: bool,
 ) -> None:
     """Segment what BAG recorded, exactly as the node would have, and write the masks.
@@ -64,65 +93,77 @@ def command(
     The log times of the bag stand in for the arrival of its messages, so the result does not depend
     on how fast this machine is. OUT gets masks/, overlays/ and predictions.jsonl, which says for
     every mask which sensors it was made from and why the others were missing.
+
+    Exits with 1 if no mask could be made from any sensor, and says why.
     """
-    config = load_config(params_file) if params_file else SegConfig()
+    where = _node(params_file, namespace, node)
     config = dataclasses.replace(
-        config, model=model or config.model, engine=engine or config.engine
+        where.config, model=model or where.config.model, engine=engine or where.config.engine
     )
     timeline = read_timeline(faults, config.rig) if faults else FaultTimeline()
-    console = Console()
+    console = PlainConsole()
     with Bag(bag) as opened:
-        sensors = sensors_by_topic(config.rig, namespace)
-        check_topics(opened, sensors)
-        for topic in sorted(set(sensors) - set(opened.topics)):
-            console.print(f"{bag} has no {topic}: {sensors[topic]} counts as missing")
-        pipeline = Pipeline.from_config(config)
-        _take_cameras(pipeline, opened, namespace)
+        sensors = sensors_by_topic(config.rig, where.namespace, node)
+        cameras = cameras_by_topic(config.rig, where.namespace, node)
+        told = [*opened.notes, *check_topics(opened, sensors)]
+        told += [f"{bag} has no {topic}" for topic in sorted(set(cameras) - set(opened.topics))]
+        for line in told:
+            console.say(line)
+        pipeline = Pipeline.from_config(config, in_time=latency is not None)
         summary = Summary()
         alpha = config.overlay_alpha if overlays else None
-        total = opened.count(sensors)
-        recorded = track(arrivals(opened, sensors), "Segmenting", total, console=console)
+        total = opened.count([*sensors, *cameras])
+        recorded = track(arrivals(opened, sensors, cameras), "Segmenting", total, console=console)
         messages = with_faults(recorded, timeline, config.rig, opened.start_ns)
         with ResultFolder(out, pipeline.model.manifest, alpha) as results:
-            for prediction in replay(pipeline, messages):
+            for prediction in replay(pipeline, _noting(messages, summary), latency):
                 results.write(prediction)
                 summary.add(prediction)
+        for line in opened.notes:
+            if line not in told:
+                console.say(line)
+    summary.status = pipeline.status(summary.last_ns)
     _tell(console, pipeline, summary, out)
+    if not summary.labelled:
+        shortfall = pipeline.shortfall(summary.last_ns)
+        raise BagError(f"no mask could be made of {bag}: {summary.why_none() or shortfall}")
 
 
-def _take_cameras(pipeline: Pipeline, bag: Bag, namespace: str) -> None:
-    """Tell the pipeline of the cameras that CameraInfo topics describe, as a node would hear it."""
-    topics = {
-        absolute_topic(sensor.registration.camera_info, namespace): name
-        for name, sensor in pipeline.rig.sensors.items()
-        if sensor.registration.camera_info
-    }
-    for name, message in camera_infos(bag, topics):
-        if error := pipeline.push_camera_info(name, message):
-            raise BagError(f"{bag.path}: the CameraInfo of {name} cannot be used: {error}")
+def _node(params_file: Path | None, namespace: str | None, node: str) -> NodeConfig:
+    if params_file is None:
+        return NodeConfig(SegConfig(), namespace or "/", node)
+    return load_node_config(params_file, namespace, node)
 
 
-def _tell(console: Console, pipeline: Pipeline, summary: Summary, out: Path) -> None:
+def _noting(messages: Iterable[Arrival], summary: Summary) -> Iterator[Arrival]:
+    """Pass messages on, and note when the last one came."""
+    for arrival in messages:
+        summary.last_ns = arrival[1]
+        yield arrival
+
+
+def _tell(console: PlainConsole, pipeline: Pipeline, summary: Summary, out: Path) -> None:
     """Print what came of it."""
-    masks = Table(title=f"{summary.masks} masks in {out}")
+    masks = Table(title=quote(f"{summary.masks} masks in {out}", LINE_LENGTH))
     masks.add_column("made from")
     masks.add_column("masks", justify="right")
     for subset, count in summary.subsets.most_common():
-        masks.add_row(subset, str(count))
-    sensors = Table(title="sensors at the last mask")
+        masks.add_row(quote(subset), str(count))
+    sensors = Table(title="sensors at the end")
     for title in ("sensor", "state", "received", "rejected", "state changes"):
         sensors.add_column(title, justify="left" if title in ("sensor", "state") else "right")
     for status in summary.status:
         counts = (status.received, sum(status.rejected.values()), status.transitions)
-        sensors.add_row(status.sensor, status.state.value, *map(str, counts))
+        sensors.add_row(quote(status.sensor), status.state.value, *map(str, counts))
     console.print(masks, sensors)
-    for status in summary.status:
-        if status.last_error:
-            console.print(f"{status.sensor}: last rejected message: {status.last_error}")
+    for line in summary.troubles():
+        console.say(line)
+    if pipeline.superseded:
+        console.say(f"{pipeline.superseded} frame sets were dropped because newer ones were due")
     if summary.masks:
         network = statistics.median(summary.network_ms)
         process = statistics.median(summary.process_ms)
-        console.print(
+        console.say(
             f"{pipeline.engine.name}: {network:.1f} ms in the network, "
             f"{process:.1f} ms from frame set to mask (medians)"
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from anymodal_seg_ros.cli.frames_progress import WORKERS, frames_progress
+from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.cli.rig_options import scene_options
 from anymodal_seg_ros.evaluation.bag_writer import STORAGES
 from anymodal_seg_ros.evaluation.rig_bag import write_rig_bag
@@ -76,7 +76,7 @@ def command(
         check_sensors(timeline, modalities)
         check_modalities(timeline, modalities)  # now, not after minutes of drawing
     config = RigBagConfig(scene, sensors, seconds, labels=labels, packets=packets)
-    console = Console()
+    console = PlainConsole()
     with frames_progress("drawing, in ms", console) as progress:
         counts = write_rig_bag(
             out,

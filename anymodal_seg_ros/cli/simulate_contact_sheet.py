@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from anymodal_seg_ros.cli.frames_progress import frames_progress
+from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.contact_sheet import contact_sheet, encode_png
 
@@ -34,7 +34,7 @@ def command(out: Path, seed: int, offroad_seed: int) -> None:
     Columns: RGB, thermal (dark is cold), depth (red is near, black unknown), events (red brighter,
     blue darker), LiDAR (colours as for depth, points enlarged), labels.
     """
-    console = Console()
+    console = PlainConsole()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)  # before half a minute of drawing
         with frames_progress("drawing rows", console) as tell:

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from anymodal_seg_ros.cli.frames_progress import WORKERS, frames_progress
+from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.simulation.dataset.plan import (
     CASES,
     CLEAN,
@@ -121,7 +121,7 @@ def command(
             split, seed + number * _SEED_GAP, count, frames, kinds, weathers, cases
         )
     ]
-    console = Console()
+    console = PlainConsole()
     config = DatasetConfig("frames of the synthetic rig", tuple(plans), width, height)
     started = time.monotonic()
     with frames_progress("drawing", console) as progress:

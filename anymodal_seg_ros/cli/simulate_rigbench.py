@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from anymodal_seg_ros.cli.frames_progress import WORKERS, frames_progress
+from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.dataset.manifest import (
     Manifest,
@@ -56,7 +56,7 @@ def command(out: Path | None, check: Path | None, manifest_path: Path | None, wo
     """  # noqa: D301  a backspace is what click takes
     if (out is None) == (check is None):
         raise click.UsageError("give either OUT to generate, or --check FOLDER")
-    bench, console = rigbench(), Console()
+    bench, console = rigbench(), PlainConsole()
     config = bench.dataset()
     if check is not None:
         with frames_progress("hashing", console) as progress:
@@ -79,7 +79,7 @@ def command(out: Path | None, check: Path | None, manifest_path: Path | None, wo
     _tell(digests, console)
 
 
-def _tell(digests: Mapping[str, str], console: Console) -> int:
+def _tell(digests: Mapping[str, str], console: PlainConsole) -> int:
     """Say how frames compare with the manifest; 0 if all are equal, else 1."""
     if not MANIFEST.exists():
         raise ConfigError(f"this version of the package has no manifest at {MANIFEST}")

@@ -8,18 +8,26 @@ from anymodal_seg_ros.config.fields import (
     build,
     choice,
     count,
+    did_you_mean,
     names,
     number,
     seconds_to_ns,
     switch,
     text,
 )
-from anymodal_seg_ros.config.files import read_yaml
+from anymodal_seg_ros.config.files import parse_yaml, read_yaml
+from anymodal_seg_ros.config.param_files import (
+    NODE_NAME,
+    OF_EVERY_NODE,
+    NodeConfig,
+    load_config,
+    load_node_config,
+    nest,
+)
 from anymodal_seg_ros.config.seg import (
     RigConfig,
     SegConfig,
     default_sensors,
-    load_config,
     seg_config,
 )
 from anymodal_seg_ros.config.sensors import (
@@ -32,27 +40,38 @@ from anymodal_seg_ros.config.sensors import (
     EventConfig,
     RegistrationConfig,
     SensorConfig,
+    SensorLimits,
+    Thresholds,
 )
 
 __all__ = [
     "EVENT_TYPES",
     "MESSAGE_TYPES",
+    "NODE_NAME",
+    "OF_EVERY_NODE",
     "SCHEDULING_NOISE_NS",
     "SHUTTER_S",
     "ChecksConfig",
     "CountsConfig",
     "EventConfig",
+    "NodeConfig",
     "RegistrationConfig",
     "RigConfig",
     "SegConfig",
     "SensorConfig",
+    "SensorLimits",
+    "Thresholds",
     "build",
     "choice",
     "count",
     "default_sensors",
+    "did_you_mean",
     "load_config",
+    "load_node_config",
     "names",
+    "nest",
     "number",
+    "parse_yaml",
     "read_yaml",
     "seconds_to_ns",
     "seg_config",

@@ -7,15 +7,21 @@ into the nanoseconds that the rest of the code uses.
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import re
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, TypeVar
 
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.foreign_text import QUOTED_LENGTH, quote
 
 T = TypeVar("T")
 """A configuration dataclass."""
+
+_EXPONENT = re.compile(r"[-+]?\d{1,17}[eE]\d{1,3}")
+"""A number to ROS, but text to YAML, where the hash of a commit may look like this."""
 
 
 def seconds_to_ns(seconds: float) -> int:
@@ -65,13 +71,15 @@ def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
         ConfigError: naming the parameter, its value and what would be right.
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{path or 'the configuration'} is {values!r}: expected named parameters")
+        raise ConfigError(
+            f"{path or 'the configuration'} is {_shown(values)}: expected named parameters"
+        )
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(fields))
+    unknown = sorted(str(name) for name in values if name not in fields)
     if unknown:
         raise ConfigError(
-            f"unknown parameter {_join(path, unknown[0])}: "
+            f"unknown parameter {_join(path, unknown[0])}: {did_you_mean(unknown[0], fields)}"
             f"expected one of {', '.join(sorted(fields))}"
         )
     return cls(
@@ -82,8 +90,22 @@ def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
     )
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean x? `` with the known word most like a misspelt one, or nothing."""
+    close = difflib.get_close_matches(word[:QUOTED_LENGTH], list(known), n=1)
+    return f"did you mean {close[0]}? " if close else ""
+
+
 def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+    return f"{path}.{quote(name)}" if path else quote(name)
+
+
+def _shown(value: Any) -> str:
+    return quote(repr(value))
+
+
+def _looks_like_float(value: Any) -> bool:
+    return isinstance(value, str) and _EXPONENT.fullmatch(value) is not None
 
 
 def _convert(hint: Any, value: Any, spec: dataclasses.Field[Any], path: str) -> Any:
@@ -92,26 +114,27 @@ def _convert(hint: Any, value: Any, spec: dataclasses.Field[Any], path: str) -> 
         return build(typing.cast("type[Any]", hint), value, path)
     if typing.get_origin(hint) is tuple:  # tuple[str, ...]
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise ConfigError(f"{path} is {value!r}: expected a list of names")
+            raise ConfigError(f"{path} is {_shown(value)}: expected a list of names")
         entry = typing.get_args(hint)[0]
         return tuple(_convert(entry, v, spec, f"{path}[{n}]") for n, v in enumerate(value))
     if typing.get_origin(hint) is not None:  # Mapping[str, <dataclass or plain type>]
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{path} is {value!r}: expected named entries")
+            raise ConfigError(f"{path} is {_shown(value)}: expected named entries")
         _, entry = typing.get_args(hint)
         return {
             str(key): _convert(entry, item, spec, _join(path, str(key)))
             for key, item in value.items()
         }
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and (type(value) is int or _looks_like_float(value)):
         value = float(value)
     if type(value) is not hint:
-        raise ConfigError(f"{path} is {value!r} ({type(value).__name__}): expected {hint.__name__}")
+        kind = type(value).__name__
+        raise ConfigError(f"{path} is {_shown(value)} ({kind}): expected {hint.__name__}")
     if "choices" in spec.metadata and value not in spec.metadata["choices"]:
         expected = ", ".join(spec.metadata["choices"])
-        raise ConfigError(f"{path} is {value!r}: expected one of {expected}")
+        raise ConfigError(f"{path} is {_shown(value)}: expected one of {expected}")
     if "range" in spec.metadata:
         low, high = spec.metadata["range"]
         if not low <= value <= high:  # NaN fails this too
-            raise ConfigError(f"{path} is {value!r}: expected a value from {low} to {high}")
+            raise ConfigError(f"{path} is {_shown(value)}: expected a value from {low} to {high}")
     return value

@@ -1,14 +1,12 @@
-"""The whole configuration, and how it is read from a ROS 2 parameter file."""
+"""The whole configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.config.fields import build, choice, count, names, number, switch, text
-from anymodal_seg_ros.config.files import read_yaml
 from anymodal_seg_ros.config.sensors import EVENT_TYPES, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
 
@@ -107,6 +105,12 @@ class SegConfig:
     )
     overlay_alpha: float = number(0.5, 0.0, 1.0, "Opacity of the class colours in ~/overlay")
     diagnostics_hz: float = number(2.0, 0.1, 50.0, "Rate of /diagnostics, in Hz")
+    lazy: bool = switch(
+        False, "Run the network only while somebody subscribes to a mask, a picture or the evidence"
+    )
+    demo: bool = switch(
+        False, "Without sensors of one's own the four of the simulator are taken, not refused"
+    )
     rig: RigConfig = field(default_factory=RigConfig)
 
 
@@ -118,24 +122,6 @@ def default_sensors() -> dict[str, SensorConfig]:
         "depth": SensorConfig("depth/image", "depth", expected_hz=15.0),
         "thermal": SensorConfig("thermal/image", "thermal", expected_hz=10.0),
     }
-
-
-def load_config(path: Path) -> SegConfig:
-    """Read a ROS 2 parameter file (``/**: ros__parameters:``) into a configuration.
-
-    Raises:
-        ConfigError: the file cannot be read, or a parameter in it is unknown or invalid.
-    """
-    content = read_yaml(path, "parameter file")
-    if not isinstance(content, Mapping) or len(content) != 1:
-        raise ConfigError(
-            f"{path} must hold one node section such as '/**:' with 'ros__parameters:' in it"
-        )
-    (section,) = content.values()
-    parameters = section.get("ros__parameters") if isinstance(section, Mapping) else None
-    if not isinstance(parameters, Mapping):
-        raise ConfigError(f"{path} has no 'ros__parameters:' section")
-    return seg_config(parameters)
 
 
 def seg_config(parameters: Mapping[str, Any]) -> SegConfig:

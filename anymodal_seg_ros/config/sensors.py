@@ -17,7 +17,7 @@ SCHEDULING_NOISE_NS = 10_000_000
 class ChecksConfig:
     """What is looked for in a sensor's images. Each check runs where it suits the modality."""
 
-    format: bool = switch(True, "INVALID when size or encoding change in mid-stream")
+    format: bool = switch(True, "INVALID when size or encoding change, until recover_frames alike")
     frozen: bool = switch(True, "FROZEN when the payload repeats; off for noise-free simulators")
     frozen_after_s: float = number(
         0.0, 0.0, 600.0, "FROZEN after this time, in s; 0 means 1.5 for thermal, 0.5 for others"
@@ -34,14 +34,58 @@ class ChecksConfig:
     blocked_below: float = number(
         0.0, 0.0, 65535.0, "Flat if its blocks differ by less than this, in counts; 0: by modality"
     )
-    stuck_rows: bool = switch(True, "INVALID when rows repeat their neighbours")
+    stuck_rows: bool = switch(True, "INVALID when rows or columns repeat their neighbours")
     stuck_rows_above: float = number(
-        0.0, 0.0, 1.0, "Stuck if more than this share of the rows repeats; 0: by modality"
+        0.0, 0.0, 1.0, "Stuck if more than this share of the lines repeats; 0: by modality"
     )
     noise: bool = switch(True, "INVALID when neighbouring pixels are unrelated")
     noise_above: float = number(
         0.0, 0.0, 10.0, "Noise if neighbours differ over this share of any two; 0: by modality"
     )
+    glare: bool = switch(True, "DEGRADED when much of an image is saturated")
+    glare_above: float = number(
+        0.0, 0.0, 1.0, "Glare if more than this share of the pixels is saturated; 0: by modality"
+    )
+    speckle: bool = switch(True, "INVALID when lone pixels are bright or dark, as of bad cells")
+    speckle_above: float = number(
+        0.0, 0.0, 1.0, "Speckled if more than this share of the pixels is; 0: by modality"
+    )
+    stripes: bool = switch(True, "INVALID when rows or columns have their own brightness")
+    stripes_above: float = number(
+        0.0, 0.0, 1.0, "Striped if lines share more than this of all differences; 0: by modality"
+    )
+    torn: bool = switch(True, "INVALID when rows are out of place")
+    torn_above: float = number(
+        0.0, 0.0, 1.0, "Torn if more than this share of the rows is out of place; 0: by modality"
+    )
+    byte_order: bool = switch(True, "INVALID when 16-bit pixels have their bytes swapped")
+    byte_order_above: float = number(
+        0.0, 0.0, 1e6, "Swapped if swapping makes it smoother by this factor; 0: by modality"
+    )
+    soft: bool = switch(True, "DEGRADED when a sharp camera has no sharp edges any more")
+    soft_below: float = number(
+        0.0, 0.0, 1.0, "Soft if the steepness of edges is below this; 0: by modality"
+    )
+    covered: bool = switch(
+        True,
+        "DEGRADED when a part of the picture dies or loses its detail at once; FROZEN when all of "
+        "it dies",
+    )
+    covered_above: float = number(
+        0.0, 0.0, 1.0, "Covered if more than this share of the picture is dead; 0: 0.12"
+    )
+    holes: bool = switch(True, "DEGRADED when pixels without depth are strewn over the picture")
+    holes_above: float = number(
+        0.0, 0.0, 10.0, "Holes if they keep together less than this, 1 being chance; 0: by modality"
+    )
+    units: bool = switch(True, "INVALID when distances are a thousand times too short or too long")
+    units_below: float = number(
+        0.0, 0.0, 1e6, "Wrong units if the median distance in m is below this; 0: by modality"
+    )
+    units_above: float = number(
+        0.0, 0.0, 1e6, "Wrong units if the median distance in m is above this; 0: by modality"
+    )
+    scan: bool = switch(True, "INVALID or DEGRADED when points are no scan of a LiDAR")
     no_depth: bool = switch(True, "INVALID when hardly any pixel has a depth")
     no_depth_below: float = number(
         0.0, 0.0, 1.0, "No depth if less than this share of the pixels is valid; 0: by modality"
@@ -119,16 +163,85 @@ MESSAGE_TYPES = {
     "compressed": "sensor_msgs/msg/CompressedImage",
     "event_packet": "event_camera_msgs/msg/EventPacket",
     "event_array": "dvs_msgs/msg/EventArray",
+    "event_array_prophesee": "prophesee_event_msgs/msg/EventArray",
     "point_cloud": "sensor_msgs/msg/PointCloud2",
 }
 """The type of ROS message that a sensor's topic carries, by what the configuration calls it."""
 
-EVENT_TYPES = ("event_packet", "event_array")
+EVENT_TYPES = ("event_packet", "event_array", "event_array_prophesee")
 """Those that only event cameras send. A point cloud holds events or a LiDAR's points."""
 
 
+class Thresholds:
+    """A rate, thresholds, and the times that follow: what judges a stream by its arrivals takes.
+
+    :class:`SensorConfig` has them beside topic and modality, :class:`SensorLimits` nothing else.
+    """
+
+    __slots__ = ()
+    expected_hz: float
+    tolerance_s: float
+    late_after_periods: float
+    stale_after_s: float
+    failed_after_s: float
+    recover_frames: int
+    fault_frames: int
+    enabled: bool
+
+    @property
+    def usual_silence_s(self) -> float:
+        """Silence that no sensor of this kind is STALE for, unless told so, in s."""
+        return 0.2
+
+    @property
+    def period_ns(self) -> int:
+        """The promised time between two messages."""
+        return seconds_to_ns(1.0 / self.expected_hz)
+
+    @property
+    def tolerance_ns(self) -> int:
+        """Largest distance in header time to the reference frame."""
+        return seconds_to_ns(self.tolerance_s) or round(1.1 * self.period_ns)
+
+    @property
+    def late_after_ns(self) -> int:
+        """Silence after which the sensor is LATE, with room for scheduling at high rates."""
+        chosen = round(self.late_after_periods * self.period_ns)
+        return max(chosen, self.period_ns + SCHEDULING_NOISE_NS)
+
+    @property
+    def stale_after_ns(self) -> int:
+        """Silence after which the sensor is STALE, never before it is LATE."""
+        usual_ns = max(3 * self.period_ns, seconds_to_ns(self.usual_silence_s))
+        chosen = seconds_to_ns(self.stale_after_s) or usual_ns
+        return max(chosen, self.late_after_ns)
+
+    @property
+    def failed_after_ns(self) -> int:
+        """Silence after which the sensor is FAILED, never before it is STALE."""
+        return max(seconds_to_ns(self.failed_after_s), self.stale_after_ns)
+
+
 @dataclass(frozen=True, slots=True)
-class SensorConfig:
+class SensorLimits(Thresholds):
+    """The rate of a stream of messages, and when it is late, down and well again.
+
+    For whoever watches a stream without a rig to configure. The fields mean what those of
+    :class:`SensorConfig` mean, whose ranges hold here as well, but nothing checks them.
+    """
+
+    expected_hz: float = 30.0
+    tolerance_s: float = 0.0
+    late_after_periods: float = 1.8
+    stale_after_s: float = 0.0
+    failed_after_s: float = 2.0
+    recover_frames: int = 5
+    fault_frames: int = 3
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SensorConfig(Thresholds):
     """One physical sensor and its topic."""
 
     topic: str = text("", "Topic of its messages, relative to the node's namespace; required")
@@ -192,29 +305,20 @@ class SensorConfig:
         return self.type == "point_cloud" and self.modality != "event"
 
     @property
-    def period_ns(self) -> int:
-        """The promised time between two messages."""
-        return seconds_to_ns(1.0 / self.expected_hz)
+    def usual_silence_s(self) -> float:
+        """Longer for thermal cameras, which close their shutter."""
+        return SHUTTER_S if self.modality == "thermal" else 0.2
 
     @property
-    def tolerance_ns(self) -> int:
-        """Largest distance in header time to the reference frame."""
-        return seconds_to_ns(self.tolerance_s) or round(1.1 * self.period_ns)
-
-    @property
-    def late_after_ns(self) -> int:
-        """Silence after which the sensor is LATE, with room for scheduling at high rates."""
-        chosen = round(self.late_after_periods * self.period_ns)
-        return max(chosen, self.period_ns + SCHEDULING_NOISE_NS)
-
-    @property
-    def stale_after_ns(self) -> int:
-        """Silence after which the sensor is STALE, never before it is LATE."""
-        usual = seconds_to_ns(SHUTTER_S if self.modality == "thermal" else 0.2)
-        chosen = seconds_to_ns(self.stale_after_s) or max(3 * self.period_ns, usual)
-        return max(chosen, self.late_after_ns)
-
-    @property
-    def failed_after_ns(self) -> int:
-        """Silence after which the sensor is FAILED, never before it is STALE."""
-        return max(seconds_to_ns(self.failed_after_s), self.stale_after_ns)
+    def limits(self) -> SensorLimits:
+        """The rate and the thresholds without topic and modality."""
+        return SensorLimits(
+            expected_hz=self.expected_hz,
+            tolerance_s=self.tolerance_s,
+            late_after_periods=self.late_after_periods,
+            stale_after_s=self.stale_after_ns / 1e9,
+            failed_after_s=self.failed_after_s,
+            recover_frames=self.recover_frames,
+            fault_frames=self.fault_frames,
+            enabled=self.enabled,
+        )

@@ -84,7 +84,8 @@ def run_course(
         arguments = ["--sequence", str(sequence), "--sensors", name, "--epoch-ns", str(epoch_ns)]
         processes.start(name, "anymodal_seg_ros.nodes.rig_node", arguments)
 
-    processes.start("segmentation_node", "anymodal_seg_ros.nodes.segmentation_node", [])
+    node = "anymodal_seg_ros.nodes.segmentation_node"
+    processes.start("segmentation_node", node, ["--ros-args", "-p", "demo:=true"])
     for name in rig.sensors:
         start_sensor(name)
     _wait_for_all(processes, witness, rig, show)

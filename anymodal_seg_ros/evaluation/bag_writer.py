@@ -7,50 +7,41 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-import numpy as np
-from rosbags.interfaces import Connection, Qos
+from rosbags.interfaces import (
+    Connection,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 
 from anymodal_seg_ros.evaluation.bags import BagError
 from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.messages import values
+from anymodal_seg_ros.messages.rosbags import TYPES, make
 
-IMAGE_TYPE = "sensor_msgs/msg/Image"
 _FORMAT: Final = 8  # of metadata.yaml: the older of the two that rosbags writes
-TYPES = get_typestore(Stores.ROS2_HUMBLE)
-"""The messages that can be written; others may be registered with it."""
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 """Formats of a bag's file."""
-_Image = TYPES.types[IMAGE_TYPE]
-_Header = TYPES.types["std_msgs/msg/Header"]
-_Time = TYPES.types["builtin_interfaces/msg/Time"]
 
-
-def header(stamp_ns: int, frame_id: str) -> Any:
-    """Return a ``std_msgs/Header``; ``stamp_ns`` in nanoseconds since the epoch."""
-    sec, nanosec = divmod(stamp_ns, 1_000_000_000)
-    return _Header(stamp=_Time(sec=sec, nanosec=nanosec), frame_id=frame_id)
-
-
-def image_message(image: Image, stamp_ns: int, frame_id: str) -> Any:
-    """Return a ``sensor_msgs/Image``; its rows have no padding.
-
-    Args:
-        image: of any encoding.
-        stamp_ns: header stamp, nanoseconds since the epoch.
-        frame_id: coordinate frame of the camera.
-    """
-    little_endian = image.pixels.dtype.newbyteorder("<")
-    rows = np.ascontiguousarray(image.pixels, dtype=little_endian)
-    return _Image(
-        header=header(stamp_ns, frame_id),
-        height=image.height,
-        width=image.width,
-        encoding=image.encoding,
-        is_bigendian=0,
-        step=rows.nbytes // image.height,
-        data=rows.reshape(-1).view(np.uint8),
-    )
+_FOREVER = QosTime(2147483647, 4294967295)
+LATCHED = (
+    Qos(
+        QosHistory.KEEP_LAST,
+        1,
+        QosReliability.RELIABLE,
+        QosDurability.TRANSIENT_LOCAL,
+        _FOREVER,
+        _FOREVER,
+        QosLiveliness.AUTOMATIC,
+        _FOREVER,
+        False,
+    ),
+)
+"""As /tf_static is offered: who comes late gets it too."""
 
 
 class ImageBagWriter:
@@ -111,17 +102,18 @@ class ImageBagWriter:
             log_ns: when a recorder would have got it, nanoseconds since the epoch.
             frame_id: coordinate frame of the camera.
         """
-        self.append(topic, IMAGE_TYPE, image_message(image, stamp_ns, frame_id), log_ns)
+        made = values.image(image.pixels, image.encoding, stamp_ns, frame_id)
+        self.append(topic, values.IMAGE, make(made), log_ns)
 
     def append(
         self, topic: str, kind: str, message: Any, log_ns: int, qos: tuple[Qos, ...] = ()
     ) -> None:
-        """Append a message of any type that :data:`TYPES` knows.
+        """Append a message of any type that can be written.
 
         Args:
             topic: absolute topic name.
             kind: e.g. ``sensor_msgs/msg/CameraInfo``.
-            message: made of the types of :data:`TYPES`.
+            message: as :func:`~anymodal_seg_ros.messages.rosbags.make` makes it.
             log_ns: when a recorder would have got it, nanoseconds since the epoch.
             qos: that the publisher offered, as a player shall offer it again.
         """

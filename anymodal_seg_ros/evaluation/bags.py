@@ -1,21 +1,22 @@
-"""Reading bags without ROS: ROS 2 (mcap, sqlite3) and ROS 1, through the rosbags library."""
+"""Reading bags without ROS: ROS 2 (mcap, sqlite3) and ROS 1, whole or not."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rosbags.highlevel import AnyReader
-from rosbags.typesys import Stores, get_typestore
+from anymodal_seg_ros.evaluation.bag_storage.folder import BagFiles
+from anymodal_seg_ros.evaluation.bag_storage.recording import BagError, Channel, in_order
+from anymodal_seg_ros.evaluation.bag_storage.types import ENCODINGS, Types
+from anymodal_seg_ros.evaluation.bag_storage.unpack import ZSTD_MAGIC, UnpackError, unpack
 
-from anymodal_seg_ros.errors import AnymodalError
+__all__ = ["Bag", "BagError", "BagMessage"]
 
-
-class BagError(AnymodalError):
-    """A bag cannot be read or written, or does not hold what is asked for."""
+_ALWAYS = (-(2**63), 2**63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,46 +28,51 @@ class BagMessage:
         type: e.g. ``sensor_msgs/msg/Image``.
         log_ns: when the recorder got it, nanoseconds since the epoch; not the header stamp.
         data: as it was on the wire (CDR in a ROS 2 bag).
+        channel: how the bag describes its topic.
     """
 
     topic: str
     type: str
     log_ns: int
     data: bytes
+    channel: Channel = field(repr=False)
 
 
 class Bag:
     """A bag that is open for reading; a context manager.
 
+    Whatever its other topics hold, however it was closed and by whomever it was written: what can
+    be read of it is read. Only what is asked for is decoded.
+
     Attributes:
         topics: the type of every topic in the bag; '' where messages of several types share one.
-        start_ns: log time of the first message.
-        end_ns: log time of the last message.
+        start_ns: log time of the first message; 0 if there is none.
+        end_ns: log time of the last message; 0 if there is none.
     """
 
     def __init__(self, path: Path) -> None:
         """Open a bag.
 
         Args:
-            path: a folder with ``metadata.yaml`` (ROS 2) or a ``.bag`` file (ROS 1).
+            path: a folder (ROS 2), or one file: mcap, sqlite3, either of them compressed, or a
+                ``.bag`` of ROS 1.
 
         Raises:
-            BagError: there is no bag, or it is damaged.
+            BagError: there is no bag, or nothing of it can be read.
         """
         self.path = path
-        if not path.exists():
-            raise BagError(f"there is no bag at {path}")
-        try:
-            # Bags of Humble and older hold no message definitions of their own.
-            standard = get_typestore(Stores.ROS2_HUMBLE)
-            self._reader = AnyReader([path], default_typestore=standard)
-            self._reader.open()
-        except Exception as error:  # rosbags raises whatever its parsers meet in a damaged file
-            raise BagError(f"cannot read {path} as a bag: {error}") from error
-        self.is_ros2 = self._reader.is2
-        self.topics = {name: info.msgtype or "" for name, info in self._reader.topics.items()}
-        self.start_ns = self._reader.start_time
-        self.end_ns = self._reader.end_time - 1  # rosbags counts up to, not including
+        self._files = BagFiles(path)
+        self._types = Types()
+        self._channels: dict[str, list[Channel]] = {}
+        for storage in self._files.storages:
+            for channel in storage.channels:
+                known = self._channels.setdefault(channel.topic, [])
+                if channel not in known:
+                    known.append(channel)
+        self.topics = {topic: _single_type(found) for topic, found in self._channels.items()}
+        spans = [span for s in self._files.storages if (span := s.span_ns) is not None]
+        self.start_ns = min((start for start, _ in spans), default=0)
+        self.end_ns = max((end for _, end in spans), default=0)
 
     def __enter__(self) -> Bag:
         return self
@@ -77,11 +83,36 @@ class Bag:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._reader.close()
+        self._files.close()
+
+    @property
+    def notes(self) -> list[str]:
+        """What is wrong with the bag but could be passed over, one line each."""
+        return [*self._files.notes, *(n for s in self._files.storages for n in s.notes)]
+
+    @property
+    def is_ros2(self) -> bool:
+        """Whether its messages are ROS 2's."""
+        channels = [c for found in self._channels.values() for c in found]
+        return not channels or any(channel.encoding != "ros1" for channel in channels)
+
+    def types(self, topic: str) -> set[str]:
+        """Return every type that a topic's messages have; none if there is no such topic."""
+        return {channel.type for channel in self._channels.get(topic, ())}
+
+    def encoding(self, topic: str) -> str:
+        """Return how the messages of a topic are encoded, e.g. ``cdr``; '' if in several ways."""
+        encodings = {channel.encoding for channel in self._channels[topic]}
+        return encodings.pop() if len(encodings) == 1 else ""
+
+    def latched(self, topic: str) -> int:
+        """Return how many messages the topic's publishers kept for late subscribers; 0: none."""
+        return sum(channel.latched for channel in self._channels[topic])
 
     def count(self, topics: Collection[str]) -> int:
         """Return how many messages some topics have together."""
-        return sum(info.msgcount for name, info in self._reader.topics.items() if name in topics)
+        channels = [c for topic in topics for c in self._channels.get(topic, ())]
+        return sum(storage.count(c) for storage in self._files.storages for c in channels)
 
     def messages(
         self, topics: Collection[str], start_ns: int | None = None, end_ns: int | None = None
@@ -96,25 +127,33 @@ class Bag:
         Raises:
             BagError: the bag is damaged further on.
         """
-        connections = [c for c in self._reader.connections if c.topic in topics]
-        if not connections:
+        channels = {c for topic in topics for c in self._channels.get(topic, ())}
+        if not channels:
             return
-        try:
-            for connection, log_ns, data in self._reader.messages(connections, start_ns, end_ns):
-                yield BagMessage(connection.topic, connection.msgtype, log_ns, data)
-        except Exception as error:
-            raise BagError(f"{self.path} is damaged: {error}") from error
+        first = _ALWAYS[0] if start_ns is None else start_ns
+        last = _ALWAYS[1] if end_ns is None else end_ns
+        sources = [
+            (max(span[0], first), storage.records(channels, first, last))
+            for storage in self._files.storages
+            if (span := storage.span_ns) is not None and span[0] < last and span[1] >= first
+        ]
+        for log_ns, channel, data in in_order(sources):
+            if data.startswith(ZSTD_MAGIC) and channel.encoding in ENCODINGS:
+                # Packed one by one. What cannot be unpacked is a damaged message, as others are.
+                with contextlib.suppress(UnpackError):
+                    data = unpack(data, "zstd")
+            yield BagMessage(channel.topic, channel.type, log_ns, data, channel)
 
     def decode(self, message: BagMessage) -> Any:
         """Return a message with its fields, shaped as rclpy's; arrays are views on its bytes.
 
         Raises:
-            BagError: the bytes do not fit the type.
+            BagError: its type is not known, or the bytes do not fit it; the text begins with the
+                field that is wrong, as a rejection's does.
         """
-        try:
-            return self._reader.deserialize(message.data, message.type)
-        except Exception as error:
-            raise BagError(
-                f"{self.path}: a message on {message.topic} at {message.log_ns} ns "
-                f"is no {message.type}: {error}"
-            ) from error
+        return self._types.decode(message.channel, message.data)
+
+
+def _single_type(channels: list[Channel]) -> str:
+    types = {channel.type for channel in channels}
+    return types.pop() if len(types) == 1 else ""

@@ -10,10 +10,18 @@ import numpy as np
 
 from anymodal_seg_ros.config import RigConfig, seconds_to_ns
 from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.evaluation.arrivals import (
+    CAMERA_INFO,
+    UnreadableMessage,
+    arrivals,
+    read,
+)
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.image_files import load_image, pair_by_name
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info
+from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
 
 T = TypeVar("T")
 
@@ -70,7 +78,10 @@ def from_bag(bag: Bag, sensors: Mapping[str, str], rig: RigConfig, count: int) -
 
 
 def camera_infos(bag: Bag, sensors: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    """Yield the first CameraInfo of every sensor.
+    """Yield a CameraInfo of every sensor: the first that describes a camera.
+
+    Some drivers send zeros until they know better. Where no message of a topic can be used, the
+    last one is yielded, and whoever takes it says why not.
 
     Args:
         bag: opened.
@@ -80,19 +91,29 @@ def camera_infos(bag: Bag, sensors: Mapping[str, str]) -> Iterator[tuple[str, An
         BagError: the bag is damaged.
     """
     left = dict(sensors)
+    bad: dict[str, Any] = {}
     for recorded in bag.messages(sensors):
-        if recorded.topic in left:
-            yield left.pop(recorded.topic), bag.decode(recorded)
+        if recorded.topic not in left or recorded.type != CAMERA_INFO:
+            continue
+        message = read(bag, recorded)
+        try:
+            camera_from_info(message)
+        except CalibrationError:
+            bad[left[recorded.topic]] = message
+            continue
+        yield left.pop(recorded.topic), message
         if not left:
             return
+    for sensor in left.values():
+        if sensor in bad and not isinstance(bad[sensor], UnreadableMessage):
+            yield sensor, bad[sensor]
 
 
 def _images(
     bag: Bag, sensors: Mapping[str, str], rig: RigConfig
 ) -> Iterator[tuple[str, int, Image]]:
     """Yield sensor, header time with its offset, and image; damaged messages are passed over."""
-    for recorded in bag.messages(sensors):
-        sensor, message = sensors[recorded.topic], bag.decode(recorded)
+    for sensor, _, message in arrivals(bag, sensors):
         try:
             time_ns = stamp_ns(message.header) + seconds_to_ns(rig.sensors[sensor].offset_s)
             yield sensor, time_ns, decode_image(message)

@@ -1,80 +1,52 @@
 """A bag through the pipeline, in the bag's own time: what the node would have made of it.
 
 The log times stand in for the arrival of the messages, so a bag gives the same masks on every
-machine, however slow, and the same as the node gives when it keeps up.
+machine, however slow, and the same as the node gives when it keeps up. What a node that does not
+keep up gives is played with a model of how long a mask takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from anymodal_seg_ros.config import MESSAGE_TYPES, RigConfig, seconds_to_ns
+from anymodal_seg_ros.config import RigConfig, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.evaluation.bags import Bag, BagError
+from anymodal_seg_ros.evaluation.arrivals import (
+    READABLE,
+    Arrival,
+    CameraUpdate,
+    UnreadableMessage,
+    absolute_topic,
+    arrivals,
+    cameras_by_topic,
+    check_topics,
+    sensors_by_topic,
+)
+from anymodal_seg_ros.evaluation.latency import Latency, Worker, latency_model
 from anymodal_seg_ros.faults.content import check_modalities
 from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.stream import inject
 from anymodal_seg_ros.faults.timeline import FaultTimeline, check_sensors, load_timeline
-from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.frames import Prediction, SensorState
 from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
-READABLE = (
-    *MESSAGE_TYPES.values(),
-    "prophesee_event_msgs/msg/EventArray",
-)
-"""The types of messages that the pipeline can take. A bag says itself which one a topic carries."""
-
-Arrival = tuple[str, int, Any]
-"""Name of the sensor, arrival in nanoseconds, message."""
-
-
-def absolute_topic(topic: str, namespace: str = "/") -> str:
-    """Return a topic as ROS resolves it: relative ones lie in the namespace."""
-    if topic.startswith("/"):
-        return topic
-    return "/" + "/".join(part for part in (namespace.strip("/"), topic) if part)
-
-
-def sensors_by_topic(rig: RigConfig, namespace: str = "/") -> dict[str, str]:
-    """Return the sensors of a rig by their absolute topics."""
-    return {absolute_topic(s.topic, namespace): name for name, s in rig.sensors.items()}
-
-
-def check_topics(bag: Bag, sensors: Mapping[str, str]) -> None:
-    """Make sure that a bag has messages of at least one sensor.
-
-    Raises:
-        BagError: it has none, or a sensor's topic carries neither images nor events.
-    """
-    present = [topic for topic in sensors if topic in bag.topics]
-    if not present:
-        raise BagError(
-            f"{bag.path} has none of the topics {', '.join(sensors)}: it has "
-            f"{', '.join(sorted(bag.topics)) or 'none at all'}; mend the parameter file's topics, "
-            "or give the namespace that they are in"
-        )
-    for topic in present:
-        if bag.topics[topic] not in READABLE:
-            raise BagError(
-                f"{topic} of {bag.path} is {bag.topics[topic] or 'of several types'}: "
-                f"expected one of {', '.join(READABLE)}"
-            )
-
-
-def arrivals(bag: Bag, sensors: Mapping[str, str]) -> Iterator[Arrival]:
-    """Yield the messages of a rig's sensors as they arrived at the recorder.
-
-    Args:
-        bag: where they are recorded.
-        sensors: names of the sensors by absolute topic.
-
-    Raises:
-        BagError: the bag is damaged.
-    """
-    for message in bag.messages(sensors):
-        yield sensors[message.topic], message.log_ns, bag.decode(message)
+__all__ = [
+    "READABLE",
+    "Arrival",
+    "Latency",
+    "absolute_topic",
+    "arrivals",
+    "cameras_by_topic",
+    "check_topics",
+    "latency_model",
+    "read_timeline",
+    "replay",
+    "sensors_by_topic",
+    "with_faults",
+]
 
 
 def read_timeline(path: Path, rig: RigConfig) -> FaultTimeline:
@@ -107,14 +79,17 @@ def with_faults(
     Raises:
         ConfigError: a fault does not fit its sensor.
     """
-    return inject(Injector[Any](timeline, _modalities(rig)), messages, start_ns)
+    injector = Injector[Any](timeline, _modalities(rig))
+    return inject(injector, messages, start_ns, lambda m: isinstance(m, CameraUpdate))
 
 
 def _modalities(rig: RigConfig) -> dict[str, str]:
     return {name: sensor.modality for name, sensor in rig.sensors.items()}
 
 
-def replay(pipeline: Pipeline, messages: Iterable[Arrival]) -> Iterator[Prediction]:
+def replay(
+    pipeline: Pipeline, messages: Iterable[Arrival], latency: Latency | None = None
+) -> Iterator[Prediction]:
     """Push messages into a pipeline and yield every prediction it makes.
 
     The pipeline is polled after every message and, in between, whenever it asks to be; after the
@@ -123,24 +98,25 @@ def replay(pipeline: Pipeline, messages: Iterable[Arrival]) -> Iterator[Predicti
     Args:
         pipeline: of a rig that has these sensors.
         messages: in order of arrival.
+        latency: how long work takes: messages go on arriving meanwhile, but nobody looks at them,
+            as on a robot whose network is slower than its cameras. None: no time passes, so no
+            frame is ever dropped for want of it.
     """
+    worker = Worker(pipeline, latency)
     now_ns: int | None = None
     for sensor, received_ns, message in messages:
         if now_ns is not None:
-            yield from _until(pipeline, received_ns)
+            yield from worker.work_until(received_ns)
         now_ns = received_ns
-        pipeline.push_message(sensor, message, now_ns)
-        yield from _poll(pipeline, now_ns)
+        if isinstance(message, CameraUpdate):
+            pipeline.push_camera_info(sensor, message.message)
+            continue
+        if isinstance(message, UnreadableMessage) and pipeline.rig.sensors[sensor].enabled:
+            fault = Fault(SensorState.INVALID, str(message.error))
+            pipeline.reject(sensor, fault, now_ns)
+        else:
+            pipeline.push_message(sensor, message, now_ns)
+        yield from worker.wake(now_ns)
     if now_ns is not None:
-        yield from _until(pipeline, now_ns + seconds_to_ns(pipeline.rig.deadline_s) + 1)
-
-
-def _until(pipeline: Pipeline, end_ns: int) -> Iterator[Prediction]:
-    """Poll at every moment before ``end_ns`` at which the pipeline can have news."""
-    while (wakeup_ns := pipeline.next_wakeup_ns()) is not None and wakeup_ns < end_ns:
-        yield from _poll(pipeline, wakeup_ns)
-
-
-def _poll(pipeline: Pipeline, now_ns: int) -> Iterator[Prediction]:
-    while (prediction := pipeline.poll(now_ns)) is not None:
-        yield prediction
+        yield from worker.work_until(now_ns + seconds_to_ns(pipeline.rig.deadline_s) + 1)
+        yield from worker.finish()

@@ -17,6 +17,8 @@ from anymodal_seg_ros.frames import Prediction, SensorStatus
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.visualize import overlay
 
+_NO_SENSOR = "unlabeled"
+
 
 @dataclass(slots=True)
 class Summary:
@@ -27,13 +29,15 @@ class Summary:
         references: number of masks by reference sensor.
         network_ms: time inside the engine, for every mask.
         process_ms: time from frame set to mask, for every mask.
-        status: health of the sensors at the last mask.
+        last_ns: when the last message came.
+        status: health of the sensors at the last mask, or at the end.
     """
 
     subsets: Counter[str] = field(default_factory=Counter)
     references: Counter[str] = field(default_factory=Counter)
     network_ms: list[float] = field(default_factory=list)
     process_ms: list[float] = field(default_factory=list)
+    last_ns: int = 0
     status: tuple[SensorStatus, ...] = ()
 
     @property
@@ -43,11 +47,38 @@ class Summary:
 
     def add(self, prediction: Prediction) -> None:
         """Take one more prediction into account."""
-        self.subsets["+".join(prediction.sensors) or "unlabeled"] += 1
+        self.subsets["+".join(prediction.sensors) or _NO_SENSOR] += 1
         self.references[prediction.frame_set.reference] += 1
         self.network_ms.append(prediction.network_ns / 1e6)
         self.process_ms.append(prediction.process_ns / 1e6)
         self.status = prediction.status
+
+    @property
+    def labelled(self) -> int:
+        """Number of masks that were made from at least one sensor."""
+        return self.masks - self.subsets[_NO_SENSOR]
+
+    def troubles(self) -> list[str]:
+        """Say what is wrong with each sensor that is not well, or had messages rejected."""
+        return [f"{s.sensor}: {trouble}" for s in self.status if (trouble := _trouble(s))]
+
+    def why_none(self) -> str:
+        """Say why no mask could be made, sensor by sensor."""
+        return "; ".join(self.troubles())
+
+
+def _trouble(status: SensorStatus) -> str:
+    """Say in words what is wrong with a sensor; '' if nothing is."""
+    parts = []
+    if status.received == 0 and not status.rejected:
+        parts.append("no message")
+    elif status.fault and status.fault not in status.last_error:
+        parts.append(f"{status.state.value}, {status.fault}")
+    if rejected := sum(status.rejected.values()):
+        parts.append(f"messages rejected: {rejected}, the last one: {status.last_error}")
+    elif status.last_error:
+        parts.append(status.last_error)
+    return "; ".join(parts)
 
 
 class ResultFolder:

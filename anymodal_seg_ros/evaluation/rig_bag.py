@@ -11,14 +11,16 @@ from typing import Any
 from rosbags.interfaces import Qos
 
 from anymodal_seg_ros.config import seconds_to_ns
-from anymodal_seg_ros.evaluation import rig_messages as messages
-from anymodal_seg_ros.evaluation.bag_writer import IMAGE_TYPE, ImageBagWriter, image_message
+from anymodal_seg_ros.evaluation.bag_writer import LATCHED, ImageBagWriter
 from anymodal_seg_ros.evaluation.rig_parameters import PARAMETERS, rig_parameters
 from anymodal_seg_ros.evaluation.rig_shots import RigBagConfig, Shot, shots
 from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.kinds import ImageFault, Wrong
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.messages import values
+from anymodal_seg_ros.messages.rosbags import make
+from anymodal_seg_ros.messages.values import Message
 from anymodal_seg_ros.sensing.events.values import Events
 from anymodal_seg_ros.simulation.dataset.workers import Progress, in_parallel
 from anymodal_seg_ros.simulation.placements import (
@@ -34,7 +36,7 @@ _SPAN_NS = 200_000_000
 _TF_HZ = 50.0
 
 Entry = tuple[int, int, str, str, Any, tuple[Qos, ...]]
-"""Log time, number, topic, type, message, offered quality of service."""
+"""Log time, number, topic, type, message of rosbags, offered quality of service."""
 
 
 def write_rig_bag(
@@ -130,7 +132,8 @@ class _Messages:
         for shot in sorted(taken, key=lambda s: s.arrives_ns):
             stamp_ns = self._config.start_ns + shot.time_ns
             topic = f"/{shot.sensor}/{shot.what}"
-            kind, message = self._message(shot, stamp_ns)
+            plain = self._message(shot, stamp_ns)
+            kind, message = plain.type, make(plain)
             if shot.what == "labels":
                 yield self._entry(shot.arrives_ns, topic, kind, message)
                 continue
@@ -140,42 +143,39 @@ class _Messages:
                 continue
             yield self._entry(delivery.time_ns, topic, kind, delivery.payload)
             if shot.what == "image":
-                camera = self._config.sensor(shot.sensor).camera
-                info = messages.camera_info(camera, stamp_ns, optical_frame(shot.sensor))
-                info_topic = f"/{shot.sensor}/camera_info"
-                yield self._entry(delivery.time_ns, info_topic, messages.CAMERA_INFO, info)
+                lens = self._config.sensor(shot.sensor).camera.intrinsics
+                frame_id = optical_frame(shot.sensor)
+                info = values.camera_info(lens.width, lens.height, lens.matrix, stamp_ns, frame_id)
+                topic = f"/{shot.sensor}/camera_info"
+                yield self._entry(delivery.time_ns, topic, info.type, make(info))
 
     def placements(self, span_ns: tuple[int, int]) -> list[Entry]:
         """Where the vehicle is in a span; for an empty one, where the sensors are on it."""
         start_ns = self._config.start_ns
         if span_ns[0] == span_ns[1]:
             placed = sensor_placements(self._config.sensors)
-            message = messages.tf_message(placed, start_ns)
-            return [self._entry(0, "/tf_static", messages.TF, message, messages.LATCHED)]
+            message = make(values.tf(placed, start_ns))
+            return [self._entry(0, "/tf_static", values.TF, message, LATCHED)]
         period_ns = round(1e9 / _TF_HZ)
         first_ns = -(-span_ns[0] // period_ns) * period_ns
         found = []
         for time_ns in range(first_ns, span_ns[1], period_ns):
             placed = [vehicle_placement(self._scene, time_ns)]
-            message = messages.tf_message(placed, start_ns + time_ns)
-            found.append(self._entry(time_ns, "/tf", messages.TF, message))
+            message = make(values.tf(placed, start_ns + time_ns))
+            found.append(self._entry(time_ns, "/tf", values.TF, message))
         return found
 
-    def _message(self, shot: Shot, stamp_ns: int) -> tuple[str, Any]:
-        sensor = self._config.sensor(shot.sensor)
-        if isinstance(shot.content, Image):
-            return IMAGE_TYPE, image_message(shot.content, stamp_ns, optical_frame(sensor.name))
-        if not isinstance(shot.content, Events):
-            cloud = messages.point_cloud(shot.content, stamp_ns, cloud_frame(sensor.name))
-            return messages.POINT_CLOUD, cloud
+    def _message(self, shot: Shot, stamp_ns: int) -> Message:
+        sensor, content = self._config.sensor(shot.sensor), shot.content
+        frame_id = optical_frame(sensor.name)
+        if isinstance(content, Image):
+            return values.image(content.pixels, content.encoding, stamp_ns, frame_id)
+        if not isinstance(content, Events):
+            return values.point_cloud(content, stamp_ns, cloud_frame(sensor.name))
         size = (sensor.camera.intrinsics.height, sensor.camera.intrinsics.width)
         sequence = self._sequences.get(sensor.name, 0)
         self._sequences[sensor.name] = sequence + 1
-        frame_id = optical_frame(sensor.name)
-        packet = messages.event_packet(
-            shot.content, size, shot.time_ns, stamp_ns, sequence, frame_id
-        )
-        return messages.EVENT_PACKET, packet
+        return values.event_packet(content, size, shot.time_ns, stamp_ns, sequence, frame_id)
 
     def _entry(
         self, log_ns: int, topic: str, kind: str, message: Any, qos: tuple[Qos, ...] = ()

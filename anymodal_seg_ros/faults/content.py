@@ -1,4 +1,4 @@
-"""What an image shows, by its encoding: the five image faults mean different things to each."""
+"""What an image shows, by its encoding: image faults mean different things to each."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ from collections.abc import Mapping
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.faults.kinds import (
+    BrokenScan,
+    Covered,
+    Defocus,
     EventLowResolution,
+    Fog,
+    Glare,
+    Grain,
+    Holes,
     ImageFault,
     LidarJitter,
+    Misread,
     MotionBlur,
     OverExposure,
+    Stripes,
+    StuckLines,
+    Torn,
     UnderExposure,
 )
 from anymodal_seg_ros.faults.timeline import FaultTimeline
@@ -42,6 +53,17 @@ FITS: dict[type[ImageFault], tuple[Content, ...]] = {
     UnderExposure: (Content.PICTURE, Content.COUNTS),
     LidarJitter: (Content.LIDAR, Content.CLOUD),
     EventLowResolution: (Content.EVENTS,),
+    Covered: (Content.PICTURE, Content.COUNTS, Content.DEPTH),
+    StuckLines: (Content.PICTURE, Content.COUNTS, Content.DEPTH),
+    Torn: (Content.PICTURE, Content.COUNTS, Content.DEPTH),
+    Stripes: (Content.PICTURE, Content.COUNTS),
+    Defocus: (Content.PICTURE, Content.COUNTS),
+    Fog: (Content.PICTURE, Content.COUNTS),
+    Glare: (Content.PICTURE, Content.COUNTS),
+    Grain: (Content.PICTURE, Content.COUNTS, Content.DEPTH),
+    Holes: (Content.DEPTH,),
+    Misread: (Content.COUNTS, Content.DEPTH),
+    BrokenScan: (Content.CLOUD,),
 }
 """What each image fault can happen to; to anything else it cannot."""
 

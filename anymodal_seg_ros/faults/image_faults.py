@@ -1,4 +1,4 @@
-"""The five image faults: pure functions of an image and dice.
+"""Image faults: pure functions of an image and dice.
 
 DELIVER (arXiv 2303.01480) names them and gives no formulas, so strengths are proposals. Size,
 encoding and dtype stay as they are, and so does every pixel without a measurement.
@@ -14,12 +14,14 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.faults.content import FITS, Content, content_of
+from anymodal_seg_ros.faults.damage import damaged
 from anymodal_seg_ros.faults.kinds import (
     EventLowResolution,
     ImageFault,
     LidarJitter,
     MotionBlur,
     OverExposure,
+    UnderExposure,
 )
 from anymodal_seg_ros.faults.lidar_jitter import jitter_cloud, jitter_image
 from anymodal_seg_ros.frames import Image, Pixels
@@ -61,7 +63,7 @@ def apply_image_fault(
     ``over_exposure`` and ``under_exposure`` scale the light of pictures; of 16-bit counts they
     scale the span that the image has, because there a factor would mean absurd temperatures.
     ``lidar_jitter`` tilts the scan and blurs its ranges. ``event_low_resolution`` gives each block
-    of pixels the value of one of them.
+    of pixels the value of one of them. For the others see :mod:`~anymodal_seg_ros.faults.damage`.
 
     Args:
         fault: of one of the image kinds. Severity 0 changes nothing.
@@ -99,6 +101,8 @@ def _changed(
         return jitter(pixels, fault.severity, rng)
     if isinstance(fault, EventLowResolution):
         return _coarse(pixels, fault.severity)
+    if not isinstance(fault, MotionBlur | OverExposure | UnderExposure):
+        return damaged(fault, content, pixels, rng)
     if isinstance(fault, MotionBlur):
         return _blurred(pixels, content, _kernel(fault, pixels.shape[1]))
     stops = _OVER_STOPS if isinstance(fault, OverExposure) else -_UNDER_STOPS

@@ -15,8 +15,10 @@ from anymodal_seg_ros.errors import ConfigError, DecodeError
 from anymodal_seg_ros.faults.kinds import (
     EVERY_SENSOR,
     Delayed,
+    Drift,
     Fault,
     Garbage,
+    Hanging,
     ImageFault,
     Intermittent,
     Off,
@@ -25,12 +27,17 @@ from anymodal_seg_ros.faults.kinds import (
     Wrong,
 )
 from anymodal_seg_ros.faults.payloads import (
+    hanging,
     under_header_of,
+    with_drift,
     with_garbage,
     with_image_fault,
     with_wrong_content,
 )
 from anymodal_seg_ros.faults.timeline import FaultTimeline
+
+_BUFFERS = 4
+"""So many messages are kept for a stream that hangs."""
 
 P = TypeVar("P")
 """A payload: an image in memory, or a ROS message of one of the supported types."""
@@ -105,6 +112,7 @@ class _Stream(Generic[P]):
         self._key = (timeline.seed, zlib.crc32(sensor.encode()))
         self._counts: Counter[int] = Counter()
         self._newest: P | None = None
+        self._last: deque[P] = deque(maxlen=_BUFFERS)
         self._past = _Past[P](timeline.of(sensor))
 
     def push(self, time_ns: int, payload: P) -> Delivery[P] | None:
@@ -117,12 +125,16 @@ class _Stream(Generic[P]):
             changed = self._changed(number, fault, time_ns, payload, shown)
             if isinstance(fault, Delayed):
                 delay_ns += seconds_to_ns(fault.delay_s)
+            elif isinstance(fault, Drift) and fault.what == "delay":
+                delay_ns += max(0, seconds_to_ns(fault.per_s * _elapsed_s(fault, time_ns)))
             elif changed is shown and not isinstance(fault, Stuck):
                 continue
             shown = changed
             applied.append(fault)
         if self._newest is None or not any(isinstance(fault, Stuck) for _, fault in active):
             self._newest = shown
+        if not any(isinstance(fault, Hanging) for _, fault in active):
+            self._last.append(shown)
         return Delivery(time_ns + delay_ns, shown, tuple(applied))
 
     def _drops(self, number: int, fault: Fault, time_ns: int) -> bool:
@@ -150,6 +162,13 @@ class _Stream(Generic[P]):
                 changed = with_image_fault(fault, shown, dice, self._modality)
             elif isinstance(fault, Stuck) and self._newest is not None:
                 changed = under_header_of(payload, self._newest)
+            elif isinstance(fault, Hanging) and self._last:
+                self._counts[number] += 1
+                dice = self._dice(number, time_ns)
+                changed = hanging(fault, shown, tuple(self._last), self._counts[number], dice)
+            elif isinstance(fault, Drift):
+                amount = fault.per_s * _elapsed_s(fault, time_ns)
+                changed = with_drift(fault.what, amount, shown, self._modality)
             elif isinstance(fault, Garbage):
                 changed = with_garbage(fault, shown, self._dice(number, time_ns))
             elif isinstance(fault, Wrong) and fault.how == "past":
@@ -169,6 +188,10 @@ class _Stream(Generic[P]):
     def _dice(self, *key: int) -> np.random.Generator:
         """Dice of their own for each entry and moment, so that no message shifts another's."""
         return np.random.default_rng((*self._key, *key))
+
+
+def _elapsed_s(fault: Fault, time_ns: int) -> float:
+    return max(0, time_ns - seconds_to_ns(fault.start_s)) / 1e9
 
 
 class _Past(Generic[P]):

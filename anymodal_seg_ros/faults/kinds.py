@@ -2,7 +2,9 @@
 
 Eight say what becomes of a stream of messages; they are those of PX4's failure injection. Five say
 what becomes of an image; they are the sensor failures of DELIVER (Zhang et al., arXiv 2303.01480,
-§3), which names them and leaves their strength open: the formulas here are proposals.
+§3), which names them and leaves their strength open: the formulas here are proposals. The others
+are what cameras on robots suffer: dirt, broken read-outs, streams that hang without being equal,
+distances in the wrong unit, scans that are none, and what drifts.
 """
 
 from __future__ import annotations
@@ -154,14 +156,152 @@ class EventLowResolution(ImageFault):
     kind: ClassVar[str] = "event_low_resolution"
 
 
+@dataclass(frozen=True, slots=True)
+class Hanging(Fault):
+    """What was delivered before comes again and again, but no two messages are equal."""
+
+    kind: ClassVar[str] = "hanging"
+    how: str = choice(
+        ("two_buffers", "four_buffers", "clock", "noise", "recompressed", "half"),
+        "two_buffers, four_buffers: the last ones in turn; clock: but for a patch that changes; "
+        "noise: but for one count; recompressed: as JPEGs of varying quality; half: the upper one",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Drift(Fault):
+    """Something grows slowly, from nothing at start_s."""
+
+    kind: ClassVar[str] = "drift"
+    what: str = choice(
+        ("offset", "gain", "delay", "shift", "turn"),
+        "offset: shares of the span are added; gain: contrast; delay: of messages, in s; shift: to "
+        "the right, in shares of the width; turn: about the middle, in degrees",
+    )
+    per_s: float = number(0.01, -100.0, 100.0, "How much it grows in a second; delays only grow")
+
+
+@dataclass(frozen=True, slots=True)
+class Covered(ImageFault):
+    """Something is before a share of the lens, or a share of the data did not come."""
+
+    kind: ClassVar[str] = "covered"
+    how: str = choice(
+        ("black", "grey", "mud", "hand"),
+        "black, grey: the lower part, as of a cut JPEG; mud: blots; hand: dark, with a gradient",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StuckLines(ImageFault):
+    """A share of the lines repeats the one before them."""
+
+    kind: ClassVar[str] = "stuck_lines"
+    how: str = choice(("rows", "columns"), "Which lines")
+
+
+@dataclass(frozen=True, slots=True)
+class Torn(ImageFault):
+    """Each row is moved by another 14 · severity pixels."""
+
+    kind: ClassVar[str] = "torn"
+
+
+@dataclass(frozen=True, slots=True)
+class Stripes(ImageFault):
+    """Each line has its own offset, of about severity · span / 2."""
+
+    kind: ClassVar[str] = "stripes"
+    how: str = choice(("columns", "rows"), "Which lines")
+
+
+@dataclass(frozen=True, slots=True)
+class Defocus(ImageFault):
+    """Gaussian blur of severity · width / 40."""
+
+    kind: ClassVar[str] = "defocus"
+
+
+@dataclass(frozen=True, slots=True)
+class Fog(ImageFault):
+    """A share of the light is that of white fog."""
+
+    kind: ClassVar[str] = "fog"
+
+
+@dataclass(frozen=True, slots=True)
+class Glare(ImageFault):
+    """A disc that covers a share of the picture is saturated."""
+
+    kind: ClassVar[str] = "glare"
+
+
+@dataclass(frozen=True, slots=True)
+class Grain(ImageFault):
+    """Noise on top of the sensor's own."""
+
+    kind: ClassVar[str] = "grain"
+    how: str = choice(
+        ("gauss", "salt"), "gauss: of severity · span / 3; salt: severity / 2 of all pixels"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Holes(ImageFault):
+    """A share of the distances is not measured."""
+
+    kind: ClassVar[str] = "holes"
+    how: str = choice(("scattered", "side"), "scattered: here and there; side: from the left on")
+
+
+@dataclass(frozen=True, slots=True)
+class Misread(ImageFault):
+    """The numbers are taken for others; any severity above 0 is the same."""
+
+    kind: ClassVar[str] = "misread"
+    how: str = choice(
+        ("bytes", "units"), "bytes: those of a pixel are swapped; units: metres as millimetres"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenScan(ImageFault):
+    """What a LiDAR sends is no scan, of a share of its points."""
+
+    kind: ClassVar[str] = "broken_scan"
+    how: str = choice(
+        ("random_points", "random_bytes", "missing", "blocked"),
+        "random_points: anywhere within 50 m; random_bytes: as coordinates; missing: one side "
+        "without returns; blocked: returns from 0.4 m",
+    )
+
+
 STREAM_KINDS: dict[str, type[Fault]] = {
-    cls.kind: cls for cls in (Ok, Off, Stuck, Garbage, Wrong, Slow, Delayed, Intermittent)
+    cls.kind: cls
+    for cls in (Ok, Off, Stuck, Garbage, Wrong, Slow, Delayed, Intermittent, Hanging, Drift)
 }
 """What may happen to a stream of messages, by name."""
 
 IMAGE_KINDS: dict[str, type[ImageFault]] = {
     cls.kind: cls
-    for cls in (MotionBlur, OverExposure, UnderExposure, LidarJitter, EventLowResolution)
+    for cls in (
+        MotionBlur,
+        OverExposure,
+        UnderExposure,
+        LidarJitter,
+        EventLowResolution,
+        Covered,
+        StuckLines,
+        Torn,
+        Stripes,
+        Defocus,
+        Fog,
+        Glare,
+        Grain,
+        Holes,
+        Misread,
+        BrokenScan,
+    )
 }
 """What may happen to an image, by name."""
 

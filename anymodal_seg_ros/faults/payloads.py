@@ -1,4 +1,4 @@
-"""The four things that faults do to a payload, be it an image in memory or a ROS message."""
+"""The things that faults do to a payload, be it an image in memory or a ROS message."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from anymodal_seg_ros.faults.creeping import drifted, nearly_stuck
 from anymodal_seg_ros.faults.image_faults import apply_image_fault
-from anymodal_seg_ros.faults.kinds import Garbage, ImageFault, Wrong
+from anymodal_seg_ros.faults.kinds import Garbage, Hanging, ImageFault, Wrong
 from anymodal_seg_ros.faults.messages import garbage_message, image_of, with_header, with_image
 from anymodal_seg_ros.faults.pictures import garbage_picture, wrong_picture
 from anymodal_seg_ros.frames import Image
@@ -39,6 +40,46 @@ def with_wrong_content(fault: Wrong, payload: Any, rng: np.random.Generator) -> 
     if isinstance(payload, Image):
         return wrong_picture(payload, fault.how, rng)
     return with_image(payload, wrong_picture(image_of(payload), fault.how, rng))
+
+
+def hanging(
+    fault: Hanging, payload: Any, last: tuple[Any, ...], count: int, rng: np.random.Generator
+) -> Any:
+    """Show again what was delivered before.
+
+    Args:
+        fault: how it comes again.
+        payload: what came now; its header stays.
+        last: what was delivered before the fault began, the newest last.
+        count: of messages since then, from 1.
+        rng: dice.
+
+    Raises:
+        ConfigError: an image is to be changed, and the payload is none.
+        DecodeError: the message is damaged.
+    """
+    buffers = {"two_buffers": 2, "four_buffers": 4}.get(fault.how, 1)
+    old = last[-buffers:][count % min(buffers, len(last))]
+    if fault.how in ("two_buffers", "four_buffers"):
+        return under_header_of(payload, old)
+    if isinstance(payload, Image):
+        return nearly_stuck(fault.how, old, payload, rng)
+    shown = nearly_stuck(fault.how, image_of(old), image_of(payload), rng)
+    return with_image(payload, shown)
+
+
+def with_drift(what: str, amount: float, payload: Any, modality: str) -> Any:
+    """Let something have grown; of no amount, or for delays, it returns the payload itself.
+
+    Raises:
+        ConfigError: it does not fit.
+        DecodeError: the message is damaged.
+    """
+    if what == "delay" or amount == 0.0:
+        return payload
+    if isinstance(payload, Image):
+        return drifted(what, amount, payload, modality)
+    return with_image(payload, drifted(what, amount, image_of(payload), modality))
 
 
 def with_garbage(fault: Garbage, payload: Any, rng: np.random.Generator) -> Any:

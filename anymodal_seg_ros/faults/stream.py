@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from anymodal_seg_ros.faults.injector import Injector
@@ -35,7 +35,10 @@ class DelayLine(Generic[P]):
 
 
 def inject(
-    injector: Injector[P], arrivals: Iterable[tuple[str, int, P]], start_ns: int = 0
+    injector: Injector[P],
+    arrivals: Iterable[tuple[str, int, P]],
+    start_ns: int = 0,
+    spared: Callable[[P], bool] = lambda payload: False,
 ) -> Iterator[tuple[str, int, P]]:
     """Yield what is delivered of a recording.
 
@@ -43,6 +46,7 @@ def inject(
         injector: one that has seen nothing of it yet.
         arrivals: sensor, time of arrival and payload, in order of time.
         start_ns: the time at which the timeline starts.
+        spared: which payloads no fault concerns.
 
     Yields:
         Sensor, time of delivery and payload, in order of time.
@@ -53,6 +57,9 @@ def inject(
     line = DelayLine[P]()
     for sensor, time_ns, payload in arrivals:
         yield from line.take(time_ns)
+        if spared(payload):
+            yield sensor, time_ns, payload
+            continue
         delivery = injector.push(sensor, time_ns - start_ns, payload)
         if delivery is not None:
             line.put(sensor, start_ns + delivery.time_ns, delivery.payload)

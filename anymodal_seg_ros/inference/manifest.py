@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from anymodal_seg_ros.config import build
+from anymodal_seg_ros.config import build, read_yaml
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import OUTPUTS
 
@@ -136,12 +136,12 @@ def load_manifest(folder: Path) -> Manifest:
     """
     path = folder / "model.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelError(f"cannot read the model manifest {path}: {error}") from error
+        content = read_yaml(path, "model manifest")
+    except ConfigError as error:
+        raise ModelError(str(error)) from error
     try:
         return _parse(content)
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ConfigError) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"{path} is not a valid model manifest: {reason}") from error
 
@@ -213,7 +213,7 @@ def modality_spec(name: str, values: Mapping[str, Any]) -> ModalitySpec:
     """
     where = f"modalities.{name}"
     known = {f.name for f in dataclasses.fields(ModalitySpec)}
-    unknown = sorted(set(values) - known)
+    unknown = sorted(str(key) for key in values if key not in known)
     if unknown:
         raise ValueError(f"{where}.{unknown[0]} is unknown: expected {', '.join(sorted(known))}")
     spec = ModalitySpec(

@@ -83,7 +83,7 @@ class OnnxRuntimeEngine:
 
     def run(self, batch: ModalityBatch) -> Segmentation:
         """Segment one frame."""
-        inputs = {"images": batch.images, "modality_ids": batch.modality_ids}
+        inputs: Arrays = {"images": batch.images, "modality_ids": batch.modality_ids}
         return Segmentation(**self._whole.run(inputs, self._limit))
 
     def encode(self, batch: ModalityBatch) -> tuple[Features, ...]:

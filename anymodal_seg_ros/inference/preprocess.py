@@ -115,7 +115,8 @@ def check_encoding(image: Image, spec: ModalitySpec) -> None:
         wanted = "colour or 8-bit grey such as rgb8, bgr8, mono8, 8UC3, bayer_rggb8 or uyvy"
     if not fits:
         raise DecodeError(
-            f"encoding {image.encoding} cannot be used as {spec.planes}: expected {wanted}"
+            f"encoding {image.encoding} cannot be used as {spec.planes}: expected {wanted}",
+            "encoding",
         )
 
 

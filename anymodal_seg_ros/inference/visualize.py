@@ -31,13 +31,15 @@ def overlay(image: Image, mask: Mask, manifest: Manifest, alpha: float = 0.5) ->
     """Return class colours over the image, uint8 ``[H, W, 3]`` RGB.
 
     Args:
-        image: of the mask's size, in any encoding that the pipeline takes.
+        image: what the mask shows, in any encoding that the pipeline takes; brought to its size.
         mask: uint8 ``[H, W]``.
         manifest: knows the palette.
         alpha: opacity of the colours, 0..1.
     """
-    colors = colorize(mask, manifest)
-    return np.asarray(cv2.addWeighted(colors, alpha, viewable(image), 1.0 - alpha, 0.0), np.uint8)
+    colors, below = colorize(mask, manifest), viewable(image)
+    if below.shape[:2] != mask.shape:
+        below = np.asarray(cv2.resize(below, mask.shape[::-1], interpolation=cv2.INTER_LINEAR))
+    return np.asarray(cv2.addWeighted(colors, alpha, below, 1.0 - alpha, 0.0), np.uint8)
 
 
 def viewable(image: Image) -> Rgb:

@@ -10,8 +10,9 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.frames import CheckResult, Prediction, SensorState, SensorStatus
+from anymodal_seg_ros.nodes.topic_facts import TopicFacts
 
-_WARN = (SensorState.WAITING, SensorState.LATE, SensorState.SLOW)
+_WARN = (SensorState.WAITING, SensorState.DEGRADED, SensorState.LATE, SensorState.SLOW)
 _LEVELS = {
     state: DiagnosticStatus.ERROR
     if state.down
@@ -49,6 +50,7 @@ class PipelineReport:
         failures: inferences that raised since activation.
         failed_now: whether one of them happened in the last reporting period.
         last_failure: the newest failure in words; empty if there was none.
+        wanted: whether masks are to be made at all; not where nobody listens and that is enough.
         stalled: what takes longer than it should at this moment, in words; empty if nothing does.
         silent_s: time since the last mask, or since activation, in s.
         latency_ms: from the arrival of the reference's message to the mask, the median and the 99th
@@ -69,6 +71,7 @@ class PipelineReport:
     failures: int
     failed_now: bool
     last_failure: str
+    wanted: bool
     stalled: str
     silent_s: float
     latency_ms: tuple[float, float] | None
@@ -126,7 +129,12 @@ def mask_evidence(prediction: Prediction, rig: RigConfig, latency_ns: int) -> li
 
 
 def sensor_health(
-    node: str, status: SensorStatus, topic: str, newly_rejected: bool, expected_hz: float = 0.0
+    node: str,
+    status: SensorStatus,
+    topic: str,
+    newly_rejected: bool,
+    expected_hz: float = 0.0,
+    facts: TopicFacts | None = None,
 ) -> DiagnosticStatus:
     """Describe one sensor for ``/diagnostics``.
 
@@ -136,6 +144,7 @@ def sensor_health(
         topic: its topic, as the hardware id.
         newly_rejected: messages were rejected since the last report.
         expected_hz: the rate that is configured; 0 if none is to be expected.
+        facts: what the graph says of the topic; None if nobody has looked.
     """
     level, message = _LEVELS[status.state], f"{status.state.value}"
     if status.state is SensorState.DISABLED:
@@ -146,13 +155,21 @@ def sensor_health(
         message += ": no message so far"
     elif not status.state.alive:
         message += f": last message {status.age_ns / 1e9:.2f} s ago"
-    warnings = [_left_out(status), _too_fast(status, expected_hz)]
+    told = "" if facts is None else facts.words
+    warnings = [_left_out(status), told or _too_fast(status, expected_hz)]
     if newly_rejected:
         warnings.append(f"messages are rejected: {status.last_error}")
     for warning in filter(None, warnings):
         level = max(level, DiagnosticStatus.WARN)
         message += f"; {warning}"
     fused = status.fused
+    graph: dict[str, str] = {}
+    if facts is not None:
+        graph = {
+            "publishers": str(len(facts.offers)),
+            "heard": "reliably" if facts.reliable else "best effort",
+            "lost_on_the_way": str(facts.lost),
+        }
     values = {
         "state": status.state.value,
         "rate_hz": "" if status.rate_hz is None else f"{status.rate_hz:.2f}",
@@ -171,6 +188,7 @@ def sensor_health(
         "transitions": str(status.transitions),
         **{f"entered: {state}": str(n) for state, n in sorted(status.entered.items())},
         "last_error": status.last_error,
+        **graph,
     }
     return DiagnosticStatus(
         level=level,
@@ -229,6 +247,8 @@ def _judge(
         return DiagnosticStatus.ERROR, "no sensor is alive: no masks"
     if shortfall:
         return DiagnosticStatus.ERROR, f"masks without labels: {shortfall}"
+    if not report.wanted:
+        return DiagnosticStatus.OK, "nobody listens: no masks are made (lazy)"
     if report.silent_s >= SILENT_S:
         return (
             DiagnosticStatus.ERROR,
@@ -275,6 +295,15 @@ def no_clock(node: str) -> DiagnosticStatus:
         level=DiagnosticStatus.WARN,
         name=f"{node}: pipeline",
         message="use_sim_time is set, but no /clock has come yet",
+    )
+
+
+def resting(node: str) -> DiagnosticStatus:
+    """Say that somebody has switched the node off by its service ``~/enable``."""
+    return DiagnosticStatus(
+        level=DiagnosticStatus.OK,
+        name=f"{node}: pipeline",
+        message="resting: switched off by the service ~/enable",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from anymodal_seg_ros.nodes.diagnostics import (
     pipeline_health,
     sensor_health,
 )
+from anymodal_seg_ros.nodes.topic_facts import TopicFacts
 from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.pipeline.supervisor import Supervisor
 
@@ -37,6 +38,7 @@ class Health:
         topics: resolved names of the sensors' topics; without, those of the configuration.
         timeout_s: as of :class:`Supervisor`.
         threads: how many work on the pipeline.
+        wanted: whether masks are to be made.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class Health:
         topics: Mapping[str, str] | None = None,
         timeout_s: float = 0.0,
         threads: int = 1,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._wanted = wanted
         self._node_name = node_name
         self._pipeline = pipeline
         self._topics = topics or {name: s.topic for name, s in pipeline.rig.sensors.items()}
@@ -105,11 +109,12 @@ class Health:
                 lines.append(self._line(status, before))
         return lines
 
-    def report(self, now_ns: int) -> list[Any]:
+    def report(self, now_ns: int, facts: Mapping[str, TopicFacts] | None = None) -> list[Any]:
         """Make the statuses of one ``/diagnostics`` message.
 
         Args:
             now_ns: on the pipeline's clock; 0 while that is not running.
+            facts: what the graph says of the sensors' topics, by sensor.
         """
         if not now_ns:
             return [no_clock(self._node_name)]
@@ -121,7 +126,8 @@ class Health:
             self._rejected_before[status.sensor] = rejected
             topic = self._topics[status.sensor]
             expected_hz = self._pipeline.rig.sensors[status.sensor].expected_hz
-            statuses.append(sensor_health(self._node_name, status, topic, newly, expected_hz))
+            seen = (facts or {}).get(status.sensor)
+            statuses.append(sensor_health(self._node_name, status, topic, newly, expected_hz, seen))
         states = [status.state for status in sensors]
         report, lacking = self._pipeline_report(), self._pipeline.shortfall(now_ns)
         statuses.append(pipeline_health(self._node_name, report, states, lacking))
@@ -162,6 +168,7 @@ class Health:
             failures=now.failures,
             failed_now=now.failures > before.failures,
             last_failure=self._last_failure,
+            wanted=self._wanted(),
             stalled=self.supervisor.stalled(),
             silent_s=(steady_ns - self._mask_ns) / 1e9,
             latency_ms=(float(p50), float(p99)) if latencies.size else None,

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import sys
+import importlib
 from array import array
 from typing import Any
 
@@ -14,6 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import Image
+
+from anymodal_seg_ros.messages import values
+from anymodal_seg_ros.messages.values import Message
 
 _NS = 1_000_000_000
 
@@ -37,7 +40,7 @@ class ImageBuffer:
     """
 
     def __init__(self) -> None:
-        self._message = Image(is_bigendian=int(sys.byteorder == "big"))
+        self._message = Image()
 
     def fill(self, pixels: npt.NDArray[Any], encoding: str, stamp_ns: int, frame_id: str) -> Image:
         """Write an image and its header into the message and return it.
@@ -48,19 +51,52 @@ class ImageBuffer:
             stamp_ns: header stamp, nanoseconds since the epoch.
             frame_id: coordinate frame of the camera.
         """
-        message = self._message
-        native = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+        plain = values.image(pixels, encoding, stamp_ns, frame_id).fields
+        message, data = self._message, plain["data"]
         message.header.stamp = to_stamp(stamp_ns)
         message.header.frame_id = frame_id
         message.encoding = encoding
-        message.height, message.width = native.shape[:2]
-        message.step = native.nbytes // native.shape[0]
-        if len(message.data) != native.nbytes:
-            message.data = array("B", bytes(native.nbytes))
-        np.copyto(np.frombuffer(message.data, dtype=np.uint8), native.reshape(-1).view(np.uint8))
+        message.height, message.width = plain["height"], plain["width"]
+        message.step = plain["step"]
+        if len(message.data) != data.size:
+            message.data = array("B", bytes(data.size))
+        np.copyto(np.frombuffer(message.data, dtype=np.uint8), data)
         return message
 
 
 def image_message(pixels: npt.NDArray[Any], encoding: str, stamp_ns: int, frame_id: str) -> Image:
     """Make a fresh Image message; see :meth:`ImageBuffer.fill`."""
     return ImageBuffer().fill(pixels, encoding, stamp_ns, frame_id)
+
+
+def make(message: Message) -> Any:
+    """Turn a message into the object of rclpy.
+
+    Raises:
+        ImportError: the package of its type is not installed.
+    """
+    fields = {name: _made(value) for name, value in message.fields.items()}
+    return import_class(message.type)(**fields)
+
+
+def import_class(type_name: str) -> Any:
+    """Return the class of a type such as ``sensor_msgs/msg/Image``.
+
+    Raises:
+        ImportError: its package is not installed, or has no such type.
+    """
+    package, _, name = type_name.partition("/msg/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), name)
+    except (AttributeError, ValueError) as error:
+        raise ImportError(f"there is no {type_name}") from error
+
+
+def _made(value: Any) -> Any:
+    if isinstance(value, Message):
+        return make(value)
+    if isinstance(value, list):
+        return [_made(one) for one in value]
+    if isinstance(value, np.ndarray):
+        return array("B", value.tobytes()) if value.dtype == np.uint8 else value.tolist()
+    return value

@@ -2,43 +2,83 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from typing import Any
 
+import cv2
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from anymodal_seg_ros.config import SegConfig
-from anymodal_seg_ros.frames import Mask, Pixels, Prediction
+from anymodal_seg_ros.frames import Pixels, Prediction
+from anymodal_seg_ros.inference.legend import annotate, sensor_notes
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.inference.visualize import colorize, overlay
+from anymodal_seg_ros.inference.visualize import Rgb, colorize, overlay
 from anymodal_seg_ros.nodes.diagnostics import mask_evidence
+from anymodal_seg_ros.nodes.label_info import LabelInfoPublisher
+from anymodal_seg_ros.nodes.mask_geometry import MaskGeometry
 from anymodal_seg_ros.nodes.messages import ImageBuffer, to_stamp
+from anymodal_seg_ros.sensing.geometry.rig_geometry import UnknownGeometryError
 
-_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
-"""Reliable, so that reliable and best-effort subscribers both match."""
+_DEPTH = 5
+
+TOPICS = {
+    "mask": Image,
+    "mask/compressed": CompressedImage,
+    "mask_color": Image,
+    "overlay": Image,
+    "overlay/compressed": CompressedImage,
+    "confidence": Image,
+    "camera_info": CameraInfo,
+    "points": PointCloud2,
+    "modality_status": DiagnosticArray,
+}
+"""Everything that is published with every mask, below the node's name."""
+
+_WARN_EVERY_S = 30.0
 
 
 class Outputs:
     """The publishers of a configured node: ``~/mask`` and what belongs to it.
 
-    Pictures for people, ``~/mask_color`` and ``~/overlay``, are only made while somebody looks.
+    Nothing is made for nobody: each message only while somebody subscribes to its topic.
+
+    Attributes:
+        config: how pictures are drawn; may be exchanged at any time.
     """
 
     def __init__(self, node: LifecycleNode, config: SegConfig, manifest: Manifest) -> None:
+        self.config = config
         self._node = node
-        self._config = config
         self._manifest = manifest
-        self._mask = node.create_lifecycle_publisher(Image, "~/mask", _QOS)
-        self._mask_color = node.create_lifecycle_publisher(Image, "~/mask_color", _QOS)
-        self._overlay = node.create_lifecycle_publisher(Image, "~/overlay", _QOS)
-        self._confidence = None
-        if config.confidence:
-            self._confidence = node.create_lifecycle_publisher(Image, "~/confidence", _QOS)
-        self._evidence = node.create_lifecycle_publisher(DiagnosticArray, "~/modality_status", _QOS)
+        self._labels = LabelInfoPublisher(node, manifest)
+        if self._labels.note:
+            node.get_logger().info(self._labels.note)
+        self._geometry = MaskGeometry(config.rig, manifest)
+        self._publishers = {
+            name: self._create(kind, name)
+            for name, kind in TOPICS.items()
+            if name != "confidence" or config.confidence
+        }
         self._buffer = ImageBuffer()
+
+    @property
+    def note(self) -> str:
+        """What an operator should know of the topics; empty if nothing."""
+        return self._labels.note
+
+    def wanted(self) -> bool:
+        """Whether anybody subscribes to anything that needs a mask."""
+        return any(p.get_subscription_count() for p in self._publishers.values())
+
+    def take_camera_info(self, sensor: str, message: Any) -> None:
+        """Take a calibration that the pipeline has taken."""
+        self._geometry.take_camera_info(sensor, message)
 
     def publish(self, prediction: Prediction, now_ns: Callable[[], int]) -> None:
         """Publish one mask with the header of its reference sample, and all that goes with it.
@@ -47,33 +87,102 @@ class Outputs:
             prediction: the mask.
             now_ns: the clock on which its messages were received, for the latency.
         """
-        mask, frames = prediction.mask, prediction.frame_set
-        self._send(self._mask, mask, "mono8", prediction)
-        if self._confidence is not None and prediction.confidence is not None:
-            self._send(self._confidence, prediction.confidence, "mono8", prediction)
-        newest_ns = max(sample.received_ns for sample in frames.samples.values())
-        array = DiagnosticArray()
-        array.header.stamp = to_stamp(frames.reference_sample.stamp_ns)
-        array.header.frame_id = frames.reference_sample.frame_id
-        array.status = mask_evidence(prediction, self._config.rig, now_ns() - newest_ns)
-        self._evidence.publish(array)
-        if self._mask_color.get_subscription_count():
-            self._send(self._mask_color, colorize(mask, self._manifest), "rgb8", prediction)
-        if self._overlay.get_subscription_count():
-            self._send(self._overlay, self._draw(mask, prediction), "rgb8", prediction)
+        if self._is_heard("mask"):
+            self._send_image("mask", prediction.mask, "mono8", prediction)
+        if prediction.confidence is not None and self._is_heard("confidence"):
+            self._send_image("confidence", prediction.confidence, "mono8", prediction)
+        for name, make in (
+            ("camera_info", self._geometry.camera_info),
+            ("points", self._geometry.points),
+        ):
+            if self._is_heard(name):
+                self._send_if_known(name, make, prediction)
+        if self._is_heard("modality_status"):
+            self._send_evidence(prediction, now_ns)
+        self._publish_pictures(prediction)
 
     def destroy(self) -> None:
         """Take the topics down."""
-        publishers = (self._mask, self._mask_color, self._overlay, self._evidence)
-        for publisher in (*publishers, self._confidence):
-            if publisher is not None:
-                self._node.destroy_lifecycle_publisher(publisher)
+        for publisher in self._publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers = {}
+        self._labels.destroy()
 
-    def _draw(self, mask: Mask, prediction: Prediction) -> Pixels:
-        image = prediction.frame_set.reference_sample.image
-        return overlay(image, mask, self._manifest, self._config.overlay_alpha)
+    def _create(self, kind: Any, name: str) -> Any:
+        # Reliable, so that reliable and best-effort subscribers both match. Overrides change the
+        # profile they are given: so every topic gets one of its own.
+        qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE
+        )
+        return self._node.create_lifecycle_publisher(
+            kind,
+            f"~/{name}",
+            qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
 
-    def _send(self, publisher: Any, pixels: Pixels, encoding: str, of: Prediction) -> None:
+    def _is_heard(self, name: str) -> bool:
+        publisher = self._publishers.get(name)
+        return publisher is not None and publisher.get_subscription_count() > 0
+
+    def _publish_pictures(self, prediction: Prediction) -> None:
+        """Publish what is made for people."""
+        if self._is_heard("mask/compressed"):
+            self._send_compressed("mask/compressed", ".png", prediction.mask, prediction)
+        if self._is_heard("mask_color"):
+            colors = colorize(prediction.mask, self._manifest)
+            self._send_image("mask_color", colors, "rgb8", prediction)
+        raw, small = self._is_heard("overlay"), self._is_heard("overlay/compressed")
+        if raw or small:
+            picture = self._draw(prediction)
+            if raw:
+                self._send_image("overlay", picture, "rgb8", prediction)
+            if small:
+                self._send_compressed("overlay/compressed", ".jpg", picture, prediction)
+
+    def _draw(self, prediction: Prediction) -> Rgb:
+        mask, image = prediction.mask, prediction.frame_set.reference_sample.image
+        blended = overlay(image, mask, self._manifest, self.config.overlay_alpha)
+        return annotate(blended, mask, self._manifest, sensor_notes(prediction))
+
+    def _send_image(self, name: str, pixels: Pixels, encoding: str, of: Prediction) -> None:
         sample = of.frame_set.reference_sample
         message = self._buffer.fill(pixels, encoding, sample.stamp_ns, sample.frame_id)
-        publisher.publish(message)
+        self._publishers[name].publish(message)
+
+    def _send_compressed(self, name: str, kind: str, pixels: Pixels, of: Prediction) -> None:
+        """Publish under the name and in the format that image_transport reads."""
+        sample = of.frame_set.reference_sample
+        color = pixels.ndim == 3
+        bgr = np.ascontiguousarray(pixels[..., ::-1]) if color else pixels
+        _, data = cv2.imencode(kind, bgr)
+        codec = "png" if kind == ".png" else "jpeg"
+        message = CompressedImage(
+            format=f"rgb8; {codec} compressed bgr8" if color else f"mono8; {codec} compressed mono8"
+        )
+        message.header.stamp = to_stamp(sample.stamp_ns)
+        message.header.frame_id = sample.frame_id
+        message.data = array("B", data.tobytes())
+        self._publishers[name].publish(message)
+
+    def _send_if_known(
+        self, name: str, make: Callable[[Prediction], Any], prediction: Prediction
+    ) -> None:
+        """Publish what needs a calibration, or say what is lacking."""
+        try:
+            message = make(prediction)
+        except UnknownGeometryError as error:
+            self._node.get_logger().warning(
+                f"nothing on ~/{name}: {error}", throttle_duration_sec=_WARN_EVERY_S
+            )
+            return
+        self._publishers[name].publish(message)
+
+    def _send_evidence(self, prediction: Prediction, now_ns: Callable[[], int]) -> None:
+        frames = prediction.frame_set
+        newest_ns = max(sample.received_ns for sample in frames.samples.values())
+        message = DiagnosticArray()
+        message.header.stamp = to_stamp(frames.reference_sample.stamp_ns)
+        message.header.frame_id = frames.reference_sample.frame_id
+        message.status = mask_evidence(prediction, self.config.rig, now_ns() - newest_ns)
+        self._publishers["modality_status"].publish(message)

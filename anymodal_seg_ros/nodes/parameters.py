@@ -1,14 +1,16 @@
 """Node parameters and :class:`SegConfig`: the same names, types, ranges and descriptions.
 
-Every field of the configuration becomes a read-only parameter, nested by dots, for instance
+Every field of the configuration becomes a parameter, nested by dots, for instance
 ``rig.sensors.thermal.expected_hz``. A parameter that the configuration does not know stops the
 start, so that a misspelt name never goes unnoticed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -16,30 +18,32 @@ from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.validate_topic_name import validate_topic_name
 
-from anymodal_seg_ros.config import SegConfig, seg_config
+from anymodal_seg_ros.config import OF_EVERY_NODE, SegConfig, nest, seg_config
 from anymodal_seg_ros.errors import ConfigError
-
-_OF_EVERY_NODE = ("use_sim_time", "start_type_description_service", "qos_overrides")
-"""Parameters that rclpy declares itself; by the first part of their names."""
+from anymodal_seg_ros.nodes.parameter_files import empty_values, unheard_files
 
 
-def declare_parameters(node: Node) -> SegConfig:
+def declare_parameters(node: Node, arguments: Sequence[str] | None = None) -> SegConfig:
     """Read the parameters a node was started with, and declare the whole configuration on it.
 
     Args:
         node: made with ``automatically_declare_parameters_from_overrides=True``, which is the only
             public way to see the parameters that were given but are not known.
+        arguments: the command line of the node; this process's if None.
 
     Raises:
-        ConfigError: a given parameter is unknown, of the wrong type or out of range.
+        ConfigError: a given parameter is unknown, of the wrong type or out of range, or no sensors
+            are given and ``demo`` is not set either.
     """
     given = {name: parameter.value for name, parameter in _all_parameters(node).items()}
     if not isinstance(given.get("use_sim_time", False), bool):
         raise ConfigError(f"use_sim_time is {given['use_sim_time']!r}: expected true or false")
-    own = {k: v for k, v in given.items() if k.split(".")[0] not in _OF_EVERY_NODE}
-    config = seg_config(nest(own))
-    for name, sensor in config.rig.sensors.items():
-        _check_topic(sensor.topic, f"rig.sensors.{name}.topic")
+    own = {name: value for name, value in given.items() if is_own(name)}
+    unheard = unheard_files(sys.argv if arguments is None else arguments, _full_name(node))
+    _check_own_sensors(own, unheard)
+    config = configured(own)
+    if unheard:
+        node.get_logger().warning(unheard)
     for name in own:
         node.undeclare_parameter(name)
     for name, value, descriptor in _declarations(config, ""):
@@ -47,24 +51,66 @@ def declare_parameters(node: Node) -> SegConfig:
     return config
 
 
-def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn dotted names into nested mappings, in the order they came in.
+@contextlib.contextmanager
+def parameters_named(arguments: Sequence[str] | None = None) -> Iterator[None]:
+    """Turn what rclpy raises while it makes a node into an error that names the parameter.
+
+    Args:
+        arguments: the command line of the node; this process's if None.
 
     Raises:
-        ConfigError: a name is both a value and the beginning of another name.
+        ConfigError: instead of what the body raised.
     """
-    tree: dict[str, Any] = {}
-    for name, value in flat.items():
-        *groups, leaf = name.split(".")
-        branch = tree
-        for group in groups:
-            branch = branch.setdefault(group, {})
-            if not isinstance(branch, dict):
-                raise ConfigError(f"unknown parameter {name}: {group} is a value, not a group")
-        if leaf in branch:
-            raise ConfigError(f"{name} is {value!r}: expected named parameters below it")
-        branch[leaf] = value
-    return tree
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:  # such as a parameter without a type
+        if empty := empty_values(sys.argv if arguments is None else arguments):
+            raise ConfigError(f"{empty}: ROS 2 knows no type for it, leave it out") from error
+        raise ConfigError(f"the node cannot be made: {error}") from error
+
+
+def is_own(name: str) -> bool:
+    """Whether a parameter is of the configuration, and not of every ROS node."""
+    return name.split(".")[0] not in OF_EVERY_NODE
+
+
+def configured(values: Mapping[str, Any]) -> SegConfig:
+    """Build the configuration from parameters by their dotted names.
+
+    ``rig.reference`` names every sensor afterwards: parameters have no order, this keeps it.
+
+    Raises:
+        ConfigError: a parameter is unknown, of the wrong type or out of range.
+    """
+    config = seg_config(nest(values))
+    for name, sensor in config.rig.sensors.items():
+        _check_topic(sensor.topic, f"rig.sensors.{name}.topic")
+        if sensor.registration.camera_info:
+            where = f"rig.sensors.{name}.registration.camera_info"
+            _check_topic(sensor.registration.camera_info, where)
+    rig = dataclasses.replace(config.rig, reference=tuple(config.rig.sensors))
+    return dataclasses.replace(config, rig=rig)
+
+
+def flat(config: SegConfig) -> dict[str, Any]:
+    """Return every parameter of a configuration by its dotted name, lists as rclpy gives them."""
+    return {name: value for name, value, _ in _declarations(config, "")}
+
+
+def _check_own_sensors(own: Mapping[str, Any], unheard: str) -> None:
+    """Refuse to take the simulator's sensors for those of a robot."""
+    if own.get("demo") is True or any(name.split(".")[:2] == ["rig", "sensors"] for name in own):
+        return
+    raise ConfigError(
+        (f"{unheard}. So " if unheard else "")
+        + "no sensors are configured: name those of your robot below rig.sensors in a parameter "
+        "file (params_file:=… with ros2 launch, --ros-args --params-file … with ros2 run), or set "
+        "demo to true for the four of the simulator"
+    )
+
+
+def _full_name(node: Node) -> str:
+    return str(node.get_fully_qualified_name())
 
 
 def _check_topic(topic: str, parameter: str) -> None:
@@ -88,11 +134,12 @@ def _declarations(config: Any, prefix: str) -> Iterator[tuple[str, Any, Paramete
             for key, entry in value.items():
                 yield from _declarations(entry, f"{name}.{key}.")
         else:
-            yield name, value, _descriptor(value, spec.metadata)
+            plain = list(value) if isinstance(value, tuple) else value
+            yield name, plain, _descriptor(value, spec.metadata)
 
 
 def _descriptor(value: Any, metadata: Mapping[str, Any]) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=metadata["doc"], read_only=True)
+    descriptor = ParameterDescriptor(description=metadata["doc"])
     if "choices" in metadata:
         descriptor.additional_constraints = "one of " + ", ".join(metadata["choices"])
     if "range" in metadata:

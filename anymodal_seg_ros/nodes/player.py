@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 
+from anymodal_seg_ros.evaluation.arrivals import absolute_topic
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
+from anymodal_seg_ros.foreign_text import one_line, quote
 from anymodal_seg_ros.nodes.discovery import wait_for_subscribers
-from anymodal_seg_ros.nodes.messages import to_stamp
+from anymodal_seg_ros.nodes.messages import import_class, to_stamp
 
 NAME = "bag_player"
 
 _DEPTH = 10
-"""Of the reliable, volatile topics; best-effort subscribers match them too."""
+"""Of the reliable topics; best-effort subscribers match them too."""
 
 _CLOCK_PERIOD_S = 0.01
 
@@ -70,28 +71,57 @@ class Player(Node):
     """
 
     def __init__(self, bag: Bag, options: PlayOptions) -> None:
-        """Create the publishers.
+        """Create the publishers; topics that cannot be published are left out.
 
         Raises:
-            BagError: a topic is not in the bag, its type is not installed, or it is a ROS 1 bag.
+            BagError: a topic is not in the bag, none can be published, or it is a ROS 1 bag.
         """
         if not bag.is_ros2:
             raise BagError(f"{bag.path} is a ROS 1 bag: convert it with rosbags-convert first")
-        missing = sorted(set(options.topics) - set(bag.topics))
+        wanted = [absolute_topic(topic) for topic in options.topics] or sorted(bag.topics)
+        missing = sorted(set(wanted) - set(bag.topics))
         if missing:
-            raise BagError(
-                f"{bag.path} has no topic {missing[0]}: expected of {', '.join(sorted(bag.topics))}"
-            )
+            there = quote(", ".join(sorted(bag.topics)), 300)
+            raise BagError(f"{bag.path} has no topic {quote(missing[0])}: expected of {there}")
         super().__init__(NAME)
         self._bag, self._options = bag, options
-        qos = QoSProfile(depth=_DEPTH)  # reliable and volatile
-        self._publishers_of: dict[str, Publisher] = {
-            topic: self.create_publisher(_message_class(topic, bag.topics[topic]), topic, qos)
-            for topic in options.topics or sorted(bag.topics)
-        }
+        self.left_out: dict[str, str] = {}
+        """Why topics are not played, by their names."""
+        self._publishers_of: dict[str, Publisher] = {}
+        for topic in wanted:
+            try:
+                self._publishers_of[topic] = self._publisher(topic)
+            except (ImportError, InvalidTopicNameException, ValueError, RuntimeError) as error:
+                self.left_out[topic] = one_line(str(error))
+        if not self._publishers_of:
+            self.destroy_node()
+            reasons = "; ".join(f"{quote(t)}: {why}" for t, why in self.left_out.items())
+            raise BagError(f"nothing of {bag.path} can be played: {reasons or 'it has no topics'}")
         self._clock_topic = self.create_publisher(Clock, "/clock", 1) if options.clock else None
         self._counts = dict.fromkeys(self._publishers_of, 0)
         self._worst_lag_s = 0.0
+
+    def _publisher(self, topic: str) -> Publisher:
+        """Offer a topic as it was recorded: what was kept for late subscribers is kept again.
+
+        Raises:
+            ImportError: its type is not installed.
+            InvalidTopicNameException: no topic can have this name.
+            ValueError: its messages are of several types, or not encoded as ROS 2's are.
+        """
+        kind, encoding = self._bag.topics[topic], self._bag.encoding(topic)
+        if not kind:
+            raise ValueError("its messages are of several types")
+        if encoding != "cdr":
+            raise ValueError(f"it is encoded as {quote(encoding)}: expected cdr")
+        try:
+            message = import_class(kind)
+        except ImportError as error:
+            raise ImportError(f"{quote(kind)} is not installed: install its package") from error
+        latched = self._bag.latched(topic)
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+        qos = QoSProfile(depth=latched or _DEPTH, durability=durability)
+        return self.create_publisher(message, topic, qos)
 
     def wait_for_subscribers(self, stop: threading.Event) -> list[str]:
         """Wait until every topic has a subscriber; return the topics that have none in the end."""
@@ -138,30 +168,33 @@ class Player(Node):
             self._clock_topic.publish(Clock(clock=to_stamp(bag_ns)))
 
 
-def _message_class(topic: str, type_name: str) -> Any:
-    """Import the class of a type such as ``sensor_msgs/msg/Image``."""
-    package, _, name = type_name.partition("/msg/")
-    try:
-        return getattr(importlib.import_module(f"{package}.msg"), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise BagError(
-            f"the type of {topic}, {type_name or 'not one alone'}, is not installed: install its "
-            "package, or choose other topics (--topics)"
-        ) from error
-
-
-def play(path: Path, options: PlayOptions, stop: threading.Event) -> tuple[Played, list[str]]:
+def play(
+    path: Path,
+    options: PlayOptions,
+    stop: threading.Event,
+    tell: Callable[[str], None] = lambda line: None,
+) -> tuple[Played, list[str]]:
     """Play a bag with a node of its own. rclpy must be initialised.
+
+    Args:
+        path: of the bag.
+        options: how.
+        stop: ends it when set.
+        tell: is told, before anything is played, what is wrong with the bag or cannot be played.
 
     Returns:
         What was played, and the topics that had no subscriber when it began.
 
     Raises:
-        BagError: the bag cannot be played.
+        BagError: nothing of the bag can be played.
     """
     with Bag(path) as bag:
         player = Player(bag, options)
         try:
+            for line in bag.notes:
+                tell(line)
+            for topic, reason in player.left_out.items():
+                tell(f"{quote(topic)} is left out: {reason}")
             unheard = player.wait_for_subscribers(stop)
             return player.play(stop), unheard
         finally:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from array import array
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from anymodal_seg_ros.faults.injector import Injector
-from anymodal_seg_ros.nodes.messages import ImageBuffer, image_message, to_stamp
-from anymodal_seg_ros.simulation.camera import Camera
+from anymodal_seg_ros.messages import values
+from anymodal_seg_ros.nodes.messages import ImageBuffer, image_message, make
 from anymodal_seg_ros.simulation.lidar import Lidar
 from anymodal_seg_ros.simulation.placements import cloud_frame, optical_frame
 from anymodal_seg_ros.simulation.scene import Scene
@@ -25,8 +22,6 @@ from anymodal_seg_ros.simulation.sequence import Sequence
 
 Parcel = tuple[int, Any, Any]
 """When to publish on the system clock, the publisher, the message."""
-
-_DATATYPES = {"u1": PointField.UINT8, "u2": PointField.UINT16, "f4": PointField.FLOAT32}
 
 
 class Driver(Protocol):
@@ -68,7 +63,8 @@ class CameraDriver:
         self._infos = publisher(CameraInfo, "camera_info")
         self._labels = publisher(Image, "labels") if labels else None
         self._buffer = ImageBuffer()
-        self._info = camera_info(model.camera)
+        lens = model.camera.intrinsics
+        self._info = make(values.camera_info(lens.width, lens.height, lens.matrix, 0, ""))
         self._number = schedule.first_after(time.time_ns())
 
     @property
@@ -135,7 +131,7 @@ class CloudDriver:
         """The scan that is due."""
         stamp_ns, leaves_ns = self._schedule.time_ns(self._number), self.due_ns
         points = self._model.scan(self._observer, stamp_ns - self._epoch_ns)
-        cloud = point_cloud(points, stamp_ns, cloud_frame(self._model.name))
+        cloud = make(values.point_cloud(points, stamp_ns, cloud_frame(self._model.name)))
         if self._injector is None:
             yield leaves_ns, self._clouds, cloud
         else:
@@ -144,39 +140,3 @@ class CloudDriver:
             if delivery is not None:
                 yield self._epoch_ns + delivery.time_ns, self._clouds, delivery.payload
         self._number = max(self._number + 1, self._schedule.first_after(time.time_ns()) - 1)
-
-
-def camera_info(camera: Camera) -> Any:
-    """Describe a pinhole without distortion."""
-    lens = camera.intrinsics
-    k = [lens.fx, 0.0, lens.cx, 0.0, lens.fy, lens.cy, 0.0, 0.0, 1.0]
-    return CameraInfo(
-        width=lens.width,
-        height=lens.height,
-        distortion_model="plumb_bob",
-        d=[0.0] * 5,
-        k=k,
-        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-        p=[*k[:3], 0.0, *k[3:6], 0.0, *k[6:], 0.0],
-    )
-
-
-def point_cloud(points: npt.NDArray[np.void], stamp_ns: int, frame_id: str) -> Any:
-    """Send points as they lie in memory; ``points`` is a structured array ``[n]``."""
-    described = points.dtype.fields
-    assert described is not None
-    cloud = PointCloud2(
-        height=1,
-        width=len(points),
-        fields=[
-            PointField(name=name, offset=offset, datatype=_DATATYPES[part.str[1:]], count=1)
-            for name, (part, offset, *_) in described.items()
-        ],
-        point_step=points.dtype.itemsize,
-        row_step=points.nbytes,
-        data=array("B", points.tobytes()),
-        is_dense=True,
-    )
-    cloud.header.stamp = to_stamp(stamp_ns)
-    cloud.header.frame_id = frame_id
-    return cloud

@@ -6,37 +6,42 @@ cleanup lets the model go. With the parameter ``autostart`` it does the first tw
 
 from __future__ import annotations
 
-import functools
+import argparse
 import os
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo
+from rclpy.parameter import Parameter
+from rclpy.utilities import remove_ros_args
 
+from anymodal_seg_ros.config import SegConfig, nest, seconds_to_ns
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
-from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.frames import Prediction, SensorState
+from anymodal_seg_ros.nodes.arrival import waited_ns
+from anymodal_seg_ros.nodes.diagnostics import resting
+from anymodal_seg_ros.nodes.graph_watch import GraphWatch
+from anymodal_seg_ros.nodes.guard import guarded
 from anymodal_seg_ros.nodes.health import Health
+from anymodal_seg_ros.nodes.live_parameters import LiveParameters
 from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.outputs import Outputs
-from anymodal_seg_ros.nodes.parameters import declare_parameters
+from anymodal_seg_ros.nodes.parameters import declare_parameters, flat, parameters_named
+from anymodal_seg_ros.nodes.services import NodeServices
 from anymodal_seg_ros.nodes.shutdown import fail, one_line, ros_session, run_until_signal
+from anymodal_seg_ros.nodes.snapshot import Snapshots
 from anymodal_seg_ros.nodes.transitions import refuse_impossible_transitions, told
 from anymodal_seg_ros.nodes.worker import PipelineWorker, any_worker_lives
 from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 NAME = "segmentation_node"
-
-_DEPTH = 5
-"""Images that wait for a callback; as in the sensor data profile."""
 
 _SIM_TIME_POLL_S = 0.005
 """How often the worker looks at a simulated clock."""
@@ -48,28 +53,41 @@ class SegmentationNode(LifecycleNode):
     """Segments what the living sensors of a rig see.
 
     Args:
+        arguments: the command line, to tell which parameter files were given; this process's if
+            None.
         give_up: set when the process has to end, because the engine hangs or does nothing but fail.
 
     Raises:
         ConfigError: a parameter is unknown, of the wrong type or out of range.
     """
 
-    def __init__(self, give_up: threading.Event | None = None) -> None:
+    def __init__(
+        self, arguments: Sequence[str] | None = None, give_up: threading.Event | None = None
+    ) -> None:
         self._give_up = give_up or threading.Event()
         self.broken = ""
         """Why the process has to end, in words; empty while it has not."""
-        try:
+        with parameters_named(arguments):
             super().__init__(NAME, automatically_declare_parameters_from_overrides=True)
-        except (RuntimeError, ValueError) as error:  # such as a parameter without a type
-            raise ConfigError(f"the node cannot be made: {error}") from error
         refuse_impossible_transitions(self)
         self._loaded: Pipeline | None = None
         self._outputs: Outputs | None = None
         self._worker: PipelineWorker | None = None
-        self._subscribed: list[Any] = []
+        self._watch: GraphWatch | None = None
         self._timer: Any = None
+        self._snapshots = Snapshots()
+        self._active = False
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.config = declare_parameters(self)
+        self.config = declare_parameters(self, arguments)
+        LiveParameters(self, self.config, lambda: self._active, self._change)
+        NodeServices(
+            self,
+            self.config.rig.sensors,
+            enable=self._enable,
+            enable_sensor=self._enable_sensor,
+            reset=self._reset,
+            save_snapshot=self._save_snapshot,
+        )
 
     def start(self) -> bool:
         """Configure and activate; False if one of them failed, which is logged."""
@@ -92,11 +110,26 @@ class SegmentationNode(LifecycleNode):
     @told
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe, and start the worker with a pipeline that has seen nothing yet."""
-        assert self._loaded is not None
         super().on_activate(state)
         self._sim_time = bool(self.get_clock().ros_time_is_active)
+        self._begin()
+        assert self._watch is not None
+        self._active = True
+        self._timer = self.create_timer(
+            1.0 / self.config.diagnostics_hz,
+            self._report,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        self.get_logger().info("active: " + ", ".join(self._watch.topics))
+        return _SUCCESS
+
+    def _begin(self) -> None:
+        """Start to listen and to make masks."""
+        assert self._loaded is not None
         rig = self.config.rig
         self._pipeline = Pipeline(rig, self._loaded.model, self._loaded.engine, in_time=True)
+        # Parameters may have changed since configure: topics are resolved anew.
+        topics = {name: self.resolve_topic_name(s.topic) for name, s in rig.sensors.items()}
         self._worker = PipelineWorker(
             self._pipeline,
             self._now_ns,
@@ -104,42 +137,33 @@ class SegmentationNode(LifecycleNode):
             self._inference_failed,
             longest_wait_s=_SIM_TIME_POLL_S if self._sim_time else None,
             threads=self.config.workers,
+            wanted=self._wanted,
         )
         self._health = Health(
             self.get_fully_qualified_name().lstrip("/"),
             self._pipeline,
-            {name: self.resolve_topic_name(sensor.topic) for name, sensor in rig.sensors.items()},
+            topics,
             self.config.inference_timeout_s,
             self._worker.threads,
+            self._wanted,
         )
         self._worker.start()
-        self._subscribed = [
-            self.create_subscription(
-                kind,
-                topic,
-                callback,
-                # An override changes the profile it is given: so every topic gets one of its own.
-                QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-            for kind, topic, callback in self._inputs()
-        ]
-        self._timer = self.create_timer(
-            1.0 / self.config.diagnostics_hz,
-            self._report,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        self._watch = GraphWatch(
+            self,
+            rig,
+            guarded(self._on_message, self._callback_failed),
+            guarded(self._on_camera_info, self._callback_failed),
         )
-        self.get_logger().info("active: " + ", ".join(s.topic_name for s in self._subscribed))
-        return _SUCCESS
 
-    def _inputs(self) -> Iterator[tuple[Any, str, Callable[[Any], None]]]:
-        """Yield message class, topic and callback of everything to subscribe to."""
-        for name, sensor in self.config.rig.sensors.items():
-            if sensor.enabled:
-                on_message = functools.partial(self._on_message, name)
-                yield message_class(name, sensor), sensor.topic, on_message
-                if camera_info := sensor.registration.camera_info:
-                    yield CameraInfo, camera_info, functools.partial(self._on_camera_info, name)
+    def _end(self) -> None:
+        """Stop to listen and to make masks."""
+        if self._watch is not None:
+            self._watch.destroy()
+            self._watch = None
+        if self._worker is not None:
+            if not self._worker.stop() and not self.broken:
+                self.broken = "the engine hangs: its thread cannot be stopped"
+            self._worker = None
 
     @told
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -168,16 +192,11 @@ class SegmentationNode(LifecycleNode):
 
     def stop(self) -> None:
         """End everything that ``activate`` started; may be called in any state."""
+        self._active = False
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
-        for subscription in self._subscribed:
-            self.destroy_subscription(subscription)
-        self._subscribed = []
-        if self._worker is not None:
-            if not self._worker.stop() and not self.broken:
-                self.broken = "the engine hangs: its thread cannot be stopped"
-            self._worker = None
+        self._end()
 
     def destroy_node(self) -> None:
         """Stop the worker before what it publishes with goes away."""
@@ -195,14 +214,18 @@ class SegmentationNode(LifecycleNode):
         """Return the time on which messages and deadlines are kept: steady, or simulated."""
         return int(self.get_clock().now().nanoseconds) if self._sim_time else time.monotonic_ns()
 
-    def _on_message(self, sensor: str, message: Any) -> None:
+    def _on_message(self, sensor: str, message: Any, info: Mapping[str, Any] | None) -> None:
         """Hand one message to the pipeline and be gone, in well under a millisecond."""
         started_ns = time.perf_counter_ns()
+        config = self.config.rig.sensors[sensor]
+        self._snapshots.note(config.topic, config.message_type, message)
         now_ns = self._now_ns()
         if now_ns == 0:
             if self._health.may_warn("clock"):
                 self.get_logger().warning("use_sim_time is set, but no /clock has come yet")
             return
+        if not self._sim_time:
+            now_ns -= waited_ns(info, seconds_to_ns(self.config.rig.clock_jump_s) // 2)
         error = self._pipeline.push_message(sensor, message, now_ns)
         if self._worker is not None:
             self._worker.notify()
@@ -210,15 +233,85 @@ class SegmentationNode(LifecycleNode):
             self.get_logger().warning(f"message rejected: {one_line(error)}")
         self._health.callback_took(time.perf_counter_ns() - started_ns)
 
-    def _on_camera_info(self, sensor: str, message: Any) -> None:
+    def _on_camera_info(self, sensor: str, message: Any, info: Mapping[str, Any] | None) -> None:
         """Hand a calibration to the pipeline; repetitions cost next to nothing."""
+        topic = self.config.rig.sensors[sensor].registration.camera_info
+        self._snapshots.note(topic, "sensor_msgs/msg/CameraInfo", message)
         error = self._pipeline.push_camera_info(sensor, message)
         if error is not None and self._health.may_warn(f"{sensor} camera_info"):
             self.get_logger().warning(f"calibration rejected: {one_line(error)}")
+        if error is None and self._outputs is not None:
+            self._outputs.take_camera_info(sensor, message)
+
+    def _callback_failed(self, sensor: str, error: Exception) -> None:
+        """Count what a callback raised, and tell it; the message is lost, the node is not."""
+        words = f"{type(error).__name__}: {one_line(error)}"
+        self._pipeline.reject(sensor, Fault(SensorState.INVALID, words), self._now_ns())
+        if self._health.may_warn(f"{sensor} callback"):
+            text = "".join(traceback.format_exception(error))
+            self.get_logger().error(f"a message of {sensor} could not be taken: {text}")
+
+    def _change(self, config: SegConfig) -> None:
+        """Take a new configuration over, at once if masks are being made.
+
+        Raises:
+            ConfigError: it cannot be run; the one before goes on.
+        """
+        before, self.config = self.config, config
+        if self._outputs is not None:
+            self._outputs.config = config
+        if self._watch is None or before.rig == config.rig:
+            return
+        try:
+            self._pipeline.configure(config.rig)
+            self._watch.configure(config.rig)
+        except Exception:
+            self.config = before
+            self._pipeline.configure(before.rig)
+            self._watch.configure(before.rig)
+            raise
+
+    def _enable(self, on: bool) -> str:
+        """Make masks, or rest: subscribed to nothing, the model kept. For ``~/enable``."""
+        if not self._active:
+            raise ConfigError("the node is not active: ros2 lifecycle set … activate")
+        if on and self._worker is None:
+            self._begin()
+        elif not on:
+            self._end()
+        return "making masks" if on else "resting until it is enabled again"
+
+    def _enable_sensor(self, sensor: str, on: bool) -> str:
+        """Take a sensor in or out, by its parameter, so that everybody can see it."""
+        (result,) = self.set_parameters([Parameter(f"rig.sensors.{sensor}.enabled", value=on)])
+        if not result.successful:
+            raise ConfigError(result.reason)
+        return f"{sensor} is {'enabled' if on else 'disabled'}"
+
+    def _reset(self) -> str:
+        """Forget all that was seen, as after an activation. For ``~/reset``."""
+        if self._worker is None:
+            raise ConfigError("the node makes no masks now: there is nothing to reset")
+        self._end()
+        self._begin()
+        return "begun anew"
+
+    def _save_snapshot(self) -> str:
+        """Write down what there is now. For ``~/save_snapshot``."""
+        if self._loaded is None:
+            raise ConfigError("the node is not configured: there is nothing to write down")
+        statuses = [] if self._watch is None else self._statuses()
+        manifest = self._loaded.model.manifest
+        return str(self._snapshots.save(nest(flat(self.config)), statuses, manifest))
+
+    def _wanted(self) -> bool:
+        """Whether masks are to be made now."""
+        return not self.config.lazy or (self._outputs is not None and self._outputs.wanted())
 
     def _publish(self, prediction: Prediction) -> None:
         """Publish one mask, in the worker's thread."""
         assert self._outputs is not None
+        self._snapshots.prediction = prediction
         self._outputs.publish(prediction, self._now_ns)
         reference = prediction.frame_set.reference_sample
         self._health.mask_published(self._now_ns() - reference.received_ns)
@@ -229,15 +322,21 @@ class SegmentationNode(LifecycleNode):
             text = "".join(traceback.format_exception(error))
             self.get_logger().error(f"no mask for this frame: {text}")
 
+    def _statuses(self) -> list[Any]:
+        """Return what ``/diagnostics`` says now."""
+        if self._watch is None:
+            return [resting(self.get_fully_qualified_name().lstrip("/"))]
+        return self._health.report(self._now_ns(), self._watch.settled())
+
     def _report(self) -> None:
         """Publish ``/diagnostics``, and end the node when its engine is past hope."""
-        now_ns = self._now_ns()
-        for line in self._health.news(now_ns):
-            self.get_logger().info(line)
-        array = DiagnosticArray(status=self._health.report(now_ns))
+        if self._worker is not None:
+            for line in self._health.news(self._now_ns()):
+                self.get_logger().info(line)
+        array = DiagnosticArray(status=self._statuses())
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
-        if hopeless := self._health.supervisor.hopeless():
+        if self._worker is not None and (hopeless := self._health.supervisor.hopeless()):
             self.broken = hopeless
             self.get_logger().fatal(hopeless)
             self._give_up.set()
@@ -245,9 +344,11 @@ class SegmentationNode(LifecycleNode):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; 1 if it could not start, or its engine failed."""
+    arguments = list(sys.argv if args is None else args)
     try:
+        options = _options(remove_ros_args(arguments)[1:])
         with ros_session(args) as stop:
-            code = _run(stop)
+            code = _run(arguments, options.build_only, stop)
         if code and any_worker_lives():
             # A thread that hangs in a driver would keep the interpreter from finalising.
             sys.stderr.flush()
@@ -257,12 +358,35 @@ def main(args: Sequence[str] | None = None) -> int:
         return fail(NAME, error)
 
 
-def _run(stop: threading.Event) -> int:
-    """Run until told to stop. Returns the exit code."""
-    node = SegmentationNode(stop)
-    if node.config.autostart and not node.start():
-        node.destroy_node()
-        return 1
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=NAME,
+        description="Segments what the living sensors of a robot see, and publishes ~/mask.",
+        epilog="Parameters come after --ros-args: '--params-file rig.yaml', '-p model:=rig-nano', "
+        "'-r __ns:=/robot1'. 'anymodal-seg parameters' lists them all.",
+    )
+    parser.add_argument(
+        "--build-only",
+        action="store_true",
+        help="load the model, build what its engine needs (on a new machine that takes minutes), "
+        "and end",
+    )
+    options, stray = parser.parse_known_args(arguments)
+    if stray:
+        raise ConfigError(
+            f"{' '.join(stray)} cannot be used: parameters come after --ros-args, as in "
+            "'--ros-args --params-file rig.yaml -p model:=rig-nano'"
+        )
+    return options
+
+
+def _run(arguments: Sequence[str], build_only: bool, stop: threading.Event) -> int:
+    node = SegmentationNode(arguments, stop)
+    if build_only or node.config.autostart:
+        started = node.trigger_configure() == _SUCCESS if build_only else node.start()
+        if build_only or not started:
+            node.destroy_node()
+            return 0 if started else 1
     run_until_signal(node, stop)
     return 1 if node.broken else 0
 

@@ -46,6 +46,7 @@ class PipelineWorker:
         longest_wait_s: look for work at least this often. A simulated clock needs it, because
             nothing here can sleep in its time; None waits for news as long as it takes.
         threads: how many work side by side; 0 means one per core, at most :data:`MOST_THREADS`.
+        wanted: whether masks are to be made; if not, the sensors are watched all the same.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class PipelineWorker:
         failed: Callable[[Exception], None],
         longest_wait_s: float | None = None,
         threads: int = 0,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._pipeline = pipeline
         self._now_ns = now_ns
         self._publish = publish
         self._failed = failed
         self._longest_wait_s = longest_wait_s
+        self._wanted = wanted
         self._wake = threading.Condition()
         self._news = 0
         self._stopping = False
@@ -79,7 +82,7 @@ class PipelineWorker:
 
     def start(self) -> None:
         """Start the threads."""
-        self._pipeline.worked_by(len(self._threads))
+        self._pipeline.attach(len(self._threads), self.notify)
         for thread in self._threads:
             thread.start()
 
@@ -103,10 +106,11 @@ class PipelineWorker:
             self._stopping = True
             self._wake.notify_all()
         until = time.monotonic() + limit_s
+        ended = self._pipeline.detach()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, until - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        return ended and not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -125,7 +129,10 @@ class PipelineWorker:
                 self._wait(news)
 
     def _work(self, now_ns: int) -> bool:
-        progress = self._pipeline.work(now_ns, ahead=True, deliver=self._deliver)
+        wanted = self._wanted()
+        if not wanted:
+            self._pipeline.pass_over(now_ns)
+        progress = self._pipeline.work(now_ns, ahead=wanted, deliver=self._deliver)
         return progress.worked
 
     def _deliver(self, prediction: Prediction) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from anymodal_seg_ros.config import RigConfig, SegConfig, seconds_to_ns
-from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.errors import DecodeError, RejectionKind
 from anymodal_seg_ros.frames import Prediction, Sample, SensorState, SensorStatus
 from anymodal_seg_ros.inference.engines import Engine, can_split, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
@@ -28,7 +28,9 @@ from anymodal_seg_ros.pipeline.scheduler import Scheduler
 from anymodal_seg_ros.pipeline.stages import Preparer, Stages
 from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, Order, Prepare, Task
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
-from anymodal_seg_ros.sensing.events.sampler import EventSampler, is_event_message
+from anymodal_seg_ros.sensing.events.event_thread import EventOutcome, EventThread
+from anymodal_seg_ros.sensing.events.messages import is_event_message
+from anymodal_seg_ros.sensing.events.sampler import EventSampler
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 from anymodal_seg_ros.sensing.intake import Intake
@@ -83,6 +85,8 @@ class Pipeline:
         self._lock = threading.Lock()
         self._busy: dict[int, tuple[str, float]] = {}
         self._threads = 1
+        self._event_thread: EventThread | None = None
+        self._notify: Callable[[], None] = lambda: None
         self._set_up(rig)
 
     def _set_up(self, rig: RigConfig) -> None:
@@ -101,7 +105,9 @@ class Pipeline:
             {n: s.events for n, s in rig.sensors.items() if s.modality == "event" and s.enabled},
             seconds_to_ns(rig.clock_jump_s),
         )
-        self._intake = Intake(rig, self._begin_anew)
+        modalities = self.model.manifest.modalities
+        planes = {n: modalities[s.modality].planes for n, s in rig.sensors.items() if s.enabled}
+        self._intake = Intake(rig, self._begin_anew, planes)
 
     @classmethod
     def from_config(cls, config: SegConfig, *, in_time: bool = False) -> Pipeline:
@@ -115,9 +121,23 @@ class Pipeline:
         engine = create_engine(config.engine, model, config.threads, config.confidence)
         return cls(config.rig, model, engine, in_time=in_time)
 
-    def worked_by(self, threads: int) -> None:
-        """Say how many threads will work, for the budget of time."""
+    def attach(self, threads: int, notify: Callable[[], None]) -> None:
+        """Prepare for threads that will work, and decode events in one more.
+
+        Args:
+            threads: how many will call :meth:`work`, for the budget of time.
+            notify: called when events have become a sample, so that there may be work.
+        """
         self._threads = self._budget.threads = threads
+        if self._events:
+            self._notify = notify
+            self._event_thread = EventThread(self._events, self._take_events)
+            self._event_thread.start()
+
+    def detach(self) -> bool:
+        """End what :meth:`attach` has begun. Returns whether it has ended."""
+        thread, self._event_thread = self._event_thread, None
+        return thread is None or thread.stop()
 
     @property
     def superseded(self) -> int:
@@ -145,12 +165,12 @@ class Pipeline:
             return self._push_events(sensor, message, received_ns)
         state = SensorState.CLOCK
         try:
-            stamp = stamp_ns(message.header)
+            stamp = stamp_ns(getattr(message, "header", None))
             state = SensorState.INVALID
             image = decode_image(message)
             check_encoding(image, self.model.manifest.modalities[config.modality])
         except DecodeError as error:
-            return self.reject(sensor, Fault(state, str(error)), received_ns)
+            return self.reject(sensor, Fault(state, str(error)), received_ns, error.kind)
         return self.push(
             Sample(
                 sensor=sensor,
@@ -162,10 +182,12 @@ class Pipeline:
             )
         )
 
-    def reject(self, sensor: str, fault: Fault, received_ns: int) -> str:
+    def reject(
+        self, sensor: str, fault: Fault, received_ns: int, kind: RejectionKind = "other"
+    ) -> str:
         """Count a message that could not be read. Returns what was wrong, with the topic."""
         with self._lock:
-            return self._intake.reject(sensor, fault, received_ns)
+            return self._intake.reject(sensor, fault, received_ns, kind)
 
     def push_camera_info(self, sensor: str, message: Any) -> str | None:
         """Take a ``sensor_msgs/CameraInfo`` of a sensor. Repetitions cost next to nothing.
@@ -188,7 +210,9 @@ class Pipeline:
         with self._lock:
             error = self._intake.push(sample)
             leads = self._intake.leader() == sample.sensor
-        if leads:
+        if leads and (thread := self._event_thread) is not None:
+            thread.follow(sample)
+        elif leads:
             for events in self._events.follow(sample):
                 self.push(events)
         return error
@@ -242,6 +266,13 @@ class Pipeline:
                 self._failed(task, error)
                 raise
         return Progress(True, self.end(task, result, took_ns))
+
+    def pass_over(self, now_ns: int) -> None:
+        """Let everything that is due go without a mask, because nobody wants one."""
+        with self._lock:
+            self._intake.advance(now_ns)
+            self._intake.poll(now_ns)
+            self._scheduler.drop_waiting()
 
     def begin(self, now_ns: int, *, ahead: bool = False) -> Task | None:
         """Take the most urgent piece of work; None if there is none at this moment.
@@ -328,11 +359,23 @@ class Pipeline:
         return ("", 0.0) if started is None else (started[0], time.monotonic() - started[1])
 
     def configure(self, rig: RigConfig) -> None:
-        """Take other parameters of the rig from now on; what was seen is forgotten, not counted."""
+        """Go on with other parameters of the same sensors, which are seen for the first time.
+
+        What CameraInfo messages have told is kept.
+
+        Raises:
+            ConfigError: as when a pipeline is made; then nothing has changed.
+        """
+        check_modalities(rig, self.model.manifest)
+        registrar_for(rig, self.model.manifest)
+        attached, threads, notify = self._event_thread is not None, self._threads, self._notify
+        self.detach()
         with self._lock:
             cameras = self._registrar
             self._set_up(rig)
             self._registrar.take_cameras_of(cameras)
+        if attached:
+            self.attach(threads, notify)
 
     def _next_task(self, now_ns: int, ahead: bool) -> Task | None:
         """Collect what is due, and choose what to do about it."""
@@ -412,16 +455,36 @@ class Pipeline:
 
     def _begin_anew(self) -> None:
         """Forget what belongs to the time before the clock went back."""
-        self._events.reset()
+        if (thread := self._event_thread) is not None:
+            thread.reset()
+        else:
+            self._events.reset()
         self._scheduler.begin_anew()
 
     def _push_events(self, sensor: str, message: Any, received_ns: int) -> str | None:
         """Take a message of events, and push the images that it completes."""
         with self._lock:
             self._intake.arrive(sensor, received_ns)  # a new run is noticed before events are kept
+        if (thread := self._event_thread) is not None:
+            thread.push(sensor, message, received_ns)
+            return None
         try:
-            samples = self._events.push(sensor, message, received_ns)
-        except DecodeError as error:
-            return self.reject(sensor, Fault(SensorState.INVALID, str(error)), received_ns)
-        errors = [self.push(sample) for sample in samples]
+            samples, error = tuple(self._events.push(sensor, message, received_ns)), None
+        except DecodeError as damage:
+            samples, error = (), damage
+        return self._take_events(EventOutcome(sensor, received_ns, samples, error))
+
+    def _take_events(self, outcome: EventOutcome) -> str | None:
+        """Take what has come of a message of events, or of a frame that event cameras follow."""
+        sensor, received_ns, error = outcome.sensor, outcome.received_ns, outcome.error
+        if error is not None:
+            fault = Fault(SensorState.INVALID, str(error))
+            return self.reject(sensor, fault, received_ns, error.kind)
+        if sensor:
+            nothing, checks = self._events.fault(sensor), self._events.checks(sensor)
+            with self._lock:
+                self._intake.judge_events(sensor, received_ns, nothing, checks)
+        errors = [self.push(sample) for sample in outcome.samples]
+        if outcome.samples:
+            self._notify()
         return next((error for error in errors if error is not None), None)

@@ -52,6 +52,10 @@ class Scheduler:
         self._unproven.clear()
         self._latest.clear()
 
+    def drop_waiting(self) -> None:
+        """Let the frame sets that wait go without masks."""
+        self._orders.clear()
+
     def add(self, order: Order, most: int) -> None:
         """Take a frame set that is due, while no more than so many wait in all.
 

@@ -1,4 +1,4 @@
-"""Modules that have moved into rooms can still be imported by the addresses they had before 0.5.
+"""Modules that have moved into rooms can still be imported by their former addresses.
 
 Other people's programs import these; the package itself does not. They go with 1.0.
 """
@@ -29,6 +29,16 @@ MOVED = {
             "registration",
             "rig_geometry",
         ),
+    }.items()
+    for name in names
+} | {
+    f"{_SENSING}.events.{name}": f"{_SENSING}.events.{now}"
+    for now, names in {
+        "windows": ("accumulator", "stream"),
+        "values": ("window",),
+        "messages": ("clouds", "packets"),
+        "evt": ("evt2", "evt3"),
+        "packet_encodings": ("words",),
     }.items()
     for name in names
 }

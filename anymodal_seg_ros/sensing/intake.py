@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from anymodal_seg_ros.config import RigConfig, seconds_to_ns
-from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.errors import DecodeError, RejectionKind
 from anymodal_seg_ros.frames import (
+    CheckResult,
     DeferredImage,
     FrameSet,
     Image,
@@ -26,17 +27,16 @@ from anymodal_seg_ros.frames import (
 )
 from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
 from anymodal_seg_ros.sensing.health.evidence import shortfall
-from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.health.sensor_health import Fault, withheld
 from anymodal_seg_ros.sensing.health.watchdog import Watchdog
 from anymodal_seg_ros.sensing.sync.clock import StampGuard
 from anymodal_seg_ros.sensing.sync.lags import MARGIN_NS, ArrivalLags
 from anymodal_seg_ros.sensing.sync.offsets import StampOffsets
 from anymodal_seg_ros.sensing.sync.synchronizer import Synchronizer
 
+_KINDS_BY_STATE: Mapping[SensorState, RejectionKind] = {SensorState.CLOCK: "stamp"}
+
 NEWER_CAME = "not decoded, a newer one came"
-REPEATS_USED_NS = 250_000_000
-"""A picture that comes again is used as long as it is no older: cameras that send faster than they
-expose repeat frames, and a low light or a thermal core makes the best of them do it."""
 
 _VERDICT = "verdict"
 """In :attr:`Sample.made`: why its image must not be fused; empty if it may be."""
@@ -60,14 +60,22 @@ class _Held(NamedTuple):
 class Intake:
     """The sensing half of the pipeline. Not thread-safe: the pipeline holds its lock around it."""
 
-    def __init__(self, rig: RigConfig, on_new_run: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        rig: RigConfig,
+        on_new_run: Callable[[], None] = lambda: None,
+        planes: Mapping[str, str] | None = None,
+    ) -> None:
         """Set up for the sensors of a rig.
 
         Args:
             rig: the sensors and how they are brought together.
             on_new_run: called when the clock has gone back and everything is forgotten.
+            planes: what the model makes of the sensors' images, by sensor; see
+                :class:`ContentChecker`.
         """
         self._rig = rig
+        self._planes = planes or {}
         self._on_new_run = on_new_run
         self._jump_ns = seconds_to_ns(rig.clock_jump_s)
         self._now_ns: int | None = None
@@ -86,11 +94,36 @@ class Intake:
         self._now_ns = now_ns if self._now_ns is None else max(now_ns, self._now_ns)
         self._watchdog.update(now_ns)
 
-    def reject(self, sensor: str, fault: Fault, received_ns: int) -> str:
-        """Count a message that could not be read. Returns what was wrong, with the topic."""
+    def reject(
+        self, sensor: str, fault: Fault, received_ns: int, kind: RejectionKind | None = None
+    ) -> str:
+        """Count a message that could not be read. Returns what was wrong, with the topic.
+
+        Args:
+            sensor: whose message it was.
+            fault: what was wrong with it.
+            received_ns: when it arrived.
+            kind: what it is counted under; by the fault's state if not given.
+        """
         self.advance(received_ns)
         self._watchdog.arrive(sensor, received_ns)
-        return self._count_rejection(sensor, fault, received_ns)
+        return self._count_rejection(sensor, fault, received_ns, kind)
+
+    def judge_events(
+        self, sensor: str, received_ns: int, fault: Fault | None, checks: tuple[CheckResult, ...]
+    ) -> None:
+        """Judge an event camera by what its packets have given, after one has been taken.
+
+        Args:
+            sensor: its name.
+            received_ns: when the packet arrived.
+            fault: why nothing comes of its packets; None while something does. It is the windows
+                that are good: without a fault a packet is no more than a sign of life.
+            checks: the figures behind it.
+        """
+        self._event_checks[sensor] = checks
+        if fault is not None:
+            self._watchdog.judge(sensor, received_ns, fault, accepted=False)
 
     def arrive(self, sensor: str, received_ns: int) -> None:
         """Take note of a message that is a sign of life but no sample: a packet of events."""
@@ -99,7 +132,8 @@ class Intake:
 
     def reject_camera_info(self, sensor: str, reason: str) -> str:
         """Count a calibration that cannot be used; it says nothing about the sensor's images."""
-        self._rejected[sensor]["camera_info"] += 1
+        kind: RejectionKind = "camera_info"
+        self._rejected[sensor][kind] += 1
         topic = self._rig.sensors[sensor].registration.camera_info
         self._last_error[sensor] = f"{topic}: {reason}"
         return self._last_error[sensor]
@@ -112,7 +146,7 @@ class Intake:
         admission = self._guards[sample.sensor].admit(sample)
         if admission.rejected:
             fault = Fault(SensorState.CLOCK, admission.rejected)
-            error = self._count_rejection(sample.sensor, fault, now_ns)
+            error = self._count_rejection(sample.sensor, fault, now_ns, "stamp")
         for place, admitted in enumerate(admission.samples):
             jumped = admission.jumped and place == 0
             self._take(admitted, jumped)
@@ -140,20 +174,24 @@ class Intake:
         states = self._watchdog.states()
         if error is None:
             fault = self._inspect(sample, states[sample.sensor])
-            sample.made[_VERDICT] = "" if fault is None or _repeats(fault) else fault.reason
+            unfit = withheld(fault)
+            sample.made[_VERDICT] = "" if unfit is None else unfit.reason
         else:
             fault = Fault(SensorState.INVALID, str(error))
             sample.made[_VERDICT] = fault.reason
-            self._count_rejection(sample.sensor, fault, sample.received_ns)
+            self._count_rejection(sample.sensor, fault, sample.received_ns, error.kind)
         if held is not None:
             if error is None:
                 self._let_go_on(sample, fault, held.jumped)
             else:
                 # Its header and geometry still hold; nobody after this meets the damaged pixels.
                 self._synchronizer.withhold(_black(sample), states, sample.made[_VERDICT])
-            return fault is None
-        if fault is None or _repeats(fault):
+            return not sample.made[_VERDICT]
+        if not sample.made[_VERDICT]:
+            if fault is not None and fault.lasting:  # damaged, but fused
+                self._watchdog.judge(sample.sensor, sample.received_ns, fault, accepted=False)
             return True
+        assert fault is not None
         if error is None:  # its arrival was believed to be good; a damaged one is counted above
             self._watchdog.judge(sample.sensor, sample.received_ns, fault, accepted=False)
             self._synchronizer.count(sample.sensor, fault.reason.split(":", 1)[0])
@@ -224,13 +262,20 @@ class Intake:
         self._guards = {name: StampGuard(self._jump_ns) for name in rig.sensors}
         self._offsets = StampOffsets(rig)
         self._checkers: Mapping[str, ContentChecker] = {
-            name: ContentChecker(sensor.modality, sensor.checks)
+            name: ContentChecker(
+                sensor.modality,
+                sensor.checks,
+                planes=self._planes.get(name),
+                recover_frames=sensor.recover_frames,
+                depth_unit_known=bool(sensor.counts.per_count),
+            )
             for name, sensor in rig.sensors.items()
             if rig.content_checks
         }
         self._held: dict[str, _Held] = {}
         self._originals: dict[str, Sample] = {}
         self._lags = ArrivalLags(rig.sensors)
+        self._event_checks: dict[str, tuple[CheckResult, ...]] = {}
 
     def _take(self, sample: Sample, jumped: bool) -> None:
         """Judge the stamp of a sample, and its pixels if they are at hand."""
@@ -261,18 +306,20 @@ class Intake:
         """Let a sample into the buffers if it may be fused."""
         sensor, states = sample.sensor, self._watchdog.states()
         self._watchdog.judge(sensor, sample.received_ns, fault)
-        original = self._originals.get(sensor)
-        if fault is None:
-            self._originals[sensor] = sample
-            self._synchronizer.add(sample, states, jumped=jumped)
-        elif _repeats(fault) and original and sample.time_ns - original.time_ns <= REPEATS_USED_NS:
-            # The same picture once more: whatever was made of it serves again.
-            self._synchronizer.add(replace(sample, made=original.made), states, jumped=jumped)
-        else:
-            optional = not fault.lasting and fault.state is SensorState.FROZEN
+        unfit = withheld(fault)
+        if unfit is not None:
+            repeats = unfit.state is SensorState.FROZEN and not unfit.lasting
             self._synchronizer.withhold(
-                sample, states, fault.reason, _kind(fault), optional=optional
+                sample, states, unfit.reason, _kind(unfit), optional=repeats
             )
+            return
+        original = self._originals.get(sensor)
+        if fault is not None and original is not None and _same_picture(sample, original):
+            # The same picture once more: whatever was made of it serves again.
+            sample = replace(sample, made=original.made)
+        else:
+            self._originals[sensor] = sample
+        self._synchronizer.add(sample, states, jumped=jumped)
 
     def _learn_patience(self, sample: Sample) -> None:
         """Wait as long for a sensor as it usually needs, if that is short enough."""
@@ -316,10 +363,12 @@ class Intake:
         sample.made[_HELD] = held
         self._held[sample.sensor] = held
 
-    def _count_rejection(self, sensor: str, fault: Fault, now_ns: int) -> str:
-        """Count a rejected message by the field that was wrong, and keep the whole sentence."""
+    def _count_rejection(
+        self, sensor: str, fault: Fault, now_ns: int, kind: RejectionKind | None
+    ) -> str:
+        """Count a rejected message by what was wrong, in one of few words; keep the sentence."""
         self._watchdog.judge(sensor, now_ns, fault, accepted=False)
-        self._rejected[sensor][fault.reason.split(" ", 1)[0]] += 1
+        self._rejected[sensor][kind or _KINDS_BY_STATE.get(fault.state, "other")] += 1
         self._last_error[sensor] = f"{self._rig.sensors[sensor].topic}: {fault.reason}"
         return self._last_error[sensor]
 
@@ -331,7 +380,11 @@ class Intake:
             rejected=dict(self._rejected[sensor]),
             dropped=self._synchronizer.dropped(sensor),
             last_error=self._last_error[sensor],
-            checks=(*content, *self._offsets.results(sensor)),
+            checks=(
+                *content,
+                *self._event_checks.get(sensor, ()),
+                *self._offsets.results(sensor),
+            ),
         )
 
 
@@ -346,6 +399,8 @@ def _kind(fault: Fault) -> str:
     return fault.reason.split(":", 1)[0]
 
 
-def _repeats(fault: Fault) -> bool:
-    """Whether an image is the one before once more, and that may be harmless yet."""
-    return fault.state is SensorState.FROZEN and not fault.lasting
+def _same_picture(one: Sample, other: Sample) -> bool:
+    """Whether two images are equal; asked only where a check has found that an image repeats."""
+    return one.image.encoding == other.image.encoding and np.array_equal(
+        one.image.pixels, other.image.pixels, equal_nan=one.image.pixels.dtype.kind == "f"
+    )

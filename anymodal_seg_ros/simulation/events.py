@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.events.render import render_image
-from anymodal_seg_ros.sensing.events.values import Events
-from anymodal_seg_ros.sensing.events.window import EventWindow
+from anymodal_seg_ros.sensing.events.values import Events, EventWindow
 from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA, Camera
 from anymodal_seg_ros.simulation.noise import device_source, gaussian, noise_source
 from anymodal_seg_ros.simulation.sensors import Observer

@@ -7,12 +7,24 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from fixtures.bag_files import (
+    IMAGE,
+    MS,
+    START,
+    image_chunks,
+    images,
+    mcap,
+    serialised,
+    write_bag,
+)
 from fixtures.image_folders import HEIGHT, WIDTH, write_pairs
+from fixtures.scenes import scene
 
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.config import load_config
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.replay import arrivals, replay, sensors_by_topic
+from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.pipeline import Pipeline
 
 FRAMES = 12
@@ -159,3 +171,119 @@ def test_what_is_wrong_is_said_in_one_line(
     assert result.exit_code == 1
     (line,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
     assert words in line
+
+
+ONE = """
+/**:
+  ros__parameters:
+    model: {model}
+    rig: {{sensors: {{rgb: {{topic: rgb/image, modality: rgb}}}}}}
+"""
+
+
+@pytest.fixture()
+def one_camera(tmp_path: Path, tiny_model: Path) -> Path:
+    path = tmp_path / "one.yaml"
+    path.write_text(ONE.format(model=tiny_model))
+    return path
+
+
+def rgb_bag(path: Path, encoding: str, stamped: bool, black: bool = False) -> Path:
+    sent = []
+    for index in range(8):
+        stamp = START + index * 33 * MS
+        pixels = scene("rgb", index, 24, 32) * (not black)
+        made = values.image(pixels, "rgb8", stamp if stamped else 0, "camera")
+        fields = {**made.fields, "encoding": encoding}
+        sent.append((stamp, serialised(values.Message(made.type, fields))))
+    return write_bag(path, {"/rgb/image": (IMAGE, sent)})
+
+
+@pytest.mark.parametrize(
+    ("encoding", "stamped", "black", "words"),
+    [
+        ("mono12", True, False, "rejected: 8, the last one: rgb/image: encoding is 'mono12'"),
+        ("rgb8", False, False, "messages rejected: 8, the last one: rgb/image: stamp is 0 s"),
+        ("rgb8", True, True, "black"),
+        ("[/x][red]\x1b[31m", True, False, "encoding is '[/x][red]"),
+    ],
+)  # fmt: skip
+def test_no_mask_says_why_and_is_a_failure(
+    tmp_path: Path, one_camera: Path, encoding: str, stamped: bool, black: bool, words: str
+) -> None:
+    bag = rgb_bag(tmp_path / "bag", encoding, stamped, black)
+    result = invoke("run", bag, "--params-file", one_camera, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    (line,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
+    assert "no mask could be made" in line
+    assert words in line
+    assert "\x1b" not in result.output
+
+
+def test_a_topic_without_messages_is_why_there_is_no_mask(tmp_path: Path, one_camera: Path) -> None:
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, [])})
+    result = invoke("run", bag, "--params-file", one_camera, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "no mask could be made" in result.output
+    assert "rgb: no message" in result.output
+
+
+def test_names_are_no_markup(tmp_path: Path, tiny_model: Path) -> None:
+    odd = "a[/b]c [red]:smile:"
+    path = tmp_path / "odd.yaml"
+    depth = f"'[/x]': {{topic: '{odd}', modality: depth}}"
+    text = ONE.format(model=tiny_model).replace("rgb: {", f"{depth}, '{odd}': {{")
+    path.write_text(text)
+    (tmp_path / odd).parent.mkdir()
+    write_bag(tmp_path / "plain", {"/rgb/image": (IMAGE, images(4))})
+    bag, out = tmp_path / odd, tmp_path / f"out {odd}"
+    (tmp_path / "plain").rename(bag)
+    result = invoke("run", bag, "--params-file", path, "--out", out, "--no-overlays")
+    assert result.exit_code == 0, result.output
+    assert odd in result.output.replace("\n", "")
+    assert f"has no /{odd}: [/x] counts as missing" in " ".join(result.output.split())
+
+
+def test_a_bag_that_was_cut_off_is_used_and_told(tmp_path: Path, one_camera: Path) -> None:
+    bag = mcap(tmp_path / "a.mcap", *image_chunks(images(10)), closed=False)
+    result = invoke("run", bag, "--params-file", one_camera, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "10 masks" in result.output
+    assert "was cut off" in " ".join(result.output.split())
+
+
+def test_one_damaged_message_costs_one_mask(tmp_path: Path, one_camera: Path) -> None:
+    sent = images(10)
+    sent[5] = (sent[5][0], sent[5][1][:99])
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, sent)})
+    result = invoke("run", bag, "--params-file", one_camera, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "9 masks" in result.output
+    said = " ".join(result.output.split())
+    assert "messages rejected: 1, the last one: rgb/image: data is no" in said
+
+
+def test_the_parameter_file_says_in_which_namespace_its_topics_are(
+    tmp_path: Path, one_camera: Path
+) -> None:
+    text = one_camera.read_text().replace("/**:", "/robot1/segmentation_node:")
+    one_camera.write_text(text.replace("rgb/image", "~/image"))
+    bag = write_bag(tmp_path / "bag", {"robot1/segmentation_node/image": (IMAGE, images(4))})
+    result = invoke("run", bag, "--params-file", one_camera, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    other = invoke(
+        "run", bag, "--params-file", one_camera, "--out", tmp_path / "o", "--namespace", "/robot2"
+    )
+    assert other.exit_code == 1
+    assert "nothing in" in other.output
+
+
+def test_latency_is_played(tmp_path: Path, one_camera: Path) -> None:
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, images(30))})
+    arguments = ("run", bag, "--params-file", one_camera, "--out", tmp_path / "out")
+    result = invoke(*arguments, "--no-overlays", "--latency", "fixed:100")
+    assert result.exit_code == 0, result.output
+    masks = len(list((tmp_path / "out" / "masks").iterdir()))
+    assert 9 <= masks <= 14
+    assert f"{30 - masks} frame sets were dropped" in result.output
+    assert invoke(*arguments, "--latency", "soon").exit_code == 2

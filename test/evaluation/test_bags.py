@@ -97,9 +97,9 @@ def test_no_bag_and_damaged_bags_are_told_in_words(tmp_path: Path) -> None:
         Bag(tmp_path)
     path = write(tmp_path / "bag")
     data = next(path.glob("*.mcap"))
-    data.write_bytes(data.read_bytes()[:-100])
-    with pytest.raises(BagError, match=str(path)), Bag(path) as bag:
-        list(bag.messages(bag.topics))
+    data.write_bytes(data.read_bytes()[:100])
+    with pytest.raises(BagError, match=str(path)):
+        Bag(path)
 
 
 @pytest.mark.shared_data

@@ -1,25 +1,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.bag_files import IMAGE, camera_info, images, write_bag
 from fixtures.messages import image_message
 from fixtures.scenes import ENCODINGS, scene
 
-from anymodal_seg_ros.config import RigConfig, SegConfig, SensorConfig
+from anymodal_seg_ros.config import RegistrationConfig, RigConfig, SegConfig, SensorConfig
+from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, CameraUpdate
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.replay import (
     Arrival,
     absolute_topic,
     arrivals,
+    cameras_by_topic,
     check_topics,
+    latency_model,
     replay,
     sensors_by_topic,
+    with_faults,
 )
+from anymodal_seg_ros.faults.kinds import OverExposure
+from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import Image, Prediction
+from anymodal_seg_ros.messages.rosbags import TYPES
 from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info
+from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
 
 START = 1_700_000_000_000_000_000
 MS = 1_000_000
@@ -134,6 +145,10 @@ def test_topics_resolve_as_in_ros() -> None:
     assert absolute_topic("rgb/image") == "/rgb/image"
     assert absolute_topic("rgb/image", "/robot/front/") == "/robot/front/rgb/image"
     assert absolute_topic("/rgb/image", "/robot") == "/rgb/image"
+    assert absolute_topic("~/image", "/robot", "seg") == "/robot/seg/image"
+    assert absolute_topic("~/image") == "/segmentation_node/image"
+    assert absolute_topic("{node}/x", "/robot", "seg") == "/robot/seg/x"
+    assert absolute_topic("{ns}/x", "/robot") == "/robot/x"
     topics = sensors_by_topic(RIG, "robot")
     assert topics == {"/robot/rgb/image": "rgb", "/thermal/image": "thermal"}
 
@@ -144,4 +159,90 @@ def test_a_bag_without_the_topics_is_told_with_those_it_has(tmp_path: Path) -> N
     with Bag(tmp_path / "bag") as bag:
         with pytest.raises(BagError, match=r"/rgb/image.*/cam/color"):
             check_topics(bag, sensors_by_topic(RIG))
-        check_topics(bag, {"/cam/color": "rgb", "/absent": "thermal"})
+        (line,) = check_topics(bag, {"/cam/color": "rgb", "/absent": "thermal"})
+        assert "no /absent: thermal counts as missing" in line
+
+
+def test_topics_of_other_types_are_told_and_left_alone(pipeline: Pipeline, tmp_path: Path) -> None:
+    """A node's subscription to images would not get them either."""
+    text = TYPES.serialize_cdr(
+        TYPES.types["std_msgs/msg/String"](data="hot"), "std_msgs/msg/String"
+    )
+    sent = {
+        "/rgb/image": (IMAGE, images(3)),
+        "/thermal/image": ("std_msgs/msg/String", [(START, bytes(text))]),
+    }
+    with Bag(write_bag(tmp_path / "bag", sent)) as bag:
+        sensors = sensors_by_topic(RIG)
+        (line,) = check_topics(bag, sensors)
+        assert "/thermal/image" in line
+        assert "is std_msgs/msg/String: expected one of sensor_msgs/msg/Image" in line
+        assert {sensor for sensor, _, _ in arrivals(bag, sensors)} == {"rgb"}
+        with pytest.raises(BagError, match="expected one of"):
+            check_topics(bag, {"/thermal/image": "thermal"})
+
+
+@pytest.mark.parametrize("faults", [False, True])
+def test_a_message_whose_bytes_are_cut_is_rejected_like_any_bad_one(
+    pipeline: Pipeline, tmp_path: Path, faults: bool
+) -> None:
+    sent = images(9)
+    sent[4] = (sent[4][0], sent[4][1][:60])
+    timeline = FaultTimeline(0, (OverExposure("rgb", 0.0, 60.0, severity=0.2),) if faults else ())
+    with Bag(write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, sent)})) as bag:
+        received = with_faults(arrivals(bag, sensors_by_topic(RIG)), timeline, RIG, bag.start_ns)
+        predictions = list(replay(pipeline, received))
+    assert len(predictions) == 8
+    (rgb, _) = pipeline.status(sent[-1][0])
+    assert sum(rgb.rejected.values()) == 1
+    assert "data is no sensor_msgs/msg/Image" in rgb.last_error
+
+
+def test_calibrations_come_in_order_of_time_and_a_bad_one_is_counted(tmp_path: Path) -> None:
+    rig = RigConfig(
+        sensors={
+            "a": SensorConfig("a", "rgb", registration=RegistrationConfig(camera_info="info")),
+            "b": SensorConfig("b", "rgb", registration=RegistrationConfig(camera_info="info")),
+        }
+    )
+    infos = [(START + 1, camera_info(START, 0.0)), (START + 9, camera_info(START, 20.0))]
+    sent = {"/a": (IMAGE, images(1)), "/info": (CAMERA_INFO, [*infos, (START + 11, b"\0\1\0\0zz")])}
+    with Bag(write_bag(tmp_path / "bag", sent)) as bag:
+        received = list(arrivals(bag, sensors_by_topic(rig), cameras_by_topic(rig)))
+    assert [sensor for sensor, _, _ in received] == ["a", "b", "a", "b", "a", "b", "a"]
+    assert [time_ns for _, time_ns, _ in received] == sorted(t for _, t, _ in received)
+    updates = [message.message for _, _, message in received if isinstance(message, CameraUpdate)]
+    assert [update.k[0] for update in updates[:4:2]] == [0.0, 20.0]
+    with pytest.raises(CalibrationError):
+        camera_from_info(updates[-1])
+
+
+@pytest.mark.parametrize(
+    ("latency", "least", "most"), [("fixed:0", 30, 30), ("fixed:30", 30, 30), ("fixed:100", 9, 13)]
+)
+def test_a_worker_that_is_busy_drops_frames_as_on_a_robot(
+    tiny_model: Path, latency: str, least: int, most: int
+) -> None:
+    rig = RigConfig(sensors={"rgb": SensorConfig("rgb", "rgb", expected_hz=30.0)})
+    config = SegConfig(model=str(tiny_model), rig=rig)
+    pipeline = Pipeline.from_config(config, in_time=True)
+    received: list[Arrival] = []
+    for index in range(30):
+        stamp = START + 33 * MS * index
+        image = pixels("rgb", index)
+        received.append(("rgb", stamp, image_message(image.pixels, image.encoding, stamp)))
+    made = stamps(list(replay(pipeline, received, latency_model(latency))))
+    assert least <= len(made) <= most
+    assert made == sorted(set(made))
+    assert pipeline.superseded == 30 - len(made)
+    assert made[-1] == received[-1][1], "the newest frame is not the one that is dropped"
+
+
+def test_measured_latency_is_what_the_mask_took() -> None:
+    model = latency_model("measured")
+    assert model is not None
+    task: Any = None
+    assert model(task, 7) == 7
+    for text in ("fixed", "fixed:x", "fixed:-1", "fixed:nan", "fast", "none:3"):
+        with pytest.raises(ValueError, match="expected none, measured, or fixed:MS"):
+            latency_model(text)

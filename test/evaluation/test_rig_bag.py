@@ -17,7 +17,7 @@ from anymodal_seg_ros.evaluation.rig_shots import EVENT_SPAN_NS, RigBagConfig, i
 from anymodal_seg_ros.faults.timeline import parse_timeline
 from anymodal_seg_ros.sensing.decoding.decode import decode_image
 from anymodal_seg_ros.sensing.decoding.point_clouds import decode_cloud
-from anymodal_seg_ros.sensing.events.stream import EventStream
+from anymodal_seg_ros.sensing.events.windows import EventStream
 from anymodal_seg_ros.simulation.camera import Camera, Mount
 from anymodal_seg_ros.simulation.dataset.frames import sized_sensors
 from anymodal_seg_ros.simulation.rig import Rig, mounted_sensors

@@ -41,8 +41,11 @@ class ScriptedPipeline:
             deliver(made)
             return Progress(True, made)
 
-    def worked_by(self, threads: int) -> None:
+    def attach(self, threads: int, notify: Callable[[], None]) -> None:
         assert threads >= 1
+
+    def detach(self) -> bool:
+        return True
 
     def next_wakeup_ns(self) -> int | None:
         return self.wakeup_ns

@@ -135,7 +135,8 @@ def test_the_node_starts_and_reads_its_parameters(installed: Installation) -> No
 
     (node,) = installed.prefix.rglob("segmentation_node")
     assert os.access(node, os.X_OK)
-    start = f"ROS_DOMAIN_ID={unused_domain()} {node} --ros-args -p model:=no_such_model 2>&1"
+    arguments = "--ros-args -p demo:=true -p model:=no_such_model"
+    start = f"ROS_DOMAIN_ID={unused_domain()} {node} {arguments} 2>&1"
     assert "no_such_model" in installed.run(f"! {start}"), "it ends with an error that says why"
 
 

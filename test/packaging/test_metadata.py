@@ -10,6 +10,7 @@ from anymodal_seg_ros import __version__
 
 IMPORTS = re.compile(r"^\s*(?:from|import) (\w+)", re.MULTILINE)
 ROS_PACKAGES = {"rclpy", "launch", "launch_ros", "std_srvs"}
+INTERFACES = ("_msgs", "_interfaces")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,22 @@ def test_every_ros_package_that_is_imported_is_declared(
         for folder in folders
         for path in folder.glob("*.py")
         for name in IMPORTS.findall(path.read_text())
-        if name in ROS_PACKAGES or name.endswith("_msgs")
+        if name in ROS_PACKAGES or name.endswith(INTERFACES)
     }
     assert "rclpy" in imported
     assert imported <= declared
+
+
+def test_a_release_asks_no_pip_and_says_whose_it_is(package_xml: ElementTree.Element) -> None:
+    """bloom refuses keys that end in -pip, and tools want an address and an author."""
+    depends = [element for element in package_xml if element.tag.endswith("depend")]
+    always = [str(element.text) for element in depends if element.get("condition") is None]
+    assert [name for name in always if name.endswith("-pip")] == []
+    assert package_xml.findtext("url")
+    assert package_xml.findtext("author")
+    assert package_xml.find("maintainer") is not None
+
+
+def test_colcon_finds_pytest_among_the_test_requirements(project_root: Path) -> None:
+    script = (project_root / "setup.py").read_text()
+    assert re.search(r'"test": \["pytest', script), "or colcon test takes unittest and runs nothing"

@@ -714,3 +714,33 @@ def test_networks_may_say_nothing_but_the_mask() -> None:
     prediction = pipe.poll(1)
     assert prediction is not None
     assert prediction.confidence is None and not prediction.contributions
+
+
+def test_packets_without_events_cost_the_camera_its_place_and_not_the_masks() -> None:
+    rig = RigConfig(
+        {
+            "events": SensorConfig("events/packets", "event", type="event_packet"),
+            "rgb": SensorConfig("rgb", "rgb"),
+        }
+    )
+    pipe = pipeline(rig)
+    stamps = []
+    for tick in range(900):  # 3 s; the packets are empty from 1 s on
+        now = START + tick * S // 300
+        time_us, place = tick * 10_000 // 3, np.array([tick % 30])
+        words = evt3_words(np.array([time_us]), place, place % 20, place % 2)
+        data = words.tobytes() if tick < 300 else b""
+        packet = event_packet(data, seq=tick, stamp_ns=now, height=20, width=30)
+        assert pipe.push_message("events", packet, now) is None
+        if tick % 10 == 0:
+            pipe.push_message("rgb", message("rgb", now), now)
+        while (prediction := pipe.poll(now)) is not None:
+            stamps.append(prediction.frame_set.reference_sample.stamp_ns)
+    status = {one.sensor: one for one in pipe.status(now)}
+    assert status["events"].state is SensorState.INVALID
+    assert "no window of events for " in status["events"].fault
+    assert {check.name for check in status["events"].checks} >= {"lost_packets", "events_outside"}
+    assert status["rgb"].state is SensorState.OK
+    gaps = np.diff(stamps)
+    assert len(stamps) > 70
+    assert gaps.max() < S, "within a second the other camera leads"

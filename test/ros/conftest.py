@@ -59,11 +59,14 @@ def namespace(_names: Iterator[str]) -> str:
 def start_node(
     ros_domain: int, tiny_model: Path, tmp_path: Path, namespace: str
 ) -> Iterator[StartNode]:
-    """Start segmentation nodes in the test's namespace; keyword arguments are parameters."""
+    """Start segmentation nodes in the test's namespace; keyword arguments are parameters.
+
+    Without sensors of their own they have those of the simulator.
+    """
     started: list[RosProcess] = []
 
     def start(*ros_args: str, env: dict[str, str] | None = None, **parameters: Any) -> RosProcess:
-        given = {"model": str(tiny_model), **parameters}
+        given = {"model": str(tiny_model), "demo": True, **parameters}
         args = ["--ros-args", *ros_args, "-r", f"__ns:={namespace}"]  # the last one wins
         for name, value in given.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)

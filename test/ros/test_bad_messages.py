@@ -87,7 +87,7 @@ def test_bad_messages_are_counted_and_survived(
     ):
 
         def books() -> dict[str, str]:
-            front = "segmentation_node: sensor front"
+            front = f"{namespace[1:]}/segmentation_node: sensor front"
             mine = [a for a in diagnostics.messages if front in {s.name for s in a.status}]
             return values(mine[-1], front) if mine else {}
 

@@ -62,7 +62,7 @@ def test_a_camera_info_that_cannot_be_used_is_counted_and_named(
     )
     topic = f"{namespace}/front/camera_info"
     publisher = graph.node.create_publisher(CameraInfo, topic, qos_profile_sensor_data)
-    name = "segmentation_node: sensor front"
+    name = f"{namespace[1:]}/segmentation_node: sensor front"
     with graph.collect(DiagnosticArray, "/diagnostics") as diagnostics:
         wait_until(lambda: graph.node.count_subscribers(topic), "the node's subscription")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,13 +18,14 @@ from rcl_interfaces.srv import GetParameters
 pytestmark = pytest.mark.ros
 
 PROGRAM = """
-import sys
+import os, sys
 from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 path, *arguments = sys.argv[1:]
 service = LaunchService(noninteractive=True)
+before = {**os.environ}
 service.include_launch_description(
     LaunchDescription(
         [
@@ -34,7 +36,9 @@ service.include_launch_description(
         ]
     )
 )
-sys.exit(service.run())
+code = service.run()
+assert {**os.environ} == before, "a launch file changed the environment of other processes"
+sys.exit(code)
 """
 
 
@@ -42,12 +46,15 @@ def test_seg_launch_starts_the_node_as_told_and_ends_it_cleanly(
     graph: Graph, namespace: str, tiny_model: Path, tmp_path: Path
 ) -> None:
     parameters = tmp_path / "robot.yaml"
-    parameters.write_text("/**:\n  ros__parameters: {overlay_alpha: 0.25, model: nowhere}\n")
+    sensor = "rig: {sensors: {rgb: {topic: rgb/image, modality: rgb}}}"
+    parameters.write_text(
+        f"/**:\n  ros__parameters: {{overlay_alpha: 0.25, model: nowhere, {sensor}}}\n"
+    )
     arguments = {
         "model": tiny_model,
         "params_file": parameters,
         "namespace": namespace,
-        "use_sim_time": "true",
+        "use_sim_time": "True",
         "log_level": "debug",
     }
     launch = subprocess.Popen(
@@ -72,6 +79,57 @@ def test_seg_launch_starts_the_node_as_told_and_ends_it_cleanly(
         output, _ = launch.communicate(timeout=60)
     assert launch.returncode == 0
     assert "process has finished cleanly" in output
+
+
+def run(file: str, **arguments: object) -> subprocess.Popen[str]:
+    """Start a launch file as ``ros2 launch`` does."""
+    given = [f"{name}:={value}" for name, value in arguments.items()]
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(CHECKOUT / "launch" / file), *given],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "arguments", "words"),
+    [
+        ("seg.launch.py", {}, "no sensors are named"),
+        ("seg.launch.py", {"params_file": "nope.yaml"}, "there is no file"),
+        ("seg.launch.py", {"rig": "realsense_d453"}, "did you mean realsense_d435"),
+        ("seg.launch.py", {"demo": "maybe"}, "demo:=maybe"),
+        ("faults.launch.py", {}, "timeline is missing"),
+    ],
+)
+def test_what_is_missing_is_said_in_a_line_and_nothing_is_started(
+    file: str, arguments: dict[str, str], words: str, ros_domain: int
+) -> None:
+    launch = run(file, **arguments)
+    output, _ = launch.communicate(timeout=60)
+    assert launch.returncode == 1
+    assert words in output.splitlines()[-1]
+    assert "process started" not in output
+
+
+def test_a_node_that_died_is_the_error_of_the_launch(
+    graph: Graph, namespace: str, tiny_model: Path
+) -> None:
+    arguments = {"demo": "True", "model": tiny_model, "namespace": namespace, "name": "front_seg"}
+    launch = run("seg.launch.py", **arguments)
+    try:
+        name = f"{namespace}/front_seg"
+        wait_until(lambda: graph.state(name) == "active", "the node to be active")
+        (pid,) = (int(word) for word in _children(launch.pid))
+        os.kill(pid, signal.SIGKILL)
+    finally:
+        output, _ = launch.communicate(timeout=60)
+    assert launch.returncode == 1, output
+    assert "front_seg died with exit code -9" in output
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def test_faults_launch_puts_the_injector_between_the_drivers_and_the_node(

@@ -167,28 +167,27 @@ def test_diagnostics_tell_the_living_from_the_dead(
 ) -> None:
     start_node(rig__startup_grace_s=0.5, diagnostics_hz=10.0)
     rig.start("rgb", "depth")
+    node = f"{namespace[1:]}/segmentation_node: "
 
     def health(array: DiagnosticArray) -> dict[str, tuple[int, str]]:
-        return {
-            s.name.removeprefix("segmentation_node: "): (ord(s.level), s.message)
-            for s in array.status
-        }
+        return {s.name.removeprefix(node): (ord(s.level), s.message) for s in array.status}
 
     with graph.collect(DiagnosticArray, "/diagnostics") as diagnostics:
-        array = _healthy(diagnostics)
+        array = _healthy(diagnostics, f"{node}sensor rgb")
         said = health(array)
         assert said["sensor rgb"] == (0, "OK")
-        assert said["sensor thermal"] == (2, "FAILED: no message so far")
+        level, message = said["sensor thermal"]
+        assert level == 2
+        assert message.startswith("FAILED: no message so far; nobody publishes ")
+        assert f"{namespace}/thermal/image" in message
         assert said["pipeline"][0] == 0
-        pipeline = values(array, "segmentation_node: pipeline")
+        pipeline = values(array, f"{node}pipeline")
         assert pipeline["model"] == "tiny 0.0.1"
         assert pipeline["engine"].startswith("onnxruntime")
         assert float(pipeline["callback_max_ms"]) > 0.0
         # After a pause of the machine a queue is delivered at once: that passes.
         diagnostics.next(
-            lambda a: (
-                15.0 < float(values(a, "segmentation_node: sensor rgb")["rate_hz"] or 0) < 60.0
-            ),
+            lambda a: 15.0 < float(values(a, f"{node}sensor rgb")["rate_hz"] or 0) < 60.0,
             "a rate near the 30 Hz of rgb",
         )
         rig.kill("rgb", "depth")
@@ -196,11 +195,11 @@ def test_diagnostics_tell_the_living_from_the_dead(
         assert "no sensor is alive" in health(dead)["pipeline"][1]
 
 
-def _healthy(diagnostics: Collector) -> Any:
+def _healthy(diagnostics: Collector, name: str) -> Any:
     """Return diagnostics of a moment at which rgb has run for a while."""
 
     def steady(array: DiagnosticArray) -> bool:
-        rgb = values(array, "segmentation_node: sensor rgb")
+        rgb = values(array, name)
         return rgb["state"] == "OK" and int(rgb["received"]) > 30
 
     return diagnostics.next(steady, "rgb to be OK")

@@ -10,8 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.bag_files import IMAGE, images, write_bag
 from fixtures.ros_graph import Graph, RosProcess, wait_until
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image as RosImage
 
@@ -145,3 +155,62 @@ def test_an_absent_topic_is_an_error(play: Play, namespace: str) -> None:
     assert process.wait() == 1
     assert process.stderr.startswith("Error: ")
     assert f"no topic /nothing: expected of {namespace}/a" in process.stderr
+
+
+LATCHED = Qos(
+    QosHistory.KEEP_LAST,
+    1,
+    QosReliability.RELIABLE,
+    QosDurability.TRANSIENT_LOCAL,
+    QosTime(0, 0),
+    QosTime(0, 0),
+    QosLiveliness.AUTOMATIC,
+    QosTime(0, 0),
+    False,
+)
+
+
+def test_who_comes_late_gets_what_was_latched(
+    ros_domain: int, tmp_path: Path, graph: Graph, namespace: str
+) -> None:
+    bag = write_bag(tmp_path / "latched", {f"{namespace}/map": (IMAGE, images(1))}, qos=[LATCHED])
+    process = RosProcess(
+        "anymodal_seg_ros.cli.main",
+        ["play", str(bag), "--wait", "0", "--loop", "--rate", "0.01"],
+        tmp_path / "player",
+    )
+    try:
+        wait_until(lambda: graph.node.count_publishers(f"{namespace}/map"), "the player")
+        heard: list[Any] = []
+        late = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        graph.node.create_subscription(RosImage, f"{namespace}/map", heard.append, late)
+        wait_until(lambda: bool(heard), "the latched message")
+    finally:
+        process.send(signal.SIGINT)
+        assert process.wait() == 0
+
+
+def test_what_cannot_be_published_is_left_out_with_a_line(
+    ros_domain: int, tmp_path: Path, namespace: str
+) -> None:
+    types = get_typestore(Stores.ROS2_HUMBLE)
+    types.register(get_types_from_msg("int32 a", "nobody_msgs/msg/Thing"))
+    thing = types.types["nobody_msgs/msg/Thing"](a=1)
+    data = bytes(types.serialize_cdr(thing, "nobody_msgs/msg/Thing"))
+    topics = {
+        f"{namespace}/image": (IMAGE, images(3)),
+        f"{namespace}/thing": ("nobody_msgs/msg/Thing", [(START, data)]),
+        f"{namespace}/1 odd name": (IMAGE, images(2)),
+    }
+    bag = write_bag(tmp_path / "bag", topics, types=types)
+    process = RosProcess(
+        "anymodal_seg_ros.cli.main", ["play", str(bag), "--wait", "0"], tmp_path / "player"
+    )
+    assert process.wait() == 0
+    assert f"{namespace}/image: 3 messages" in process.stdout
+    assert f"{namespace}/thing is left out: nobody_msgs/msg/Thing is not" in process.stdout
+    assert f"{namespace}/1 odd name is left out: " in process.stdout
+    arguments = ["play", str(bag), "--wait", "0", "--topics", f"{namespace}/thing"]
+    alone = RosProcess("anymodal_seg_ros.cli.main", arguments, tmp_path / "alone")
+    assert alone.wait() == 1
+    assert "Error: nothing of" in alone.stderr

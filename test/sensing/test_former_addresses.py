@@ -1,4 +1,4 @@
-"""Programs that import a module by its address before 0.5 get the module that is there now."""
+"""Programs that import a module by its former address get the module that is there now."""
 
 from __future__ import annotations
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anymodal_seg_ros.sensing.events.grid import Grid
 from anymodal_seg_ros.sensing.events.render import render_image
-from anymodal_seg_ros.sensing.events.values import Events
-from anymodal_seg_ros.sensing.events.window import EventWindow
+from anymodal_seg_ros.sensing.events.store import PixelGrid
+from anymodal_seg_ros.sensing.events.values import Events, EventWindow
 from anymodal_seg_training.datasets.event_files import dsec_image, npz_image
 from anymodal_seg_training.datasets.layout import ImageLayout
 from anymodal_seg_training.errors import TrainingError
@@ -46,7 +45,7 @@ def recording(tmp_path: Path) -> list[Path]:
 def _expected(start_us: int, end_us: int, moved: int) -> np.ndarray:
     chosen = (start_us <= T) & (end_us > T)
     events = Events(T[chosen] * 1000, X[chosen] + moved, Y[chosen], P[chosen])
-    time_ns, cells = Grid(HEIGHT, WIDTH, 1).place(events)
+    time_ns, cells = PixelGrid(HEIGHT, WIDTH, 1).place(events)
     window = EventWindow(start_us * 1000, end_us * 1000, "", HEIGHT, WIDTH, time_ns, cells, True)
     return render_image(window).pixels
 

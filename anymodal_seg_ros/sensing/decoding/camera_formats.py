@@ -50,7 +50,8 @@ class CameraFormat:
         if height % rows or width % columns or min(height, width) < self.least:
             raise DecodeError(
                 f"size is {width}x{height}: expected at least {self.least} on each side, the width "
-                f"a multiple of {columns} and the height of {rows}, as {name} needs"
+                f"a multiple of {columns} and the height of {rows}, as {name} needs",
+                "size",
             )
 
 

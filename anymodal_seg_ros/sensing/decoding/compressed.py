@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import DeferredImage, Image, Pixels
 from anymodal_seg_ros.sensing.decoding.camera_formats import CAMERA_FORMATS
 from anymodal_seg_ros.sensing.decoding.encodings import COLORS, COUNTS, LAYOUTS, Layout
@@ -55,7 +56,7 @@ class Format:
     def parse(cls, text: str) -> Format:
         """Take a format string apart; any string will do."""
         original, found, rest = text.partition(";")
-        return cls(text[:60], original.strip() if found else "", tuple(rest[:60].split()))
+        return cls(quote(text), original.strip() if found else "", tuple(rest[:60].split()))
 
     @property
     def is_depth(self) -> bool:
@@ -112,9 +113,10 @@ def _encoding(form: Format, header: PictureHeader) -> str:
         return natural
     if layout != Layout(np.dtype(f"u{header.bits // 8}"), header.channels):
         raise DecodeError(
-            f"format is {form.text!r}, but data is a {header.codec} of {header.channels} x "
+            f"format is '{form.text}', but data is a {header.codec} of {header.channels} x "
             f"{header.bits} bits: expected a picture that holds {form.original}; "
-            "png and compressedDepth hold 16 bits, jpeg does not"
+            "png and compressedDepth hold 16 bits, jpeg does not",
+            "format",
         )
     return form.original
 
@@ -128,14 +130,18 @@ def _unpack(data: Bytes, header: PictureHeader) -> Pixels:
     try:
         pixels: Pixels | None = cv2.imdecode(data, flags)
     except cv2.error as error:
-        raise DecodeError(f"data is a damaged {header.codec} picture: {error.err}") from error
+        said = quote(error.err)
+        raise DecodeError(f"data is a damaged {header.codec} picture: {said}", "data") from error
     if pixels is None:
-        raise DecodeError(f"data is a damaged {header.codec} picture: OpenCV cannot read it")
+        raise DecodeError(
+            f"data is a damaged {header.codec} picture: OpenCV cannot read it", "data"
+        )
     expected = (header.height, header.width) + ((3,) if header.channels == 3 else ())
     if pixels.shape != expected or pixels.dtype.itemsize * 8 != header.bits:
         raise DecodeError(
             f"data is a damaged {header.codec} picture: it holds {pixels.dtype} {pixels.shape}, "
-            f"its header says {header.bits} bits {expected}"
+            f"its header says {header.bits} bits {expected}",
+            "data",
         )
     return pixels
 
@@ -144,12 +150,15 @@ def _decode_depth(form: Format, data: Bytes) -> Image:
     """Promise the image of a compressedDepth message: 12 bytes of parameters, then png or rvl."""
     if form.original not in (*COUNTS, "32FC1"):
         raise DecodeError(
-            f"format is {form.text!r}: expected '16UC1; compressedDepth png' or with mono16, "
-            "32FC1 or rvl"
+            f"format is '{form.text}': expected '16UC1; compressedDepth png' or with mono16, "
+            "32FC1 or rvl",
+            "format",
         )
     size = _DEPTH_HEADER.itemsize
     if data.size < size + _RVL_HEADER.itemsize:
-        raise DecodeError(f"data has {data.size} bytes: expected a compressedDepth header and more")
+        raise DecodeError(
+            f"data has {data.size} bytes: expected a compressedDepth header and more", "data"
+        )
     picture = data[size:]
     if "rvl" in form.words:
         width, height = (int(side) for side in picture[:8].view(_RVL_HEADER)[0])
@@ -160,7 +169,8 @@ def _decode_depth(form: Format, data: Bytes) -> Image:
         if (header.codec, header.channels, header.bits) != ("png", 1, 16):
             raise DecodeError(
                 f"data is a {header.codec} of {header.channels} channels of {header.bits} bits: "
-                f"expected a grey 16-bit png, as format {form.text!r} says"
+                f"expected a grey 16-bit png, as format '{form.text}' says",
+                "data",
             )
         height, width = header.height, header.width
         counts = partial(_unpack, picture, header)
@@ -168,7 +178,9 @@ def _decode_depth(form: Format, data: Bytes) -> Image:
         return DeferredImage(height, width, form.original, counts)
     _, a, b = data[:size].view(_DEPTH_HEADER)[0]
     if not (np.isfinite(a) and np.isfinite(b)):
-        raise DecodeError(f"data says depth is {a} / (value - {b}): expected finite numbers")
+        raise DecodeError(
+            f"data says depth is {a} / (value - {b}): expected finite numbers", "data"
+        )
     return DeferredImage(height, width, "32FC1", lambda: _from_inverse(counts(), a, b))
 
 

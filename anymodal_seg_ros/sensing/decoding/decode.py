@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import DeferredImage, Image, Pixels
 from anymodal_seg_ros.sensing.decoding.camera_formats import CAMERA_FORMATS, CameraFormat
 from anymodal_seg_ros.sensing.decoding.compressed import decode_compressed
@@ -43,12 +44,18 @@ def decode_image(message: Any) -> Image:
     Raises:
         DecodeError: naming the field, its value and what was expected.
     """
-    if hasattr(message, "format") and not hasattr(message, "step"):
+    if hasattr(message, "format") and hasattr(message, "data") and not hasattr(message, "step"):
         return decode_compressed(message.format, message.data)
-    if hasattr(message, "point_step"):
+    if hasattr(message, "point_step") and hasattr(message, "fields"):
         cloud = decode_cloud(message)
         positions(cloud[:0])  # refuses a cloud that lacks x, y or z
         return Image(cloud, POINT_CLOUD)
+    if not (hasattr(message, "step") and hasattr(message, "encoding")):
+        raise DecodeError(
+            f"message is a {quote(type(message).__name__)}: expected an Image, a CompressedImage "
+            "or a PointCloud2; look at the sensor's topic and type",
+            "type",
+        )
     height, width, encoding = int(message.height), int(message.width), str(message.encoding)
     layout = LAYOUTS.get(encoding)
     if layout is not None:
@@ -61,20 +68,27 @@ def decode_image(message: Any) -> Image:
     if camera_format is not None:
         check_size(height, width)
         return _decode_camera_format(message, height, width, encoding, camera_format)
-    raise DecodeError(f"encoding is {encoding[:60]!r}: expected {KNOWN_ENCODINGS}")
+    raise DecodeError(f"encoding is '{quote(encoding)}': expected {KNOWN_ENCODINGS}", "encoding")
 
 
 def stamp_ns(header: Any) -> int:
     """Return a header's stamp in nanoseconds.
 
     Raises:
-        DecodeError: the stamp is zero, negative, or its nanoseconds are a second or more.
+        DecodeError: there is none, or it is zero, negative, or its nanoseconds are a second or
+            more.
     """
-    sec, nanosec = int(header.stamp.sec), int(header.stamp.nanosec)
+    stamp = getattr(header, "stamp", None)
+    if stamp is None:
+        raise DecodeError(
+            "message has no header with a stamp: look at the sensor's topic and type", "type"
+        )
+    sec, nanosec = int(stamp.sec), int(stamp.nanosec)
     if sec < 0 or not 0 <= nanosec < 1_000_000_000 or sec == nanosec == 0:
         raise DecodeError(
             f"stamp is {sec} s {nanosec} ns: expected a positive time with less than 1e9 ns; "
-            "let the driver stamp its messages"
+            "let the driver stamp its messages",
+            "stamp",
         )
     return sec * 1_000_000_000 + nanosec
 
@@ -104,7 +118,8 @@ def _checked_step(message: Any, width: int, layout: Layout) -> int:
     if step < least:
         raise DecodeError(
             f"step is {step}: expected at least {least}, "
-            f"as {width} pixels of {message.encoding} need"
+            f"as {width} pixels of {message.encoding} need",
+            "step",
         )
     return step
 
@@ -112,7 +127,8 @@ def _checked_step(message: Any, width: int, layout: Layout) -> int:
 def _check_bytes(data: Bytes, step: int, rows: int) -> None:
     if data.size != step * rows:
         raise DecodeError(
-            f"data has {data.size} bytes: expected step x height = {step} x {rows} = {step * rows}"
+            f"data has {data.size} bytes: expected step x height = {step} x {rows} = {step * rows}",
+            "data",
         )
 
 

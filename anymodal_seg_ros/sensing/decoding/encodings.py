@@ -95,7 +95,9 @@ def to_rgb(image: Image) -> npt.NDArray[np.uint8]:
         DecodeError: the encoding is none of :data:`COLORS`, or the pixels are damaged.
     """
     if image.encoding not in COLORS:
-        raise DecodeError(f"encoding {image.encoding} has no colours: expected {', '.join(COLORS)}")
+        raise DecodeError(
+            f"encoding {image.encoding} has no colours: expected {', '.join(COLORS)}", "encoding"
+        )
     pixels, code = image.pixels, COLORS[image.encoding]
     if code is not None:
         pixels = cv2.cvtColor(for_opencv(pixels), code)
@@ -139,7 +141,7 @@ def to_metres(
         invalid = ~(np.isfinite(metres) & (metres > 0))
     else:
         raise DecodeError(
-            f"encoding {image.encoding} is no depth: expected 16UC1 in mm or 32FC1 in m"
+            f"encoding {image.encoding} is no depth: expected 16UC1 in mm or 32FC1 in m", "encoding"
         )
     np.copyto(metres, np.float32(np.nan), where=invalid)
     return metres

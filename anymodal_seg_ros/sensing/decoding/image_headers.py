@@ -64,13 +64,15 @@ def read_header(data: Bytes) -> PictureHeader:
         least = header.height * header.width // _JPEG_MOST_PIXELS_PER_BYTE
     else:
         raise DecodeError(
-            f"data begins with {start.hex(' ') or 'nothing'}: expected a jpeg or png picture"
+            f"data begins with {start.hex(' ') or 'nothing'}: expected a jpeg or png picture",
+            "data",
         )
     check_decompressed_size(header.height, header.width)
     if data.size < least:
         raise DecodeError(
             f"data has {data.size} bytes: expected at least {least} for a {header.codec} picture "
-            f"of {header.width}x{header.height}"
+            f"of {header.width}x{header.height}",
+            "data",
         )
     return header
 
@@ -87,7 +89,7 @@ def check_complete(data: Bytes, codec: str) -> None:
     if codec == "png":
         _check_chunks(data.data)
     elif data.tobytes().rfind(_JPEG_END) < 0:
-        raise DecodeError("data is a jpeg picture without an end: it was cut off")
+        raise DecodeError("data is a jpeg picture without an end: it was cut off", "data")
 
 
 def _check_chunks(data: memoryview) -> None:
@@ -97,21 +99,25 @@ def _check_chunks(data: memoryview) -> None:
         name = data[at + 4 : at + 8].tobytes()
         at += 12 + int.from_bytes(data[at : at + 4], "big")
         if at > len(data):
-            raise DecodeError("data is a png picture without an end: it was cut off or damaged")
+            raise DecodeError(
+                "data is a png picture without an end: it was cut off or damaged", "data"
+            )
         if name == b"IEND":
             return
         if name in _PNG_ANIMATION:
-            raise DecodeError("data is an animated png: expected a single picture")
-    raise DecodeError(f"data is a png picture of more than {_PNG_MAX_CHUNKS} chunks")
+            raise DecodeError("data is an animated png: expected a single picture", "data")
+    raise DecodeError(f"data is a png picture of more than {_PNG_MAX_CHUNKS} chunks", "data")
 
 
 def _png(data: Bytes) -> tuple[PictureHeader, int]:
     """Return the header, and how many bytes the picture takes at the very least."""
     if data.size < 33 or data[8:16].tobytes() != b"\0\0\0\rIHDR":
-        raise DecodeError("data is a png picture whose header is damaged or cut off")
+        raise DecodeError("data is a png picture whose header is damaged or cut off", "data")
     width, height, bits, kind = struct.unpack(">IIBB", data[16:26].tobytes())
     if kind not in _PNG_CHANNELS:
-        raise DecodeError(f"data is a png picture of colour type {kind}: expected 0, 2, 3, 4 or 6")
+        raise DecodeError(
+            f"data is a png picture of colour type {kind}: expected 0, 2, 3, 4 or 6", "data"
+        )
     stored, channels = _PNG_CHANNELS[kind]
     least = height * (width * stored * bits // 8) // _PNG_MOST_BYTES_PER_BYTE
     return PictureHeader("png", height, width, channels, 16 if bits == 16 else 8), least
@@ -132,16 +138,18 @@ def _jpeg(data: Bytes) -> PictureHeader:
             if bits != 8 or channels not in (1, 3, 4):
                 raise DecodeError(
                     f"data is a jpeg picture of {channels} channels of {bits} bits: "
-                    "expected 1, 3 or 4 of 8"
+                    "expected 1, 3 or 4 of 8",
+                    "data",
                 )
             return PictureHeader("jpeg", height, width, 1 if channels == 1 else 3, 8)
         elif marker in _JPEG_OTHER_FRAMES:
             raise DecodeError(
                 f"data is a jpeg picture of type {marker:#x}: "
-                "expected a baseline or progressive Huffman-coded one"
+                "expected a baseline or progressive Huffman-coded one",
+                "data",
             )
         elif marker == 0x01 or 0xD0 <= marker <= 0xD9:  # these have no length
             at += 2
         else:
             at += 2 + int.from_bytes(segment[2:4], "big")
-    raise DecodeError("data is a jpeg picture whose header is damaged or cut off")
+    raise DecodeError("data is a jpeg picture whose header is damaged or cut off", "data")

@@ -27,19 +27,21 @@ def as_bytes(data: Any, field: str = "data") -> Bytes:
     if isinstance(data, np.ndarray):
         if data.dtype == np.uint8 and data.flags.c_contiguous:
             return data.reshape(-1)
-        raise DecodeError(f"{field} is an array of {data.dtype}: expected contiguous uint8")
+        raise DecodeError(f"{field} is an array of {data.dtype}: expected contiguous uint8", "data")
     try:
         return np.frombuffer(data, np.uint8)
     except (TypeError, ValueError, BufferError) as error:
         if hasattr(data, "__len__") and len(data) == 0:
             return np.empty(0, np.uint8)
-        raise DecodeError(f"{field} is a {type(data).__name__}: expected bytes") from error
+        raise DecodeError(f"{field} is a {type(data).__name__}: expected bytes", "data") from error
 
 
 def check_size(height: int, width: int) -> None:
     """Raise :class:`DecodeError` unless both sides are from 1 to :data:`MAX_SIDE`."""
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise DecodeError(f"size is {width}x{height}: expected 1 to {MAX_SIDE} on each side")
+        raise DecodeError(
+            f"size is {width}x{height}: expected 1 to {MAX_SIDE} on each side", "size"
+        )
 
 
 def check_decompressed_size(height: int, width: int) -> None:
@@ -48,5 +50,6 @@ def check_decompressed_size(height: int, width: int) -> None:
     if height * width > MAX_DECOMPRESSED_PIXELS:
         raise DecodeError(
             f"size is {width}x{height}: expected at most {MAX_DECOMPRESSED_PIXELS} pixels "
-            "in a compressed image"
+            "in a compressed image",
+            "size",
         )

@@ -31,7 +31,8 @@ def check_rvl_size(height: int, width: int) -> None:
     check_size(height, width)
     if height * width > MAX_PIXELS:
         raise DecodeError(
-            f"size is {width}x{height}: expected at most {MAX_PIXELS} pixels in an rvl picture"
+            f"size is {width}x{height}: expected at most {MAX_PIXELS} pixels in an rvl picture",
+            "size",
         )
 
 
@@ -58,10 +59,12 @@ def decode_rvl(data: Bytes, height: int, width: int) -> npt.NDArray[np.uint16]:
     walk = numbers.data  # gives plain integers, three times as fast as the array
     while pixel < wanted:
         if at + 2 > numbers.size:
-            raise DecodeError(f"data is an rvl picture that ends after {pixel} of {wanted} pixels")
+            raise DecodeError(
+                f"data is an rvl picture that ends after {pixel} of {wanted} pixels", "data"
+            )
         zeros, length = walk[at], walk[at + 1]
         if zeros == length == 0:  # no encoder writes that, and it would cost time for nothing
-            raise DecodeError("data is a damaged rvl picture: a run in it is empty")
+            raise DecodeError("data is a damaged rvl picture: a run in it is empty", "data")
         pixel += zeros
         if length:
             starts.append(at + 2)
@@ -70,7 +73,9 @@ def decode_rvl(data: Bytes, height: int, width: int) -> npt.NDArray[np.uint16]:
         pixel += length
         at += 2 + length
     if pixel > wanted or at > numbers.size:
-        raise DecodeError(f"data is a damaged rvl picture: its runs do not fill {wanted} pixels")
+        raise DecodeError(
+            f"data is a damaged rvl picture: its runs do not fill {wanted} pixels", "data"
+        )
     pixels = np.zeros(wanted, np.uint16)
     zigzag = numbers[:at][_ranges(starts, lengths, at)]
     differences = ((zigzag >> 1) ^ -(zigzag & 1)).astype(np.uint16)  # modulo 65536, as all is
@@ -116,7 +121,9 @@ def _join(stream: npt.NDArray[np.uint8], ends: npt.NDArray[np.intp]) -> Numbers:
 
 def _check_length(nibbles: int) -> None:
     if nibbles > _MOST_NIBBLES:
-        raise DecodeError(f"data is a damaged rvl picture: a number in it has {nibbles} nibbles")
+        raise DecodeError(
+            f"data is a damaged rvl picture: a number in it has {nibbles} nibbles", "data"
+        )
 
 
 def _ranges(starts: list[int], lengths: list[int], size: int) -> npt.NDArray[np.bool_]:

@@ -1,7 +1,8 @@
 """``dvs_msgs/EventArray`` (and ``prophesee_event_msgs``, its twin): events in full, in ROS time.
 
 rclpy and rosbags make a Python object of every event, which takes microseconds each. A subscription
-that asks for raw messages gets the serialised bytes instead, and these are read as arrays.
+that asks for raw messages gets the serialised bytes instead, and these are read as arrays;
+:func:`wants_raw` tells for which types of message that is right.
 """
 
 from __future__ import annotations
@@ -14,15 +15,42 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.sensing.decoding.decode import stamp_ns
-from anymodal_seg_ros.sensing.events.payload import check_size
+from anymodal_seg_ros.sensing.decoding.payload import as_bytes
 from anymodal_seg_ros.sensing.events.values import Bytes, Events, StampedEvents
+
+MAX_SENSOR_SIDE = 2048
+"""Largest width or height that is believed: as far as the addresses of EVT 2.0 and 3.0 reach.
+
+No data of a message vouches for its size, but images of that size are made.
+"""
+
+_RAW_TYPES = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
 
 _SECOND_NS = 1_000_000_000
 _HEAD_BYTES = 4
 """CDR begins with its kind and options; alignment counts from behind them."""
+_LONGEST_TEXT = 4096
 _EVENT_BYTES = 13
 _EVENT_STRIDE = 16
 """An event of 13 bytes is padded to 16, but for the last one."""
+
+
+def wants_raw(message_type: str) -> bool:
+    """Whether messages of a type, such as ``dvs_msgs/msg/EventArray``, are best taken as bytes."""
+    return message_type in _RAW_TYPES
+
+
+def check_sensor_size(height: int, width: int) -> tuple[int, int]:
+    """Return the size of a sensor.
+
+    Raises:
+        DecodeError: it cannot be true.
+    """
+    if not (1 <= height <= MAX_SENSOR_SIDE and 1 <= width <= MAX_SENSOR_SIDE):
+        raise DecodeError(
+            f"size is {width}x{height}: expected 1 to {MAX_SENSOR_SIDE} on each side", "size"
+        )
+    return height, width
 
 
 def read_event_array(message: Any) -> StampedEvents:
@@ -31,7 +59,7 @@ def read_event_array(message: Any) -> StampedEvents:
     Raises:
         DecodeError: the stamp or the size cannot be true.
     """
-    height, width = check_size(int(message.height), int(message.width))
+    height, width = check_sensor_size(int(message.height), int(message.width))
     rows = [(e.ts.sec, e.ts.nanosec, e.x, e.y, e.polarity) for e in message.events]
     columns = np.array(rows, np.int64).reshape(-1, 5).T
     events = Events(columns[0] * _SECOND_NS + columns[1], columns[2], columns[3], columns[4])
@@ -45,14 +73,16 @@ def parse_event_array(data: Any) -> StampedEvents:
     Raises:
         DecodeError: the bytes are no such message.
     """
-    reader = _Reader(np.frombuffer(data, np.uint8))
+    reader = _CdrReader(as_bytes(data, "message"))
     stamp = SimpleNamespace(sec=reader.integer("i"), nanosec=reader.integer("u"))
     frame_id = reader.text()
-    height, width = check_size(reader.integer("u"), reader.integer("u"))
+    height, width = check_sensor_size(reader.integer("u"), reader.integer("u"))
     count = reader.integer("u")
     at, left = reader.at, reader.data.size - reader.at
     if count and left < _EVENT_STRIDE * (count - 1) + _EVENT_BYTES:
-        raise DecodeError(f"events are {count} in {left} bytes: expected {_EVENT_STRIDE} for each")
+        raise DecodeError(
+            f"events are {count} in {left} bytes: expected {_EVENT_STRIDE} for each", "data"
+        )
     events = _events(reader.data[at:], count, reader.byte_order)
     stamped = stamp_ns(SimpleNamespace(stamp=stamp))
     return StampedEvents(events, stamped, frame_id, height, width)
@@ -83,13 +113,15 @@ def _events(data: Bytes, count: int, byte_order: str) -> Events:
     return Events(time_ns, address(0), address(2), column("u1", 12) != 0)
 
 
-class _Reader:
+class _CdrReader:
     """Reads the few fields in front of the events."""
 
     def __init__(self, data: Bytes) -> None:
         if data.size < _HEAD_BYTES or data[0] != 0 or data[1] > 1:
             raise DecodeError(
-                f"message begins with {data[:_HEAD_BYTES].tolist()}: expected serialised (CDR) data"
+                f"message begins with {data[:_HEAD_BYTES].tolist()}: expected serialised (CDR) "
+                "data",
+                "data",
             )
         self.data = data[_HEAD_BYTES:]
         self.byte_order = "<" if data[1] else ">"
@@ -99,7 +131,7 @@ class _Reader:
         """Read 32 bits, signed (``i``) or not (``u``), at the next multiple of four."""
         self.at += -self.at % 4
         if self.at + 4 > self.data.size:
-            raise DecodeError(f"message has {self.data.size} bytes: expected an EventArray")
+            raise DecodeError(f"message has {self.data.size} bytes: expected an EventArray", "data")
         value = int(np.frombuffer(self.data, f"{self.byte_order}{kind}4", 1, self.at)[0])
         self.at += 4
         return value
@@ -107,6 +139,10 @@ class _Reader:
     def text(self) -> str:
         """Read a string: its length with a closing zero, then its bytes."""
         length = self.integer("u")
+        if length > _LONGEST_TEXT:
+            raise DecodeError(
+                f"frame_id is {length} bytes: expected at most {_LONGEST_TEXT}", "data"
+            )
         data = self.data[self.at : self.at + length].tobytes()
         self.at += length
         return data.rstrip(b"\0").decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Windows of events as images and planes of fixed size, whatever the event rate.
+"""Windows of events as images of fixed size, whatever the event rate.
 
 ``np.add.at`` and ``np.maximum.at`` are used because they do not care in which order equal indices
 come. NumPy has fast loops for them if indices are ``intp`` and the operand is an array of the
@@ -10,13 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.sensing.events.values import Indices, Times
-from anymodal_seg_ros.sensing.events.window import EventWindow
-
-Planes = npt.NDArray[np.float32]
+from anymodal_seg_ros.sensing.events.values import EventWindow, Indices, Times
 
 _BLOCK = 16_384
 COUNT_LEVELS = np.rint(255.0 * (1.0 - np.exp(-0.5 * np.arange(256)))).astype(np.uint8)
@@ -44,52 +40,6 @@ def render_image(window: EventWindow) -> Image:
         recency = since_ns * scale + 1.5  # is rounded when it is cut off
         np.maximum.at(values, first + 2, recency.astype(np.uint8))
     return Image(values.reshape(window.height, window.width, 3), "8UC3")
-
-
-def signed_surface(window: EventWindow, decay_ns: int) -> Planes:
-    """Make a signed count and a time surface for each polarity.
-
-    Args:
-        window: the events.
-        decay_ns: age at which the surface has fallen to 1/e.
-
-    Returns:
-        float32 ``[3, H, W]``: ON minus OFF events; ``exp(-age / decay)`` of the last ON event; the
-        same of the last OFF event; 0 without an event.
-    """
-    planes = np.zeros((3, window.height * window.width), np.float32)
-    length_ns = window.end_ns - window.start_ns
-    for cells, since_ns in _blocks(window):
-        pixels, off = cells >> 1, cells & 1 ^ 1
-        np.add.at(planes[0], pixels, np.float32(1) - off.astype(np.float32) * 2)
-        freshness = np.exp((since_ns - length_ns).astype(np.float32) / np.float32(decay_ns))
-        np.maximum.at(planes[1:].reshape(-1), pixels + off * planes.shape[1], freshness)
-    return planes.reshape(3, window.height, window.width)
-
-
-def voxel_grid(window: EventWindow, bins: int) -> Planes:
-    """Spread the signed events over time bins, each over the two nearest ones.
-
-    Args:
-        window: the events.
-        bins: their number, at least 2.
-
-    Returns:
-        float32 ``[bins, H, W]``: the first bin lies at the beginning of the window, the last at its
-        end; the sum over the bins is ON minus OFF events.
-    """
-    size = window.height * window.width
-    grid = np.zeros(bins * size, np.float32)
-    scale = (bins - 1) / (window.end_ns - window.start_ns)
-    for cells, since_ns in _blocks(window):
-        place = since_ns * scale
-        early = place.astype(np.intp)  # below bins - 1, because the end is not in the window
-        sign = (cells & 1).astype(np.float32) * 2 - np.float32(1)
-        late = sign * (place - early).astype(np.float32)
-        index = early * size + (cells >> 1)
-        np.add.at(grid, index, sign - late)
-        np.add.at(grid, index + size, late)
-    return grid.reshape(bins, window.height, window.width)
 
 
 def _blocks(window: EventWindow) -> Iterator[tuple[Indices, Times]]:

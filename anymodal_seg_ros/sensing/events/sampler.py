@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from anymodal_seg_ros.config import EventConfig, SensorConfig, seconds_to_ns
-from anymodal_seg_ros.frames import Sample
-from anymodal_seg_ros.sensing.events.accumulator import EventAccumulator
+from anymodal_seg_ros.frames import CheckResult, Sample
+from anymodal_seg_ros.sensing.events.evidence import EventEvidence
 from anymodal_seg_ros.sensing.events.render import render_image
-from anymodal_seg_ros.sensing.events.window import EventWindow
-
-
-def is_event_message(message: Any) -> bool:
-    """Tell messages of events from rendered images, which an event sensor's topic may carry too."""
-    return not hasattr(message, "step") and not hasattr(message, "format")
+from anymodal_seg_ros.sensing.events.values import EventWindow
+from anymodal_seg_ros.sensing.events.windows import EventAccumulator, EventCounts
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 
 class EventSampler:
     """Turns messages of event cameras into samples with ``8UC3`` images.
 
     Call :meth:`push` with every message of an event camera, and :meth:`follow` with every sample of
-    the reference sensor. Both return samples that are to be treated like decoded images.
+    the reference sensor. Both return samples that are to be treated like decoded images. After each
+    push, :meth:`fault` says whether anything comes of the camera's messages, and :meth:`checks` by
+    which figures.
 
     Safe for threads: messages are taken under a lock, images are rendered outside of it.
     """
@@ -45,20 +45,30 @@ class EventSampler:
             name: EventAccumulator(config, sensors[name].period_ns, jump_ns)
             for name, config in configs.items()
         }
+        self._evidence = {
+            name: EventEvidence(camera.stream, sensors[name].period_ns)
+            for name, camera in self._cameras.items()
+        }
         self._lock = threading.Lock()
+
+    def __bool__(self) -> bool:
+        """Whether there is any event camera."""
+        return bool(self._cameras)
 
     def __contains__(self, sensor: str) -> bool:
         return sensor in self._cameras
 
-    def camera(self, sensor: str) -> EventAccumulator:
-        """Return what is known of an event camera, for diagnostics."""
-        return self._cameras[sensor]
-
     def reset(self) -> None:
         """Forget all events, as when the caller's clock begins anew."""
         with self._lock:
-            for camera in self._cameras.values():
+            for name, camera in self._cameras.items():
                 camera.reset()
+                self._evidence[name].reset()
+
+    def interrupt(self, sensor: str) -> None:
+        """Note that messages of a camera were dropped before they could be pushed."""
+        with self._lock:
+            self._cameras[sensor].stream.interrupt()
 
     def push(self, sensor: str, message: Any, received_ns: int) -> list[Sample]:
         """Take a message of an event camera.
@@ -77,6 +87,8 @@ class EventSampler:
         with self._lock:
             self._cameras[sensor].push(message)
             windows = self._cameras[sensor].take()
+            if self._evidence[sensor].observe(received_ns) is not None:
+                windows = []  # pictures of nothing
         return [self._sample(sensor, window, received_ns) for window in windows]
 
     def follow(self, reference: Sample) -> list[Sample]:
@@ -90,8 +102,24 @@ class EventSampler:
             for name, camera in self._cameras.items():
                 if name != reference.sensor:
                     camera.request(reference.time_ns - self._offsets_ns[name])
-                    windows += [(name, window) for window in camera.take()]
+                    made = camera.take()
+                    if self._evidence[name].fault is None:
+                        windows += [(name, window) for window in made]
         return [self._sample(name, window, reference.received_ns) for name, window in windows]
+
+    def fault(self, sensor: str) -> Fault | None:
+        """Return why nothing comes of a camera's messages; None while something does."""
+        return self._evidence[sensor].fault
+
+    def checks(self, sensor: str) -> tuple[CheckResult, ...]:
+        """Return what was lost of a camera's messages lately, as shares."""
+        return self._evidence[sensor].checks
+
+    def counts(self, sensor: str) -> EventCounts:
+        """Return what has come of a camera's messages so far, packets that wait included."""
+        with self._lock:
+            self._cameras[sensor].stream.flush()
+            return replace(self._cameras[sensor].stream.counts)
 
     def _sample(self, sensor: str, window: EventWindow, received_ns: int) -> Sample:
         return Sample(

@@ -1,4 +1,7 @@
-"""The recent past of one event camera: which events, and of which time they are all known."""
+"""The recent past of one event camera: its events as cells of an image, in order of time.
+
+In memory that never grows, and with what is known to be missing.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,112 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anymodal_seg_ros.sensing.events.buffer import Cells, EventBuffer
-from anymodal_seg_ros.sensing.events.grid import Grid
-from anymodal_seg_ros.sensing.events.values import Events, Times
+from anymodal_seg_ros.sensing.events.values import Cells, Events, Times
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class PixelGrid:
+    """The pixels of a sensor, and how many of them make one of the image.
+
+    Attributes:
+        sensor_height: rows of the sensor.
+        sensor_width: columns of the sensor.
+        binning: sensor pixels per image pixel along each side.
+    """
+
+    sensor_height: int
+    sensor_width: int
+    binning: int
+
+    @property
+    def height(self) -> int:
+        """Rows of the image."""
+        return -(-self.sensor_height // self.binning)
+
+    @property
+    def width(self) -> int:
+        """Columns of the image."""
+        return -(-self.sensor_width // self.binning)
+
+    def place(self, events: Events) -> tuple[Times, Cells]:
+        """Find the cell of every event, and leave out events that no such sensor has.
+
+        Returns:
+            Time and cell of the others.
+        """
+        time_ns, x, y, on = events.time_ns, events.x, events.y, events.on
+        inside = (x < self.sensor_width) & (y < self.sensor_height)
+        if not inside.all():
+            time_ns, x, y, on = time_ns[inside], x[inside], y[inside], on[inside]
+        if self.binning > 1:
+            x, y = x // self.binning, y // self.binning
+        cells = y.astype(np.uint32)
+        cells *= np.uint32(self.width)
+        cells += x.astype(np.uint32, copy=False)
+        cells <<= np.uint32(1)
+        cells |= on.astype(np.uint32, copy=False)
+        return time_ns, cells
+
+
+class EventBuffer:
+    """Keeps at least the newest ``capacity`` events, and at most twice as many.
+
+    Events are appended behind one another and the older half is thrown away when the memory is
+    full, so that those of a window always lie side by side.
+
+    Attributes:
+        forgotten_ns: time of the newest event that was thrown away; None if there is none.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        """Reserve memory; the kernel only provides it as it is used."""
+        self._capacity = capacity
+        self._times = np.empty(2 * capacity, np.int64)
+        self._cells = np.empty(2 * capacity, np.uint32)
+        self._size = 0
+        self.forgotten_ns: int | None = None
+
+    @property
+    def newest_ns(self) -> int | None:
+        """Time of the last event; None if there is none."""
+        return int(self._times[self._size - 1]) if self._size else None
+
+    def append(self, times: Times, cells: Cells) -> None:
+        """Add events that are in order and not older than :attr:`newest_ns`."""
+        surplus = times.size - self._capacity
+        if surplus > 0:
+            self.clear()
+            self.forgotten_ns = int(times[surplus - 1])
+            times, cells = times[surplus:], cells[surplus:]
+        if self._size + times.size > self._times.size:
+            self._make_room()
+        end = self._size + times.size
+        self._times[self._size : end] = times
+        self._cells[self._size : end] = cells
+        self._size = end
+
+    def between(self, start_ns: int, end_ns: int) -> tuple[Times, Cells]:
+        """View the events from ``start_ns`` on and before ``end_ns``, until the next append."""
+        times = self._times[: self._size]
+        first, last = np.searchsorted(times, (start_ns, end_ns))
+        return times[first:last], self._cells[first:last]
+
+    def clear(self) -> None:
+        """Forget all events."""
+        self._size = 0
+        self.forgotten_ns = None
+
+    def _make_room(self) -> None:
+        """Move the newest ``capacity`` events to the front."""
+        surplus = self._size - self._capacity
+        self.forgotten_ns = int(self._times[surplus - 1])
+        self._times[: self._capacity] = self._times[surplus : self._size]
+        self._cells[: self._capacity] = self._cells[surplus : self._size]
+        self._size = self._capacity
+
+
+@dataclass(frozen=True, slots=True)
+class EventCut:
     """The events of a span of sensor time. The arrays are views, good until the next append.
 
     Attributes:
@@ -59,7 +161,7 @@ class EventStore:
         """Note that events are missing from the last append to the next one."""
         self._known_since_ns = None
 
-    def append(self, events: Events, grid: Grid, since_ns: int, until_ns: int) -> None:
+    def append(self, events: Events, grid: PixelGrid, since_ns: int, until_ns: int) -> None:
         """Take the events of a span of sensor time that follows the one before it.
 
         Args:
@@ -86,10 +188,10 @@ class EventStore:
         if self._known_since_ns is None:
             self._known_since_ns = since_ns
 
-    def cut(self, start_ns: int, end_ns: int) -> Cut:
+    def cut(self, start_ns: int, end_ns: int) -> EventCut:
         """Find the events from ``start_ns`` on and before ``end_ns``, sensor time."""
         since_ns, forgotten_ns = self._known_since_ns, self._buffer.forgotten_ns
         complete = since_ns is not None and start_ns >= since_ns
         if forgotten_ns is not None and start_ns <= forgotten_ns:
             complete = False
-        return Cut(*self._buffer.between(start_ns, end_ns), complete)
+        return EventCut(*self._buffer.between(start_ns, end_ns), complete)

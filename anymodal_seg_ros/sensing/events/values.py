@@ -12,6 +12,9 @@ Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint16]
 Indices = npt.NDArray[np.intp]
 Times = npt.NDArray[np.int64]
+Cells = npt.NDArray[np.uint32]
+"""Where an event was and what it said: twice the pixel's index, plus one if it was ON."""
+
 Addresses = npt.NDArray[Any]
 """Columns or rows as integers of any width; the decoders use the narrowest that fits."""
 
@@ -74,7 +77,7 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedEvents:
     """Events and what their packets say about time.
 
     A still scene sends time without events, so the time advances although ``events`` are none.
@@ -109,3 +112,29 @@ class StampedEvents:
     frame_id: str
     height: int
     width: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventWindow:
+    """Events from ``start_ns`` on and before ``end_ns``. The arrays are the window's own.
+
+    Attributes:
+        start_ns: header time.
+        end_ns: header time, the stamp of the image that is made of it.
+        frame_id: coordinate frame of the camera.
+        height: rows of the image.
+        width: columns of the image.
+        time_ns: int64 ``[N]``, header time, ascending.
+        cells: uint32 ``[N]``: twice the index of the pixel (row by row), plus one for ON events.
+        complete: whether all events of the span are known: not before the first packet, across a
+            gap between packets, or when there were more than the buffer holds.
+    """
+
+    start_ns: int
+    end_ns: int
+    frame_id: str
+    height: int
+    width: int
+    time_ns: Times
+    cells: Cells
+    complete: bool

@@ -95,7 +95,7 @@ def grey_of(image: Image) -> npt.NDArray[np.floating]:
     """
     pixels = image.pixels
     if pixels.dtype.names:
-        raise DecodeError(f"encoding {image.encoding} is no picture: expected an image")
+        raise DecodeError(f"encoding {image.encoding} is no picture: expected an image", "encoding")
     if pixels.dtype.itemsize == 1 and pixels.ndim == 3:
         pixels = to_rgb(image)
     grey = pixels.astype(np.float32)

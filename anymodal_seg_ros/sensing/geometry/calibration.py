@@ -15,15 +15,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import yaml
 
+from anymodal_seg_ros.config import read_yaml
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.sensing.geometry.camera_info import (
     camera_from_info,
     check_principal_point,
+    distortion_of,
     numbers,
+    shown,
     whole,
 )
-from anymodal_seg_ros.sensing.geometry.cameras import ALIASES, CalibrationError, Camera
+from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError, Camera
 from anymodal_seg_ros.sensing.geometry.extrinsics import Transform, invert, rigid
 
 FORMATS = (
@@ -83,17 +87,9 @@ def load_calibration(source: str, rectified: bool = False) -> Calibration:
 def _read(path: str) -> Mapping[str, Any]:
     """Read the first YAML document of a file; it must hold named entries."""
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"cannot read the calibration {path}: {error}") from error
-    try:
-        # 'ros2 topic echo' ends with '---', which begins a second, empty document.
-        content = next(iter(yaml.safe_load_all(text)), None)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise CalibrationError(f"{path} is no YAML: {problem}{line}; expected {FORMATS}") from error
+        content = read_yaml(Path(path).expanduser(), "calibration", foreign=True)
+    except ConfigError as error:
+        raise CalibrationError(f"{error}; expected {FORMATS}") from error
     if not isinstance(content, Mapping):
         raise CalibrationError(f"{path} is free text or a list: expected {FORMATS}")
     return content
@@ -101,21 +97,21 @@ def _read(path: str) -> Mapping[str, Any]:
 
 def _as_message(content: Mapping[str, Any]) -> SimpleNamespace:
     """Turn either of the two ROS files into what a CameraInfo message looks like."""
-    if "camera_matrix" in content:
+    if "camera_matrix" in content or "projection_matrix" in content:
         found = {
             short: _data(content[key], key) for short, key in _FILE_NAMES.items() if key in content
         }
         width, height = content.get("image_width"), content.get("image_height")
-    elif "k" in content or "K" in content:
+    elif {"k", "K", "p", "P"} & set(map(str, content)):
         found = _named(content)
         roi = content.get("roi")
         found["roi"] = SimpleNamespace(**_named(roi)) if isinstance(roi, Mapping) else None
         width, height = content.get("width"), content.get("height")
     else:
-        entries = ", ".join(map(str, content))
+        entries = quote(", ".join(shown(key).strip("'") for key in list(content)[:20]), 200)
         raise CalibrationError(f"it has the entries {entries}: expected {FORMATS}")
     found |= {"width": width, "height": height}
-    found["distortion_model"] = content.get("distortion_model", "")
+    found["distortion_model"] = content.get("distortion_model") or ""
     return SimpleNamespace(**found)
 
 
@@ -126,7 +122,7 @@ def _named(content: Mapping[Any, Any]) -> dict[str, Any]:
 def _data(entry: Any, where: str) -> Any:
     """Take the numbers out of ``{rows: …, cols: …, data: […]}``."""
     if not isinstance(entry, Mapping) or "data" not in entry:
-        raise CalibrationError(f"{where} is {entry!r}: expected rows, cols and data")
+        raise CalibrationError(f"{where} is {shown(entry)}: expected rows, cols and data")
     data, rows, columns = entry["data"], entry.get("rows"), entry.get("cols")
     if isinstance(data, list) and rows is not None and columns is not None:
         expected = whole(rows, f"{where}.rows") * whole(columns, f"{where}.cols")
@@ -157,19 +153,17 @@ def _from_chain(content: Mapping[str, Any], path: str, name: str, rectified: boo
 
 def _chain_camera(entry: Any, name: str) -> Camera:
     if not isinstance(entry, Mapping):
-        raise CalibrationError(f"{name} is {entry!r}: expected named entries")
+        raise CalibrationError(f"{name} is {shown(entry)}: expected named entries")
     if entry.get("camera_model") != "pinhole":
         raise CalibrationError(
-            f"{name}.camera_model is {entry.get('camera_model')!r}: expected pinhole"
+            f"{name}.camera_model is {shown(entry.get('camera_model'))}: expected pinhole"
         )
     fx, fy, cx, cy = numbers(entry.get("intrinsics"), 4, f"{name}.intrinsics")
     width, height = numbers(entry.get("resolution"), 2, f"{name}.resolution")
-    model = str(entry.get("distortion_model"))
-    if model == "none":
-        model, distortion = "plumb_bob", np.empty(0)
-    else:
-        model = ALIASES.get(model, model)
-        distortion = numbers(entry.get("distortion_coeffs"), None, f"{name}.distortion_coeffs")
+    model, distortion = "plumb_bob", np.empty(0)
+    if entry.get("distortion_model") != "none":
+        coefficients = numbers(entry.get("distortion_coeffs"), None, f"{name}.distortion_coeffs")
+        model, distortion = distortion_of(entry.get("distortion_model"), coefficients)
     matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
     camera = Camera(int(width), int(height), matrix, model, distortion)
     check_principal_point(camera)

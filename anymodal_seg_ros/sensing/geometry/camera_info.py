@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.sensing.geometry.cameras import ALIASES, CalibrationError, Camera
 from anymodal_seg_ros.sensing.geometry.extrinsics import rigid
+
+_MOST_NUMBERS = 32
+"""Longest list of numbers that is read; the longest that means anything is 14 long."""
 
 
 def camera_from_info(message: Any, rectified: bool = False) -> Camera:
@@ -16,32 +21,81 @@ def camera_from_info(message: Any, rectified: bool = False) -> Camera:
 
     Args:
         message: from rclpy or rosbags; the upper-case names of ROS 1 (``K``, ``D``) serve as well.
-        rectified: whether the camera's images are rectified. Then ``p`` holds for them, and no
-            distortion; otherwise ``k`` and ``d``. Binning and region of interest are applied.
+        rectified: whether the camera's images are rectified. Then ``p`` holds for them, no
+            distortion, and nothing else is looked at; otherwise ``k`` and ``d``. Binning and region
+            of interest are applied.
 
     Raises:
         CalibrationError: the message contradicts itself, or the camera was never calibrated.
     """
-    width, height = whole(message.width, "width"), whole(message.height, "height")
+    width, height = (whole(_either(message, name), name) for name in ("width", "height"))
+    camera = _flat(message, width, height) if rectified else _raw(message, width, height)
+    check_principal_point(camera)
+    return _cut(camera, message)
+
+
+def _raw(message: Any, width: int, height: int) -> Camera:
+    """Return the camera of images as the sensor took them: ``k``, ``d`` and a sound ``r``."""
     matrix = numbers(_either(message, "k"), 9, "camera_matrix").reshape(3, 3)
     if not matrix.any():
         raise CalibrationError("camera_matrix is all zeros: the camera was never calibrated")
-    distortion = numbers(_either(message, "d"), None, "distortion_coefficients")
-    model = str(message.distortion_model)
-    model = ALIASES.get(model, model)
-    if not distortion.any() and model in ("", "none", "plumb_bob"):
-        model, distortion = "plumb_bob", np.empty(0)  # simulators name no model
     turn = numbers(_either(message, "r", np.zeros(9)), 9, "rectification_matrix")
     if turn.any():  # all zeros: nobody filled it in
         upright = np.eye(4)
         upright[:3, :3] = turn.reshape(3, 3)
         rigid(upright, "rectification_matrix")
-    camera = Camera(width, height, matrix, model, distortion)
-    if rectified:
-        projection = numbers(_either(message, "p", ()), 12, "projection_matrix").reshape(3, 4)
-        camera = Camera(width, height, np.ascontiguousarray(projection[:, :3]))
-    check_principal_point(camera)
-    return _cut(camera, message)
+    coefficients = numbers(_either(message, "d"), None, "distortion_coefficients")
+    model, distortion = distortion_of(_either(message, "distortion_model"), coefficients)
+    return Camera(width, height, matrix, model, distortion)
+
+
+def _flat(message: Any, width: int, height: int) -> Camera:
+    """Return the camera of rectified images: all that counts is ``p``.
+
+    What the lens once did is of no interest here, and drivers of rectified images leave ``k`` at
+    zero or send ``d`` in forms of their own.
+    """
+    projection = numbers(_either(message, "p", ()), 12, "projection_matrix").reshape(3, 4)
+    if not projection.any():
+        raise CalibrationError(
+            "projection_matrix is all zeros: expected that of rectified images; if they are raw, "
+            "leave 'rectified' at false"
+        )
+    try:
+        return Camera(width, height, np.ascontiguousarray(projection[:, :3]))
+    except CalibrationError as error:
+        said = str(error).replace("camera_matrix", "projection_matrix")
+        raise CalibrationError(said) from error
+
+
+def distortion_of(
+    model: Any, coefficients: npt.NDArray[np.float64]
+) -> tuple[str, npt.NDArray[np.float64]]:
+    """Bring a model's name and coefficients to the forms that a :class:`Camera` takes.
+
+    OpenCV has one order of coefficients for ``plumb_bob`` and ``rational_polynomial`` and tells the
+    two apart by their number alone; drivers send either name with either number. A fisheye's
+    coefficients are sometimes followed by zeros.
+
+    Args:
+        model: as it is called in the message or file.
+        coefficients: float64 ``[n]``.
+
+    Raises:
+        CalibrationError: the model is no text.
+    """
+    if not isinstance(model, str):
+        raise CalibrationError(f"distortion_model is {shown(model)}: expected a name")
+    model = ALIASES.get(model, model)
+    if not coefficients.any() and model in ("", "none", "plumb_bob"):
+        return "plumb_bob", np.empty(0)  # simulators name no model
+    if model in ("plumb_bob", "rational_polynomial") and coefficients.size in (4, 5, 8, 12, 14):
+        if not coefficients[5:].any():
+            return "plumb_bob", coefficients[:5]
+        return "rational_polynomial", coefficients
+    if model == "equidistant" and not coefficients[4:].any():
+        return model, coefficients[:4]
+    return model, coefficients
 
 
 def check_principal_point(camera: Camera) -> None:
@@ -102,7 +156,9 @@ def whole(value: Any, where: str) -> int:
         CalibrationError: naming ``where`` and the value.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise CalibrationError(f"{where} is {value!r}: expected a whole number")
+        raise CalibrationError(f"{where} is {shown(value)}: expected a whole number")
+    if abs(int(value)) >= 1 << 32:
+        raise CalibrationError(f"{where} is beyond 32 bits: expected a count of pixels")
     return int(value)
 
 
@@ -112,8 +168,11 @@ def numbers(values: Any, count: int | None, where: str) -> npt.NDArray[np.float6
     Raises:
         CalibrationError: naming ``where``, the value and what was expected.
     """
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
-        raise CalibrationError(f"{where} is {values!r}: expected a list of numbers")
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
+        raise CalibrationError(f"{where} is {shown(values)}: expected a list of numbers")
+    if len(values) > _MOST_NUMBERS:
+        wanted = f"at most {_MOST_NUMBERS}" if count is None else str(count)
+        raise CalibrationError(f"{where} has {len(values)} numbers: expected {wanted}")
     found = np.array([_number(item, f"{where}[{n}]") for n, item in enumerate(values)], np.float64)
     if count is not None and found.size != count:
         raise CalibrationError(f"{where} has {found.size} numbers: expected {count}")
@@ -126,7 +185,16 @@ def _number(item: Any, where: str) -> float:
     try:
         if isinstance(item, (int, float, str, np.number)) and not isinstance(item, bool):
             return float(item)  # PyYAML takes 1e-05 for a text
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):  # no number, a complex one, a huge whole one
         pass
-    comma = " (it holds a full-width comma)" if "，" in str(item) else ""
-    raise CalibrationError(f"{where} is {item!r}: expected a number{comma}")
+    full_width = isinstance(item, str) and "，" in item
+    comma = " (it holds a full-width comma)" if full_width else ""
+    raise CalibrationError(f"{where} is {shown(item)}: expected a number{comma}")
+
+
+def shown(value: Any) -> str:
+    """Return a value of any kind as it may be shown, in bounded time however it is nested."""
+    try:
+        return quote(reprlib.repr(value), 100)
+    except Exception:  # a whole number of more digits than Python prints
+        return f"a {type(value).__name__}"

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.errors import ConfigError, bounded
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.sensing.decoding.payload import MAX_SIDE
 from anymodal_seg_ros.sensing.geometry.lenses import Lens, Points, distort, make_lens, undistort
 
@@ -27,8 +28,22 @@ BLOCK = 16_384
 """Points that are projected at a time: what lies in between stays in the processor's cache."""
 
 
+LARGEST_COEFFICIENT = 1e3
+"""No lens has coefficients beyond this; what has are doubles that nobody filled in."""
+
+_FOCAL_LENGTHS = (1e-3, 1e9)
+"""Focal lengths in pixels that any picture could have."""
+
+
 class CalibrationError(ConfigError):
-    """A calibration is unreadable, impossible, or contradicts itself."""
+    """A calibration is unreadable, impossible, or contradicts itself.
+
+    Its text is bounded as that of a :class:`DecodeError`: a calibration also comes on a topic.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Say what was wrong."""
+        super().__init__(bounded(text))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,10 +72,21 @@ class Camera:
         _check_size(self.width, self.height)
         _check_matrix(self.matrix)
         _check_distortion(self.model, self.distortion)
+        try:
+            # Polynomials of wild coefficients overflow in many places; what comes out is judged.
+            with np.errstate(all="ignore"):
+                object.__setattr__(self, "_lens", self._make_lens())
+                self._check_fold()
+        except (ArithmeticError, ValueError) as error:  # LinAlgError is a ValueError
+            raise CalibrationError(
+                f"distortion_coefficients are {quote(self.distortion.tolist(), 200)}: no lens can "
+                f"be made of them ({quote(error)})"
+            ) from error
+
+    def _make_lens(self) -> Lens:
         corners = np.array([[0, 0], [0, self.height], [self.width, 0], [self.width, self.height]])
         reach = float(np.linalg.norm(self._on_plane(corners.astype(np.float64)), axis=1).max())
-        object.__setattr__(self, "_lens", make_lens(self.model, self.distortion, reach))
-        self._check_fold()
+        return make_lens(self.model, self.distortion, reach)
 
     def project(self, points: Points) -> Points:
         """Project points into the picture.
@@ -141,6 +167,29 @@ class Camera:
         return np.asarray((pixels - self.matrix[:2, 2]) / scale)
 
 
+def shift_px(camera: Camera, other: Camera) -> float:
+    """Return how far another camera shows things from where this one does, at the most.
+
+    Args:
+        camera: the one whose directions are compared, over its whole picture.
+        other: of the same scene from the same place.
+
+    Returns:
+        Pixels; infinity where the size or model differs, or one of the two sees what the other
+        does not.
+    """
+    if (camera.width, camera.height, camera.model) != (other.width, other.height, other.model):
+        return float("inf")
+    grid = np.stack(np.meshgrid(np.linspace(0, 1, 9), np.linspace(0, 1, 9)), axis=-1)
+    pixels = grid.reshape(-1, 2) * (camera.width, camera.height)
+    rays = camera.rays(pixels)
+    seen = np.isfinite(rays).all(axis=1)
+    there = other.project(rays[seen])
+    if not np.isfinite(there).all() or (seen != np.isfinite(other.rays(pixels)).all(axis=1)).any():
+        return float("inf")
+    return float(np.abs(there - pixels[seen]).max(initial=0.0))
+
+
 def _check_size(width: int, height: int) -> None:
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise CalibrationError(
@@ -150,7 +199,9 @@ def _check_size(width: int, height: int) -> None:
 
 def _check_matrix(matrix: npt.NDArray[np.float64]) -> None:
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
-        raise CalibrationError(f"camera_matrix is {matrix.tolist()}: expected 3x3 finite numbers")
+        raise CalibrationError(
+            f"camera_matrix is {quote(matrix.tolist(), 200)}: expected 3x3 finite numbers"
+        )
     if not matrix[:2, 2].any() and matrix[2, :2].any():
         raise CalibrationError(
             f"camera_matrix is {matrix.tolist()}: it is transposed, expected fx 0 cx / 0 fy cy / "
@@ -161,6 +212,12 @@ def _check_matrix(matrix: npt.NDArray[np.float64]) -> None:
             f"camera_matrix has the focal lengths {matrix[0, 0]:g}, {matrix[1, 1]:g}: expected "
             "positive ones; zeros mean a camera that was never calibrated"
         )
+    low, high = _FOCAL_LENGTHS
+    if not all(low <= length <= high for length in (matrix[0, 0], matrix[1, 1])):
+        raise CalibrationError(
+            f"camera_matrix has the focal lengths {matrix[0, 0]:g}, {matrix[1, 1]:g}: expected "
+            f"pixels, {low:g} to {high:g}"
+        )
     if matrix[0, 1] or matrix[1, 0] or not np.array_equal(matrix[2], (0.0, 0.0, 1.0)):
         raise CalibrationError(
             f"camera_matrix is {matrix.tolist()}: expected fx 0 cx / 0 fy cy / 0 0 1"
@@ -170,15 +227,16 @@ def _check_matrix(matrix: npt.NDArray[np.float64]) -> None:
 def _check_distortion(model: str, distortion: npt.NDArray[np.float64]) -> None:
     if model not in COEFFICIENTS:
         known = ", ".join([*COEFFICIENTS, *ALIASES])
-        raise CalibrationError(f"distortion_model is {model!r}: expected one of {known}")
+        raise CalibrationError(f"distortion_model is '{quote(model)}': expected one of {known}")
     if distortion.ndim != 1 or distortion.size not in COEFFICIENTS[model]:
         counts = " or ".join(map(str, COEFFICIENTS[model]))
         raise CalibrationError(
             f"distortion_coefficients has {distortion.size} numbers: {model} has {counts}"
         )
-    if not np.isfinite(distortion).all():
+    if not (np.abs(distortion) <= LARGEST_COEFFICIENT).all():  # NaN fails this too
         raise CalibrationError(
-            f"distortion_coefficients are {distortion.tolist()}: expected finite numbers"
+            f"distortion_coefficients are {distortion.tolist()}: expected finite numbers of at "
+            f"most {LARGEST_COEFFICIENT:g}"
         )
     if distortion[12:].any():
         raise CalibrationError(

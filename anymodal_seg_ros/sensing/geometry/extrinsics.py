@@ -6,11 +6,13 @@ the pose of b in a, as in tf with a as the parent and b as the child.
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
 from anymodal_seg_ros.sensing.geometry.lenses import Points
 
@@ -18,6 +20,9 @@ Transform = npt.NDArray[np.float64]
 
 _TOLERANCE = 1e-3
 """How far a rotation may be off: files often hold four digits."""
+
+FARTHEST_M = 1e4
+"""Largest distance between two sensors of a rig that is believed, in metres."""
 
 
 def pose_from_text(text: str, where: str) -> Transform:
@@ -44,7 +49,7 @@ def pose_from_text(text: str, where: str) -> Transform:
         raise CalibrationError(
             f"{where} has a quaternion of length {length:.4g}: expected 1, in the order qx qy qz qw"
         )
-    return pose_from_quaternion(numbers[:3], numbers[3:] / length)
+    return rigid(pose_from_quaternion(numbers[:3], numbers[3:] / length), where)
 
 
 def numbers_from_text(text: str, where: str) -> npt.NDArray[np.float64]:
@@ -58,9 +63,9 @@ def numbers_from_text(text: str, where: str) -> npt.NDArray[np.float64]:
         try:
             values.append(float(word))
         except ValueError as error:
-            raise CalibrationError(f"{where} holds {word!r}: expected numbers") from error
+            raise CalibrationError(f"{where} holds '{quote(word)}': expected numbers") from error
     if not np.isfinite(values).all():
-        raise CalibrationError(f"{where} is {text!r}: expected finite numbers")
+        raise CalibrationError(f"{where} is '{quote(text, 200)}': expected finite numbers")
     return np.array(values, np.float64)
 
 
@@ -87,12 +92,16 @@ def rigid(matrix: Any, where: str) -> Transform:
     Raises:
         CalibrationError: it is not, and how.
     """
+    # The shape is looked at first: a small file can describe lists that no memory holds.
+    rows = matrix if isinstance(matrix, (list, tuple, np.ndarray)) and len(matrix) <= 4 else ()
     try:
-        checked = np.array(matrix, np.float64)
-    except (TypeError, ValueError) as error:
-        raise CalibrationError(f"{where} is {matrix!r}: expected 4x4 numbers") from error
+        checked = np.array([[float(number) for number in row[:5]] for row in rows], np.float64)
+    except (TypeError, ValueError, OverflowError, IndexError) as error:
+        shown = quote(reprlib.repr(matrix), 200)
+        raise CalibrationError(f"{where} is {shown}: expected 4x4 numbers") from error
     if checked.shape != (4, 4) or not np.isfinite(checked).all():
-        raise CalibrationError(f"{where} is {matrix!r}: expected 4x4 finite numbers")
+        shown = quote(reprlib.repr(matrix), 200)
+        raise CalibrationError(f"{where} is {shown}: expected 4x4 finite numbers")
     if not np.allclose(checked[3], (0, 0, 0, 1), atol=1e-9):
         mend = "it is transposed" if not checked[:3, 3].any() else "expected 0 0 0 1"
         raise CalibrationError(f"{where} has the last row {checked[3].tolist()}: {mend}")
@@ -107,6 +116,10 @@ def rigid(matrix: Any, where: str) -> Transform:
     if np.linalg.det(rotation) < 0:
         raise CalibrationError(
             f"{where} mirrors: its determinant is -1, expected 1; an axis has the wrong sign"
+        )
+    if np.abs(checked[:3, 3]).max() > FARTHEST_M:
+        raise CalibrationError(
+            f"{where} is at {checked[:3, 3].tolist()}: expected metres, at most {FARTHEST_M:g}"
         )
     return checked
 

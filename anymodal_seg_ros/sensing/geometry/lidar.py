@@ -16,7 +16,7 @@ LIDAR_IMAGE = "32FC3"
 """Encoding of an image of range, height and intensity, as :func:`lidar_image` makes it."""
 
 INTENSITY_NAMES = ("intensity", "reflectivity", "intensities", "i")
-"""What drivers call the strength of a return; the first that a cloud has is taken."""
+"""What drivers call the strength of a return; the first that a cloud has once a point is taken."""
 
 _EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
@@ -121,6 +121,6 @@ def covered(
 
 def _intensity(cloud: Cloud) -> npt.NDArray[np.float32]:
     for name in INTENSITY_NAMES:
-        if name in (cloud.dtype.names or ()):
+        if name in (cloud.dtype.names or ()) and cloud[name].ndim == cloud.ndim:
             return column(cloud, name)
     return np.zeros(cloud.size, np.float32)

@@ -12,12 +12,19 @@ from anymodal_seg_ros.config import RegistrationConfig, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.sensing.geometry.calibration import Calibration, load_calibration
 from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info
-from anymodal_seg_ros.sensing.geometry.cameras import Camera
+from anymodal_seg_ros.sensing.geometry.cameras import Camera, shift_px
 from anymodal_seg_ros.sensing.geometry.extrinsics import Transform, invert, pose_from_text
 from anymodal_seg_ros.sensing.geometry.views import CameraView, HomographyView, View
 
+_MOST_COMPARED = 32
+"""Numbers of a list in a CameraInfo that are compared."""
+
 METHODS = ("resize", "homography", "cameras", "depth")
 """The values of ``registration.method``."""
+
+
+SAME_WITHIN_PX = 0.1
+"""Cameras whose pictures differ by less are taken for one: far below a pixel of any network."""
 
 
 class UnknownGeometryError(Exception):
@@ -76,6 +83,10 @@ class RigGeometry:
     def take_camera_info(self, sensor: str, message: Any) -> None:
         """Take a ``sensor_msgs/CameraInfo`` of a sensor. Repetitions cost next to nothing.
 
+        Autofocus and stabilised lenses jitter from message to message. A camera that shows
+        everything within :data:`SAME_WITHIN_PX` of where the known one does is the known one: what
+        was made from that need not be made anew. Drift adds up against the one that is kept.
+
         Raises:
             CalibrationError: the message contradicts itself; what was known before stays.
         """
@@ -84,6 +95,9 @@ class RigGeometry:
             return
         camera = camera_from_info(message, self._configs[sensor].rectified)
         self._fingerprints[sensor] = fingerprint
+        known = self._cameras.get(sensor)
+        if known is not None and shift_px(known, camera) <= SAME_WITHIN_PX:
+            return
         self._cameras[sensor] = camera
         self.generation += 1
 
@@ -213,9 +227,13 @@ def _fingerprint(message: Any) -> object:
     """Return what changes when a CameraInfo does; cheap, because drivers send one per image."""
     parts = []
     for name in ("d", "k", "r", "p"):
-        values = getattr(message, name, None)
-        parts.append(tuple(getattr(message, name.upper(), ()) if values is None else values))
+        values: Any = getattr(message, name, None)
+        if values is None:
+            values = getattr(message, name.upper(), ())
+        # No sound list is longer: what is, is refused, and needs no more than its length here.
+        sized = hasattr(values, "__len__")
+        parts.append((len(values), *values[:_MOST_COMPARED]) if sized else (repr(values),))
     roi = getattr(message, "roi", None)
     cut = tuple(getattr(roi, n, 0) for n in ("x_offset", "y_offset", "width", "height"))
-    binning = tuple(getattr(message, name, 0) for name in ("binning_x", "binning_y"))
-    return (message.width, message.height, message.distortion_model, *parts, cut, binning)
+    size = tuple(getattr(message, n, 0) for n in ("width", "height", "binning_x", "binning_y"))
+    return (getattr(message, "distortion_model", ""), *parts, cut, size)

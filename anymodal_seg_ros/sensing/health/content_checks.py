@@ -1,137 +1,55 @@
-"""Is this a picture of the world? Cheap checks of every image, by kind of sensor.
-
-What one kind must never show is another's daily bread: an event camera in a still scene is black,
-a depth camera before a wall is flat, and a thermal camera closes its eye for a second to calibrate.
-So each kind has its own thresholds, and no threshold where a check makes no sense.
-"""
+"""Is this a picture of the world? Cheap checks of every image, by kind of sensor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from anymodal_seg_ros.config import SHUTTER_S, ChecksConfig, seconds_to_ns
+from anymodal_seg_ros.config import ChecksConfig, seconds_to_ns
 from anymodal_seg_ros.frames import CheckResult, Image, Pixels, SensorState
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.health import image_figures as figures
+from anymodal_seg_ros.sensing.health.blocks import Flags
+from anymodal_seg_ros.sensing.health.kinds import KINDS as KINDS
+from anymodal_seg_ros.sensing.health.kinds import REPEATS_FRESH_S, Check, Kind, kind_of
+from anymodal_seg_ros.sensing.health.parts import COVERED_ABOVE, PartsWatch
 from anymodal_seg_ros.sensing.health.repetition import RepetitionWatch
+from anymodal_seg_ros.sensing.health.running_checks import Checks, RunningCheck
+from anymodal_seg_ros.sensing.health.scans import ScanWatch
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One figure of an image, and on which side of a threshold it fails."""
-
-    name: str
-    measure: Callable[[figures.Grid], float]
-    fails_above: bool
-    figure: str
-    """What is measured, in words."""
-
-    @property
-    def threshold_field(self) -> str:
-        """Name of the threshold in the configuration."""
-        return f"{self.name}_{'above' if self.fails_above else 'below'}"
-
-
-BLACK = Check("black", figures.brightest, False, "99th percentile in counts")
-BLOCKED = Check("blocked", figures.block_contrast, False, "contrast between blocks in counts")
-SATURATED = Check("saturated", figures.saturated_share, True, "share of saturated pixels")
-FLOODED = Check("saturated", figures.active_share, True, "share of active pixels")
-STUCK_ROWS = Check("stuck_rows", figures.repeated_rows_share, True, "share of repeated rows")
-NOISE = Check("noise", figures.noise_ratio, True, "neighbours' difference over any two pixels'")
-DEPTH_NOISE = Check("noise", figures.depth_noise_ratio, True, NOISE.figure)
-NO_DEPTH = Check("no_depth", figures.depth_share, False, "share of pixels with a depth")
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What is checked in one kind of sensor.
-
-    Attributes:
-        checks: each with its threshold, the gravest first.
-        frozen_after_s: how long a payload may repeat.
-        shutter_s: how long an image may be black, flat or saturated before that is a failure.
-        silence_is_healthy: an image without any activity may repeat for ever.
-    """
-
-    checks: tuple[tuple[Check, float], ...] = ()
-    frozen_after_s: float = 0.5
-    shutter_s: float = 0.0
-    silence_is_healthy: bool = False
-
-
-KINDS = {
-    "rgb": Kind(
-        ((BLACK, 10), (SATURATED, 0.9), (BLOCKED, 6), (STUCK_ROWS, 0.2), (NOISE, 0.6)),
-    ),
-    "thermal": Kind(
-        ((BLACK, 1), (SATURATED, 0.9), (BLOCKED, 6), (STUCK_ROWS, 0.2), (NOISE, 0.6)),
-        frozen_after_s=SHUTTER_S,
-        shutter_s=SHUTTER_S,
-    ),
-    "depth": Kind(((NO_DEPTH, 0.01), (DEPTH_NOISE, 0.6))),
-    "lidar": Kind(((NO_DEPTH, 1e-4),)),
-    "event": Kind(((FLOODED, 0.98),), silence_is_healthy=True),
-}
-"""What is checked by modality; any other is only watched for freezing and for its format."""
-
 _SHUTTER_CHECKS = ("black", "saturated", "blocked")
-_MARGIN = 0.1
-"""A failing check passes again only this share beyond its threshold, so that it does not flap."""
-
-
-@dataclass(slots=True)
-class _Running:
-    """A check that is switched on, and since when it has been failing."""
-
-    check: Check
-    threshold: float
-    patience_ns: int
-    failing_since_ns: int | None = None
-
-    def fails(self, figure: float, now_ns: int) -> bool:
-        """Compare with the threshold, or with a stricter one while failing."""
-        margin = 0.0 if self.failing_since_ns is None else _MARGIN
-        if self.check.fails_above:
-            failed = figure > self.threshold * (1 - margin)
-        else:
-            failed = figure < self.threshold * (1 + margin)
-        if not failed:
-            self.failing_since_ns = None
-        elif self.failing_since_ns is None:
-            self.failing_since_ns = now_ns
-        return failed
-
-    def fault(self, figure: float, now_ns: int) -> Fault:
-        """Say what is wrong."""
-        assert self.failing_since_ns is not None
-        relation = "at most" if self.check.fails_above else "at least"
-        return Fault(
-            SensorState.INVALID,
-            f"{self.check.name}: {self.check.figure} is {figure:.3g}, "
-            f"expected {relation} {self.threshold:.3g}",
-            lasting=now_ns - self.failing_since_ns >= self.patience_ns,
-        )
 
 
 @dataclass(slots=True)
 class _Format:
-    """The size and encoding that a sensor has settled on."""
+    """The size and encoding that a sensor has settled on.
 
+    A camera that was given another profile, or a region of interest, goes on like that: what came
+    ``needed`` times in a row is the new normal.
+    """
+
+    needed: int
     known: str = ""
     settled: bool = False
+    other: str = ""
+    others: int = 0
 
     def inspect(self, image: Image) -> tuple[CheckResult, Fault | None]:
         """Hold an image against the first format that came twice in a row."""
         found = _describe(image)
-        if self.known and self.settled and found != self.known:
-            reason = f"format: {found}, expected {self.known} as before"
-            return CheckResult("format", 1, 0, False), Fault(SensorState.INVALID, reason)
-        self.settled = found == self.known
-        self.known = found
+        if self.settled and found != self.known:
+            self.others = self.others + 1 if found == self.other else 1
+            self.other = found
+            if self.others < self.needed:
+                reason = (
+                    f"format: {found}, expected {self.known} as before; "
+                    f"accepted when it has come {self.needed} times in a row, now {self.others}"
+                )
+                return CheckResult("format", 1, 0, False), Fault(SensorState.INVALID, reason)
+        self.settled = self.settled or found == self.known
+        self.known, self.other, self.others = found, "", 0
         return CheckResult("format", 0, 0, True), None
 
 
@@ -152,38 +70,63 @@ class _Findings:
 class ContentChecker:
     """Checks the images of one sensor, one after the other."""
 
-    def __init__(self, modality: str, config: ChecksConfig) -> None:
+    def __init__(
+        self,
+        modality: str,
+        config: ChecksConfig,
+        *,
+        planes: str | None = None,
+        recover_frames: int = 5,
+        depth_unit_known: bool = False,
+    ) -> None:
         """Choose the checks of a kind of sensor.
 
         Args:
             modality: e.g. ``rgb``, ``thermal``, ``depth``, ``event``, ``lidar``.
             config: which checks to run, and thresholds that differ from the kind's own.
+            planes: what the model makes of its images, as its manifest says: ``color``,
+                ``thermal``, ``depth`` or ``lidar``. It decides over the checks of a modality of
+                one's own; without it, its name does.
+            recover_frames: equal images in a row that make another size or encoding the normal.
+            depth_unit_known: the configuration says what a count of depth is, so that distances
+                are not judged as if they were millimetres.
         """
-        kind = KINDS.get(modality, Kind())
+        kind = kind_of(modality, planes)
+        frozen_ns = seconds_to_ns(config.frozen_after_s or kind.frozen_after_s)
         self._config = config
-        self._checks = [
-            _Running(
+        self._checks = Checks(
+            RunningCheck(
                 check,
                 getattr(config, check.threshold_field) or threshold,
                 seconds_to_ns(kind.shutter_s) if check.name in _SHUTTER_CHECKS else 0,
             )
-            for check, threshold in kind.checks
-            if getattr(config, check.name)
-        ]
+            for check, threshold in _switched_on(kind, config)
+            if not (depth_unit_known and check.name == "units")
+        )
         self._repetition = RepetitionWatch(
-            seconds_to_ns(config.frozen_after_s or kind.frozen_after_s),
+            frozen_ns,
+            seconds_to_ns(config.frozen_after_s or REPEATS_FRESH_S),
             silence_is_healthy=kind.silence_is_healthy,
         )
-        self._format = _Format()
+        self._parts = (
+            PartsWatch(kind.parts, config.covered_above or COVERED_ABOVE, frozen_ns)
+            if kind.parts and config.covered
+            else None
+        )
+        self._scans = ScanWatch() if config.scan else None
+        self._format = _Format(recover_frames)
         self.results: tuple[CheckResult, ...] = ()
         """What was found in the newest image."""
 
+    @property
+    def bad_region(self) -> Flags | None:
+        """Damaged blocks of the newest image, bool ``[12, 16]``; None if none are known."""
+        return None if self._parts is None else self._parts.bad
+
     def forget(self) -> None:
         """Begin anew after an outage: a driver that was restarted may have other settings."""
-        self._format = _Format()
-        self._repetition.forget()
-        for running in self._checks:
-            running.failing_since_ns = None
+        self._format = _Format(self._format.needed)
+        self._forget_pictures()
 
     def inspect(self, image: Image, received_ns: int) -> Fault | None:
         """Check one image.
@@ -193,28 +136,65 @@ class ContentChecker:
             received_ns: when it arrived.
 
         Returns:
-            The gravest fault; None if there is none. An image with a fault must not be fused, even
-            where the fault does not count as a failure of the sensor yet.
+            The gravest fault; None if there is none. An image with a fault that says ``withhold``
+            must not be fused, even where it does not count as a failure of the sensor yet.
 
         Raises:
             DecodeError: the pixels were still to be decoded, and cannot be.
         """
         found = _Findings()
         if self._config.format:
+            known = self._format.known
             found.add(*self._format.inspect(image))
+            if known and known != self._format.known:
+                self._forget_pictures()
         sampled = figures.grid(_looked_at(image))
-        for running in self._checks:
-            figure = running.check.measure(sampled)
-            failed = running.fails(figure, received_ns)
-            found.add(
-                CheckResult(running.check.name, figure, running.threshold, not failed),
-                running.fault(figure, received_ns) if failed else None,
-            )
+        for verdict in self._checks.inspect(sampled, received_ns):
+            found.add(*verdict)
+        repeated = None
         if self._config.frozen:
-            found.add(*self._repetition.inspect(sampled, received_ns))
+            result, repeated = self._repetition.inspect(sampled, received_ns)
+            found.add(result, repeated)
+        self._look_closely(image, sampled, received_ns, found, repeated=repeated is not None)
         self.results = tuple(found.results)
-        lasting = (fault for fault in found.faults if fault.lasting)
-        return next(lasting, found.faults[0] if found.faults else None)
+        return max(found.faults, key=_gravity, default=None)
+
+    def _look_closely(
+        self,
+        image: Image,
+        sampled: figures.Grid,
+        now_ns: int,
+        found: _Findings,
+        *,
+        repeated: bool,
+    ) -> None:
+        """Look at the points of a scan, or at the parts of a picture that is not bad as a whole."""
+        if self._scans is not None and image.encoding == POINT_CLOUD and not repeated:
+            for verdict in self._scans.inspect(image.pixels, now_ns):
+                found.add(*verdict)
+        if self._parts is None:
+            return
+        bad = any(fault.withhold for fault in found.faults)
+        look = not bad and not repeated
+        for result, fault in self._parts.inspect(sampled, now_ns) if look else self._parts.found:
+            found.add(result, None if bad else fault)
+
+    def _forget_pictures(self) -> None:
+        self._repetition.forget()
+        self._checks.forget()
+        if self._parts is not None:
+            self._parts.forget()
+        if self._scans is not None:
+            self._scans.forget()
+
+
+def _switched_on(kind: Kind, config: ChecksConfig) -> list[tuple[Check, float]]:
+    return [(check, threshold) for check, threshold in kind.checks if getattr(config, check.name)]
+
+
+def _gravity(fault: Fault) -> tuple[bool, bool, bool]:
+    """Order faults: failures first, then what must not be fused; else the first found counts."""
+    return fault.lasting and fault.withhold, fault.withhold, fault.lasting
 
 
 def _describe(image: Image) -> str:

@@ -13,6 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Pixels
+from anymodal_seg_ros.sensing.health.line_figures import (
+    stripes_share,
+    stuck_share,
+    swapped_smoothness,
+    torn_share,
+)
 
 GRID_ROWS, GRID_COLUMNS = 60, 80
 """About so many pixels are looked at."""
@@ -24,6 +30,21 @@ _FARTHEST_M = 1000.0
 _NEARLY_FULL = 0.98
 _NOISE_FLOOR = 0.12
 _NOISE_FLOOR_M = 1.0
+_FEW_HOLES = 0.01
+_MANY_KNOWN = 0.8
+"""Share of pixels with a depth above which holes here and there are usual."""
+_FEWEST_COLUMNS = 64
+_SPECKLE = 0.25
+_SMOOTHED, _STRIPS = 4, 20
+"""Rows whose mean is taken against noise, and so many of such means."""
+_PARTS = (8, 6)
+_EDGE = 0.015
+"""Of an image's span: what pixels four apart must differ by where there is an edge."""
+_LEAST_EDGE = 0.5
+_FEWEST_EDGES = 8
+_EIGHT_BITS = 255.0
+_NOISE_FLOOR_COUNTS = 80.0
+"""Of a 16-bit thermal image. A count is 10 mK or so, and cameras are noisy by a few counts."""
 _FEWEST_PAIRS = 100
 _BEYOND = 1e12
 """No sensor counts or measures this far."""
@@ -102,7 +123,7 @@ def active_share(sampled: Grid) -> float:
 
 def block_contrast(sampled: Grid) -> float:
     """Return how much the means of 16 x 12 blocks differ, in counts; noise averages out."""
-    means = cv2.resize(_floats(sampled.values), _BLOCKS, interpolation=cv2.INTER_AREA)
+    means = cv2.resize(floats(sampled.values), _BLOCKS, interpolation=cv2.INTER_AREA)
     return float(means.max() - means.min())
 
 
@@ -112,10 +133,20 @@ def noise_ratio(sampled: Grid) -> float:
     Differences of less than an eighth of full scale do not count as noise, or every image of a
     plain wall would be noisy.
     """
-    values = _floats(sampled.values)
-    near = np.abs(values - _floats(sampled.neighbours))
+    return _noise_ratio(sampled, _NOISE_FLOOR * sampled.full_scale)
+
+
+def thermal_noise_ratio(sampled: Grid) -> float:
+    """As :func:`noise_ratio`, but 16 bits are far more than any scene spans: there, by counts."""
+    wide = sampled.full_scale > _EIGHT_BITS
+    return _noise_ratio(sampled, _NOISE_FLOOR_COUNTS if wide else _NOISE_FLOOR * _EIGHT_BITS)
+
+
+def _noise_ratio(sampled: Grid, floor: float) -> float:
+    values = floats(sampled.values)
+    near = np.abs(values - floats(sampled.neighbours))
     far = np.abs(values - _far_away(values))
-    return float(near.mean() / max(float(far.mean()), _NOISE_FLOOR * sampled.full_scale))
+    return float(near.mean() / max(float(far.mean()), floor))
 
 
 def depth_noise_ratio(sampled: Grid) -> float:
@@ -131,7 +162,7 @@ def depth_noise_ratio(sampled: Grid) -> float:
 def metres(depth: Pixels) -> Values:
     """Return depth (16-bit millimetres or float metres), NaN where invalid, clipped to 1 km."""
     if depth.dtype.kind == "f":
-        values = _floats(depth)
+        values = floats(depth)
         values[~(values > 0) | (values >= _BEYOND)] = np.nan
     else:
         values = depth.astype(np.float32) * _MILLIMETRE
@@ -152,34 +183,123 @@ def _depth_share(depth: Pixels) -> float:
     return _share((depth != _INVALID_COUNTS[0]) & (depth != _INVALID_COUNTS[1]))
 
 
-def repeated_rows_share(sampled: Grid) -> float:
-    """Return the share of the rows looked at that are equal to the next row.
+def median_depth_m(sampled: Grid) -> float | None:
+    """Return the median of the distances, in metres; None where there are hardly any."""
+    values = metres(sampled.values)
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if known.size >= _FEWEST_PAIRS else None
 
-    Rows of one single value that is the darkest or the brightest of all do not count: that is a
-    clipped sky, not a broken sensor.
+
+def scattered_holes(sampled: Grid) -> float:
+    """Return how little the pixels without depth keep together, 0 to about 1.
+
+    A pixel beside a known one that is unknown itself, over how often that were so by chance. Shade,
+    sky and glass make whole regions without depth, a broken projector makes holes here and there.
+    Of a picture that is nearly full, 0.
+    """
+    known, beside = (np.isfinite(metres(values)) for values in (sampled.values, sampled.neighbours))
+    share = _share(known)
+    if not _FEW_HOLES < share < _MANY_KNOWN:
+        return 0.0
+    return _share(known & ~beside) / (share * (1.0 - share))
+
+
+def speckle_share(sampled: Grid) -> float:
+    """Return the share of pixels that differ from both their neighbours by a quarter of the span.
+
+    The span is that of the image between its 1st and 99th percentile; of a flat one, an eighth of
+    full scale, or of 16 bits some counts.
     """
     plane = one_channel(sampled.pixels)
-    down, right = row_step(plane), max(1, plane.shape[1] // (2 * GRID_COLUMNS))
-    rows, following = plane[:-1:down, ::right], plane[1::down, ::right]
-    if not rows.size:
+    if plane.shape[1] < _FEWEST_COLUMNS:
         return 0.0
-    suspects = rows[(rows == following).all(axis=1)]
-    if not suspects.size:
-        return 0.0
-    first = suspects[:, :1]
-    clipped = (first == rows.min()) | (first == rows.max())
-    broken = ~((suspects == first).all(axis=1) & clipped[:, 0])
-    return float(np.count_nonzero(broken) / rows.shape[0])
+    rows = floats(plane[:: 2 * row_step(plane)])
+    low, high = _span(rows)
+    floor = _NOISE_FLOOR * sampled.full_scale
+    if sampled.full_scale > _EIGHT_BITS:
+        floor = _NOISE_FLOOR_COUNTS
+    limit = _SPECKLE * max(float(high - low), floor)
+    one, other = rows[:, 1:-1] - rows[:, :-2], rows[:, 1:-1] - rows[:, 2:]
+    lone = (np.minimum(one, other) > limit) | (np.maximum(one, other) < -limit)
+    return _share(lone)
 
 
-def _floats(values: Pixels) -> Values:
+def sharpness(sampled: Grid) -> float | None:
+    """Return how steep the edges of a picture are, whatever its contrast and its noise.
+
+    Neighbours' difference over that of pixels four apart, in blocks with edges and in the better
+    of both directions: a quarter where edges are ramps, as out of focus, and more where they are
+    edges. Motion blurs one direction only.
+
+    Returns:
+        0.25 to 1; None of a picture with hardly an edge, such as of a wall or a sky.
+    """
+    plane = one_channel(sampled.pixels)
+    if min(plane.shape) < _FEWEST_COLUMNS or plane.dtype.kind not in "ui":
+        return None
+    found = [s for s in (_steepness(plane), _steepness(plane.T)) if s is not None]
+    return max(found, default=None)
+
+
+def _steepness(plane: Pixels) -> float | None:
+    """Measure edges across rows; each row is the mean of some, against noise."""
+    first = np.linspace(0, plane.shape[0] - _SMOOTHED, _STRIPS).astype(int)
+    strips = plane[(first[:, None] + np.arange(_SMOOTHED)).reshape(-1)]
+    rows = floats(strips).reshape(_STRIPS, _SMOOTHED, -1).sum(axis=1) * np.float32(1 / _SMOOTHED)
+    near = np.abs(rows[:, 1:-3] - rows[:, :-4])
+    far = np.abs(rows[:, 4:] - rows[:, :-4])
+    one = cv2.resize(near, _PARTS, interpolation=cv2.INTER_AREA)
+    other = cv2.resize(far, _PARTS, interpolation=cv2.INTER_AREA)
+    low, high = _span(rows)
+    edges = other >= max(_EDGE * float(high - low), _LEAST_EDGE)
+    if np.count_nonzero(edges) < _FEWEST_EDGES:
+        return None
+    return float(np.median(one[edges] / other[edges]))
+
+
+def stuck_lines_share(sampled: Grid) -> float:
+    """Return the share of rows or columns that repeat their neighbour; see ``line_figures``.
+
+    Of floats, 0: simulators without noise make walls of equal lines.
+    """
+    plane = one_channel(sampled.pixels)
+    return stuck_share(plane) if plane.dtype.kind in "ui" else 0.0
+
+
+def stripes(sampled: Grid) -> float:
+    """Return how much whole rows or columns have in common; see ``line_figures``."""
+    return stripes_share(one_channel(sampled.pixels))
+
+
+def torn(sampled: Grid) -> float:
+    """Return the share of rows that are out of place; see ``line_figures``."""
+    return torn_share(one_channel(sampled.pixels))
+
+
+def swapped_bytes(sampled: Grid) -> float:
+    """Return how much smoother the picture were with its bytes swapped; see ``line_figures``."""
+    return swapped_smoothness(one_channel(sampled.pixels))
+
+
+def floats(values: Pixels) -> Values:
     """Return a float32 copy; what does not fit is huge, so that no sum of it is infinite."""
+    if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
+        return values.astype(np.float32)
     return np.clip(values, -_BEYOND, _BEYOND).astype(np.float32)
 
 
 def _far_away(values: Values) -> Values:
     """Pair every pixel with one half an image away."""
     return np.roll(values, (values.shape[0] // 2, values.shape[1] // 2), (0, 1))
+
+
+def _span(rows: Values) -> tuple[float, float]:
+    """Return the 1st and the 99th percentile of some of the pixels."""
+    some = rows[:, ::8].reshape(-1)
+    last = some.size - 1
+    low, high = int(0.01 * last), int(0.99 * last)
+    ordered = np.partition(some, (low, high))
+    return float(ordered[low]), float(ordered[high])
 
 
 def _share(flags: npt.NDArray[np.bool_]) -> float:

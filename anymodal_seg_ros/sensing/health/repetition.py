@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 
 from anymodal_seg_ros.frames import CheckResult, Pixels, SensorState
 from anymodal_seg_ros.sensing.health.image_figures import Grid
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
+_RING = 3
+"""So many images before the last one are remembered: of up to four buffers in turn."""
 _SILENT_SHARE = 1e-3
 """An event frame with fewer active pixels than this is of a still scene."""
 
 
 class RepetitionWatch:
-    """Compares each image of one sensor with the one before.
+    """Compares each image of one sensor with the ones before.
 
     Real sensors are noisy, so two equal images are one image sent twice. A few pixels tell most of
-    them apart; only where those agree, all bytes are compared.
+    them apart; only where those agree, all bytes are compared. A driver that hangs may send a few
+    buffers in turn: there, the few pixels of the last images decide.
     """
 
-    def __init__(self, patience_ns: int, *, silence_is_healthy: bool) -> None:
+    def __init__(self, patience_ns: int, fresh_ns: int, *, silence_is_healthy: bool) -> None:
         """Set up a watch.
 
         Args:
             patience_ns: how long a payload may repeat before it counts as a failure.
+            fresh_ns: how long it may repeat before it is too old to be fused.
             silence_is_healthy: an image of hardly anything but its ground may repeat for ever.
         """
         self._patience_ns = patience_ns
+        self._fresh_ns = fresh_ns
         self._silence_is_healthy = silence_is_healthy
         self._few = b""
+        self._ring: deque[bytes] = deque(maxlen=_RING)
+        """Samples of the images before the last one."""
         self._pixels: Pixels | None = None
         self._since_ns = 0
         self._silent: bool | None = None
@@ -37,9 +46,15 @@ class RepetitionWatch:
     def forget(self) -> None:
         """Begin anew."""
         self._pixels = None
+        self._few = b""
+        self._ring.clear()
 
     def inspect(self, sampled: Grid, now_ns: int) -> tuple[CheckResult, Fault | None]:
-        """Compare an image with the one before; a repeated one holds nothing new to fuse."""
+        """Compare an image with the one before.
+
+        Drivers repeat an image to keep up a rate: that is no fault, and the image may be fused
+        while it is fresh. Neither does it say that a sensor has recovered.
+        """
         repeated_ns = 0
         if self._repeats(sampled):
             repeated_ns = now_ns - self._since_ns
@@ -50,12 +65,21 @@ class RepetitionWatch:
         result = CheckResult("frozen", figure_s, limit_s, not lasting)
         if not repeated_ns:
             return result, None
-        reason = f"frozen: the payload has repeated for {figure_s:.2f} s, {limit_s:g} s allowed"
+        if not lasting and repeated_ns < self._fresh_ns:
+            reason = f"repeat: the image of {figure_s:.2f} s ago came again"
+            return result, Fault(SensorState.FROZEN, reason, lasting=False, withhold=False)
+        allowed_s = limit_s if lasting else self._fresh_ns / 1e9
+        reason = f"frozen: the payload has repeated for {figure_s:.2f} s, {allowed_s:g} s allowed"
         return result, Fault(SensorState.FROZEN, reason, lasting)
 
     def _repeats(self, sampled: Grid) -> bool:
         before, self._pixels = self._pixels, sampled.pixels
-        few_before, self._few = self._few, sampled.values.tobytes()
+        few_before, self._few = self._few, sampled.values.tobytes() + sampled.neighbours.tobytes()
+        if few_before != self._few and not self._silence_is_healthy:
+            in_turn = before is not None and self._few in self._ring
+            self._ring.append(few_before)
+            if in_turn:
+                return True
         if before is None or few_before != self._few or not _equal(before, sampled.pixels):
             self._silent = None
             return False

@@ -23,6 +23,7 @@ _CLEARLY = 0.85
 
 _RATE_WINDOW = 30
 _FAULTS = (SensorState.FROZEN, SensorState.INVALID, SensorState.CLOCK)
+_GOOD = (SensorState.OK, SensorState.DEGRADED)
 _SILENT = (SensorState.STALE, SensorState.FAILED)
 
 
@@ -31,15 +32,24 @@ class Fault:
     """What is wrong with a message that did come.
 
     Attributes:
-        state: what its sensor becomes if this goes on: FROZEN, INVALID or CLOCK.
+        state: what its sensor becomes if this goes on: FROZEN, INVALID or CLOCK; DEGRADED where
+            most of what it shows is true, which counts as a good message of a damaged sensor.
         reason: in words, with figure and threshold.
         lasting: False while it may be harmless, such as a thermal camera that calibrates: then the
             message is no more than a sign of life.
+        withhold: whether the message must not be fused. One that repeats a fresh picture may be,
+            and so may one of a DEGRADED sensor.
     """
 
     state: SensorState
     reason: str
     lasting: bool = True
+    withhold: bool = True
+
+
+def withheld(fault: Fault | None) -> Fault | None:
+    """Return a fault for which a message must not be fused; None if it may be."""
+    return fault if fault is not None and fault.withhold else None
 
 
 class SensorHealth:
@@ -63,6 +73,10 @@ class SensorHealth:
         self._kind_run = 0
         self._kind: SensorState | None = None
         self._fault = ""
+        self._neutral = ""
+        """Why the newest message was no more than a sign of life."""
+        self._damage = ""
+        self._damaged_run = self._sound_run = 0
         self._entered: Counter[str] = Counter()
         self._first_failure_ns: int | None = None
         self.configure(config)
@@ -89,14 +103,21 @@ class SensorHealth:
     def judge(self, now_ns: int, fault: Fault | None) -> None:
         """Take note of what is wrong with a message that has arrived; None if nothing is."""
         if fault is None:
-            self._good(now_ns)
-        elif fault.lasting:
+            self._neutral = ""
+            self._good(now_ns, "")
+        elif not fault.lasting:
+            self._neutral = fault.reason
+        elif fault.state is SensorState.DEGRADED:
+            self._neutral = ""
+            self._good(now_ns, fault.reason)
+        else:
+            self._neutral = ""
             self._bad(now_ns, fault)
 
     def update(self, now_ns: int) -> int | None:
         """Let time pass: the state goes down where messages are overdue. Returns what is due."""
         while (due_ns := self.due_ns()) is not None and now_ns >= due_ns:
-            if self.state is SensorState.OK:
+            if self.state in _GOOD:
                 self._enter(SensorState.LATE, due_ns)
             elif self.state in (SensorState.LATE, SensorState.SLOW):
                 self._enter(SensorState.STALE, due_ns)
@@ -107,7 +128,7 @@ class SensorHealth:
     def due_ns(self) -> int | None:
         """Return when silence leads to the next state down; None if there is none."""
         state, last_ns = self.state, self._last_ns
-        if state is SensorState.OK and last_ns is not None:
+        if state in _GOOD and last_ns is not None:
             return last_ns + self._late_ns
         if state in (SensorState.FAILED, SensorState.DISABLED) or self._grace_end_ns is None:
             return None
@@ -133,8 +154,25 @@ class SensorHealth:
             rate_hz=self._rate_hz(),
             since_ns=self._since_ns,
             entered=dict(self._entered),
-            fault=self._fault,
+            fault=self._wrong(now_ns),
         )
+
+    def _wrong(self, now_ns: int) -> str:
+        """Say what is wrong now: a figure that has passed again is no fault any more."""
+        needed = self.config.recover_frames
+        if self.state.alive and self._damaged_run >= self.config.fault_frames:
+            if self._sound_run:
+                return f"recovering, {self._sound_run} of {needed} good"
+            return self._damage
+        if not self._good_run:
+            if self.state.down and self._neutral and not self._fault:
+                return f"waits for {needed} good messages: {self._neutral}"
+            return self._fault
+        silent = self._last_ns is None or now_ns - self._last_ns >= self._stale_ns
+        if not self.state.down or silent:
+            return ""
+        in_time = "" if self._in_time_run == self._good_run else " and in time"
+        return f"recovering, {min(self._in_time_run, needed)} of {needed} good{in_time}"
 
     def _measure_gap(self, now_ns: int) -> bool:
         """Return whether this message is late; the outage it ends says nothing of the rate."""
@@ -149,27 +187,39 @@ class SensorHealth:
         self._late_gaps += late
         return late
 
-    def _good(self, now_ns: int) -> None:
+    def _good(self, now_ns: int, damage: str) -> None:
         needed = self.config.recover_frames
+        degraded = self._degraded(damage)
         self._good_run += 1
         self._in_time_run = 1 if self._late else self._in_time_run + 1
         if self._good_run >= needed:
             self._bad_run = self._kind_run = 0
             self._fault = ""
         slow = self._late_gaps >= SLOW_AT
-        if self.state is SensorState.OK:
-            if slow:
-                self._enter(SensorState.SLOW, now_ns)
-        elif self.state in (SensorState.WAITING, SensorState.LATE):
-            self._enter(SensorState.SLOW if slow else SensorState.OK, now_ns)
+        in_time = SensorState.DEGRADED if degraded else SensorState.OK
+        alive = SensorState.SLOW if slow else in_time
+        if self.state in (*_GOOD, SensorState.WAITING, SensorState.LATE):
+            self._enter(alive, now_ns)
         elif self.state is SensorState.SLOW:
             full = len(self._gaps) == SLOW_WINDOW and self._in_time_run >= needed
             if full and max(self._gaps) < _CLEARLY * self._late_ns:
-                self._enter(SensorState.OK, now_ns)
+                self._enter(in_time, now_ns)
         elif self._in_time_run >= needed:
-            self._enter(SensorState.OK, now_ns)
+            self._enter(in_time, now_ns)
         elif slow and self._good_run >= needed:
             self._enter(SensorState.SLOW, now_ns)
+
+    def _degraded(self, damage: str) -> bool:
+        """Count messages that show damage, and sound ones. Returns whether damage goes on."""
+        if damage:
+            self._damaged_run += 1
+            self._sound_run = 0
+            self._damage = damage
+        else:
+            self._sound_run += 1
+            if self._sound_run >= self.config.recover_frames:
+                self._damaged_run = 0
+        return self._damaged_run >= self.config.fault_frames
 
     def _bad(self, now_ns: int, fault: Fault) -> None:
         needed = self.config.fault_frames
@@ -197,8 +247,8 @@ class SensorHealth:
             self._gaps.clear()
             self._arrivals.clear()
             self._late_gaps = self._good_run = self._in_time_run = 0
-            self._bad_run = self._kind_run = 0
-            self._fault = ""
+            self._bad_run = self._kind_run = self._damaged_run = self._sound_run = 0
+            self._fault = self._neutral = ""
 
     def _rate_hz(self) -> float | None:
         """Mean rate over the last messages."""

@@ -3,7 +3,8 @@
 Stamps and arrival times are on different clocks, so neither says anything about the other alone.
 But on a robot whose clocks agree, *arrival minus stamp* is the same constant for every sensor, up
 to its latency. A sensor for which it differs by more than a frame set can bridge is of no use to
-fusion, whatever the cause: its clock was never set, or its messages are held up on the way.
+fusion, whatever the cause: its clock was never set, or its messages are held up on the way. What
+holds up the messages of all sensors alike is this computer, and no sensor is to blame for it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from anymodal_seg_ros.config import RigConfig, SensorConfig, seconds_to_ns
 from anymodal_seg_ros.frames import CheckResult, Sample, SensorState
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.sync.delays import DelayHistory
 
 LEAST_LIMIT_S = 0.1
 """Offsets below this are latency, whatever the rate."""
@@ -29,6 +31,7 @@ _FEWEST_LAGS = 3
 _ELECTION_NS = 100_000_000
 _EASIER = 0.8
 """Share of the limit that a doubtful sensor must keep to be believed, so that it does not flap."""
+_STEP_NS = seconds_to_ns(LEAST_LIMIT_S)
 _UNSEEN = frozenset(
     {SensorState.WAITING, SensorState.STALE, SensorState.FAILED, SensorState.DISABLED}
 )
@@ -45,6 +48,7 @@ class _Book:
     lags: deque[int] = field(default_factory=lambda: deque(maxlen=_LAGS))
     lag_ns: int = 0
     """Median of the last lags: arrival minus stamp."""
+    delays: DelayHistory = field(default_factory=DelayHistory)
     agreed_ns: int | None = None
     """The lag when the sensor last agreed with another."""
     offset_ns: int = 0
@@ -73,6 +77,7 @@ class StampOffsets:
         book = self._books[sample.sensor]
         book.lags.append(sample.received_ns - sample.time_ns)
         book.lag_ns = sorted(book.lags)[len(book.lags) // 2]
+        book.delays.add(sample.received_ns, book.lags[-1])
         fault = _order(book, sample)
         if fault is not None or sample.received_ns < self._settled_ns:
             return fault
@@ -97,40 +102,72 @@ class StampOffsets:
         anchored = self._anchor is not None and states[self._anchor] not in _UNSEEN
         if not anchored or sample.received_ns >= self._election_ns:
             self._elect(sample.received_ns, states)
+        limit_ns = book.limit_ns
         doubtful = states[sample.sensor] is SensorState.CLOCK
-        if self._agrees(book, doubtful):
+        if doubtful:
+            limit_ns = round(_EASIER * limit_ns)
+        if self._agrees(book, limit_ns, doubtful):
             return None
         self._elect(sample.received_ns, states)  # the fault may be the anchor's
-        if self._agrees(book, doubtful):
+        if self._agrees(book, limit_ns, doubtful):
             return None
-        where = "behind" if book.offset_ns > 0 else "ahead of"
-        return Fault(
-            SensorState.CLOCK,
-            f"stamps are {abs(book.offset_ns) / 1e6:.0f} ms {where} those of {self._anchor}: "
-            f"expected less than {book.limit_ns / 1e6:.0f} ms",
-        )
+        host_ns = self._host_delay_ns(sample.received_ns, states)
+        if self._agrees(book, limit_ns + host_ns, doubtful):
+            return None
+        return self._disagreement(book, limit_ns, doubtful)
 
-    def _agrees(self, book: _Book, doubtful: bool) -> bool:
-        """Whether a sensor's clock agrees with the anchor's; if in doubt, each of its last lags."""
+    def _deviation_ns(self, book: _Book, doubtful: bool) -> int:
+        """How far a sensor's clock is off the anchor's; if in doubt, the worst of its last lags."""
+        assert self._anchor is not None
+        anchor_ns = self._books[self._anchor].lag_ns
+        lags = book.lags if doubtful else (book.lag_ns,)
+        return max((lag_ns - anchor_ns for lag_ns in lags), key=abs)
+
+    def _agrees(self, book: _Book, limit_ns: int, doubtful: bool) -> bool:
+        """Whether a sensor's clock agrees with the anchor's."""
         if self._anchor is None:
             return True
         anchor = self._books[self._anchor]
         book.offset_ns = book.lag_ns - anchor.lag_ns
-        if doubtful:
-            worst_ns = max(abs(lag_ns - anchor.lag_ns) for lag_ns in book.lags)
-            agrees = worst_ns <= _EASIER * book.limit_ns
-        else:
-            agrees = abs(book.offset_ns) <= book.limit_ns
+        agrees = abs(self._deviation_ns(book, doubtful)) <= limit_ns
         if agrees and anchor is not book:
             book.agreed_ns, anchor.agreed_ns = book.lag_ns, anchor.lag_ns
         return agrees
 
+    def _disagreement(self, book: _Book, limit_ns: int, doubtful: bool) -> Fault:
+        """Say what is wrong with a sensor: how long its messages take, or what its clock says."""
+        varies_ns = max(book.lags) - min(book.lags)
+        if varies_ns > limit_ns:
+            return Fault(
+                SensorState.CLOCK,
+                f"the delay of its messages varies by {varies_ns / 1e6:.0f} ms, as if they came in "
+                f"bundles: expected less than {limit_ns / 1e6:.0f} ms",
+            )
+        deviation_ns = self._deviation_ns(book, doubtful)
+        where = "behind" if deviation_ns > 0 else "ahead of"
+        return Fault(
+            SensorState.CLOCK,
+            f"stamps are {abs(deviation_ns) / 1e6:.0f} ms {where} those of {self._anchor}: "
+            f"expected less than {limit_ns / 1e6:.0f} ms",
+        )
+
+    def _host_delay_ns(self, now_ns: int, states: Mapping[str, SensorState]) -> int:
+        """Return by how much this computer held up the messages of every sensor of late."""
+        delays = [
+            delay_ns
+            for name, book in self._books.items()
+            if states[name] not in _UNSEEN
+            and (delay_ns := book.delays.recent_ns(now_ns)) is not None
+        ]
+        return min(delays) if len(delays) > 1 else 0
+
     def _elect(self, now_ns: int, states: Mapping[str, SensorState]) -> None:
         """Choose the sensor to compare with: the one with most friends.
 
-        Among equals, one that is not in doubt; then the one whose own clock has changed least since
-        it last agreed with another; then the first in configured order. So of two sensors that
-        part, the one that moved is to blame, be it the reference.
+        Among equals, one that is not in doubt; then the one whose messages take the steadiest time;
+        then the one whose own clock has changed least since it last agreed with another; then the
+        first in configured order. So of two sensors that part, the one that moved is to blame, be
+        it the reference.
         """
         self._election_ns = now_ns + _ELECTION_NS
         seen = {
@@ -139,15 +176,16 @@ class StampOffsets:
             if states[name] not in _UNSEEN and len(book.lags) >= _FEWEST_LAGS
         }
 
-        def claim(name: str) -> tuple[int, bool, int]:
+        def claim(name: str) -> tuple[int, bool, int, int]:
             book = seen[name]
             friends = sum(
                 abs(book.lag_ns - other.lag_ns) <= max(book.limit_ns, other.limit_ns)
                 for other in seen.values()
             )
             moved = 0 if book.agreed_ns is None else abs(book.lag_ns - book.agreed_ns)
+            varies = max(book.lags) - min(book.lags)
             trusted = states[name] is not SensorState.CLOCK
-            return friends, trusted, -(moved // seconds_to_ns(LEAST_LIMIT_S))
+            return friends, trusted, -(varies // _STEP_NS), -(moved // _STEP_NS)
 
         self._anchor = max(seen, key=claim, default=None)
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from anymodal_seg_ros.config import build, count
+from anymodal_seg_ros.config import build, count, read_yaml
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.dataset.plan import SPLITS, ScenePlan, plan_split
 from anymodal_seg_ros.simulation.dataset.writer import DatasetConfig
@@ -89,10 +87,7 @@ def load_rigbench(path: Path = DEFINITION) -> RigBench:
     Raises:
         ConfigError: the file cannot be read, or says something impossible.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the RigBench definition {path}: {error}") from error
+    content = read_yaml(path, "RigBench definition")
     try:
         return _parse(content)
     except (KeyError, TypeError, ValueError, ConfigError) as error:

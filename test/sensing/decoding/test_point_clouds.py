@@ -102,6 +102,9 @@ def test_unnamed_fields_are_padding_and_a_count_of_zero_means_one() -> None:
     message.fields[0].count = 0
     message.fields[1].name = message.fields[2].name = ""
     assert decode_cloud(message).dtype.names == ("x",)
+    message.fields[1].name = message.fields[2].name = "_"  # as PCL writes them
+    message.fields[2].datatype, message.fields[2].count = 0, 99
+    assert decode_cloud(message).dtype.names == ("x",)
     assert column(decode_cloud(message), "x").shape == (2,)
 
 
@@ -111,9 +114,19 @@ def test_unnamed_fields_are_padding_and_a_count_of_zero_means_one() -> None:
         ({"point_step": 0}, "point_step is 0: expected 1 to 65536 bytes"),
         ({"point_step": 8}, "fields.z lies in the bytes 8 to 12: expected 0 to point_step"),
         ({"width": -1}, "size is -1x1: expected no negative numbers"),
-        ({"row_step": 71}, "row_step is 71: expected at least width x point_step = 6 x 12 = 72"),
-        ({"row_step": 73}, "data has 72 bytes: expected row_step x height = 73 x 1 = 73"),
-        ({"width": 1 << 31, "row_step": 12 << 31}, "data has 72 bytes"),
+        (
+            {"row_step": 59, "width": 5},
+            "row_step is 59: expected at least width x point_step = 5 x 12 = 60, or 60 bytes",
+        ),
+        (
+            {"row_step": 73, "data": bytes(74)},
+            "data has 74 bytes: expected row_step x height = 73 x 1 = 73",
+        ),
+        (
+            {"width": 1 << 31, "row_step": 12 << 31},
+            "size is 2147483648x1: expected at most 16777216 points",
+        ),
+        ({"fields": [SimpleNamespace(name="x")] * 257}, "fields are 257: expected at most 256"),
         ({"data": b""}, "data has 0 bytes"),
         ({"data": "text"}, "data is a str: expected bytes"),
         ({"data": np.zeros(72)}, "data is an array of float64"),
@@ -143,6 +156,64 @@ def test_bad_fields_are_named_with_value_and_mend(change: dict, says: str) -> No
     with pytest.raises(DecodeError) as caught:
         decode_cloud(message)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("height", "row_step"), [(1, 0), (1, 5 * 16 * 40), (8, 0), (8, 40 * 16), (8, 7), (8, 1 << 32)]
+)
+def test_points_that_fill_the_data_need_no_row_step(height: int, row_step: int) -> None:
+    sent = some_columns({**dict.fromkeys("xyz", "f4"), "i": "f4"}, {}, 40)
+    message = cloud_message(sent, height=height)
+    message.row_step = row_step
+    np.testing.assert_array_equal(decode_cloud(message)["y"].ravel(), sent["y"])
+
+
+def test_the_last_row_may_end_without_its_padding() -> None:
+    sent = some_columns(dict.fromkeys("xyz", "f4"), {}, 40)
+    message = cloud_message(sent, height=4, row_padding=5)
+    message.data = message.data[:-5]
+    np.testing.assert_array_equal(decode_cloud(message)["z"].ravel(), sent["z"])
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("big_endian", [False, True])
+@pytest.mark.parametrize("height", [1, 40])
+def test_a_wrong_flag_for_the_byte_order_is_noticed(
+    kind: str, big_endian: bool, height: int
+) -> None:
+    sent = some_columns(dict.fromkeys("xyz", kind), {}, 400)
+    for empty in (np.nan, 0.0):  # most returns of a scan into the sky
+        sent["x"][100:], sent["y"][100:] = empty, empty
+        message = cloud_message(sent, height=height, row_padding=4, big_endian=big_endian)
+        decode_cloud(message)
+        message.is_bigendian = not big_endian
+        with pytest.raises(DecodeError, match=f"expected is_bigendian to be {big_endian}") as said:
+            decode_cloud(message)
+        assert said.value.kind == "data"
+
+
+@pytest.mark.parametrize("size", [3, 400])
+def test_odd_numbers_alone_do_not_accuse_the_byte_order(size: int) -> None:
+    for value in (0.0, np.nan, np.inf, 1e-20, 1e30, 5.0):
+        decode_cloud(cloud_message({name: np.full(size, value, "f4") for name in "xyz"}))
+    raw = np.random.default_rng(1).bytes(12 * size)
+    message = cloud_message(some_columns(dict.fromkeys("xyz", "f4"), {}, size))
+    message.data = raw
+    decode_cloud(message)
+
+
+def test_a_cloud_of_very_many_fields_is_refused_in_no_time() -> None:
+    field = SimpleNamespace(offset=0, datatype=7, count=1)
+    message = cloud_message(some_columns(dict.fromkeys("xyz", "f4"), {}, 6))
+    message.fields = [
+        SimpleNamespace(**vars(field), name="\x1b" + "n" * 5000 + str(n)) for n in range(40_000)
+    ]
+    with pytest.raises(DecodeError, match="fields are 40000"):
+        decode_cloud(message)
+    message.fields = message.fields[:200]
+    with pytest.raises(DecodeError, match="and 194 more: expected x among them") as said:
+        positions(decode_cloud(message))
+    assert len(str(said.value)) < 500 and str(said.value).isprintable()
 
 
 def test_missing_and_manifold_coordinates_are_named() -> None:

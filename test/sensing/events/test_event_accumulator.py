@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymodal_seg_ros.config import EventConfig
-from anymodal_seg_ros.sensing.events.accumulator import EventAccumulator
-from anymodal_seg_ros.sensing.events.window import EventWindow
+from anymodal_seg_ros.sensing.events.values import EventWindow
+from anymodal_seg_ros.sensing.events.windows import EventAccumulator
 
 MS = 1_000_000
 PERIOD_NS = 20 * MS

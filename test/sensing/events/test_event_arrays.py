@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from anymodal_seg_ros.config import EventConfig
+from anymodal_seg_ros.config import MESSAGE_TYPES, EventConfig
 from anymodal_seg_ros.errors import DecodeError
-from anymodal_seg_ros.sensing.events.arrays import parse_event_array, read_event_array
-from anymodal_seg_ros.sensing.events.clouds import read_event_cloud
-from anymodal_seg_ros.sensing.events.stream import EventStream
+from anymodal_seg_ros.sensing.events.arrays import parse_event_array, read_event_array, wants_raw
+from anymodal_seg_ros.sensing.events.messages import read_event_cloud
 from anymodal_seg_ros.sensing.events.values import Events
+from anymodal_seg_ros.sensing.events.windows import EventStream
 
 EVENT = "uint16 x\nuint16 y\ntime ts\nbool polarity\n"
 ARRAY = "std_msgs/Header header\nuint32 height\nuint32 width\nEvent[] events\n"
@@ -152,13 +152,13 @@ def test_points_that_are_no_events_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"point_step": 0}, "expected width x height x point_step = 2 x 1 x 0"),
+        ({"point_step": 0}, "point_step is 0: expected 1 to"),
         ({"data": b"123"}, "data has 3 bytes"),
-        ({"row_step": 7}, "without padding between rows"),
+        ({"row_step": 7, "data": bytes(25)}, "row_step is 7: expected at least"),
         ({"fields": []}, "fields are none: expected x as a number, under the name x"),
         (
             {"point_step": 8, "row_step": 16, "data": bytes(16)},
-            "point_step is 8: the fields do not",
+            "fields.t lies in the bytes 4 to 12: expected 0 to point_step",
         ),
     ],
 )
@@ -169,6 +169,82 @@ def test_a_cloud_that_contradicts_itself_says_how(change: dict, message: str) ->
         setattr(cloud, name, value)
     with pytest.raises(DecodeError, match=message):
         read_event_cloud(cloud, 480, 640)
+
+
+def timed_cloud(times: np.ndarray, stamp_ns: int):
+    """A cloud whose events have these times, as they are sent."""
+    place = np.zeros(times.size, np.uint16)
+    return event_cloud({"x": place, "y": place, "t": times, "p": place.astype(np.uint8)}, stamp_ns)
+
+
+@pytest.mark.parametrize(
+    ("unit", "says"),
+    [
+        (1e3, "looks like milliseconds"),
+        (1e6, "looks like microseconds"),
+        (1e9, "looks like nanoseconds"),
+        (1e12, "fits in no other unit"),
+    ],
+)
+def test_times_in_another_unit_are_refused_by_its_name(unit: float, says: str) -> None:
+    stamp_ns = 1_700_000_000 * SECOND_NS
+    times = (1_700_000_000 + np.linspace(-0.01, 0.02, 500)) * unit
+    with pytest.raises(DecodeError, match=says) as said:
+        read_event_cloud(timed_cloud(times, stamp_ns), 480, 640)
+    assert said.value.kind == "time"
+    found = read_event_cloud(timed_cloud(times / unit, stamp_ns), 480, 640).events
+    assert abs(found.time_ns - stamp_ns).max() < 30_000_000
+
+
+@pytest.mark.parametrize("unit", [1e6, 1e9])
+def test_microseconds_since_the_stamp_are_no_seconds(unit: float) -> None:
+    cloud = timed_cloud(np.linspace(0, 0.03, 100) * unit, 1_700_000_000 * SECOND_NS)
+    with pytest.raises(DecodeError, match=r"looks like .*seconds"):
+        read_event_cloud(cloud, 480, 640)
+
+
+def test_single_precision_cannot_tell_absolute_times() -> None:
+    times = (1_700_000_000 + np.linspace(0, 0.02, 500)).astype(np.float32)
+    with pytest.raises(DecodeError, match="as float32, which tells absolute times only to 128 s"):
+        read_event_cloud(timed_cloud(times, 1_700_000_000 * SECOND_NS), 480, 640)
+    since = np.linspace(0, 0.02, 500).astype(np.float32)
+    found = read_event_cloud(timed_cloud(since, 1_700_000_000 * SECOND_NS), 480, 640)
+    assert len(found.events) == 500
+
+
+def test_a_cloud_of_which_no_point_is_an_event_is_refused_and_an_empty_one_is_not() -> None:
+    cloud = timed_cloud(np.full(50, np.nan), SECOND_NS)
+    with pytest.raises(DecodeError, match="data hold 50 points, but no event") as said:
+        read_event_cloud(cloud, 480, 640)
+    assert said.value.kind == "events"
+    cloud = timed_cloud(np.full(0, np.nan), SECOND_NS)
+    assert len(read_event_cloud(cloud, 480, 640).events) == 0
+
+
+def test_clouds_of_events_with_padded_rows_are_read() -> None:
+    cloud = timed_cloud(np.arange(6) * 0.001, SECOND_NS)
+    rows = np.frombuffer(cloud.data, np.uint8).reshape(2, -1)
+    cloud.data = np.hstack([rows, np.zeros((2, 7), np.uint8)]).tobytes()
+    cloud.height, cloud.width, cloud.row_step = 2, 3, rows.shape[1] + 7
+    found = read_event_cloud(cloud, 480, 640).events
+    assert found.time_ns.tolist() == [SECOND_NS + 1_000_000 * n for n in range(6)]
+
+
+def test_only_arrays_of_events_are_best_taken_as_bytes() -> None:
+    raw = {name for name, message_type in MESSAGE_TYPES.items() if wants_raw(message_type)}
+    assert raw == {"event_array", "event_array_prophesee"}
+
+
+@pytest.mark.parametrize("junk", [b"", b"\0", "text", None, 5, np.zeros(9), [1, 2]])
+def test_what_is_no_bytes_is_refused(junk: object) -> None:
+    with pytest.raises(DecodeError):
+        parse_event_array(junk)
+
+
+def test_a_long_frame_id_is_refused() -> None:
+    data = bytearray(serialized(Events.none(), "x" * 5000, SECOND_NS))
+    with pytest.raises(DecodeError, match="frame_id is 5001 bytes"):
+        parse_event_array(bytes(data))
 
 
 def test_a_cloud_needs_the_size_of_the_sensor() -> None:

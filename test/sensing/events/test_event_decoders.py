@@ -10,15 +10,19 @@ from fixtures.event_reference import (
     Evt3Reference,
     decode_evt2,
     decode_libcaer,
+    decode_libcaer_cmp,
     decode_mono,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anymodal_seg_ros.sensing.events import chunks
-from anymodal_seg_ros.sensing.events.evt2 import Evt2Decoder
-from anymodal_seg_ros.sensing.events.evt3 import Evt3Decoder
-from anymodal_seg_ros.sensing.events.words import LibcaerDecoder, MonoDecoder
+from anymodal_seg_ros.sensing.events import word_streams
+from anymodal_seg_ros.sensing.events.evt import Evt2Decoder, Evt3Decoder
+from anymodal_seg_ros.sensing.events.packet_encodings import (
+    LibcaerCompressedDecoder,
+    LibcaerDecoder,
+    MonoDecoder,
+)
 
 KINDS_3 = (0, 2, 2, 3, 4, 5, 6, 6, 8, 10, 14, 15, 1, 9)
 MEANINGFUL_WORDS = st.builds(
@@ -61,7 +65,7 @@ def test_evt3_is_what_the_loop_says_wherever_packets_are_cut(
 @given(STREAMS_3, st.integers(1, 9))
 def test_evt3_does_not_depend_on_the_size_of_chunks(words: np.ndarray, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "CHUNK_BYTES", 2 * size)
+        patch.setattr(word_streams, "CHUNK_BYTES", 2 * size)
         parts = list(Evt3Decoder().decode([packet(words)]))
     assert on_sensor(rows(joined(parts))) == on_sensor(Evt3Reference().decode(words))
 
@@ -164,6 +168,26 @@ def test_words_of_eight_bytes_are_what_the_loops_say(words: list[int], time_base
     assert rows(joined(mono), unit_ns=1) == decode_mono(data, time_base)
     libcaer = list(LibcaerDecoder().decode([packet(data, time_base)]))
     assert rows(joined(libcaer), unit_ns=1) == decode_libcaer(data, time_base)
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 5), st.integers(0, 0xFFF)), max_size=60), max_size=4
+    ),
+    st.integers(1, 9),
+)
+def test_libcaer_cmp_is_what_the_loop_says_at_any_size_of_chunks(
+    packets: list[list[tuple[int, int]]], size: int
+) -> None:
+    streams = [np.array([k << 12 | p for k, p in words], "<u2") for words in packets]
+    bases = [10**15 + 10**7 * n for n in range(len(streams))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(word_streams, "CHUNK_BYTES", 2 * size)
+        sent = [packet(words, base) for base, words in zip(bases, streams, strict=True)]
+        parts = list(LibcaerCompressedDecoder().decode(sent))
+    expected = decode_libcaer_cmp(list(zip(bases, streams, strict=True)))
+    assert on_sensor(rows(joined(parts), 1)) == on_sensor(expected)
+    assert [a.sensor_ns for part in parts for a in part.anchors] == bases
 
 
 @given(STREAMS_3, st.lists(st.integers(0, (1 << 64) - 1), max_size=9))

@@ -14,11 +14,9 @@ from fixtures.event_reference import Evt3Reference, decode_evt2
 from rosbags.highlevel import AnyReader
 
 from anymodal_seg_ros.config import EventConfig
-from anymodal_seg_ros.sensing.events.accumulator import EventAccumulator
-from anymodal_seg_ros.sensing.events.evt2 import Evt2Decoder
-from anymodal_seg_ros.sensing.events.evt3 import Evt3Decoder
+from anymodal_seg_ros.sensing.events.evt import Evt2Decoder, Evt3Decoder
 from anymodal_seg_ros.sensing.events.render import render_image
-from anymodal_seg_ros.sensing.events.stream import EventStream
+from anymodal_seg_ros.sensing.events.windows import EventAccumulator, EventStream
 
 pytestmark = pytest.mark.shared_data
 
@@ -56,12 +54,12 @@ def test_every_event_of_the_recording_is_decoded_in_order(name: str) -> None:
         source.push(message)
     source.flush()
     cut = source.store.cut(0, 1 << 62)
-    assert cut.time_ns.size == source.counts["events"] == EVENTS
+    assert cut.time_ns.size == source.counts.events == EVENTS
     assert int((cut.cells & 1).sum()) == ON_EVENTS
     assert (int(cut.time_ns[0]), int(cut.time_ns[-1])) == (7_139_845_000, 9_218_023_000)
     assert (np.diff(cut.time_ns) >= 0).all()
     assert int((cut.time_ns // 1000).sum()) == SUM_US
-    assert (source.lost_packets, source.store.outside) == (0, 0)
+    assert (source.counts.lost_packets, source.store.outside) == (0, 0)
     assert source.grid is not None and (source.grid.height, source.grid.width) == (480, 640)
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anymodal_seg_ros.sensing.events import render
-from anymodal_seg_ros.sensing.events.render import render_image, signed_surface, voxel_grid
-from anymodal_seg_ros.sensing.events.window import EventWindow
+from anymodal_seg_ros.sensing.events.render import render_image
+from anymodal_seg_ros.sensing.events.values import EventWindow
 
 HEIGHT, WIDTH = 4, 5
 START_NS, LENGTH_NS = 1_700_000_000_000_000_000, 33_000_000
@@ -62,28 +62,3 @@ def test_counts_saturate_and_never_wrap_round() -> None:
     image = render_image(window([(0, 1, 1, 1)] * 70_000 + [(5, 1, 1, 0)] * 256))
     assert image.pixels[1, 1].tolist() == [255, 255, 1]
     assert np.count_nonzero(image.pixels) == 3
-
-
-@given(EVENTS, st.integers(1_000_000, 100_000_000))
-def test_the_surface_holds_signed_counts_and_ages(events: list[tuple], decay_ns: int) -> None:
-    planes = signed_surface(window(events), decay_ns)
-    assert (planes.dtype, planes.shape) == (np.float32, (3, HEIGHT, WIDTH))
-    expected = np.zeros((3, HEIGHT, WIDTH))
-    for time_ns, y, x, on in sorted(events):
-        expected[0, y, x] += 1 if on else -1
-        expected[1 if on else 2, y, x] = math.exp((time_ns - LENGTH_NS) / decay_ns)
-    np.testing.assert_allclose(planes, expected, rtol=1e-4, atol=1e-7)
-
-
-@given(EVENTS, st.integers(2, 6))
-def test_the_grid_shares_each_event_between_two_bins(events: list[tuple], bins: int) -> None:
-    grid = voxel_grid(window(events), bins)
-    assert (grid.dtype, grid.shape) == (np.float32, (bins, HEIGHT, WIDTH))
-    expected = np.zeros((bins, HEIGHT, WIDTH))
-    for time_ns, y, x, on in events:
-        place = (bins - 1) * time_ns / LENGTH_NS
-        for at in range(bins):
-            expected[at, y, x] += (1 if on else -1) * max(0.0, 1 - abs(at - place))
-    np.testing.assert_allclose(grid, expected, atol=1e-4)
-    signed = signed_surface(window(events), LENGTH_NS)[0]
-    np.testing.assert_allclose(grid.sum(axis=0), signed, atol=1e-4)

@@ -3,11 +3,14 @@ from __future__ import annotations
 import array
 import copy
 import re
+import warnings
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -163,7 +166,12 @@ def test_binning_and_region_of_interest_move_the_centre() -> None:
         ({"width": 0}, "image size is 0x480"),
         ({"width": 6.5}, "width is 6.5: expected a whole number"),
         ({"d": RADTAN[:3]}, "distortion_coefficients has 3 numbers: plumb_bob has 0 or 4 or 5"),
-        ({"d": [0.1] * 8}, "distortion_coefficients has 8 numbers: plumb_bob has 0 or 4 or 5"),
+        ({"d": [0.1] * 7}, "distortion_coefficients has 7 numbers: plumb_bob has 0 or 4 or 5"),
+        ({"d": [0.0] * 9 + [0.1] * 999}, "has 1008 numbers: expected at most 32"),
+        ({"d": [0.0, 2e3, 0, 0, 0]}, "expected finite numbers of at most 1000"),
+        ({"d": [10**400, 0, 0, 0, 0]}, "expected a number"),
+        ({"k": [1e300, *K[1:]]}, "focal lengths 1e+300, 505: expected pixels"),
+        ({"distortion_model": "\x1b[2J" + "m" * 10**6}, "distortion_model is '?[2Jmmm"),
         ({"d": [float("nan")] * 5}, "expected finite numbers"),
         ({"distortion_model": "ds"}, "distortion_model is 'ds': expected one of plumb_bob"),
         ({"r": [1.0, 0, 0, 0, 1, 0, 0, 0.5, 1]}, "rectification_matrix is no rotation"),
@@ -179,10 +187,99 @@ def test_wrong_messages_are_refused_with_the_reason(changes: dict[str, Any], say
 
 
 def test_rectified_images_need_a_projection_matrix() -> None:
-    assert "focal lengths 0, 0" in refused(camera_from_info, info(p=[0.0] * 12), rectified=True)
+    said = refused(camera_from_info, info(p=[0.0] * 12), rectified=True)
+    assert "projection_matrix is all zeros" in said
+    said = refused(camera_from_info, info(p=[-1.0, *P[1:]]), rectified=True)
+    assert "projection_matrix has the focal lengths -1, 480" in said
     incomplete = info()
     del incomplete.p
     assert "has 0 numbers: expected 12" in refused(camera_from_info, incomplete, rectified=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"k": [0.0] * 9},
+        {"d": [0.1] * 7},
+        {"d": [float("nan")] * 5},
+        {"distortion_model": "somebody's own", "d": [0.1] * 6},
+        {"r": [0.5] * 9},
+    ],
+)
+def test_nothing_but_the_projection_matters_for_rectified_images(changes: dict[str, Any]) -> None:
+    camera = camera_from_info(info(**changes), rectified=True)
+    assert (camera.matrix[0, 0], camera.distortion.size) == (480, 0)
+
+
+@pytest.mark.parametrize("model", ["plumb_bob", "rational_polynomial", "radtan"])
+@pytest.mark.parametrize("count", [4, 5, 8, 12, 14])
+def test_coefficients_mean_what_opencv_makes_of_their_number(model: str, count: int) -> None:
+    coefficients = [-0.03, 0.035, -1e-4, -1.5e-4, -0.012, 0.01, 0.02, -0.01, 1e-4, 0, 2e-4, 0, 0, 0]
+    points = np.array([[0.3, -0.2, 1.0], [-0.4, 0.1, 1.0], [0.0, 0.0, 2.0]])
+    for tail in (1.0, 0.0):  # drivers pad plumb_bob with zeros
+        d = np.array(coefficients[:5] + [tail * c for c in coefficients[5:]])[:count]
+        camera = camera_from_info(info(distortion_model=model, d=d))
+        expected = cv2.projectPoints(points, np.zeros(3), np.zeros(3), camera.matrix, d)[0]
+        np.testing.assert_allclose(camera.project(points), expected.reshape(-1, 2), atol=1e-6)
+
+
+def test_zeros_behind_the_coefficients_of_a_fisheye_mean_nothing() -> None:
+    fisheye = {"distortion_model": "equidistant", "d": [0.1, 0.01, 0.0, 0.0, 0.0]}
+    assert camera_from_info(info(**fisheye)).distortion.tolist() == [0.1, 0.01, 0.0, 0.0]
+    said = refused(camera_from_info, info(**fisheye | {"d": [0.1, 0, 0, 0, 0.2]}))
+    assert "has 5 numbers: equidistant has 4" in said
+
+
+odd_numbers = st.floats(-2, 2) | st.sampled_from(
+    [0.0, 1e155, -1e155, 1e308, -1e300, 5e-324, 1e-20, 1e20, float("nan"), float("inf"), 999.0]
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    kind=st.sampled_from(
+        [
+            ("plumb_bob", 5),
+            ("rational_polynomial", 8),
+            ("rational_polynomial", 14),
+            ("equidistant", 4),
+            ("plumb_bob", 4),
+            ("plumb_bob", 8),
+        ]
+    ),
+    coefficients=st.lists(odd_numbers, min_size=14, max_size=14),
+    k=st.lists(st.none() | odd_numbers, min_size=9, max_size=9),
+    p=st.lists(st.none() | odd_numbers, min_size=12, max_size=12),
+    size=st.sampled_from([(640, 480), (1, 1), (16384, 16384), (0, 5)]),
+    rectified=st.booleans(),
+)
+def test_any_numbers_give_a_camera_or_a_clear_error(
+    kind: tuple[str, int],
+    coefficients: list[float],
+    k: list[float | None],
+    p: list[float | None],
+    size: tuple[int, int],
+    rectified: bool,
+) -> None:
+    model, count = kind
+    matrix = [K[n] if value is None else value for n, value in enumerate(k)]
+    projection = [P[n] if value is None else value for n, value in enumerate(p)]
+    message = info(
+        width=size[0],
+        height=size[1],
+        distortion_model=model,
+        d=coefficients[:count],
+        k=matrix,
+        p=projection,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # an overflow that is seen is one that is said of
+        try:
+            camera = camera_from_info(message, rectified)
+        except CalibrationError as error:
+            assert len(str(error)) < 500
+            return
+        assert camera.rays(np.array([[1.0, 1.0]])).shape == (1, 3)
 
 
 # Files
@@ -195,6 +292,31 @@ def test_a_camera_info_file(tmp_path: Path) -> None:
     assert found.chain == ""
     flat = load_calibration(written(tmp_path, ros_file()), rectified=True)
     assert flat.camera.matrix[0, 0] == 480
+    bare = {key: ros_file()[key] for key in ("image_width", "image_height", "projection_matrix")}
+    assert load_calibration(written(tmp_path, bare), rectified=True).camera.matrix[0, 0] == 480
+    assert "k is missing" in refused(load_calibration, written(tmp_path, bare))
+
+
+@pytest.mark.parametrize("head", ["%YAML:1.0\n", "%YAML:1.0\n---\n", "\ufeff%YAML 1.2\n---\n"])
+def test_files_with_the_head_that_opencv_writes(tmp_path: Path, head: str) -> None:
+    path = written(tmp_path, head + yaml.safe_dump(ros_file()))
+    np.testing.assert_array_equal(load_calibration(path).camera.matrix.ravel(), K)
+    chain = written(tmp_path, head + "\n" + yaml.safe_dump(camchain()))
+    assert load_calibration(f"{chain}#cam1").camera.width == 640
+
+
+def test_a_file_as_opencvs_own_storage_writes_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "opencv.yaml")
+    storage = cv2.FileStorage(path, cv2.FILE_STORAGE_WRITE)
+    storage.write("image_width", 640)
+    storage.write("image_height", 480)
+    storage.write("distortion_model", "plumb_bob")  # which OpenCV itself does not say
+    storage.write("camera_matrix", np.reshape(K, (3, 3)))
+    storage.write("distortion_coefficients", np.array([RADTAN]))
+    storage.release()
+    camera = load_calibration(path).camera
+    np.testing.assert_array_equal(camera.matrix.ravel(), K)
+    np.testing.assert_array_equal(camera.distortion, RADTAN)
 
 
 def test_a_message_as_ros2_topic_echo_prints_it(tmp_path: Path) -> None:
@@ -259,6 +381,16 @@ def test_a_broken_chain_is_refused(tmp_path: Path) -> None:
         ("- 1\n- 2", "is free text or a list"),
         ("", "is free text or a list"),
         ("a: [1, 2", "is no YAML: "),
+        ("day: 2024-13-45", "is no YAML: "),
+        ("[" * 20_000, "is no YAML: "),
+        ("a" * 3_000_000, "is larger than"),
+        (
+            "a: &a [1,1,1,1,1,1,1,1,1]\n"
+            + "".join(f"{b}: &{b} [{','.join(['*' + a] * 9)}]\n" for a, b in pairwise("abcdefghi"))
+            + "image_width: 640\nimage_height: 480\n"
+            + "camera_matrix: {rows: 3, cols: 3, data: *i}\n",
+            "expected a number",
+        ),
         ("fx: 500\nfy: 500\n", "it has the entries fx, fy: expected a ROS camera_info file"),
         (ros_file(camera_matrix={"data": "K"}), "camera_matrix is 'K': expected a list of numbers"),
         (ros_file(camera_matrix=K), "expected rows, cols and data"),

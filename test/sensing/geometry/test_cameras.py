@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anymodal_seg_ros.sensing.geometry.cameras import COEFFICIENTS, CalibrationError, Camera
+from anymodal_seg_ros.sensing.geometry.cameras import (
+    COEFFICIENTS,
+    CalibrationError,
+    Camera,
+    shift_px,
+)
 
 MATRIX = np.array([[500.0, 0.0, 310.0], [0.0, 505.0, 245.0], [0.0, 0.0, 1.0]])
 LENSES = {
@@ -155,3 +160,23 @@ def test_any_coefficients_give_a_true_inverse_or_an_error(
     rays = lens.rays(pixels)
     seen = np.isfinite(rays).all(axis=1)
     np.testing.assert_allclose(lens.project(rays[seen]), pixels[seen], atol=1e-2)
+
+
+def moved(**entries: float) -> Camera:
+    return Camera(640, 480, matrix(**entries), "plumb_bob", np.array([-0.2, 0.05, 0.0, 0.0]))
+
+
+@pytest.mark.parametrize(
+    ("entries", "shift"),
+    [({}, 0.0), ({"m02": 310.07}, 0.07), ({"m02": 311.0}, 1.0), ({"m00": 500.1}, 0.066)],
+)
+def test_the_shift_between_two_cameras_is_the_largest_in_the_picture(
+    entries: dict[str, float], shift: float
+) -> None:
+    assert shift_px(moved(), moved(**entries)) == pytest.approx(shift, abs=2e-3)
+
+
+def test_cameras_of_other_sizes_or_models_are_infinitely_far_apart() -> None:
+    assert shift_px(moved(), Camera(320, 240, matrix(m02=160.0, m12=120.0))) == np.inf
+    fisheye = Camera(640, 480, MATRIX, "equidistant", np.zeros(4))
+    assert shift_px(moved(), fisheye) == np.inf

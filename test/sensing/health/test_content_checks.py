@@ -4,6 +4,7 @@ import random
 from itertools import pairwise
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from fixtures.clouds import cloud_message
@@ -48,6 +49,16 @@ def with_stuck_rows(modality: str) -> np.ndarray[Any, Any]:
     return pixels
 
 
+def with_stuck_columns(modality: str) -> np.ndarray[Any, Any]:
+    pixels = scene(modality, 0, *SIZE)
+    pixels[:, 120:200] = pixels[:, 120:121]
+    return pixels
+
+
+def noise_between(low: int, high: int) -> np.ndarray[Any, Any]:
+    return DICE.integers(low, high, SIZE).astype(np.uint16)
+
+
 def noisy(modality: str) -> np.ndarray[Any, Any]:
     like = scene(modality, 0, *SIZE)
     return np.frombuffer(DICE.bytes(like.nbytes), like.dtype).reshape(like.shape)
@@ -59,7 +70,9 @@ def test_a_healthy_scene_passes_every_check(modality: str) -> None:
     for k in range(10):
         assert watch.inspect(image(modality, k), k * FRAME) is None
     names = [r.name for r in watch.results]
-    assert names == ["format", *(check.name for check, _ in KINDS[modality].checks), "frozen"]
+    parts = ["covered", "lost"] if KINDS[modality].parts else []
+    checks = [check.name for check, _ in KINDS[modality].checks]
+    assert names == ["format", *checks, "frozen", *parts]
     assert all(result.passed for result in watch.results)
 
 
@@ -70,12 +83,17 @@ def test_a_healthy_scene_passes_every_check(modality: str) -> None:
         ("rgb", flat("rgb", 254), "saturated"),
         ("rgb", flat("rgb", 90), "blocked"),
         ("rgb", with_stuck_rows("rgb"), "stuck_rows"),
+        ("rgb", with_stuck_columns("rgb"), "stuck_rows"),
         ("rgb", noisy("rgb"), "noise"),
         ("thermal", np.zeros(SIZE, np.uint16), "black"),
         ("thermal", flat("thermal", 30_000), "blocked"),
         ("thermal", flat("thermal", 65_500 - 2), "saturated"),
         ("thermal", with_stuck_rows("thermal"), "stuck_rows"),
+        ("thermal", with_stuck_columns("thermal"), "stuck_rows"),
         ("thermal", noisy("thermal"), "noise"),
+        ("thermal", noise_between(28_000, 31_000), "noise"),
+        ("thermal", noise_between(29_000, 29_300), "noise"),
+        ("thermal", noise_between(0, 16_384), "noise"),
         ("depth", np.zeros(SIZE, np.uint16), "no_depth"),
         ("depth", np.full(SIZE, 65_535, np.uint16), "no_depth"),
         ("depth", np.zeros(SIZE, np.float32), "no_depth"),
@@ -94,9 +112,9 @@ def test_each_fault_is_found_and_can_be_switched_off(
     assert fault.state is SensorState.INVALID
     assert fault.reason.startswith(f"{name}: ")
     others = {c.name: False for c, _ in KINDS[modality].checks if c.name != name}
-    alone = checker(modality, **others, frozen=False, format=False)
+    alone = checker(modality, **others, frozen=False, format=False, covered=False)
     alone.inspect(Image(pixels, "test"), 0)
-    assert [(r.name, r.passed) for r in alone.results] == [(name, False)]
+    assert {(r.name, r.passed) for r in alone.results} == {(name, False)}
     switches = {c.name: False for c, _ in KINDS[modality].checks}
     assert inspect(modality, pixels, **switches) is None
 
@@ -124,16 +142,38 @@ def test_a_threshold_can_be_set() -> None:
     assert fault.reason == "black: 99th percentile in counts is 21, expected at least 30"
 
 
-def test_a_repeated_payload_is_withheld_at_once_and_a_fault_after_a_while() -> None:
+def test_a_repeated_image_may_be_fused_and_is_a_fault_after_a_while() -> None:
     watch = checker("rgb", frozen_after_s=0.5)
     same = image("rgb")
     said = [watch.inspect(same, k * S // 10) for k in range(10)]
     assert said[0] is None
-    assert [fault.lasting for fault in said[1:] if fault] == [False] * 4 + [True] * 5
-    assert {fault.state for fault in said[1:] if fault} == {SensorState.FROZEN}
+    faults = [fault for fault in said[1:] if fault]
+    assert [fault.lasting for fault in faults] == [False] * 4 + [True] * 5
+    assert [fault.withhold for fault in faults] == [False] * 4 + [True] * 5
+    assert faults[0].reason == "repeat: the image of 0.10 s ago came again"
+    assert {fault.state for fault in faults} == {SensorState.FROZEN}
     result = next(r for r in watch.results if r.name == "frozen")
     assert (result.figure, result.threshold, result.passed) == (0.9, 0.5, False)
     assert watch.inspect(image("rgb", 1), S) is None
+
+
+def test_an_image_of_a_closed_shutter_grows_too_old_before_it_is_a_fault() -> None:
+    watch, same = checker("thermal"), image("thermal")
+    said = [watch.inspect(same, k * S // 10) for k in range(20)]
+    assert [bool(fault and fault.withhold) for fault in said] == [False] * 5 + [True] * 15
+    assert [bool(fault and fault.lasting) for fault in said] == [False] * 15 + [True] * 5
+    watch = checker("thermal", frozen_after_s=3.0)
+    said = [watch.inspect(same, k * S // 10) for k in range(31)]
+    assert [bool(fault and fault.withhold) for fault in said] == [False] * 30 + [True], (
+        "who allows repetition for longer has a camera that is as slow"
+    )
+
+
+def test_a_fault_and_a_repeated_image_at_once_are_a_fault() -> None:
+    watch = checker("rgb")
+    for k in range(2):
+        fault = watch.inspect(Image(flat("rgb", 2) * 0, "rgb8"), k * FRAME)
+        assert fault is not None and fault.state is SensorState.INVALID and fault.withhold
 
 
 def test_one_other_pixel_anywhere_means_not_frozen() -> None:
@@ -148,16 +188,16 @@ def test_one_other_pixel_anywhere_means_not_frozen() -> None:
 
 
 def test_a_thermal_shutter_of_a_second_is_no_fault_but_nothing_to_fuse_either() -> None:
-    closed = [image("thermal").pixels] * 10, [flat("thermal", 30_000) for _ in range(10)]
-    for frames in closed:
-        watch = checker("thermal")
-        watch.inspect(Image(frames[0], "mono16"), 0)
-        for k in range(1, 10):
-            fault = watch.inspect(Image(frames[k], "mono16"), k * S // 9)
-            assert fault is not None
-            assert not fault.lasting
-        fault = watch.inspect(Image(frames[0], "mono16"), 2 * S)
+    watch = checker("thermal")
+    watch.inspect(image("thermal"), 0)
+    for k in range(1, 10):
+        fault = watch.inspect(Image(flat("thermal", 30_000), "mono16"), k * S // 9)
         assert fault is not None
+        assert fault.withhold
+        assert not fault.lasting
+    fault = watch.inspect(Image(flat("thermal", 30_000), "mono16"), 2 * S)
+    assert fault is not None
+    assert fault.lasting
 
 
 def test_a_still_scene_never_freezes_an_event_camera_but_a_stuck_picture_does() -> None:
@@ -171,17 +211,32 @@ def test_a_still_scene_never_freezes_an_event_camera_but_a_stuck_picture_does() 
     assert fault.lasting
 
 
-def test_size_and_encoding_may_not_change_in_mid_stream_but_after_an_outage() -> None:
+def test_another_size_or_encoding_is_a_fault_until_it_is_the_new_normal() -> None:
     watch = checker("rgb")
     wild = Image(scene("rgb", 0, 48, 64), "bgr8")
     watch.inspect(wild, 0)
     for k in range(1, 4):
         assert watch.inspect(image("rgb", k), k * FRAME) is None, "the first one may be wrong too"
-    fault = watch.inspect(wild, 4 * FRAME)
-    assert fault is not None
-    assert fault.reason == "format: 64x48 bgr8, expected 320x240 rgb8 as before"
+    said = [watch.inspect(Image(scene("rgb", k, 48, 64), "bgr8"), k * FRAME) for k in range(4, 12)]
+    assert [fault is None for fault in said] == [False] * 4 + [True] * 4
+    assert said[3] is not None and said[3].reason == (
+        "format: 64x48 bgr8, expected 320x240 rgb8 as before; "
+        "accepted when it has come 5 times in a row, now 4"
+    )
+    fault = watch.inspect(image("rgb", 20), S)
+    assert fault is not None and fault.reason.startswith("format: 320x240"), "so is the way back"
     watch.forget()
-    assert watch.inspect(wild, 5 * FRAME) is None
+    assert watch.inspect(image("rgb", 21), 2 * S) is None
+
+
+def test_two_sizes_in_turn_are_never_normal() -> None:
+    watch = checker("rgb")
+    sizes = [(48, 64), (60, 80)]
+    said = [
+        watch.inspect(Image(scene("rgb", k, *sizes[k > 2 and k % 2]), "rgb8"), k * FRAME)
+        for k in range(40)
+    ]
+    assert sum(fault is not None for fault in said[3:]) == 19
 
 
 def scan(number: int, seed: int, **columns: Any) -> Image:
@@ -202,14 +257,59 @@ def test_scans_may_have_any_number_of_points_but_must_have_some_and_not_repeat()
     assert fault is not None and fault.state is SensorState.FROZEN
 
 
+@pytest.mark.parametrize("modality", ["rgb", "thermal"])
+@pytest.mark.parametrize("factor", [1.3, 2.0, 2.5, 4.0, 8.0])
+def test_enlarged_pictures_are_healthy(modality: str, factor: float) -> None:
+    small = scene(modality, 0, 60, 80)
+    size = (int(80 * factor), int(60 * factor))
+    large = cv2.resize(small, size, interpolation=cv2.INTER_NEAREST)
+    assert inspect(modality, large) is None
+
+
+@pytest.mark.parametrize("modality", ["rgb", "thermal"])
+def test_doubled_lines_are_healthy_and_lines_that_repeat_at_random_are_not(modality: str) -> None:
+    whole = scene(modality, 0, *SIZE)
+    assert inspect(modality, np.repeat(whole[::2], 2, axis=0)) is None
+    dice = np.random.default_rng(3)
+    for row in range(1, SIZE[0]):
+        if dice.random() < 0.3:
+            whole[row] = whole[row - 1]
+    fault = inspect(modality, whole)
+    assert fault is not None and fault.reason.startswith("stuck_rows: ")
+
+
+@pytest.mark.parametrize(
+    ("planes", "like"), [("color", "rgb"), ("thermal", "thermal"), ("depth", "depth")]
+)
+def test_a_modality_of_ones_own_is_judged_by_its_planes(planes: str, like: str) -> None:
+    watch = ContentChecker("nose", ChecksConfig(), planes=planes)
+    assert watch.inspect(image(like), 0) is None
+    assert [r.name for r in watch.results][1:-3] == [c.name for c, _ in KINDS[like].checks]
+    fault = watch.inspect(Image(noisy(like), ENCODINGS[like]), FRAME)
+    assert fault is not None and fault.reason.startswith("noise: ")
+
+
+def test_the_planes_of_event_frames_are_of_colour_and_they_are_judged_as_events() -> None:
+    watch = ContentChecker("event", ChecksConfig(), planes="color")
+    assert watch.inspect(Image(np.zeros((*SIZE, 3), np.uint8), "8UC3"), 0) is None
+
+
+def test_a_check_that_has_failed_says_what_it_must_pass() -> None:
+    watch = checker("rgb", frozen=False, blocked=False, black_below=20.0)
+    assert watch.inspect(Image(flat("rgb", 18), "rgb8"), 0) is not None
+    fault = watch.inspect(Image(flat("rgb", 20), "rgb8"), FRAME)
+    assert fault is not None
+    assert fault.reason == "black: 99th percentile in counts is 21, expected at least 22"
+
+
 def test_the_fields_of_points_may_not_change_in_mid_stream() -> None:
     check, ring = checker("lidar"), np.zeros(50, np.uint16)
     for k in range(3):
         assert check.inspect(scan(50, k), k * S // 10) is None
     fault = check.inspect(scan(50, 9, ring=ring), S)
     assert fault is not None
-    assert (
-        fault.reason == "format: points with x, y, z, ring, expected points with x, y, z as before"
+    assert fault.reason.startswith(
+        "format: points with x, y, z, ring, expected points with x, y, z as before"
     )
 
 

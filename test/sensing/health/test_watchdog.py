@@ -157,6 +157,70 @@ def test_bad_messages_lead_down_fast_and_good_ones_up_slowly(state: SensorState)
     assert status.entered == {"OK": 2, state.value: 1}
 
 
+def test_while_it_recovers_a_sensor_says_how_far_it_has_come() -> None:
+    dog = watchdog()
+    now = healthy(dog, 0, 5)
+    for _ in range(CONFIG.fault_frames):
+        now += PERIOD
+        dog.observe("rgb", now, faulty(SensorState.INVALID))
+    for good in range(1, CONFIG.recover_frames):
+        now += PERIOD
+        dog.observe("rgb", now)
+        assert dog.status("rgb", now).fault == f"recovering, {good} of 5 good"
+    dog.observe("rgb", now + PERIOD, faulty(SensorState.INVALID))
+    assert dog.status("rgb", now + PERIOD).fault == "INVALID in the test"
+
+
+def test_a_failed_sensor_that_sends_again_says_what_it_waits_for() -> None:
+    dog = watchdog()
+    now = healthy(dog, 0, 5) + 3 * S
+    assert dog.status("rgb", now).fault == ""
+    dog.observe("rgb", now, faulty(SensorState.INVALID, lasting=False))
+    assert dog.states()["rgb"] is SensorState.FAILED
+    assert dog.status("rgb", now).fault == "waits for 5 good messages: INVALID in the test"
+    for _ in range(2):
+        now += PERIOD
+        dog.observe("rgb", now)
+    assert dog.status("rgb", now).fault == "recovering, 2 of 5 good"
+    assert dog.status("rgb", now + S).fault == "", "it is silent again"
+    now += CONFIG.late_after_ns
+    dog.observe("rgb", now)
+    assert dog.status("rgb", now).fault == "recovering, 1 of 5 good and in time"
+
+
+def test_a_damaged_sensor_is_degraded_alive_and_recovers() -> None:
+    dog = watchdog()
+    now = healthy(dog, 0, 5)
+    damage = Fault(SensorState.DEGRADED, "mud: half of it", withhold=False)
+    for k in range(CONFIG.fault_frames):
+        assert dog.states()["rgb"] is SensorState.OK, k
+        now += PERIOD
+        dog.observe("rgb", now, damage)
+    assert dog.states()["rgb"] is SensorState.DEGRADED
+    assert dog.states()["rgb"].alive
+    status = dog.status("rgb", now)
+    assert status.fault == "mud: half of it"
+    assert status.first_failure_ns is None
+    assert state_at(dog, now + CONFIG.late_after_ns) is SensorState.LATE
+    now += CONFIG.late_after_ns + PERIOD
+    dog.observe("rgb", now, damage)
+    assert dog.states()["rgb"] is SensorState.DEGRADED
+    for _ in range(CONFIG.fault_frames):
+        now += PERIOD
+        dog.observe("rgb", now, faulty(SensorState.INVALID))
+    assert dog.states()["rgb"] is SensorState.INVALID
+    for _ in range(CONFIG.recover_frames):
+        now += PERIOD
+        dog.observe("rgb", now, damage)
+    assert dog.states()["rgb"] is SensorState.DEGRADED, "better, and not well"
+    for good in range(1, CONFIG.recover_frames):
+        now += PERIOD
+        dog.observe("rgb", now)
+        assert dog.status("rgb", now).fault == f"recovering, {good} of 5 good"
+    dog.observe("rgb", now + PERIOD)
+    assert dog.states()["rgb"] is SensorState.OK
+
+
 def test_single_bad_messages_do_not_matter_but_every_other_one_does() -> None:
     dog = watchdog()
     now = healthy(dog, 0, 5)

@@ -1,85 +1,29 @@
-"""The drop-in for ApproximateTimeSynchronizer, alone and beside the real message_filters."""
+"""The synchroniser with holes in its sets: what leaves when, and what harms nobody."""
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 import random
+import re
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fixtures.messages import image_message
+from fixtures.scenes import scene
+from fixtures.synchroniser_bench import EPOCH, MS, Bench, S, Topic, ids, message, stamp_of, stream
 
+from anymodal_seg_ros.config import ChecksConfig
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import SensorState
-from anymodal_seg_ros.sensing.sync.message_filter import PartialTimeSynchronizer
-
-S = 1_000_000_000
-MS = 1_000_000
-EPOCH = 1_700_000_000 * S
-
-
-class Topic:
-    """A minimal filter with the conventions of message_filters."""
-
-    def __init__(self) -> None:
-        self.callbacks: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
-
-    def registerCallback(self, cb: Callable[..., Any], *args: Any) -> int:
-        self.callbacks.append((cb, args))
-        return len(self.callbacks) - 1
-
-    def send(self, message: Any) -> None:
-        for callback, args in self.callbacks:
-            callback(message, *args)
-
-
-class Bench:
-    """Topics on a fake clock, and the sets that come out."""
-
-    def __init__(self, topics: int = 2, queue_size: int = 10, slop: float = 0.02, **options: Any):
-        self.now = 0
-        self.topics = [Topic() for _ in range(topics)]
-        self.sync = PartialTimeSynchronizer(
-            self.topics, queue_size, slop, now_ns=lambda: self.now, **options
-        )
-        self.sets: list[tuple[Any, ...]] = []
-        self.sync.registerCallback(lambda *messages: self.sets.append(messages))
-
-    def send(self, index: int, stamp_ns: int, now_ns: int) -> None:
-        self.now = now_ns
-        self.topics[index].send(message(stamp_ns))
-
-    def play(self, streams: Sequence[Sequence[tuple[int, int]]]) -> list[tuple[Any, ...]]:
-        """Send ``(stamp, arrival)`` of each topic in order of arrival."""
-        events = sorted((now, k, stamp) for k, st in enumerate(streams) for stamp, now in st)
-        for now, index, stamp in events:
-            self.send(index, stamp, now)
-        self.now += S
-        self.sync.poll()
-        return self.sets
-
-
-def message(stamp_ns: int) -> SimpleNamespace:
-    sec, nanosec = divmod(stamp_ns, S)
-    return SimpleNamespace(header=SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec)))
-
-
-def stamp_of(found: Any) -> int:
-    return int(found.header.stamp.sec * S + found.header.stamp.nanosec)
-
-
-def stream(
-    hz: float, start_s: float, stop_s: float, seed: int = 0, latency_ms: float = 3.0
-) -> list[tuple[int, int]]:
-    dice = random.Random(f"{hz}{seed}")
-    period = S / hz
-    made = []
-    for k in range(int(start_s * hz), int(stop_s * hz)):
-        time_ns = round((k + 1 + dice.uniform(-0.05, 0.05)) * period)
-        made.append((EPOCH + time_ns, time_ns + round(dice.uniform(1, latency_ms) * MS)))
-    return made
+from anymodal_seg_ros.sensing import ContentChecker, PartialTimeSynchronizer
 
 
 def test_healthy_topics_give_complete_sets_like_the_original() -> None:
@@ -137,8 +81,20 @@ def test_a_bag_that_loops_loses_no_set() -> None:
         before = len(bench.sets)
         shift = loop * (5 * S + 40 * MS)
         bench.play([[(stamp, now + shift) for stamp, now in s] for s in bag])
-        per_loop.append(len(bench.sets) - before)
+        per_loop.append(len({stamp_of(a) for a, _ in bench.sets[before:]}))
+        fused = sum(b is not None for _, b in bench.sets[before:])
+        assert fused >= 115, "messages of the loop before are not laid beside those of this one"
     assert per_loop == [150, 150, 150]
+    assert bench.sync.dropped(0) == {}
+
+
+def test_a_clock_of_arrivals_that_goes_back_begins_a_new_run() -> None:
+    bench = Bench(2)
+    bench.play([stream(30.0, 0, 2, k) for k in range(2)])
+    before, bench.now = len(bench.sets), 0
+    bench.play([stream(30.0, 0, 2, k) for k in range(2)])
+    assert sum(None not in messages for messages in bench.sets[before:]) >= 59
+    assert [s.value for s in bench.sync.states()] == ["STALE", "STALE"], "silent for a second"
 
 
 def test_messages_without_a_usable_stamp_are_counted() -> None:
@@ -201,53 +157,276 @@ def test_threads_get_their_sets_in_order_and_one_at_a_time() -> None:
     assert len(stamps) > 50
 
 
-def real_synchronizers(slop: float) -> tuple[list[Any], list[Any], list[Any]]:
-    """Feed the original and ours from the same filters of the real message_filters."""
-    message_filters = pytest.importorskip(
-        "message_filters", reason="message_filters is not installed (a full ROS 2 install has it)"
-    )
-    topics = [message_filters.SimpleFilter() for _ in range(3)]
-    theirs: list[Any] = []
-    ours: list[Any] = []
-    original = message_filters.ApproximateTimeSynchronizer(topics, 10, slop)
-    original.registerCallback(lambda *m: theirs.append(m))
-    partial = PartialTimeSynchronizer(topics, 10, slop, now_ns=lambda: CLOCK[0])
-    partial.registerCallback(lambda *m: ours.append(m))
-    return topics, theirs, ours
+def test_detections_find_their_images_half_a_second_later() -> None:
+    images = [(EPOCH + k * S // 30, k * S // 30 + 5 * MS) for k in range(150)]
+    detections = [(stamp, now + 500 * MS) for stamp, now in images]
+    for streams, late in (([images, detections], 1), ([detections, images], 0)):
+        bench = Bench(2, queue_size=30, slop=0.05)
+        pairs = [m for m in bench.play(streams) if None not in m]
+        assert [stamp_of(a) for a, _ in pairs] == [stamp for stamp, _ in images]
+        assert all(stamp_of(a) == stamp_of(b) for a, b in pairs)
+        alone = [m for m in bench.sets if None in m]
+        assert len(alone) <= 15, "only until the first detection has shown how late they are"
+        assert all(m[late] is None for m in alone)
 
 
-CLOCK = [0]
+def test_a_stated_deadline_holds_for_who_is_later_and_the_set_is_completed_then() -> None:
+    bench = Bench(2, queue_size=30, slop=0.01, deadline=0.05)
+    waited: list[tuple[bool, int]] = []
+
+    def note(a: Any, b: Any) -> None:
+        waited.append((bench.sync.completes, bench.now - (stamp_of(a) - EPOCH)))
+
+    bench.sync.registerCallback(note)
+    images = [(EPOCH + k * 40 * MS, k * 40 * MS + 5 * MS) for k in range(50)]
+    for k, (stamp, now) in enumerate(images):
+        bench.send(0, stamp, now)
+        bench.now += 15 * MS
+        bench.sync.poll()
+        if k >= 3:
+            bench.send(1, images[k - 3][0], bench.now)
+    partial = [late for completes, late in waited if not completes]
+    assert len(partial) >= 48
+    assert max(partial) <= 60 * MS, "0.05 s after it came, and the time to the next poll"
+    assert [b is None for _, b in bench.sets].count(False) == 47
+    assert sum(completes for completes, _ in waited) == 47
 
 
-def ros_message(stamp_ns: int) -> Any:
-    builtin_interfaces = pytest.importorskip("builtin_interfaces.msg", reason="no ROS 2 messages")
-    sec, nanosec = divmod(stamp_ns, S)
-    stamp = builtin_interfaces.Time(sec=sec, nanosec=nanosec)
-    return SimpleNamespace(header=SimpleNamespace(stamp=stamp))
+def test_a_stored_message_of_an_input_that_is_silent_by_now_is_used() -> None:
+    bench = Bench(3, slop=0.05)
+    for k in range(30):
+        now = k * 33 * MS
+        for index in (2, 0, 1):
+            if index != 2 or k <= 20:
+                bench.send(index, EPOCH + now, now)
+    bench.now += 5 * S
+    bench.sync.poll()
+    assert bench.sync.states()[2] is SensorState.FAILED
+    last = [(stamp_of(c) - EPOCH) // (33 * MS) if c else None for _, _, c in bench.sets]
+    assert last[20:] == [20, 20, *[None] * 8], "it is within the slop of the next one as well"
 
 
-def test_beside_the_original_all_its_sets_come_out_of_ours_too() -> None:
-    topics, theirs, ours = real_synchronizers(slop=0.03)
-    events = sorted(
-        (now, k, stamp) for k in range(3) for stamp, now in stream(30.0, 0, 5, k, latency_ms=5)
-    )
-    for now, index, stamp in events:
-        CLOCK[0] = now
-        topics[index].signalMessage(ros_message(stamp))
-    assert len(theirs) >= 145
-    complete = {tuple(map(id, messages)) for messages in ours if None not in messages}
-    found = sum(tuple(map(id, messages)) in complete for messages in theirs)
-    assert found >= len(theirs) - 5, "but for the first ones, before the rates are known"
+def test_an_input_that_is_down_is_not_waited_for_and_its_first_message_completes_a_set() -> None:
+    bench = Bench(2, slop=0.01)
+    delays: list[int] = []
+    bench.sync.registerCallback(lambda a, b: delays.append(bench.now - (stamp_of(a) - EPOCH)))
+    gap = [s for s in stream(30.0, 0, 6, 1) if not 2 * S < s[1] < 4 * S]
+    bench.play([stream(30.0, 0, 6, 0), gap])
+    alone = [delay for (a, b), delay in zip(bench.sets, delays, strict=True) if b is None]
+    assert len(alone) >= 55
+    assert max(alone) <= 140 * MS, "a deadline and the time to the next message"
+    assert sorted(alone)[len(alone) // 2] <= 5 * MS, "once it is known to be down, at once"
 
 
-def test_beside_the_original_ours_goes_on_when_a_topic_stops() -> None:
-    topics, theirs, ours = real_synchronizers(slop=0.03)
-    streams = [stream(30.0, 0, 4, 0), stream(30.0, 0, 4, 1), stream(30.0, 0, 2, 2)]
-    for now, index, stamp in sorted((n, k, t) for k, s in enumerate(streams) for t, n in s):
-        CLOCK[0] = now
-        topics[index].signalMessage(ros_message(stamp))
-    assert len(theirs) <= 60
-    assert len(ours) >= 119
+def test_one_lost_message_of_the_first_input_opens_no_set_of_the_others() -> None:
+    first = [s for k, s in enumerate(stream(30.0, 0, 4, 0)) if k not in (50, 70)]
+    bench = Bench(2, slop=0.01)
+    sets = bench.play([first, stream(30.0, 0, 4, 1)])
+    assert len(sets) == 118
+    assert all(None not in messages for messages in sets)
+
+
+@pytest.mark.parametrize("queue_size", [1, 3])
+def test_an_absurd_stamp_neither_opens_a_set_nor_blocks_the_queue(queue_size: int) -> None:
+    bench = Bench(2, queue_size, slop=0.01)
+    good = [stream(30.0, 0, 3, k) for k in range(2)]
+    sets = bench.play([[*good[0], (EPOCH + 10**9 * S, S)], good[1]])
+    assert len(sets) == 90
+    assert sum(None not in messages for messages in sets) >= 88
+    assert bench.sync.unusable == {"stamp off its own clock": 1}
+
+
+def test_no_more_than_the_queues_is_kept() -> None:
+    bench = Bench(3, queue_size=5, slop=0.01)
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    bench.sync.registerCallback(lambda *messages: bench.sets.clear())
+    for k in range(400):
+        now = k * 10 * MS
+        for index in range(3):
+            if index != 2 or k < 50:
+                found = Message(EPOCH + now + 20 * index * MS)
+                alive.add(found)
+                bench.now = now
+                bench.topics[index].send(found)
+                del found
+    gc.collect()
+    assert len(alive) <= 3 * 2 * 5 + 3, "per input: five unmatched and the five latest"
+    dropped = bench.sync.dropped(1)
+    assert 0 < dropped["queue full"] <= 400
+
+
+class Message(SimpleNamespace):
+    """A message that can be referred to weakly."""
+
+    def __init__(self, stamp_ns: int) -> None:
+        super().__init__(header=message(stamp_ns).header)
+
+    __hash__ = object.__hash__
+
+
+def test_sets_do_not_pile_up_before_a_slow_callback() -> None:
+    bench = Bench(1, queue_size=4)
+    seen: list[int] = []
+
+    def slow(found: Any) -> None:
+        seen.append((stamp_of(found) - EPOCH) // MS)
+        if len(seen) == 1:
+            for k in range(2, 12):
+                bench.send(0, EPOCH + k * MS, k * MS)
+
+    bench.sync.registerCallback(slow)
+    bench.send(0, EPOCH + MS, MS)
+    assert seen == [1, 8, 9, 10, 11], "the newest are kept"
+    assert bench.sync.unusable == {"set lost: the callback takes too long": 6}
+
+
+def test_a_callback_that_raises_keeps_no_set_from_the_others() -> None:
+    bench = Bench(1)
+
+    def fail(found: Any) -> None:
+        raise RuntimeError(f"on purpose at {(stamp_of(found) - EPOCH) // S}")
+
+    after: list[Any] = []
+    bench.sync.registerCallback(fail)
+    bench.sync.registerCallback(after.append)
+    for k in range(1, 4):
+        with pytest.raises(RuntimeError, match=f"on purpose at {k}"):
+            bench.send(0, EPOCH + k * S, k * S)
+    assert len(after) == len(bench.sets) == 3
+
+
+def test_arrival_may_be_told_so_that_a_busy_thread_makes_nobody_late() -> None:
+    bench = Bench(1, rates=[30.0])
+    for k in range(40):  # the thread looks every five periods only
+        arrived = k * S // 30
+        bench.now = (k // 5 + 1) * S // 6
+        bench.sync.add(message(EPOCH + arrived), 0, arrived)
+        assert bench.sync.states() == (SensorState.OK,)
+
+
+class Camera:
+    """Images that differ unless it is frozen."""
+
+    def __init__(self, bench: Bench, index: int, seed: int) -> None:
+        self._bench, self._index, self._seed = bench, index, seed
+
+    def send(self, frame: int, now: int, **options: Any) -> None:
+        found = image_message(
+            scene("rgb", self._seed + frame, 60, 80), "rgb8", EPOCH + now, **options
+        )
+        self._bench.now = now
+        self._bench.topics[self._index].send(found)
+
+
+def test_a_frozen_camera_is_not_ok_and_in_no_set() -> None:
+    checks = [ContentChecker("rgb", ChecksConfig()) for _ in range(2)]
+    bench = Bench(2, slop=0.02, checks=checks)
+    reasons: list[str] = []
+    bench.sync.registerCallback(lambda a, b: reasons.append(bench.sync.missing[1]))
+    left, right = Camera(bench, 0, 0), Camera(bench, 1, 1000)
+    for k in range(90):
+        left.send(k, k * 33 * MS)
+        right.send(min(k, 30), k * 33 * MS + MS)  # repeats its frame from the 30th on
+    assert len(bench.sets) >= 89
+    present = [b is not None for _, b in bench.sets[:88]]
+    assert all(present[:31])
+    assert not any(present[47:]), "0.5 s after the last picture that was new"
+    first = present.index(False)
+    assert reasons[first].startswith("frozen: the payload has repeated for")
+    assert set(reasons[60:88]) == {"FROZEN"}, "it is not waited for any more"
+    assert [s.value for s in bench.sync.states()] == ["OK", "FROZEN"]
+    status = bench.sync.status()[1]
+    assert status.fault.startswith("frozen")
+    assert status.dropped["frozen"] >= 90 - 47
+    assert [c.name for c in status.checks if not c.passed] == ["frozen"]
+
+
+def test_a_picture_that_is_sent_twice_is_used_twice() -> None:
+    bench = Bench(1, checks=[ContentChecker("rgb", ChecksConfig())])
+    camera = Camera(bench, 0, 0)
+    for k in range(40):
+        camera.send(k // 2, k * 33 * MS)
+    assert len(bench.sets) == 40
+    assert bench.sync.states() == (SensorState.OK,)
+
+
+def test_the_next_camera_goes_on_when_the_first_one_sends_rubbish() -> None:
+    checks = [ContentChecker("rgb", ChecksConfig()) for _ in range(2)]
+    bench = Bench(2, slop=0.02, checks=checks)
+    left, right = Camera(bench, 0, 0), Camera(bench, 1, 1000)
+    for k in range(60):
+        if k < 20:
+            left.send(k, k * 33 * MS)
+        else:
+            bench.now = k * 33 * MS
+            bench.topics[0].send(message(EPOCH + bench.now))  # has a header and nothing else
+        right.send(k, k * 33 * MS + MS)
+    bench.now += S
+    bench.sync.poll()
+    served = [(stamp_of(b) - EPOCH) // (33 * MS) for _, b in bench.sets if b is not None]
+    assert served == list(range(60)), "each image of the right once, with or without the left"
+    assert all(a is None for a, _ in bench.sets[20:])
+    assert bench.sync.status()[0].fault.startswith("unreadable: SimpleNamespace is no image")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"queue_size": 0}, "queue_size is 0: expected at least 1"),
+        ({"slop": -0.1}, "slop is -0.1: expected a time in s, 0 or more"),
+        ({"deadline": float("nan")}, "deadline is nan: expected a time in s"),
+        ({"rates": [30.0]}, "1 rates for 2 inputs: expected one for each"),
+        ({"rates": [30.0, 0.0]}, "a rate is 0.0: expected Hz, above 0"),
+        ({"checks": []}, "0 checks for 2 inputs: expected one for each"),
+    ],
+)
+def test_arguments_that_cannot_be_meant_are_refused(
+    arguments: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        Bench(2, **arguments)
+
+
+@pytest.fixture()
+def hasty_threads() -> Iterator[None]:
+    """Let threads change every 10 us."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_three_hasty_threads_get_nothing_twice(hasty_threads: None) -> None:
+    topics = [Topic(), Topic(), Topic()]
+    sync = PartialTimeSynchronizer(topics, 10, 0.05)
+    sets: list[tuple[bool, tuple[Any, ...]]] = []
+    sync.registerCallback(lambda *messages: sets.append((sync.completes, messages)))
+    errors: list[BaseException] = []
+
+    def send(topic: Topic) -> None:
+        dice = random.Random(id(topic))
+        try:
+            for _ in range(400):
+                topic.send(message(time.time_ns()))
+                time.sleep(dice.uniform(0, 0.003))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=send, args=(topic,)) for topic in topics]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        sync.poll()
+        sync.states()
+        time.sleep(0.001)
+    time.sleep(0.2)
+    sync.poll()
+    assert errors == []
+    assert len({ids(m) for _, m in sets}) == len(sets), "the same set twice"
+    opened = [stamp_of(m[0]) for completes, m in sets if m[0] is not None and not completes]
+    assert all(a < b for a, b in itertools.pairwise(opened))
+    assert len({id(m[0]) for completes, m in sets if completes}) == sum(c for c, _ in sets)
+    assert len(opened) >= 300, "each message of the first, but for stalls of the machine"
 
 
 @pytest.mark.ros

@@ -109,6 +109,51 @@ def test_one_stamp_twice_is_no_fault_and_for_ever_is_one() -> None:
     assert [fault.lasting for fault in said[1:] if fault] == [False, False, True, True, True]
 
 
+def test_messages_that_come_in_bundles_are_blamed_on_their_delay_and_on_nobody_else() -> None:
+    rig = RigConfig({n: RIG.sensors[n] for n in ("rgb", "depth")})
+    offsets, states = StampOffsets(rig), {"rgb": SensorState.OK, "depth": SensorState.OK}
+    arrivals = []
+    for k in range(90):
+        taken = k * 33 * MS
+        arrivals.append((taken + 10 * MS, "depth", taken))
+        arrivals.append((taken // (330 * MS) * 330 * MS + 390 * MS + k % 10, "rgb", taken))
+    reasons = []
+    for received, name, taken in sorted(arrivals):
+        fault = offsets.judge(sample(name, EPOCH + taken, received), states)
+        if fault:
+            assert name == "rgb"
+            states["rgb"] = SensorState.CLOCK
+            reasons.append(fault.reason)
+    assert reasons
+    assert "the delay of its messages varies by 132 ms" in reasons[-1]
+    assert not any("of rgb" in reason or " 0 ms" in reason for reason in reasons)
+
+
+def test_a_computer_that_holds_up_all_sensors_alike_is_blamed_on_none() -> None:
+    offsets = StampOffsets(RIG)
+    hz = {"rgb": 30, "events": 30, "depth": 15, "thermal": 10}
+    arrivals = []
+    for name, rate in hz.items():
+        for k in range(12 * rate):
+            taken = k * S // rate
+            free = taken + 5 * MS
+            if 4 * S < taken < 8 * S:  # the process gets its turn once in 300 ms
+                free = max(free, taken // (300 * MS) * 300 * MS + 300 * MS)
+            arrivals.append((free, name, taken))
+    for received, name, taken in sorted(arrivals):
+        assert offsets.judge(sample(name, EPOCH + taken, received), ALL_OK) is None, received
+
+
+def test_a_doubtful_sensor_is_told_by_what_it_fails() -> None:
+    offsets = StampOffsets(RIG)
+    states = dict(ALL_OK) | {"rgb": SensorState.CLOCK}
+    said = run(offsets, {"rgb": 100.0, "events": 10.0, "depth": 10.0}, 8, states=states)
+    assert said["rgb"][-1] is not None
+    assert said["rgb"][-1].reason == (
+        "stamps are 90 ms behind those of events: expected less than 80 ms"
+    )
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_an_offset_around_the_limit_does_not_swing(seed: int) -> None:

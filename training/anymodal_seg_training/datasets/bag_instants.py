@@ -17,8 +17,8 @@ from anymodal_seg_ros.evaluation.instants import camera_infos
 from anymodal_seg_ros.evaluation.replay import absolute_topic
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
-from anymodal_seg_ros.sensing.events.accumulator import EventAccumulator
 from anymodal_seg_ros.sensing.events.render import render_image
+from anymodal_seg_ros.sensing.events.windows import EventAccumulator
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 from anymodal_seg_training.errors import TrainingError
 

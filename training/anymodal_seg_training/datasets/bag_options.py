@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from anymodal_seg_ros.config import number, text
+from anymodal_seg_ros.config import number, read_yaml, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.inference.manifest import ClassSpec
@@ -101,8 +99,8 @@ def label_encoding(classes: str) -> tuple[tuple[ClassSpec, ...], LabelLayout]:
         layout = bundled_layout(classes)
         return layout.classes, layout.label
     try:
-        content = yaml.safe_load(Path(classes).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = read_yaml(Path(classes), "classes")
+    except ConfigError as error:
         raise ConfigError(
             f"data.classes is {classes!r}: expected rig, one of {', '.join(layout_names())}, or a "
             f"YAML file with classes ({error})"

@@ -15,10 +15,9 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.config import seconds_to_ns
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.sensing.events.grid import Grid
 from anymodal_seg_ros.sensing.events.render import render_image
-from anymodal_seg_ros.sensing.events.values import Events
-from anymodal_seg_ros.sensing.events.window import EventWindow
+from anymodal_seg_ros.sensing.events.store import PixelGrid
+from anymodal_seg_ros.sensing.events.values import Events, EventWindow
 from anymodal_seg_training.datasets.bounded import MAX_PIXELS, arrays, check_file
 from anymodal_seg_training.datasets.layout import ImageLayout
 from anymodal_seg_training.errors import TrainingError
@@ -93,19 +92,19 @@ def dsec_image(paths: list[Path], layout: ImageLayout, moment: str) -> Image:
     return _render(grid, events, start_us * _US_NS, end_us * _US_NS)
 
 
-def _render(grid: Grid, events: Events, start_ns: int, end_ns: int) -> Image:
+def _render(grid: PixelGrid, events: Events, start_ns: int, end_ns: int) -> Image:
     time_ns, cells = grid.place(events)
     return render_image(
         EventWindow(start_ns, end_ns, "", grid.height, grid.width, time_ns, cells, True)
     )
 
 
-def _grid(layout: ImageLayout, path: Path) -> Grid:
+def _grid(layout: ImageLayout, path: Path) -> PixelGrid:
     if not layout.height or not layout.width:
         raise TrainingError(
             f"the size of the sensor is not known for {path}: give height and width in the layout"
         )
-    return Grid(layout.height, layout.width, 1)
+    return PixelGrid(layout.height, layout.width, 1)
 
 
 def _between(path: Path, start_us: int, end_us: int) -> tuple[npt.NDArray[np.int64], ...]:

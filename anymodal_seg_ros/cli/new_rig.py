@@ -1,0 +1,48 @@
+"""``anymodal-seg new-rig``: a parameter file from the topics that are published now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import yaml
+
+from anymodal_seg_ros.errors import AnymodalError, ConfigError
+
+_HEAD = """\
+# Drafted from the topics that were published. Look it over: kinds of sensors are guessed by the
+# names of topics, rates are what came. Then say how the sensors lie to each other (registration),
+# and check it: anymodal-seg check {name}
+"""
+
+
+@click.command("new-rig")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--seconds",
+    default=3.0,
+    show_default=True,
+    type=click.FloatRange(min=0.5, max=600.0),
+    help="How long to measure the rates.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def command(out: Path, seconds: float, force: bool) -> None:
+    """Write a parameter file OUT with a sensor for each camera and LiDAR that publishes now."""
+    if out.exists() and not force:
+        raise ConfigError(f"{out} exists already: choose another name, or replace it (--force)")
+    try:
+        from anymodal_seg_ros.nodes.rig_guess import guess_rig
+        from anymodal_seg_ros.nodes.shutdown import ros_session
+    except ImportError as error:
+        raise ConfigError(
+            f"looking at topics needs ROS 2 ({error}): source an installation, "
+            "or pip install 'anymodal_seg_ros[ros]'"
+        ) from error
+    with ros_session(["anymodal-seg"]) as stop:
+        parameters = guess_rig(seconds, stop)
+    sensors = parameters["rig"]["sensors"]
+    if not sensors:
+        raise AnymodalError("no camera and no LiDAR publishes: start the drivers, then try again")
+    text = yaml.safe_dump({"/**": {"ros__parameters": parameters}}, sort_keys=False)
+    out.write_text(_HEAD.format(name=out) + text, encoding="utf-8")
+    click.echo(f"{out}: {', '.join(sensors)}")

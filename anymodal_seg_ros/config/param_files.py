@@ -1,0 +1,182 @@
+"""Parameter files as ROS 2 takes them: sections of several nodes, namespaces and wildcards.
+
+A section holds for a node if its name, in which ``/*`` stands for one part and ``/**`` for any
+number of them, fits the node's full name. Where several hold, the later one wins, parameter by
+parameter. A desk has no nodes: there the file itself says in which namespace its node is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anymodal_seg_ros.config.files import read_yaml
+from anymodal_seg_ros.config.seg import SegConfig, seg_config
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.foreign_text import quote
+
+NODE_NAME = "segmentation_node"
+"""Of the node, unless it is given another one when it is started."""
+
+OF_EVERY_NODE = (
+    "use_sim_time",
+    "start_type_description_service",
+    "qos_overrides",
+    "diagnostic_updater",
+)
+"""Parameters that any node may have, by the first part of their names: they are passed over."""
+
+_PARAMETERS = "ros__parameters"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """What a parameter file says of one node.
+
+    Attributes:
+        config: its parameters.
+        namespace: that the node is in, and its relative topics with it, e.g. ``/robot1``.
+        node: its name, without the namespace.
+    """
+
+    config: SegConfig
+    namespace: str
+    node: str
+
+
+def load_config(path: Path, namespace: str | None = None, node: str = NODE_NAME) -> SegConfig:
+    """Read the node's parameters from a ROS 2 parameter file; see :func:`load_node_config`."""
+    return load_node_config(path, namespace, node).config
+
+
+def load_node_config(path: Path, namespace: str | None = None, node: str = NODE_NAME) -> NodeConfig:
+    """Read what a ROS 2 parameter file says of the segmentation node.
+
+    Args:
+        path: of a YAML file with sections such as ``/**:`` or ``segmentation_node:``, nested in
+            namespaces or not, each with ``ros__parameters:`` in it.
+        namespace: that the node is in; None takes the one that the file speaks of.
+        node: name of the node.
+
+    Raises:
+        ConfigError: the file cannot be read, no section in it is for the node, more than one node
+            of this name is in it, or a parameter is unknown or invalid.
+    """
+    content = read_yaml(path, "parameter file")
+    if not isinstance(content, Mapping):
+        raise ConfigError(
+            f"{path} must hold node sections such as '/**:' with '{_PARAMETERS}:' in them"
+        )
+    sections = list(_sections(content, ""))
+    if not sections:
+        raise ConfigError(f"{path} has no '{_PARAMETERS}:' section")
+    names = [name for name, _ in sections]
+    full_name, inside = _full_name(names, namespace, node, path)
+    flat: dict[str, Any] = {}
+    for name, parameters in sections:
+        if _holds(name, full_name):
+            flat.update(_flat(parameters, ""))
+    own = {name: value for name, value in flat.items() if name.split(".")[0] not in OF_EVERY_NODE}
+    if not own and not all(_holds(name, full_name) for name in names):
+        raise ConfigError(_no_section(names, full_name, node, path))
+    return NodeConfig(seg_config(nest(own)), inside, node)
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn dotted names into nested mappings, in the order they came in.
+
+    Raises:
+        ConfigError: a name is both a value and the beginning of another name.
+    """
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *groups, leaf = name.split(".")
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+            if not isinstance(branch, dict):
+                raise ConfigError(
+                    f"unknown parameter {quote(name)}: {quote(group)} is a value, not a group"
+                )
+        if leaf in branch:
+            shown = quote(repr(value))
+            raise ConfigError(f"{quote(name)} is {shown}: expected named parameters below it")
+        branch[leaf] = value
+    return tree
+
+
+def _sections(tree: Mapping[Any, Any], above: str) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """Yield the absolute names of sections, wildcards and all, and their parameters."""
+    for key, value in tree.items():
+        name = f"{above}/{str(key).strip('/')}"
+        if not isinstance(value, Mapping):
+            continue
+        if isinstance(value.get(_PARAMETERS), Mapping):
+            yield name, value[_PARAMETERS]
+        yield from _sections({k: v for k, v in value.items() if k != _PARAMETERS}, name)
+
+
+def _flat(tree: Mapping[Any, Any], above: str) -> Iterator[tuple[str, Any]]:
+    """Yield parameters by dotted names; some are written so in files too."""
+    for key, value in tree.items():
+        name = f"{above}.{key}" if above else str(key)
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, name)
+        else:
+            yield name, value
+
+
+def _holds(section: str, full_name: str) -> bool:
+    """Whether a section holds for a node, as rcl finds it out."""
+    parts = re.split(r"(/\*\*|/\*)", section)
+    wild = {"/**": r"(/\w+)*", "/*": r"/\w+"}
+    pattern = "".join(wild.get(part, re.escape(part)) for part in parts)
+    return re.fullmatch(pattern, full_name) is not None
+
+
+def _full_name(
+    sections: list[str], namespace: str | None, node: str, path: Path
+) -> tuple[str, str]:
+    """Return the node's full name and its namespace."""
+    if namespace is not None:
+        inside = "/" + namespace.strip("/")
+        names = [(f"{inside.rstrip('/')}/{node}", inside)]
+    else:
+        named = {name: "/" for name in [f"/{node}"] if name in sections}
+        named = named or {s: s[: -len(node) - 1] for s in sections if _is_name_of(s, node)}
+        if len(named) > 1:
+            raise ConfigError(
+                f"{path} has sections of {len(named)} nodes, {quote(', '.join(named), 200)}: say "
+                "which one with its namespace (--namespace)"
+            )
+        names = list(named.items()) or [(f"/{node}", "/"), *(_instance(s, node) for s in sections)]
+    for full_name, inside in names:
+        if any(_holds(section, full_name) for section in sections):
+            return full_name, inside
+    raise ConfigError(_no_section(sections, names[0][0], node, path))
+
+
+def _is_name_of(section: str, node: str) -> bool:
+    return "*" not in section and section.endswith(f"/{node}")
+
+
+def _instance(section: str, node: str) -> tuple[str, str]:
+    """Return a name that a section with wildcards may be meant for, and the namespace it tells."""
+    head = section.split("/*")[0]
+    one = section.removesuffix("/**").removesuffix("/*").replace("/**", "").replace("/*", "/any")
+    return f"{one.removesuffix(f'/{node}')}/{node}", (head if head != section else "") or "/"
+
+
+def _no_section(sections: list[str], full_name: str, node: str, path: Path) -> str:
+    shown = quote(", ".join(sections), 200)
+    by_last = {section.rsplit("/", 1)[-1]: section for section in sections}
+    near = difflib.get_close_matches(node, by_last, 1, cutoff=0.4)
+    hint = f"did you mean {full_name} by {quote(by_last[near[0]])}? " if near else ""
+    return (
+        f"nothing in {path} is for {full_name}, it has {shown}: {hint}Name a section after the "
+        "node, or '/**' for all, or say which node is meant (--namespace, --node)"
+    )

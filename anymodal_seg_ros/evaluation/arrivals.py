@@ -1,0 +1,156 @@
+"""What a node would have received of a bag: its topics, as ROS resolves them, in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anymodal_seg_ros.config import MESSAGE_TYPES, NODE_NAME, RigConfig
+from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.evaluation.bags import Bag, BagError, BagMessage
+from anymodal_seg_ros.foreign_text import quote
+from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
+
+READABLE = tuple(MESSAGE_TYPES.values())
+"""The types of messages that the pipeline can take. A bag says itself which one a topic carries."""
+
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+
+Arrival = tuple[str, int, Any]
+"""Name of the sensor, arrival in nanoseconds, message, or :class:`CameraUpdate`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraUpdate:
+    """A ``sensor_msgs/CameraInfo`` of a sensor, among the sensors' own messages."""
+
+    message: Any
+
+
+class UnreadableMessage:
+    """A message whose bytes do not fit its type: to read any field of it is an error.
+
+    So it goes the way of every bad message: it is rejected, counted and told, and the next one is
+    looked at.
+
+    Attributes:
+        error: what reading a field raises, the one that a bad message of this kind raises.
+    """
+
+    step = 0
+    """Like an image, and unlike messages of events, which are told by having no step."""
+
+    def __init__(self, error: DecodeError | CalibrationError) -> None:
+        self.error = error
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise self.error
+
+
+def absolute_topic(topic: str, namespace: str = "/", node: str = NODE_NAME) -> str:
+    """Return a topic as ROS resolves it.
+
+    Relative ones lie in the namespace, ``~/…`` in the node's own; ``{node}`` and ``{ns}`` stand for
+    the names.
+
+    Args:
+        topic: as in a parameter file.
+        namespace: that the node is in.
+        node: its name, without the namespace.
+    """
+    inside = "/" + namespace.strip("/")
+    for name, value in (("node", node), ("ns", inside), ("namespace", inside)):
+        topic = topic.replace(f"{{{name}}}", value)
+    topic = topic.removeprefix("rostopic://")
+    if topic == "~" or topic.startswith("~/"):
+        topic = f"{inside}/{node}{topic[1:]}"
+    elif not topic.startswith("/"):
+        topic = f"{inside}/{topic}"
+    return "/" + "/".join(part for part in topic.split("/") if part)
+
+
+def sensors_by_topic(rig: RigConfig, namespace: str = "/", node: str = NODE_NAME) -> dict[str, str]:
+    """Return the sensors of a rig by their absolute topics."""
+    return {absolute_topic(s.topic, namespace, node): name for name, s in rig.sensors.items()}
+
+
+def cameras_by_topic(
+    rig: RigConfig, namespace: str = "/", node: str = NODE_NAME
+) -> dict[str, list[str]]:
+    """Return the sensors that a CameraInfo topic describes, by its absolute name."""
+    found: dict[str, list[str]] = {}
+    for name, sensor in rig.sensors.items():
+        if topic := sensor.registration.camera_info:
+            found.setdefault(absolute_topic(topic, namespace, node), []).append(name)
+    return found
+
+
+def check_topics(bag: Bag, sensors: Mapping[str, str]) -> list[str]:
+    """Make sure that a bag has messages of at least one sensor.
+
+    Returns:
+        What of the sensors is not in the bag, or not in a type that is taken: a line each.
+
+    Raises:
+        BagError: there is nothing that could be read.
+    """
+    present = [topic for topic in sensors if topic in bag.topics]
+    if not present:
+        there = ", ".join(sorted(bag.topics))
+        raise BagError(
+            f"{bag.path} has none of the topics {quote(', '.join(sensors), 150)}: it has "
+            f"{quote(there, 150) or 'none at all'}; mend the parameter file's topics, "
+            "or give the namespace that they are in"
+        )
+    lines = [
+        f"{bag.path} has no {topic}: {name} counts as missing"
+        for topic, name in sensors.items()
+        if topic not in bag.topics
+    ]
+    unusable = [
+        f"{quote(topic)} of {bag.path} is {quote(bag.topics[topic]) or 'of several types'}: "
+        f"expected one of {', '.join(READABLE)}"
+        for topic in present
+        if not bag.types(topic) & set(READABLE)
+    ]
+    if len(unusable) == len(present):
+        raise BagError(unusable[0])
+    return [*lines, *unusable]
+
+
+def arrivals(
+    bag: Bag, sensors: Mapping[str, str], cameras: Mapping[str, Sequence[str]] | None = None
+) -> Iterator[Arrival]:
+    """Yield the messages of a rig's sensors as they arrived at the recorder.
+
+    A damaged one comes as :class:`UnreadableMessage`; what is of no type that a node would have
+    subscribed to does not come.
+
+    Args:
+        bag: where they are recorded.
+        sensors: names of the sensors by absolute topic.
+        cameras: names of the sensors by the absolute topics of their CameraInfo.
+
+    Raises:
+        BagError: the bag is damaged.
+    """
+    cameras = cameras or {}
+    for recorded in bag.messages({*sensors, *cameras}):
+        if recorded.topic in cameras and recorded.type == CAMERA_INFO:
+            message = read(bag, recorded)
+            for sensor in cameras[recorded.topic]:
+                yield sensor, recorded.log_ns, CameraUpdate(message)
+        elif recorded.topic in sensors and recorded.type in READABLE:
+            yield sensors[recorded.topic], recorded.log_ns, read(bag, recorded)
+
+
+def read(bag: Bag, recorded: BagMessage) -> Any:
+    """Decode a message; a damaged one comes as :class:`UnreadableMessage`."""
+    try:
+        return bag.decode(recorded)
+    except BagError as error:
+        kind = CalibrationError if recorded.type == CAMERA_INFO else DecodeError
+        return UnreadableMessage(kind(str(error)))

@@ -1,0 +1,140 @@
+"""Which files a bag consists of, with or without its ``metadata.yaml``, and how each is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from anymodal_seg_ros.config import read_yaml
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.evaluation.bag_storage import mcap, ros1, sqlite
+from anymodal_seg_ros.evaluation.bag_storage.recording import BagError, Storage
+from anymodal_seg_ros.evaluation.bag_storage.unpack import ZSTD_MAGIC, unpack_file
+from anymodal_seg_ros.foreign_text import quote
+
+METADATA = "metadata.yaml"
+_SUFFIXES = (".mcap", ".db3", ".bag", ".zstd", ".zst")
+_MAX_FILES = 10_000
+
+
+class BagFiles:
+    """The open files of a bag.
+
+    Attributes:
+        storages: the files that could be opened.
+        notes: what was wrong but could be passed over, one line each.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Find and open the files.
+
+        Args:
+            path: a folder, or one file.
+
+        Raises:
+            BagError: none of the files can be read.
+        """
+        self.storages: list[Storage] = []
+        self.notes: list[str] = []
+        self._unpacked: TemporaryDirectory[str] | None = None
+        failures: list[BagError] = []
+        for file in self._find(path):
+            try:
+                self.storages.append(self._open(file))
+            except BagError as error:
+                failures.append(error)
+            except OSError as error:
+                failures.append(BagError(f"cannot read {file}: {error.strerror}"))
+        if failures and not self.storages:
+            self.close()
+            raise failures[0]
+        self.notes += [f"left out: {failure}" for failure in failures]
+
+    def close(self) -> None:
+        """Close the files, and delete what was unpacked."""
+        for storage in self.storages:
+            storage.close()
+        if self._unpacked is not None:
+            self._unpacked.cleanup()
+
+    def _find(self, path: Path) -> list[Path]:
+        if not path.exists():
+            raise BagError(f"there is no bag at {path}")
+        if path.name == METADATA:
+            path = path.parent
+        if not path.is_dir():
+            return [path]
+        there = {file.name: file for file in _recordings(path)}
+        listed = self._listed(path / METADATA, sorted(there))
+        files = [there[name] for name in dict.fromkeys(listed) if name in there]
+        if listed and not files and there:
+            self.notes.append(
+                f"{path}: none of the files that {METADATA} names are there: what is there is read "
+                "('ros2 bag reindex' mends it)"
+            )
+        elif len(files) < len(set(listed)):
+            missing = next(name for name in listed if name not in there)
+            self.notes.append(
+                f"{path}: {quote(missing)}, which {METADATA} names, is missing: "
+                f"{len(files)} of {len(set(listed))} files are read"
+            )
+        files = files or list(there.values())
+        if not files:
+            raise BagError(
+                f"cannot read {path} as a bag: expected files {', '.join(_SUFFIXES)} in it"
+            )
+        return files
+
+    def _listed(self, metadata: Path, there: list[str]) -> list[str]:
+        """Return the names of the files that the metadata list; their places are not believed."""
+        mend = f"{', '.join(there[:3])} read without it; 'ros2 bag reindex' makes a new one"
+        if not metadata.exists():
+            if there and not there[0].endswith(".bag"):
+                self.notes.append(f"{metadata} is missing: {mend}")
+            return []
+        try:
+            content = read_yaml(metadata, "bag's metadata")
+        except ConfigError as error:
+            self.notes.append(f"{error}: {mend}")
+            return []
+        information = _entry(content, "rosbag2_bagfile_information")
+        names = _entry(information, "relative_file_paths")
+        if not isinstance(names, list):
+            self.notes.append(f"{metadata} names no files: {mend}")
+            return []
+        return [PurePath(str(name)).name for name in names[:_MAX_FILES]]
+
+    def _open(self, file: Path) -> Storage:
+        """Open a file as what its first bytes say it is."""
+        with file.open("rb") as opened:
+            head = opened.read(16)
+        if not head:
+            raise BagError(f"{file} is empty: the recorder ended before it wrote anything")
+        if head.startswith(ZSTD_MAGIC):
+            if self._unpacked is None:
+                self._unpacked = TemporaryDirectory(prefix="bag-")
+            unpacked = Path(self._unpacked.name) / f"{len(self.storages)}-{file.stem}"
+            unpack_file(file, unpacked)
+            return self._open(unpacked)
+        if head.startswith(mcap.MAGIC):
+            return mcap.McapFile(file)
+        if head.startswith(sqlite.MAGIC):
+            return sqlite.SqliteFile(file)
+        if head.startswith(ros1.MAGIC):
+            return ros1.Ros1File(file)
+        raise BagError(
+            f"cannot read {file} as a bag: it is neither mcap nor sqlite3 nor a bag of ROS 1"
+            + (", it is full of zeros as after a loss of power" if not any(head) else "")
+        )
+
+
+def _recordings(folder: Path) -> Iterator[Path]:
+    for file in sorted(folder.iterdir()):
+        if file.suffix in _SUFFIXES and file.is_file():
+            yield file
+
+
+def _entry(content: Any, name: str) -> Any:
+    return content.get(name) if isinstance(content, Mapping) else None

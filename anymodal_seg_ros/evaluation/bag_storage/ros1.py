@@ -1,0 +1,110 @@
+"""Bags of ROS 1, through the rosbags library, with a limit to what their chunks unpack to."""
+
+from __future__ import annotations
+
+import bz2
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import lz4.frame  # type: ignore[import-untyped]
+from rosbags.interfaces import Connection
+from rosbags.rosbag1 import Reader
+
+from anymodal_seg_ros.evaluation.bag_storage.recording import (
+    BagError,
+    Channel,
+    Record,
+    absolute,
+    type_name,
+)
+from anymodal_seg_ros.evaluation.bag_storage.unpack import unpack
+from anymodal_seg_ros.foreign_text import quote
+
+MAGIC = b"#ROSBAG V"
+
+
+class Ros1File:
+    """A ``.bag`` file; see :class:`~.recording.Storage`."""
+
+    def __init__(self, path: Path) -> None:
+        """Find out what is in a file.
+
+        Raises:
+            BagError: it has no index, as after a crash of the recorder, or is damaged.
+        """
+        self.path = path
+        self.notes: list[str] = []
+        self._reader = _BoundedReader(path)
+        try:
+            self._reader.open()
+        except Exception as error:  # whatever the library's parsers meet in a damaged file
+            raise BagError(
+                f"cannot read {path} as a bag of ROS 1: {quote(error, 200)} "
+                "('rosbag reindex' mends one whose recorder did not finish)"
+            ) from error
+        self._connections = [(_channel(c), c) for c in self._reader.connections]
+
+    @property
+    def channels(self) -> Collection[Channel]:
+        """Every topic, once for each connection of it that differs."""
+        return dict.fromkeys(channel for channel, _ in self._connections)
+
+    @property
+    def span_ns(self) -> tuple[int, int] | None:
+        """Log time of the first and of the last message; None if there is none."""
+        if not self._reader.message_count:
+            return None
+        return self._reader.start_time, self._reader.end_time - 1
+
+    def count(self, channel: Channel) -> int:
+        """How many messages a channel has."""
+        return sum(c.msgcount for known, c in self._connections if known == channel)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+
+    def records(
+        self, channels: Collection[Channel], start_ns: int, end_ns: int
+    ) -> Iterator[Record]:
+        """Yield the messages of some channels in order of log time, ``end_ns`` excluded.
+
+        Raises:
+            BagError: the file is damaged further on.
+        """
+        wanted = {c.id: (channel, c) for channel, c in self._connections if channel in channels}
+        connections = [connection for _, connection in wanted.values()]
+        if not connections:
+            return
+        try:
+            for connection, log_ns, data in self._reader.messages(connections, start_ns, end_ns):
+                yield log_ns, wanted[connection.id][0], bytes(data)
+        except Exception as error:
+            raise BagError(f"{self.path} is damaged: {quote(error, 200)}") from error
+
+
+def _channel(connection: Connection) -> Channel:
+    return Channel(
+        topic=absolute(connection.topic),
+        type=type_name(connection.msgtype),
+        encoding="ros1",
+        definition=connection.msgdef.data,
+        definition_kind="ros1msg",
+        latched=int(bool(getattr(connection.ext, "latching", 0))),
+    )
+
+
+_BOUNDED: dict[Any, Callable[[bytes], bytes]] = {
+    bz2.decompress: lambda data: unpack(data, "bz2"),
+    lz4.frame.decompress: lambda data: unpack(data, "lz4"),
+}
+
+
+class _BoundedReader(Reader):
+    """The library's reader, with decompressors that stop in time."""
+
+    def read_chunk(self) -> Any:
+        chunk = super().read_chunk()
+        bounded = _BOUNDED.get(chunk.decompressor, chunk.decompressor)
+        return chunk._replace(decompressor=bounded)

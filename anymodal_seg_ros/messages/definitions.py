@@ -1,0 +1,40 @@
+"""Definitions of the messages of event cameras, which no distribution of ROS brings along.
+
+Bags that hold no definitions are read by them, and bags of the simulated rig are written with them.
+"""
+
+from __future__ import annotations
+
+EVENT_PACKET = "event_camera_msgs/msg/EventPacket"
+
+_EVENT = """
+uint16 x
+uint16 y
+builtin_interfaces/Time ts
+bool polarity
+"""
+
+_EVENT_ARRAY = """
+std_msgs/Header header
+uint32 height
+uint32 width
+Event[] events
+"""
+
+DEFINITIONS = {
+    EVENT_PACKET: """
+std_msgs/Header header
+uint32 height
+uint32 width
+uint64 seq
+uint64 time_base
+string encoding
+bool is_bigendian
+uint8[] events
+""",
+    "dvs_msgs/msg/Event": _EVENT,
+    "dvs_msgs/msg/EventArray": _EVENT_ARRAY,
+    "prophesee_event_msgs/msg/Event": _EVENT,
+    "prophesee_event_msgs/msg/EventArray": _EVENT_ARRAY,
+}
+"""Text of each definition by the type's full name; what one needs stands before it."""

@@ -1,0 +1,102 @@
+"""What the launch files make of their arguments. Without launch in it, so that tests need none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from anymodal_seg_ros.config import did_you_mean
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.resources import config_dir
+
+_WORDS = {
+    True: ("true", "1", "yes", "on"),
+    False: ("false", "0", "no", "off"),
+}
+
+
+def boolean(name: str, text: str) -> bool | None:
+    """Return what an argument says in any spelling; None if it says nothing.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    word = text.strip().lower()
+    if not word:
+        return None
+    for value, spellings in _WORDS.items():
+        if word in spellings:
+            return value
+    raise ConfigError(f"{name}:={text} cannot be understood: expected true or false")
+
+
+def rigs() -> dict[str, Path]:
+    """Return the parameter files of the bundled rigs by their names."""
+    return {path.stem: path for path in sorted((config_dir() / "rigs").glob("*.yaml"))}
+
+
+def parameter_file(params_file: str, rig: str, demo: bool) -> Path | None:
+    """Return the parameter file that the arguments ask for; None for the simulator's sensors.
+
+    Args:
+        params_file: path of a file, also relative or from ``~``; empty if not given.
+        rig: name of a bundled rig, or path of a file; empty if not given.
+        demo: whether the simulator's sensors may stand in for one's own.
+
+    Raises:
+        ConfigError: there is no such file, both are given, or nothing is.
+    """
+    if params_file and rig:
+        raise ConfigError(f"params_file:={params_file} and rig:={rig} are both given: give one")
+    if params_file:
+        return existing_file("params_file", params_file)
+    if rig:
+        known = rigs()
+        if rig in known:
+            return known[rig]
+        if "/" in rig or rig.endswith((".yaml", ".yml")):
+            return existing_file("rig", rig)
+        raise ConfigError(
+            f"rig:={rig} is no bundled rig: {did_you_mean(rig, known)}there are {', '.join(known)}"
+        )
+    if demo:
+        return None
+    raise ConfigError(
+        "no sensors are named: give params_file:=PATH with those of your robot, rig:=NAME of "
+        f"{', '.join(rigs())}, or demo:=true for the four of the simulator"
+    )
+
+
+def existing_file(name: str, text: str) -> Path:
+    """Return the absolute path of a file that an argument names.
+
+    Raises:
+        ConfigError: there is none, or the argument is empty.
+    """
+    if not text:
+        raise ConfigError(f"{name} is missing: give {name}:=PATH of a YAML file")
+    path = Path(text).expanduser().absolute()
+    if not path.is_file():
+        near = did_you_mean(path.name, (p.name for p in _siblings(path)))
+        raise ConfigError(f"{name}:={text} cannot be used: there is no file {path}. {near}".strip())
+    return path
+
+
+def overrides(**given: str) -> dict[str, Any]:
+    """Return the parameters that launch arguments set, without those that say nothing.
+
+    Args:
+        given: arguments by the names of their parameters.
+
+    Raises:
+        ConfigError: a switch is neither true nor false.
+    """
+    switches = ("use_sim_time", "autostart", "demo")
+    values: dict[str, Any] = {
+        name: boolean(name, text) if name in switches else text for name, text in given.items()
+    }
+    return {name: value for name, value in values.items() if value not in (None, "")}
+
+
+def _siblings(path: Path) -> list[Path]:
+    return list(path.parent.glob("*.yaml")) if path.parent.is_dir() else []

@@ -1,0 +1,78 @@
+"""Parameters that change while the node runs, and those that wait for the next configure.
+
+A change is checked as the whole configuration is at the start, so what is set can also be run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.node import Node
+
+from anymodal_seg_ros.config import SegConfig
+from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.nodes.parameters import configured, flat, is_own
+from anymodal_seg_ros.nodes.shutdown import one_line
+
+_LIVE = re.compile(
+    r"overlay_alpha|lazy"
+    r"|rig\.(deadline_s|deadline_max_s|budget_ms|max_rate_hz|content_checks)"
+    r"|rig\.sensors\.[^.]+\.(enabled|critical|expected_hz|tolerance_s|checks\..+)"
+)
+
+
+def is_live(name: str) -> bool:
+    """Whether a parameter may change while the node is active."""
+    return _LIVE.fullmatch(name) is not None
+
+
+class LiveParameters:
+    """Checks every change of the node's parameters and hands on the configuration they make."""
+
+    def __init__(
+        self,
+        node: Node,
+        config: SegConfig,
+        is_active: Callable[[], bool],
+        apply: Callable[[SegConfig], None],
+    ) -> None:
+        """Begin to take changes.
+
+        Args:
+            node: has declared all parameters of ``config``.
+            config: as it is now.
+            is_active: whether masks are being made, so that not everything may change.
+            apply: called with the new configuration; what it raises refuses the change.
+        """
+        self._config, self._is_active, self._apply = config, is_active, apply
+        node.add_on_set_parameters_callback(self._on_set)
+
+    def _on_set(self, parameters: Sequence[Any]) -> Any:
+        values = flat(self._config)
+        changed = {
+            p.name: p.value for p in parameters if is_own(p.name) and values.get(p.name) != p.value
+        }
+        if not changed:
+            return SetParametersResult(successful=True)
+        fixed = [name for name in changed if not is_live(name)]
+        if fixed and self._is_active():
+            return _refused(
+                f"{fixed[0]} cannot change while the node is active: deactivate and clean up "
+                "first (ros2 lifecycle set), it is read anew at configure"
+            )
+        try:
+            config = configured({**values, **changed})
+            self._apply(config)
+        except AnymodalError as error:
+            return _refused(one_line(error))
+        except Exception as error:  # it would end the executor
+            return _refused(f"{type(error).__name__}: {one_line(error)}")
+        self._config = config
+        return SetParametersResult(successful=True)
+
+
+def _refused(reason: str) -> Any:
+    return SetParametersResult(successful=False, reason=reason)

@@ -1,0 +1,156 @@
+"""The camera of a mask, and its points in space: for those who put masks into a map."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
+
+from anymodal_seg_ros.config import RigConfig
+from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.inference.labelled_cloud import POINT, LabelledCloud
+from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.nodes.messages import to_stamp
+from anymodal_seg_ros.sensing.decoding.encodings import to_metres
+from anymodal_seg_ros.sensing.geometry.cameras import Camera
+from anymodal_seg_ros.sensing.geometry.registration import Registrar
+from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry, UnknownGeometryError
+
+
+class MaskGeometry:
+    """Knows whose picture a mask is. The worker's thread asks, the executor's thread tells."""
+
+    def __init__(self, rig: RigConfig, manifest: Manifest) -> None:
+        self._rig = rig
+        self._geometry = RigGeometry(rig.sensors, self._clouds())
+        self._infos: dict[str, Any] = {}
+        self._registrar: tuple[tuple[int, int], Registrar] | None = None
+        self._cloud = LabelledCloud(manifest)
+
+    def take_camera_info(self, sensor: str, message: Any) -> None:
+        """Take a CameraInfo that the pipeline has taken; repetitions cost next to nothing."""
+        before = self._geometry.generation
+        self._geometry.take_camera_info(sensor, message)
+        if self._geometry.generation != before:
+            self._infos = {**self._infos, sensor: message}
+            self._registrar = None
+
+    def camera_info(self, prediction: Prediction) -> Any:
+        """Return the ``sensor_msgs/CameraInfo`` of a mask, with its header and size.
+
+        Raises:
+            UnknownGeometryError: the reference's camera is not known (yet).
+        """
+        frames, (height, width) = prediction.frame_set, prediction.mask.shape
+        sample = frames.reference_sample
+        camera = self._geometry.camera(frames.reference)
+        info = _info_of(_scaled(camera, width, height))
+        driver = self._infos.get(frames.reference)
+        if driver is not None and not self._is_cut(frames.reference, driver, width, height):
+            info.r, info.p = driver.r, driver.p  # a stereo camera's
+        info.header.stamp, info.header.frame_id = to_stamp(sample.stamp_ns), sample.frame_id
+        return info
+
+    def points(self, prediction: Prediction) -> Any:
+        """Return a mask's pixels as a ``sensor_msgs/PointCloud2`` of its size, frame and stamp.
+
+        Raises:
+            UnknownGeometryError: no depth sensor is in this mask, or the camera is not known.
+        """
+        frames, mask = prediction.frame_set, prediction.mask
+        metres = self._metres(prediction)
+        camera = self._geometry.camera(frames.reference)
+        points = self._cloud.make(mask, prediction.confidence, metres, camera)
+        sample = frames.reference_sample
+        return cloud_message(points, sample.stamp_ns, sample.frame_id)
+
+    def _metres(self, prediction: Prediction) -> npt.NDArray[np.float32]:
+        """Return the distances in the mask's picture."""
+        frames, (height, width) = prediction.frame_set, prediction.mask.shape
+        depths = [n for n in frames.fused if self._rig.sensors[n].modality == "depth"]
+        if not depths:
+            raise UnknownGeometryError("no depth sensor is in the mask")
+        if depths[0] == frames.reference:
+            return to_metres(frames.reference_sample.image)
+        registered = self._registrar_at(height, width).register(
+            frames.reference,
+            {name: frames.samples[name].image for name in (frames.reference, depths[0])},
+            only_size=True,
+        )
+        if depths[0] in registered.missing:
+            raise UnknownGeometryError(registered.missing[depths[0]])
+        return to_metres(registered.images[depths[0]])
+
+    def _registrar_at(self, height: int, width: int) -> Registrar:
+        """Return what brings distances to the mask's picture, at its own size."""
+        if self._registrar is None or self._registrar[0] != (height, width):
+            sensors = self._rig.sensors
+            registrar = Registrar(
+                sensors,
+                height,
+                width,
+                depths=[name for name, s in sensors.items() if s.modality == "depth"],
+                clouds=self._clouds(),
+            )
+            for name, message in self._infos.items():
+                registrar.take_camera_info(name, message)
+            self._registrar = (height, width), registrar
+        return self._registrar[1]
+
+    def _clouds(self) -> list[str]:
+        return [name for name, sensor in self._rig.sensors.items() if sensor.sends_points]
+
+    def _is_cut(self, sensor: str, info: Any, width: int, height: int) -> bool:
+        """Whether a driver's CameraInfo is not of exactly the picture that the mask is of."""
+        own = self._rig.sensors[sensor].registration
+        binned = max(info.binning_x, info.binning_y) > 1 or info.roi.width or info.roi.height
+        return own.rectified or bool(binned) or (info.width, info.height) != (width, height)
+
+
+def cloud_message(points: npt.NDArray[np.void], stamp_ns: int, frame_id: str) -> Any:
+    """Make an organised PointCloud2 of ``[H, W]`` points of :data:`POINT`."""
+    height, width = points.shape
+    message = PointCloud2(height=height, width=width, is_dense=False)
+    message.header.stamp, message.header.frame_id = to_stamp(stamp_ns), frame_id
+    message.is_bigendian = False
+    message.point_step, message.row_step = POINT.itemsize, POINT.itemsize * width
+    message.fields = [_field(name) for name in POINT.names or ()]
+    data = array("B")
+    data.frombytes(np.ascontiguousarray(points).tobytes())
+    message.data = data
+    return message
+
+
+def _field(name: str) -> Any:
+    assert POINT.fields is not None
+    dtype, offset = POINT.fields[name][:2]
+    # Packed colours are a float by convention: RViz and PCL look for exactly that.
+    kind = PointField.FLOAT32 if name == "rgb" or dtype.kind == "f" else PointField.UINT8
+    return PointField(name=name, offset=offset, datatype=kind, count=1)
+
+
+def _scaled(camera: Camera, width: int, height: int) -> Camera:
+    """Return a camera for a picture of another size that shows the same."""
+    if (camera.width, camera.height) == (width, height):
+        return camera
+    across, down = width / camera.width, height / camera.height
+    matrix = camera.matrix.copy()
+    matrix[0, 0] *= across
+    matrix[1, 1] *= down
+    matrix[0, 2] = (matrix[0, 2] + 0.5) * across - 0.5
+    matrix[1, 2] = (matrix[1, 2] + 0.5) * down - 0.5
+    return Camera(width, height, matrix, camera.model, camera.distortion)
+
+
+def _info_of(camera: Camera) -> Any:
+    """Return a CameraInfo without a header."""
+    distortion = [float(value) for value in camera.distortion] or [0.0] * 5
+    info = CameraInfo(width=camera.width, height=camera.height, distortion_model=camera.model)
+    info.d = distortion
+    info.k = camera.matrix.reshape(-1)
+    info.r = np.eye(3).reshape(-1)
+    info.p = np.hstack([camera.matrix, np.zeros((3, 1))]).reshape(-1)
+    return info

@@ -1,0 +1,107 @@
+"""What a look at the topics of a rig has shown, and what to mend. No rclpy in here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from anymodal_seg_ros.config import SensorConfig
+from anymodal_seg_ros.nodes.topic_facts import TopicFacts, Trouble
+
+SLOW, FAST = 0.7, 1.5
+"""Shares of the promised rate outside of which the promise is wrong, or the driver is."""
+
+FUTURE_S, OLD_S = 0.02, 0.5
+"""Stamps that lie further ahead, or further back, than this are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen of one sensor's topic while it was watched.
+
+    Attributes:
+        sensor: its name.
+        facts: what the graph and the middleware say.
+        seconds: how long messages were counted.
+        messages: how many came in that time.
+        form: size and encoding of the newest, e.g. ``640x480 rgb8``; empty if none could be read.
+        unreadable: why the newest message cannot be read; empty if it can.
+        stamp_age_s: how old stamps were when their messages came, median; None without messages.
+        unstamped: messages whose stamp is 0.
+        calibration: size of its calibration, e.g. ``640x480``; empty if none came.
+        calibration_error: why its calibration cannot be used; empty if it can, or none came.
+    """
+
+    sensor: str
+    facts: TopicFacts
+    seconds: float
+    messages: int
+    form: str = ""
+    unreadable: str = ""
+    stamp_age_s: float | None = None
+    unstamped: int = 0
+    calibration: str = ""
+    calibration_error: str = ""
+
+    @property
+    def rate_hz(self) -> float:
+        """Messages per second."""
+        return self.messages / self.seconds
+
+
+def findings(look: Look, config: SensorConfig) -> list[str]:
+    """Return what is wrong with a sensor, the cause before its consequences; empty if nothing is.
+
+    Args:
+        look: what was seen.
+        config: what the rig says of the sensor.
+    """
+    found = [look.facts.words] if look.facts.words else []
+    if look.facts.trouble in (Trouble.NO_PUBLISHER, Trouble.ANOTHER_TYPE):
+        return found
+    if not look.messages:
+        return [*found, f"nothing came on {look.facts.topic} in {look.seconds:.0f} s"]
+    if look.unreadable:
+        found.append(f"its messages cannot be read: {look.unreadable}")
+    return [*found, *_of_rate(look, config), *_of_stamps(look), *_of_calibration(look, config)]
+
+
+def _of_rate(look: Look, config: SensorConfig) -> list[str]:
+    share = look.rate_hz / config.expected_hz
+    if SLOW <= share <= FAST:
+        return []
+    return [
+        f"{look.rate_hz:.1f} Hz come, {config.expected_hz:g} are promised: "
+        f"set expected_hz to {look.rate_hz:.1f} if that is its rate"
+    ]
+
+
+def _of_stamps(look: Look) -> list[str]:
+    if look.unstamped:
+        return [f"{look.unstamped} of {look.messages} stamps are 0: let the driver stamp"]
+    if look.stamp_age_s is None:
+        return []
+    if look.stamp_age_s < -FUTURE_S:
+        return [
+            f"stamps lie {-look.stamp_age_s * 1e3:.0f} ms in the future: "
+            "synchronise the clocks (chrony, PTP), or set offset_s"
+        ]
+    if look.stamp_age_s > OLD_S:
+        return [
+            f"stamps are {look.stamp_age_s:.2f} s old when they come: another clock, "
+            "or a long way (use_sim_time with a bag?)"
+        ]
+    return []
+
+
+def _of_calibration(look: Look, config: SensorConfig) -> list[str]:
+    topic = config.registration.camera_info
+    if not topic:
+        return []
+    if look.calibration_error:
+        return [f"its calibration cannot be used: {look.calibration_error}"]
+    if not look.calibration:
+        return [f"no CameraInfo came on {topic}"]
+    size = look.form.split(" ")[0]
+    if size and size != look.calibration:
+        return [f"its images are {size}, its calibration is for {look.calibration}"]
+    return []

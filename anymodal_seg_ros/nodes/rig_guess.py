@@ -1,0 +1,124 @@
+"""A rig from the topics that are published now: a first draft for people to look over."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rclpy.node import Node
+
+from anymodal_seg_ros.config import MESSAGE_TYPES, RigConfig, SensorConfig
+from anymodal_seg_ros.nodes.rig_check import check_rig
+
+_WORDS = (
+    ("thermal", r"thermal|boson|lepton|flir|lwir|infra_?red|_ir_|/ir/"),
+    ("depth", r"depth|stereo|range_image"),
+    ("event", r"event|dvs|prophesee|davis"),
+)
+"""What topics of each kind of camera are usually called; everything else is taken for colour."""
+
+_OWN = r"/(mask|mask_color|overlay|confidence)(/compressed)?$|/image_rect_raw/|/theora|/zstd"
+_SETTLED_S, _DISCOVERY_S = 2.0, 10.0
+"""The graph is complete when nothing was added for so long; and it is waited for at most so long.
+"""
+
+
+def modality_of(topic: str, type_name: str) -> str:
+    """Guess what kind of sensor a topic is of, by its type and its name."""
+    if type_name in (MESSAGE_TYPES["event_packet"], MESSAGE_TYPES["event_array"]):
+        return "event"
+    if type_name == MESSAGE_TYPES["point_cloud"]:
+        return "lidar"
+    return next((kind for kind, words in _WORDS if re.search(words, topic.lower())), "rgb")
+
+
+def sensors_of(published: Mapping[str, str]) -> dict[str, SensorConfig]:
+    """Return a sensor for each topic that can be one.
+
+    Args:
+        published: types of messages by full topic name. Of an image that comes raw and
+            compressed, the raw one is taken.
+    """
+    words = {message: word for word, message in MESSAGE_TYPES.items()}
+    found: dict[str, SensorConfig] = {}
+    for topic, type_name in sorted(published.items()):
+        base = re.sub(r"/compressed(Depth)?$", "", topic)
+        if type_name not in words or (base != topic and base in published):
+            continue
+        if re.search(_OWN, topic):
+            continue
+        modality = modality_of(topic, type_name)
+        kind = words[type_name]
+        found[_free_name(modality, found)] = SensorConfig(
+            topic, modality, type="auto" if kind in ("image", "compressed") else kind
+        )
+    return found
+
+
+def guess_rig(seconds: float, stop: threading.Event) -> dict[str, Any]:
+    """Look at the graph, measure the rates, and return nested parameters.
+
+    Args:
+        seconds: how long rates are measured.
+        stop: ends it early when set.
+
+    Returns:
+        What belongs below ``ros__parameters``; without sensors if none is published.
+    """
+    node = Node("rig_guess")
+    try:
+        published = _settled(node, stop)
+    finally:
+        node.destroy_node()
+    sensors = sensors_of(published)
+    if not sensors:
+        return {"rig": {"sensors": {}}}
+    looks = check_rig(RigConfig(sensors=sensors), seconds, stop)
+    described = {
+        look.sensor: _described(sensors[look.sensor], look.rate_hz, published) for look in looks
+    }
+    order = sorted(described, key=lambda name: (not name.startswith("rgb"), name))
+    return {"rig": {"reference": order, "sensors": described}}
+
+
+def _settled(node: Node, stop: threading.Event) -> dict[str, str]:
+    """Return the types of what is published, by topic, when the graph has become quiet."""
+    published: dict[str, str] = {}
+    begin_s = changed_s = time.monotonic()
+    while (now_s := time.monotonic()) < begin_s + _DISCOVERY_S and not stop.wait(0.1):
+        seen = {
+            topic: types[0]
+            for topic, types in node.get_topic_names_and_types()
+            if node.count_publishers(topic)
+        }
+        if seen != published:
+            published, changed_s = seen, now_s
+        if sensors_of(published) and now_s - changed_s > _SETTLED_S:
+            break
+    return published
+
+
+def _described(
+    sensor: SensorConfig, rate_hz: float, published: Mapping[str, str]
+) -> dict[str, Any]:
+    said: dict[str, Any] = {"topic": sensor.topic, "modality": sensor.modality}
+    if sensor.type != "auto":
+        said["type"] = sensor.type
+    if rate_hz > 0:
+        said["expected_hz"] = round(rate_hz, 1)
+    base = re.sub(r"/compressed(Depth)?$", "", sensor.topic)
+    info = f"{base.rsplit('/', 1)[0]}/camera_info"
+    if published.get(info) == "sensor_msgs/msg/CameraInfo":
+        said["registration"] = {"camera_info": info}
+    return said
+
+
+def _free_name(modality: str, taken: Mapping[str, Any]) -> str:
+    number = 2
+    name = modality
+    while name in taken:
+        name, number = f"{modality}_{number}", number + 1
+    return name

@@ -1,0 +1,172 @@
+"""Subscriptions that ask for what the publishers offer, and count what gets lost on the way.
+
+A best-effort reader matches every driver, but loses from a reliable one what that would have sent
+again: most of an image stream where buffers are short. A reliable reader hears nothing of a
+best-effort driver. ROS's own ``BEST_AVAILABLE`` chooses once, at subscribing, when the driver may
+not run yet. So the graph is looked at now and then, and the topic subscribed to anew when its
+publishers change what they offer.
+"""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
+from rclpy.utilities import get_rmw_implementation_identifier
+
+from anymodal_seg_ros.nodes.distribution import OnMessage, subscribe
+from anymodal_seg_ros.nodes.topic_facts import LOST_AT_LEAST, Offer, TopicFacts, best_match
+from anymodal_seg_ros.sensing.events.arrays import wants_raw
+
+DEPTH = 5
+"""Messages that wait for a callback; as in the sensor data profile."""
+
+WINDOW_S = 5.0
+"""Losses and senders are told of the last seconds."""
+
+_ALIKE = 3
+
+
+class TopicSubscription:
+    """One topic, subscribed to as well as its publishers allow.
+
+    Everything is called in the executor's thread.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        kind: Any,
+        type_name: str,
+        topic: str,
+        on_message: OnMessage,
+        *,
+        latched: bool = False,
+        watched: bool = True,
+    ) -> None:
+        """Subscribe.
+
+        Args:
+            node: subscribes.
+            kind: class of the messages.
+            type_name: of the messages, e.g. ``sensor_msgs/msg/Image``.
+            topic: relative, absolute or private name.
+            on_message: called with every message, and its info where there is such.
+            latched: whether messages from before are of use, as a calibration's.
+            watched: count who sends.
+        """
+        self._node, self._kind, self._type, self._topic = node, kind, type_name, topic
+        self._on_message = on_message
+        self._latched, self._watched = latched, watched
+        self.name = str(node.resolve_topic_name(topic))
+        """The topic's full name, remapped."""
+        self._received = self._lost = 0
+        self._window: deque[tuple[float, int, int]] = deque()
+        self._senders: dict[Any, float] = {}
+        self._asked = best_match(self._fitting(self._offers()), latched, (False, False))
+        self._subscription = self._subscribe()
+
+    def look(self) -> TopicFacts:
+        """Look at the graph, subscribe anew if the publishers have changed, and tell what is."""
+        offers = self._offers()
+        asked = best_match(self._fitting(offers), self._latched, self._asked)
+        if asked != self._asked:
+            self._asked = asked
+            self.destroy()  # first, or messages would come twice
+            self._subscription = self._subscribe()
+        now_s = time.monotonic()
+        profile = self._subscription.qos_profile
+        return TopicFacts(
+            topic=self.name,
+            type=self._type,
+            offers=offers,
+            senders=sum(now_s - heard_s < WINDOW_S for heard_s in self._senders.values()),
+            reliable=profile.reliability == ReliabilityPolicy.RELIABLE,
+            latched=profile.durability == DurabilityPolicy.TRANSIENT_LOCAL,
+            received=self._received,
+            lost=self._lost,
+            lost_share=self._lost_share(now_s),
+            alike=() if offers else self._alike(),
+            middleware=str(get_rmw_implementation_identifier()),
+        )
+
+    def destroy(self) -> None:
+        """Stop listening."""
+        self._node.destroy_subscription(self._subscription)
+
+    def _subscribe(self) -> Any:
+        reliable, latched = self._asked
+        qos = QoSProfile(
+            depth=DEPTH,
+            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+        )
+        kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, *self._overridden()]
+        return subscribe(
+            self._node,
+            self._kind,
+            self._topic,
+            self._take,
+            self._count_lost,
+            qos,
+            QoSOverridingOptions(policy_kinds=kinds),
+            raw=wants_raw(self._type),
+        )
+
+    def _overridden(self) -> list[QoSPolicyKind]:
+        """Return what the user has fixed; only that is declared, what is ours may change."""
+        prefix = f"qos_overrides.{self.name}.subscription."
+        kinds = (QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
+        return [kind for kind in kinds if self._node.has_parameter(prefix + kind.name.lower())]
+
+    def _take(self, message: Any, info: Mapping[str, Any] | None) -> None:
+        self._received += 1
+        if self._watched and info is not None and (sender := info.get("publisher_gid")):
+            # Its form differs between distributions, but it can always be written down.
+            self._senders[str(sender)] = time.monotonic()
+        self._on_message(message, info)
+
+    def _count_lost(self, number: int) -> None:
+        self._lost += number
+
+    def _lost_share(self, now_s: float) -> float:
+        """Return which share of the messages of the last seconds was lost."""
+        self._window.append((now_s, self._received, self._lost))
+        while now_s - self._window[0][0] > WINDOW_S:
+            self._window.popleft()
+        self._senders = {k: at for k, at in self._senders.items() if now_s - at < WINDOW_S}
+        _, received_before, lost_before = self._window[0]
+        lost, received = self._lost - lost_before, self._received - received_before
+        return lost / (lost + received) if lost >= LOST_AT_LEAST else 0.0
+
+    def _offers(self) -> tuple[Offer, ...]:
+        ends = self._node.get_publishers_info_by_topic(self._topic)
+        return tuple(
+            Offer(
+                node=f"{end.node_namespace.rstrip('/')}/{end.node_name}",
+                type=str(end.topic_type),
+                reliable=end.qos_profile.reliability == ReliabilityPolicy.RELIABLE,
+                latched=end.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL,
+            )
+            for end in ends
+        )
+
+    def _fitting(self, offers: tuple[Offer, ...]) -> list[Offer]:
+        return [offer for offer in offers if offer.type == self._type]
+
+    def _alike(self) -> tuple[str, ...]:
+        """Return topics of this type that somebody else publishes, the most alike first."""
+        own = self._node.get_fully_qualified_name() + "/"
+        found = [
+            topic
+            for topic, types in self._node.get_topic_names_and_types()
+            if self._type in types and not topic.startswith(own) and topic != self.name
+        ]
+        published = [topic for topic in found if self._node.count_publishers(topic)]
+        return tuple(difflib.get_close_matches(self.name, published, n=_ALIKE, cutoff=0.0))

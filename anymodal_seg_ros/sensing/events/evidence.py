@@ -1,0 +1,131 @@
+"""Does anything come of what an event camera sends? Judged by its windows, told by its counts.
+
+Packets are signs of life, but a camera whose packets hold nothing sees nothing: bytes of another
+encoding than they say, times that stand still, addresses of another sensor. None of these is wrong
+in a single message, so the messages of some periods are looked at together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+from anymodal_seg_ros.frames import CheckResult, SensorState
+from anymodal_seg_ros.sensing.events.windows import EventCounts, EventStream
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
+
+PATIENCE_PERIODS = 10
+"""A camera whose messages give no window for so many of its periods is at fault ..."""
+
+PATIENCE_MESSAGES = 10
+"""... if so many messages came meanwhile: some drivers send one in a second."""
+
+_LEAST_EVENTS = 1000
+"""Events that it takes to say that they lie outside the sensor; noise gives a few at any time."""
+
+_MOST_OUTSIDE = 0.99
+_SPAN_NS = 5_000_000_000
+"""Shares are of the last one to two times this span."""
+
+_MOST_LOST = 0.05
+_MOST_OUTSIDE_TOLD = 0.5
+
+
+class EventEvidence:
+    """What the messages of one camera have given lately. The caller's lock is around it.
+
+    Attributes:
+        fault: why nothing comes of them; None while something does.
+        checks: shares of what was lost, each with the share from which it is told.
+    """
+
+    def __init__(self, stream: EventStream, period_ns: int) -> None:
+        """Set up for a camera that has sent nothing yet.
+
+        Args:
+            stream: of the camera; its counts are read.
+            period_ns: promised time from window to window.
+        """
+        self._stream = stream
+        self._patience_ns = PATIENCE_PERIODS * period_ns
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, as when the caller's time does."""
+        self.fault: Fault | None = None
+        self.checks: tuple[CheckResult, ...] = ()
+        self._marks: list[tuple[int, EventCounts]] = []
+        self._since: tuple[int, EventCounts] | None = None
+
+    def observe(self, now_ns: int) -> Fault | None:
+        """Look at what has come of a message, and return :attr:`fault`."""
+        counts = self._stream.counts
+        if not self._marks or now_ns - self._marks[-1][0] > _SPAN_NS:
+            self._marks = [*self._marks[-1:], (now_ns, replace(counts))]
+        if self._since is None or counts.windows > self._since[1].windows:
+            self._since = now_ns, replace(counts)
+        lately = _between(self._marks[0][1], counts)
+        self.checks = tuple(_checks(lately))
+        self.fault = self._elsewhere(lately) or self._nothing(now_ns, *self._since)
+        return self.fault
+
+    def _elsewhere(self, lately: EventCounts) -> Fault | None:
+        """Say that the events are those of another sensor."""
+        if lately.events < _LEAST_EVENTS or lately.outside < _MOST_OUTSIDE * lately.events:
+            return None
+        grid = self._stream.grid
+        size = "its sensor" if grid is None else f"{grid.sensor_width}x{grid.sensor_height}"
+        return Fault(
+            SensorState.INVALID,
+            f"{lately.outside} of {lately.events} events lie outside {size}: look at the encoding, "
+            "the byte order and the size of the sensor",
+        )
+
+    def _nothing(self, now_ns: int, since_ns: int, before: EventCounts) -> Fault | None:
+        """Say that messages come and no window does."""
+        meanwhile = _between(before, self._stream.counts)
+        enough = meanwhile.messages >= PATIENCE_MESSAGES
+        if not enough or now_ns - since_ns <= self._patience_ns:
+            return None
+        why = [
+            f"{count} {what}"
+            for count, what in (
+                (meanwhile.undecodable, "packets cannot be decoded"),
+                (meanwhile.odd_times, "events have a time that cannot be"),
+                (meanwhile.lost_packets, "packets were lost"),
+            )
+            if count
+        ]
+        behind_s = self._stream.behind_s
+        if not meanwhile.events and not meanwhile.odd_times:
+            why.append("they hold no event")
+        elif behind_s is not None and abs(behind_s) > 1:
+            side = "before" if behind_s > 0 else "after"
+            end = f"{abs(behind_s):.3g} s {side} the header stamps"
+            why.append(f"their {meanwhile.events} events end {end}")
+        said = ", ".join(why) or "their time stands still"
+        return Fault(
+            SensorState.INVALID,
+            f"no window of events for {(now_ns - since_ns) / 1e9:.1f} s although "
+            f"{meanwhile.messages} messages came: {said}; look at the driver's encoding and clock",
+        )
+
+
+def _between(before: EventCounts, now: EventCounts) -> EventCounts:
+    """Return what was counted from one moment to another."""
+    names = (field.name for field in fields(EventCounts))
+    return EventCounts(**{name: getattr(now, name) - getattr(before, name) for name in names})
+
+
+def _checks(lately: EventCounts) -> list[CheckResult]:
+    """Return the shares of what was lost."""
+    sent = lately.messages + lately.lost_packets
+    shares = (
+        ("lost_packets", lately.lost_packets, sent, _MOST_LOST),
+        ("undecodable_packets", lately.undecodable, lately.messages, _MOST_LOST),
+        ("events_at_odd_times", lately.odd_times, lately.events + lately.odd_times, _MOST_LOST),
+        ("events_outside", lately.outside, lately.events, _MOST_OUTSIDE_TOLD),
+    )
+    return [
+        CheckResult(name, share := part / max(whole, 1), most, share <= most)
+        for name, part, whole, most in shares
+    ]

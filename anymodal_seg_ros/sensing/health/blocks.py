@@ -1,0 +1,95 @@
+"""A picture in blocks: how much each shows, and how much has changed in it since the last one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.sensing.health.image_figures import Grid, floats, metres
+
+ROWS, COLUMNS = 12, 16
+"""Blocks of a picture."""
+
+_CLIPPED = 0.02
+"""Share of full scale within which a block is as bright as the sensor can tell."""
+
+Floats = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Figures of the blocks of one picture, each float32 ``[ROWS, COLUMNS]``.
+
+    Attributes:
+        means: of the pixels; of depth, of those that have one, in millimetres.
+        detail: mean difference of neighbours, in counts; 0 where there are none.
+        change: mean difference to the picture before, in counts; None for the first.
+        covered: share of pixels that have a value; all but for depth.
+        bright: flags of blocks that may be the same for ever: at the upper end of the scale, as of
+            a bright sky, or without any depth.
+    """
+
+    means: Floats
+    detail: Floats
+    change: Floats | None
+    covered: Floats
+    bright: Flags
+
+
+class BlockView:
+    """Divides one picture after the other into blocks."""
+
+    def __init__(self, *, depth: bool) -> None:
+        """Set up for pictures, or for depth."""
+        self._depth = depth
+        self._before: Floats | None = None
+
+    def forget(self) -> None:
+        """Let the next picture be the first."""
+        self._before = None
+
+    def look(self, sampled: Grid) -> Blocks | None:
+        """Return the blocks of a picture; None of one that is too small for them."""
+        if sampled.values.shape[0] < ROWS or sampled.values.shape[1] < COLUMNS:
+            return None
+        if self._depth:
+            values = metres(sampled.values) * np.float32(1000.0)
+            neighbours = metres(sampled.neighbours) * np.float32(1000.0)
+        else:
+            values, neighbours = floats(sampled.values), floats(sampled.neighbours)
+        known = np.isfinite(values)
+        values = np.where(known, values, np.float32(0.0))
+        covered = _means(known.astype(np.float32))
+        near = np.abs(values - neighbours)
+        near[~np.isfinite(near)] = 0.0
+        before, self._before = self._before, values
+        comparable = before is not None and before.shape == values.shape
+        means = _means(values) / np.maximum(covered, np.float32(1e-3))
+        edge = _CLIPPED * sampled.full_scale
+        bright = covered < _CLIPPED if self._depth else means >= sampled.full_scale - edge
+        return Blocks(
+            means,
+            _means(near),
+            _means(np.abs(values - before)) if comparable and before is not None else None,
+            covered,
+            bright,
+        )
+
+
+def _means(values: Floats) -> Floats:
+    height, width = values.shape[0] // ROWS, values.shape[1] // COLUMNS
+    whole = values[: ROWS * height, : COLUMNS * width].reshape(ROWS, height, COLUMNS, width)
+    return np.asarray(whole.sum(axis=(1, 3)) * np.float32(1.0 / (height * width)), np.float32)
+
+
+def largest_patch(flags: Flags) -> Flags:
+    """Return the flags of the largest connected patch of blocks."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(flags.astype(np.uint8), None, 4)
+    if count < 2:
+        return np.zeros_like(flags)
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    return np.asarray(labels == largest)

@@ -1,0 +1,188 @@
+"""What is looked for in each kind of sensor.
+
+What one kind must never show is another's daily bread: an event camera in a still scene is black,
+a depth camera before a wall is flat, and a thermal camera closes its eye for a second to calibrate.
+So each kind has its own thresholds, and no threshold where a check makes no sense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from anymodal_seg_ros.config import SHUTTER_S
+from anymodal_seg_ros.frames import SensorState
+from anymodal_seg_ros.sensing.health import image_figures as figures
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One figure of an image, and on which side of a threshold it fails.
+
+    Attributes:
+        name: as the configuration calls it.
+        measure: takes the figure.
+        fails_above: else below.
+        figure: what is measured, in words.
+        state: of the sensor if this goes on: INVALID, or DEGRADED and still fused.
+        in_turn: it takes longer, and is measured only now and then; its verdict holds until then.
+        confirm: so many measurements in a row make a verdict.
+        healthy: a figure that this sensor must have shown again and again before it is judged:
+            some cameras are like that from the start. None: every sensor is judged.
+    """
+
+    name: str
+    measure: Callable[[figures.Grid], float | None]
+    fails_above: bool
+    figure: str
+    state: SensorState = SensorState.INVALID
+    in_turn: bool = False
+    confirm: int = 1
+    healthy: float | None = None
+
+    @property
+    def threshold_field(self) -> str:
+        """Name of the threshold in the configuration."""
+        return f"{self.name}_{'above' if self.fails_above else 'below'}"
+
+
+BLACK = Check("black", figures.brightest, False, "99th percentile in counts")
+BLOCKED = Check("blocked", figures.block_contrast, False, "contrast between blocks in counts")
+SATURATED = Check("saturated", figures.saturated_share, True, "share of saturated pixels")
+GLARE = Check("glare", figures.saturated_share, True, SATURATED.figure, SensorState.DEGRADED)
+FLOODED = Check("saturated", figures.active_share, True, "share of active pixels")
+STUCK_ROWS = Check(
+    "stuck_rows", figures.stuck_lines_share, True, "share of repeated rows or columns"
+)
+NOISE = Check("noise", figures.noise_ratio, True, "neighbours' difference over any two pixels'")
+THERMAL_NOISE = Check("noise", figures.thermal_noise_ratio, True, NOISE.figure)
+DEPTH_NOISE = Check("noise", figures.depth_noise_ratio, True, NOISE.figure)
+NO_DEPTH = Check("no_depth", figures.depth_share, False, "share of pixels with a depth")
+NEAR_UNITS = Check("units", figures.median_depth_m, False, "median distance in m")
+FAR_UNITS = Check("units", figures.median_depth_m, True, NEAR_UNITS.figure)
+HOLES = Check(
+    "holes",
+    figures.scattered_holes,
+    True,
+    "share of lone pixels without depth over chance",
+    SensorState.DEGRADED,
+    confirm=3,
+    healthy=0.4,
+)
+SPECKLE = Check(
+    "speckle", figures.speckle_share, True, "share of lone bright or dark pixels", in_turn=True
+)
+STRIPES = Check(
+    "stripes", figures.stripes, True, "share of differences common to whole lines", in_turn=True
+)
+TORN = Check(
+    "torn", figures.torn, True, "share of rows that are out of place", in_turn=True, confirm=2
+)
+BYTE_ORDER = Check(
+    "byte_order",
+    figures.swapped_bytes,
+    True,
+    "gain in smoothness by swapping the bytes",
+    in_turn=True,
+)
+SOFT = Check(
+    "soft",
+    figures.sharpness,
+    False,
+    "sharpness of edges",
+    SensorState.DEGRADED,
+    in_turn=True,
+    confirm=3,
+    healthy=0.295,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is checked in one kind of sensor.
+
+    Attributes:
+        checks: each with its threshold, the gravest first.
+        frozen_after_s: how long a payload may repeat before that is a failure.
+        shutter_s: how long an image may be black, flat or saturated before that is a failure.
+        silence_is_healthy: an image without any activity may repeat for ever.
+        parts: what blocks are watched for dying: of ``pictures``, ``heat`` or ``depth``.
+    """
+
+    checks: tuple[tuple[Check, float], ...] = ()
+    frozen_after_s: float = 0.5
+    shutter_s: float = 0.0
+    silence_is_healthy: bool = False
+    parts: str = ""
+
+
+_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.3))
+
+KINDS = {
+    "rgb": Kind(
+        (
+            (BLACK, 10),
+            (SATURATED, 0.9),
+            (BLOCKED, 6),
+            (STUCK_ROWS, 0.2),
+            (NOISE, 0.6),
+            *_LINES,
+            (GLARE, 0.6),
+            (SOFT, 0.275),
+        ),
+        parts="pictures",
+    ),
+    "thermal": Kind(
+        (
+            (BLACK, 1),
+            (SATURATED, 0.9),
+            (BLOCKED, 6),
+            (STUCK_ROWS, 0.2),
+            (THERMAL_NOISE, 0.6),
+            (BYTE_ORDER, 4),
+            *_LINES,
+            (GLARE, 0.6),
+            (SOFT, 0.275),
+        ),
+        frozen_after_s=SHUTTER_S,
+        shutter_s=SHUTTER_S,
+        parts="heat",
+    ),
+    "depth": Kind(
+        (
+            (NO_DEPTH, 0.01),
+            (DEPTH_NOISE, 0.6),
+            (NEAR_UNITS, 0.1),
+            (FAR_UNITS, 300),
+            (BYTE_ORDER, 4),
+            (STUCK_ROWS, 0.2),
+            (TORN, 0.45),
+            (HOLES, 0.7),
+        ),
+        parts="depth",
+    ),
+    "lidar": Kind(((NO_DEPTH, 1e-4),)),
+    "event": Kind(((FLOODED, 0.98),), silence_is_healthy=True),
+}
+"""What is checked by modality; any other is judged by the planes that are made of it."""
+
+_BY_PLANES = {"color": "rgb", "thermal": "thermal", "depth": "depth", "lidar": "lidar"}
+
+REPEATS_FRESH_S = 0.5
+"""How long an image may repeat and be fused, where the configuration does not say."""
+
+
+def kind_of(modality: str, planes: str | None = None) -> Kind:
+    """Choose what is checked in a sensor.
+
+    Args:
+        modality: its name. Event cameras, whose frames models take for colour, are told by it.
+        planes: what a model makes of its images, as the manifest says; None if unknown, and then
+            the name tells.
+
+    Returns:
+        What is checked; of a modality of one's own without known planes, format and freezing only.
+    """
+    if modality != "event" and planes in _BY_PLANES:
+        return KINDS[_BY_PLANES[planes]]
+    return KINDS.get(modality, Kind())

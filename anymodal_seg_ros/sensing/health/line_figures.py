@@ -1,0 +1,177 @@
+"""Figures of the lines of an image: rows and columns that repeat, stripes, rows out of place.
+
+Enlarged and line-doubled pictures repeat lines as well, but evenly: every line, or every so many,
+comes as often as every other. A read-out that hangs does not keep such a beat.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.frames import Pixels
+
+_ACROSS = 160
+"""So many pixels of each line are looked at."""
+_LINES = 30
+"""So many lines are looked at where all are alike."""
+_SAMPLED = 60
+"""So many lines are compared before all are."""
+_BEAT_SLACK = 2.5
+"""Lines by which an even beat may be off, by rounding and where a clipped sky hides it."""
+_FEWEST_LINES = 24
+"""A picture of fewer lines says nothing of them."""
+_SMOOTH = 1e-6
+_BEYOND = 1e6
+"""No sensor counts or measures this far."""
+_ROW_PAIRS = 48
+_LONGEST = 257
+"""Pixels of a row, in its middle, that are compared with another row's."""
+_ALIKE = 0.4
+"""Correlation of the edges of two rows above which they show the same."""
+_CLEARLY = 0.5
+"""Share of the best correlation below which that of unmoved rows must lie."""
+_MOVED = 5
+"""Pixels; a slanted edge moves by less in two rows."""
+
+Values = npt.NDArray[np.float32]
+
+
+def stuck_share(plane: Pixels) -> float:
+    """Return the larger share of rows, or of columns, that repeat their neighbour out of beat.
+
+    Args:
+        plane: one channel, ``[H, W]``.
+    """
+    rows = plane[:, :: max(1, plane.shape[1] // _ACROSS)]
+    columns = plane[:: max(1, plane.shape[0] // _ACROSS)].T
+    return max(_stuck_rows_share(rows), _stuck_rows_share(columns))
+
+
+def _stuck_rows_share(rows: Pixels) -> float:
+    """Return the share of rows that repeat the one before and do not follow an even beat.
+
+    Rows of one single value that is the darkest or the brightest of all do not count: that is a
+    clipped sky, not a broken sensor.
+    """
+    if rows.shape[0] < 2:
+        return 0.0
+    step = max(1, rows.shape[0] // _SAMPLED)
+    if not (rows[:-1:step] == rows[1::step]).all(axis=1).any():
+        return 0.0  # as of nearly every picture
+    repeats = (rows[1:] == rows[:-1]).all(axis=1)
+    if not repeats.any():
+        return 0.0
+    following = rows[1:]
+    first = following[:, :1]
+    ends = (rows.min(), rows.max())
+    clipped = ((first == ends[0]) | (first == ends[1]))[:, 0]
+    clipped &= (following == first).all(axis=1)
+    repeats = repeats[~clipped]
+    share = float(np.count_nonzero(repeats)) / (rows.shape[0] - 1)
+    return 0.0 if share == 0.0 or _on_a_beat(repeats) else share
+
+
+def _on_a_beat(repeats: npt.NDArray[np.bool_]) -> bool:
+    """Whether the rows that are new are spread as evenly as those of an enlarged picture."""
+    new = np.flatnonzero(~repeats)
+    if new.size < 2:
+        return False
+    even = np.linspace(new[0], new[-1], new.size)
+    longest = float(np.diff(new).max())
+    beat = (new[-1] - new[0]) / (new.size - 1)
+    slack = float(np.abs(new - even).max())
+    return slack <= _BEAT_SLACK and longest <= float(beat) + _BEAT_SLACK
+
+
+def stripes_share(plane: Pixels) -> float:
+    """Return how much of the differences between neighbours is common to whole lines.
+
+    0 for a picture, 1 for stripes. The median line counts, so that the edge of a door or a horizon,
+    which only a few lines show, says nothing.
+    """
+    if min(plane.shape) < _FEWEST_LINES:
+        return 0.0
+    across, down = _differences(plane)
+    return max(_common(across), _common(down))
+
+
+def _common(differences: Values) -> float:
+    """Share of a mean over lines, ``[pixels of a line, lines]``, in the differences' energy."""
+    mean, energy = differences.mean(axis=0) ** 2, (differences**2).mean(axis=0)
+    chance = 1.0 / len(differences)
+    common = float(np.median(mean)) / (float(np.median(energy)) + _SMOOTH)
+    return max(0.0, common - chance)
+
+
+def torn_share(plane: Pixels) -> float:
+    """Return the share of rows that resemble the last but one best when moved sideways.
+
+    The last but one, because two fields of interlaced video may be apart. Only rows count that
+    resemble each other at all: those of a flat wall do not.
+    """
+    if min(plane.shape) < _FEWEST_LINES:
+        return 0.0
+    height, width = plane.shape
+    first = np.arange(0, height - 2, max(1, height // _ROW_PAIRS))
+    length = min(width, _LONGEST)
+    left = (width - length) // 2
+    rows = _edges(plane[first, left : left + length])
+    others = _edges(plane[first + 2, left : left + length])
+    found = np.fft.irfft(np.fft.rfft(rows) * np.conj(np.fft.rfft(others)), n=length - 1)
+    peak = found.argmax(axis=1)
+    shift = np.minimum(peak, length - 1 - peak)
+    best, unmoved = found[np.arange(len(peak)), peak], found[:, 0]
+    moved = (best > _ALIKE) & (unmoved < _CLEARLY * best) & (shift >= _MOVED)
+    return float(np.count_nonzero(moved)) / len(peak)
+
+
+def _edges(rows: Pixels) -> Values:
+    """Return the differences of neighbours in each row, of unit energy."""
+    edges = np.diff(_floats(rows), axis=1)
+    edges -= edges.mean(axis=1, keepdims=True)
+    energy = np.sqrt((edges**2).sum(axis=1, keepdims=True))
+    return np.asarray(edges / np.maximum(energy, np.float32(_SMOOTH)), np.float32)
+
+
+def _differences(plane: Pixels) -> tuple[Values, Values]:
+    """Return differences of neighbours along rows and along columns, lines last."""
+    down, right = (max(1, side // _LINES) for side in plane.shape)
+    across = _floats(plane[::down])
+    along = _floats(plane[:, ::right])
+    return np.diff(across, axis=1), np.diff(along, axis=0).T
+
+
+def swapped_smoothness(plane: Pixels) -> float:
+    """Return how much smoother a 16-bit picture would be with its bytes the other way round.
+
+    Neighbours' mean difference as it is over that after swapping: below 1 for a picture, far above
+    it for one whose bytes are swapped. 0 for any other dtype.
+    """
+    if plane.dtype.kind != "u" or plane.dtype.itemsize != 2:
+        return 0.0
+    down = max(1, plane.shape[0] // _LINES)
+    rows = np.ascontiguousarray(plane[::down]).astype("=u2")
+    return _roughness(rows) / (_roughness(rows.byteswap()) + 1.0)
+
+
+def _roughness(rows: Pixels) -> float:
+    """Mean difference of neighbours in a row; where there is no measurement, none."""
+    values = rows.astype(np.int32)
+    known = (values != 0) & (values != 65535)
+    pairs = known[:, 1:] & known[:, :-1]
+    if np.count_nonzero(pairs) < rows.shape[0]:
+        return 0.0
+    return float(np.abs(np.diff(values, axis=1))[pairs].mean())
+
+
+def _floats(values: Any) -> Values:
+    """Return a float32 copy; no number is 0, and what does not fit is large."""
+    if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
+        return np.asarray(values, np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        floats = np.asarray(values, np.float32)
+    floats = np.nan_to_num(floats, nan=0.0, posinf=_BEYOND, neginf=-_BEYOND)
+    return np.clip(floats, -_BEYOND, _BEYOND)

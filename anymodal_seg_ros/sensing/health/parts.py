@@ -1,0 +1,145 @@
+"""Damage to a part of a picture: what has died, and what was lost at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anymodal_seg_ros.frames import CheckResult, SensorState
+from anymodal_seg_ros.sensing.health.blocks import BlockView, Flags
+from anymodal_seg_ros.sensing.health.image_figures import Grid
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.health.stillness import StillnessWatch
+from anymodal_seg_ros.sensing.health.sudden_loss import SuddenLossWatch
+
+COVERED_ABOVE = 0.12
+"""Share of a picture that may be dead; what is less is a wing mirror, or a scratch."""
+_BLIND = 0.8
+"""Share of a depth image above which hardly anything is seen at all."""
+_PERIOD_NS = 80_000_000
+"""Pictures that follow sooner than this after one that was looked at are passed over."""
+_PATIENCE_NS = 500_000_000
+"""How long damage must go on before it is told."""
+_LEAST_DETAIL = 1.5
+_LEAST_COVERAGE = 0.6
+
+Found = tuple[CheckResult, Fault | None]
+
+
+@dataclass(slots=True)
+class _Since:
+    """Since when something has been so."""
+
+    since_ns: int | None = None
+
+    def lasts(self, so: bool, now_ns: int, patience_ns: int) -> bool:
+        """Take note; whether it has been so for long enough."""
+        if not so:
+            self.since_ns = None
+            return False
+        if self.since_ns is None:
+            self.since_ns = now_ns
+        return now_ns - self.since_ns >= patience_ns
+
+
+class PartsWatch:
+    """Watches the blocks of one sensor's pictures. A picture that repeats is not shown to it."""
+
+    def __init__(self, kind: str, covered_above: float, frozen_after_ns: int) -> None:
+        """Begin without a picture.
+
+        Args:
+            kind: ``pictures``, ``heat`` or ``depth``: of heat, the contrast may change at once.
+            covered_above: share of a picture that may be dead.
+            frozen_after_ns: how long a whole picture may be dead before the sensor is FROZEN.
+        """
+        self._depth = kind == "depth"
+        self._covered_above = covered_above
+        self._frozen_after_ns = frozen_after_ns
+        self._view = BlockView(depth=self._depth)
+        self._still = StillnessWatch()
+        least = _LEAST_COVERAGE if self._depth else _LEAST_DETAIL
+        self._loss = SuddenLossWatch(least, steady_contrast=kind != "heat")
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, as after an outage."""
+        self._view.forget()
+        self._still.forget()
+        self._loss.forget()
+        self._covered, self._whole, self._lost = _Since(), _Since(), _Since()
+        self._looked_ns: int | None = None
+        self.found: list[Found] = [
+            (CheckResult("covered", 0.0, self._covered_above, True), None),
+            (CheckResult("lost", 0.0, 0.0, True), None),
+        ]
+        """The last verdicts."""
+        self.bad: Flags | None = None
+        """Blocks of the newest picture that are damaged, ``[ROWS, COLUMNS]``; None if none are."""
+
+    def inspect(self, sampled: Grid, now_ns: int) -> list[Found]:
+        """Look at a picture; one that comes very soon after another is judged like that."""
+        if self._looked_ns is not None and 0 < now_ns - self._looked_ns < _PERIOD_NS:
+            return self.found
+        blocks = self._view.look(sampled)
+        if blocks is None:
+            return self.found
+        self._looked_ns = now_ns
+        still = self._still.look(blocks, self._covered_above)
+        share = 0.0 if still is None else still.share
+        whole = still is not None and still.whole
+        covered = not whole and share > self._covered_above
+        bad = np.zeros(blocks.means.shape, bool)
+        told = [
+            self._judge_whole(whole, now_ns),
+            self._judge_covered(covered, share, now_ns),
+        ]
+        if still is not None and (covered or whole):
+            bad |= still.dead
+        shown = blocks.covered if self._depth else blocks.detail
+        loss = self._loss.look(shown, blocks, now_ns)
+        if self._lost.lasts(loss is not None, now_ns, _PATIENCE_NS) and loss is not None:
+            bad |= loss.lost
+            told.append(self._loss_fault(float(loss.lost.mean()), loss.left))
+        faults = [fault for fault in told if fault is not None]
+        passed = not (covered or whole)
+        lost = 0.0 if loss is None else float(loss.lost.mean())
+        self.found = [
+            (CheckResult("covered", share, self._covered_above, passed), None),
+            (CheckResult("lost", lost, 0.0, loss is None), None),
+        ]
+        for place, fault in enumerate(faults[:2]):
+            self.found[place] = (self.found[place][0], fault)
+        self.bad = bad if bad.any() else None
+        return self.found
+
+    def _judge_whole(self, whole: bool, now_ns: int) -> Fault | None:
+        if not self._whole.lasts(whole, now_ns, self._frozen_after_ns):
+            return None
+        return Fault(
+            SensorState.FROZEN,
+            "frozen: hardly a pixel has changed by even the sensor's own noise for "
+            f"{(now_ns - (self._whole.since_ns or now_ns)) / 1e9:.2f} s, "
+            f"{self._frozen_after_ns / 1e9:g} s allowed",
+        )
+
+    def _judge_covered(self, covered: bool, share: float, now_ns: int) -> Fault | None:
+        if not self._covered.lasts(covered, now_ns, _PATIENCE_NS):
+            return None
+        return Fault(
+            SensorState.DEGRADED,
+            f"covered: in {share:.0%} of the picture nothing changes any more, not even by noise: "
+            f"expected at most {self._covered_above:.0%}",
+            withhold=False,
+        )
+
+    def _loss_fault(self, share: float, left: float) -> Fault:
+        what = "has no depth any more" if self._depth else "has lost its detail"
+        blind = self._depth and share >= _BLIND
+        return Fault(
+            SensorState.INVALID if blind else SensorState.DEGRADED,
+            f"lost: {share:.0%} of the picture {what}, from one image to the next: "
+            f"{left:.0%} of it is left",
+            withhold=blind,
+        )

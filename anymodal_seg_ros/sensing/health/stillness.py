@@ -1,0 +1,145 @@
+"""Parts of a picture that have died: not even the sensor's own noise is in them any more.
+
+A healthy sensor is noisy, whatever it looks at, standing or driving. Where its pixels stop to
+change by even a part of its noise, nobody is looking: mud or tape that is drawn over them, the lost
+tail of a JPEG, a half that froze, or a whole picture that froze but for its clock.
+
+A sensor must have shown that this is not its way: that none of its pictures were like that, and
+either how noisy it is (by the flattest blocks, in which successive pictures differ as much as
+neighbours do), or that the part was lively until it died from one picture to the next while the
+rest lives on, or that all stopped at once from a brisk pace. A camera that smooths its noise away,
+on a robot that comes to a halt, does neither.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Blocks, Flags, largest_patch
+
+_DEAD_SHARE = 0.4
+"""Of its own noise: a block that changes by less is dead."""
+_DEAD = 0.05
+"""Counts: whatever the noise, one pixel in twenty has changed by one."""
+_LIVELY = 2.0
+"""Counts by which a block changes in which something happens."""
+_BRISK = 8.0
+"""Counts by which half of the blocks change on a drive; nothing stops from that at once."""
+_MEMORY = 100
+"""Pictures from which the noise is known."""
+_FEWEST = 10
+"""Pictures that must have been seen before anything is said."""
+_LEAST_NOISE = 0.4
+"""Counts; of a sensor with less, too many pixels are equal by chance."""
+_FLAT = 1.5
+"""Blocks with up to so many times the least detail show noise and little else."""
+_FLATTER = 0.35
+"""Share of the detail of busy blocks below which that of flat ones lies, if there are any."""
+_TEMPORAL = 0.6
+"""Share of the spatial noise that must be in successive pictures as well."""
+_MOST_IDLE = 0.03
+"""Share of blocks that may be dead in a healthy sensor: of others nothing is said."""
+_REST_ALIVE = 0.5
+"""Of the other blocks so many must live: then the patch is to blame."""
+_WHOLE = 0.75
+"""Share of the blocks; with more, it is the picture as a whole that is dead."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Stillness:
+    """What was found in one picture.
+
+    Attributes:
+        dead: flags of the largest connected patch of dead blocks, ``[ROWS, COLUMNS]``.
+        share: of the blocks, the patch.
+        whole: whether the picture as a whole is dead.
+    """
+
+    dead: Flags
+    share: float
+    whole: bool
+
+
+class StillnessWatch:
+    """Finds the parts of one sensor's pictures in which nothing happens, not even noise."""
+
+    def __init__(self) -> None:
+        """Begin without evidence."""
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, as a sensor does that has other settings."""
+        self._noise: deque[float] = deque(maxlen=_MEMORY)
+        self._evidence = 0
+        self._idle = 0.0
+        self._lively = np.zeros((ROWS, COLUMNS), bool)
+        self._pace = 0.0
+        """By how much half of the blocks changed at last."""
+        self._stopped_at_once = False
+        self._sudden = np.zeros((ROWS, COLUMNS), bool)
+        """Blocks that died from one picture to the next."""
+
+    def look(self, blocks: Blocks, smallest: float) -> Stillness | None:
+        """Look for dead parts.
+
+        Args:
+            blocks: of a picture that is not the one before again.
+            smallest: share of the blocks below which a patch is nothing to speak of.
+
+        Returns:
+            What was found; None while too little is known of the sensor.
+        """
+        if blocks.change is None:
+            return None
+        noise = min(self._noise, default=0.0)
+        noisy = self._evidence >= _FEWEST and noise >= _LEAST_NOISE
+        limit = max(_DEAD, _DEAD_SHARE * noise) if noisy else _DEAD
+        dead = (blocks.change < limit) & ~blocks.bright
+        self._sudden = dead & (self._sudden | self._lively)
+        self._lively = blocks.change >= _LIVELY
+        pace, self._pace = self._pace, float(np.median(blocks.change))
+        if self._pace >= _DEAD:
+            self._stopped_at_once = False
+        elif pace >= _BRISK:
+            self._stopped_at_once = True
+        if len(self._noise) < _FEWEST or self._idle > _MOST_IDLE:
+            self._learn(blocks, dead, noise)
+            return None
+        found = self._judge(blocks, dead, noisy)
+        if not found.whole and found.share < smallest:
+            self._learn(blocks, dead, noise)
+        return found
+
+    def _judge(self, blocks: Blocks, dead: Flags, noisy: bool) -> Stillness:
+        """Tell a dead part from a dead whole."""
+        visible = max(1, int(np.count_nonzero(~blocks.bright)))
+        if np.count_nonzero(dead) >= _WHOLE * visible > dead.size // 4:
+            frozen = noisy or self._stopped_at_once
+            return Stillness(dead, float(dead.mean()) if frozen else 0.0, frozen)
+        patch = largest_patch(dead if noisy else self._sudden)
+        rest = ~patch
+        alive = np.count_nonzero(rest & ~dead)
+        if alive < _REST_ALIVE * np.count_nonzero(rest):
+            patch = np.zeros_like(patch)
+        return Stillness(patch, float(patch.mean()), False)
+
+    def _learn(self, blocks: Blocks, dead: Flags, noise: float) -> None:
+        """Take note of the noise of a picture that looks healthy."""
+        assert blocks.change is not None
+        seen = ~blocks.bright & (blocks.covered > 0.5)
+        if np.count_nonzero(seen) < seen.size // 4:
+            return
+        detail, change = blocks.detail[seen], blocks.change[seen]
+        self._noise.append(float(np.quantile(detail, 0.1)))
+        level = noise or self._noise[-1]
+        flat = detail <= _FLAT * level
+        if flat.any() and self._noise[-1] <= _FLATTER * float(np.quantile(detail, 0.9)):
+            temporal = float(np.median(change[flat] / np.maximum(detail[flat], 1e-3)))
+            self._evidence += temporal >= _TEMPORAL
+        self._idle += (float(dead.mean()) - self._idle) / len(self._noise)

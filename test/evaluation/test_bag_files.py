@@ -1,0 +1,358 @@
+"""Whatever a bag went through: what is whole of it is read, in order of time and within bounds."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import lz4.frame  # type: ignore[import-untyped]
+import pytest
+from fixtures.bag_files import (
+    IMAGE,
+    START,
+    channel,
+    chunk,
+    edit_metadata,
+    image_chunks,
+    images,
+    mcap,
+    message,
+    schema,
+    write_bag,
+)
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from anymodal_seg_ros.evaluation.bag_storage import unpack
+from anymodal_seg_ros.evaluation.bag_storage.recording import latched_depth
+from anymodal_seg_ros.evaluation.bags import Bag, BagError
+from anymodal_seg_ros.messages.definitions import DEFINITIONS
+
+zstd: Any = unpack.zstd
+STORAGES = ("mcap", "sqlite3")
+SENT = images(20)
+
+
+def read(path: Path, topic: str = "/rgb/image") -> tuple[list[tuple[int, bytes]], list[str]]:
+    """Everything that is decoded of a topic, and the notes."""
+    with Bag(path) as bag:
+        found = []
+        for recorded in bag.messages([topic]):
+            bag.decode(recorded)
+            found.append((recorded.log_ns, bytes(recorded.data)))
+        return found, bag.notes
+
+
+def image_bag(path: Path, storage: str = "mcap") -> Path:
+    return write_bag(path, {"/rgb/image": (IMAGE, SENT)}, storage)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_metadata_are_not_needed(tmp_path: Path, storage: str) -> None:
+    bag = image_bag(tmp_path / "bag", storage)
+    assert read(bag / "metadata.yaml") == (SENT, [])
+    for change in (
+        lambda info: info.update(storage_identifier="", version=42),
+        lambda info: info.update(topics_with_message_count=None, duration="?"),
+        lambda info: [
+            t["topic_metadata"].update(offered_qos_profiles="[{") for t in info.get("topics") or ()
+        ],
+    ):
+        edit_metadata(bag, change)
+        assert read(bag) == (SENT, [])
+    edit_metadata(bag, lambda info: info.update(relative_file_paths=["renamed.mcap"]))
+    assert (read(bag)[0], "none of the files" in read(bag)[1][0]) == (SENT, True)
+    for text in ("a: [", "5", "rosbag2_bagfile_information: 7", "x" * 5_000_000, ""):
+        (bag / "metadata.yaml").write_text(text)
+        found, (note,) = read(bag)
+        assert found == SENT
+        assert "metadata" in note and "reindex" in note
+    (bag / "metadata.yaml").unlink()
+    found, (note,) = read(bag)
+    assert found == SENT
+    assert "metadata.yaml is missing" in note
+
+
+def test_files_are_merged_by_time_whatever_their_order(tmp_path: Path) -> None:
+    one = write_bag(tmp_path / "one", {"/rgb/image": (IMAGE, SENT[::2])})
+    other = write_bag(tmp_path / "other", {"/rgb/image": (IMAGE, SENT[1::2])}, "sqlite3")
+    shutil.copy(other / "other.db3", one)
+    paths = ["other.db3", "one.mcap", "one.mcap"]
+    edit_metadata(one, lambda info: info.update(relative_file_paths=paths))
+    with Bag(one) as bag:
+        assert [m.log_ns for m in bag.messages(bag.topics)] == [log for log, _ in SENT]
+        assert bag.count(["/rgb/image"]) == 20
+        span = [m.log_ns for m in bag.messages(bag.topics, SENT[3][0], SENT[7][0])]
+        assert span == [log for log, _ in SENT[3:7]]
+    (one / "other.db3").unlink()
+    found, (note,) = read(one)
+    assert found == SENT[::2]
+    assert "other.db3, which metadata.yaml names, is missing" in note
+    (one / "other.db3").write_bytes(b"")
+    assert "other.db3 is empty" in read(one)[1][0]
+
+
+def test_an_mcap_file_needs_no_profile_no_index_and_no_order(tmp_path: Path) -> None:
+    chunks = image_chunks(SENT)
+    for profile in ("ros2", "", "px4"):
+        assert read(mcap(tmp_path / "a.mcap", *chunks, profile=profile)) == (SENT, [])
+    first, *others = chunks
+    assert read(mcap(tmp_path / "b.mcap", first, *reversed(others))) == (SENT, [])
+    loose = [message(1, log, data) for log, data in reversed(SENT)]
+    described = (schema(1, IMAGE), channel(1, 1, "/rgb/image"))
+    assert read(mcap(tmp_path / "c.mcap", *described, *loose)) == (SENT, [])
+    packed = [(log, zstd.compress(data)) for log, data in SENT]
+    loose = [message(1, log, data) for log, data in packed]
+    assert read(mcap(tmp_path / "d.mcap", *described, *loose)) == (SENT, [])
+
+
+def test_overlapping_chunks_come_in_order(tmp_path: Path) -> None:
+    described = schema(1, IMAGE) + channel(1, 1, "/rgb/image")
+    parts = [SENT[0::2], SENT[1::2]]
+    chunks = [
+        chunk(
+            described + b"".join(message(1, log, data) for log, data in part),
+            (part[0][0], part[-1][0]),
+        )
+        for part in parts
+    ]
+    assert read(mcap(tmp_path / "a.mcap", *chunks)) == (SENT, [])
+
+
+@pytest.mark.parametrize("zeros", [0, 5000])
+def test_an_mcap_file_that_was_cut_off_is_read_as_far_as_it_goes(
+    tmp_path: Path, zeros: int
+) -> None:
+    path = mcap(tmp_path / "a.mcap", *image_chunks(SENT), closed=False)
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(zeros))
+    found, (note,) = read(path)
+    assert found == SENT
+    assert "cut off" in note and "mcap recover" in note
+    path.write_bytes(whole[: len(whole) * 6 // 10])
+    found = read(path)[0]
+    assert 10 < len(found) < 14, "of the chunk that was cut, what is whole"
+    assert found == SENT[: len(found)]
+    path.write_bytes(whole[:100] + bytes(zeros))
+    with pytest.raises(BagError, match="cut off before anything whole"):
+        Bag(path)
+
+
+@pytest.mark.parametrize("zeros", [0, 5000])
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_a_single_chunk_that_was_cut_off_is_unpacked_as_far_as_it_goes(
+    tmp_path: Path, compression: str, zeros: int
+) -> None:
+    sent = images(300)
+    records = schema(1, IMAGE) + channel(1, 1, "/rgb/image")
+    records += b"".join(message(1, log, data) for log, data in sent)
+    packed = {"zstd": zstd.compress, "lz4": lz4.frame.compress}[compression](records)
+    whole = chunk(b"", (sent[0][0], sent[-1][0]), compression, packed, len(records))
+    path = mcap(tmp_path / "a.mcap", whole, closed=False)
+    path.write_bytes(path.read_bytes()[: -len(packed) // 4] + bytes(zeros))
+    found, (note,) = read(path)
+    assert 100 < len(found) < 300
+    assert found == sent[: len(found)]
+    assert "cut off" in note
+
+
+def test_a_damaged_chunk_costs_its_messages(tmp_path: Path) -> None:
+    chunks = image_chunks(SENT)
+    broken = zstd.compress(b"".join(message(1, log, data) for log, data in SENT[5:10]))[:-9]
+    chunks[1] = chunk(b"", (SENT[5][0], SENT[9][0]), "zstd", broken, 12_000)
+    chunks[2] = chunk(b"x", (SENT[10][0], SENT[14][0]), "brotli", b"x", 12_000)
+    found, notes = read(mcap(tmp_path / "a.mcap", *chunks))
+    assert found == [*SENT[:5], *SENT[15:]]
+    assert len(notes) == 2
+    assert "none of zstd" in notes[1]
+
+
+def test_a_database_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, images(200))}, "sqlite3")
+    path = bag / "bag.db3"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    found, (note,) = read(bag)
+    assert 70 < len(found) < 110
+    assert found == images(200)[: len(found)]
+    assert "cut off" in note and ".recover" in note
+    path.write_bytes(whole[:5000])
+    with pytest.raises(BagError, match=r"bag\.db3"):
+        Bag(bag)
+    path.write_bytes(bytes(5000))
+    with pytest.raises(BagError, match="full of zeros"):
+        Bag(bag)
+
+
+def test_what_a_killed_recorder_left_in_the_log_of_a_database_is_read(tmp_path: Path) -> None:
+    bag = image_bag(tmp_path / "bag", "sqlite3")
+    writer = sqlite3.connect(bag / "bag.db3")
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("PRAGMA wal_autocheckpoint = 0")
+    later = SENT[-1][0] + 1
+    row = (1, later, SENT[0][1])
+    writer.execute("INSERT INTO messages (topic_id, timestamp, data) VALUES (?, ?, ?)", row)
+    writer.commit()
+    shutil.copytree(bag, tmp_path / "killed")
+    writer.close()
+    assert (tmp_path / "killed" / "bag.db3-wal").stat().st_size
+    assert [log for log, _ in read(tmp_path / "killed")[0]] == [*(log for log, _ in SENT), later]
+
+
+def test_a_name_with_marks_of_addresses_is_a_name(tmp_path: Path) -> None:
+    for storage in STORAGES:
+        bag = tmp_path / f"a #1?x=%20[{storage}]"
+        shutil.move(image_bag(tmp_path / storage, storage), bag)
+        assert read(bag) == (SENT, [])
+
+
+UNRELATED = (
+    ("my_msgs/srv/Add_Event", "ros2msg", "=" * 80 + "\nSRV: x\nint64 a\n---\nint64 b\n", "cdr"),
+    ("my_msgs/msg/Odd", "ros2idl", "module my_msgs { nonsense", "cdr"),
+    ("my_msgs/msg/Odd", "ros2msg", "\x1b[31m\x00 what is this", "cdr"),
+    ("foxglove.CompressedImage", "protobuf", "\n\x12", "protobuf"),
+    ("thing", "jsonschema", "{}", "json"),
+    ("", "", "", ""),
+)
+
+
+@pytest.mark.parametrize(("name", "kind", "definition", "encoding"), UNRELATED)
+def test_what_nobody_asks_for_disturbs_nobody(
+    tmp_path: Path, name: str, kind: str, definition: str, encoding: str
+) -> None:
+    other = schema(9, name, kind, definition) + channel(9, 9, "/other", encoding)
+    path = mcap(tmp_path / "a.mcap", other, message(9, START, b"??"), *image_chunks(SENT))
+    assert read(path) == (SENT, [])
+    with pytest.raises(BagError, match=r"other|data"):
+        read(path, "/other")
+
+
+@pytest.mark.parametrize("definition", ["", "uint8 nothing_of_an_image\n", "[[[", "a" * 2_000_000])
+def test_a_useless_definition_of_a_standard_type_is_replaced(
+    tmp_path: Path, definition: str
+) -> None:
+    described = schema(1, IMAGE, definition=definition) + channel(1, 1, "rgb/image")
+    loose = [message(1, log, data) for log, data in SENT]
+    assert read(mcap(tmp_path / "a.mcap", described, *loose))[0] == SENT
+
+
+def test_event_types_are_known_without_definitions(tmp_path: Path) -> None:
+    types = get_typestore(Stores.ROS2_HUMBLE)
+    for name, text in DEFINITIONS.items():
+        types.register(get_types_from_msg(text, name))
+    stamp = types.types["builtin_interfaces/msg/Time"](sec=1, nanosec=2)
+    header = types.types["std_msgs/msg/Header"](stamp=stamp, frame_id="events")
+    for package in ("dvs_msgs", "prophesee_event_msgs"):
+        event = types.types[f"{package}/msg/Event"](x=1, y=2, ts=stamp, polarity=True)
+        kind = f"{package}/msg/EventArray"
+        array = types.types[kind](header=header, height=4, width=5, events=[event])
+        data = bytes(types.serialize_cdr(array, kind))
+        bag = write_bag(tmp_path / package, {"/e": (kind, [(START, data)])}, "sqlite3", types=types)
+        with sqlite3.connect(bag / f"{package}.db3") as database:
+            database.execute("drop table message_definitions")
+            database.execute("update schema set schema_version = 3")
+        with Bag(bag) as opened:
+            (recorded,) = opened.messages(opened.topics)
+            assert opened.decode(recorded).events[0].y == 2
+
+
+def test_topics_are_absolute_and_a_damaged_message_is_one(tmp_path: Path) -> None:
+    sent = [*SENT]
+    sent[3] = (sent[3][0], sent[3][1][:40])
+    bag = write_bag(tmp_path / "bag", {"rgb/image": (IMAGE, sent)})
+    with Bag(bag) as opened:
+        assert opened.topics == {"/rgb/image": IMAGE}
+        damaged = 0
+        for recorded in opened.messages(["/rgb/image"]):
+            try:
+                opened.decode(recorded)
+            except BagError as error:
+                damaged += 1
+                assert str(error).startswith("data is no sensor_msgs/msg/Image")
+        assert damaged == 1
+
+
+QOS_V4 = "- history: 1\n  depth: {depth}\n  reliability: 1\n  durability: {durability}\n"
+
+
+@pytest.mark.parametrize(
+    ("profiles", "depth"),
+    [
+        (QOS_V4.format(depth=3, durability=1), 3),
+        (QOS_V4.format(depth=3, durability="transient_local"), 3),
+        (QOS_V4.format(depth=3, durability=2), 0),
+        (QOS_V4.format(depth=3, durability=1) + QOS_V4.format(depth=1, durability=1), 4),
+        (QOS_V4.format(depth=0, durability=1), 1),
+        (QOS_V4.format(depth=10**12, durability=1), 1),
+        ("durability: [", 0),
+        ("durability: 1", 0),
+        ("", 0),
+    ],
+)
+def test_what_was_latched_is_known(tmp_path: Path, profiles: str, depth: int) -> None:
+    assert latched_depth(profiles) == depth
+    described = schema(1, IMAGE) + channel(1, 1, "/a", qos=profiles)
+    with Bag(mcap(tmp_path / "a.mcap", described, message(1, *SENT[0]))) as bag:
+        assert bag.latched("/a") == depth
+
+
+def bombs(folder: Path) -> dict[str, Path]:
+    """Some kilobytes each, that stand for gigabytes."""
+    frames = zstd.compress(bytes(1 << 27)) * 24  # 3 GiB
+    described = schema(1, IMAGE) + channel(1, 1, "/rgb/image")
+    span = (START, START)
+    made = {
+        "chunk": mcap(folder / "a.mcap", chunk(b"", span, "zstd", frames, 3 << 30)),
+        "lying chunk": mcap(folder / "b.mcap", chunk(b"", span, "zstd", frames, 1000)),
+        "message": mcap(folder / "c.mcap", described, message(1, START, frames)),
+        "file": folder / "d.db3.zstd",
+    }
+    made["file"].write_bytes(frames)
+    return made
+
+
+SCRIPT = """
+import resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+from anymodal_seg_ros.evaluation.bag_storage import unpack
+from anymodal_seg_ros.evaluation.bags import Bag, BagError
+unpack.MAX_FILE = 1 << 26
+try:
+    with Bag(Path(sys.argv[1])) as bag:
+        for message in bag.messages(bag.topics):
+            bag.decode(message)
+except BagError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("name", ["chunk", "lying chunk", "message", "file"])
+def test_a_bomb_is_refused_in_words_and_in_bounded_memory(
+    tmp_path: Path, name: str, project_root: Path
+) -> None:
+    arguments = [sys.executable, "-c", SCRIPT, str(bombs(tmp_path)[name])]
+    process = subprocess.run(
+        arguments, cwd=project_root, capture_output=True, text=True, timeout=120
+    )
+    assert process.returncode == 0, process.stderr
+    assert len(process.stdout.splitlines()) == 1, process.stdout
+    assert "unpack" in process.stdout or "data is no" in process.stdout
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert peak < 2 << 20, "kilobytes"
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_compressed_files_are_unpacked_as_far_as_they_go(tmp_path: Path, storage: str) -> None:
+    bag = image_bag(tmp_path / "bag", storage)
+    (file,) = (f for f in bag.iterdir() if f.suffix != ".yaml")
+    packed = file.with_name(file.name + ".zstd")
+    packed.write_bytes(zstd.compress(file.read_bytes()))
+    file.unlink()
+    edit_metadata(bag, lambda info: info.update(relative_file_paths=[packed.name]))
+    assert read(bag) == (SENT, [])
+    assert read(packed) == (SENT, [])

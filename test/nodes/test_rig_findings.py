@@ -1,0 +1,51 @@
+"""What `anymodal-seg check` finds wrong with a sensor's topic."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from anymodal_seg_ros.config import RegistrationConfig, SensorConfig
+from anymodal_seg_ros.nodes.rig_findings import Look, findings
+from anymodal_seg_ros.nodes.topic_facts import Offer, TopicFacts
+
+IMAGE = "sensor_msgs/msg/Image"
+DRIVER = Offer("/camera", IMAGE, reliable=True, latched=False)
+SENSOR = SensorConfig(
+    "front", "rgb", expected_hz=15.0, registration=RegistrationConfig(camera_info="front/info")
+)
+GOOD = Look(
+    "front",
+    TopicFacts("/front", IMAGE, (DRIVER,)),
+    seconds=4.0,
+    messages=60,
+    form="640x480 rgb8",
+    stamp_age_s=0.03,
+    calibration="640x480",
+)
+
+
+def test_a_healthy_sensor_has_no_findings() -> None:
+    assert findings(GOOD, SENSOR) == []
+
+
+@pytest.mark.parametrize(
+    ("look", "words"),
+    [
+        (replace(GOOD, facts=TopicFacts("/front", IMAGE)), "nobody publishes /front"),
+        (replace(GOOD, messages=0), "nothing came on /front"),
+        (replace(GOOD, unreadable="step is 3"), "cannot be read: step is 3"),
+        (replace(GOOD, messages=20), "set expected_hz to 5.0"),
+        (replace(GOOD, messages=120), "30.0 Hz come, 15 are promised"),
+        (replace(GOOD, unstamped=60), "let the driver stamp"),
+        (replace(GOOD, stamp_age_s=-0.3), "300 ms in the future"),
+        (replace(GOOD, stamp_age_s=3.0), "3.00 s old"),
+        (replace(GOOD, calibration=""), "no CameraInfo came on front/info"),
+        (replace(GOOD, calibration_error="all zeros"), "all zeros"),
+        (replace(GOOD, calibration="1280x720"), "images are 640x480"),
+    ],
+)
+def test_one_fault_is_one_finding_with_its_mend(look: Look, words: str) -> None:
+    (found,) = findings(look, SENSOR)
+    assert words in found

@@ -1,0 +1,82 @@
+"""What is said of a topic, and how it is subscribed to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from anymodal_seg_ros.nodes.topic_facts import Offer, TopicFacts, Trouble, best_match
+
+IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+RELIABLE = Offer("/camera", IMAGE, reliable=True, latched=False)
+BEST_EFFORT = Offer("/other", IMAGE, reliable=False, latched=False)
+LATCHED = Offer("/map", IMAGE, reliable=True, latched=True)
+FINE = TopicFacts("/front/image", IMAGE, (RELIABLE,), middleware="rmw_fastrtps_cpp")
+
+
+@pytest.mark.parametrize(
+    ("offers", "latched", "expected"),
+    [
+        ([], False, (True, False)),  # as before
+        ([RELIABLE], False, (True, False)),
+        ([BEST_EFFORT], False, (False, False)),
+        ([RELIABLE, BEST_EFFORT], False, (False, False)),
+        ([LATCHED], True, (True, True)),
+        ([LATCHED], False, (True, False)),
+        ([LATCHED, RELIABLE], True, (True, False)),
+    ],
+)
+def test_every_publisher_is_heard_as_well_as_it_can(
+    offers: list[Offer], latched: bool, expected: tuple[bool, bool]
+) -> None:
+    assert best_match(offers, latched, (True, False)) == expected
+
+
+def test_a_topic_in_order_needs_no_words() -> None:
+    assert FINE.trouble is Trouble.NONE
+    assert FINE.words == ""
+
+
+@pytest.mark.parametrize(
+    ("facts", "trouble", "words"),
+    [
+        (
+            replace(FINE, offers=(), alike=("/front_camera/image",)),
+            Trouble.NO_PUBLISHER,
+            ["nobody publishes /front/image", "/front_camera/image"],
+        ),
+        (
+            replace(FINE, offers=(replace(RELIABLE, type=COMPRESSED),)),
+            Trouble.ANOTHER_TYPE,
+            [COMPRESSED, "set type: compressed"],
+        ),
+        (
+            replace(FINE, offers=(replace(RELIABLE, type="std_msgs/msg/String"),)),
+            Trouble.ANOTHER_TYPE,
+            ["std_msgs/msg/String", IMAGE],
+        ),
+        (
+            replace(FINE, offers=(RELIABLE, BEST_EFFORT), senders=2),
+            Trouble.TWO_PUBLISHERS,
+            ["/camera", "/other", "one sensor is one topic"],
+        ),
+        (replace(FINE, lost_share=0.51), Trouble.LOST, ["51%", "fastdds.xml"]),
+        (
+            replace(FINE, lost_share=0.51, middleware="rmw_cyclonedds_cpp"),
+            Trouble.LOST,
+            ["rmw_cyclonedds_cpp", "receive buffers"],
+        ),
+    ],
+)
+def test_troubles_are_named_with_their_mend(
+    facts: TopicFacts, trouble: Trouble, words: list[str]
+) -> None:
+    assert facts.trouble is trouble
+    for word in words:
+        assert word in facts.words
+
+
+def test_a_killed_driver_that_the_graph_still_knows_is_no_second_publisher() -> None:
+    facts = replace(FINE, offers=(RELIABLE, BEST_EFFORT), senders=1)
+    assert facts.trouble is Trouble.NONE

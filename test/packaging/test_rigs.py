@@ -1,0 +1,49 @@
+"""The bundled parameter files: each describes a rig that the node would take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from anymodal_seg_ros.config import load_config
+from anymodal_seg_ros.inference.model import load_model
+from anymodal_seg_ros.nodes.launch_arguments import rigs
+from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+FILES = [*sorted(CONFIG.glob("*.yaml")), *sorted((CONFIG / "rigs").glob("*.yaml"))]
+MODALITIES = {"rgb", "thermal", "depth", "event", "lidar"}
+
+
+def test_the_launch_argument_knows_every_rig() -> None:
+    assert set(rigs().values()) == set((CONFIG / "rigs").glob("*.yaml"))
+    assert {"realsense_d435", "zed", "rgb_ouster"} <= set(rigs())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_parameter_file_is_a_rig(path: Path) -> None:
+    sensors = load_config(path).rig.sensors
+    assert {sensor.modality for sensor in sensors.values()} <= MODALITIES
+    RigGeometry(sensors, [name for name, sensor in sensors.items() if sensor.sends_points])
+
+
+@pytest.mark.parametrize("path", sorted((CONFIG / "rigs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_bundled_rig_names_drivers_topics_outright_and_its_reference(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert f"rig:={path.stem}" in text
+    assert "reference: [" in text, "ROS tools do not keep the order of sensors"
+    for sensor in load_config(path).rig.sensors.values():
+        assert sensor.topic.startswith("/")
+
+
+def test_the_costmap_of_nav2_takes_our_topics_and_knows_every_class() -> None:
+    content = yaml.safe_load((CONFIG / "nav2" / "semantic_layer.yaml").read_text(encoding="utf-8"))
+    layer = content["local_costmap"]["local_costmap"]["ros__parameters"]
+    camera = layer["semantic_segmentation_layer"]["camera"]
+    named = [name for kind in camera["class_types"] for name in camera[kind]["classes"]]
+    classes = [spec.name for spec in load_model().manifest.classes]
+    assert sorted(named) == sorted(classes), "each once"
+    topics = {camera[key].rsplit("/", 1)[1] for key in camera if key.endswith("_topic")}
+    assert topics == {"mask", "label_info", "points", "confidence"}

@@ -1,0 +1,78 @@
+"""`anymodal-seg check` on a rig in which something is wrong with every sensor but one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fixtures.fake_sensor import picture
+from fixtures.ros_graph import BEST_EFFORT, CHECKOUT, RELIABLE, Graph
+from sensor_msgs.msg import CompressedImage, Image
+
+from anymodal_seg_ros.nodes.messages import image_message
+
+pytestmark = pytest.mark.ros
+
+RIG = """/**:
+  ros__parameters:
+    rig:
+      sensors:
+        good: {{topic: {0}/good, modality: rgb, expected_hz: 20.0}}
+        absent: {{topic: {0}/goood, modality: rgb}}
+        packed: {{topic: {0}/packed, modality: rgb}}
+        unstamped: {{topic: {0}/unstamped, modality: thermal, expected_hz: 20.0}}
+"""
+
+
+@pytest.fixture()
+def cameras(graph: Graph, namespace: str) -> Iterator[None]:
+    """Two cameras that send 20 images a second, one of them without stamps, and a JPEG one."""
+    node, stop = graph.node, threading.Event()
+    good = node.create_publisher(Image, f"{namespace}/good", RELIABLE)
+    unstamped = node.create_publisher(Image, f"{namespace}/unstamped", BEST_EFFORT)
+    packed = node.create_publisher(CompressedImage, f"{namespace}/packed", BEST_EFFORT)
+
+    def send() -> None:
+        for seed in itertools.count():
+            if stop.wait(0.05):
+                return
+            rgb, thermal = picture("rgb8", seed=seed % 8), picture("mono16", seed=seed % 8)
+            good.publish(image_message(rgb, "rgb8", time.time_ns(), "camera"))
+            unstamped.publish(image_message(thermal, "mono16", 0, "camera"))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+    for publisher in (good, unstamped, packed):
+        node.destroy_publisher(publisher)
+
+
+def test_each_fault_is_named_and_the_exit_code_says_so(
+    cameras: None, namespace: str, tmp_path: Path
+) -> None:
+    rig = tmp_path / "rig.yaml"
+    rig.write_text(RIG.format(namespace))
+    done = subprocess.run(
+        [sys.executable, "-m", "anymodal_seg_ros.cli.main", "check", str(rig), "--seconds", "3"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "250"},
+    )
+    said = {line.split(":")[0]: line for line in done.stdout.splitlines() if ": " in line}
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "nobody publishes" in said["absent"]
+    assert f"{namespace}/good" in said["absent"], "the most alike"
+    assert "set type: compressed" in said["packed"]
+    assert "let the driver stamp" in said["unstamped"]
+    assert "good" not in said or "Hz come" in said["good"], "nothing, unless the machine is slow"

@@ -1,0 +1,80 @@
+"""A rig drafted from live topics, and what topics are taken for."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from fixtures.fake_sensor import picture
+from fixtures.ros_graph import BEST_EFFORT, CHECKOUT, Graph
+from sensor_msgs.msg import CameraInfo, Image
+
+from anymodal_seg_ros.config import load_config
+from anymodal_seg_ros.nodes.messages import image_message
+from anymodal_seg_ros.nodes.rig_guess import modality_of, sensors_of
+
+pytestmark = pytest.mark.ros
+
+IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+
+
+@pytest.mark.parametrize(
+    ("topic", "type_name", "modality"),
+    [
+        ("/camera/color/image_raw", IMAGE, "rgb"),
+        ("/boson/image_raw", IMAGE, "thermal"),
+        ("/camera/aligned_depth_to_color/image_raw", IMAGE, "depth"),
+        ("/event_camera/events", "event_camera_msgs/msg/EventPacket", "event"),
+        ("/ouster/points", "sensor_msgs/msg/PointCloud2", "lidar"),
+    ],
+)
+def test_kinds_are_guessed_by_type_and_name(topic: str, type_name: str, modality: str) -> None:
+    assert modality_of(topic, type_name) == modality
+
+
+def test_raw_goes_before_compressed_and_masks_are_no_sensors() -> None:
+    sensors = sensors_of(
+        {
+            "/a/image": IMAGE,
+            "/a/image/compressed": COMPRESSED,
+            "/b/image/compressed": COMPRESSED,
+            "/segmentation_node/mask": IMAGE,
+            "/chatter": "std_msgs/msg/String",
+        }
+    )
+    assert [s.topic for s in sensors.values()] == ["/a/image", "/b/image/compressed"]
+    assert list(sensors) == ["rgb", "rgb_2"]
+
+
+def test_a_draft_of_live_topics_can_be_loaded(graph: Graph, namespace: str, tmp_path: Path) -> None:
+    node, stop = graph.node, threading.Event()
+    color = node.create_publisher(Image, f"{namespace}/front/image_raw", BEST_EFFORT)
+    info = node.create_publisher(CameraInfo, f"{namespace}/front/camera_info", 1)
+
+    def send() -> None:
+        for seed in itertools.count():
+            if stop.wait(0.05):
+                return
+            pixels = picture("rgb8", seed=seed % 8)
+            color.publish(image_message(pixels, "rgb8", time.time_ns(), "camera"))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    out = tmp_path / "rig.yaml"
+    run = [sys.executable, "-m", "anymodal_seg_ros.cli.main", "new-rig", str(out)]
+    done = subprocess.run(run, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    stop.set()
+    thread.join()
+    for publisher in (color, info):
+        node.destroy_publisher(publisher)
+    assert done.returncode == 0, done.stdout + done.stderr
+    sensors = load_config(out).rig.sensors
+    (front,) = [s for s in sensors.values() if s.topic == f"{namespace}/front/image_raw"]
+    assert front.modality == "rgb"
+    assert front.registration.camera_info == f"{namespace}/front/camera_info"
+    assert 5.0 < front.expected_hz < 40.0

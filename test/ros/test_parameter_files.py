@@ -1,0 +1,74 @@
+"""What a desk reads of a parameter file is what rcl gives a node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
+
+from anymodal_seg_ros.config import OF_EVERY_NODE, load_node_config, nest, seg_config
+from anymodal_seg_ros.errors import ConfigError
+
+pytestmark = pytest.mark.ros
+
+A = "rig: {sensors: {front: {topic: a, modality: rgb, expected_hz: 1e1}}}"
+B = "rig: {sensors: {front: {topic: b, modality: rgb}}, trigger_hz: 5.0}"
+FILES = [
+    f"/**:\n  ros__parameters: {{{A}}}\n/*:\n  ros__parameters: {{{B}}}\n",
+    f"/*:\n  ros__parameters: {{{B}}}\n'**':\n  ros__parameters: {{{A}}}\n",
+    f"segmentation_node:\n  ros__parameters: {{{A}}}\n/**:\n  ros__parameters: {{{B}}}\n",
+    f"/*/segmentation_node:\n  ros__parameters: {{{A}}}\n/**:\n  ros__parameters: {{{B}}}\n",
+    f"robot1:\n  segmentation_node:\n    ros__parameters: {{{A}}}\n",
+    f"robot1:\n  '*':\n    ros__parameters: {{{A}}}\n  '**':\n    ros__parameters: {{{B}}}\n",
+    f"/**/robot1/segmentation_node:\n  ros__parameters: {{{A}}}\n",
+    "/**:\n  ros__parameters: {rig.sensors.front.topic: a, rig.sensors.front.modality: rgb}\n",
+    f"other:\n  ros__parameters: {{fps: 30}}\n/robot1/**:\n  ros__parameters: {{{A}}}\n",
+]
+
+
+@pytest.fixture(scope="module")
+def context(ros_domain: int) -> Iterator[Context]:
+    made = Context()
+    rclpy.init(context=made, domain_id=ros_domain)
+    yield made
+    rclpy.shutdown(context=made)
+
+
+def of_a_node(context: Context, path: Path, namespace: str) -> dict[str, Any]:
+    node = Node(
+        "segmentation_node",
+        namespace=namespace,
+        context=context,
+        cli_args=["--ros-args", "--params-file", str(path)],
+        automatically_declare_parameters_from_overrides=True,
+        start_parameter_services=False,
+        enable_rosout=False,
+    )
+    try:
+        found = node.get_parameters_by_prefix("")
+        return {
+            name: parameter.value
+            for name, parameter in found.items()
+            if name.split(".")[0] not in OF_EVERY_NODE
+        }
+    finally:
+        node.destroy_node()
+
+
+@pytest.mark.parametrize("namespace", ["/", "/robot1", "/fleet/robot1"])
+def test_the_same_sections_hold(context: Context, tmp_path: Path, namespace: str) -> None:
+    path = tmp_path / "params.yaml"
+    for text in FILES:
+        path.write_text(text)
+        given = of_a_node(context, path, namespace)
+        if not given:
+            with pytest.raises(ConfigError, match="nothing in"):
+                load_node_config(path, namespace)
+        else:
+            expected = seg_config(nest(given))
+            assert load_node_config(path, namespace).config == expected, text

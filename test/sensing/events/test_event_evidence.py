@@ -1,0 +1,169 @@
+"""Cameras whose messages come, but give nothing: told within half a second, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from fixtures.event_messages import (
+    SECOND_NS,
+    event_array,
+    event_cloud,
+    event_packet,
+    evt3_words,
+    mono_words,
+)
+from fixtures.messages import sample
+
+from anymodal_seg_ros.config import EventConfig, SensorConfig
+from anymodal_seg_ros.frames import SensorState
+from anymodal_seg_ros.sensing.events.sampler import EventSampler
+from anymodal_seg_ros.sensing.events.values import Events
+
+MS = 1_000_000
+START_NS = 1_700_000_000 * SECOND_NS
+PACKET_MS = 4
+Make = Callable[[int, int], Any]
+"""From the number and the stamp of a message to the message."""
+
+
+def good(number: int, stamp_ns: int, **fields: Any) -> Any:
+    times_us = 1_000_000 + 1000 * PACKET_MS * number + np.arange(8) * 500
+    place = np.full(8, number % 480)
+    words = evt3_words(times_us, place, place, place % 2)
+    return event_packet(words, **{"seq": number, "stamp_ns": stamp_ns, **fields})
+
+
+def empty(number: int, stamp_ns: int) -> Any:
+    return event_packet(b"", seq=number, stamp_ns=stamp_ns)
+
+
+def garbage(number: int, stamp_ns: int) -> Any:
+    noise = np.random.default_rng(number).bytes(400)
+    return event_packet(noise, seq=number, stamp_ns=stamp_ns)
+
+
+def stopped(number: int, stamp_ns: int) -> Any:
+    message = good(0, stamp_ns)
+    message.seq = number
+    return message
+
+
+def undecodable(number: int, stamp_ns: int) -> Any:
+    words = np.full(40, 0xF000, "<u2")
+    return event_packet(words, encoding="libcaer_cmp", seq=number, stamp_ns=stamp_ns)
+
+
+def of_another_clock(number: int, stamp_ns: int) -> Any:
+    times = stamp_ns - START_NS + np.arange(5) * 1000
+    return event_array(Events(times, *np.zeros((3, 5), np.int64)), stamp_ns, 480, 640)
+
+
+def of_another_sensor(number: int, stamp_ns: int) -> Any:
+    base, dt = PACKET_MS * MS * number, np.arange(50) * 1000
+    place = np.full(50, 1500)
+    words = mono_words(dt, place, place, place % 2)
+    fields = {"encoding": "mono", "time_base": base, "seq": number, "stamp_ns": stamp_ns}
+    return event_packet(words, **fields)
+
+
+def run(make: Make, count: int, begin: int = 0, made: EventSampler | None = None) -> EventSampler:
+    sensors = {"events": SensorConfig("events", "event", expected_hz=30.0)}
+    config = EventConfig(height=480, width=640)
+    made = made or EventSampler(sensors, {"events": config}, SECOND_NS)
+    for number in range(begin, begin + count):
+        now_ns = PACKET_MS * number * MS
+        made.push("events", make(number, START_NS + now_ns), now_ns)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (empty, "messages came: they hold no event"),
+        (garbage, "no window of events for "),
+        (stopped, "their time stands still"),
+        (undecodable, "packets cannot be decoded"),
+        (of_another_clock, "events end 1.7e+09 s before the header stamps"),
+        (of_another_sensor, "events lie outside 640x480"),
+    ],
+)
+def test_messages_that_give_nothing_are_a_fault_with_the_reason(make: Make, says: str) -> None:
+    made = run(make, 110)  # 0.44 s
+    fault = made.fault("events")
+    assert fault is not None
+    assert fault.state is SensorState.INVALID
+    assert says in fault.reason
+    assert len(fault.reason) < 300
+    assert run(make, 500).fault("events") is not None, "and they go on to be one"
+
+
+def test_a_camera_that_is_well_or_sees_nothing_move_is_not_at_fault() -> None:
+    def still(number: int, stamp_ns: int) -> Any:
+        time_us = 1000 * PACKET_MS * number
+        words = np.array([0x8000 | time_us >> 12, 0x6000 | time_us & 0xFFF], "<u2")
+        return event_packet(words, seq=number, stamp_ns=stamp_ns)
+
+    for make in (good, still):
+        made = EventSampler(
+            {"events": SensorConfig("events", "event", expected_hz=30.0)},
+            {"events": EventConfig()},
+            SECOND_NS,
+        )
+        for begin in range(0, 500):
+            run(make, 1, begin, made)
+            assert made.fault("events") is None
+        assert all(check.passed for check in made.checks("events"))
+
+
+@pytest.mark.parametrize("period_ms", [33, 100, 1000])
+def test_slow_senders_of_whole_clouds_are_not_at_fault(period_ms: int) -> None:
+    sensors = {"events": SensorConfig("events", "event", expected_hz=30.0)}
+    made = EventSampler(sensors, {"events": EventConfig(height=8, width=8)}, SECOND_NS)
+    for number in range(40):
+        now_ns = period_ms * number * MS
+        columns = {name: np.zeros(20, np.uint8) for name in ("x", "y", "p")}
+        columns["t"] = np.linspace(0, period_ms / 1000, 20)
+        made.push("events", event_cloud(columns, START_NS + now_ns), now_ns)
+        assert made.fault("events") is None
+
+
+def test_the_fault_ends_with_the_first_window() -> None:
+    made = run(good, 100)
+    run(empty, 150, 100, made)
+    assert made.fault("events") is not None
+    run(good, 40, 250, made)
+    assert made.fault("events") is None
+
+
+def test_pictures_of_nothing_are_not_handed_out() -> None:
+    made = run(of_another_sensor, 200)
+    frame = sample("rgb", START_NS + 700 * MS, 0)
+    assert made.follow(frame) == []
+    after = made.push("events", of_another_sensor(200, START_NS + 800 * MS), 800 * MS)
+    assert after == []
+
+
+def test_shares_of_what_is_lost_are_told() -> None:
+    def lossy(number: int, stamp_ns: int) -> Any:
+        return good(number, stamp_ns, seq=3 * number)
+
+    made = run(lossy, 300)
+    told = {check.name: check for check in made.checks("events")}
+    assert told["lost_packets"].figure == pytest.approx(2 / 3, abs=0.01)
+    assert not told["lost_packets"].passed
+    assert told["undecodable_packets"].passed and told["events_outside"].passed
+    assert made.counts("events").incomplete > 0
+    run(good, 3000, 1000, made)
+    told = {check.name: check for check in made.checks("events")}
+    assert told["lost_packets"].passed, "what is told is what happened lately"
+
+
+def test_a_reset_forgives() -> None:
+    made = run(empty, 200)
+    assert made.fault("events") is not None
+    made.reset()
+    assert made.fault("events") is None
+    assert made.checks("events") == ()

@@ -1,0 +1,237 @@
+"""Damage that a stream of pictures shows: found, told by name, and never seen in a healthy one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from fixtures.drives import drive
+
+from anymodal_seg_ros.config import ChecksConfig
+from anymodal_seg_ros.faults.injector import Injector
+from anymodal_seg_ros.faults.kinds import (
+    Covered,
+    Defocus,
+    Fault,
+    Grain,
+    Hanging,
+    Holes,
+    Misread,
+    Stripes,
+    StuckLines,
+    Torn,
+)
+from anymodal_seg_ros.faults.timeline import FaultTimeline
+from anymodal_seg_ros.frames import Image, SensorState
+from anymodal_seg_ros.sensing.health import sensor_health
+from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
+
+S = 1_000_000_000
+HZ = 10
+BEGIN = 2.0
+Told = list[sensor_health.Fault | None]
+
+
+def play(
+    modality: str,
+    *faults: Fault,
+    seconds: float = 4.0,
+    picture: Callable[[int], Image] | None = None,
+    **checks: Any,
+) -> tuple[Told, ContentChecker]:
+    """Play a drive to the checks of one camera, with faults."""
+    checker = ContentChecker(modality, ChecksConfig(**checks))
+    injector = Injector[Image](FaultTimeline(0, faults), {"one": modality})
+    told: Told = []
+    for number in range(round(seconds * HZ)):
+        image = picture(number) if picture else drive(modality, number)
+        delivery = injector.push("one", number * S // HZ, image)
+        assert delivery is not None
+        told.append(checker.inspect(delivery.payload, number * S // HZ))
+    return told, checker
+
+
+def lasting(told: Told) -> list[sensor_health.Fault]:
+    return [fault for fault in told if fault is not None and fault.lasting]
+
+
+@pytest.mark.parametrize("modality", ["rgb", "thermal", "depth"])
+@pytest.mark.parametrize("speed", [0, 1, 9])
+def test_a_healthy_camera_standing_or_driving_is_never_blamed(modality: str, speed: int) -> None:
+    told, _ = play(modality, seconds=6.0, picture=lambda k: drive(modality, k, speed))
+    assert told == [None] * 60
+
+
+@pytest.mark.parametrize("modality", ["rgb", "thermal", "depth"])
+def test_a_robot_that_comes_to_a_halt_has_no_frozen_camera(modality: str) -> None:
+    def halting(k: int) -> Image:
+        grain = np.random.default_rng((k, 5)).normal(0, 2.0, (240, 320))
+        still = drive(modality, min(k, 25), 9, noise=0.0).pixels.astype(np.float64)
+        noisy = still + (grain[..., None] if still.ndim == 3 else 3 * grain)
+        like = drive(modality, 0)
+        return Image(
+            np.clip(noisy, 0, 65535 if still.ndim == 2 else 255).astype(like.pixels.dtype),
+            like.encoding,
+        )
+
+    told, _ = play(modality, seconds=6.0, picture=halting)
+    assert told == [None] * 60
+
+
+def test_a_camera_that_smooths_its_noise_away_may_stop_by_and_by() -> None:
+    stops = [0, 12, 24, 36, 48, 60, 71, 81, 90, 98, 105, 111, 116, 120, 123, 125, 126]
+
+    def smooth(k: int) -> Image:
+        place = stops[min(k, len(stops) - 1)]
+        image = drive("rgb", place, 1, noise=0.0).pixels.copy()
+        image[0, k % 300] = 255 - image[0, k % 300]  # else it is the same picture again
+        return Image(image, "rgb8")
+
+    told, _ = play("rgb", seconds=5.0, picture=smooth)
+    assert lasting(told) == []
+
+
+@pytest.mark.parametrize("modality", ["rgb", "thermal", "depth"])
+@pytest.mark.parametrize("how", ["two_buffers", "four_buffers", "clock"])
+def test_streams_that_hang_without_being_equal_are_frozen(modality: str, how: str) -> None:
+    told, _ = play(modality, Hanging("one", BEGIN, how=how), frozen_after_s=0.5)
+    faults = lasting(told)
+    assert {fault.state for fault in faults} == {SensorState.FROZEN}
+    assert lasting(told[: round((BEGIN + 0.4) * HZ)]) == []
+    assert len(faults) >= 10
+
+
+def test_noise_of_one_count_is_less_than_a_cameras_own() -> None:
+    told, _ = play(
+        "rgb", Hanging("one", BEGIN, how="noise"), picture=lambda k: drive("rgb", k, noise=3.0)
+    )
+    assert lasting(told)[-1].state is SensorState.FROZEN
+
+
+@pytest.mark.parametrize("modality", ["rgb", "thermal"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Hanging("one", BEGIN, how="half"),
+        Covered("one", BEGIN, how="black", severity=0.5),
+        Covered("one", BEGIN, how="grey", severity=0.5),
+        Covered("one", BEGIN, how="mud", severity=0.4),
+    ],
+    ids=lambda fault: f"{fault.kind} {fault.how}",
+)
+def test_a_dead_part_degrades_a_camera_and_is_told_where(modality: str, fault: Fault) -> None:
+    told, checker = play(modality, fault, stuck_rows=False)
+    degraded = lasting(told)
+    assert {f.state for f in degraded} == {SensorState.DEGRADED}
+    assert not any(f.withhold for f in degraded)
+    assert told[: round(BEGIN * HZ)] == [None] * 20
+    assert told[round((BEGIN + 1.0) * HZ)] is not None, "within a second"
+    assert checker.bad_region is not None
+    assert checker.bad_region.shape == (12, 16)
+    assert 0.2 < checker.bad_region.mean() < 0.6
+    if fault.kind == "hanging":
+        assert checker.bad_region[:5].mean() > 0.9 and not checker.bad_region[7:].any()
+
+
+def test_what_recovers_is_healthy_again() -> None:
+    told, checker = play("rgb", Covered("one", BEGIN, 3.5, severity=0.5), seconds=6.0)
+    assert told[30] is not None
+    assert told[-10:] == [None] * 10
+    assert checker.bad_region is None
+
+
+@pytest.mark.parametrize("modality", ["rgb", "thermal"])
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [
+        (StuckLines("one", BEGIN, how="columns", severity=0.25), "stuck_rows"),
+        (Torn("one", BEGIN, severity=0.5), "torn"),
+        (Stripes("one", BEGIN, how="rows", severity=0.3), "stripes"),
+        (Grain("one", BEGIN, how="salt", severity=0.2), "speckle"),
+    ],
+)
+def test_broken_read_outs_are_told_by_name(modality: str, fault: Fault, name: str) -> None:
+    told, checker = play(modality, fault)
+    assert told[round((BEGIN + 1.0) * HZ)] is not None
+    failed = {result.name for result in checker.results if not result.passed}
+    assert name in failed
+    assert {f.state for f in lasting(told)} == {SensorState.INVALID}
+
+
+@pytest.mark.parametrize("severity", [0.25, 1.0])
+def test_a_lens_out_of_focus_degrades_a_camera(severity: float) -> None:
+    told, _ = play("rgb", Defocus("one", BEGIN, severity=severity))
+    assert {f.state for f in lasting(told)} == {SensorState.DEGRADED}
+    assert told[round((BEGIN + 1.2) * HZ)] is not None
+
+
+def test_a_camera_that_is_soft_from_the_start_is_like_that() -> None:
+    def soft(k: int) -> Image:
+        return Image(cv2.GaussianBlur(drive("rgb", k, noise=0).pixels, (0, 0), 3.0), "rgb8")
+
+    told, _ = play("rgb", picture=soft)
+    assert lasting(told) == []
+
+
+def test_motion_of_a_moment_blurs_one_direction_and_is_no_fault() -> None:
+    def turning(k: int) -> Image:
+        image = drive("rgb", k)
+        return Image(cv2.blur(image.pixels, (25, 1)), "rgb8") if 20 <= k < 24 else image
+
+    told, _ = play("rgb", picture=turning)
+    assert lasting(told) == []
+
+
+@pytest.mark.parametrize("modality", ["thermal", "depth"])
+def test_swapped_bytes_are_told_as_such(modality: str) -> None:
+    told, checker = play(modality, Misread("one", BEGIN, how="bytes", severity=1.0))
+    assert told[25] is not None
+    assert "byte_order" in {result.name for result in checker.results if not result.passed}
+
+
+def test_metres_that_are_taken_for_millimetres_are_told_unless_the_unit_is_configured() -> None:
+    told, _ = play("depth", Misread("one", BEGIN, how="units", severity=1.0))
+    assert told[-1] is not None
+    assert told[-1].reason.startswith("units: median distance in m is 0.00")
+    metres = Image(drive("depth", 0).pixels // 1000 + 1, "16UC1")
+    checker = ContentChecker("depth", ChecksConfig(), depth_unit_known=True)
+    fault = checker.inspect(metres, 0)
+    assert fault is None or not fault.reason.startswith("units")
+
+
+def test_a_depth_camera_that_goes_blind_on_one_side_is_degraded() -> None:
+    told, checker = play("depth", Holes("one", BEGIN, how="side", severity=0.4))
+    faults = lasting(told)
+    assert {f.state for f in faults} == {SensorState.DEGRADED}
+    assert faults[-1].reason.startswith("lost: ")
+    assert checker.bad_region is not None and checker.bad_region[:, :5].all()
+
+
+def test_holes_here_and_there_degrade_a_depth_camera_that_had_none() -> None:
+    told, _ = play("depth", Holes("one", BEGIN, how="scattered", severity=0.5))
+    assert {f.state for f in lasting(told)} == {SensorState.DEGRADED}
+
+    def sparse(k: int) -> Image:
+        image = drive("depth", k).pixels.copy()
+        image[np.random.default_rng(k).random(image.shape) < 0.9] = 0
+        return Image(image, "16UC1")
+
+    told, _ = play("depth", picture=sparse)
+    assert lasting(told) == [], "as of a LiDAR that is projected"
+
+
+def test_the_checks_that_take_long_take_turns() -> None:
+    checker = ContentChecker("rgb", ChecksConfig())
+    figures = []
+    for number in range(30):
+        checker.inspect(drive("rgb", number), number * S // 30)
+        figures.append(
+            tuple(r.figure for r in checker.results if r.name in ("speckle", "torn", "stripes"))
+        )
+    assert not any(np.isnan(figures[0])), "all of them in the first image"
+    changes = sum(a != b for a, b in pairwise(figures))
+    assert 0 < changes < 15

@@ -1,0 +1,175 @@
+"""Whatever a message holds: evidence of it is short, clean, and counted under few words."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from fixtures.calibrations import write_camera_info
+from fixtures.event_messages import event_array, event_cloud, event_packet
+from fixtures.manifests import small_manifest
+from fixtures.messages import compressed_message, image_message
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anymodal_seg_ros.config import EventConfig, RegistrationConfig, RigConfig, SensorConfig
+from anymodal_seg_ros.errors import REJECTION_KINDS
+from anymodal_seg_ros.frames import ModalityBatch, Segmentation
+from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.sensing.events.values import Events
+from anymodal_seg_ros.sensing.geometry.cameras import Camera
+
+START_NS = 1_700_000_000_000_000_000
+LONGEST = 500
+
+
+class NoEngine:
+    """Says nothing of anything."""
+
+    name = "none"
+
+    def run(self, batch: ModalityBatch) -> Segmentation:
+        return Segmentation(np.zeros(batch.images.shape[2:], np.uint8))
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    matrix = np.array([[30.0, 0, 14.5], [0, 30.0, 9.5], [0, 0, 1]])
+    path = tmp_path_factory.mktemp("calibration") / "rgb.yaml"
+    file = write_camera_info(Camera(30, 20, matrix), path)
+    ahead = "0 0 0  0.5 -0.5 0.5 0.5"
+    by_topic = RegistrationConfig("cameras", camera_info="thermal/info", extrinsics=ahead)
+    sensors = {
+        "rgb": SensorConfig("rgb", "rgb", registration=RegistrationConfig(calibration=file)),
+        "thermal": SensorConfig("thermal", "thermal", registration=by_topic),
+        "lidar": SensorConfig(
+            "lidar",
+            "lidar",
+            type="point_cloud",
+            registration=RegistrationConfig("cameras", extrinsics=ahead),
+        ),
+        "events": SensorConfig("events", "event", type="event_packet"),
+        "points": SensorConfig(
+            "points", "event", type="point_cloud", events=EventConfig(height=10, width=16)
+        ),
+    }
+    return Pipeline(RigConfig(sensors), Model(Path("nowhere"), small_manifest()), NoEngine())
+
+
+hostile = st.one_of(
+    st.text(max_size=40),
+    st.sampled_from(["\x1b]0;owned\x07", "\x1b[31m[/red]\n[FATAL] all is lost", "\x9b2J", "‮"]),
+    st.builds(lambda text, n: text * n, st.text(min_size=1, max_size=3), st.integers(1, 100_000)),
+)
+number = st.integers(-(1 << 31), 1 << 32) | st.integers(-2, 40)
+
+
+@st.composite
+def images(draw: st.DrawFn) -> Any:
+    message = image_message(np.zeros((20, 30, 3), np.uint8), "rgb8", START_NS)
+    for field in draw(st.sets(st.sampled_from(["height", "width", "step"]))):
+        setattr(message, field, draw(number))
+    message.encoding = draw(hostile | st.sampled_from(["rgb8", "bayer_rggb8", "nv12", "32FC1"]))
+    return message
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> Any:
+    form = draw(hostile | hostile.map(lambda text: f"16UC1; compressedDepth {text}"))
+    return compressed_message(draw(st.binary(max_size=200)), form, START_NS)
+
+
+@st.composite
+def clouds(draw: st.DrawFn) -> Any:
+    columns = {name: np.zeros(5, np.float32) for name in ("x", "y", "z", "t", "p")}
+    message = event_cloud(columns, START_NS)
+    for field in message.fields:
+        if draw(st.booleans()):
+            field.name = draw(hostile)
+        field.datatype = draw(st.sampled_from([7, 7, 7, 0, 8, 255]))
+        field.offset = draw(st.just(field.offset) | number)
+    if draw(st.booleans()):
+        message.fields = message.fields * draw(st.integers(1, 200))
+    for name in draw(st.sets(st.sampled_from(["height", "width", "point_step", "row_step"]))):
+        setattr(message, name, draw(number))
+    return message
+
+
+@st.composite
+def packets(draw: st.DrawFn) -> Any:
+    return event_packet(
+        draw(st.binary(max_size=64)),
+        encoding=draw(hostile | st.sampled_from(["evt3", "mono", "libcaer_cmp"])),
+        seq=draw(number),
+        time_base=draw(number),
+        stamp_ns=START_NS,
+        height=draw(number),
+        width=draw(number),
+    )
+
+
+others = st.one_of(
+    st.builds(SimpleNamespace, data=hostile),
+    st.builds(SimpleNamespace, header=st.builds(SimpleNamespace, frame_id=hostile), format=hostile),
+    st.binary(max_size=80),
+    st.just(event_array(Events.none(), START_NS, 3, 5000)),
+    st.none(),
+)
+messages = st.one_of(images(), pictures(), clouds(), packets(), others)
+SENSORS = ("rgb", "thermal", "lidar", "events", "points")
+
+
+def bounded(text: str | None) -> bool:
+    """Whether a text is short and controls no terminal."""
+    return not text or (
+        len(text) < LONGEST
+        and not any(unicodedata.category(one) in ("Cc", "Cf", "Cs", "Zl", "Zp") for one in text)
+    )
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(SENSORS), messages)
+def test_any_message_leaves_bounded_evidence(pipeline: Pipeline, sensor: str, message: Any) -> None:
+    said = pipeline.push_message(sensor, message, 0)
+    assert bounded(said), said
+    while pipeline.poll(0) is not None:
+        pass
+    for status in pipeline.status(0):
+        assert bounded(status.last_error) and bounded(status.fault)
+        assert status.rejected.keys() <= REJECTION_KINDS
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    hostile,
+    st.lists(st.floats() | st.integers() | hostile, max_size=40),
+    st.lists(st.floats(), min_size=9, max_size=9),
+    number,
+)
+def test_any_camera_info_leaves_bounded_evidence(
+    pipeline: Pipeline, model: str, d: list[Any], k: list[float], width: int
+) -> None:
+    for matrix in (k, [30.0, 0, 14.5, 0, 30.0, 9.5, 0, 0, 1]):
+        message = SimpleNamespace(
+            width=width, height=20, distortion_model=model, d=d, k=matrix, r=k, p=[*k, 0, 0, 0]
+        )
+        assert bounded(pipeline.push_camera_info("thermal", message))
+    assert pipeline.push_camera_info("thermal", SimpleNamespace(data="no calibration"))
+    (status,) = (s for s in pipeline.status(0) if s.sensor == "thermal")
+    assert status.rejected.keys() <= REJECTION_KINDS
+
+
+def test_ever_new_names_are_counted_under_one_word(pipeline: Pipeline) -> None:
+    for number in range(500):
+        cloud = event_cloud({"x": np.zeros(3, np.float32)}, START_NS)
+        cloud.fields[0].name, cloud.fields[0].datatype = f"field_{number}", 99
+        assert pipeline.push_message("lidar", cloud, 0)
+    (status,) = (s for s in pipeline.status(0) if s.sensor == "lidar")
+    assert len(status.rejected) <= len(REJECTION_KINDS)
+    assert status.rejected["fields"] >= 500
+    assert len(repr(status)) < 4000

@@ -1,0 +1,126 @@
+"""Parameter files in the forms that ROS takes them in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anymodal_seg_ros.config import SegConfig, load_config, load_node_config
+from anymodal_seg_ros.errors import ConfigError
+
+FRONT = "rig: {sensors: {front: {topic: front/image, modality: rgb}}}"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "namespace"),
+    [
+        (f"/**:\n  ros__parameters:\n    {FRONT}\n", "/"),
+        (f"'**':\n  ros__parameters:\n    {FRONT}\n", "/"),
+        (f"/*:\n  ros__parameters:\n    {FRONT}\n", "/"),
+        (f"segmentation_node:\n  ros__parameters:\n    {FRONT}\n", "/"),
+        (f"/segmentation_node:\n  ros__parameters:\n    {FRONT}\n", "/"),
+        (f"/robot1/segmentation_node:\n  ros__parameters:\n    {FRONT}\n", "/robot1"),
+        (f"robot1/segmentation_node:\n  ros__parameters:\n    {FRONT}\n", "/robot1"),
+        (f"a:\n  b:\n    segmentation_node:\n      ros__parameters:\n        {FRONT}\n", "/a/b"),
+        (f"/robot1/**:\n  ros__parameters:\n    {FRONT}\n", "/robot1"),
+        (f"robot1:\n  '*':\n    ros__parameters:\n      {FRONT}\n", "/robot1"),
+        (f"/**/segmentation_node:\n  ros__parameters:\n    {FRONT}\n", "/"),
+        (f"/*/segmentation_node:\n  ros__parameters:\n    {FRONT}\n", "/"),
+        (
+            "/segmentation_node:\n  ros__parameters:\n    start_type_description_service: true\n"
+            "    use_sim_time: false\n    qos_overrides: {/clock: {subscription: {depth: 1}}}\n"
+            f"    diagnostic_updater: {{period: 1.0}}\n    {FRONT}\n",
+            "/",
+        ),
+        (
+            "/**:\n  ros__parameters:\n    rig.sensors.front.topic: front/image\n"
+            "    rig.sensors.front: {modality: rgb}\n",
+            "/",
+        ),
+        (
+            "camera_driver:\n  ros__parameters: {fps: 30}\n/**:\n  ros__parameters:\n"
+            f"    use_sim_time: true\nsegmentation_node:\n  ros__parameters:\n    {FRONT}\n",
+            "/",
+        ),
+    ],
+)
+def test_the_section_of_the_node_is_found(tmp_path: Path, text: str, namespace: str) -> None:
+    found = load_node_config(written(tmp_path, text))
+    assert list(found.config.rig.sensors) == ["front"]
+    assert (found.namespace, found.node) == (namespace, "segmentation_node")
+
+
+def test_of_several_sections_the_later_one_wins_parameter_by_parameter(tmp_path: Path) -> None:
+    text = """
+segmentation_node:
+  ros__parameters:
+    threads: 1
+    rig: {sensors: {front: {topic: front/image, modality: rgb, expected_hz: 5.0}}}
+/**:
+  ros__parameters:
+    rig: {sensors: {front: {expected_hz: 9.0}}}
+"""
+    config = load_config(written(tmp_path, text))
+    assert config.threads == 1
+    assert config.rig.sensors["front"].topic == "front/image"
+    assert config.rig.sensors["front"].expected_hz == 9.0
+
+
+TWO = """
+robot1: {segmentation_node: {ros__parameters: {threads: 1}}}
+robot2: {segmentation_node: {ros__parameters: {threads: 2}}}
+"""
+
+
+def test_of_two_robots_the_namespace_chooses(tmp_path: Path) -> None:
+    path = written(tmp_path, TWO)
+    assert load_config(path, "/robot2").threads == 2
+    assert load_config(path, "robot1/").threads == 1
+    with pytest.raises(ConfigError, match=r"2 nodes, /robot1/segm.*, /robot2/segm.*--namespace"):
+        load_config(path)
+
+
+def test_a_node_of_another_name_can_be_asked_for(tmp_path: Path) -> None:
+    path = written(tmp_path, f"front_seg:\n  ros__parameters:\n    {FRONT}\n")
+    assert list(load_config(path, node="front_seg").rig.sensors) == ["front"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seg_node: {ros__parameters: {threads: 1}}", "did you mean /segmentation_node"),
+        ("amcl: {ros__parameters: {a: 1}}\nbt: {ros__parameters: {b: 1}}", "it has /amcl, /bt"),
+        ("/**: {ros__parameters: {use_sim_time: true}}\namcl: {ros__parameters: {a: 1}}", "/amcl"),
+        ("/**: {rosparameters: {threads: 1}}", "has no 'ros__parameters:' section"),
+        ("model: rig-nano", "has no 'ros__parameters:' section"),
+        ("/**: {ros__parameters: {rig: 1, rig.trigger: any}}", "rig is a value, not a group"),
+    ],
+)  # fmt: skip
+def test_a_file_with_nothing_for_the_node_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_config(written(tmp_path, text))
+
+
+def test_only_parameters_of_every_node_leave_everything_as_it_is(tmp_path: Path) -> None:
+    text = "/**:\n  ros__parameters: {use_sim_time: true}\n"
+    assert load_config(written(tmp_path, text)) == SegConfig()
+
+
+def test_exponents_without_a_point_are_numbers_where_a_number_is_expected(tmp_path: Path) -> None:
+    text = "/**:\n  ros__parameters: {model: 1e3, rig: {trigger_hz: 1e2}}\n"
+    config = load_config(written(tmp_path, text))
+    assert config.rig.trigger_hz == 100.0
+    assert config.model == "1e3"
+
+
+def test_a_misspelt_parameter_is_answered_with_the_nearest_one(tmp_path: Path) -> None:
+    path = written(tmp_path, "/**:\n  ros__parameters: {modle: rig-nano}\n")
+    with pytest.raises(ConfigError, match=r"unknown parameter modle: .*did you mean model\?"):
+        load_config(path)
