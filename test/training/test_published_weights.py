@@ -207,6 +207,28 @@ def test_prefixes_are_of_no_account() -> None:
     assert torch.equal(found.head.fuse.weight, network.head.fuse.weight)
 
 
+def test_a_segformer_of_hugging_face_is_the_network_it_was() -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.SegformerConfig(
+        hidden_sizes=[16, 32, 80, 128], depths=[1, 1, 2, 2], decoder_hidden_size=32, num_labels=9,
+        num_attention_heads=[1, 2, 5, 8],
+    )  # fmt: skip
+    theirs = transformers.SegformerForSemanticSegmentation(config).eval()
+    with torch.no_grad():
+        for tensor in theirs.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.add_(0.1 * torch.rand(tensor.shape))
+    found, architecture = network_of("segformer", theirs.state_dict(), ("rgb",))
+    assert architecture["backbone"] == "mit_nano"
+    x = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        expected = theirs(x).logits
+        torch.testing.assert_close(
+            found(x[:, None], torch.tensor([0])), expected, rtol=1e-3, atol=1e-3
+        )
+
+
 def test_what_does_not_fit_is_named() -> None:
     weights = published(random_network(KINDS, **CMNEXT))
     with pytest.raises(TrainingError, match=r"tensors that cmnext has no place for, such as extra"):

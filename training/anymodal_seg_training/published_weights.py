@@ -22,6 +22,7 @@ from anymodal_seg_ros.networks.mix_transformer import SIZES
 from anymodal_seg_ros.networks.pair_adapters import pair_table
 from anymodal_seg_ros.networks.stitchfusion import StitchFusion
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.hugging_face_names import with_authors_names
 
 Weights = Mapping[str, Tensor]
 """Tensors by name."""
@@ -170,7 +171,7 @@ def network_of(
         raise TrainingError(f"method is {method!r}: expected one of {', '.join(METHODS)}")
     if method == "segformer" and len(modalities) != 1:
         raise TrainingError(f"a SegFormer has one modality, not {', '.join(modalities)}")
-    body, head = _parted(weights)
+    body, head = _parted(with_authors_names(weights))
     classes = len(_Source(head).take("linear_pred.weight", "the classifier"))
     architecture = _architecture(method, body, head, modalities)
     network = build_network(architecture, classes, modalities)
