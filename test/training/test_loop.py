@@ -15,6 +15,7 @@ from fixtures.tiny_training import tiny_recipe
 from fixtures.training_runs import facts, run, stopped_run
 
 from anymodal_seg_ros.networks import build_network
+from anymodal_seg_ros.networks.windows import WindowCrossAttention
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from anymodal_seg_training.errors import TrainingError
@@ -190,6 +191,13 @@ def test_norms_and_biases_do_not_decay() -> None:
     decayed, free = build_optimiser(network, TrainingOptions(weight_decay=0.3)).param_groups
     assert [p.ndim for p in decayed["params"]] == [4] and decayed["weight_decay"] == 0.3
     assert [p.ndim for p in free["params"]] == [1, 1, 1] and free["weight_decay"] == 0.0
+
+
+def test_tables_of_relative_positions_do_not_decay() -> None:
+    attention = WindowCrossAttention(8, 2, 4, shifted=False)
+    decayed, free = build_optimiser(attention, TrainingOptions(weight_decay=0.3)).param_groups
+    assert any(p is attention.position for p in free["params"])
+    assert not any(p is attention.position for p in decayed["params"]) and decayed["params"]
 
 
 def test_epochs_become_steps_of_the_frames_that_there_are(frames: Frames, tmp_path: Path) -> None:

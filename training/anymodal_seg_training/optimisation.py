@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from anymodal_seg_ros.networks import AnyModalNetwork
+from anymodal_seg_ros.networks.windows import WindowCrossAttention
 from anymodal_seg_training.initial_weights import filled_by_encoder
 from anymodal_seg_training.recipe import Recipe, TrainingOptions
 from anymodal_seg_training.strategies.base import Strategy
@@ -18,7 +19,9 @@ def build_optimiser(
     options: TrainingOptions,
     rate_of: Callable[[str], float] = lambda name: 1.0,
 ) -> torch.optim.Optimizer:
-    """Build AdamW with weight decay on matrices and kernels only, not on biases and norms.
+    """Build AdamW with weight decay on matrices and kernels only.
+
+    Not on biases and norms, nor on tables of relative positions, as Swin (arXiv 2103.14030) has it.
 
     Args:
         module: what is trained.
@@ -26,13 +29,14 @@ def build_optimiser(
         rate_of: how many times the learning rate a parameter learns with, by its name.
     """
     trained: dict[float, list[nn.Parameter]] = {}
+    tables = {m.position for m in module.modules() if isinstance(m, WindowCrossAttention)}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             trained.setdefault(rate_of(name), []).append(parameter)
     groups = []
     for factor, parameters in trained.items():
-        decayed = [p for p in parameters if p.ndim > 1]
-        free = [p for p in parameters if p.ndim <= 1]
+        decayed = [p for p in parameters if p.ndim > 1 and p not in tables]
+        free = [p for p in parameters if p.ndim <= 1 or p in tables]
         groups += [
             {"params": decayed, "weight_decay": options.weight_decay, "factor": factor},
             {"params": free, "weight_decay": 0.0, "factor": factor},
