@@ -145,5 +145,16 @@ class SetStatistics(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *others)
 
 
+@torch.no_grad()
+def copy_statistics(source: nn.Module, target: nn.Module) -> None:
+    """Let a copy of a network have the statistics of every set that the network has.
+
+    For averages of weights over steps: an average with sets that were not seen yet means nothing.
+    """
+    for ours, theirs in zip(source.modules(), target.modules(), strict=True):
+        if isinstance(ours, SetStatistics):
+            theirs.load_state_dict(ours.state_dict())
+
+
 def _rows(kinds: int) -> int:
     return 1 << kinds if kinds <= MAX_KINDS else 0

@@ -193,6 +193,18 @@ def test_norms_and_biases_do_not_decay() -> None:
     assert [p.ndim for p in free["params"]] == [1, 1, 1] and free["weight_decay"] == 0.0
 
 
+def test_averaged_weights_have_the_statistics_of_the_sets_that_were_drawn(
+    frames: Frames, tmp_path: Path
+) -> None:
+    """Averaging would forget a set that is not drawn in the first step."""
+    files = run(tiny_recipe(ema=0.99), frames, tmp_path / "run")
+    last = load_checkpoint(files.last_file)
+    for name, tensor in last["network"].items():
+        if ".sets." in name:
+            assert torch.equal(last["average"][f"module.{name}"], tensor), name
+    assert int(last["network"]["head.sets.batches"].sum()) == 6
+
+
 def test_tables_of_relative_positions_do_not_decay() -> None:
     attention = WindowCrossAttention(8, 2, 4, shifted=False)
     decayed, free = build_optimiser(attention, TrainingOptions(weight_decay=0.3)).param_groups

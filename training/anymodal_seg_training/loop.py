@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
+from anymodal_seg_ros.networks.set_statistics import copy_statistics
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.batches import MakeBatch, batch_jobs, part_size
 from anymodal_seg_training.checkpoint import save_weights
@@ -240,6 +241,7 @@ class Trainer:
         self._optimiser.step()
         if self._average is not None:
             self._average.update_parameters(self._network)
+            copy_statistics(self._network, self._judged)
         return {
             **values,
             "learning_rate": rate,
