@@ -77,7 +77,7 @@ setup(
         "rosbags>=0.11.1",
         # Both come with rosbags; chunks and messages are unpacked with them, within limits.
         "lz4>=4",
-        "backports.zstd>=1; python_version < '3.14'",
+        "backports-zstd>=1; python_version < '3.14'",
     ],
     extras_require={
         "ros": ROS_WHEELS,

@@ -33,7 +33,7 @@ def test_named_sensors_replace_the_default_ones_and_integers_serve_as_floats() -
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [
-        ({"modle": "x"}, "unknown parameter modle: expected one of autostart"),
+        ({"modle": "x"}, "unknown parameter modle: did you mean model? expected one of autostart"),
         ({"rig": {"sensors": {"a": {"hz": 3.0}}}}, "unknown parameter rig.sensors.a.hz"),
         ({"rig": {"sensors": {}}}, "rig.sensors is empty"),
         ({"rig": {"sensors": {"a": {"topic": "x"}}}}, "rig.sensors.a.modality is missing"),

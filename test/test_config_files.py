@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 
 from anymodal_seg_ros.config import (
     ChecksConfig,
+    CountsConfig,
     EventConfig,
     RegistrationConfig,
     RigConfig,
@@ -18,12 +20,19 @@ from anymodal_seg_ros.config import (
     load_config,
 )
 
-SECTIONS = {"checks": ChecksConfig, "registration": RegistrationConfig, "events": EventConfig}
+SECTIONS = {
+    "checks": ChecksConfig,
+    "counts": CountsConfig,
+    "registration": RegistrationConfig,
+    "events": EventConfig,
+}
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 
 
 def test_params_yaml_is_the_default_configuration_in_full() -> None:
-    assert load_config(CONFIG / "params.yaml") == SegConfig()
+    # The order of preference is written out, for whoever copies the file.
+    named = replace(SegConfig().rig, reference=tuple(SegConfig().rig.sensors))
+    assert load_config(CONFIG / "params.yaml") == replace(SegConfig(), rig=named)
     assert list(load_config(CONFIG / "params.yaml").rig.sensors) == list(SegConfig().rig.sensors)
     written = yaml.safe_load((CONFIG / "params.yaml").read_text())["/**"]["ros__parameters"]
     names = {cls: {f.name for f in dataclasses.fields(cls)} for cls in (SegConfig, RigConfig)}

@@ -33,7 +33,7 @@ def arrivals(
     for place, (name, sensor) in enumerate(rig.sensors.items()):
         for k in range(int(seconds * sensor.expected_hz)):
             taken = round((k + 0.1 * place) * sensor.period_ns)
-            pixels = scene(sensor.modality, 1000 * place + k, 24, 32)
+            pixels = scene(sensor.modality, 1000 * place + k)
             stamp = START + taken
             if compressed and name == "rgb":
                 message = compressed_message(png(pixels), "png", stamp)

@@ -31,6 +31,8 @@ _LONGEST = 257
 """Pixels of a row, in its middle, that are compared with another row's."""
 _ALIKE = 0.4
 """Correlation of the edges of two rows above which they show the same."""
+_BY_CHANCE = 6.0
+"""Times the spread of the correlation of unrelated rows."""
 _CLEARLY = 0.5
 """Share of the best correlation below which that of unmoved rows must lie."""
 _MOVED = 5
@@ -124,7 +126,9 @@ def torn_share(plane: Pixels) -> float:
     peak = found.argmax(axis=1)
     shift = np.minimum(peak, length - 1 - peak)
     best, unmoved = found[np.arange(len(peak)), peak], found[:, 0]
-    moved = (best > _ALIKE) & (unmoved < _CLEARLY * best) & (shift >= _MOVED)
+    # Rows of few pixels resemble each other somewhere by chance, the more so with many holes.
+    alike = max(_ALIKE, _BY_CHANCE / length**0.5)
+    moved = (best > alike) & (unmoved < _CLEARLY * best) & (shift >= _MOVED)
     return float(np.count_nonzero(moved)) / len(peak)
 
 
