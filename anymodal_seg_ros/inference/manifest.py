@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from anymodal_seg_ros.config import build, choice, given, number, numbers, read_yaml
+from anymodal_seg_ros.config import build, choice, given, number, numbers, read_yaml, switch
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import OUTPUTS
 
@@ -68,6 +68,10 @@ class ModalitySpec:
     )
     intensity_max: float = number(
         255.0, 1e-6, 1e12, "intensity that becomes 1, in the driver's own unit (lidar only)"
+    )
+    sparse: bool = switch(
+        False,
+        "most pixels say nothing, as of events: the benchmark of noisy sensors adds none to them",
     )
 
 

@@ -42,7 +42,11 @@ class AnySeg(AnyModalNetwork):
         super().__init__(num_classes, modalities)
         self.encoder = pyramid_encoder(architecture.backbone, architecture.drop_path)
         self.head = SegFormerHead(
-            self.encoder.channels, architecture.head_width, num_classes, architecture.dropout
+            self.encoder.channels,
+            architecture.head_width,
+            num_classes,
+            architecture.dropout,
+            kinds=len(self.modalities),
         )
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
@@ -53,4 +57,4 @@ class AnySeg(AnyModalNetwork):
 
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
         """See :meth:`AnyModalNetwork.decode`."""
-        return Decoded(self.head([stage.mean(dim=1) for stage in features]))
+        return Decoded(self.head([stage.mean(dim=1) for stage in features], modality_ids))

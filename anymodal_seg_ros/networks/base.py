@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks.modality_layers import ModalityTensor
 from anymodal_seg_ros.networks.segformer_head import SegFormerHead, resize_map
+from anymodal_seg_ros.networks.set_statistics import SetStatistics
 
 
 class Decoded(NamedTuple):
@@ -127,7 +128,11 @@ class AnyModalNetwork(nn.Module, ABC):
                 f"{', '.join(self.modalities)}"
             )
         row = self.modalities.index(like)
+        kinds = len(self.modalities)
         self.modalities = (*self.modalities, name)
+        for module in self.modules():
+            if isinstance(module, SetStatistics):
+                module.replace_modalities([*range(kinds), row])
         tensors = [m for m in self.modules() if isinstance(m, ModalityTensor)]
         return [tensor.add_modality(row) for tensor in tensors]
 
@@ -166,7 +171,7 @@ class AnyModalNetwork(nn.Module, ABC):
     def _keep_rows(self, rows: Sequence[int]) -> None:
         """Let the kinds ``rows``, which may repeat, be those that there are."""
         for module in self.modules():
-            if isinstance(module, ModalityTensor):
+            if isinstance(module, ModalityTensor | SetStatistics):
                 module.replace_modalities(rows)
 
     def modality_parameters(self, name: str) -> list[nn.Parameter]:

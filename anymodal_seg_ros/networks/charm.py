@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from anymodal_seg_ros.config import count, number, text
+from anymodal_seg_ros.config import choice, count, number, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded
 from anymodal_seg_ros.networks.charm_parts import (
@@ -45,6 +45,11 @@ class CharmArchitecture:
     blocks: int = count(2, 1, 16, "Blocks of the MPU at each stage; every second one is shifted")
     heads: int = count(
         1, 1, 8, "Attention heads at the first stage; the others have 2, 5 and 8 times as many"
+    )
+    queries: str = choice(
+        ("fused", "mutual"),
+        "fused: the weighted sum of the sensors asks them; mutual: before it does, every sensor "
+        "asks all the others, too",
     )
     feed_forward_ratio: int = count(4, 1, 8, "How far the MPU's feed-forward widens")
     drop_path: float = number(
@@ -93,6 +98,7 @@ class Charm(AnyModalNetwork):
                 architecture.window,
                 architecture.feed_forward_ratio,
                 architecture.drop_path,
+                architecture.queries == "mutual",
             )
             for c, h in zip(channels, heads, strict=True)
         )
@@ -100,7 +106,11 @@ class Charm(AnyModalNetwork):
         self.units.apply(initialise)
         wide = 512 if channels[0] >= WIDE_FROM else 256
         self.head = SegFormerHead(
-            channels, architecture.head_width or wide, num_classes, architecture.dropout
+            channels,
+            architecture.head_width or wide,
+            num_classes,
+            architecture.dropout,
+            kinds=len(self.modalities),
         )
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
@@ -119,7 +129,7 @@ class Charm(AnyModalNetwork):
             semantic, score = unit(projected.permute(0, 1, 3, 4, 2))
             semantics.append(semantic.permute(0, 3, 1, 2))
             scores.append(score)
-        return Decoded(self.head(semantics), contributions_of(scores))
+        return Decoded(self.head(semantics, modality_ids), contributions_of(scores))
 
     @torch.no_grad()
     def robustness(self, features: list[Tensor]) -> Tensor:

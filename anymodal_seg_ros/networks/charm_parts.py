@@ -106,13 +106,33 @@ class PerceptionBlock(nn.Module):
     """One block of the MPU: the semantic map asks the sensors inside windows, then feeds forward.
 
     Keys and values of the sensors are concatenated (proposal), so that any number of them will do.
+    Where the sensors ask, too, each is first refined by what it reads in all the others.
     """
 
     def __init__(
-        self, channels: int, heads: int, window: int, shifted: bool, ratio: int, drop_path: float
+        self,
+        channels: int,
+        heads: int,
+        window: int,
+        shifted: bool,
+        ratio: int,
+        drop_path: float,
+        mutual: bool = False,
     ) -> None:
-        """See :class:`.WindowCrossAttention`; ``ratio`` is how far the feed-forward widens."""
+        """Build the block.
+
+        Args:
+            channels: C of all maps.
+            heads: see :class:`.WindowCrossAttention`.
+            window: see there.
+            shifted: see there.
+            ratio: how far the feed-forward widens.
+            drop_path: probability that a residual branch is skipped for an item while training.
+            mutual: whether the sensors ask, too.
+        """
         super().__init__()
+        self.mutual_norm = nn.LayerNorm(channels, eps=1e-6) if mutual else None
+        self.mutual = WindowCrossAttention(channels, heads, window, shifted) if mutual else None
         self.asking_norm = nn.LayerNorm(channels, eps=1e-6)
         self.asked_norm = nn.LayerNorm(channels, eps=1e-6)
         self.attention = WindowCrossAttention(channels, heads, window, shifted)
@@ -120,13 +140,15 @@ class PerceptionBlock(nn.Module):
         self.feed_forward = MixFeedForward(channels, ratio)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, semantic: Tensor, projected: Tensor) -> Tensor:
-        """Refine ``[B, H, W, C]`` by the sensors' ``[B, M, H, W, C]``."""
+    def forward(self, semantic: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """Refine the map ``[B, H, W, C]`` by the sensors' ``[B, M, H, W, C]``, and those."""
         height, width = semantic.shape[1:3]
+        if self.mutual is not None and self.mutual_norm is not None:
+            projected = projected + self.drop_path(self.mutual.among(self.mutual_norm(projected)))
         answer = self.attention(self.asking_norm(semantic), self.asked_norm(projected))
         x = (semantic + self.drop_path(answer)).flatten(1, 2)
         x = x + self.drop_path(self.feed_forward(self.feed_forward_norm(x), height, width))
-        return x.unflatten(1, (height, width))
+        return x.unflatten(1, (height, width)), projected
 
 
 class MutualPerceptionUnit(nn.Module):
@@ -136,13 +158,20 @@ class MutualPerceptionUnit(nn.Module):
     """
 
     def __init__(
-        self, channels: int, blocks: int, heads: int, window: int, ratio: int, drop_path: float
+        self,
+        channels: int,
+        blocks: int,
+        heads: int,
+        window: int,
+        ratio: int,
+        drop_path: float,
+        mutual: bool = False,
     ) -> None:
-        """Build the robustness evaluator and ``blocks`` blocks."""
+        """Build the robustness evaluator and ``blocks`` blocks; see :class:`PerceptionBlock`."""
         super().__init__()
         self.robustness = nn.Linear(channels, 1)
         self.blocks = nn.ModuleList(
-            PerceptionBlock(channels, heads, window, index % 2 == 1, ratio, drop_path)
+            PerceptionBlock(channels, heads, window, index % 2 == 1, ratio, drop_path, mutual)
             for index in range(blocks)
         )
 
@@ -154,5 +183,5 @@ class MutualPerceptionUnit(nn.Module):
         scores = self.robustness(projected).squeeze(-1)
         semantic = (scores.softmax(dim=1).unsqueeze(-1) * projected).sum(dim=1)
         for block in self.blocks:
-            semantic = block(semantic, projected)
+            semantic, projected = block(semantic, projected)
         return semantic, scores

@@ -26,12 +26,12 @@ from anymodal_seg_ros.networks.mix_transformer import (
     HEADS,
     MixTransformer,
     OverlapPatchEmbedding,
-    initialise,
     size_of,
 )
 from anymodal_seg_ros.networks.mix_transformer_block import DropPath, map_to_tokens, tokens_to_map
 from anymodal_seg_ros.networks.modality_layers import ModalityLayerNorm, ids_of_rows
 from anymodal_seg_ros.networks.pooling_mixer import HIDDEN_RATIOS, PoolingMixer
+from anymodal_seg_ros.networks.published_initialisation import initialise_as_published
 from anymodal_seg_ros.networks.query_hub import SelfQueryHub, strongest
 from anymodal_seg_ros.networks.rectification import FeatureRectification
 from anymodal_seg_ros.networks.segformer_head import SegFormerHead
@@ -75,7 +75,6 @@ class AuxiliaryStage(nn.Module):
         kernel, stride = (7, 4) if index == 0 else (3, 2)
         norm = partial(ModalityLayerNorm, modalities=kinds)
         self.embedding = OverlapPatchEmbedding(in_channels, channels, kernel, stride, norm)
-        self.embedding.apply(initialise)
         # The authors build no hub where there is nothing to choose from.
         self.hub = SelfQueryHub(channels, kinds) if kinds > 1 else None
         self.mixers = nn.Sequential(
@@ -143,7 +142,11 @@ class CMNeXt(AnyModalNetwork):
             self.rectify.append(FeatureRectification(channels))
             self.fuse.append(FeatureFusion(channels, HEADS[index]))
         width = architecture.head_width or NARROW_HEADS.get(architecture.backbone, WIDE_HEAD)
-        self.head = SegFormerHead(size.channels, width, num_classes, architecture.dropout)
+        self.head = SegFormerHead(
+            size.channels, width, num_classes, architecture.dropout, kinds=len(self.modalities)
+        )
+        for part in (self.auxiliary, self.rectify, self.fuse, self.head):
+            part.apply(initialise_as_published)
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
         """See :meth:`AnyModalNetwork.forward_features`; S is 1."""
@@ -164,7 +167,7 @@ class CMNeXt(AnyModalNetwork):
 
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
         """See :meth:`AnyModalNetwork.decode`."""
-        return Decoded(self.head([stage[:, 0] for stage in features]))
+        return Decoded(self.head([stage[:, 0] for stage in features], modality_ids))
 
     def _present(self, modality_ids: Tensor) -> Tensor:
         """Tell which auxiliary sensors take part in the hub: bool ``[A]``."""

@@ -47,7 +47,11 @@ class Concat(AnyModalNetwork):
             architecture.backbone, architecture.drop_path, planes=3 * len(modalities)
         )
         self.head = SegFormerHead(
-            self.encoder.channels, architecture.head_width, num_classes, architecture.dropout
+            self.encoder.channels,
+            architecture.head_width,
+            num_classes,
+            architecture.dropout,
+            kinds=len(self.modalities),
         )
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
@@ -57,4 +61,4 @@ class Concat(AnyModalNetwork):
 
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
         """See :meth:`AnyModalNetwork.decode`."""
-        return Decoded(self.head([stage.squeeze(1) for stage in features]))
+        return Decoded(self.head([stage.squeeze(1) for stage in features], modality_ids))

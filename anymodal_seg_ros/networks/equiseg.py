@@ -117,7 +117,11 @@ class EQUISeg(AnyModalNetwork):
             if architecture.fusion == "concatenation"
         )
         self.head = SegFormerHead(
-            size.channels, architecture.head_width, num_classes, architecture.dropout
+            size.channels,
+            architecture.head_width,
+            num_classes,
+            architecture.dropout,
+            kinds=len(self.modalities),
         )
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
@@ -148,6 +152,6 @@ class EQUISeg(AnyModalNetwork):
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
         """See :meth:`AnyModalNetwork.decode`."""
         if not self.fusion:
-            return Decoded(self.head([stage.mean(dim=1) for stage in features]))
+            return Decoded(self.head([stage.mean(dim=1) for stage in features], modality_ids))
         fused = [f(stage, modality_ids) for f, stage in zip(self.fusion, features, strict=True)]
-        return Decoded(self.head(fused))
+        return Decoded(self.head(fused, modality_ids))

@@ -103,7 +103,11 @@ class Magic(AnyModalNetwork):
         self.aggregation = nn.ModuleList(AggregationModule(c) for c in channels)
         self.selected_aggregation = nn.ModuleList(AggregationModule(c) for c in channels)
         self.head = SegFormerHead(
-            channels, architecture.head_width, num_classes, architecture.dropout
+            channels,
+            architecture.head_width,
+            num_classes,
+            architecture.dropout,
+            kinds=len(self.modalities),
         )
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
@@ -114,7 +118,7 @@ class Magic(AnyModalNetwork):
 
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
         """See :meth:`AnyModalNetwork.decode`."""
-        return Decoded(self.head(_aggregate(self.aggregation, features)))
+        return Decoded(self.head(_aggregate(self.aggregation, features), modality_ids))
 
     def select(self, features: list[Tensor]) -> Selection:
         """Do what the ASM does in a training step (arXiv 2407.11344).

@@ -48,7 +48,10 @@ class SelfQueryHub(nn.Module):
     """The score nets of all kinds of sensors."""
 
     def __init__(self, channels: int, kinds: int) -> None:
-        """Build score nets for maps of ``channels`` C; all scores begin close to one half."""
+        """Build score nets for maps of ``channels`` C; all scores begin close to one half.
+
+        CMNeXt's own begin otherwise, see :mod:`.published_initialisation`.
+        """
         super().__init__()
         self.depthwise = ModalityTensor(
             [math.sqrt(2.0 / 9.0) * torch.randn(channels, 9) for _ in range(kinds)]

@@ -80,7 +80,11 @@ class Quorum(AnyModalNetwork):
             Ballot(c, architecture.consensus, architecture.fusion == "quorum") for c in channels
         )
         self.head = SegFormerHead(
-            channels, architecture.head_width, num_classes, architecture.dropout
+            channels,
+            architecture.head_width,
+            num_classes,
+            architecture.dropout,
+            kinds=len(self.modalities),
         )
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
@@ -91,7 +95,7 @@ class Quorum(AnyModalNetwork):
 
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
         """See :meth:`AnyModalNetwork.decode`."""
-        return self.count(features, self.reliability(features, modality_ids))
+        return self.count(features, self.reliability(features, modality_ids), modality_ids)
 
     def reliability(self, features: list[Tensor], modality_ids: Tensor) -> list[Tensor]:
         """Predict how far each sensor can be relied on, at each pixel of each stage.
@@ -119,18 +123,21 @@ class Quorum(AnyModalNetwork):
                 log_odds[stage] = log_odds[stage] + coarser
         return log_odds
 
-    def count(self, features: list[Tensor], reliability: list[Tensor]) -> Decoded:
+    def count(
+        self, features: list[Tensor], reliability: list[Tensor], modality_ids: Tensor
+    ) -> Decoded:
         """Count the votes and classify.
 
         Args:
             features: what :meth:`forward_features` returned.
             reliability: log-odds as :meth:`reliability` returns them, or others in their place.
+            modality_ids: int64 ``[M]``.
         """
         fused = [
             ballot(_channels_last(stage), log_odds).permute(0, 3, 1, 2)
             for ballot, stage, log_odds in zip(self.ballots, features, reliability, strict=True)
         ]
-        return Decoded(self.head(fused), contributions_of(reliability))
+        return Decoded(self.head(fused, modality_ids), contributions_of(reliability))
 
 
 def _channels_last(features: Tensor) -> Tensor:

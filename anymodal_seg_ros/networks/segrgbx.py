@@ -121,7 +121,11 @@ class SegRGBX(AnyModalNetwork):
             }
         )
         self.head = SegFormerHead(
-            size.channels, architecture.head_width, num_classes, architecture.dropout
+            size.channels,
+            architecture.head_width,
+            num_classes,
+            architecture.dropout,
+            kinds=len(self.modalities),
         )
 
     def encode(self, images: Tensor, modality_ids: Tensor) -> Encoded:
@@ -158,7 +162,7 @@ class SegRGBX(AnyModalNetwork):
 
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
         """See :meth:`AnyModalNetwork.decode`; the sensors are fused already."""
-        return Decoded(self.head([stage[:, 0] for stage in features]))
+        return Decoded(self.head([stage[:, 0] for stage in features], modality_ids))
 
     def _refuse_other_kinds(self, change: str) -> None:
         """Not with hard gating, which counts kinds."""

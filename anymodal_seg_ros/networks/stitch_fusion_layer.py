@@ -68,13 +68,16 @@ class ConcatFusion(nn.Module):
 
 
 class PooledFusion(nn.Module):
-    """Add or average the maps of the sensors that are there; nothing is learned."""
+    """Average the maps of the sensors that are there, times a number; nothing is learned."""
 
-    def __init__(self, average: bool) -> None:
-        """Average, or add."""
+    def __init__(self, times: int) -> None:
+        """Multiply the mean by ``times``: the number of kinds for a sum over all of them.
+
+        A sum over fewer sensors would reach the head at a fraction of the scale that it knows.
+        """
         super().__init__()
-        self.average = average
+        self.times = times
 
     def forward(self, features: Tensor, modality_ids: Tensor) -> Tensor:
         """Fuse ``[B, M, C, H, W]`` to ``[B, C, H, W]``."""
-        return features.mean(dim=1) if self.average else features.sum(dim=1)
+        return features.mean(dim=1) * self.times

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from anymodal_seg_ros.config import choice, count, number, text
 from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded
-from anymodal_seg_ros.networks.mix_transformer import MixTransformer, Stage, initialise, size_of
+from anymodal_seg_ros.networks.mix_transformer import MixTransformer, Stage, size_of
 from anymodal_seg_ros.networks.modality_layers import ids_of_rows
 from anymodal_seg_ros.networks.pair_adapters import PAIRS, PairAdapters
+from anymodal_seg_ros.networks.published_initialisation import initialise_as_published
 from anymodal_seg_ros.networks.segformer_head import SegFormerHead
 from anymodal_seg_ros.networks.slots import fill_slots
 from anymodal_seg_ros.networks.stitch_fusion_layer import ConcatFusion, PooledFusion
@@ -43,8 +44,8 @@ class StitchFusionArchitecture:
     )
     fusion: str = choice(
         ("sum", "concat", "mean"),
-        "sum of the sensors' maps; concat: concatenation, multi-kernel feed-forward and attention; "
-        "mean, a proposal: the same scale for any number of sensors",
+        "sum of the sensors' maps, absent ones counting as the mean of the others; concat: "
+        "concatenation, multi-kernel feed-forward and attention; mean, a proposal",
     )
     absent: str = choice(
         ("skip", "zeros"),
@@ -85,12 +86,16 @@ class StitchFusion(AnyModalNetwork):
         self.fusions = nn.ModuleList(
             ConcatFusion(channels, kinds)
             if architecture.fusion == "concat"
-            else PooledFusion(average=architecture.fusion == "mean")
+            else PooledFusion(times=kinds if architecture.fusion == "sum" else 1)
             for channels in size.channels
-        ).apply(initialise)
+        ).apply(initialise_as_published)
         self.head = SegFormerHead(
-            size.channels, architecture.head_width, num_classes, architecture.dropout
-        )
+            size.channels,
+            architecture.head_width,
+            num_classes,
+            architecture.dropout,
+            kinds=len(self.modalities),
+        ).apply(initialise_as_published)
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
         """See :meth:`AnyModalNetwork.forward_features`; S is 1."""
@@ -109,7 +114,7 @@ class StitchFusion(AnyModalNetwork):
 
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:
         """See :meth:`AnyModalNetwork.decode`; the sensors are fused already."""
-        return Decoded(self.head([stage[:, 0] for stage in features]))
+        return Decoded(self.head([stage[:, 0] for stage in features], modality_ids))
 
     def fold(self) -> None:
         """See :meth:`AnyModalNetwork.fold`; the adapters become shorter too."""

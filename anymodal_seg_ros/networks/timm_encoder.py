@@ -7,11 +7,15 @@ that timm can turn into a pyramid.
 from __future__ import annotations
 
 import inspect
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from anymodal_seg_ros.errors import ConfigError
@@ -95,6 +99,38 @@ class TimmEncoder(nn.Module):
                 f"timm's weights of {self.name!r} cannot be had: {error}; begin with random ones "
                 "or put them into the cache of huggingface_hub first"
             ) from error
+        self.model.load_state_dict(trained.state_dict())
+
+    @torch.no_grad()
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Fill the model with weights that are at hand, under the names of the whole timm model.
+
+        Its classifier may be among them and is left out.
+
+        Raises:
+            ConfigError: tensors are missing, or of another shape.
+        """
+        with torch.device("meta"):
+            whole = timm.create_model(self.name, **self._options)
+        head = {f"{name}." for name in (whole.default_cfg.get("classifier"),) if name}
+        wanted = {n: t for n, t in whole.state_dict().items() if not n.startswith(tuple(head))}
+        wrong = [n for n, t in wanted.items() if n not in weights or weights[n].shape != t.shape]
+        if wrong:
+            raise ConfigError(
+                f"they are no weights of timm's {self.name!r}: {len(wrong)} of its {len(wanted)} "
+                f"tensors are missing or of another shape, such as {wrong[0]}"
+            )
+        # The pyramid's names differ from those of the whole model; timm knows how.
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "weights.safetensors"
+            save_file({name: weights[name].contiguous() for name in wanted}, path)
+            trained = timm.create_model(
+                self.name,
+                features_only=True,
+                pretrained=True,
+                pretrained_cfg_overlay={"file": str(path)},
+                **self._options,
+            )
         self.model.load_state_dict(trained.state_dict())
 
 

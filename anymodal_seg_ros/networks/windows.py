@@ -14,6 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from anymodal_seg_ros.networks.query_hub import has_company
+
+ITSELF = -1e4
+"""Added to the scores of a map with itself, where maps ask only others; within 16-bit floats."""
+
 
 @dataclass(frozen=True, slots=True)
 class WindowGrid:
@@ -119,11 +124,35 @@ class WindowCrossAttention(nn.Module):
 
     def forward(self, asking: Tensor, asked: Tensor) -> Tensor:
         """Map ``[B, H, W, C]`` and the sensors' ``[B, M, H, W, C]`` to ``[B, H, W, C]``."""
-        batch, modalities = asked.shape[:2]
-        grid = WindowGrid.of(asking.shape[1], asking.shape[2], self.window, self.shifted)
-        tokens, width = grid.rows * grid.columns, asking.shape[-1] // self.heads
-        query = grid.split(self.query(asking))
-        query = query.reshape(-1, tokens, self.heads, width).transpose(1, 2)
+        return self._attend(asking[:, None], asked, apart=False)[:, 0]
+
+    def among(self, maps: Tensor) -> Tensor:
+        """Let each of the sensors' maps ``[B, M, H, W, C]`` ask the maps of all the others.
+
+        Returns:
+            The answers, of the same shape; zeros for a single sensor.
+        """
+        answers = self._attend(maps, maps, apart=True)
+        alone = ~has_company(torch.ones(maps.shape[1], dtype=torch.bool, device=maps.device))
+        return answers.masked_fill(alone[:, None, None, None], 0.0)
+
+    def _attend(self, asking: Tensor, asked: Tensor, apart: bool) -> Tensor:
+        """Map ``[B, A, H, W, C]`` and ``[B, M, H, W, C]`` to what the A read in the M.
+
+        Args:
+            asking: the maps that ask.
+            asked: the maps that answer.
+            apart: whether both are the same maps, none of which may read itself.
+        """
+        batch, rows, height, columns, channels = asking.shape
+        modalities = asked.shape[1]
+        grid = WindowGrid.of(height, columns, self.window, self.shifted)
+        tokens, width = grid.rows * grid.columns, channels // self.heads
+        # To [B * windows, heads, A * tokens of a window, channels of a head].
+        query = grid.split(self.query(asking.flatten(0, 1))).reshape(
+            batch, rows, grid.count, tokens, self.heads, width
+        )
+        query = query.permute(0, 2, 4, 1, 3, 5).reshape(-1, self.heads, rows * tokens, width)
         # To [key and value, B * windows, heads, M * tokens of a window, channels of a head].
         asked = grid.split(self.key_value(asked.flatten(0, 1))).reshape(
             batch, modalities, grid.count, tokens, 2, self.heads, width
@@ -133,19 +162,34 @@ class WindowCrossAttention(nn.Module):
             .reshape(2, -1, self.heads, modalities * tokens, width)
             .unbind()
         )
-        bias = self._bias(grid, batch, modalities).to(query.dtype)
+        bias = self._bias(grid, batch, rows, modalities)
+        if apart:
+            bias = bias + _not_itself(modalities, tokens, bias)
+        bias = bias.to(query.dtype)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         # A copy, because eager and exported attention lay out their result differently.
         attended = attended.transpose(1, 2).clone(memory_format=torch.contiguous_format)
-        return self.out(grid.join(attended.reshape(-1, grid.count, tokens, asking.shape[-1])))
+        attended = attended.reshape(batch, grid.count, rows, tokens, channels).transpose(1, 2)
+        joined = grid.join(attended.reshape(-1, grid.count, tokens, channels))
+        return self.out(joined).unflatten(0, (batch, rows))
 
-    def _bias(self, grid: WindowGrid, batch: int, modalities: int) -> Tensor:
-        """Return what is added to the scores, ``[1 or B*windows, heads, n, M*n]``."""
+    def _bias(self, grid: WindowGrid, batch: int, rows: int, modalities: int) -> Tensor:
+        """Return what is added to the scores, ``[1 or B*windows, heads, A*n, M*n]``."""
         device, tokens = self.position.device, grid.rows * grid.columns
         ways = torch.from_numpy(grid.distances(self.window)).to(device)
-        bias = self.position.index_select(0, ways).T.reshape(1, self.heads, tokens, 1, tokens)
+        bias = self.position.index_select(0, ways).T.reshape(1, self.heads, 1, tokens, 1, tokens)
         if not grid.whole:
-            forbidden = torch.from_numpy(grid.forbidden()).to(device)[:, None, :, None, :]
+            forbidden = torch.from_numpy(grid.forbidden()).to(device)[:, None, None, :, None, :]
             bias = bias.masked_fill(forbidden, float("-inf"))
             bias = bias.expand(batch, *bias.shape).flatten(0, 1)
-        return bias.expand(-1, -1, -1, modalities, -1).flatten(3, 4)
+        return bias.expand(-1, -1, rows, -1, modalities, -1).flatten(4, 5).flatten(2, 3)
+
+
+def _not_itself(maps: int, tokens: int, like: Tensor) -> Tensor:
+    """Return what keeps the tokens of each map from those of the same map, ``[M*n, M*n]``.
+
+    A large number and not infinity: a single map must not become a mean over nothing.
+    """
+    own = torch.eye(maps, dtype=like.dtype, device=like.device) * ITSELF
+    own = own[:, None, :, None].expand(-1, tokens, -1, tokens)
+    return own.flatten(2, 3).flatten(0, 1)

@@ -152,3 +152,21 @@ def test_what_the_paper_leaves_open_is_an_option(options: dict[str, int]) -> Non
 def test_heads_that_do_not_divide_the_channels_are_named() -> None:
     with pytest.raises(ConfigError, match=r"heads is 3: .* 32, 64, 160, 256, cannot be split"):
         build_network({"network": "charm", "heads": 3}, 5, MODALITIES)
+
+
+def test_with_mutual_queries_sensors_ask_each_other_and_one_alone_nobody() -> None:
+    options = {"network": "charm", "backbone": "mit_nano", "head_width": 16}
+    torch.manual_seed(0)
+    mutual = build_network({**options, "queries": "mutual"}, 5, MODALITIES).eval()
+    for name, parameter in mutual.named_parameters():
+        if ".mutual." in name:  # fresh, they say too little to be seen
+            torch.nn.init.normal_(parameter, std=0.5)
+    fused = build_network(options, 5, MODALITIES).eval()
+    fused.load_state_dict({k: v for k, v in mutual.state_dict().items() if ".mutual" not in k})
+    x, ids = sensors(mutual)
+    order = [2, 0, 3, 1]
+    with torch.inference_mode():
+        assert torch.equal(mutual(x[:, :1], ids[:1]), fused(x[:, :1], ids[:1]))
+        together = mutual(x, ids)
+        assert not torch.allclose(together, fused(x, ids), atol=1e-3)
+        torch.testing.assert_close(mutual(x[:, order], ids[order]), together, rtol=1e-4, atol=1e-4)

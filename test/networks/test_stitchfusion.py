@@ -12,6 +12,7 @@ from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_ros.networks.mix_transformer import count_parameters
 from anymodal_seg_ros.networks.mix_transformer_block import Block
 from anymodal_seg_ros.networks.pair_adapters import PAIRS, PairAdapters, pair_table
+from anymodal_seg_ros.networks.stitch_fusion_layer import PooledFusion
 from anymodal_seg_ros.networks.stitched_block import UPDATES, Stitches
 
 KINDS = ("rgb", "thermal", "depth", "event")
@@ -212,3 +213,13 @@ def test_dropping_paths_drops_whole_pairs() -> None:
 def test_a_wrong_option_is_named(options: dict[str, object], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         network_of(**options)
+
+
+def test_a_sum_has_the_same_scale_for_any_number_of_sensors() -> None:
+    """All of them: the plain sum, as published; one of them: as large as the sum of four alike."""
+    fusion = PooledFusion(times=4)
+    maps = torch.randn(2, 4, 3, 5, 6)
+    ids = torch.arange(4)
+    torch.testing.assert_close(fusion(maps, ids), maps.sum(dim=1))
+    alike = maps[:, :1].expand(-1, 4, -1, -1, -1)
+    torch.testing.assert_close(fusion(maps[:, :1], ids[:1]), alike.sum(dim=1))

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 from hypothesis import given, settings
@@ -87,6 +91,45 @@ def test_attention_is_that_of_the_definition(size: tuple[int, int], shifted: boo
         for item in range(2):
             expected = token_by_token(attention, asking[item], asked[item])
             torch.testing.assert_close(result[item], expected)
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_among_sensors_each_asks_all_others_and_never_itself(shifted: bool) -> None:
+    torch.manual_seed(0)
+    attention = WindowCrossAttention(8, 2, 4, shifted).double()
+    torch.nn.init.normal_(attention.position)
+    maps = torch.randn(2, 3, 5, 6, 8, dtype=torch.float64)
+    with torch.inference_mode():
+        answers = attention.among(maps)
+        for row in range(3):
+            others = maps[:, [other for other in range(3) if other != row]]
+            torch.testing.assert_close(answers[:, row], attention(maps[:, row], others))
+        assert torch.equal(attention.among(maps[:, :1]), torch.zeros_like(maps[:, :1]))
+
+
+def test_sensors_that_ask_each_other_are_one_graph_for_any_number(tmp_path: Path) -> None:
+    class Among(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = WindowCrossAttention(8, 2, 4, shifted=True)
+
+        def forward(self, maps: Tensor) -> Tensor:
+            return self.attention.among(maps[None])[0]
+
+    torch.manual_seed(0)
+    module, path = Among().eval(), tmp_path / "among.onnx"
+    rows = {0: torch.export.Dim("modalities", min=1, max=16)}
+    torch.onnx.export(
+        module, (torch.randn(3, 5, 6, 8),), str(path), dynamo=True, opset_version=20,
+        input_names=["maps"], output_names=["answers"], dynamic_shapes=(rows,), verbose=False,
+    )  # fmt: skip
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for count in (1, 2, 4):
+        maps = torch.randn(count, 5, 6, 8)
+        (answers,) = session.run(None, {"maps": maps.numpy()})
+        with torch.inference_mode():
+            expected = module(maps).numpy()
+        np.testing.assert_allclose(answers, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_window_larger_than_the_map_is_the_map() -> None:

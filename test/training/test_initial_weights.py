@@ -105,6 +105,28 @@ def test_timm_is_asked_for_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == ["pvt_v2_b0"]
 
 
+def test_a_timm_backbone_is_filled_from_a_file(tmp_path: Path) -> None:
+    """Under the names of the whole model, its classifier among them."""
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(5)
+    whole = timm.create_model("tf_efficientnet_lite0").eval()
+    for module in whole.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+    save_file(whole.state_dict(), tmp_path / "lite0.safetensors")
+    architecture = {
+        "network": "anyseg", "backbone": "timm:tf_efficientnet_lite0", "head_width": 16,
+    }  # fmt: skip
+    torch.manual_seed(6)
+    network = build_network(architecture, 5, ("rgb",)).eval()
+    fill(network, InitialWeights(encoder=str(tmp_path / "lite0.safetensors")))
+    image = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        last = network.encoder(image)[-1]
+        expected = whole.blocks(whole.bn1(whole.conv_stem(image)))
+    torch.testing.assert_close(last, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("initial", "others", "complaint"),
     [

@@ -8,19 +8,24 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fixtures.tiny_training import tiny_recipe
 from fixtures.training_runs import facts, run, stopped_run
 
+from anymodal_seg_ros.networks import build_network
+from anymodal_seg_ros.networks.windows import WindowCrossAttention
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.log import read_log
 from anymodal_seg_training.loop import Frames, Trainer
-from anymodal_seg_training.optimisation import build_optimiser, learning_rate
-from anymodal_seg_training.recipe import TrainingOptions
+from anymodal_seg_training.optimisation import build_optimiser, learning_rate, parameter_rates
+from anymodal_seg_training.recipe import InitialWeights, TrainingOptions
 from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.strategies import build_strategy
+from anymodal_seg_training.strategies.base import Setting
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -186,3 +191,48 @@ def test_norms_and_biases_do_not_decay() -> None:
     decayed, free = build_optimiser(network, TrainingOptions(weight_decay=0.3)).param_groups
     assert [p.ndim for p in decayed["params"]] == [4] and decayed["weight_decay"] == 0.3
     assert [p.ndim for p in free["params"]] == [1, 1, 1] and free["weight_decay"] == 0.0
+
+
+def test_averaged_weights_have_the_statistics_of_the_sets_that_were_drawn(
+    frames: Frames, tmp_path: Path
+) -> None:
+    """Averaging would forget a set that is not drawn in the first step."""
+    files = run(tiny_recipe(ema=0.99), frames, tmp_path / "run")
+    last = load_checkpoint(files.last_file)
+    for name, tensor in last["network"].items():
+        if ".sets." in name:
+            assert torch.equal(last["average"][f"module.{name}"], tensor), name
+    assert int(last["network"]["head.sets.batches"].sum()) == 6
+
+
+def test_tables_of_relative_positions_do_not_decay() -> None:
+    attention = WindowCrossAttention(8, 2, 4, shifted=False)
+    decayed, free = build_optimiser(attention, TrainingOptions(weight_decay=0.3)).param_groups
+    assert any(p is attention.position for p in free["params"])
+    assert not any(p is attention.position for p in decayed["params"]) and decayed["params"]
+
+
+def test_epochs_become_steps_of_the_frames_that_there_are(frames: Frames, tmp_path: Path) -> None:
+    """Six frames, four of them in a step: two epochs are three steps."""
+    recipe = tiny_recipe(steps=1000, epochs=2.0)
+    lines = facts(run(recipe, frames, tmp_path / "run"))
+    assert [line["step"] for line in lines if line["kind"] == "train"] == [0, 1, 2]
+    assert recipe.for_frames(1).training.steps == 1, "never none at all"
+    assert tiny_recipe(steps=7).for_frames(100).training.steps == 7
+
+
+def test_what_public_weights_do_not_fill_has_a_rate_of_its_own() -> None:
+    recipe = tiny_recipe(new_rate=10.0)
+    network = build_network(recipe.architecture, 3, recipe.modality_names)
+    strategy = build_strategy({"name": "supervised"}, Setting(("rgb",), np.ones(3), CPU))
+    with_encoder = dataclasses.replace(recipe, initial_weights=InitialWeights(encoder="mit.pth"))
+    rates = parameter_rates(with_encoder, strategy, network)
+    found = {name: rates(f"network.{name}") for name, _ in network.named_parameters()}
+    assert {n for n, rate in found.items() if rate == 1.0} == {
+        n for n in found if n.startswith("encoder.")
+    }
+    assert {n for n, rate in found.items() if rate == 10.0} == {
+        n for n in found if n.startswith("head.")
+    }
+    # Where nothing is given, nothing is new beside it.
+    assert parameter_rates(recipe, strategy, network)("network.head.fuse.weight") == 1.0

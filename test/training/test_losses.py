@@ -109,6 +109,27 @@ def test_cross_modal_distillation_sees_relations_and_not_the_features_themselves
     assert cross_modal_distillation(alone, [s[:, :1] for s in pyramid(1)]).item() == 0.0
 
 
+def test_cross_modal_distillation_of_softmax_maps_normalises_along_the_rows_as_the_code_does() -> (
+    None
+):
+    """The code: softmax over axis 1 of each ``[C, H, W]``, cosines over the image by channel."""
+    student, teacher = pyramid(0), pyramid(1)
+    expected = torch.zeros(())
+    for mine, others in zip(student, teacher, strict=True):
+        differences = []
+        for item in range(2):
+            pairs = [(m, n) for m in range(3) for n in range(3) if m != n]
+            for m, n in pairs:
+                a, b = (F.log_softmax(mine[item, row], 1).flatten(1) for row in (m, n))
+                c, d = (F.softmax(others[item, row], 1).flatten(1) for row in (m, n))
+                alike, taught = F.cosine_similarity(a, b).mean(), F.cosine_similarity(c, d).mean()
+                differences.append((alike - taught).square())
+        # Over all M * M entries of the matrices, of which the diagonal is equal.
+        expected = expected + torch.stack(differences).sum() / (2 * 9)
+    found = cross_modal_distillation(student, teacher, "softmax")
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("features", CROSS_MODAL_FEATURES)
 def test_only_the_student_learns_from_distillation(features: str) -> None:
     student = [stage.requires_grad_() for stage in pyramid(0)]

@@ -11,6 +11,7 @@ from fixtures.tiny_training import tiny_recipe
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.networks import build_network
 from anymodal_seg_training.datasets import open_dataset
+from anymodal_seg_training.datasets.folders import bundled_layout
 from anymodal_seg_training.datasets.mixed import MixedDataset
 from anymodal_seg_training.member_view import check_modalities
 from anymodal_seg_training.recipe import load_recipe, parse_recipe
@@ -116,7 +117,33 @@ def test_splits_that_share_a_scene_are_refused() -> None:
 
 
 def test_an_unknown_strategy_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"strategy.name is 'magic'"):
-        build_strategy({"name": "magic"}, setting())
+    with pytest.raises(ConfigError, match=r"strategy.name is 'nosuch'"):
+        build_strategy({"name": "nosuch"}, setting())
     with pytest.raises(ConfigError, match=r"strategy.modality_dropout is 'some'"):
         build_strategy({"name": "supervised", "modality_dropout": "some"}, setting())
+
+
+PUBLISHED = sorted(
+    path for path in FOLDER.glob("*_b[0-5].yaml") if not path.stem.startswith("rig_")
+)
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
+def test_recipes_of_published_results_name_things_that_exist(path: Path) -> None:
+    recipe = load_recipe(path)
+    layout = bundled_layout(recipe.data["layout"])
+    assert set(recipe.modality_names) <= set(layout.images)
+    with torch.device("meta"):
+        build_network(recipe.architecture, len(layout.classes), recipe.modality_names)
+    assert recipe.name == path.stem.replace("_", "-") and recipe.description.endswith(".")
+    assert recipe.training.epochs > 0 and recipe.training.gradient_clip == 0.0
+    teacher = recipe.strategy.get("teacher")
+    if teacher:
+        assert (FOLDER / f"{teacher.removeprefix('runs/').replace('-', '_')}.yaml") in PUBLISHED
+    else:
+        build_strategy(recipe.strategy, setting(recipe.modality_names, len(layout.classes)))
+
+
+def test_there_is_a_recipe_for_each_of_the_data_sets_of_the_papers() -> None:
+    named = {load_recipe(path).data["layout"] for path in PUBLISHED}
+    assert named >= {"deliver", "muses-anyseg", "mcubes", "nyu", "mfnet-cmnext", "fmb", "pst900"}

@@ -16,17 +16,21 @@ from fixtures.tiny_training import CLASSES, tiny_recipe
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_ros.networks.charm import Charm
+from anymodal_seg_ros.networks.magic import Selection
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.checkpoint import save_weights
+from anymodal_seg_training.loop import Learner
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.strategies import build_strategy, strategy_names
 from anymodal_seg_training.strategies.base import Setting, Strategy
+from anymodal_seg_training.strategies.magic import inconsistency
 
 FOUR = tiny_recipe().modality_names
 CPU = torch.device("cpu")
 NETWORKS = {
     "charm": "charm",
     "equiseg": "equiseg",
+    "magic": "magic",
     "quorum": "quorum",
     "segrgbx": "segrgbx",
     "segrgbx_clip": "segrgbx",
@@ -262,6 +266,16 @@ def test_charm_draws_the_modality_alone_by_its_robustness(
     assert often is None or int(shares.argmax()) == often
 
 
+def test_charm_says_how_likely_each_modality_was(teacher: str) -> None:
+    found = build("charm", teacher).loss(network_of("charm"), batch(), np.random.default_rng(0))
+    assert set(found.notes) == {f"chance_{name}" for name in FOUR}
+    assert float(sum(found.notes.values())) == pytest.approx(1.0)
+    learner = Learner(network_of("charm"), build("charm", teacher), seed=1)
+    example = batch()
+    logged = learner(example.images, example.modality_ids, example.labels, "", 0)
+    assert set(logged) >= {"loss", "loss_individual", "chance_rgb"}
+
+
 def test_charm_draws_by_the_robustness_in_all_processes(
     teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,3 +299,18 @@ def test_charm_draws_by_the_robustness_in_all_processes(
 def test_charm_in_a_network_that_is_not_its_own_is_refused(teacher: str) -> None:
     with pytest.raises(ConfigError, match="AnySeg has no robustness evaluator"):
         build("charm", teacher).loss(network_of("anyseg"), batch(), np.random.default_rng(0))
+
+
+def test_magic_compares_what_was_not_selected_and_nothing_else(teacher: str) -> None:
+    rows = torch.tensor([[0, 1], [2, 0]])
+    whole = torch.tensor([[0.9, 0.1, 0.5, 0.4], [0.1, 0.6, 0.9, 0.3]])
+    other = torch.tensor([[0.0, 0.0, 0.3, 0.4], [0.0, 0.6, 0.0, 0.7]])
+    expected = (0.2**2 + 0.0 + 0.0 + 0.4**2) / 4
+    found = inconsistency(Selection(rows, torch.empty(0), whole, other))
+    assert float(found) == pytest.approx(expected)
+    all_selected = Selection(rows[:1], torch.empty(0), whole[:1, :2], other[:1, :2])
+    assert float(inconsistency(all_selected)) == 0.0
+    step = build("magic", teacher).loss(network_of("magic"), batch(), np.random.default_rng(0))
+    assert set(step.parts) == {"whole", "selected", "consistency"}
+    with pytest.raises(ConfigError, match="AnySeg selects no sensors"):
+        build("magic", teacher).loss(network_of("anyseg"), batch(), np.random.default_rng(0))

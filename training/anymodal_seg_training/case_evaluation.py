@@ -32,7 +32,7 @@ def case_confusions(
     cases: Sequence[Case],
     recipe: Recipe,
     device: torch.device,
-    batch_size: int = 16,
+    batch_size: int = 0,
     gather: Callable[[Tensor], Tensor] = lambda counts: counts,
     meters: Mapping[str, PixelMeter] | None = None,
     tally: ConditionTally | None = None,
@@ -52,7 +52,8 @@ def case_confusions(
         cases: how to feed the network.
         recipe: of the run.
         device: where the network is.
-        batch_size: frames at a time; the noise of NM depends on it a little.
+        batch_size: frames at a time, 0 for those of the recipe; the noise of NM depends on it a
+            little.
         gather: adds up the counts ``[S, K, K]`` of several processes.
         meters: told the logits of the cases with these keys.
         tally: told the counts of every frame in every case; of this process alone.
@@ -63,6 +64,7 @@ def case_confusions(
     """
     was_training = network.training
     network.eval()
+    batch_size = batch_size or recipe.training.evaluation_batch
     classes = network.num_classes
     shares = network.encodes_apart and any(case.change is None for case in cases)
     totals = torch.zeros((len(cases), classes, classes), dtype=torch.int64, device=device)

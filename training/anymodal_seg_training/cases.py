@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,12 +62,17 @@ def random_missing(modalities: Sequence[str], ratio: float) -> list[Case]:
     return cases
 
 
-def noise_levels(modalities: Sequence[str]) -> list[Case]:
-    """The cases of NM: noise on every modality, by level."""
+def noise_levels(modalities: Sequence[str], sparse: Container[str]) -> list[Case]:
+    """The cases of NM: noise on every modality, by level.
+
+    Args:
+        modalities: in the order of their rows.
+        sparse: those of them that get no Gaussian noise.
+    """
     everything = tuple(range(len(modalities)))
+    spared = [name in sparse for name in modalities]
     return [
-        Case(name, frozenset(modalities), everything, _noise(modalities, name))
-        for name in NOISE_LEVELS
+        Case(name, frozenset(modalities), everything, _noise(spared, name)) for name in NOISE_LEVELS
     ]
 
 
@@ -83,5 +88,5 @@ def _randomly(rows: Sequence[int], ratio: float) -> Change:
     return lambda planes, generator: randomly_without(planes, rows, ratio, generator)
 
 
-def _noise(modalities: Sequence[str], level: str) -> Change:
-    return lambda planes, generator: noisy(planes, modalities, NOISE_LEVELS[level], generator)
+def _noise(sparse: Sequence[bool], level: str) -> Change:
+    return lambda planes, generator: noisy(planes, sparse, NOISE_LEVELS[level], generator)

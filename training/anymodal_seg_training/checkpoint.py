@@ -105,7 +105,8 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 def load_public_weights(path: Path) -> dict[str, Tensor]:
     """Read weights that others published: safetensors, or a state_dict that ``torch.save`` wrote.
 
-    No code in the file is executed. A state_dict may stand under the name ``state_dict``.
+    No code in the file is executed. A state_dict may stand under the name ``state_dict``,
+    ``model_state_dict`` or ``model``.
 
     Raises:
         TrainingError: they are missing, broken, or no tensors by name.
@@ -119,7 +120,10 @@ def load_public_weights(path: Path) -> dict[str, Tensor]:
             f"cannot read the weights {path}: {error}; an archive that holds code, as OpenAI's of "
             "CLIP, must be saved again as a state_dict, for example by open_clip"
         ) from error
-    weights = content.get("state_dict", content) if isinstance(content, Mapping) else {}
+    weights = content if isinstance(content, Mapping) else {}
+    for name in ("state_dict", "model_state_dict", "model"):
+        if isinstance(weights.get(name), Mapping):
+            weights = weights[name]
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
         raise TrainingError(f"{path} holds no tensors by name: save the state_dict of a model")
     return dict(weights)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import click
 
-from anymodal_seg_training import check_data, evaluate, export, graphs, pack, study_runner, train
+from anymodal_seg_training import (
+    check_data,
+    evaluate,
+    export,
+    graphs,
+    pack,
+    published_import,
+    recalibration,
+    study_runner,
+    train,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -13,7 +23,9 @@ def main() -> None:
 
 
 main.add_command(train.main, "train")
+main.add_command(recalibration.main, "recalibrate")
 main.add_command(evaluate.main, "evaluate")
+main.add_command(published_import.main, "import")
 main.add_command(export.main, "export")
 main.add_command(graphs.main, "graphs")
 main.add_command(check_data.main, "check-data")

@@ -27,7 +27,7 @@ class NoiseLevel:
 
     Attributes:
         density: share of the elements that become salt or pepper, half of it each.
-        sigma: standard deviation of the Gaussian noise; events get none.
+        sigma: standard deviation of the Gaussian noise; sparse pictures get none.
     """
 
     density: float
@@ -67,15 +67,21 @@ def randomly_without(
 
 
 def noisy(
-    planes: Tensor, modalities: Sequence[str], level: NoiseLevel, generator: torch.Generator
+    planes: Tensor, sparse: Sequence[bool], level: NoiseLevel, generator: torch.Generator
 ) -> Tensor:
     """Return a copy with salt, then pepper, then Gaussian noise on every modality (NM).
 
     As in the benchmark's code, salt and pepper are the largest and the smallest value of the whole
     batch of a modality, and their places are drawn with replacement, so that they may coincide.
+
+    Args:
+        planes: see the module.
+        sparse: of each modality, whether it gets no Gaussian noise, as events there.
+        level: how much of it.
+        generator: source of the noise.
     """
     changed, device = planes.clone(), planes.device
-    for row, name in enumerate(modalities):
+    for row, spared in enumerate(sparse):
         values = changed[:, row]
         brightest, darkest = values.max(), values.min()
         count = math.ceil(level.density * values.numel() / 2)
@@ -85,6 +91,6 @@ def noisy(
                 for side in values.shape
             )
             values[places] = value
-        if name != "event":
+        if not spared:
             values += level.sigma * torch.randn(values.shape, generator=generator, device=device)
     return changed

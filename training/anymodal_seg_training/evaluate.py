@@ -33,11 +33,12 @@ from anymodal_seg_training.command_line import (
 from anymodal_seg_training.conditions import ConditionTally
 from anymodal_seg_training.corruption import MISSING_RATIOS, SCORED_RATIO
 from anymodal_seg_training.datasets import open_dataset
-from anymodal_seg_training.datasets.base import SPLITS, Dataset
+from anymodal_seg_training.datasets.base import SPLITS, Dataset, Split
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.datasets.frame_source import FrameSource
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.member_view import views_of
+from anymodal_seg_training.native_evaluation import native_confusions
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.report import set_table, write_report
 from anymodal_seg_training.run_folder import RunFolder
@@ -45,6 +46,9 @@ from anymodal_seg_training.trained_network import load_best
 
 ABSENT_CLASSES = ("skip", "zero")
 """A class that is neither in the labels nor predicted: left out of the mean, or counted as 0."""
+
+NATIVE = ("no", "whole", "sliding")
+"""Whether there is a measurement at the size of the labels, too, and of what."""
 
 
 class Evaluation:
@@ -62,13 +66,25 @@ class Evaluation:
         device: torch.device,
         absent: str = "skip",
         progress: Progress = lambda done, total: None,
+        batch: int = 0,
     ) -> None:
-        """Take what is to be measured; ``absent`` is one of :data:`ABSENT_CLASSES`."""
+        """Take what is to be measured.
+
+        Args:
+            recipe: of the run.
+            network: to measure.
+            frames: of the split.
+            device: where the network is.
+            absent: one of :data:`ABSENT_CLASSES`.
+            progress: told how many frames are done.
+            batch: frames at a time; 0: as many as the recipe says.
+        """
         self._recipe = recipe
         self._network = network
         self._frames = frames
         self._device = device
         self._absent = absent
+        self._batch = batch or recipe.training.evaluation_batch
         self._progress = progress
 
     def combinations(self, dataset: Dataset, split: str, drop: str = "skip") -> dict[str, Any]:
@@ -96,6 +112,27 @@ class Evaluation:
             "conditions": {} if tally is None else tally.scores(cases, self._score, names),
         }
 
+    def native(self, split: Split, sliding: bool) -> dict[str, Any]:
+        """Measure all subsets of the modalities at the size of the labels.
+
+        Args:
+            split: whose frames are read, not from a cache.
+            sliding: see :func:`.native_confusions`.
+        """
+        names = self._recipe.modality_names
+        cases = combinations(names)
+        confusions = native_confusions(
+            self._network, split, self._recipe, self._device, cases, sliding, self._progress
+        )
+        scores = {case.present: self._score(confusions[case.key]) for case in cases}
+        summary = summarise(scores, names)
+        how = "windows of the input size, a third overlapping" if sliding else "the whole picture"
+        return {
+            "protocol": f"at the size of the labels; the network sees {how}",
+            "mean_over_subsets": round(summary.mean, 4),
+            "miou": {case.key: round(scores[case.present], 4) for case in cases},
+        }
+
     def benchmark(self, split: str, ratios: Sequence[float] = MISSING_RATIOS) -> dict[str, Any]:
         """Measure EMM, RMM and NM (arXiv 2503.18445) and the robustness score (2509.24505).
 
@@ -106,16 +143,16 @@ class Evaluation:
         names = self._recipe.modality_names
         missing = self._scores(combinations(names, "zero"))
         randomly = {ratio: self._scores(random_missing(names, ratio)) for ratio in ratios}
-        noise = {
-            key: self._score(matrix)
-            for key, matrix in self._confusions(noise_levels(names)).items()
-        }
+        sparse = [name for name in names if self._recipe.modalities[name].sparse]
+        noisy = self._confusions(noise_levels(names, sparse))
+        noise = {key: self._score(matrix) for key, matrix in noisy.items()}
         clean = missing[frozenset(names)]
         score = robustness_score(clean, missing, randomly[SCORED_RATIO], noise, names)
         return {
             "split": split,
             "frames": len(self._frames),
-            "protocol": self._protocol("zero"),
+            "protocol": f"{self._protocol('zero')}; noise in batches of {self._batch}, "
+            f"Gaussian on all but {', '.join(sparse) or 'none'}",
             "clean": round(clean, 4),
             "emm": self._expectations(missing),
             "rmm": {str(ratio): self._expectations(found) for ratio, found in randomly.items()},
@@ -136,6 +173,7 @@ class Evaluation:
             cases,
             self._recipe,
             self._device,
+            self._batch,
             meters=calibrations,
             tally=tally,
             progress=self._progress,
@@ -212,7 +250,22 @@ def _by_class(confusion: Confusion, classes: list[str]) -> dict[str, float]:
     show_default=True,
     help="Classes that never occur are left out of the mean, or count as 0 (DELIVER's loader).",
 )
+@click.option(
+    "--native",
+    type=click.Choice(NATIVE),
+    default="no",
+    show_default=True,
+    help="Also at the size of the labels: of whole pictures scaled to the network's input, or of "
+    "windows of that size.",
+)
 @click.option("--benchmark", is_flag=True, help="Also EMM, RMM and NM; some ten times as long.")
+@click.option(
+    "--batch",
+    type=click.IntRange(0),
+    default=0,
+    help="Frames at a time; the recipe's training.evaluation_batch by default. The published "
+    "benchmark draws its noise in batches of 4.",
+)
 @click.option(
     "--rmm-half-only", is_flag=True, help="Of RMM the ratio 0.5 alone, that of the score."
 )
@@ -222,7 +275,9 @@ def main(
     split: str,
     drop: str,
     absent_classes: str,
+    native: str,
     benchmark: bool,
+    batch: int,
     rmm_half_only: bool,
     device: str,
     threads: int,
@@ -253,12 +308,19 @@ def main(
                     chosen,
                     absent_classes,
                     partial(display.advance, f"evaluating {view.name}".rstrip()),
+                    batch,
                 )
                 result = evaluation.combinations(view.dataset, split, drop)
+                if native != "no":
+                    own = view.dataset.split(split)
+                    result["native"] = evaluation.native(own, native == "sliding")
                 if benchmark:
                     ratios = (SCORED_RATIO,) if rmm_half_only else MISSING_RATIOS
                     result["benchmark"] = evaluation.benchmark(split, ratios)
             results[view.name] = result
+            if "native" in result:
+                mean = 100 * result["native"]["mean_over_subsets"]
+                console.print(f"{result['native']['protocol']}: mean over subsets {mean:.1f}")
             classes = [entry.name for entry in view.dataset.classes]
             if view.name:
                 console.print(f"data set {view.name}", style="bold")

@@ -34,6 +34,21 @@ def fill(network: AnyModalNetwork, initial: InitialWeights) -> None:
         _begin_with_encoder(network, initial.encoder)
 
 
+def filled_by_encoder(network: AnyModalNetwork, initial: InitialWeights) -> frozenset[str]:
+    """Return the names of the parameters that ``initial.encoder`` fills, before or after it does.
+
+    Empty where no encoder is named: then there is nothing that the others are new beside.
+    """
+    if not initial.encoder:
+        return frozenset()
+    return frozenset(
+        f"{place}.{name}"
+        for place, module in network.named_modules()
+        if isinstance(module, MixTransformer | TimmEncoder)
+        for name, _ in module.named_parameters()
+    )
+
+
 def _begin_as_model(network: AnyModalNetwork, initial: InitialWeights) -> None:
     """Copy all of a model, each modality as the one of the same name or the one it is like."""
     model = load_model(initial.model)
@@ -84,11 +99,17 @@ def _begin_with_encoder(network: AnyModalNetwork, source: str) -> None:
             backbone.load_public_weights()
         return
     weights = load_public_weights(Path(source).expanduser())
-    for encoder in _encoders(network, MixTransformer, "backbone: mit_b0 to mit_b5"):
-        try:
+    timm_encoders = [m for m in network.modules() if isinstance(m, TimmEncoder)]
+    wanted = "backbone: mit_b0 to mit_b5, or timm:NAME"
+    try:
+        for backbone in timm_encoders:
+            backbone.load_weights(weights)
+        for encoder in () if timm_encoders else _encoders(network, MixTransformer, wanted):
             load_mit_weights(encoder, weights)
-        except AnymodalError as error:
-            raise ConfigError(f"initial_weights.encoder {source!r}: {error}") from error
+    except AnymodalError as error:
+        raise ConfigError(
+            f"initial_weights.encoder {source!r}: {error}; a file must be of the recipe's {wanted}"
+        ) from error
 
 
 def _encoders(network: nn.Module, kind: type[E], wanted: str) -> list[E]:

@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
+from anymodal_seg_ros.networks.set_statistics import copy_statistics
 from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.batches import MakeBatch, batch_jobs, part_size
 from anymodal_seg_training.checkpoint import save_weights
@@ -26,7 +27,12 @@ from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.fabric import over_processes
 from anymodal_seg_training.initial_weights import fill
 from anymodal_seg_training.log import RunLog
-from anymodal_seg_training.optimisation import build_optimiser, learning_rate, set_learning_rate
+from anymodal_seg_training.optimisation import (
+    build_optimiser,
+    learning_rate,
+    parameter_rates,
+    set_learning_rate,
+)
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.sampling import step_generator, torch_seed
@@ -71,12 +77,13 @@ class Learner(nn.Module):
     def forward(
         self, images: Tensor, ids: Tensor, labels: Tensor, dataset: str, step: int
     ) -> dict[str, Tensor]:
-        """Return ``loss``, with a gradient, and its parts, without."""
+        """Return ``loss``, with a gradient, its parts and what else is noted, without."""
         # Not the generator that chose the modalities: what a strategy draws is independent of it.
         generator = step_generator(self._seed, step, of_loss=True)
         batch = Batch(images, ids, labels, dataset=dataset)
         found = self._strategy.loss(self.network, batch, generator)
-        return {"loss": found.total, **{f"loss_{k}": v.detach() for k, v in found.parts.items()}}
+        parts = {f"loss_{name}": value.detach() for name, value in found.parts.items()}
+        return {"loss": found.total, **parts, **found.notes}
 
 
 class Trainer:
@@ -94,6 +101,7 @@ class Trainer:
                 evenly, or for initial weights of another architecture.
             AnymodalError: the initial weights cannot be read.
         """
+        recipe = recipe.for_frames(len(frames.train))
         self._recipe = recipe
         self._options = recipe.training
         self._frames = frames
@@ -119,7 +127,7 @@ class Trainer:
         strategy.prepare(network)
         learner = Learner(network, strategy, recipe.seed)
         optimiser = build_optimiser(
-            learner, recipe.training, lambda name: strategy.rate_of(name.removeprefix("network."))
+            learner, recipe.training, parameter_rates(recipe, strategy, network)
         )
         self._learner, self._optimiser = fabric.setup(learner, optimiser)
         self._average: AveragedModel | None = None
@@ -233,6 +241,7 @@ class Trainer:
         self._optimiser.step()
         if self._average is not None:
             self._average.update_parameters(self._network)
+            copy_statistics(self._network, self._judged)
         return {
             **values,
             "learning_rate": rate,

@@ -7,7 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from anymodal_seg_training.recipe import TrainingOptions
+from anymodal_seg_ros.networks import AnyModalNetwork
+from anymodal_seg_ros.networks.windows import WindowCrossAttention
+from anymodal_seg_training.initial_weights import filled_by_encoder
+from anymodal_seg_training.recipe import Recipe, TrainingOptions
+from anymodal_seg_training.strategies.base import Strategy
 
 
 def build_optimiser(
@@ -15,7 +19,9 @@ def build_optimiser(
     options: TrainingOptions,
     rate_of: Callable[[str], float] = lambda name: 1.0,
 ) -> torch.optim.Optimizer:
-    """Build AdamW with weight decay on matrices and kernels only, not on biases and norms.
+    """Build AdamW with weight decay on matrices and kernels only.
+
+    Not on biases and norms, nor on tables of relative positions, as Swin (arXiv 2103.14030) has it.
 
     Args:
         module: what is trained.
@@ -23,13 +29,14 @@ def build_optimiser(
         rate_of: how many times the learning rate a parameter learns with, by its name.
     """
     trained: dict[float, list[nn.Parameter]] = {}
+    tables = {m.position for m in module.modules() if isinstance(m, WindowCrossAttention)}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             trained.setdefault(rate_of(name), []).append(parameter)
     groups = []
     for factor, parameters in trained.items():
-        decayed = [p for p in parameters if p.ndim > 1]
-        free = [p for p in parameters if p.ndim <= 1]
+        decayed = [p for p in parameters if p.ndim > 1 and p not in tables]
+        free = [p for p in parameters if p.ndim <= 1 or p in tables]
         groups += [
             {"params": decayed, "weight_decay": options.weight_decay, "factor": factor},
             {"params": free, "weight_decay": 0.0, "factor": factor},
@@ -51,3 +58,17 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
         # Checkpoints from before there were factors have none.
         group["lr"] = rate * group.get("factor", 1.0)
+
+
+def parameter_rates(
+    recipe: Recipe, strategy: Strategy, network: AnyModalNetwork
+) -> Callable[[str], float]:
+    """Return how many times the learning rate a parameter of the learner learns with, by name."""
+    given = filled_by_encoder(network, recipe.initial_weights)
+
+    def rate_of(name: str) -> float:
+        name = name.removeprefix("network.")
+        new = 1.0 if not given or name in given else recipe.training.new_rate
+        return new * strategy.rate_of(name)
+
+    return rate_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from anymodal_seg_ros.config import build, choice, count, number, read_yaml, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import ModalitySpec, check_ids, modality_spec, names_by_id
+from anymodal_seg_training.names import check_name
 
 PRECISIONS = ("fp32", "bf16")
 _FREE_SECTIONS = ("architecture", "modalities", "data", "strategy")
@@ -34,8 +36,8 @@ class InitialWeights:
     )
     encoder: str = text(
         "",
-        "File (.safetensors, .pth) with public weights of the Mix Transformer; or timm, which "
-        "fetches those of a timm backbone",
+        "File (.safetensors, .pth) with public weights of the Mix Transformer or of a timm "
+        "backbone; or timm, which fetches those of a timm backbone",
     )
 
     def check(self) -> None:
@@ -98,11 +100,17 @@ class AugmentationOptions:
 class TrainingOptions:
     """The optimiser, its schedule, and how often things happen."""
 
-    steps: int = count(2000, 1, 10_000_000, "Optimiser steps")
+    steps: int = count(2000, 1, 10_000_000, "Optimiser steps; where epochs is 0")
+    epochs: float = number(
+        0.0, 0.0, 1e6, "Times that every training frame is learned from, in place of steps; 0: none"
+    )
     batch_size: int = count(16, 1, 4096, "Frames in a step")
     learning_rate: float = number(1e-3, 0.0, 10.0, "Peak learning rate of AdamW")
     weight_decay: float = number(0.01, 0.0, 1.0, "On weights; never on biases and norms")
     warmup_steps: int = count(100, 0, 1_000_000, "Steps of linear warm-up from a tenth of the peak")
+    new_rate: float = number(
+        1.0, 0.0, 1e3, "Times the learning rate, of all but what initial_weights.encoder fills"
+    )
     poly_power: float = number(0.9, 0.0, 10.0, "Exponent of the decay to zero after the warm-up")
     accumulate: int = count(1, 1, 4096, "Parts in which a step's frames are computed, one by one")
     ema: float = number(0.0, 0.0, 0.9999, "Decay of the averaged weights that are kept; 0: none")
@@ -112,6 +120,7 @@ class TrainingOptions:
     checkpoint_every: int = count(100, 1, 1_000_000, "Steps between two checkpoints")
     validate_every: int = count(500, 1, 1_000_000, "Steps between two validations")
     validation_frames: int = count(48, 1, 1_000_000, "Frames of one, spread over the split")
+    evaluation_batch: int = count(16, 1, 4096, "Frames at a time when a network is measured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +159,14 @@ class Recipe:
     def modality_names(self) -> tuple[str, ...]:
         """The modalities in the order of their ids, in which subsets are written."""
         return names_by_id(self.modalities)
+
+    def for_frames(self, count: int) -> Recipe:
+        """Return the recipe with its epochs, if it has any, as steps on ``count`` frames."""
+        training = self.training
+        if not training.epochs:
+            return self
+        steps = max(1, math.ceil(training.epochs * count / training.batch_size))
+        return dataclasses.replace(self, training=dataclasses.replace(training, steps=steps))
 
     def plain(self) -> dict[str, Any]:
         """Return the recipe, defaults filled in, in YAML's own types."""
@@ -191,6 +208,9 @@ def parse_recipe(content: Mapping[str, Any]) -> Recipe:
     )
     if not recipe.name:
         raise ConfigError("name is missing: give the model a name, e.g. rig-nano")
+    check_name(recipe.name, "name")
+    for modality in recipe.modalities:
+        check_name(modality, "the name of a modality")
     if recipe.training.precision not in PRECISIONS:
         raise ConfigError(
             f"training.precision is {recipe.training.precision!r}: "

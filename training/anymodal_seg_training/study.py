@@ -9,6 +9,7 @@ from typing import Any
 
 from anymodal_seg_ros.config import read_yaml
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_training.names import check_name
 from anymodal_seg_training.recipe import Recipe, parse_recipe
 from anymodal_seg_training.run_folder import RunFolder
 
@@ -124,12 +125,11 @@ def load_study(path: Path) -> Study:
     """
     content = read_yaml(path, "study")
     if not isinstance(content, Mapping) or set(content) != _ENTRIES:
-        found = (
-            ", ".join(sorted(map(str, content))) if isinstance(content, Mapping) else repr(content)
-        )
+        found = ", ".join(sorted(map(str, content))) if isinstance(content, Mapping) else "no names"
         raise ConfigError(f"{path} has {found}: expected {', '.join(sorted(_ENTRIES))}")
-    if not isinstance(content["methods"], Mapping) or not content["methods"]:
-        raise ConfigError(f"{path}: methods is {content['methods']!r}: expected named methods")
+    for section, wanted in (("methods", "methods"), ("recipe", "sections")):
+        if not isinstance(content[section], Mapping) or not content[section]:
+            raise ConfigError(f"{path}: {section} is {content[section]!r}: expected named {wanted}")
     try:
         methods = tuple(
             _method(str(name), entry, content["seeds"])
@@ -143,6 +143,7 @@ def load_study(path: Path) -> Study:
 
 
 def _method(name: str, entry: Any, seeds: Any) -> Method:
+    check_name(name, "the name of a method")
     if not isinstance(entry, Mapping) or "title" not in entry:
         raise ConfigError(f"methods.{name} is {entry!r}: expected a title and sections of a recipe")
     changes = {key: value for key, value in entry.items() if key not in _METHOD_ENTRIES}

@@ -28,16 +28,16 @@ class CpuSyncBatchNorm2d(nn.BatchNorm2d):
         """Normalise ``[B, C, H, W]``."""
         if not self.training:
             return super().forward(x)
-        own = torch.stack([x.sum((0, 2, 3)), x.square().sum((0, 2, 3))]).double()
-        size = x.new_tensor([x.numel() / x.shape[1]], dtype=torch.float64)
-        sums = all_reduce(own)
+        # Not in bf16, and twice over the values: a mean far from zero would cancel the variance.
+        values = x.double()
+        size = values.new_tensor([x.numel() / x.shape[1]])
         distributed.all_reduce(size)
-        mean, square = (sums / size).unbind()
-        variance = square - mean.square()
+        mean = all_reduce(values.sum((0, 2, 3))) / size
+        centred = values - mean[:, None, None]
+        variance = all_reduce(centred.square().sum((0, 2, 3))) / size
         self._remember(mean.detach(), (variance * size / (size - 1.0)).detach())
-        scale = (variance + self.eps).rsqrt().to(x.dtype) * self.weight
-        offset = self.bias - mean.to(x.dtype) * scale
-        return x * scale[:, None, None] + offset[:, None, None]
+        scale = (variance + self.eps).rsqrt() * self.weight
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None and self.running_var is not None

@@ -18,11 +18,16 @@ from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.events.render import render_image
 from anymodal_seg_ros.sensing.events.store import PixelGrid
 from anymodal_seg_ros.sensing.events.values import Events, EventWindow
+from anymodal_seg_training.datasets.bounded import MAX_PIXELS, arrays, check_file
 from anymodal_seg_training.datasets.layout import ImageLayout
 from anymodal_seg_training.errors import TrainingError
 
 _US_NS = 1_000
 _COLUMNS = ("x", "y", "t", "p")
+MAX_EVENTS = 1 << 24
+"""Of a window: thirty times what the busiest one of DSEC has in 50 ms."""
+MAX_TIMES_BYTES = 1 << 24
+"""Of a list of times: a million of them."""
 
 
 def npz_image(path: Path, layout: ImageLayout) -> Image:
@@ -37,21 +42,20 @@ def npz_image(path: Path, layout: ImageLayout) -> Image:
         TrainingError: the file is missing or damaged, or an array is.
     """
     grid = _grid(layout, path)
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            x, y, t, p = (np.asarray(stored[name]) for name in _COLUMNS)
-    except FileNotFoundError as error:
-        raise TrainingError(f"{path} is missing") from error
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise TrainingError(f"{path} cannot be read as events (x, y, t, p): {error}") from error
-    if any(column.ndim != 1 or column.size != t.size for column in (x, y, p)):
+    x, y, t, p = arrays(path, _COLUMNS)
+    if any(column.ndim != 1 or column.size != t.size for column in (x, y, t, p)):
         raise TrainingError(f"{path} has x, y, t, p of different lengths: {x.shape} to {p.shape}")
+    if not all(
+        np.issubdtype(column.dtype, np.number) or column.dtype == bool for column in (x, y, t, p)
+    ):
+        raise TrainingError(f"{path} has x, y, t, p that are no numbers")
     if not t.size:
         return Image(np.zeros((grid.height, grid.width, 3), np.uint8), "8UC3")
     # A million steps from the first to the last event: finer than the image can tell.
     since = (t - t.min()).astype(np.float64)
     time_ns = np.rint(since / max(float(since.max()), 1e-30) * 1e6).astype(np.int64)
-    return _render(grid, Events(time_ns, x, y, p > 0), 0, int(time_ns.max()) + 1)
+    on = np.asarray(p, np.float64) > 0
+    return _render(grid, Events(time_ns, x, y, on), 0, int(time_ns.max()) + 1)
 
 
 def dsec_image(paths: list[Path], layout: ImageLayout, moment: str) -> Image:
@@ -107,24 +111,47 @@ def _between(path: Path, start_us: int, end_us: int) -> tuple[npt.NDArray[np.int
     """Read the events from ``start_us`` on and before ``end_us``: x, y, absolute t in us, p."""
     with _open(path) as file:
         try:
-            offset_us = int(file["t_offset"][()]) if "t_offset" in file else 0
+            offset_us = int(_stored(file, "t_offset")[()]) if "t_offset" in file else 0
             # ms_to_idx[m] is the first event at or after m milliseconds.
-            first_of_ms = file["ms_to_idx"]
-            total = file["events/t"].shape[0]
+            first_of_ms = _stored(file, "ms_to_idx")
+            total = _stored(file, "events/t").shape[0]
             first_ms = max((start_us - offset_us) // 1000, 0)
             last_ms = max(-(-(end_us - offset_us) // 1000), 0)
             first, last = (
                 int(first_of_ms[ms]) if ms < first_of_ms.shape[0] else total
                 for ms in (first_ms, last_ms)
             )
+            if not 0 <= first <= last <= first + MAX_EVENTS:
+                raise ValueError(f"events {first} to {last}: expected at most {MAX_EVENTS}")
             columns = {
-                name: np.asarray(file[f"events/{name}"][first:last], np.int64) for name in _COLUMNS
+                name: np.asarray(_stored(file, f"events/{name}")[first:last], np.int64)
+                for name in _COLUMNS
             }
-        except (KeyError, OSError, ValueError, TypeError) as error:
+            if any(len(column) != last - first for column in columns.values()):
+                raise ValueError("x, y, t, p are of different lengths")
+        except Exception as error:  # a damaged file can make its reader stumble in any way
             raise TrainingError(f"{path} cannot be read as events of DSEC: {error}") from error
     columns["t"] += offset_us
     chosen = (columns["t"] >= start_us) & (columns["t"] < end_us)
     return tuple(columns[name][chosen] for name in _COLUMNS)
+
+
+def _stored(file: Any, name: str) -> Any:
+    """Return a data set of an HDF5 file, and of this file alone.
+
+    Raises:
+        ValueError: it is kept elsewhere; whoever made the file does not choose what else is read.
+    """
+    import h5py
+
+    place = file
+    for part in name.split("/"):
+        if not isinstance(place.get(part, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name} is missing, or a link")
+        place = place[part]
+    if not isinstance(place, h5py.Dataset) or place.external or place.is_virtual:
+        raise ValueError(f"{name} is no data set of this file")
+    return place
 
 
 @functools.lru_cache(maxsize=8)
@@ -132,20 +159,21 @@ def _rectify_map(path: Path) -> npt.NDArray[np.float32]:
     """Read where each pixel goes: float32 ``[H, W, 2]``, column and row."""
     with _open(path) as file:
         try:
-            places = np.asarray(file["rectify_map"], np.float32)
-        except (KeyError, OSError, ValueError) as error:
+            stored = _stored(file, "rectify_map")
+            if stored.ndim != 3 or stored.shape[2] != 2 or stored.size > 2 * MAX_PIXELS:
+                raise ValueError(f"it is of shape {stored.shape}: expected [H, W, 2]")
+            return np.asarray(stored, np.float32)
+        except Exception as error:  # a damaged file can make its reader stumble in any way
             raise TrainingError(f"{path} cannot be read as a map of DSEC: {error}") from error
-    if places.ndim != 3 or places.shape[2] != 2:
-        raise TrainingError(f"{path} has a map of shape {places.shape}: expected [H, W, 2]")
-    return places
 
 
 @functools.lru_cache(maxsize=8)
 def _times(path: Path) -> tuple[int, ...]:
+    check_file(path)
     try:
+        if path.stat().st_size > MAX_TIMES_BYTES:
+            raise ValueError(f"it is longer than {MAX_TIMES_BYTES} bytes")
         return tuple(int(word) for word in path.read_text(encoding="ascii").split())
-    except FileNotFoundError as error:
-        raise TrainingError(f"{path} is missing") from error
     except (OSError, ValueError) as error:
         raise TrainingError(f"{path} is no list of times in microseconds: {error}") from error
 
@@ -160,8 +188,7 @@ def _open(path: Path) -> Any:
         raise TrainingError(
             f"reading {path} needs h5py and hdf5plugin: pip install 'anymodal_seg_training[events]'"
         ) from error
-    if not path.is_file():
-        raise TrainingError(f"{path} is missing")
+    check_file(path)
     try:
         return h5py.File(path, "r")
     except OSError as error:

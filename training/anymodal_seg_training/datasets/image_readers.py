@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
 
 from anymodal_seg_ros.frames import UNLABELED, Image, Mask
 from anymodal_seg_ros.inference.manifest import ClassSpec
+from anymodal_seg_training.datasets.bounded import array, numbered_picture, picture
 from anymodal_seg_training.datasets.event_files import dsec_image, npz_image
 from anymodal_seg_training.datasets.layout import ImageLayout, LabelLayout
 from anymodal_seg_training.datasets.polarisation import ANGLES, polarisation_image
 from anymodal_seg_training.errors import TrainingError, UnknownLabelError
 
 Raw = npt.NDArray[np.generic]
+_ROWS = 256
+"""Of a label that are understood at a time: the numbers in between take much more memory."""
 
 
 def read_image(
@@ -64,7 +65,7 @@ def _read(paths: list[Path], layout: ImageLayout, moment: str) -> Image:
         return npz_image(paths[0], layout)
     if layout.read == "metres":
         return _distances(paths[0])
-    pixels = _opencv(paths[0])
+    pixels = picture(paths[0])
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     found = f"{channels} channels of {pixels.dtype}"
     if layout.read == "color" and pixels.dtype in (np.uint8, np.uint16):
@@ -90,7 +91,10 @@ def read_label(
         TrainingError: the file is missing or damaged, or has a number or colour that is no class;
             the message lists them.
     """
-    return class_ids(_label_array(path)[:, crop_left:], layout, classes, path)
+    raw = array(path) if path.suffix == ".npy" else numbered_picture(path)
+    if raw.ndim not in (2, 3):
+        raise TrainingError(f"{path} is {raw.dtype} {raw.shape}: expected a label [H, W]")
+    return class_ids(raw[:, crop_left:], layout, classes, path)
 
 
 def class_ids(
@@ -118,15 +122,6 @@ def class_ids(
     return _from_numbers(raw, layout, len(classes), path)
 
 
-def _opencv(path: Path) -> Raw:
-    if not path.is_file():
-        raise TrainingError(f"{path} is missing")
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise TrainingError(f"{path} cannot be read as an image: it is damaged, or of another kind")
-    return np.asarray(pixels)
-
-
 def _color(pixels: Raw) -> npt.NDArray[np.uint8]:
     if pixels.dtype == np.uint16:
         pixels = np.round(pixels / np.float32(257.0)).astype(np.uint8)
@@ -143,7 +138,7 @@ def _metres(counts: Raw, layout: ImageLayout) -> npt.NDArray[np.float32]:
 
 
 def _distances(path: Path) -> Image:
-    raw = _numpy(path)
+    raw = array(path)
     if raw.ndim == 3 and raw.shape[2] == 1:
         raw = raw[..., 0]
     if raw.ndim != 2 or not np.issubdtype(raw.dtype, np.floating):
@@ -160,7 +155,7 @@ def _floats(paths: list[Path], layout: ImageLayout) -> Image:
         raise TrainingError(
             f"floats from low {layout.low} to high {layout.high}: expected low < high"
         )
-    planes = [_numpy(path).astype(np.float32) for path in paths]
+    planes = [array(path).astype(np.float32) for path in paths]
     if any(plane.ndim != 2 or plane.shape != planes[0].shape for plane in planes):
         shapes = ", ".join(str(plane.shape) for plane in planes)
         raise TrainingError(f"{paths[0]} and what belongs to it have the shapes {shapes}")
@@ -173,43 +168,22 @@ def _floats(paths: list[Path], layout: ImageLayout) -> Image:
 def _polarisation(paths: list[Path]) -> Image:
     if len(paths) != len(ANGLES):
         raise TrainingError(f"{len(paths)} files of a polariser for one image: expected 4")
-    pictures = [_opencv(path) for path in paths]
-    for path, picture in zip(paths, pictures, strict=True):
-        if picture.dtype not in (np.uint8, np.uint16) or picture.shape != pictures[0].shape:
+    pictures = [picture(path) for path in paths]
+    first = pictures[0]
+    for path, found in zip(paths, pictures, strict=True):
+        if found.dtype not in (np.uint8, np.uint16) or found.shape != first.shape:
             raise TrainingError(
-                f"{path} is {picture.dtype} {picture.shape}, {paths[0]} is {pictures[0].dtype} "
-                f"{pictures[0].shape}: expected pictures of 8 or 16 bits and of one size"
+                f"{path} is {found.dtype} {found.shape}, {paths[0]} is {first.dtype} "
+                f"{first.shape}: expected pictures of 8 or 16 bits and of one size"
             )
-    return polarisation_image([_color(picture) for picture in pictures])
-
-
-def _numpy(path: Path) -> Raw:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise TrainingError(f"{path} is missing") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise TrainingError(f"{path} cannot be read as a NumPy array: {error}") from error
-    return np.asarray(loaded)
-
-
-def _label_array(path: Path) -> Raw:
-    """Read with Pillow: it leaves the numbers of a palette image alone, OpenCV paints them."""
-    if path.suffix == ".npy":
-        return _numpy(path)
-    try:
-        with Pillow.open(path) as image:
-            return np.asarray(image)
-    except FileNotFoundError as error:
-        raise TrainingError(f"{path} is missing") from error
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise TrainingError(f"{path} cannot be read as an image: {error}") from error
+    return polarisation_image([_color(found) for found in pictures])
 
 
 def _from_numbers(raw: Raw, layout: LabelLayout, num_classes: int, path: Path | str) -> Mask:
     if not np.issubdtype(raw.dtype, np.integer) or raw.ndim != 2:
         raise TrainingError(f"{path} is {raw.dtype} {raw.shape}: expected whole numbers [H, W]")
-    numbers, place = np.unique(raw, return_inverse=True)
+    blocks = [raw[first : first + _ROWS] for first in range(0, len(raw), _ROWS)]
+    numbers = np.unique(np.concatenate([np.unique(block) for block in blocks] or [raw[0:0, 0]]))
     ids = np.empty(len(numbers), np.uint8)
     unknown = []
     for index, number in enumerate(int(n) for n in numbers):
@@ -228,19 +202,30 @@ def _from_numbers(raw: Raw, layout: LabelLayout, num_classes: int, path: Path | 
             f"give them a class (there are {num_classes}, from 0 on) by label.renumber or "
             "label.shift, or add them to label.ignore",
         )
-    return ids[place].reshape(raw.shape)
+    label = np.empty(raw.shape, np.uint8)
+    for first, block in zip(range(0, len(raw), _ROWS), blocks, strict=True):
+        label[first : first + _ROWS] = ids[np.searchsorted(numbers, block)]
+    return label
 
 
 def _from_colors(raw: Raw, classes: tuple[ClassSpec, ...], path: Path | str) -> Mask:
     if raw.ndim != 3 or raw.shape[2] < 3 or raw.dtype != np.uint8:
         raise TrainingError(f"{path} is {raw.dtype} {raw.shape}: expected a colour image")
-    codes = raw[..., :3].astype(np.int64) @ np.array((65536, 256, 1))
-    label = np.full(codes.shape, UNLABELED, np.uint8)
-    for number, entry in enumerate(classes):
-        red, green, blue = entry.color
-        label[codes == red * 65536 + green * 256 + blue] = number
-    unknown = np.unique(codes[label == UNLABELED])
-    if len(unknown):
-        colors = [str((int(c) >> 16, int(c) >> 8 & 255, int(c) & 255)) for c in unknown]
+    known = {int(_code(np.array(entry.color))): number for number, entry in enumerate(classes)}
+    label = np.full(raw.shape[:2], UNLABELED, np.uint8)
+    unknown: set[int] = set()
+    for first in range(0, len(raw), _ROWS):
+        codes = _code(raw[first : first + _ROWS, :, :3])
+        part = label[first : first + _ROWS]
+        for code, number in known.items():
+            part[codes == code] = number
+        unknown.update(np.unique(codes[part == UNLABELED]).tolist())
+    if unknown:
+        colors = [str((code >> 16, code >> 8 & 255, code & 255)) for code in sorted(unknown)]
         raise UnknownLabelError(path, "colours", colors, "add classes of these colours")
     return label
+
+
+def _code(colors: Raw) -> Any:
+    """Return colours ``[..., 3]`` as one number each."""
+    return colors.astype(np.int64) @ np.array((65536, 256, 1))

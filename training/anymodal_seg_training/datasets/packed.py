@@ -18,9 +18,11 @@ from anymodal_seg_ros.config import text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.manifest import ClassSpec
-from anymodal_seg_training.datasets.base import LabelledFrame
+from anymodal_seg_training.datasets.base import SPLITS, LabelledFrame
+from anymodal_seg_training.datasets.bounded import MAX_BYTES
 from anymodal_seg_training.datasets.packed_members import (
     CONDITIONS,
+    INDEX_DTYPE,
     LABEL,
     Member,
     unpack_conditions,
@@ -111,10 +113,18 @@ class PackedSplit:
         """
         shard = int(np.searchsorted(_ends(self.shards), unit, side="right"))
         path = self.folder / shard_name(self.split_name, shard)
-        row = _index(self.folder / f"{self.split_name}.npy")[unit, self.members.index(member)]
-        offset, size, checksum = (int(value) for value in row)
+        shape = (self.units, len(self.members), 3)
+        index = _index(self.folder / f"{self.split_name}.npy", shape)
+        offset, size, checksum = (int(value) for value in index[unit, self.members.index(member)])
         try:
-            content = os.pread(_opened(path).fileno(), size, offset)
+            shard_file = _opened(path)
+            whole = os.fstat(shard_file.fileno()).st_size
+            if not (offset >= 0 and 0 <= size <= min(whole - offset, MAX_BYTES)):
+                raise TrainingError(
+                    f"the index of {path} has {size} bytes at byte {offset} of {whole}: it is "
+                    "damaged; pack the data set again"
+                )
+            content = os.pread(shard_file.fileno(), size, offset)
         except OSError as error:
             raise TrainingError(f"cannot read the shard {path}: {error}") from error
         if zlib.crc32(content) != checksum:
@@ -162,26 +172,32 @@ class PackedDataset:
         try:
             self._content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             found = self._content["format"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigError(
                 f"data.folder is {options.folder!r}: expected a folder that 'anymodal-train pack' "
                 f"has finished ({error})"
             ) from error
         if not options.folder or found != FORMAT:
-            raise ConfigError(f"{path} is of format {found!r}: expected {FORMAT}; pack it again")
+            raise ConfigError(f"{path} is not of format {FORMAT}: pack the data set again")
+        try:
+            self._classes = tuple(_class(*entry) for entry in self._content["classes"])
+            self._splits = {
+                name: _split(self._folder, name, entry)
+                for name, entry in self._content["splits"].items()
+            }
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            said = f"{type(error).__name__}: {error}"[:200]
+            raise ConfigError(f"{path} is damaged ({said}): pack the data set again") from error
 
     @property
     def classes(self) -> tuple[ClassSpec, ...]:
         """See :class:`.base.Dataset`."""
-        return tuple(
-            ClassSpec(name, (int(red), int(green), int(blue)))
-            for name, (red, green, blue) in self._content["classes"]
-        )
+        return self._classes
 
     @property
     def description(self) -> str:
         """See :class:`.base.Dataset`."""
-        return str(self._content["description"])
+        return str(self._content.get("description", ""))
 
     def split(self, name: str) -> PackedSplit:
         """See :class:`.base.Dataset`.
@@ -189,23 +205,41 @@ class PackedDataset:
         Raises:
             ConfigError: the split was not packed.
         """
-        splits = self._content["splits"]
-        if name not in splits:
-            raise ConfigError(f"{self._folder} has no split {name}: it has {', '.join(splits)}")
-        entry = splits[name]
-        members = tuple(Member(*member) for member in entry["members"])
-        return PackedSplit(
-            self._folder, name, entry["title"], members, tuple(entry["shards"]), entry["index_crc"]
-        )
+        if name not in self._splits:
+            known = ", ".join(self._splits)
+            raise ConfigError(f"{self._folder} has no split {name}: it has {known}")
+        return self._splits[name]
+
+
+def _class(name: Any, color: Any) -> ClassSpec:
+    red, green, blue = (int(value) for value in color)
+    if min(red, green, blue) < 0 or max(red, green, blue) > 255:
+        raise ValueError(f"the colour of {name!r} is {color!r}")
+    return ClassSpec(str(name), (red, green, blue))
+
+
+def _split(folder: Path, name: str, entry: Any) -> PackedSplit:
+    members = tuple(Member(*map(str, member)) for member in entry["members"])
+    shards = tuple(int(count) for count in entry["shards"])
+    if name not in SPLITS or not shards or min(shards) < 1:
+        raise ValueError(f"the split {name!r} has {shards!r} frames")
+    if [member.name for member in members].count(LABEL) != 1:
+        raise ValueError(f"the split {name!r} has not one label for each frame")
+    return PackedSplit(folder, name, str(entry["title"]), members, shards, int(entry["index_crc"]))
 
 
 @functools.lru_cache(maxsize=4)
-def _index(path: Path) -> npt.NDArray[np.int64]:
+def _index(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """Map an index; of a million frames it is some hundred megabytes, shared by all processes."""
     try:
-        return np.asarray(np.load(path, mmap_mode="r"))
-    except (OSError, ValueError) as error:
+        found = np.asarray(np.load(path, mmap_mode="r"))
+    except (OSError, ValueError, EOFError) as error:
         raise TrainingError(f"cannot read the index {path}: {error}; pack it again") from error
+    if found.shape != shape or found.dtype != INDEX_DTYPE:
+        raise TrainingError(
+            f"the index {path} is {found.dtype} {found.shape}: expected {shape}; pack it again"
+        )
+    return found
 
 
 @functools.lru_cache(maxsize=4)

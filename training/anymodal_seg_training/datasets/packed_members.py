@@ -15,6 +15,8 @@ import numpy as np
 
 from anymodal_seg_ros.frames import Image, Mask, Pixels
 from anymodal_seg_training.datasets.base import LabelledFrame
+from anymodal_seg_training.datasets.bounded import array_of, check_size
+from anymodal_seg_training.errors import TrainingError
 
 LABEL, CONDITIONS = "label", "conditions"
 INDEX_DTYPE = np.int64
@@ -66,18 +68,38 @@ def pack_frame(frame: LabelledFrame) -> dict[Member, bytes]:
 
 
 def unpack_image(content: bytes, member: Member) -> Image:
-    """Read one sensor's file."""
+    """Read one sensor's file.
+
+    Raises:
+        TrainingError: it is damaged, or too large.
+    """
     return Image(_read(content, member), member.encoding)
 
 
 def unpack_label(content: bytes, member: Member) -> Mask:
-    """Read the label's file."""
-    return np.asarray(_read(content, member), np.uint8)
+    """Read the label's file.
+
+    Raises:
+        TrainingError: as of :func:`unpack_image`, or it is no label.
+    """
+    label = _read(content, member)
+    if label.dtype != np.uint8 or label.ndim != 2:
+        raise TrainingError(
+            f"the label of a packed frame is {label.dtype} {label.shape}: expected uint8 [H, W]"
+        )
+    return np.asarray(label, np.uint8)
 
 
 def unpack_conditions(content: bytes) -> dict[str, str]:
-    """Read the conditions' file."""
-    return {str(name): str(value) for name, value in json.loads(content).items()}
+    """Read the conditions' file.
+
+    Raises:
+        TrainingError: it is damaged.
+    """
+    try:
+        return {str(name): str(value) for name, value in json.loads(content).items()}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise TrainingError(f"the conditions of a packed frame cannot be read: {error}") from error
 
 
 def _write(pixels: Pixels) -> tuple[str, bytes]:
@@ -94,9 +116,16 @@ def _write(pixels: Pixels) -> tuple[str, bytes]:
 
 
 def _read(content: bytes, member: Member) -> Pixels:
+    name = f"the {member.name} of a packed frame"
     if member.suffix == "npy":
-        return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
-    decoded: Any = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        return array_of(io.BytesIO(content), len(content), name)
+    try:
+        check_size(io.BytesIO(content), name)
+        decoded: Any = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except TrainingError:
+        raise
+    except Exception as error:  # a damaged file can make its reader stumble in any way
+        raise TrainingError(f"{name} cannot be read: {error}") from error
     if decoded is None:
-        raise ValueError("it is no PNG image")
+        raise TrainingError(f"{name} is no PNG image")
     return np.asarray(decoded)

@@ -71,8 +71,8 @@ def cross_modal_distillation(
         student: for each stage ``[B, M, C, h, w]``.
         teacher: the same, of the same modalities in the same order; no gradient reaches them.
         features: ``raw``: similarities of the features. ``softmax``: the published code, which
-            compares softmax maps of the teacher with log-softmax maps of the student, so that the
-            loss is not 0 for equal features.
+            compares softmax maps of the teacher with log-softmax maps of the student, both along
+            the rows of the image, so that the loss is not 0 for equal features.
 
     Returns:
         A scalar, 0 or more; 0 for a single modality.
@@ -81,7 +81,7 @@ def cross_modal_distillation(
     for mine, others in zip(student, teacher, strict=True):
         others = others.detach()
         if features == "softmax":
-            mine, others = F.log_softmax(mine, dim=2), F.softmax(others, dim=2)
+            mine, others = F.log_softmax(mine, dim=3), F.softmax(others, dim=3)
         difference = similarities(mine) - similarities(others)
         total = total + difference.square().mean()
     return total

@@ -39,6 +39,7 @@ _STRATEGIES: dict[str, _Entry] = {
     "anyseg": _Entry("anyseg", "AnySegStrategy"),
     "charm": _Entry("charm", "CharmStrategy"),
     "equiseg": _Entry("equiseg", "EQUISegStrategy", mixes=True),
+    "magic": _Entry("magic", "MagicStrategy"),
     "quorum": _Entry("quorum", "QuorumStrategy"),
     "segrgbx": _Entry("segrgbx", "SegRGBXStrategy", mixes=True),
     "segrgbx_clip": _Entry("segrgbx_clip", "SegRGBXClipStrategy", mixes=True, masks=False),

@@ -43,17 +43,21 @@ class StepLoss:
 
     Attributes:
         total: a scalar with a gradient.
-        parts: numbers for the log, without gradients.
+        parts: terms of it for the log, without gradients.
+        notes: other numbers for the log.
     """
 
     total: Tensor
     parts: Mapping[str, Tensor]
+    notes: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def sum_of(cls, terms: Mapping[str, Tensor]) -> StepLoss:
+    def sum_of(
+        cls, terms: Mapping[str, Tensor], notes: Mapping[str, Tensor] | None = None
+    ) -> StepLoss:
         """Add up weighted terms; each is a part for the log."""
         total = torch.stack([term.float() for term in terms.values()]).sum()
-        return cls(total, {name: term.detach() for name, term in terms.items()})
+        return cls(total, {name: term.detach() for name, term in terms.items()}, notes or {})
 
 
 class Strategy(ABC):

@@ -71,7 +71,10 @@ class CharmStrategy(AllModalities):
             "collaborative": options.collaborative_weight * together,
             "individual": options.individual_weight * alone,
         }
-        return StepLoss.sum_of(terms)
+        chances = self._chances(robustness).float().to(ids.device)
+        named = zip(ids.tolist(), chances, strict=True)
+        notes = {f"chance_{network.modalities[kind]}": chance for kind, chance in named}
+        return StepLoss.sum_of(terms, notes)
 
     def state(self) -> dict[str, Tensor]:
         """See :meth:`Strategy.state`."""
@@ -88,6 +91,10 @@ class CharmStrategy(AllModalities):
         return self._average
 
     def _draw(self, robustness: Tensor, generator: np.random.Generator) -> int:
+        shares = np.cumsum(self._chances(robustness).numpy())[:-1]
+        return int(np.searchsorted(shares, generator.random()))
+
+    def _chances(self, robustness: Tensor) -> Tensor:
+        """Return how likely each modality is drawn, float64 ``[M]``."""
         sign = {"softmin": 1.0, "uniform": 0.0, "softmax": -1.0}[self._options.sampling]
-        chances = softmin_probabilities(sign * robustness.double(), self._options.temperature)
-        return int(np.searchsorted(np.cumsum(chances.numpy())[:-1], generator.random()))
+        return softmin_probabilities(sign * robustness.double(), self._options.temperature)

@@ -1,0 +1,156 @@
+"""Files of a data set that is not to be trusted: what they claim to hold is checked before it is.
+
+A picture, an array or a table says in a few bytes how large it is, and a reader that believes it
+takes all memory of the machine. So a claim is compared with a limit, or with the bytes there are.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+
+from anymodal_seg_training.errors import TrainingError
+
+Raw = npt.NDArray[np.generic]
+
+MAX_PIXELS = 1 << 26
+"""Of a picture: 8192 x 8192, ten times what the cameras of the known data sets have."""
+
+MAX_BYTES = 1 << 30
+"""Of an array, or of all those of an archive together, unpacked."""
+
+
+def picture(path: Path) -> Raw:
+    """Read a picture as it is stored, ``[H, W]`` or ``[H, W, C]``, blue first where it has colours.
+
+    Raises:
+        TrainingError: it is missing, damaged, of another kind, or too large.
+    """
+    check_file(path)
+    try:
+        check_size(path, path)
+        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    except TrainingError:
+        raise
+    except Exception as error:  # a damaged file can make its reader stumble in any way
+        raise TrainingError(f"{path} cannot be read as an image: {error}") from error
+    if pixels is None:
+        raise TrainingError(f"{path} cannot be read as an image: it is damaged, or of another kind")
+    return np.asarray(pixels)
+
+
+def numbered_picture(path: Path) -> Raw:
+    """Read a label: with Pillow, which leaves the numbers of a palette image alone.
+
+    Raises:
+        TrainingError: as of :func:`picture`.
+    """
+    check_file(path)
+    try:
+        check_size(path, path)
+        with Pillow.open(path) as image:
+            return np.asarray(image)
+    except TrainingError:
+        raise
+    except Exception as error:  # a damaged file can make its reader stumble in any way
+        raise TrainingError(f"{path} cannot be read as an image: {error}") from error
+
+
+def check_size(file: Path | BinaryIO, name: object) -> None:
+    """Refuse a picture whose header claims too many pixels, before any of them is unpacked.
+
+    Raises:
+        TrainingError: it is too large; it is called ``name``.
+        Exception: whatever Pillow raises where it does not know the format.
+    """
+    with Pillow.open(file) as image:
+        width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise TrainingError(
+            f"{name} is a picture of {width}x{height}: more than {MAX_PIXELS} pixels; scale it down"
+        )
+
+
+def array(path: Path) -> Raw:
+    """Read a ``.npy`` file.
+
+    Raises:
+        TrainingError: it is missing, damaged, too large, or holds objects.
+    """
+    check_file(path)
+    try:
+        with path.open("rb") as file:
+            return array_of(file, path.stat().st_size, path)
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error}") from error
+
+
+def array_of(file: BinaryIO, size: int, name: object) -> Raw:
+    """Read a file of NumPy's own format, of ``size`` bytes.
+
+    Raises:
+        TrainingError: it is damaged, too large, or holds objects; it is called ``name``.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+        needed = math.prod(shape) * dtype.itemsize
+        if needed > min(size - file.tell(), MAX_BYTES):
+            raise ValueError(
+                f"it claims {needed} bytes and has {size - file.tell()}, of at most {MAX_BYTES}"
+            )
+        file.seek(0)
+        return np.asarray(np.load(file, allow_pickle=False))
+    except Exception as error:  # a damaged file can make its reader stumble in any way
+        raise TrainingError(f"{name} cannot be read as a NumPy array: {error}") from error
+
+
+def arrays(path: Path, names: tuple[str, ...]) -> list[Raw]:
+    """Read arrays of an ``.npz`` archive.
+
+    Raises:
+        TrainingError: it is missing, damaged, too large unpacked, or an array is missing.
+    """
+    check_file(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [archive.getinfo(f"{name}.npy") for name in names]
+            if (total := sum(entry.file_size for entry in entries)) > MAX_BYTES:
+                raise ValueError(f"unpacked it has {total} bytes, of at most {MAX_BYTES}")
+            found = []
+            for entry in entries:
+                # An entry may be longer than its own header says; no more than that is read.
+                with archive.open(entry) as packed:
+                    content = packed.read(entry.file_size)
+                found.append(
+                    array_of(io.BytesIO(content), len(content), f"{path}/{entry.filename}")
+                )
+            return found
+    except TrainingError:
+        raise
+    except Exception as error:  # a damaged file can make its reader stumble in any way
+        kind = f"events ({', '.join(names)})"
+        raise TrainingError(f"{path} cannot be read as {kind}: {error}") from error
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no regular file: a pipe would be waited for, a device has no end.
+
+    Raises:
+        TrainingError: it is missing, or something else.
+    """
+    if not path.exists():
+        raise TrainingError(f"{path} is missing")
+    if not path.is_file():
+        raise TrainingError(f"{path} is no file")
