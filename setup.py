@@ -26,6 +26,7 @@ ROS_WHEELS = [
 SIMULATION = ["trimesh>=4", "embreex>=2.17"]
 TORCH = ["torch>=2.4", "safetensors>=0.4"]
 EXPORT = ["onnx>=1.16", "onnxscript>=0.2"]
+REPORT = ["jinja2>=3.1", "matplotlib>=3.8"]
 BACKBONES = ["timm>=1.0", "torchvision>=0.19"]
 
 
@@ -63,7 +64,9 @@ setup(
     license="Apache-2.0",
     keywords=["ROS", "semantic segmentation", "sensor fusion", "robotics"],
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "simulation/dataset/rigbench_v*"]},
+    package_data={
+        NAME: ["py.typed", "simulation/dataset/rigbench_v*", "evaluation/scorecard/*.j2"]
+    },
     data_files=shared_files(),
     zip_safe=False,
     python_requires=">=3.10",
@@ -82,13 +85,16 @@ setup(
     extras_require={
         "ros": ROS_WHEELS,
         "sim": SIMULATION,
+        "report": REPORT,
         "torch": TORCH,
         "train": [*TORCH, *EXPORT, *BACKBONES, *SIMULATION],
+        "openvino": ["openvino>=2024.4"],
         # On a Jetson TensorRT comes with JetPack and needs no wheel.
         "tensorrt": ["tensorrt>=10.3"],
         # What `colcon test` runs with; it looks for pytest under this name.
         "test": ["pytest>=7", "pytest-timeout>=2"],
         "dev": [
+            *REPORT,
             "colcon-ros>=0.5",
             "h5py>=3.10",
             "hdf5plugin>=4.4",

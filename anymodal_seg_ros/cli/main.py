@@ -11,16 +11,21 @@ from anymodal_seg_ros.errors import AnymodalError
 
 SUBCOMMANDS = (
     "assemble-bag",
+    "benchmark",
     "check",
     "check-alignment",
+    "compare",
     "demo",
     "doctor",
+    "evaluate",
     "faults",
+    "inspect",
     "new-rig",
     "parameters",
     "play",
     "run",
     "simulate",
+    "verify-engine",
 )
 """``some-name`` is the object ``command`` in ``cli/some_name.py``, imported when it is needed."""
 

@@ -59,6 +59,27 @@ def names(doc: str) -> Any:
     return field(default=(), metadata={"doc": doc})
 
 
+def given(
+    doc: str, low: float | None = None, high: float | None = None, options: tuple[str, ...] = ()
+) -> Any:
+    """Declare a field that has no default, with its description.
+
+    ``low`` and ``high`` are the inclusive range of a number, or of each number of several;
+    ``options`` the words that a string may be.
+    """
+    metadata: dict[str, Any] = {"doc": doc}
+    if low is not None:
+        metadata["range"] = (low, high)
+    if options:
+        metadata["choices"] = options
+    return field(metadata=metadata)
+
+
+def numbers(default: tuple[float, ...], low: float, high: float, doc: str) -> Any:
+    """Declare a field of as many numbers as its type says, with the inclusive range of each."""
+    return field(default=default, metadata={"range": (low, high), "doc": doc})
+
+
 def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
     """Build one configuration dataclass from a mapping, strictly.
 
@@ -82,6 +103,14 @@ def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
             f"unknown parameter {_join(path, unknown[0])}: {did_you_mean(unknown[0], fields)}"
             f"expected one of {', '.join(sorted(fields))}"
         )
+    needed = dataclasses.MISSING
+    absent = [
+        name
+        for name, spec in fields.items()
+        if name not in values and spec.default is needed and spec.default_factory is needed
+    ]
+    if absent:
+        raise ConfigError(f"{_join(path, absent[0])} is missing")
     return cls(
         **{
             name: _convert(hints[name], value, fields[name], _join(path, name))
@@ -110,12 +139,16 @@ def _looks_like_float(value: Any) -> bool:
 
 def _convert(hint: Any, value: Any, spec: dataclasses.Field[Any], path: str) -> Any:
     """Check one value against its field's type and range."""
+    if hint is Any:
+        return value
     if dataclasses.is_dataclass(hint):
         return build(typing.cast("type[Any]", hint), value, path)
-    if typing.get_origin(hint) is tuple:  # tuple[str, ...]
+    if typing.get_origin(hint) is tuple:  # tuple[str, ...] or tuple[float, float]
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise ConfigError(f"{path} is {_shown(value)}: expected a list of names")
-        entry = typing.get_args(hint)[0]
+            raise ConfigError(f"{path} is {_shown(value)}: expected a list")
+        entry, *others = typing.get_args(hint)
+        if others != [...] and len(value) != 1 + len(others):
+            raise ConfigError(f"{path} is {_shown(value)}: expected {1 + len(others)} numbers")
         return tuple(_convert(entry, v, spec, f"{path}[{n}]") for n, v in enumerate(value))
     if typing.get_origin(hint) is not None:  # Mapping[str, <dataclass or plain type>]
         if not isinstance(value, Mapping):

@@ -18,7 +18,7 @@ from rosbags.interfaces import (
 )
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from anymodal_seg_ros.evaluation.bags import BagError
+from anymodal_seg_ros.evaluation.bags import BagError, BagMessage
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.messages.rosbags import TYPES, make
@@ -123,3 +123,14 @@ class ImageBagWriter:
             )
         data = TYPES.serialize_cdr(message, kind)
         self._writer.write(self._connections[topic], log_ns, data)
+
+    def copy(self, message: BagMessage) -> bool:
+        """Append a message of another bag as it is; False if it is not CDR of a known type."""
+        if message.channel.encoding != "cdr" or message.type not in TYPES.types:
+            return False
+        if message.topic not in self._connections:
+            self._connections[message.topic] = self._writer.add_connection(
+                message.topic, message.type, typestore=TYPES
+            )
+        self._writer.write(self._connections[message.topic], message.log_ns, message.data)
+        return True

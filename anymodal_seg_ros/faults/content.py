@@ -17,13 +17,14 @@ from anymodal_seg_ros.faults.kinds import (
     Holes,
     ImageFault,
     LidarJitter,
-    Misread,
     MotionBlur,
     OverExposure,
     Stripes,
     StuckLines,
+    SwappedBytes,
     Torn,
     UnderExposure,
+    WrongUnits,
 )
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import Image
@@ -62,7 +63,8 @@ FITS: dict[type[ImageFault], tuple[Content, ...]] = {
     Glare: (Content.PICTURE, Content.COUNTS),
     Grain: (Content.PICTURE, Content.COUNTS, Content.DEPTH),
     Holes: (Content.DEPTH,),
-    Misread: (Content.COUNTS, Content.DEPTH),
+    SwappedBytes: (Content.COUNTS, Content.DEPTH),
+    WrongUnits: (Content.DEPTH,),
     BrokenScan: (Content.CLOUD,),
 }
 """What each image fault can happen to; to anything else it cannot."""

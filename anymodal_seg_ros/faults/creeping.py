@@ -14,12 +14,12 @@ from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 
 _CLOCK = (20, 8)
 """The patch of a clock that is burned in has this share of the height and of the width."""
-_QUALITIES = (85, 96)
+_QUALITIES = (95, 90, 94, 88, 92)
 _FLAT_SPAN = 8.0
 """Span of counts that a flat image is taken to have."""
 
 
-def nearly_stuck(how: str, old: Image, new: Image, rng: np.random.Generator) -> Image:
+def nearly_stuck(how: str, old: Image, new: Image, count: int, rng: np.random.Generator) -> Image:
     """Return an old image that is not quite the same.
 
     Args:
@@ -27,6 +27,7 @@ def nearly_stuck(how: str, old: Image, new: Image, rng: np.random.Generator) -> 
             :class:`~anymodal_seg_ros.faults.kinds.Hanging` says.
         old: what is shown again.
         new: what should be shown, of the same size: its lower half still is, if ``half``.
+        count: of the images since the fault began: no two in a row are alike.
         rng: dice.
 
     Raises:
@@ -51,7 +52,7 @@ def nearly_stuck(how: str, old: Image, new: Image, rng: np.random.Generator) -> 
     else:
         if pixels.dtype != np.uint8:
             raise ConfigError(f"recompressed cannot happen to {old.encoding}: it fits 8 bits")
-        quality = int(rng.integers(*_QUALITIES))
+        quality = _QUALITIES[count % len(_QUALITIES)]
         _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
         decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
         assert decoded is not None  # it was packed a moment ago

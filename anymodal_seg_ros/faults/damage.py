@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.faults.content import Content
 from anymodal_seg_ros.faults.kinds import (
     BrokenScan,
@@ -17,10 +16,11 @@ from anymodal_seg_ros.faults.kinds import (
     Grain,
     Holes,
     ImageFault,
-    Misread,
     Stripes,
     StuckLines,
+    SwappedBytes,
     Torn,
+    WrongUnits,
 )
 from anymodal_seg_ros.faults.lidar_jitter import require_coordinates
 from anymodal_seg_ros.frames import Pixels
@@ -51,7 +51,7 @@ def damaged(
         rng: dice.
 
     Raises:
-        ConfigError: units are to be misread of what is no depth, or a scan has no x, y or z.
+        ConfigError: a scan has no x, y or z.
     """
     if isinstance(fault, BrokenScan):
         return _broken_scan(fault, pixels, rng)
@@ -65,8 +65,10 @@ def damaged(
         return np.asarray(np.stack(rows))
     if isinstance(fault, Holes):
         return _holes(fault, pixels, rng)
-    if isinstance(fault, Misread):
-        return _misread(fault, content, pixels)
+    if isinstance(fault, SwappedBytes):
+        return np.asarray(pixels.byteswap())
+    if isinstance(fault, WrongUnits):
+        return _as(np.nan_to_num(np.asarray(pixels, np.float64)) / 1000.0, pixels)
     return _worse_light(fault, pixels, rng)
 
 
@@ -153,14 +155,6 @@ def _holes(fault: Holes, pixels: Pixels, rng: np.random.Generator) -> Pixels:
     else:
         result[rng.random(pixels.shape[:2]) < fault.severity] = 0
     return result
-
-
-def _misread(fault: Misread, content: Content, pixels: Pixels) -> Pixels:
-    if fault.how == "bytes":
-        return np.asarray(pixels.byteswap())
-    if content is not Content.DEPTH:
-        raise ConfigError(f"misread units cannot happen to {content.value}: they fit depth")
-    return _as(np.nan_to_num(np.asarray(pixels, np.float64)) / 1000.0, pixels)
 
 
 def _broken_scan(fault: BrokenScan, cloud: Pixels, rng: np.random.Generator) -> Pixels:

@@ -255,13 +255,17 @@ class Holes(ImageFault):
 
 
 @dataclass(frozen=True, slots=True)
-class Misread(ImageFault):
-    """The numbers are taken for others; any severity above 0 is the same."""
+class SwappedBytes(ImageFault):
+    """The bytes of each pixel are in the wrong order, at any severity above 0."""
 
-    kind: ClassVar[str] = "misread"
-    how: str = choice(
-        ("bytes", "units"), "bytes: those of a pixel are swapped; units: metres as millimetres"
-    )
+    kind: ClassVar[str] = "swapped_bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class WrongUnits(ImageFault):
+    """Metres are counted where millimetres are expected, at any severity above 0."""
+
+    kind: ClassVar[str] = "wrong_units"
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +303,8 @@ IMAGE_KINDS: dict[str, type[ImageFault]] = {
         Glare,
         Grain,
         Holes,
-        Misread,
+        SwappedBytes,
+        WrongUnits,
         BrokenScan,
     )
 }

@@ -63,8 +63,8 @@ def hanging(
     if fault.how in ("two_buffers", "four_buffers"):
         return under_header_of(payload, old)
     if isinstance(payload, Image):
-        return nearly_stuck(fault.how, old, payload, rng)
-    shown = nearly_stuck(fault.how, image_of(old), image_of(payload), rng)
+        return nearly_stuck(fault.how, old, payload, count, rng)
+    shown = nearly_stuck(fault.how, image_of(old), image_of(payload), count, rng)
     return with_image(payload, shown)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import Protocol, TypeGuard
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.inference.processors import engine_threads
 
-ENGINES = ("onnxruntime", "torch")
+if TYPE_CHECKING:
+    from anymodal_seg_ros.inference.choice import Choice
+
+ENGINES = ("auto", "onnxruntime", "openvino", "torch")
 
 
 class Engine(Protocol):
@@ -55,7 +58,7 @@ def create_engine(kind: str, model: Model, threads: int = 0, confidence: bool = 
     Args:
         kind: one of :data:`ENGINES`.
         model: an opened model folder.
-        threads: CPU threads; 0 means one per core, at most 4.
+        threads: CPU threads; 0 means one per processor that may be used, at most 4.
         confidence: whether it shall say how sure it is.
 
     Raises:
@@ -63,18 +66,43 @@ def create_engine(kind: str, model: Model, threads: int = 0, confidence: bool = 
             how sure it is.
         ModelError: the model cannot be executed.
     """
-    threads = threads or min(4, os.cpu_count() or 1)
+    if kind == "auto":
+        return choose_engine(model, threads, confidence).engine
+    threads = engine_threads(threads)
     if kind == "onnxruntime":
         from anymodal_seg_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
 
         return OnnxRuntimeEngine(model, threads, confidence)
+    if kind == "openvino":
+        try:
+            from anymodal_seg_ros.inference.openvino_engine import OpenVinoEngine
+        except ImportError as error:
+            raise _not_installed(kind, "OpenVINO", error) from error
+        return OpenVinoEngine(model, threads, confidence)
     if kind == "torch":
         try:
             from anymodal_seg_ros.inference.torch_engine import TorchEngine
         except ImportError as error:
-            raise ConfigError(
-                f"engine is 'torch', but PyTorch cannot be imported ({error}): "
-                "install anymodal_seg_ros[torch] or choose onnxruntime"
-            ) from error
+            raise _not_installed(kind, "PyTorch", error) from error
         return TorchEngine(model, threads, confidence)
-    raise ConfigError(f"engine is {kind!r}: expected one of {', '.join(ENGINES)}")
+    raise ConfigError(f"engine is {kind!r:.60}: expected one of {', '.join(ENGINES)}")
+
+
+def choose_engine(model: Model, threads: int = 0, confidence: bool = False) -> Choice:
+    """Return the fastest engine that is installed and right here, and why it was taken.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    from anymodal_seg_ros.inference.choice import choose
+    from anymodal_seg_ros.inference.cuda import has_gpu
+
+    on_gpu = ("onnxruntime", "torch") if has_gpu() else ()
+    return choose(model, lambda kind: create_engine(kind, model, threads, confidence), on_gpu)
+
+
+def _not_installed(kind: str, library: str, error: ImportError) -> ConfigError:
+    return ConfigError(
+        f"engine is {kind!r}, but {library} cannot be imported ({error}): "
+        f"install anymodal_seg_ros[{kind}] or choose onnxruntime"
+    )

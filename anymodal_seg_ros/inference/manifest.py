@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from anymodal_seg_ros.config import build, read_yaml
+from anymodal_seg_ros.config import build, choice, given, number, numbers, read_yaml, switch
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import OUTPUTS
 
@@ -21,61 +22,66 @@ PLANES = ("color", "thermal", "depth", "lidar")
 THERMAL_MODES = ("kelvin_range", "percentile", "raw")
 """What 0 and 1 mean in a thermal plane; see :class:`ModalitySpec`."""
 
-Triple = tuple[float, float, float]
+PYRAMID = ("stride_4", "stride_8", "stride_16", "stride_32")
+"""What the encoding half of a graph returns and the fusing one takes, beside ``modality_ids``:
+float32 ``[k, C_i, H/s, W/s]``."""
+
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+"""What models, versions, kinds of sensors and roles of files may be called."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassSpec:
     """One semantic class; its id is its place in the list."""
 
-    name: str
-    color: tuple[int, int, int]
-    """RGB, 0..255."""
+    name: str = given("what it is called")
+    color: tuple[int, int, int] = given("RGB", 0, 255)
 
 
 @dataclass(frozen=True, slots=True)
 class ModalitySpec:
     """How one kind of sensor becomes three normalised planes.
 
-    Attributes:
-        id: row in the network's modality axis vocabulary.
-        planes: one of :data:`PLANES`.
-        mean: per plane, subtracted after scaling to 0..1.
-        std: per plane, divided by.
-        thermal_mode: what becomes 0 and 1 (``thermal`` only). ``kelvin_range``: two fixed
-            temperatures of a radiometric 16-bit image. ``percentile``: two percentiles of each
-            image, for 16-bit cameras that are not radiometric. ``raw``: 0 and 65535. In
-            ``kelvin_range`` and ``raw``, 8-bit images are taken as 0 to 255.
-        kelvin_range: temperatures that become 0 and 1 (mode ``kelvin_range`` only).
-        kelvin_per_count: kelvin of one count (mode ``kelvin_range`` only).
-        percentiles: of the counts that become 0 and 1 (mode ``percentile`` only).
-        far_m: distance in metres that becomes 1 (``depth``), or 0 (``lidar``).
-        height_range_m: heights over the LiDAR in metres that become 0 and 1 (``lidar`` only).
-        intensity_max: intensity that becomes 1, in the driver's own unit (``lidar`` only).
-        sparse: whether most pixels say nothing, as of events; the benchmark of noisy sensors adds
-            no Gaussian noise to them.
+    ``thermal_mode`` says what becomes 0 and 1 of a thermal image. ``kelvin_range``: two fixed
+    temperatures of a radiometric 16-bit image. ``percentile``: two percentiles of each image, for
+    16-bit cameras that are not radiometric. ``raw``: 0 and 65535. In ``kelvin_range`` and ``raw``,
+    8-bit images are taken as 0 to 255.
     """
 
-    id: int
-    planes: str
-    mean: Triple
-    std: Triple
-    thermal_mode: str = "kelvin_range"
-    kelvin_range: tuple[float, float] = (250.0, 330.0)
-    kelvin_per_count: float = 0.01
-    percentiles: tuple[float, float] = (1.0, 99.0)
-    far_m: float = 60.0
-    height_range_m: tuple[float, float] = (-3.0, 5.0)
-    intensity_max: float = 255.0
-    sparse: bool = False
+    id: int = given("row in the network's modality axis vocabulary", 0, 254)
+    planes: str = given("how an image becomes three planes", options=PLANES)
+    mean: tuple[float, float, float] = given(
+        "per plane, subtracted after scaling to 0..1", -1e6, 1e6
+    )
+    std: tuple[float, float, float] = given("per plane, divided by", 1e-6, 1e6)
+    thermal_mode: str = choice(THERMAL_MODES, "what becomes 0 and 1 (thermal only)")
+    kelvin_range: tuple[float, float] = numbers(
+        (250.0, 330.0), 0.0, 1e5, "temperatures that become 0 and 1 (mode kelvin_range only)"
+    )
+    kelvin_per_count: float = number(0.01, 1e-6, 1e3, "of a count (mode kelvin_range only)")
+    percentiles: tuple[float, float] = numbers(
+        (1.0, 99.0), 0.0, 100.0, "of the counts that become 0 and 1 (mode percentile only)"
+    )
+    far_m: float = number(60.0, 1e-3, 1e6, "distance that becomes 1 (depth), or 0 (lidar)")
+    height_range_m: tuple[float, float] = numbers(
+        (-3.0, 5.0), -1e5, 1e5, "heights over the LiDAR that become 0 and 1 (lidar only)"
+    )
+    intensity_max: float = number(
+        255.0, 1e-6, 1e12, "intensity that becomes 1, in the driver's own unit (lidar only)"
+    )
+    sparse: bool = switch(
+        False,
+        "whether most pixels say nothing, as of events; the benchmark of noisy sensors adds no "
+        "Gaussian noise to them",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class FileSpec:
     """One file of the model folder."""
 
-    path: str
-    sha256: str
+    path: str = given("relative to the folder, and in it")
+    sha256: str = given("hexadecimal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,24 @@ class Manifest:
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """``model.yaml``, entry by entry; see :class:`Manifest`."""
+
+    format: int = given("of the file")
+    name: str = given("of the model")
+    version: str = given("of the model")
+    description: str = given("one sentence")
+    architecture: Mapping[str, Any] = given("of the network")
+    input: Mapping[str, int] = given("height and width of the images", 1, 8192)
+    classes: tuple[ClassSpec, ...] = given("in the order of their ids")
+    modalities: Mapping[str, ModalitySpec] = given("by name")
+    files: Mapping[str, FileSpec] = given("by role")
+    outputs: tuple[str, ...] = field(default=("mask",), metadata={"choices": OUTPUTS})
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
 def names_by_id(modalities: Mapping[str, ModalitySpec]) -> tuple[str, ...]:
     """Return the names of modalities in the order of their ids."""
     return tuple(sorted(modalities, key=lambda name: modalities[name].id))
@@ -140,10 +164,9 @@ def load_manifest(folder: Path) -> Manifest:
     except ConfigError as error:
         raise ModelError(str(error)) from error
     try:
-        return _parse(content)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ConfigError) as error:
-        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        raise ModelError(f"{path} is not a valid model manifest: {reason}") from error
+        return _manifest(content)
+    except (ConfigError, ValueError, OverflowError) as error:
+        raise ModelError(f"{path} is not a valid model manifest: {error}") from error
 
 
 def dump_manifest(manifest: Manifest, folder: Path) -> None:
@@ -172,34 +195,46 @@ def _plain(spec: Any) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
-def _parse(content: Any) -> Manifest:
+def _manifest(content: Any) -> Manifest:
     """Turn the YAML tree into a manifest; errors say what is wrong inside it."""
     if not isinstance(content, Mapping):
         raise ValueError("expected named entries")
-    if content["format"] != FORMAT:
-        raise ValueError(f"format is {content['format']!r}: this version reads format {FORMAT}")
-    size = content["input"]
-    classes = tuple(
-        ClassSpec(str(entry["name"]), _numbers(entry["color"], 3, int, "classes.color"))
-        for entry in content["classes"]
-    )
-    if not 1 <= len(classes) <= 255:
-        raise ValueError(f"classes has {len(classes)} entries: expected 1 to 255")
-    modalities = {str(n): modality_spec(str(n), spec) for n, spec in content["modalities"].items()}
-    check_ids(modalities)
+    if content.get("format") != FORMAT:
+        raise ValueError(f"format is {content.get('format')!r:.40}: this version reads {FORMAT}")
+    # Written by hand, an entry without a value is an entry left away.
+    values = build(_Content, {k: v for k, v in content.items() if v is not None}, "")
+    if set(values.input) != {"height", "width"}:
+        raise ValueError(f"input has {sorted(values.input)}: expected height and width")
+    _check_names([spec.name for spec in values.classes], "classes")
+    if not 1 <= len(values.classes) <= 255:
+        raise ValueError(f"classes has {len(values.classes)} entries: expected 1 to 255")
+    for name in (values.name, values.version, *values.modalities, *values.files):
+        if not IDENTIFIER.fullmatch(name):
+            raise ValueError(
+                f"{name!r:.80} cannot be a name here: expected letters, digits, . _ + -"
+            )
+    for entry in values.classes:
+        if not (entry.name.isprintable() and 0 < len(entry.name) <= 80):
+            raise ValueError(f"{entry.name!r:.80} cannot be the name of a class")
+    for name, spec in values.modalities.items():
+        _check_ranges(spec, f"modalities.{name}")
+    check_ids(values.modalities)
+    _check_names(values.outputs, "outputs")
+    if not {"mask", "logits"} & set(values.outputs):
+        raise ValueError(f"outputs is {list(values.outputs)}: expected logits or mask among them")
     return Manifest(
-        name=str(content["name"]),
-        version=str(content["version"]),
-        description=str(content["description"]),
-        architecture=content["architecture"],
-        height=_positive(size["height"], "input.height"),
-        width=_positive(size["width"], "input.width"),
-        classes=classes,
-        modalities=modalities,
-        files={str(k): build(FileSpec, v, f"files.{k}") for k, v in content["files"].items()},
-        outputs=_outputs(content.get("outputs", ["mask"])),
-        recipe=content.get("recipe") or {},
-        metrics=content.get("metrics") or {},
+        name=values.name,
+        version=values.version,
+        description=values.description,
+        architecture=values.architecture,
+        height=values.input["height"],
+        width=values.input["width"],
+        classes=values.classes,
+        modalities=values.modalities,
+        files=values.files,
+        outputs=values.outputs,
+        recipe=values.recipe,
+        metrics=values.metrics,
     )
 
 
@@ -207,82 +242,23 @@ def modality_spec(name: str, values: Mapping[str, Any]) -> ModalitySpec:
     """Read one entry of ``modalities``, in a manifest or in a recipe.
 
     Raises:
-        ValueError: it says something impossible, or something unknown.
-        KeyError: an entry that it needs is missing.
-        TypeError: an entry is of the wrong type.
+        ConfigError: it says something of the wrong kind, unknown or out of range.
+        ValueError: it contradicts itself.
     """
-    where = f"modalities.{name}"
-    known = {f.name for f in dataclasses.fields(ModalitySpec)}
-    unknown = sorted(str(key) for key in values if key not in known)
-    if unknown:
-        raise ValueError(f"{where}.{unknown[0]} is unknown: expected {', '.join(sorted(known))}")
-    spec = ModalitySpec(
-        id=int(values["id"]),
-        planes=str(values["planes"]),
-        mean=_numbers(values["mean"], 3, float, f"{where}.mean"),
-        std=_numbers(values["std"], 3, float, f"{where}.std"),
-        thermal_mode=str(values.get("thermal_mode", "kelvin_range")),
-        kelvin_range=_numbers(
-            values.get("kelvin_range", (250.0, 330.0)), 2, float, f"{where}.kelvin_range"
-        ),
-        kelvin_per_count=float(values.get("kelvin_per_count", 0.01)),
-        percentiles=_numbers(
-            values.get("percentiles", (1.0, 99.0)), 2, float, f"{where}.percentiles"
-        ),
-        far_m=float(values.get("far_m", 60.0)),
-        height_range_m=_numbers(
-            values.get("height_range_m", (-3.0, 5.0)), 2, float, f"{where}.height_range_m"
-        ),
-        intensity_max=float(values.get("intensity_max", 255.0)),
-        sparse=_switch(values.get("sparse", False), f"{where}.sparse"),
-    )
-    if spec.planes not in PLANES:
-        raise ValueError(f"{where}.planes is {spec.planes!r}: expected one of {', '.join(PLANES)}")
-    if min(spec.std) <= 0.0:
-        raise ValueError(f"{where}.std is {spec.std}: expected positive numbers")
-    if spec.thermal_mode not in THERMAL_MODES:
-        raise ValueError(
-            f"{where}.thermal_mode is {spec.thermal_mode!r}: expected one of "
-            f"{', '.join(THERMAL_MODES)}"
-        )
-    if not 0.0 <= spec.percentiles[0] < spec.percentiles[1] <= 100.0:
-        raise ValueError(
-            f"{where}.percentiles is {spec.percentiles}: expected low < high, from 0 to 100"
-        )
-    if not spec.kelvin_range[0] < spec.kelvin_range[1]:
-        raise ValueError(f"{where}.kelvin_range is {spec.kelvin_range}: expected low < high")
-    if not spec.height_range_m[0] < spec.height_range_m[1]:
-        raise ValueError(f"{where}.height_range_m is {spec.height_range_m}: expected low < high")
-    if min(spec.kelvin_per_count, spec.far_m, spec.intensity_max) <= 0.0:
-        raise ValueError(f"{where}: kelvin_per_count, far_m and intensity_max must be positive")
+    spec = build(ModalitySpec, values, f"modalities.{name}")
+    _check_ranges(spec, f"modalities.{name}")
     return spec
 
 
-def _outputs(names: Any) -> tuple[str, ...]:
-    """Check the names of a graph's outputs."""
-    known = isinstance(names, list) and all(name in OUTPUTS for name in names)
-    if not known or not {"mask", "logits"} & set(names) or len(set(names)) != len(names):
-        raise ValueError(
-            f"outputs is {names!r}: expected logits or mask, and others of {', '.join(OUTPUTS)}"
-        )
-    return tuple(names)
+def _check_ranges(spec: ModalitySpec, where: str) -> None:
+    """Check that what becomes 0 lies below what becomes 1."""
+    for name in ("kelvin_range", "percentiles", "height_range_m"):
+        low, high = getattr(spec, name)
+        if not low < high:
+            raise ValueError(f"{where}.{name} is {[low, high]}: expected low < high")
 
 
-def _numbers(values: Any, length: int, kind: type, where: str) -> Any:
-    """Check a list of ``length`` finite numbers and return it as a tuple of ``kind``."""
-    good = isinstance(values, (list, tuple)) and len(values) == length
-    if not good or not all(isinstance(v, (int, float)) and abs(v) < 1e9 for v in values):
-        raise ValueError(f"{where} is {values!r}: expected {length} numbers")
-    return tuple(kind(v) for v in values)
-
-
-def _switch(value: Any, where: str) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{where} is {value!r}: expected true or false")
-    return value
-
-
-def _positive(value: Any, where: str) -> int:
-    if not isinstance(value, int) or not 1 <= value <= 8192:
-        raise ValueError(f"{where} is {value!r}: expected an integer from 1 to 8192")
-    return value
+def _check_names(names: Sequence[str], where: str) -> None:
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise ValueError(f"{where} has {twice!r:.80} twice")

@@ -13,10 +13,8 @@ import onnxruntime as ort
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.contract import check_engine
+from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
-
-PYRAMID = ("stride_4", "stride_8", "stride_16", "stride_32")
-"""What the encoding half of a graph returns and the fusing one takes, beside ``modality_ids``."""
 
 AUTO = ("CUDAExecutionProvider", "CPUExecutionProvider")
 """Providers that are tried unasked, the fastest first. TensorRT's builds for minutes before the
@@ -74,8 +72,8 @@ class OnnxRuntimeEngine:
         except ModelError as error:
             late = f" (stopped after {LOAD_LIMIT_S:g} s)" if self._limit.terminate else ""
             raise ModelError(
-                f"{model.file('onnx')} is not what model.yaml beside it says, {error}{late}; "
-                f"the outputs are to be {', '.join(outputs)}; export the model anew"
+                f"{model.file('onnx')} is not what model.yaml beside it says, with the outputs "
+                f"{', '.join(outputs)}: {error}{late}; export the model anew"
             ) from error
         finally:
             alarm.cancel()

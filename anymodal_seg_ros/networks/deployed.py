@@ -11,9 +11,6 @@ from torch import Tensor, nn
 from anymodal_seg_ros.frames import OUTPUTS
 from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded, upsample_logits
 
-STRIDES = (4, 8, 16, 32)
-"""Of the four maps of a pyramid."""
-
 
 class DeployedNetwork(nn.Module):
     """A network without batch axis, with its head folded.
@@ -103,7 +100,7 @@ class EncodeHalf(nn.Module):
     def forward(self, images: Tensor, modality_ids: Tensor) -> tuple[Tensor, ...]:
         """Map images ``[k, 3, H, W]`` and ids ``[k]`` to maps ``[k, C_i, H/s, W/s]``.
 
-        The strides s are :data:`STRIDES`. Rows do not know of each other.
+        The strides s are 4, 8, 16 and 32. Rows do not know of each other.
         """
         return tuple(self.whole.encode(images, modality_ids))
 

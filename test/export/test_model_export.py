@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,18 @@ import yaml
 from fixtures.tiny_training import HEIGHT, WIDTH, TinyDataset, tiny_frames, tiny_recipe
 
 from anymodal_seg_ros.frames import ModalityBatch
-from anymodal_seg_ros.inference.engines import create_engine
-from anymodal_seg_ros.inference.model import load_model
+from anymodal_seg_ros.inference.argmax import lazy_argmax
+from anymodal_seg_ros.inference.engines import can_split, create_engine
+from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest, load_manifest
+from anymodal_seg_ros.inference.model import load_model, sha256
+from anymodal_seg_ros.inference.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, build_network
 from anymodal_seg_training import export as export_module
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.evaluate import Evaluation
 from anymodal_seg_training.export import export, read_result
+from anymodal_seg_training.graphs import GRAPHS, deploy, rewrite_graphs, write_graphs
 from anymodal_seg_training.model_card import Rival
 from anymodal_seg_training.onnx_file import write_onnx
 from anymodal_seg_training.recipe import parse_recipe
@@ -86,10 +92,14 @@ def test_both_engines_open_the_folder_and_agree(
     model = load_model(str(exported[0]))
     images = np.random.default_rng(0).standard_normal((modalities, 3, HEIGHT, WIDTH))
     batch = ModalityBatch(images.astype(np.float32), np.arange(modalities) % 4)
-    masks = [create_engine(kind, model, 1).run(batch).mask for kind in ("onnxruntime", "torch")]
-    assert masks[0].shape == (HEIGHT, WIDTH) and masks[0].dtype == np.uint8
+    engines = [create_engine(kind, model, 1) for kind in ("onnxruntime", "torch")]
+    assert all(can_split(engine) for engine in engines)
+    masks = [lazy_argmax(engine.run(batch).logits, HEIGHT, WIDTH) for engine in engines]
+    masks += [
+        lazy_argmax(engine.fuse(engine.encode(batch)).logits, HEIGHT, WIDTH) for engine in engines
+    ]
     assert len(np.unique(masks[0])) > 1
-    assert np.mean(masks[0] == masks[1]) >= 0.999
+    assert all(np.mean(masks[0] == mask) >= 0.9999 for mask in masks[1:])
 
 
 def test_the_graph_is_as_promised(exported: tuple[Path, dict[str, float]]) -> None:
@@ -103,12 +113,12 @@ def test_the_graph_is_as_promised(exported: tuple[Path, dict[str, float]]) -> No
     assert shapes["images"][0] == "FLOAT" and shapes["images"][1][1:] == [3, HEIGHT, WIDTH]
     assert shapes["modality_ids"] == ("INT64", shapes["images"][1][:1])
     assert isinstance(shapes["images"][1][0], str), "the number of modalities must be dynamic"
-    assert shapes["mask"] == ("UINT8", [HEIGHT, WIDTH])
+    assert shapes["logits"] == ("FLOAT", [3, HEIGHT // 4, WIDTH // 4])
 
 
 def test_onnx_runtime_is_as_sure_as_pytorch(exported: tuple[Path, dict[str, float]]) -> None:
     model = load_model(str(exported[0]))
-    assert model.manifest.outputs == ("mask", "confidence")
+    assert model.manifest.outputs == ("logits", "confidence")
     images = np.random.default_rng(0).standard_normal((3, 3, HEIGHT, WIDTH))
     batch = ModalityBatch(images.astype(np.float32), np.arange(3))
     engines = [create_engine(kind, model, 1, confidence=True) for kind in ("onnxruntime", "torch")]
@@ -119,9 +129,10 @@ def test_onnx_runtime_is_as_sure_as_pytorch(exported: tuple[Path, dict[str, floa
     assert create_engine("onnxruntime", model, 1).run(batch).confidence is None
 
 
-def test_the_file_does_not_say_where_it_was_made(exported: tuple[Path, dict[str, float]]) -> None:
-    content = (exported[0] / "model.onnx").read_bytes()
-    assert b"site-packages" not in content and b".py" not in content
+def test_the_files_do_not_say_where_they_were_made(exported: tuple[Path, dict[str, float]]) -> None:
+    for name in GRAPHS.values():
+        content = (exported[0] / name).read_bytes()
+        assert b"site-packages" not in content and b".py" not in content
     assert not list(exported[0].glob("*.data")), "the weights belong into the one file"
 
 
@@ -154,15 +165,44 @@ def test_a_file_that_computes_something_else_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def write_another(_: DeployedNetwork, height: int, width: int, path: Path) -> None:
+    def write_another(_: DeployedNetwork, height: int, width: int, folder: Path) -> Any:
         torch.manual_seed(9)
         other = build_network(tiny_recipe().architecture, 3, tiny_recipe().modality_names)
-        write_onnx(DeployedNetwork(other), height, width, path)
+        return write_graphs(deploy(other), height, width, folder)
 
-    monkeypatch.setattr(export_module, "write_onnx", write_another)
+    monkeypatch.setattr(export_module, "write_graphs", write_another)
     with pytest.raises(TrainingError, match=r"agree on only 0\.\d+ of the pixels.*do not use"):
         export(tiny_recipe(), network, TinyDataset(), test_frames, metrics, None, tmp_path / "m")
     assert not (tmp_path / "m" / "model.yaml").exists()
+
+
+def test_graphs_are_written_anew_from_the_weights(
+    exported: tuple[Path, dict[str, float]], tmp_path: Path
+) -> None:
+    """As for a folder of an older version, which has one graph that makes the mask itself."""
+    folder = Path(shutil.copytree(exported[0], tmp_path / "old"))
+    new = load_manifest(folder)
+    write_onnx(_with_mask(folder), HEIGHT, WIDTH, folder / "model.onnx")
+    for role in ("encode", "fuse"):
+        (folder / GRAPHS[role]).unlink()
+    old_graph = FileSpec("model.onnx", sha256(folder / "model.onnx"))
+    kept = {role: new.files[role] for role in ("self_test", "weights")}
+    files = {"onnx": old_graph, **kept}
+    dump_manifest(replace(new, files=files, outputs=("mask", "confidence")), folder)
+    old = create_engine("onnxruntime", load_model(str(folder)), 1)
+    assert not can_split(old)
+    shares = rewrite_graphs(folder)
+    assert len(shares) == 15 and min(shares.values()) >= 0.9999
+    assert load_manifest(folder) == new
+    assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in exported[0].iterdir())
+    images = np.random.default_rng(0).standard_normal((3, 3, HEIGHT, WIDTH), np.float32)
+    batch = ModalityBatch(images, np.arange(3))
+    logits = create_engine("onnxruntime", load_model(str(folder)), 1).run(batch).logits
+    assert np.mean(lazy_argmax(logits, HEIGHT, WIDTH) == old.run(batch).mask) >= 0.9999
+
+
+def _with_mask(folder: Path) -> DeployedNetwork:
+    return DeployedNetwork(load_network(load_model(str(folder))), ("mask", "confidence"))
 
 
 def test_a_broken_result_is_named(tmp_path: Path) -> None:

@@ -35,7 +35,11 @@ ONLY_IN = {
     "lz4": ("evaluation/bag_storage/",),
     "backports": ("evaluation/bag_storage/",),
     "click": ("cli/",),
+    "jinja2": ("evaluation/scorecard/report.py",),
+    "matplotlib": ("evaluation/scorecard/plots.py",),
+    "pytest": ("evaluation/pytest_scorecard.py",),
     "onnx": (),
+    "openvino": ("inference/openvino_engine.py",),
     "timm": ("networks/ma_clip.py", "networks/timm_encoder.py"),
 }
 """Where else than there nobody may import these, not even inside a function."""
@@ -164,6 +168,10 @@ def test_libraries_stay_where_they_belong(every_import: list[Import], library: s
         ),
         (["evaluation.replay", "evaluation.results"], ["torch", "rclpy", "trimesh"]),
         (["cli.main", "cli.run", "cli.play", "cli.assemble_bag"], ["torch", "rclpy", "trimesh"]),
+        (
+            ["cli.evaluate", "cli.inspect", "cli.compare"],
+            ["torch", "rclpy", "trimesh", "jinja2", "matplotlib", "pytest"],
+        ),
         (["networks", "networks.anyseg"], ["timm", "open_clip", "transformers", "torchvision"]),
         (
             ["sensing.decoding.decode", "sensing.sync.synchronizer"],

@@ -86,7 +86,7 @@ def test_a_recipe_survives_being_written(tmp_path: Path) -> None:
         ("training", {"precision": "fp8"}, r"training.precision is 'fp8': expected one of fp32"),
         ("augmentation", {"crop_height": 64}, r"crops 64x192 from an input of 32x64"),
         ("modalities", {}, r"modalities is \{\}"),
-        ("modalities", {"rgb": {"id": 0}}, r"modalities: 'planes' is missing"),
+        ("modalities", {"rgb": {"id": 0}}, r"modalities\.rgb\.planes is missing"),
         ("architecture", None, r"architecture is None: expected named entries"),
         ("name", "", r"name is missing"),
         ("extra", 1, r"unknown parameter extra"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from anymodal_seg_ros.errors import AnymodalError
@@ -29,7 +30,13 @@ from anymodal_seg_training.datasets.frame_source import FrameSource
 from anymodal_seg_training.datasets.mixed_frames import shares_of
 from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.graphs import agreement, demand_agreement, deploy, write_graphs
+from anymodal_seg_training.graphs import (
+    agreement,
+    demand_agreement,
+    deploy,
+    write_graphs,
+    write_self_test,
+)
 from anymodal_seg_training.model_card import Rival, model_card
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
@@ -72,12 +79,26 @@ def export(
     files = write_graphs(deployed, recipe.input.height, recipe.input.width, out)
     shares = parity(recipe, deployed, frames, out)
     demand_agreement(shares, out)
+    files["self_test"] = write_self_test(deployed, _one_frame(recipe, frames), out)
     files["weights"] = FileSpec(WEIGHTS_FILE, sha256(out / WEIGHTS_FILE))
     parameters = sum(parameter.numel() for parameter in network.parameters())
     card = model_card(recipe, dataset, metrics, rival, parameters)
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     dump_manifest(_manifest(recipe, dataset, metrics, rival, files, deployed.outputs), out)
     return shares
+
+
+def _one_frame(recipe: Recipe, frames: FrameSource) -> npt.NDArray[np.float32]:
+    """Return a frame with all modalities, each from the first data set that has it."""
+    rows: dict[str, npt.NDArray[np.float32]] = {}
+    for share in shares_of(frames, recipe.modality_names):
+        names = [name for name in share.modalities if name not in rows]
+        if names:
+            middle = np.array([len(share.source) // 2])
+            images = share.source.read(middle, names)[0].float().numpy()[0]
+            rows.update(zip(names, images, strict=True))
+    order = sorted(rows, key=lambda name: recipe.modalities[name].id)
+    return np.stack([rows[name] for name in order])
 
 
 def parity(

@@ -15,17 +15,26 @@ import torch
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.inference.argmax import lazy_argmax
 from anymodal_seg_ros.inference.manifest import (
+    PYRAMID,
     FileSpec,
     Manifest,
     dump_manifest,
     names_by_id,
 )
 from anymodal_seg_ros.inference.model import load_model, sha256
+from anymodal_seg_ros.inference.preprocess import batch
+from anymodal_seg_ros.inference.self_test import (
+    ROLE,
+    SelfTest,
+    frame_of,
+    read_self_test,
+    subsets,
+)
 from anymodal_seg_ros.inference.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, weights_sensors
 from anymodal_seg_training.command_line import run_command
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.onnx_file import PYRAMID, open_session, write_halves, write_onnx
+from anymodal_seg_training.onnx_file import open_session, write_halves, write_onnx
 from anymodal_seg_training.sampling import all_subsets, subset_key
 
 GRAPHS = {"onnx": "model.onnx", "encode": "encode.onnx", "fuse": "fuse.onnx"}
@@ -35,6 +44,7 @@ MIN_AGREEMENT = 0.9999
 """Smallest share of pixels to which graphs and network must give the same class."""
 
 NOISE_FRAMES = 4
+SELF_TEST_FILE, SELF_TEST_SEED = "self_test.npz", 20_000_000
 
 
 def deploy(network: AnyModalNetwork, confidence: bool = True) -> DeployedNetwork:
@@ -109,6 +119,29 @@ def agreement(
     return min(np.mean(equal, axis=0).tolist())
 
 
+def write_self_test(
+    deployed: DeployedNetwork, images: npt.NDArray[np.float32], folder: Path
+) -> FileSpec:
+    """Write the frame by which engines show on a robot that they are right.
+
+    Args:
+        deployed: what was exported; its masks are the right ones.
+        images: float32 ``[N, 3, H, W]``, normalised, every kind of sensor in the order of the ids.
+        folder: of the model.
+    """
+    stored = images.astype(np.float16)
+    masks = []
+    for subset in subsets(len(images)):
+        frame = frame_of(stored, subset)
+        with torch.inference_mode():
+            found = deployed(torch.from_numpy(frame.images), torch.from_numpy(frame.modality_ids))
+        logits = found[0] if isinstance(found, tuple) else found
+        masks.append(logits.argmax(dim=0).numpy().astype(np.uint8))
+    path = folder / SELF_TEST_FILE
+    path.write_bytes(SelfTest(stored, np.stack(masks)).packed())
+    return FileSpec(SELF_TEST_FILE, sha256(path))
+
+
 def demand_agreement(shares: dict[str, float], folder: Path) -> None:
     """Refuse graphs that compute something else than the network.
 
@@ -123,10 +156,15 @@ def demand_agreement(shares: dict[str, float], folder: Path) -> None:
         )
 
 
-def rewrite_graphs(folder: Path) -> dict[str, float]:
+def rewrite_graphs(folder: Path, images: npt.NDArray[np.float32] | None = None) -> dict[str, float]:
     """Write the graphs of a model folder anew from its weights, which stay as they are.
 
     The folder is changed only when the new graphs are found to compute what the network computes.
+
+    Args:
+        folder: of the model.
+        images: frame of the self-test, see :func:`write_self_test`; None keeps the one that there
+            is, and takes noise where there is none.
 
     Returns:
         For each subset of the modalities the :func:`agreement`, on noise.
@@ -136,26 +174,27 @@ def rewrite_graphs(folder: Path) -> dict[str, float]:
         TrainingError: the graphs cannot be written, or compute something else.
     """
     model = load_model(str(folder))
-    manifest = model.manifest
+    manifest, before = model.manifest, read_self_test(model)
+    if images is None:
+        images = _noise(manifest)[0] if before is None else before.images.astype(np.float32)
     deployed = deploy(load_network(model), "confidence" in manifest.outputs)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".graphs-") as name:
         made = Path(name)
         files = write_graphs(deployed, manifest.height, manifest.width, made)
         shares = _on_noise(deployed, made, manifest)
         demand_agreement(shares, made)
+        files[ROLE] = write_self_test(deployed, images, made)
         for spec in files.values():
             os.replace(made / spec.path, folder / spec.path)
-    weights = {role: spec for role, spec in manifest.files.items() if role not in GRAPHS}
+    written = {*GRAPHS, ROLE}
+    weights = {role: spec for role, spec in manifest.files.items() if role not in written}
     new = dataclasses.replace(manifest, files={**files, **weights}, outputs=deployed.outputs)
     dump_manifest(new, folder)
     return shares
 
 
 def _on_noise(deployed: DeployedNetwork, folder: Path, manifest: Manifest) -> dict[str, float]:
-    names = names_by_id(manifest.modalities)
-    shape = (NOISE_FRAMES, len(names), 3, manifest.height, manifest.width)
-    noise = np.random.default_rng(0).standard_normal(shape, np.float32)
-    shares = {}
+    names, noise, shares = names_by_id(manifest.modalities), _noise(manifest), {}
     for subset in all_subsets(names):
         ids = np.array([names.index(name) for name in subset], np.int64)
         shares[subset_key(subset)] = agreement(
@@ -164,18 +203,43 @@ def _on_noise(deployed: DeployedNetwork, folder: Path, manifest: Manifest) -> di
     return shares
 
 
+def _noise(manifest: Manifest) -> npt.NDArray[np.float32]:
+    shape = (NOISE_FRAMES, len(manifest.modalities), 3, manifest.height, manifest.width)
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+def rig_frame(manifest: Manifest) -> npt.NDArray[np.float32]:
+    """Return what the simulated rig sees in a street, for a model that knows all its sensors.
+
+    Raises:
+        TrainingError: the model knows others.
+    """
+    from anymodal_seg_ros.simulation.rig import Rig, random_frames
+
+    rig = Rig()
+    frame = next(iter(random_frames([SELF_TEST_SEED], per_scene=1, rig=rig)))
+    seen = {rig.sensors[name].modality: image for name, image in frame.images.items()}
+    names = names_by_id(manifest.modalities)
+    if lacking := set(names) - set(seen):
+        raise TrainingError(f"the simulated rig has no {', '.join(sorted(lacking))}: omit --rig")
+    return batch([(name, seen[name]) for name in names], manifest).images
+
+
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def main(folder: Path) -> None:
+@click.option("--rig", is_flag=True, help="Take the self-test's frame from the simulated rig.")
+def main(folder: Path, rig: bool) -> None:
     """Write the ONNX graphs of the model folder FOLDER anew from its weights.
 
     For folders of an older version, and when the way in which networks are exported has changed.
-    The graphs are compared with the network on noise, for every subset of the modalities.
+    The graphs are compared with the network on noise, for every subset of the modalities. So is
+    what engines later show that they are right by: one frame, and the masks that it must give.
     """
 
     def command() -> None:
         try:
-            shares = rewrite_graphs(folder)
+            images = rig_frame(load_model(str(folder)).manifest) if rig else None
+            shares = rewrite_graphs(folder, images)
         except AnymodalError as error:
             raise TrainingError(str(error)) from error
         for key, share in shares.items():

@@ -12,15 +12,13 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.networks import DeployedNetwork, EncodeHalf, FuseHalf
-from anymodal_seg_ros.networks.deployed import STRIDES
 from anymodal_seg_training.errors import TrainingError
 
 OPSET = 20
 """The newest that TensorRT 10.0 reads; older ones write GELU as a chain of slow operators."""
 MAX_MODALITIES = 16
-PYRAMID = tuple(f"stride_{stride}" for stride in STRIDES)
-"""Outputs of the encoding half and inputs of the fusing one, beside ``modality_ids``."""
 
 
 def write_onnx(

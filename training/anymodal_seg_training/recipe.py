@@ -246,9 +246,7 @@ def _modalities(section: Mapping[str, Any]) -> dict[str, ModalitySpec]:
     try:
         specs = {str(name): modality_spec(str(name), entry) for name, entry in section.items()}
         check_ids(specs)
-    except KeyError as error:
-        raise ConfigError(f"modalities: {error.args[0]!r} is missing") from error
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise ConfigError(f"modalities: {error}") from error
     return specs
 

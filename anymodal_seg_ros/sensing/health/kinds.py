@@ -156,7 +156,7 @@ KINDS = {
             (FAR_UNITS, 300),
             (BYTE_ORDER, 4),
             (STUCK_ROWS, 0.2),
-            (TORN, 0.45),
+            (TORN, 0.3),
             (HOLES, 0.7),
         ),
         parts="depth",

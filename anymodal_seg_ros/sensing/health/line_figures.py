@@ -26,6 +26,9 @@ _FEWEST_LINES = 24
 _SMOOTH = 1e-6
 _BEYOND = 1e6
 """No sensor counts or measures this far."""
+_NO_DEPTH = 65535
+_FULL = 0.4
+"""Share of the pairs of neighbours in a row that must have a depth for it to be judged."""
 _ROW_PAIRS = 48
 _LONGEST = 257
 """Pixels of a row, in its middle, that are compared with another row's."""
@@ -120,24 +123,33 @@ def torn_share(plane: Pixels) -> float:
     first = np.arange(0, height - 2, max(1, height // _ROW_PAIRS))
     length = min(width, _LONGEST)
     left = (width - length) // 2
-    rows = _edges(plane[first, left : left + length])
-    others = _edges(plane[first + 2, left : left + length])
+    rows, full = _edges(plane[first, left : left + length])
+    others, full_too = _edges(plane[first + 2, left : left + length])
     found = np.fft.irfft(np.fft.rfft(rows) * np.conj(np.fft.rfft(others)), n=length - 1)
     peak = found.argmax(axis=1)
     shift = np.minimum(peak, length - 1 - peak)
     best, unmoved = found[np.arange(len(peak)), peak], found[:, 0]
     # Rows of few pixels resemble each other somewhere by chance, the more so with many holes.
     alike = max(_ALIKE, _BY_CHANCE / length**0.5)
-    moved = (best > alike) & (unmoved < _CLEARLY * best) & (shift >= _MOVED)
+    moved = full & full_too & (best > alike) & (unmoved < _CLEARLY * best) & (shift >= _MOVED)
     return float(np.count_nonzero(moved)) / len(peak)
 
 
-def _edges(rows: Pixels) -> Values:
-    """Return the differences of neighbours in each row, of unit energy."""
+def _edges(rows: Pixels) -> tuple[Values, npt.NDArray[np.bool_]]:
+    """Return the differences of neighbours in each row, of unit energy, and which rows are full.
+
+    Where there is no measurement there is no edge: holes in depth fall where they will.
+    """
     edges = np.diff(_floats(rows), axis=1)
+    full = np.ones(len(rows), bool)
+    if rows.dtype.itemsize > 1:
+        known = np.isfinite(rows) & (rows != 0) & (rows != _NO_DEPTH)
+        pairs = known[:, 1:] & known[:, :-1]
+        edges[~pairs] = 0.0
+        full = np.asarray(pairs.mean(axis=1) > _FULL)
     edges -= edges.mean(axis=1, keepdims=True)
     energy = np.sqrt((edges**2).sum(axis=1, keepdims=True))
-    return np.asarray(edges / np.maximum(energy, np.float32(_SMOOTH)), np.float32)
+    return np.asarray(edges / np.maximum(energy, np.float32(_SMOOTH)), np.float32), full
 
 
 def _differences(plane: Pixels) -> tuple[Values, Values]:

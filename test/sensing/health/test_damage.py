@@ -20,10 +20,11 @@ from anymodal_seg_ros.faults.kinds import (
     Grain,
     Hanging,
     Holes,
-    Misread,
     Stripes,
     StuckLines,
+    SwappedBytes,
     Torn,
+    WrongUnits,
 )
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import Image, SensorState
@@ -188,13 +189,13 @@ def test_motion_of_a_moment_blurs_one_direction_and_is_no_fault() -> None:
 
 @pytest.mark.parametrize("modality", ["thermal", "depth"])
 def test_swapped_bytes_are_told_as_such(modality: str) -> None:
-    told, checker = play(modality, Misread("one", BEGIN, how="bytes", severity=1.0))
+    told, checker = play(modality, SwappedBytes("one", BEGIN))
     assert told[25] is not None
     assert "byte_order" in {result.name for result in checker.results if not result.passed}
 
 
 def test_metres_that_are_taken_for_millimetres_are_told_unless_the_unit_is_configured() -> None:
-    told, _ = play("depth", Misread("one", BEGIN, how="units", severity=1.0))
+    told, _ = play("depth", WrongUnits("one", BEGIN))
     assert told[-1] is not None
     assert told[-1].reason.startswith("units: median distance in m is 0.00")
     metres = Image(drive("depth", 0).pixels // 1000 + 1, "16UC1")

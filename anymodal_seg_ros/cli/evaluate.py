@@ -1,0 +1,396 @@
+"""``anymodal-seg evaluate``: bags to a scorecard, and a verdict that can stop a release."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from anymodal_seg_ros.cli.jobs_progress import jobs_progress
+from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.config import NODE_NAME
+from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.evaluation.scorecard.agreement import with_agreement
+from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, NAME, Case
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
+from anymodal_seg_ros.evaluation.scorecard.fleet import run_jobs
+from anymodal_seg_ros.evaluation.scorecard.gate import Check, load_gate
+from anymodal_seg_ros.evaluation.scorecard.job import AUTO
+from anymodal_seg_ros.evaluation.scorecard.junit import junit_xml
+from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of, names_of
+from anymodal_seg_ros.evaluation.scorecard.result_bag import write_result_bag
+from anymodal_seg_ros.evaluation.scorecard.scorecard import (
+    Scorecard,
+    load_scorecard,
+    write_failures,
+)
+from anymodal_seg_ros.evaluation.scorecard.suite import Entry, load_suite, trials_of
+from anymodal_seg_ros.evaluation.scorecard.tables import by_fault, headline, write_tables
+from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, Verdict, said
+
+_EXAMPLES = """\b
+Examples:
+  anymodal-seg evaluate drive --params drive/rig.yaml --out scorecard
+  anymodal-seg evaluate drive --params drive/rig.yaml --sweep --require gate.yaml
+  anymodal-seg evaluate --from scorecard --require stricter.yaml
+"""
+
+AGREEMENT, COMMAND = "agreement", "command.txt"
+"""Names in the folder: the masks of another model; the command that made it."""
+
+EXIT_UNKNOWN = 2
+"""Nobody can say whether it passed: nothing could be evaluated."""
+
+
+@click.command("evaluate", epilog=_EXAMPLES)
+@click.argument("bags", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--suite",
+    type=click.Path(path_type=Path),
+    help="Instead of BAGS: a YAML file with bags, models, timelines and conditions.",
+)
+@click.option("--model", help="Model folder, or name of a bundled model; wins over the file's.")
+@click.option(
+    "--params",
+    "params",
+    type=click.Path(path_type=Path),
+    help="The node's parameter file.  [default: rig.yaml in the bag's folder, else the four-sensor "
+    "rig of the demo]",
+)
+@click.option("--engine", help="onnxruntime or torch; wins over the file's.")
+@click.option(
+    "--namespace",
+    help="That the node is in, and its relative topics.  [default: the parameter file's]",
+)
+@click.option(
+    "--node", default=NODE_NAME, show_default=True, help="Name of the node in the parameter file."
+)
+@click.option(
+    "--latency",
+    default="none",
+    show_default=True,
+    metavar="none|measured|fixed:MS",
+    help="How long the node is busy with a mask, in the bag's time: frames are dropped as on a "
+    "robot whose network is slower than its cameras. measured: as long as on this machine.",
+)
+@click.option(
+    "--faults",
+    type=click.Path(path_type=Path),
+    help="Break the sensors as this timeline says, and compare with the replay without.",
+)
+@click.option(
+    "--recorded-faults",
+    type=click.Path(path_type=Path),
+    help="The timeline of faults that the bag was recorded with: measured, not injected.",
+)
+@click.option("--sweep", is_flag=True, help="Try every subset, and every fault on every sensor.")
+@click.option(
+    "--kinds",
+    multiple=True,
+    metavar="KIND",
+    help="In a sweep, only faults of this kind. Repeat it.",
+)
+@click.option(
+    "--moments",
+    default="0.4",
+    show_default=True,
+    help="In a sweep, when faults begin: shares of the bag's length, with commas.",
+)
+@click.option(
+    "--fault-seconds",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(min=0.1, max=3600.0),
+    help="In a sweep, how long faults last.",
+)
+@click.option(
+    "--subsets/--no-subsets", default=True, help="In a sweep, every subset.  [default: yes]"
+)
+@click.option(
+    "--labels",
+    default=AUTO,
+    show_default=True,
+    help="Ground truth: a topic ({sensor} stands for each sensor), a folder of STAMP.png, 'none', "
+    "or 'auto' for topics /SENSOR/labels beside the images.",
+)
+@click.option(
+    "--agree-with",
+    metavar="MODEL",
+    help="Without labels: compare with the masks of another model, by the names of its classes.",
+)
+@click.option(
+    "--label-map", type=click.Path(path_type=Path), help="YAML 'id: class' for labels of other ids."
+)
+@click.option(
+    "--condition",
+    "conditions",
+    multiple=True,
+    metavar="[BAG=]WORD",
+    help="Under which a bag was recorded, e.g. night; BAG is its name without folder.",
+)
+@click.option("--require", type=click.Path(path_type=Path), help="Gate: what the figures must be.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="An earlier scorecard.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Write the verdict as JUnit XML.")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    help="Judge this scorecard again; nothing is replayed.",
+)
+@click.option(
+    "--out",
+    default=Path("scorecard"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder. What is finished in it is not done again.",
+)
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1, max=256),
+    help="Processes. The figures do not depend on it.",
+)
+@click.option(
+    "--bag",
+    type=click.Path(path_type=Path),
+    help="Write a bag with the recorded messages, the masks, overlays and states of the sensors.",
+)
+def command(bags: tuple[Path, ...], source: Path | None, out: Path, **options: object) -> None:
+    """Replay BAGS with and without faults, and measure what becomes of the masks.
+
+    The bag's log times are the clock, so the figures are the same on every machine, however slow.
+    OUT gets report.html, scorecard.json, scorecard.csv and all runs.
+
+    \b
+    Exit code: 0 passed (or nothing was required), 1 a required figure failed, 2 could not judge.
+    """  # noqa: D301  a backspace is what click takes
+    if (bool(bags), source is not None, options["suite"] is not None).count(True) != 1:
+        raise click.UsageError("give either BAGS, or --suite FILE, or --from SCORECARD")
+    try:
+        sys.exit(_evaluate(bags, source, out, _Options(**options)))  # type: ignore[arg-type]
+    except (AnymodalError, OSError) as error:  # such as a disk that is full
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_UNKNOWN)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Options:
+    """The options of the command, as they were given."""
+
+    suite: Path | None
+    model: str | None
+    params: Path | None
+    engine: str | None
+    namespace: str | None
+    node: str
+    latency: str
+    faults: Path | None
+    recorded_faults: Path | None
+    sweep: bool
+    kinds: tuple[str, ...]
+    moments: str
+    fault_seconds: float
+    subsets: bool
+    labels: str
+    agree_with: str | None
+    label_map: Path | None
+    conditions: tuple[str, ...]
+    require: Path | None
+    baseline: Path | None
+    junit: Path | None
+    workers: int
+    bag: Path | None
+
+
+def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Options) -> int:
+    """Replay, measure, judge; returns the exit code."""
+    console = PlainConsole()
+    checks = load_gate(options.require) if options.require else None
+    baseline = load_scorecard(options.baseline) if options.baseline else None
+    if source is None:
+        trials = load_suite(options.suite) if options.suite else _trials(bags, options)
+        _replay(trials, out, options.workers, console)
+        if options.bag:
+            _write_bag(trials, options.bag, console)
+    card = load_scorecard(source or out)
+    return conclude(card, checks, baseline, options.junit, console)
+
+
+def conclude(
+    card: Scorecard,
+    checks: Sequence[Check] | None,
+    baseline: Scorecard | None,
+    junit: Path | None,
+    console: PlainConsole,
+) -> int:
+    """Judge a scorecard, write its tables and its report, and say what came of it.
+
+    Returns:
+        The exit code: 0 passed, 1 failed, 2 could not judge.
+    """
+    verdict = None if checks is None else card.judge(checks, baseline)
+    if card.runs:
+        write_tables(card.folder, card.runs, verdict)
+        _tell_figures(card, console)
+        _report(card, verdict, console)
+    for reason in card.unreadable:
+        console.say(f"could not be evaluated: {reason}")
+    if verdict is None:
+        return EXIT_UNKNOWN if card.unreadable else 0
+    if junit is not None:
+        junit.write_text(junit_xml(verdict), encoding="utf-8")
+    _tell_verdict(verdict, console)
+    return verdict.exit_code
+
+
+def _replay(trials: Sequence[Trial], out: Path, workers: int, console: PlainConsole) -> None:
+    """Do what is not done yet."""
+    jobs, failures = jobs_of(_with_agreement(trials, out), out)
+    with jobs_progress(console) as progress:
+        failed = run_jobs(jobs, workers, progress)
+    for failure in failed:
+        name = f"{failure.job.subject.name} {failure.job.case.name}"
+        failures[name] = failure.reason
+    write_failures(out, failures)
+    if out.is_dir():
+        (out / COMMAND).write_text(shlex.join(("anymodal-seg", *sys.argv[1:])), encoding="utf-8")
+
+
+def _write_bag(trials: Sequence[Trial], path: Path, console: PlainConsole) -> None:
+    if len(trials) != 1 or len(trials[0].timelines) > 1:
+        raise ConfigError("--bag is for one bag, with one timeline of faults at most")
+    case = next((Case(FAULTS, t) for t in trials[0].timelines.values()), Case(HEALTHY))
+    masks = write_result_bag(trials[0].subject, case, path)
+    console.say(f"{masks} masks in the bag {path}")
+
+
+def _with_agreement(trials: Sequence[Trial], out: Path) -> list[Trial]:
+    """Let other models make the labels that are to be agreed with."""
+    found = []
+    for trial in trials:
+        if trial.subject.truth.agree_with:
+            subject = with_agreement(trial.subject, out / AGREEMENT / trial.subject.name)
+            trial = dataclasses.replace(trial, subject=subject)
+        found.append(trial)
+    return found
+
+
+def _trials(bags: Sequence[Path], options: _Options) -> list[Trial]:
+    """Turn what was asked for on the command line into what a suite would say."""
+    names = names_of(bags)
+    conditions = _conditions(options.conditions, names)
+    found: list[Trial] = []
+    for bag, name in zip(bags, names, strict=True):
+        entry = Entry(
+            bags=(str(bag),),
+            name=name,
+            condition=conditions[name],
+            params=str(options.params or ""),
+            models=(options.model,) if options.model else (),
+            engine=options.engine or "",
+            namespace=options.namespace or "",
+            node=options.node,
+            latency=options.latency,
+            faults=(str(options.faults),) if options.faults else (),
+            recorded_faults=str(options.recorded_faults or ""),
+            labels=options.labels,
+            label_map=str(options.label_map or ""),
+            agree_with=options.agree_with or "",
+            sweep=options.sweep,
+            kinds=options.kinds,
+            moments=_moments(options.moments),
+            fault_seconds=options.fault_seconds,
+            subsets=options.subsets,
+        )
+        found += trials_of(entry, Path())
+    return found
+
+
+def _moments(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--moments is {text!r}: expected numbers with commas") from error
+    return found
+
+
+def _conditions(given: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Return the condition of every bag; one without a name is for all that have none."""
+    found = dict.fromkeys(names, "")
+    for text in sorted(given, key=lambda entry: "=" in entry):
+        bag, equals, word = text.rpartition("=")
+        if not NAME.fullmatch(word) or (equals and bag not in found):
+            raise ConfigError(
+                f"--condition is {text!r}: expected a word of letters, digits, '_', '.' and '-', "
+                f"or BAG=WORD with one of the bags {', '.join(names)}"
+            )
+        found.update(dict.fromkeys([bag] if equals else names, word))
+    return found
+
+
+def _report(card: Scorecard, verdict: Verdict | None, console: PlainConsole) -> None:
+    try:
+        from anymodal_seg_ros.evaluation.scorecard.report import write_report
+    except ImportError as error:
+        text = f"no report.html ({error}): install anymodal_seg_ros[report] for it"
+        console.say(text)
+        return
+    command_file = card.folder / COMMAND
+    made_by = command_file.read_text(encoding="utf-8") if command_file.is_file() else ""
+    path = write_report(card, verdict, made_by)
+    console.say(f"report: {path}")
+
+
+def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
+    table = Table(title=f"{len(card.runs)} runs in {card.folder}")
+    for title in ("figure", "value", "what it is"):
+        table.add_column(title, justify="right" if title == "value" else "left")
+    for row in headline(card.runs):
+        figure = FIGURES[row.figure]
+        if row.value.reason != "no such fault":
+            text = said(row.value.value, figure.unit) if not row.value.reason else row.value.reason
+            table.add_row(row.figure, text, figure.doc)
+    console.print(table)
+    faults = by_fault(card.runs)
+    if not faults:
+        return
+    table = Table(title="faults: times in s, masks and mIoU lost while they last")
+    columns = {
+        "fault": "fault",
+        "sensor": "sensor",
+        "reaction_s": "reaction",
+        "detection_s": "detection",
+        "recovery_s": "recovery",
+        "lost": "masks",
+        "lost_during": "mIoU",
+    }
+    for key, title in columns.items():
+        words = key in ("fault", "sensor")
+        table.add_column(title, justify="left" if words else "right", no_wrap=words)
+    for fault in faults:
+        table.add_row(*(v if isinstance(v, str) else _short(v) for v in map(fault.get, columns)))
+    console.print(table)
+
+
+def _short(value: float | None) -> str:
+    text = said(value)
+    return f"{value:.3f}" if isinstance(value, float) and text[-1].isdigit() else text
+
+
+def _tell_verdict(verdict: Verdict, console: PlainConsole) -> None:
+    for judgement in verdict.judgements:
+        word = judgement.outcome.value.upper()
+        if judgement.outcome is not Outcome.PASSED and not judgement.required:
+            word += " (watched)"
+        reason = judgement.reason or said(
+            judgement.value.value, FIGURES[judgement.check.limits.figure].unit
+        )
+        text = f"{word}: {judgement.check.name}: {reason}"
+        console.say(text)
+    console.say(f"verdict: {verdict.outcome.value}")

@@ -1,0 +1,143 @@
+"""``anymodal-seg inspect``: what a bag holds, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from anymodal_seg_ros.cli.jobs_progress import jobs_progress
+from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.config import NODE_NAME, load_node_config
+from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.evaluation.inspection.findings import Finding, Severity, find
+from anymodal_seg_ros.evaluation.inspection.proposal import propose
+from anymodal_seg_ros.evaluation.inspection.survey import Topic, survey
+from anymodal_seg_ros.foreign_text import LINE_LENGTH, quote
+from anymodal_seg_ros.inference.model import load_model
+
+_COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+
+
+@click.command("inspect")
+@click.argument("bag", type=click.Path(path_type=Path))
+@click.option(
+    "--params", type=click.Path(path_type=Path), help="Hold the bag against this parameter file."
+)
+@click.option("--namespace", help="That the node is in.  [default: the parameter file's]")
+@click.option(
+    "--node", default=NODE_NAME, show_default=True, help="Name of the node in the parameter file."
+)
+@click.option(
+    "--init",
+    type=click.Path(path_type=Path),
+    help="Write a parameter file for the bag; nothing that is there is replaced.",
+)
+@click.option("--model", default="", help="For --init: sensors that it does not know are off.")
+@click.option("--ignore", multiple=True, metavar="CODE", help="Pass over a finding. Repeat it.")
+@click.option("--strict", is_flag=True, help="Warnings count as errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    bag: Path,
+    params: Path | None,
+    namespace: str | None,
+    node: str,
+    init: Path | None,
+    model: str,
+    ignore: tuple[str, ...],
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Look at BAG before it is evaluated: topics, rates, stamps, overlap, encodings, calibration.
+
+    \b
+    Exit code: 0 nothing is wrong, 1 there are errors, 2 it cannot be read.
+
+    \b
+      anymodal-seg inspect drive --init rig.yaml
+      anymodal-seg evaluate drive --params rig.yaml
+    """  # noqa: D301  a backspace is what click takes
+    try:
+        where = load_node_config(params, namespace, node) if params else None
+        console = Console(stderr=True)
+        with Bag(bag) as opened, jobs_progress(console) as progress:
+            topics = survey(opened, lambda share: progress("reading", share, 1))
+            progress("read", 1.0, 1)
+            notes = opened.notes
+            length_s = (opened.end_ns - opened.start_ns) / 1e9
+        findings = [f for f in find(topics, where) if f.code not in ignore]
+        if as_json:
+            click.echo(json.dumps(_plain(topics, findings, length_s), indent=1))
+        else:
+            _tell(f"{bag}: {length_s:.2f} s", topics, findings, notes)
+        if init is not None:
+            _write(init, propose(topics, load_model(model).manifest.modalities))
+            click.echo(f"parameters: {init}", err=True)
+    except AnymodalError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    bad = (Severity.ERROR, Severity.WARNING) if strict else (Severity.ERROR,)
+    sys.exit(int(any(finding.severity in bad for finding in findings)))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise AnymodalError(f"cannot write {path}: {error}") from error
+
+
+def _tell(title: str, topics: list[Topic], findings: list[Finding], notes: list[str]) -> None:
+    console = PlainConsole()
+    table = Table(title=quote(title, LINE_LENGTH))
+    for title in ("topic", "type", "messages", "Hz", "what"):
+        table.add_column(title, justify="right" if title in ("messages", "Hz") else "left")
+    for topic in topics:
+        rate = "" if topic.rate_hz is None else f"{topic.rate_hz:.2f}"
+        table.add_row(
+            quote(topic.name), quote(topic.type), str(len(topic.log_ns)), rate, quote(_what(topic))
+        )
+    console.print(table)
+    for line in notes:
+        console.say(line)
+    for finding in findings:
+        severity = finding.severity
+        console.print(f"{finding.code} {severity.value}", style=_COLORS[severity], end=" ")
+        text = f"{finding.topic}: {finding.text}" if finding.topic else finding.text
+        console.say(text)
+    counts = {s: sum(f.severity is s for f in findings) for s in Severity}
+    console.print(", ".join(f"{number} {s.value}" for s, number in counts.items()))
+
+
+def _what(topic: Topic) -> str:
+    sizes = ", ".join(f"{w}x{h}" for w, h in topic.sizes)
+    return " ".join((*topic.encodings, sizes)).strip()
+
+
+def _plain(topics: list[Topic], findings: list[Finding], length_s: float) -> dict[str, object]:
+    return {
+        "seconds": length_s,
+        "topics": [
+            {
+                "topic": topic.name,
+                "type": topic.type,
+                "messages": len(topic.log_ns),
+                "rate_hz": topic.rate_hz,
+                "encodings": dict(topic.encodings),
+                "sizes": [list(size) for size in topic.sizes],
+                "frames": list(topic.frames),
+                "log_minus_stamp_s": topic.offset_s(),
+            }
+            for topic in topics
+        ],
+        "findings": [
+            {"code": f.code, "severity": f.severity.value, "topic": f.topic, "text": f.text}
+            for f in findings
+        ],
+    }

@@ -1,0 +1,275 @@
+"""What is remarkable about a bag, under codes that stay what they are.
+
+A code is never given a new meaning; docs/reference/findings.md lists them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from anymodal_seg_ros.config import NodeConfig
+from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, READABLE, sensors_by_topic
+from anymodal_seg_ros.evaluation.inspection.survey import TRANSFORMS, Topic
+
+
+class Severity(enum.Enum):
+    """How bad it is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something remarkable.
+
+    Attributes:
+        code: names the kind of finding.
+        topic: that it is about; empty for the bag.
+        text: what was found, and the mend.
+    """
+
+    code: str
+    topic: str
+    text: str
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is; every code has one severity."""
+        return CODES[self.code][0]
+
+
+_I, _W, _E = Severity.INFO, Severity.WARNING, Severity.ERROR
+CODES: dict[str, tuple[Severity, str]] = {
+    "B101": (_E, "No topic carries images, points or events"),
+    "B102": (_W, "A sensor's topic has no message"),
+    "B103": (_I, "Only one sensor: there is nothing to fall back to"),
+    "S201": (_E, "Header stamps are zero or absurd"),
+    "S202": (_E, "Header stamps go back"),
+    "S203": (_W, "Header stamps repeat"),
+    "S204": (_W, "Header stamps and log times are of different clocks"),
+    "S205": (_W, "Messages arrive later than those of other sensors"),
+    "R301": (_W, "A gap"),
+    "R302": (_W, "An irregular rate: healthy messages will be LATE"),
+    "O401": (_E, "Two sensors never overlap in time"),
+    "O402": (_W, "A sensor covers only a part of the bag"),
+    "E501": (_E, "Messages cannot be read"),
+    "E502": (_W, "Size or encoding change in mid-stream"),
+    "C601": (_I, "No CameraInfo beside the images"),
+    "C602": (_W, "A CameraInfo without a focal length"),
+    "T701": (_I, "No /tf_static: extrinsics must come from elsewhere"),
+    "L801": (_I, "Labels: mIoU can be measured"),
+    "P901": (_E, "A topic of the parameter file is not in the bag"),
+    "P902": (_E, "A topic of the parameter file carries something else"),
+    "P903": (_W, "A rate is far from the parameter file's expected_hz"),
+}
+"""Severity and meaning of every code."""
+
+_GAP_PERIODS, _GAP_S = 5.0, 0.5
+_LATE_PERIODS = 1.8
+_JITTERY_SHARE = 0.02
+_CLOCK_S = 60.0
+_LATENCY_S = 0.1
+_COVERED_SHARE = 0.9
+_RATE_SHARE = 0.2
+_OLDEST_NS = 86_400_000_000_000  # a day: nobody's clock says 1970
+
+
+def find(topics: Sequence[Topic], where: NodeConfig | None = None) -> list[Finding]:
+    """List what is remarkable, the worst first.
+
+    Args:
+        topics: of a bag.
+        where: the rig to hold it against, and its node; None if there is none yet.
+    """
+    sensors = [topic for topic in topics if is_input(topic)]
+    found = [*_bag(topics, sensors), *_overlap(sensors), *_latency(sensors)]
+    for topic in sensors:
+        found += [*_stamps(topic), *_rate(topic), *_content(topic), *_calibration(topic, topics)]
+    if where is not None:
+        found += _parameters(topics, where)
+    order = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+    return sorted(found, key=lambda f: (order.index(f.severity), f.code, f.topic))
+
+
+def is_input(topic: Topic) -> bool:
+    """Whether a topic carries what a sensor saw, and not labels or masks."""
+    last = topic.name.rsplit("/", 1)[-1].lower()
+    return topic.is_sensor and not any(word in last for word in ("label", "mask", "overlay"))
+
+
+def _bag(topics: Sequence[Topic], sensors: Sequence[Topic]) -> Iterator[Finding]:
+    if not sensors:
+        types = sorted({topic.type for topic in topics})
+        yield Finding(
+            "B101",
+            "",
+            f"the bag has {', '.join(types) or 'nothing'}: expected one of {', '.join(READABLE)}",
+        )
+    elif len(sensors) == 1:
+        yield Finding("B103", sensors[0].name, "it is the only sensor")
+    for topic in sensors:
+        if not topic.log_ns:
+            yield Finding("B102", topic.name, "it has no message: was the driver running?")
+    if sensors and not any(t.name == "/tf_static" and t.type == TRANSFORMS for t in topics):
+        yield Finding("T701", "", "give extrinsics in the parameter file if the cameras are apart")
+    for topic in topics:
+        if topic.is_sensor and topic.name.rsplit("/", 1)[-1] == "labels":
+            yield Finding("L801", topic.name, "anymodal-seg evaluate compares with it")
+
+
+def _stamps(topic: Topic) -> Iterator[Finding]:
+    stamps = np.array(topic.stamps_ns, np.int64)
+    absurd = int(np.count_nonzero(stamps < _OLDEST_NS))
+    if absurd:
+        yield Finding(
+            "S201",
+            topic.name,
+            f"{absurd} of {stamps.size} stamps are zero or of 1970: "
+            "mend the driver, the pipeline refuses them",
+        )
+        return
+    steps = np.diff(stamps)
+    if back := int(np.count_nonzero(steps < 0)):
+        yield Finding(
+            "S202",
+            topic.name,
+            f"{back} stamps are before the one that came before: two "
+            "drivers on one topic, or a bag that was recorded in two runs?",
+        )
+    if same := int(np.count_nonzero(steps == 0)):
+        yield Finding(
+            "S203",
+            topic.name,
+            f"{same} stamps are those of the message before: the pipeline takes the first of them",
+        )
+    behind = topic.offset_s()
+    if behind is not None and abs(behind) > _CLOCK_S:
+        yield Finding(
+            "S204",
+            topic.name,
+            f"log time is {behind:.1f} s after the stamp: the bag was "
+            "recorded from a replay, or the driver has a clock of its own; harmless if "
+            "it is so for all sensors",
+        )
+
+
+def _latency(sensors: Sequence[Topic]) -> Iterator[Finding]:
+    behind = {topic.name: b for topic in sensors if (b := topic.offset_s()) is not None}
+    if len(behind) < 2:
+        return
+    first = min(behind.values())
+    for name, value in behind.items():
+        if value - first > _LATENCY_S:
+            yield Finding(
+                "S205",
+                name,
+                f"it arrives {1e3 * (value - first):.0f} ms later after its "
+                "stamp than the fastest sensor: raise rig.deadline_s, or mend offset_s "
+                "if its stamp is wrong",
+            )
+
+
+def _rate(topic: Topic) -> Iterator[Finding]:
+    steps = topic.steps_s()
+    if steps.size < 4:
+        return
+    typical = float(np.median(steps))
+    if typical <= 0.0:
+        return
+    gaps = steps[steps > max(_GAP_PERIODS * typical, _GAP_S)]
+    if gaps.size:
+        yield Finding(
+            "R301",
+            topic.name,
+            f"{gaps.size} gaps, the longest of {gaps.max():.2f} s: the "
+            "sensor will be STALE in them",
+        )
+    late = float(np.mean((steps > _LATE_PERIODS * typical) & (steps <= _GAP_S)))
+    if late > _JITTERY_SHARE:
+        yield Finding(
+            "R302",
+            topic.name,
+            f"{100 * late:.0f} % of the messages come after more than "
+            f"{_LATE_PERIODS} periods of {1e3 * typical:.0f} ms: lower expected_hz or "
+            "raise late_after_periods",
+        )
+
+
+def _content(topic: Topic) -> Iterator[Finding]:
+    for reason, number in topic.errors.items():
+        yield Finding("E501", topic.name, f"{number} of {len(topic.log_ns)}: {reason}")
+    for what, found in (("encodings", topic.encodings), ("sizes", topic.sizes)):
+        if len(found) > 1:
+            shown = ", ".join(f"{key} ({number})" for key, number in found.most_common())
+            yield Finding("E502", topic.name, f"several {what}: {shown}")
+
+
+def _calibration(topic: Topic, topics: Sequence[Topic]) -> Iterator[Finding]:
+    if not topic.encodings:
+        return  # points and events have none of their own
+    info = camera_info_of(topic, topics)
+    if info is None:
+        yield Finding(
+            "C601",
+            topic.name,
+            "its picture is taken to be the reference's, resized, "
+            "unless the parameter file says more",
+        )
+    elif info.calibrated is False:
+        yield Finding("C602", info.name, "its focal length is 0: the camera was never calibrated")
+
+
+def _overlap(sensors: Sequence[Topic]) -> Iterator[Finding]:
+    spans = {t.name: (min(t.log_ns), max(t.log_ns)) for t in sensors if len(t.log_ns) > 1}
+    if not spans:
+        return
+    names = list(spans)
+    for number, first in enumerate(names):
+        for second in names[number + 1 :]:
+            a, b = spans[first], spans[second]
+            if a[1] < b[0] or b[1] < a[0]:
+                yield Finding(
+                    "O401",
+                    first,
+                    f"it is never there at the same time as {second}: they can never be fused",
+                )
+    whole = max(b for _, b in spans.values()) - min(a for a, _ in spans.values())
+    for name, (start, end) in spans.items():
+        if whole > 0 and (end - start) / whole < _COVERED_SHARE:
+            yield Finding(
+                "O402", name, f"it covers {100 * (end - start) / whole:.0f} % of the time"
+            )
+
+
+def _parameters(topics: Sequence[Topic], where: NodeConfig) -> Iterator[Finding]:
+    rig = where.config.rig
+    by_name = {topic.name: topic for topic in topics}
+    for name, sensor in sensors_by_topic(rig, where.namespace, where.node).items():
+        topic, config = by_name.get(name), rig.sensors[sensor]
+        if topic is None:
+            yield Finding("P901", name, f"the sensor {sensor} will be missing: mend its topic")
+        elif not topic.is_sensor:
+            yield Finding("P902", name, f"it is {topic.type or 'of several types'}")
+        elif (rate := topic.rate_hz) is not None and (
+            abs(rate - config.expected_hz) > _RATE_SHARE * config.expected_hz
+        ):
+            yield Finding(
+                "P903",
+                name,
+                f"{rate:.3g} Hz, but expected_hz of {sensor} is {config.expected_hz:g}",
+            )
+
+
+def camera_info_of(topic: Topic, topics: Sequence[Topic]) -> Topic | None:
+    """Return the CameraInfo that belongs to a topic of images; None if there is none."""
+    parent = topic.name.rsplit("/", 1)[0]
+    if topic.name.rsplit("/", 1)[-1] in ("compressed", "compressedDepth"):
+        parent = parent.rsplit("/", 1)[0]
+    wanted = f"{parent}/camera_info"
+    return next((t for t in topics if t.name == wanted and t.type == CAMERA_INFO), None)

@@ -1,0 +1,118 @@
+"""A parameter file for a bag that nobody has one for: guessed from names, types and encodings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import yaml
+
+from anymodal_seg_ros.config import MESSAGE_TYPES
+from anymodal_seg_ros.evaluation.bags import BagError
+from anymodal_seg_ros.evaluation.inspection.findings import camera_info_of, is_input
+from anymodal_seg_ros.evaluation.inspection.survey import Topic
+from anymodal_seg_ros.sensing.decoding.encodings import COUNTS, METRES
+
+_WORDS = (
+    ("thermal", re.compile(r"thermal|lwir|flir|infra|(?<![a-z])(t?ir)\d*(?![a-z])")),
+    ("depth", re.compile(r"depth|disparity")),
+    ("event", re.compile(r"event|dvs|prophesee")),
+)
+"""What the name of a topic says about the kind of sensor."""
+
+_GENERIC = re.compile(
+    r"image\w*|compressed\w*|points?\w*|packets|raw|data|camera|sensors?|cam|scan|velodyne_points"
+)
+_ORDER = ("rgb", "thermal", "depth", "event", "lidar")
+_EVENT_TYPES = (MESSAGE_TYPES["event_packet"], MESSAGE_TYPES["event_array"])
+
+_HEAD = """\
+# Proposed by 'anymodal-seg inspect --init' from what the bag holds. Check:
+#   * the modality of every sensor (guessed from topic name and encoding);
+#   * the registration: without one, every picture is taken to show the same as the first sensor's.
+"""
+
+
+def propose(topics: Sequence[Topic], known: Collection[str]) -> str:
+    """Write the text of a parameter file.
+
+    Args:
+        topics: of the bag.
+        known: modalities of the model; sensors of other kinds are switched off.
+
+    Raises:
+        BagError: no topic can be a sensor.
+    """
+    chosen = [t for t in topics if is_input(t) and t.log_ns and not t.errors]
+    chosen = [t for t in chosen if not _is_second_form(t, chosen)]
+    if not chosen:
+        raise BagError("no topic carries readable images, points or events: there is no rig here")
+    kinds = {topic.name: modality_of(topic) for topic in chosen}
+    chosen.sort(key=lambda t: (_ORDER.index(kinds[t.name]), -(t.rate_hz or 0.0), t.name))
+    sensors: dict[str, Any] = {}
+    for topic in chosen:
+        name = _name(topic, kinds[topic.name], sensors)
+        sensors[name] = _sensor(topic, kinds[topic.name], topics, known)
+    content = {"/**": {"ros__parameters": {"rig": {"sensors": sensors}}}}
+    return _HEAD + yaml.safe_dump(content, sort_keys=False, width=100)
+
+
+def modality_of(topic: Topic) -> str:
+    """Guess the kind of sensor behind a topic."""
+    if topic.type in _EVENT_TYPES or topic.type.startswith("prophesee"):
+        return "event"
+    if topic.type == MESSAGE_TYPES["point_cloud"]:
+        return "lidar"
+    name = topic.name.lower()
+    for modality, pattern in _WORDS:
+        if pattern.search(name):
+            return modality
+    encoding = next(iter(topic.encodings), "")
+    if encoding in METRES or encoding == "16UC1":
+        return "depth"
+    return "thermal" if encoding in COUNTS else "rgb"
+
+
+def _sensor(
+    topic: Topic, modality: str, topics: Sequence[Topic], known: Collection[str]
+) -> dict[str, Any]:
+    entry: dict[str, Any] = {"topic": topic.name, "modality": modality}
+    if topic.rate_hz is not None:
+        entry["expected_hz"] = float(f"{min(max(topic.rate_hz, 0.1), 1000.0):.3g}")
+    kind = next((k for k, v in MESSAGE_TYPES.items() if v == topic.type), None)
+    seen_by_itself = topic.name.endswith(("/compressed", "/compressedDepth"))
+    if kind not in (None, "image") and not (kind == "compressed" and seen_by_itself):
+        entry["type"] = kind
+    if modality not in known:
+        entry["enabled"] = False
+    info = camera_info_of(topic, topics)
+    if info is not None and info.calibrated:
+        entry["registration"] = {"camera_info": info.name}
+    return entry
+
+
+def _is_second_form(topic: Topic, topics: Sequence[Topic]) -> bool:
+    """Whether another topic carries the same pictures in a better form."""
+    names = {t.name: t for t in topics}
+    parent, _, last = topic.name.rpartition("/")
+    if last in ("compressed", "compressedDepth") and parent in names:
+        return True
+    # An event camera's frames beside its packets.
+    return (
+        modality_of(topic) == "event"
+        and topic.type not in _EVENT_TYPES
+        and any(t.type in _EVENT_TYPES and t.name.rpartition("/")[0] == parent for t in topics)
+    )
+
+
+def _name(topic: Topic, modality: str, taken: Collection[str]) -> str:
+    """Name a sensor by the last part of its topic that says something."""
+    parts = [part.lower() for part in topic.name.split("/") if part]
+    telling = [p for p in parts if not _GENERIC.fullmatch(p) and p.isidentifier() and p.isascii()]
+    name = telling[-1] if telling else modality
+    number, unique = 1, name
+    while unique in taken:
+        number += 1
+        unique = f"{name}_{number}"
+    return unique

@@ -1,0 +1,125 @@
+"""One pass through a bag: how often, when and what on every topic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.errors import AnymodalError, DecodeError
+from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, READABLE
+from anymodal_seg_ros.evaluation.bags import Bag, BagError, BagMessage
+from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.events.messages import is_event_message
+
+TRANSFORMS = "tf2_msgs/msg/TFMessage"
+
+_MOST_ERRORS = 3
+"""Different errors of a topic that are kept in words."""
+
+
+@dataclass(slots=True)
+class Topic:
+    """What was found on one topic.
+
+    Attributes:
+        name: absolute.
+        type: of its messages; empty where several types share it.
+        log_ns: when each message was recorded.
+        stamps_ns: header stamp of each that has one.
+        encodings: of images, with their number.
+        sizes: width and height of images, with their number.
+        frames: coordinate frames, with their number.
+        errors: why messages cannot be read, with their number.
+        calibrated: whether the last CameraInfo has a focal length; None if there was none.
+    """
+
+    name: str
+    type: str
+    log_ns: list[int] = field(default_factory=list)
+    stamps_ns: list[int] = field(default_factory=list)
+    encodings: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    frames: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    calibrated: bool | None = None
+
+    @property
+    def is_sensor(self) -> bool:
+        """Whether the pipeline can take its messages."""
+        return self.type in READABLE
+
+    @property
+    def rate_hz(self) -> float | None:
+        """One over the median time between two messages; None with fewer than two."""
+        steps = self.steps_s()
+        typical = float(np.median(steps)) if steps.size else 0.0
+        return 1.0 / typical if typical > 0.0 else None
+
+    def steps_s(self) -> npt.NDArray[np.float64]:
+        """Return the times between messages: by stamp where every one has one, else by log."""
+        times = self.stamps_ns if len(self.stamps_ns) == len(self.log_ns) else self.log_ns
+        return np.asarray(np.diff(np.sort(np.array(times, np.int64))) / 1e9, np.float64)
+
+    def offset_s(self) -> float | None:
+        """Return the median of log time minus stamp; None without stamps for all messages."""
+        if not self.stamps_ns or len(self.stamps_ns) != len(self.log_ns):
+            return None
+        behind = np.array(self.log_ns, np.int64) - np.array(self.stamps_ns, np.int64)
+        return float(np.median(behind)) / 1e9
+
+
+def survey(bag: Bag, progress: Callable[[float], None] = lambda share: None) -> list[Topic]:
+    """Read a bag once.
+
+    Args:
+        bag: opened.
+        progress: told the share that is done.
+
+    Returns:
+        Every topic, in the order of their names.
+
+    Raises:
+        BagError: the bag is damaged.
+    """
+    topics = {name: Topic(name, kind) for name, kind in sorted(bag.topics.items())}
+    length = max(1, bag.end_ns - bag.start_ns)
+    for number, message in enumerate(bag.messages(topics)):
+        topic = topics[message.topic]
+        topic.log_ns.append(message.log_ns)
+        if topic.is_sensor or topic.type == CAMERA_INFO:
+            _look(bag, message, topic)
+        if number % 200 == 0:
+            progress((message.log_ns - bag.start_ns) / length)
+    return list(topics.values())
+
+
+def _look(bag: Bag, message: BagMessage, topic: Topic) -> None:
+    """Take note of what one message holds."""
+    try:
+        decoded = bag.decode(message)
+        topic.stamps_ns.append(_stamp(decoded))
+        topic.frames[str(decoded.header.frame_id)] += 1
+        if topic.type == CAMERA_INFO:
+            topic.calibrated = bool(getattr(decoded, "k", getattr(decoded, "K", [0.0]))[0] > 0.0)
+        elif hasattr(decoded, "point_step"):
+            decode_image(decoded)
+        elif not is_event_message(decoded):
+            image = decode_image(decoded)
+            topic.encodings[image.encoding] += 1
+            topic.sizes[image.width, image.height] += 1
+    except (DecodeError, BagError, AttributeError) as error:
+        reason = str(error) if isinstance(error, AnymodalError) else "it has no header"
+        if reason in topic.errors or len(topic.errors) < _MOST_ERRORS:
+            topic.errors[reason] += 1
+
+
+def _stamp(message: Any) -> int:
+    try:
+        return stamp_ns(message.header)
+    except DecodeError:
+        return 0  # what is absurd is a finding of its own

@@ -1,0 +1,1 @@
+"""What becomes of the masks when sensors fail: replays, figures, a verdict and a report."""

@@ -1,0 +1,211 @@
+"""What is tried on a bag: all sensors well, a timeline, every subset, every kind of fault."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from anymodal_seg_ros.config import RigConfig, seconds_to_ns
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.faults.content import check_modalities
+from anymodal_seg_ros.faults.kinds import KINDS, Fault, ImageFault, Ok
+from anymodal_seg_ros.faults.timeline import FaultTimeline
+
+HEALTHY, FAULTS = "healthy", "faults"
+"""Names of the cases without any fault, and with the faults of a given timeline."""
+
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+"""What a name that becomes part of a path looks like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way to replay a bag.
+
+    Attributes:
+        name: of its folder.
+        timeline: how sensors break.
+        sensors: that take part; empty for all.
+        span_s: the part of the bag that is replayed, in seconds after its start; None for all.
+        tentative: nobody asked for this very case: it is left out if its fault does not fit the
+            messages, such as ``mirrored`` single events.
+    """
+
+    name: str
+    timeline: FaultTimeline = field(default_factory=FaultTimeline)
+    sensors: tuple[str, ...] = ()
+    span_s: tuple[float, float] | None = None
+    tentative: bool = False
+
+    def rig(self, rig: RigConfig) -> RigConfig:
+        """Return a rig with the other sensors switched off."""
+        if not self.sensors:
+            return rig
+        sensors = {
+            name: dataclasses.replace(sensor, enabled=sensor.enabled and name in self.sensors)
+            for name, sensor in rig.sensors.items()
+        }
+        return dataclasses.replace(rig, sensors=sensors)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultWindow:
+    """A stretch of time in which one sensor has a fault.
+
+    Attributes:
+        sensor: which.
+        label: kind of the fault, with what it does where there is a choice: ``garbage-noise``.
+        start_s: when it begins, in seconds after the start of the bag.
+        end_s: when it is over.
+    """
+
+    sensor: str
+    label: str
+    start_s: float
+    end_s: float
+
+
+def path_name(text: str) -> str:
+    """Turn any text into a name that fits :data:`NAME`."""
+    kept = re.sub(r"[^A-Za-z0-9_.-]+", "_", text).lstrip("_.-")
+    return kept or "unnamed"
+
+
+def fault_label(fault: Fault) -> str:
+    """Name a fault by its kind, and by what it does where that is a choice."""
+    how = getattr(fault, "how", "")
+    return f"{fault.kind}-{how}" if how else fault.kind
+
+
+def fault_windows(
+    timeline: FaultTimeline, sensors: Sequence[str], end_s: float
+) -> tuple[FaultWindow, ...]:
+    """List when which sensor has which fault, as the timeline really applies.
+
+    Args:
+        timeline: ``*`` is every sensor, and ``ok`` takes back what stands before it.
+        sensors: of the rig.
+        end_s: of the bag, in seconds after its start.
+    """
+    times = {0.0, end_s}
+    for fault in timeline.faults:
+        times |= {min(fault.start_s, end_s), min(fault.end_s, end_s)}
+    edges = sorted(times)
+    found: list[FaultWindow] = []
+    for sensor in sensors:
+        for number, fault in enumerate(timeline.faults):
+            spans: list[tuple[float, float]] = []
+            for start, end in itertools.pairwise(edges):
+                active = timeline.numbered(sensor, seconds_to_ns(start))
+                if all(n != number for n, _ in active):
+                    continue
+                if spans and spans[-1][1] == start:
+                    spans[-1] = (spans[-1][0], end)
+                else:
+                    spans.append((start, end))
+            found += [FaultWindow(sensor, fault_label(fault), *span) for span in spans]
+    return tuple(sorted(found, key=lambda w: (w.start_s, w.sensor, w.label)))
+
+
+def subset_cases(rig: RigConfig) -> Iterator[Case]:
+    """Yield every proper subset of the sensors that are enabled, the largest first."""
+    enabled = [name for name, sensor in rig.sensors.items() if sensor.enabled]
+    for size in range(len(enabled) - 1, 0, -1):
+        for chosen in itertools.combinations(enabled, size):
+            yield Case(path_name("subset-" + ".".join(chosen)), sensors=chosen)
+
+
+def sweep_faults(kinds: Sequence[str] = ()) -> Iterator[Fault]:
+    """Yield one fault of every kind, and of every way in which it can happen, for no sensor yet.
+
+    Image faults come with full severity. What shows a recorded past is left out: it needs a bag
+    that is longer than its age.
+
+    Args:
+        kinds: labels or kinds to choose; empty for all.
+
+    Raises:
+        ConfigError: one of the kinds is unknown.
+    """
+    found: list[Fault] = []
+    for cls in KINDS.values():
+        if cls is Ok:
+            continue
+        options = {f.name: f for f in dataclasses.fields(cls)}
+        ways = options["how"].metadata["choices"] if "how" in options else (None,)
+        for way in ways:
+            extra = {} if way is None else {"how": way}
+            if issubclass(cls, ImageFault):
+                extra["severity"] = 1.0
+            if way != "past":
+                found.append(cls(**extra))
+    known = {name for fault in found for name in (fault.kind, fault_label(fault))}
+    unknown = [kind for kind in kinds if kind not in known]
+    if unknown:
+        raise ConfigError(
+            f"no kind of fault is called {unknown[0]!r}: expected some of "
+            f"{', '.join(sorted(known))}"
+        )
+    for fault in found:
+        if not kinds or fault.kind in kinds or fault_label(fault) in kinds:
+            yield fault
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Which faults are tried, when and for how long.
+
+    Attributes:
+        kinds: of faults; empty for all.
+        moments: when they begin, as shares of the bag's length, 0..1.
+        seconds: how long they last.
+        before_s: how much of the bag is replayed before a fault.
+        after_s: and after it.
+        subsets: whether every subset of the sensors is tried, too.
+        seed: of the faults' dice.
+    """
+
+    kinds: tuple[str, ...] = ()
+    moments: tuple[float, ...] = (0.4,)
+    seconds: float = 2.0
+    before_s: float = 3.0
+    after_s: float = 4.0
+    subsets: bool = True
+    seed: int = 0
+
+    def cases(self, rig: RigConfig, length_s: float) -> Iterator[Case]:
+        """Yield the cases of a bag.
+
+        Args:
+            rig: every enabled sensor gets every fault that its modality can have.
+            length_s: of the bag.
+        """
+        if self.subsets:
+            yield from subset_cases(rig)
+        modalities = {n: s.modality for n, s in rig.sensors.items() if s.enabled}
+        for number, moment in enumerate(self.moments):
+            start_s = round(moment * length_s, 3)
+            end_s = min(round(start_s + self.seconds, 3), length_s)
+            for fault in sweep_faults(self.kinds):
+                for sensor in modalities:
+                    placed = dataclasses.replace(fault, sensor=sensor, start_s=start_s, end_s=end_s)
+                    timeline = FaultTimeline(self.seed, (placed,))
+                    if not _fits(timeline, modalities):
+                        continue
+                    name = f"fault-{fault_label(fault)}-{sensor}-{number}"
+                    span = (max(0.0, start_s - self.before_s), end_s + self.after_s)
+                    whole = span[0] == 0.0 and span[1] >= length_s
+                    yield Case(
+                        path_name(name), timeline, span_s=None if whole else span, tentative=True
+                    )
+
+
+def _fits(timeline: FaultTimeline, modalities: Mapping[str, str]) -> bool:
+    try:
+        check_modalities(timeline, modalities)
+    except ConfigError:
+        return False
+    return True

@@ -1,0 +1,52 @@
+"""Scorecards side by side: the same figures of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anymodal_seg_ros.evaluation.scorecard.figures import measure
+from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
+from anymodal_seg_ros.evaluation.scorecard.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.tables import PLAIN, by_fault
+
+_PER_FAULT = ("reaction_s", "detection_s", "recovery_s", "masks_lost_in_faults", "miou_lost_during")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure of every scorecard.
+
+    Attributes:
+        figure: its name.
+        where: which masks, in words.
+        values: in the order of the scorecards; None where it cannot be told.
+    """
+
+    figure: str
+    where: str
+    values: tuple[float | None, ...]
+
+
+def compare(cards: Sequence[Sequence[Run]], faults: bool = True) -> list[Line]:
+    """Return the figures that at least one scorecard has.
+
+    Args:
+        cards: the runs of each.
+        faults: whether to go into every kind of fault, too.
+    """
+    chosen = [(name, Selection()) for name in PLAIN]
+    conditions = sorted({run.condition for runs in cards for run in runs} - {""})
+    chosen += [("miou", Selection(condition=condition)) for condition in conditions]
+    if faults:
+        labels = dict.fromkeys(row["fault"] for runs in cards for row in by_fault(runs))
+        chosen += [(name, Selection(fault=label)) for label in labels for name in _PER_FAULT]
+    lines = [
+        Line(
+            name,
+            where.describe(),
+            tuple(measure(name, runs, where).value for runs in cards),
+        )
+        for name, where in chosen
+    ]
+    return [line for line in lines if any(value is not None for value in line.values)]

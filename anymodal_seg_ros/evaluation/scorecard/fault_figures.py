@@ -1,0 +1,204 @@
+"""What a fault did: how soon it was noticed, what it cost, and when all was well again."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
+from anymodal_seg_ros.evaluation.scorecard.pixels import mean_iou
+from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord, Transition, pooled
+from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
+from anymodal_seg_ros.frames import SensorState
+
+ALARMS = frozenset(state.value for state in SensorState if state.down) | {"LATE", "SLOW"}
+"""States that say that something is wrong with a sensor."""
+
+FALSE_ALARMS = ALARMS - {"LATE"}
+"""Those that may not occur while a sensor is well. One overdue message is a fact, no alarm."""
+
+SETTLE_S = 3.0
+"""After a fault, in which its sensor's states are still of its making."""
+
+AFTER_S = 2.0
+"""Length of the time after a fault in which what it costs afterwards is measured."""
+
+NEVER = math.inf
+"""Instead of a time, where something should have happened and did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultOutcome:
+    """What one fault of one sensor did in one run. None: it cannot be told, or does not apply.
+
+    Attributes:
+        window: the fault.
+        reaction_s: from its beginning to the first mask without the sensor.
+        detection_s: from its beginning to the sensor's first alarm.
+        detected_as: the states that the sensor went through while it lasted.
+        recovery_s: from its end to the first mask with a message of after its end.
+        tainted: masks made with messages that arrived while it lasted.
+        masks: masks that were due while it lasted.
+        lost: masks that should have been there, see :func:`masks_lost`.
+        blamed: alarms of other sensors, but for those that have a fault too.
+        miou: while it lasted.
+        miou_well: of the run without faults, over the same time.
+        lost_during: mIoU that the fault cost while it lasted.
+        lost_after: mIoU that it cost in the :data:`AFTER_S` after it.
+    """
+
+    window: FaultWindow
+    reaction_s: float | None
+    detection_s: float | None
+    detected_as: tuple[str, ...]
+    recovery_s: float | None
+    tainted: int
+    masks: int
+    lost: int
+    blamed: int
+    miou: float | None
+    miou_well: float | None
+    lost_during: float | None
+    lost_after: float | None
+
+
+def fault_outcomes(run: Run, well: Run | None) -> tuple[FaultOutcome, ...]:
+    """Look at every fault of a run.
+
+    Args:
+        run: with faults.
+        well: the same bag without them, to compare with; None if it was not replayed.
+    """
+    windows = [w for w in run.windows if w.start_s < run.span_s[1]]
+    return tuple(_outcome(run, well, window) for window in windows)
+
+
+def _outcome(run: Run, well: Run | None, window: FaultWindow) -> FaultOutcome:
+    records, sensor = run.records, window.sensor
+    during = between(records, window.start_s, window.end_s)
+    own = [t for t in run.every_transition() if t.sensor == sensor]
+    alarms = [t for t in own if t.state in ALARMS and t.time_s >= window.start_s]
+    in_time = [t for t in alarms if t.time_s < window.end_s + SETTLE_S]
+    miou, well_miou = _miou(during), None
+    lost_after: float | None = None
+    if well is not None:
+        well_miou = _miou(between(well.records, window.start_s, window.end_s))
+        after = window.end_s, window.end_s + AFTER_S
+        if after[1] <= run.span_s[1]:
+            lost_after = _difference(
+                _miou(between(well.records, *after)), _miou(between(records, *after))
+            )
+    return FaultOutcome(
+        window=window,
+        reaction_s=_reaction(records, window),
+        detection_s=in_time[0].time_s - window.start_s if in_time else NEVER,
+        detected_as=tuple(dict.fromkeys(t.state for t in in_time)),
+        recovery_s=_recovery(run, window, bool(in_time)),
+        tainted=sum(
+            window.start_s <= record.arrived_s.get(sensor, -1.0) < window.end_s
+            for record in records
+        ),
+        masks=len(during),
+        lost=masks_lost(run, window.start_s, min(window.end_s, run.span_s[1])),
+        blamed=_blamed(run, window),
+        miou=miou,
+        miou_well=well_miou,
+        lost_during=_difference(well_miou, miou),
+        lost_after=lost_after,
+    )
+
+
+def _reaction(records: Sequence[MaskRecord], window: FaultWindow) -> float | None:
+    before = [r for r in records if r.time_s < window.start_s]
+    if before and window.sensor not in before[-1].sensors:
+        return None
+    for record in records:
+        if record.time_s >= window.start_s and window.sensor not in record.sensors:
+            reaction_s = record.time_s - window.start_s
+            return reaction_s if record.time_s < window.end_s + SETTLE_S else NEVER
+    return NEVER
+
+
+def _recovery(run: Run, window: FaultWindow, noticed: bool) -> float | None:
+    if window.end_s >= run.span_s[1] or not noticed:
+        return None
+    for record in run.records:
+        if record.arrived_s.get(window.sensor, -1.0) >= window.end_s:
+            return record.time_s - window.end_s
+    # A run that ends soon after the fault cannot tell whether the sensor would have come back.
+    return NEVER if run.span_s[1] - window.end_s >= SETTLE_S else None
+
+
+def _blamed(run: Run, window: FaultWindow) -> int:
+    faulty = {w.sensor for w in run.windows}
+    return sum(
+        t.state in FALSE_ALARMS
+        and t.sensor not in faulty
+        and window.start_s <= t.time_s < window.end_s
+        for t in run.every_transition()
+    )
+
+
+def false_alarms(run: Run, sensor: str = "") -> int:
+    """Count the alarms of sensors that had no fault, now or in the last :data:`SETTLE_S`.
+
+    Args:
+        run: with or without faults.
+        sensor: whose; empty for all.
+    """
+    return sum(_is_false(run, t) for t in run.every_transition() if sensor in ("", t.sensor))
+
+
+def _is_false(run: Run, transition: Transition) -> bool:
+    if transition.state not in FALSE_ALARMS or transition.sensor not in run.sensors:
+        return False
+    own = [w for w in run.windows if w.sensor == transition.sensor]
+    return not any(w.start_s <= transition.time_s < w.end_s + SETTLE_S for w in own)
+
+
+def masks_lost(run: Run, start_s: float, end_s: float) -> int:
+    """Count the masks that a steady stream of the reference would have had and that did not come.
+
+    Between two masks that are ``d`` apart there should be ``floor(d / p + 0.25) - 1`` others, ``p``
+    being the period of the slower one of their two references; so a change of the reference costs
+    nothing. They are compared by stamp, or by the time they were due if their references differ.
+    Masks without labels are no masks. A gap counts in the part of it that lies in the span.
+    """
+    made = [r for r in run.records if r.sensors]
+    if not made:
+        slowest = max((run.period_s[name] for name in run.sensors), default=1.0)
+        return int((end_s - start_s) / slowest)
+    lost = 0
+    for first, second in itertools.pairwise(made):
+        period = max(run.period_s[first.reference], run.period_s[second.reference])
+        apart = second.time_s - first.time_s
+        if first.reference == second.reference:
+            apart = (second.stamp_ns - first.stamp_ns) / 1e9
+        lost += _missing(apart / period, first.time_s, second.time_s, start_s, end_s)
+    last = made[-1]
+    rest = (run.span_s[1] - last.time_s) / run.period_s[last.reference]
+    return lost + _missing(rest, last.time_s, run.span_s[1], start_s, end_s)
+
+
+def _missing(periods: float, a: float, b: float, start_s: float, end_s: float) -> int:
+    """Return how many of the masks that are missing between a and b lie in the span."""
+    missing = math.floor(periods + 0.25) - 1
+    if missing <= 0 or b <= a:
+        return 0
+    return round(missing * max(0.0, min(b, end_s) - max(a, start_s)) / (b - a))
+
+
+def between(records: Iterable[MaskRecord], start_s: float, end_s: float) -> list[MaskRecord]:
+    """Return the masks that were due in ``[start_s, end_s)``."""
+    return [record for record in records if start_s <= record.time_s < end_s]
+
+
+def _miou(records: Iterable[MaskRecord]) -> float | None:
+    counts = pooled(record.overlap for record in records)
+    return None if counts is None else mean_iou(counts)
+
+
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else before - after

@@ -1,0 +1,258 @@
+"""Every figure by name, with what it means.
+
+The formulas stand in docs/reference/figures.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from anymodal_seg_ros.evaluation.scorecard.fault_figures import false_alarms, masks_lost
+from anymodal_seg_ros.evaluation.scorecard.measures import (
+    Figure,
+    Value,
+    ece,
+    mean_or_class,
+    of_counts,
+    of_faults,
+    of_masks,
+    of_pairs,
+    of_runs,
+    span_of,
+    time_in_state,
+    used,
+    vote,
+)
+from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
+from anymodal_seg_ros.evaluation.scorecard.selection import Selection
+
+_ALL = (
+    Figure(
+        "miou",
+        "",
+        "higher",
+        "Mean IoU over classes, pixels of all masks pooled",
+        of_counts("overlap", mean_or_class),
+    ),
+    Figure(
+        "boundary_iou",
+        "",
+        "higher",
+        "The same over the pixels along boundaries",
+        of_counts("boundary", mean_or_class),
+    ),
+    Figure(
+        "calibration_error",
+        "",
+        "lower",
+        "Expected calibration error, 15 bins",
+        of_counts("calibration", ece),
+    ),
+    Figure(
+        "temporal_consistency",
+        "",
+        "higher",
+        "Share of pixels with the class of the mask before",
+        of_pairs("kept", False),
+    ),
+    Figure(
+        "flicker",
+        "",
+        "lower",
+        "Share of changed pixels among those whose label stayed",
+        of_pairs("stable", True),
+    ),
+    Figure(
+        "masks",
+        "",
+        "higher",
+        "Masks",
+        of_runs(lambda run, chosen: float(sum(1 for _ in chosen.records(run)))),
+    ),
+    Figure(
+        "masks_lost",
+        "",
+        "lower",
+        "Masks that a steady reference would have had",
+        of_runs(lambda run, chosen: float(masks_lost(run, *span_of(run, chosen)))),
+    ),
+    Figure(
+        "unlabeled_masks",
+        "",
+        "lower",
+        "Masks without any label, for want of sensors",
+        of_runs(lambda run, chosen: float(sum(not r.sensors for r in chosen.records(run)))),
+    ),
+    Figure(
+        "superseded",
+        "",
+        "lower",
+        "Frame sets dropped for newer ones",
+        of_runs(lambda run, _: float(run.superseded)),
+    ),
+    Figure(
+        "rejected",
+        "",
+        "lower",
+        "Messages that were rejected",
+        of_runs(
+            lambda run, chosen: float(
+                sum(n for s, n in run.rejected.items() if chosen.sensor in ("", s))
+            )
+        ),
+    ),
+    Figure(
+        "false_alarms_per_hour",
+        "1/h",
+        "lower",
+        "Alarms of sensors that had no fault",
+        of_runs(lambda run, chosen: float(false_alarms(run, chosen.sensor)), "hour"),
+    ),
+    Figure(
+        "rate_hz",
+        "Hz",
+        "higher",
+        "Masks per second of the bag",
+        of_runs(lambda run, chosen: float(sum(1 for _ in chosen.records(run))), "second"),
+    ),
+    Figure(
+        "time_in_state",
+        "",
+        "higher",
+        "Share of the time that a sensor spent in a state",
+        of_runs(time_in_state, "second"),
+    ),
+    Figure(
+        "used",
+        "",
+        "higher",
+        "Share of the masks in which a sensor was fused",
+        of_masks(used),
+        "mean",
+    ),
+    Figure(
+        "vote",
+        "",
+        "higher",
+        "Share of a sensor in the masks in which it was fused",
+        of_masks(vote),
+        "mean",
+    ),
+    Figure(
+        "wait_ms",
+        "ms",
+        "lower",
+        "From the reference's arrival until its mask is due",
+        of_masks(lambda record, _: record.wait_ms),
+        "p95",
+    ),
+    Figure(
+        "network_ms",
+        "ms",
+        "lower",
+        "In the engine, measured",
+        of_masks(lambda record, _: record.network_ms),
+        "median",
+        False,
+    ),
+    Figure(
+        "latency_ms",
+        "ms",
+        "lower",
+        "From the reference's arrival to the mask, measured",
+        of_masks(lambda record, _: record.latency_ms),
+        "p95",
+        False,
+    ),
+    Figure(
+        "load",
+        "",
+        "lower",
+        "Processing time per second of the bag, measured",
+        of_runs(lambda run, chosen: sum(r.process_ms for r in chosen.records(run)) / 1e3, "second"),
+        deterministic=False,
+    ),
+    Figure(
+        "reaction_s",
+        "s",
+        "lower",
+        "From a fault to the first mask without its sensor",
+        of_faults("reaction_s"),
+        "max",
+    ),
+    Figure(
+        "detection_s",
+        "s",
+        "lower",
+        "From a fault to the first alarm of its sensor",
+        of_faults("detection_s"),
+        "max",
+    ),
+    Figure(
+        "recovery_s",
+        "s",
+        "lower",
+        "From the end of a fault to the first mask with its sensor",
+        of_faults("recovery_s"),
+        "max",
+    ),
+    Figure(
+        "tainted_masks",
+        "",
+        "lower",
+        "Masks made with what a faulty sensor sent",
+        of_faults("tainted"),
+        "max",
+    ),
+    Figure(
+        "masks_lost_in_faults",
+        "",
+        "lower",
+        "Masks lost while faults last",
+        of_faults("lost"),
+        "sum",
+    ),
+    Figure(
+        "blamed",
+        "",
+        "lower",
+        "Alarms of others while a sensor has a fault",
+        of_faults("blamed"),
+        "sum",
+    ),
+    Figure("miou_in_faults", "", "higher", "mIoU while a fault lasts", of_faults("miou"), "min"),
+    Figure(
+        "miou_lost_during",
+        "",
+        "lower",
+        "mIoU that a fault costs while it lasts",
+        of_faults("lost_during"),
+        "max",
+    ),
+    Figure(
+        "miou_lost_after",
+        "",
+        "lower",
+        "mIoU that a fault costs in the 2 s after it",
+        of_faults("lost_after"),
+        "max",
+    ),
+)
+
+FIGURES = {figure.name: figure for figure in _ALL}
+"""Every figure by name."""
+
+
+def measure(
+    name: str, runs: Sequence[Run], selection: Selection | None = None, statistic: str = ""
+) -> Value:
+    """Return a figure of the masks that are chosen of some runs.
+
+    Args:
+        name: a key of :data:`FIGURES`.
+        runs: all runs of a scorecard.
+        selection: which masks; None for all of the usual case.
+        statistic: a key of :data:`STATISTICS`; empty for the figure's own.
+    """
+    figure = FIGURES[name]
+    return figure.measure(figure, runs, selection or Selection(), statistic or figure.statistic)

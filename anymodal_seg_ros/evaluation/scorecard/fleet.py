@@ -1,0 +1,96 @@
+"""Many jobs: one after the other or in several processes, with the same results.
+
+What is finished is not done again; a job that fails is reported and the others go on.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.evaluation.scorecard.job import Job, run_job
+from anymodal_seg_ros.evaluation.scorecard.run_folder import is_finished
+
+FleetProgress = Callable[[str, float, int], None]
+"""Told what is being done, how many jobs are done (with a part of the present one), of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A job that could not be done.
+
+    Attributes:
+        job: which.
+        reason: in words.
+    """
+
+    job: Job
+    reason: str
+
+
+def run_jobs(
+    jobs: Sequence[Job], workers: int = 1, progress: FleetProgress = lambda what, done, of: None
+) -> tuple[Failure, ...]:
+    """Do jobs, and return those that failed.
+
+    Args:
+        jobs: with folders of their own each.
+        workers: processes; 1 works in this one.
+        progress: told how far it is.
+    """
+    left = [job for job in jobs if not is_finished(job.folder, job.key)]
+    done = len(jobs) - len(left)
+    if workers <= 1 or len(left) <= 1:
+        return _one_by_one(left, done, len(jobs), progress)
+    found: list[Failure] = []
+    # Not forked: libraries that hold threads of their own do not survive it.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(left)), mp_context=context) as pool:
+        running = {pool.submit(_attempt, job): job for job in left}
+        for future in as_completed(running):
+            job = running[future]
+            try:
+                reason = future.result()
+            except BrokenProcessPool:
+                reason = "its process died: is the memory full? Try fewer --workers"
+            if reason:
+                found.append(Failure(job, reason))
+            done += 1
+            progress(_title(job), done, len(jobs))
+    return tuple(sorted(found, key=lambda failure: str(failure.job.folder)))
+
+
+def _one_by_one(
+    jobs: Sequence[Job], done: int, total: int, progress: FleetProgress
+) -> tuple[Failure, ...]:
+    found: list[Failure] = []
+    for number, job in enumerate(jobs, start=done):
+        title = _title(job)
+        progress(title, number, total)
+
+        def advance(share: float, title: str = title, number: int = number) -> None:
+            progress(title, number + share, total)
+
+        if reason := _attempt(job, advance):
+            found.append(Failure(job, reason))
+        progress(title, number + 1, total)
+    return tuple(found)
+
+
+def _attempt(job: Job, progress: Callable[[float], None] = lambda share: None) -> str:
+    """Do a job; returns why it could not be done, empty if it was."""
+    try:
+        run_job(job, progress)
+    except ConfigError as error:
+        return "" if job.case.tentative else str(error)
+    except AnymodalError as error:
+        return str(error)
+    return ""
+
+
+def _title(job: Job) -> str:
+    return f"{job.subject.name} {job.case.name}"

@@ -1,0 +1,140 @@
+"""The gate: a YAML file that says what the figures must be, read strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anymodal_seg_ros.config import build, choice, read_yaml, text
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
+from anymodal_seg_ros.evaluation.scorecard.measures import STATISTICS
+from anymodal_seg_ros.evaluation.scorecard.selection import Selection
+
+VERSION = 1
+"""Of the file."""
+
+_KEYS = ("bag", "condition", "case", "subset", "sensor", "state", "fault", "class", "window")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a figure must be."""
+
+    figure: str = text("", "Name of the figure; required")
+    level: str = choice(("required", "watched"), "Whether the verdict depends on it")
+    min: float = -math.inf
+    """Smallest good value."""
+    max: float = math.inf
+    """Largest good value."""
+    max_drop: float = math.inf
+    """How far it may be below the baseline."""
+    max_rise: float = math.inf
+    """How far it may be above the baseline."""
+    statistic: str = text("", "How several values become one; empty for the figure's own")
+
+    @property
+    def compares(self) -> bool:
+        """Whether a baseline is needed."""
+        return math.isfinite(self.max_drop) or math.isfinite(self.max_rise)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of a gate: the limits of a figure, and which masks it is made of."""
+
+    limits: Limits
+    selection: Selection
+
+    @property
+    def name(self) -> str:
+        """The figure and the choice in words."""
+        own = self.limits.statistic
+        what = f"{own} of {self.limits.figure}" if own else self.limits.figure
+        where = self.selection.describe()
+        return f"{what} ({where})" if where else what
+
+
+def load_gate(path: Path) -> tuple[Check, ...]:
+    """Read a gate.
+
+    Raises:
+        ConfigError: the file cannot be read, or something in it is unknown or impossible; the
+            message names the check, counted from 1, the key, its value and the mend.
+    """
+    try:
+        return parse_gate(read_yaml(path, "gate"))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def parse_gate(content: Any) -> tuple[Check, ...]:
+    """Turn what a YAML file holds into checks.
+
+    Raises:
+        ConfigError: as :func:`load_gate`.
+    """
+    if not isinstance(content, Mapping) or set(content) != {"version", "checks"}:
+        raise ConfigError("expected 'version: 1' and 'checks:'")
+    if content["version"] != VERSION:
+        raise ConfigError(f"version is {content['version']!r}: this one reads {VERSION}")
+    if not isinstance(content["checks"], list) or not content["checks"]:
+        raise ConfigError("checks is empty: a gate without checks lets everything through")
+    return tuple(_check(n, entry) for n, entry in enumerate(content["checks"], start=1))
+
+
+def _check(number: int, entry: Any) -> Check:
+    if not isinstance(entry, Mapping):
+        raise ConfigError(f"check {number} is {entry!r}: expected figure and limits")
+    own = {str(k): v for k, v in entry.items() if k not in _KEYS}
+    keys = {str(k): v for k, v in entry.items() if k in _KEYS}
+    if "class" in keys:
+        keys["class_name"] = keys.pop("class")
+    if keys.get("fault") is False:
+        keys["fault"] = "off"  # YAML 1.1 takes a bare off for a boolean
+    try:
+        limits = build(Limits, own, "")
+        selection = build(Selection, keys, "")
+        _validate(limits, selection, own)
+    except ConfigError as error:
+        raise ConfigError(f"check {number}: {error}") from error
+    return Check(limits, selection)
+
+
+def _validate(limits: Limits, selection: Selection, given: Mapping[str, Any]) -> None:
+    """Refuse what can never be judged as it is meant."""
+    if limits.figure not in FIGURES:
+        raise ConfigError(
+            f"figure is {limits.figure!r}: expected one of {', '.join(sorted(FIGURES))}"
+        )
+    names = ("min", "max", "max_drop", "max_rise")
+    for field in dataclasses.fields(limits):
+        value = getattr(limits, field.name)
+        if isinstance(value, float) and math.isnan(value):
+            raise ConfigError(f"{field.name} is {value!r}: expected a number")
+    if not any(name in given for name in names):
+        raise ConfigError(f"no limit: give one of {', '.join(names)}")
+    if limits.min > limits.max:
+        raise ConfigError(f"min is {limits.min:g}, above max, which is {limits.max:g}")
+    if limits.statistic:
+        if limits.statistic not in STATISTICS:
+            raise ConfigError(
+                f"statistic is {limits.statistic!r}: expected one of {', '.join(STATISTICS)}"
+            )
+        if not FIGURES[limits.figure].statistic:
+            raise ConfigError(f"statistic is given, but {limits.figure} is one value: leave it out")
+    if selection.window and (
+        len(selection.window) != 2 or not selection.window[0] < selection.window[1]
+    ):
+        raise ConfigError(
+            f"window is {list(selection.window)}: expected [from, to] in s after the bag's start"
+        )
+    if selection.state and not selection.sensor:
+        raise ConfigError(f"state is {selection.state!r}, but of which sensor? Give sensor")
+    for figure, needed in (("time_in_state", "state"), ("used", "sensor"), ("vote", "sensor")):
+        if limits.figure == figure and not getattr(selection, needed):
+            raise ConfigError(f"{figure} needs {needed}")

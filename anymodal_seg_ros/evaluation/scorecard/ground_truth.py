@@ -1,0 +1,244 @@
+"""Labels for masks: from topics of the bag, from a folder, or none; in the model's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.config import read_yaml
+from anymodal_seg_ros.errors import ConfigError, DecodeError
+from anymodal_seg_ros.evaluation.bags import Bag, BagError
+from anymodal_seg_ros.frames import UNLABELED, FrameSet, Mask
+from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
+
+IGNORE = "ignore"
+"""In a label map: pixels of this id have no label."""
+
+_KEPT = 64
+"""Labels of a sensor that wait for their mask: more than a deadline holds at any usual rate."""
+
+_LABEL_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1")
+
+
+class GroundTruth(Protocol):
+    """Knows what is to be seen in the picture of a reference sensor."""
+
+    def label(self, frames: FrameSet) -> Mask | None:
+        """Return the label of a mask, uint8 of the size of its picture; None if there is none.
+
+        Raises:
+            BagError: it cannot be read, or does not fit.
+        """
+        ...
+
+
+class NoGroundTruth:
+    """There is nothing to compare with."""
+
+    def label(self, frames: FrameSet) -> Mask | None:
+        """Return None."""
+        return None
+
+
+class LabelMap:
+    """From the ids of labels to those of the model's classes."""
+
+    def __init__(self, manifest: Manifest, entries: Mapping[object, object] | None = None) -> None:
+        """Prepare the table.
+
+        Args:
+            manifest: of the model that is judged.
+            entries: the class of every id, by id or name, or :data:`IGNORE`. Ids that are not named
+                have no label. None: the ids are the model's own.
+
+        Raises:
+            ConfigError: an entry is impossible.
+        """
+        names = [spec.name for spec in manifest.classes]
+        self._names = names
+        self._strict = entries is None
+        self._table = np.full(65536, UNLABELED, np.uint8)
+        if entries is None:
+            self._table[: len(names)] = np.arange(len(names), dtype=np.uint8)
+            return
+        for key, value in entries.items():
+            if type(key) is not int or not 0 <= key < len(self._table):
+                raise ConfigError(f"label map: the id {key!r} is no integer from 0 to 65535")
+            self._table[key] = self._target(key, value)
+
+    def apply(self, ids: npt.NDArray[np.integer], where: str) -> Mask:
+        """Return the ids in the model's classes.
+
+        Raises:
+            BagError: an id is neither a class of the model nor :data:`UNLABELED`, without a map.
+        """
+        if self._strict:
+            known = np.unique(ids)
+            foreign = known[(known >= len(self._names)) & (known != UNLABELED)]
+            if foreign.size:
+                raise BagError(
+                    f"{where}: the label has the id {int(foreign[0])}, the model knows 0 to "
+                    f"{len(self._names) - 1} and {UNLABELED} for nothing: say what it means with "
+                    "--label-map"
+                )
+        return np.asarray(self._table[ids], np.uint8)
+
+    def _target(self, key: int, value: object) -> int:
+        if value == IGNORE:
+            return UNLABELED
+        if type(value) is int and 0 <= value < len(self._names):
+            return value
+        if isinstance(value, str) and value in self._names:
+            return self._names.index(value)
+        raise ConfigError(
+            f"label map: {key} is {value!r}: expected a class of the model ("
+            f"{', '.join(self._names)}), its id, or {IGNORE}"
+        )
+
+
+def load_label_map(path: Path | None, manifest: Manifest) -> LabelMap:
+    """Read a label map: YAML of ``id: class``; without a file the ids are the model's own.
+
+    Raises:
+        ConfigError: the file cannot be read, or an entry is impossible.
+    """
+    if path is None:
+        return LabelMap(manifest)
+    entries = read_yaml(path, "label map")
+    if not isinstance(entries, Mapping):
+        raise ConfigError(f"{path}: expected entries 'id: class', not {entries!r}")
+    try:
+        return LabelMap(manifest, entries)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+class TopicLabels:
+    """Labels that were recorded beside the pictures, with the same header stamps."""
+
+    def __init__(self, bag: Bag, topics: Mapping[str, str], label_map: LabelMap) -> None:
+        """Prepare to read along.
+
+        Args:
+            bag: opened; read once more, beside the replay.
+            topics: of labels, by sensor.
+            label_map: to the model's classes.
+        """
+        self._bag, self._map = bag, label_map
+        self._readers = {sensor: self._read(topic) for sensor, topic in topics.items()}
+        self._waiting: dict[str, dict[int, npt.NDArray[np.integer]]] = {s: {} for s in topics}
+        self._topics = dict(topics)
+
+    def label(self, frames: FrameSet) -> Mask | None:
+        """Return the label with the stamp of the reference's picture."""
+        sensor, image = frames.reference, frames.reference_sample.image
+        wanted = frames.reference_sample.stamp_ns
+        if sensor not in self._readers:
+            return None
+        waiting = self._waiting[sensor]
+        while wanted not in waiting and (not waiting or max(waiting) < wanted):
+            read = next(self._readers[sensor], None)
+            if read is None:
+                return None
+            waiting[read[0]] = read[1]
+            while len(waiting) > _KEPT:
+                del waiting[next(iter(waiting))]
+        if wanted not in waiting:
+            return None
+        where = f"{self._topics[sensor]} at {wanted} ns"
+        return _fitted(self._map.apply(waiting[wanted], where), image.height, image.width, where)
+
+    def _read(self, topic: str) -> Iterator[tuple[int, npt.NDArray[np.integer]]]:
+        for recorded in self._bag.messages([topic]):
+            message = self._bag.decode(recorded)
+            try:
+                image = decode_image(message)
+                stamp = stamp_ns(message.header)
+            except DecodeError as error:
+                raise BagError(f"{topic} at {recorded.log_ns} ns is no label: {error}") from error
+            if image.encoding not in _LABEL_ENCODINGS:
+                raise BagError(
+                    f"{topic} has the encoding {image.encoding}: labels are one of "
+                    f"{', '.join(_LABEL_ENCODINGS)}"
+                )
+            yield stamp, np.asarray(image.pixels)
+
+
+class FolderLabels:
+    """Labels as PNG files, ``STAMP.png`` or ``SENSOR/STAMP.png``, STAMP in nanoseconds."""
+
+    def __init__(self, folder: Path, label_map: LabelMap) -> None:
+        """Find the files.
+
+        Raises:
+            BagError: there is no folder, or no such file in it.
+        """
+        self._map = label_map
+        self._files: dict[tuple[str, int], Path] = {}
+        for path in (*folder.glob("*.png"), *folder.glob("*/*.png")):
+            if path.stem.isdigit():
+                sensor = "" if path.parent == folder else path.parent.name
+                self._files[sensor, int(path.stem)] = path
+        if not self._files:
+            raise BagError(
+                f"{folder} holds no labels: expected STAMP.png or SENSOR/STAMP.png, STAMP being "
+                "the header stamp of the picture in nanoseconds"
+            )
+
+    def label(self, frames: FrameSet) -> Mask | None:
+        """Return the label with the stamp of the reference's picture."""
+        stamp, image = frames.reference_sample.stamp_ns, frames.reference_sample.image
+        path = self._files.get((frames.reference, stamp)) or self._files.get(("", stamp))
+        if path is None:
+            return None
+        ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if ids is None or ids.ndim != 2:
+            raise BagError(f"{path} is no label: expected a grey PNG of class ids")
+        label = self._map.apply(np.asarray(ids), str(path))
+        return _fitted(label, image.height, image.width, str(path))
+
+
+def label_topics(bag: Bag, sensors: Mapping[str, str], pattern: str = "") -> dict[str, str]:
+    """Find the topics with the labels of each sensor's pictures.
+
+    Args:
+        bag: opened.
+        sensors: names of the sensors by absolute topic.
+        pattern: of the topics, with ``{sensor}`` in it, or one topic, which is then of the first
+            sensor; empty: beside the picture's topic, as ``simulate bag`` writes them.
+
+    Raises:
+        BagError: a pattern is given and fits no topic.
+    """
+    found: dict[str, str] = {}
+    for topic, sensor in sensors.items():
+        wanted = pattern.replace("{sensor}", sensor) if pattern else _sibling(topic)
+        if wanted in bag.topics and wanted not in found.values():
+            found[sensor] = wanted
+    if pattern and not found:
+        raise BagError(
+            f"{bag.path} has no labels on {pattern}: it has {', '.join(sorted(bag.topics))}"
+        )
+    return found
+
+
+def _sibling(topic: str) -> str:
+    return topic.rsplit("/", 1)[0] + "/labels"
+
+
+def _fitted(label: Mask, height: int, width: int, where: str) -> Mask:
+    """Bring a label to the size of the picture if it shows the same."""
+    if label.shape == (height, width):
+        return label
+    if label.shape[0] * width != label.shape[1] * height:
+        raise BagError(
+            f"{where}: the label is {label.shape[1]} x {label.shape[0]}, the picture "
+            f"{width} x {height}: they cannot show the same"
+        )
+    return np.asarray(cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)

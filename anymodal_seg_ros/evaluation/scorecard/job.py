@@ -1,0 +1,321 @@
+"""One replay of one bag, from what is asked for to the folder of the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+
+from anymodal_seg_ros import __version__
+from anymodal_seg_ros.config import NODE_NAME, SegConfig, seconds_to_ns
+from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.evaluation.replay import (
+    Arrival,
+    arrivals,
+    cameras_by_topic,
+    check_topics,
+    latency_model,
+    replay,
+    sensors_by_topic,
+    with_faults,
+)
+from anymodal_seg_ros.evaluation.scorecard.bag_part import BagPart
+from anymodal_seg_ros.evaluation.scorecard.cases import Case, fault_windows
+from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
+    FolderLabels,
+    GroundTruth,
+    LabelMap,
+    NoGroundTruth,
+    TopicLabels,
+    label_topics,
+    load_label_map,
+)
+from anymodal_seg_ros.evaluation.scorecard.recorder import Recorder
+from anymodal_seg_ros.evaluation.scorecard.records import to_line
+from anymodal_seg_ros.evaluation.scorecard.run_folder import (
+    FORMAT,
+    MASKS,
+    WORST,
+    InputFile,
+    Run,
+    bag_hashes,
+    file_hash,
+    finish,
+    folder_hash,
+    new_run,
+    run_key,
+)
+from anymodal_seg_ros.evaluation.scorecard.worst import WorstMasks
+from anymodal_seg_ros.faults.timeline import FaultTimeline, dump_timeline
+from anymodal_seg_ros.inference.engines import Engine, create_engine
+from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.pipeline import Pipeline
+
+AUTO, NONE = "auto", "none"
+"""Instead of a topic or a folder with labels: look beside the pictures, or do without."""
+
+Progress = Callable[[float], None]
+"""Told the share of a job that is done, 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Where labels come from.
+
+    Attributes:
+        source: :data:`AUTO`, :data:`NONE`, a topic (``{sensor}`` stands for each sensor), or a
+            folder of PNG files.
+        label_map: file with the class of every id; None if they are the model's own.
+    """
+
+    source: str = AUTO
+    label_map: Path | None = None
+    agree_with: str = ""
+    """Model folder or name: its masks stand in for labels, and ``source`` is where they lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A bag, and how it is segmented.
+
+    Attributes:
+        bag: path.
+        name: in the scorecard, and of its folder.
+        condition: e.g. ``night``; empty if nobody said.
+        config: model, engine and rig.
+        namespace: that the node would be in, and the rig's topics with it.
+        node: its name.
+        latency: how long the node is busy with a mask: ``none``, ``measured`` or ``fixed:MS``.
+        truth: where labels come from.
+        recorded_faults: what was wrong already when the bag was recorded.
+    """
+
+    bag: Path
+    name: str
+    config: SegConfig
+    condition: str = ""
+    namespace: str = "/"
+    node: str = NODE_NAME
+    latency: str = "none"
+    truth: Truth = Truth()
+    recorded_faults: FaultTimeline = field(default_factory=FaultTimeline)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One case of one bag. It can be sent to another process.
+
+    Attributes:
+        subject: the bag.
+        case: how it is replayed.
+        folder: of the run.
+        inputs: hashes of the files that everything depends on.
+    """
+
+    subject: Subject
+    case: Case
+    folder: Path
+    inputs: tuple[InputFile, ...]
+
+    @property
+    def key(self) -> str:
+        """Names everything that the masks and their figures depend on."""
+        return run_key(
+            {
+                "format": FORMAT,
+                "version": __version__,
+                "inputs": [(file.sha256, file.bytes) for file in self.inputs],
+                "config": dataclasses.asdict(self.subject.config),
+                "names": (self.subject.namespace, self.subject.node),
+                "latency": self.subject.latency,
+                "truth": (self.subject.truth.source, self.subject.truth.agree_with),
+                "condition": self.subject.condition,
+                "bag": self.subject.name,
+                "recorded": dump_timeline(self.subject.recorded_faults),
+                "faults": dump_timeline(self.case.timeline),
+                "sensors": self.case.sensors,
+                "span": self.case.span_s,
+            }
+        )
+
+
+def inputs_of(subject: Subject) -> tuple[InputFile, ...]:
+    """Hash the files that a bag's runs depend on: bag, model, labels.
+
+    Raises:
+        RunError: one cannot be read.
+        ModelError: there is no such model.
+    """
+    model = load_model(subject.config.model)
+    files = [model.folder / "model.yaml", *(model.file(r) for r in sorted(model.manifest.files))]
+    if subject.truth.label_map is not None:
+        files.append(subject.truth.label_map)
+    labels = Path(subject.truth.source)
+    folders = [folder_hash(labels)] if labels.is_dir() else []
+    return (*bag_hashes(subject.bag), *map(file_hash, files), *folders)
+
+
+def run_job(job: Job, progress: Progress = lambda share: None) -> Path:
+    """Replay a bag and write the folder of the run.
+
+    Args:
+        job: what to do.
+        progress: told how far it is.
+
+    Returns:
+        The folder.
+
+    Raises:
+        AnymodalError: bag, model, labels or parameters cannot be used; no folder is left then.
+    """
+    with BagPart(job.subject.bag, job.case.span_s) as bag, new_run(job.folder) as partial:
+        run = _score(job, bag, _set_up(job, bag), partial, progress)
+        finish(partial, job.folder, run)
+    progress(1.0)
+    return job.folder
+
+
+@dataclass(frozen=True, slots=True)
+class _SetUp:
+    """What a replay needs, made of what was asked for.
+
+    Attributes:
+        pipeline: of the case's rig.
+        sensors: names of the sensors by absolute topic.
+        cameras: names of the sensors by the absolute topics of their CameraInfo.
+        truth: where labels come from.
+        truth_text: the same in words; empty if there are none.
+        notes: what the bag has not, one line each.
+    """
+
+    pipeline: Pipeline
+    sensors: dict[str, str]
+    cameras: dict[str, list[str]]
+    truth: GroundTruth
+    truth_text: str
+    notes: tuple[str, ...]
+
+
+def _set_up(job: Job, bag: BagPart) -> _SetUp:
+    subject, rig = job.subject, job.case.rig(job.subject.config.rig)
+    sensors = sensors_by_topic(rig, subject.namespace, subject.node)
+    cameras = cameras_by_topic(rig, subject.namespace, subject.node)
+    notes = check_topics(bag, sensors)
+    config = subject.config
+    model, engine = _engine(config.model, config.engine, config.threads)
+    in_time = latency_model(subject.latency) is not None
+    pipeline = Pipeline(rig, model, engine, in_time=in_time)
+    for sensor, info in bag.cameras_before(cameras):
+        pipeline.push_camera_info(sensor, info)
+    truth, text = _ground_truth(subject, bag, sensors, pipeline.model.manifest)
+    return _SetUp(pipeline, sensors, cameras, truth, text, tuple(notes))
+
+
+def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progress) -> Run:
+    """Replay, write a line for every mask, and sum up."""
+    started = time.perf_counter()
+    subject, case, pipeline = job.subject, job.case, made.pipeline
+    rig, manifest = pipeline.rig, pipeline.model.manifest
+    recorder = Recorder(len(manifest.classes), bag.start_ns)
+    worst, counter = WorstMasks(manifest), _Counter(progress, bag)
+    recorded = counter.count(arrivals(bag, made.sensors, made.cameras))
+    faulty = with_faults(recorded, case.timeline, rig, bag.start_ns)
+    masks = 0
+    with (partial / MASKS).open("w", encoding="utf-8") as lines:
+        for prediction in replay(pipeline, faulty, latency_model(subject.latency)):
+            label = made.truth.label(prediction.frame_set)
+            record = recorder.record(prediction, label)
+            lines.write(to_line(record) + "\n")
+            worst.add(record, prediction, label)
+            masks += 1
+    status = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1] + rig.deadline_s))
+    faults = (*subject.recorded_faults.faults, *case.timeline.faults)
+    timeline = FaultTimeline(case.timeline.seed, faults)
+    enabled = tuple(name for name, sensor in rig.sensors.items() if sensor.enabled)
+    return Run(
+        key=job.key,
+        bag=subject.name,
+        case=case.name,
+        condition=subject.condition,
+        span_s=bag.span_s,
+        sensors=enabled,
+        period_s={name: 1.0 / sensor.expected_hz for name, sensor in rig.sensors.items()},
+        classes=tuple(spec.name for spec in manifest.classes),
+        windows=fault_windows(timeline, enabled, bag.length_s),
+        timeline=dump_timeline(timeline),
+        ground_truth=made.truth_text,
+        transitions=recorder.transitions(status),
+        messages=counter.messages,
+        masks=masks,
+        superseded=pipeline.superseded,
+        rejected={entry.sensor: sum(entry.rejected.values()) for entry in status},
+        wall_s=time.perf_counter() - started,
+        settings=_settings(pipeline.model, pipeline.engine),
+        inputs=job.inputs,
+        worst=worst.write(partial / WORST),
+        notes=(*made.notes, *bag.notes),
+    )
+
+
+class _Counter:
+    """Counts messages on their way and says how far they are."""
+
+    def __init__(self, progress: Progress, bag: BagPart) -> None:
+        self.messages = 0
+        self._progress, self._bag = progress, bag
+
+    def count(self, recorded: Iterable[Arrival]) -> Iterator[Arrival]:
+        for arrival in recorded:
+            self.messages += 1
+            if self.messages % 20 == 0:
+                self._progress(self._bag.share(arrival[1]))
+            yield arrival
+
+
+@functools.lru_cache(maxsize=2)
+def _engine(name: str, kind: str, threads: int) -> tuple[Model, Engine]:
+    """Load a model once for all cases of this process, with its confidence if it has one."""
+    model = load_model(name)
+    confidence = "confidence" in model.manifest.outputs
+    return model, create_engine(kind, model, threads, confidence)
+
+
+def _ground_truth(
+    subject: Subject, bag: Bag, sensors: dict[str, str], manifest: Manifest
+) -> tuple[GroundTruth, str]:
+    """Return where labels come from, and in words."""
+    source = subject.truth.source
+    if source == NONE:
+        return NoGroundTruth(), ""
+    label_map: LabelMap = load_label_map(subject.truth.label_map, manifest)
+    if source != AUTO and Path(source).is_dir():
+        where = f"files in {source}"
+        if other := subject.truth.agree_with:
+            where = f"masks of {other} (agreement, no truth)"
+        return FolderLabels(Path(source), label_map), where
+    topics = label_topics(bag, sensors, "" if source == AUTO else source)
+    if not topics:
+        return NoGroundTruth(), ""
+    return TopicLabels(bag, topics, label_map), f"topics {', '.join(topics.values())}"
+
+
+def _settings(model: Model, engine: Engine) -> dict[str, str]:
+    return {
+        "model": f"{model.manifest.name} {model.manifest.version}",
+        "engine": engine.name,
+        "anymodal_seg_ros": __version__,
+        "onnxruntime": str(onnxruntime.__version__),
+        "numpy": np.__version__,
+        "opencv": str(cv2.__version__),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }

@@ -1,0 +1,240 @@
+"""How figures follow from chosen masks: by pooling pixels, over masks, over runs, over faults."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY
+from anymodal_seg_ros.evaluation.scorecard.fault_figures import (
+    FaultOutcome,
+    fault_outcomes,
+)
+from anymodal_seg_ros.evaluation.scorecard.pixels import (
+    Counts,
+    expected_calibration_error,
+    iou,
+    mean_iou,
+)
+from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord, pooled
+from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
+from anymodal_seg_ros.evaluation.scorecard.selection import Selection, is_kind, is_state
+
+NO_GROUND_TRUTH = "no ground truth"
+NO_MASKS = "no such masks"
+NOT_MEASURED = "not measured"
+
+STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
+    "mean": lambda values: float(np.mean(values)),
+    "median": lambda values: float(np.percentile(values, 50, method="higher")),
+    "p95": lambda values: float(np.percentile(values, 95, method="higher")),
+    "p99": lambda values: float(np.percentile(values, 99, method="higher")),
+    "max": max,
+    "min": min,
+    "sum": lambda values: float(sum(values)),
+}
+"""How many values become one. Percentiles are values that occurred."""
+
+
+Measure = Callable[["Figure", Sequence[Run], Selection, str], "Value"]
+"""Makes a figure of all runs of a scorecard, a choice of masks, and the name of a statistic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A figure.
+
+    Attributes:
+        value: None if it cannot be told; infinite if something never happened.
+        reason: why it cannot be told; empty otherwise.
+        count: how many values or masks it is made of.
+    """
+
+    value: float | None
+    reason: str = ""
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A kind of figure.
+
+    Attributes:
+        name: as a gate calls it.
+        unit: empty for shares and counts.
+        better: ``higher`` or ``lower``.
+        doc: what it is, in one line.
+        measure: makes it of chosen runs.
+        statistic: how several values become one, unless a gate says otherwise; empty where there
+            is only one.
+        deterministic: whether it is the same on every machine.
+    """
+
+    name: str
+    unit: str
+    better: str
+    doc: str
+    measure: Measure = field(repr=False)
+    statistic: str = ""
+    deterministic: bool = True
+
+
+def of_counts(part: str, of: Callable[[Counts, Selection, Sequence[str]], float | None]) -> Measure:
+    """A figure of pixels: counts of all chosen masks are pooled, then made into one value."""
+
+    def figure(_: Figure, runs: Sequence[Run], selection: Selection, __: str) -> Value:
+        chosen = selection.runs(runs)
+        records = [record for run in chosen for record in selection.records(run)]
+        if not records:
+            return Value(None, NO_MASKS)
+        counts = pooled(getattr(record, part) for record in records)
+        if counts is None:
+            labelled = any(record.overlap is not None for record in records)
+            return Value(None, NOT_MEASURED if labelled else NO_GROUND_TRUTH)
+        value = of(counts, selection, chosen[0].classes)
+        known = sum(getattr(record, part) is not None for record in records)
+        return Value(value, "" if value is not None else NO_GROUND_TRUTH, known)
+
+    return figure
+
+
+def mean_or_class(counts: Counts, selection: Selection, classes: Sequence[str]) -> float | None:
+    """Return the mean IoU, or that of the chosen class; None without ground truth."""
+    if not selection.class_name:
+        return mean_iou(counts)
+    if selection.class_name not in classes or mean_iou(counts) is None:
+        return None
+    value = float(iou(counts)[list(classes).index(selection.class_name)])
+    return None if math.isnan(value) else value
+
+
+def of_masks(
+    of: Callable[[MaskRecord, Selection], float | None],
+) -> Measure:
+    """A figure with one value for every mask."""
+
+    def figure(_: Figure, runs: Sequence[Run], selection: Selection, statistic: str) -> Value:
+        records = [r for run in selection.runs(runs) for r in selection.records(run)]
+        if not records:
+            return Value(None, NO_MASKS)
+        values = [value for r in records if (value := of(r, selection)) is not None]
+        if not values:
+            return Value(None, NOT_MEASURED)
+        return Value(STATISTICS[statistic](values), count=len(values))
+
+    return figure
+
+
+def of_pairs(part: str, rest: bool) -> Measure:
+    """A share of pixels: the first of two counts, or what is left to the second."""
+
+    def figure(_: Figure, runs: Sequence[Run], selection: Selection, __: str) -> Value:
+        records = [r for run in selection.runs(runs) for r in selection.records(run)]
+        if not records:
+            return Value(None, NO_MASKS)
+        pairs = [pair for record in records if (pair := getattr(record, part)) is not None]
+        total = sum(pair[1] for pair in pairs)
+        if not total:
+            return Value(None, NO_GROUND_TRUTH if part == "stable" else NOT_MEASURED)
+        share = sum(pair[0] for pair in pairs) / total
+        return Value(1.0 - share if rest else share, count=len(pairs))
+
+    return figure
+
+
+def of_runs(of: Callable[[Run, Selection], float], per: str = "sum") -> Measure:
+    """A figure with one value for every run; ``per`` says how runs are put together."""
+
+    def figure(_: Figure, runs: Sequence[Run], selection: Selection, __: str) -> Value:
+        chosen = selection.runs(runs)
+        if not chosen:
+            return Value(None, NO_MASKS)
+        total = sum(of(run, selection) for run in chosen)
+        if per == "sum":
+            return Value(total, count=len(chosen))
+        seconds = sum(_seconds(run, selection) for run in chosen)
+        if seconds <= 0.0:
+            return Value(None, NO_MASKS)
+        return Value(total / seconds * (3600.0 if per == "hour" else 1.0), count=len(chosen))
+
+    return figure
+
+
+def span_of(run: Run, selection: Selection) -> tuple[float, float]:
+    """Return from when to when a run is looked at, in seconds after the start of the bag."""
+    start, end = run.span_s
+    if selection.window:
+        start, end = max(start, selection.window[0]), min(end, selection.window[1])
+    return start, max(start, end)
+
+
+def _seconds(run: Run, selection: Selection) -> float:
+    start, end = span_of(run, selection)
+    return end - start
+
+
+def time_in_state(run: Run, selection: Selection) -> float:
+    """Seconds that the chosen sensor spent in the chosen state."""
+    start, end = span_of(run, selection)
+    own = [t for t in run.every_transition() if t.sensor == selection.sensor]
+    times = [0.0, *(t.time_s for t in own), max(end, run.span_s[1])]
+    states = ["WAITING", *(t.state for t in own)]
+    total = 0.0
+    for (begin, stop), state in zip(itertools.pairwise(times), states, strict=True):
+        if is_state(state, selection.state):
+            total += max(0.0, min(stop, end) - max(begin, start))
+    return total
+
+
+def used(record: MaskRecord, selection: Selection) -> float:
+    """Return 1 if the chosen sensor was fused, else 0."""
+    return float(selection.sensor in record.sensors)
+
+
+def vote(record: MaskRecord, selection: Selection) -> float | None:
+    """Return the share of the chosen sensor; None if it has none."""
+    return record.votes.get(selection.sensor)
+
+
+def outcomes(runs: Sequence[Run], selection: Selection) -> Iterator[tuple[Run, FaultOutcome]]:
+    """Yield what the chosen faults did, of all cases that have any."""
+    for run in runs:
+        if (
+            selection.bag not in ("", run.bag)
+            or selection.condition not in ("", run.condition)
+            or selection.case not in ("", "all", run.case)
+        ):
+            continue
+        well = next((r for r in runs if r.bag == run.bag and r.case == HEALTHY), None)
+        for outcome in fault_outcomes(run, None if well is run else well):
+            window = outcome.window
+            if selection.fault and not is_kind(window.label, selection.fault):
+                continue
+            if selection.sensor in ("", window.sensor):
+                yield run, outcome
+
+
+def of_faults(part: str) -> Measure:
+    """A figure with one value for every fault of one sensor."""
+
+    def figure(_: Figure, runs: Sequence[Run], selection: Selection, statistic: str) -> Value:
+        found = [outcome for _, outcome in outcomes(runs, selection)]
+        if not found:
+            return Value(None, "no such fault")
+        values = [value for o in found if (value := getattr(o, part)) is not None]
+        if not values:
+            labelled = any(o.miou is not None for o in found)
+            needs = part.startswith(("miou", "lost_")) and not labelled
+            return Value(None, NO_GROUND_TRUTH if needs else NOT_MEASURED)
+        return Value(STATISTICS[statistic](values), count=len(values))
+
+    return figure
+
+
+def ece(counts: Counts, _: Selection, __: Sequence[str]) -> float | None:
+    """Return the expected calibration error; the choice has been made before."""
+    return expected_calibration_error(counts)

@@ -1,0 +1,121 @@
+"""A replay as a bag: what went in and what came out, for Foxglove, RViz and Rerun."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
+from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.evaluation.replay import (
+    arrivals,
+    cameras_by_topic,
+    check_topics,
+    latency_model,
+    replay,
+    sensors_by_topic,
+    with_faults,
+)
+from anymodal_seg_ros.evaluation.scorecard.cases import Case
+from anymodal_seg_ros.evaluation.scorecard.job import Subject
+from anymodal_seg_ros.frames import Image, Prediction, SensorState
+from anymodal_seg_ros.inference.visualize import overlay
+from anymodal_seg_ros.messages import values
+from anymodal_seg_ros.messages.rosbags import make
+from anymodal_seg_ros.messages.values import Message
+from anymodal_seg_ros.pipeline import Pipeline
+
+NODE = "/segmentation_node"
+"""Under which the results stand, as those of the live node do."""
+
+_DIAGNOSTICS: Final = "diagnostic_msgs/msg/DiagnosticArray"
+_OK, _WARN, _ERROR = 0, 1, 2
+
+
+def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
+    """Replay a bag and write its messages with the masks, overlays and states beside them.
+
+    The messages are those that were recorded, without the faults of the case; of a ROS 1 bag, and
+    of types that this package does not know, there are none. Masks have the stamp of their
+    reference, and the log time at which they were due.
+
+    Args:
+        subject: the bag and how it is segmented.
+        case: which faults it is replayed with.
+        path: folder of the new bag; nothing that is there is replaced.
+
+    Returns:
+        The number of masks.
+
+    Raises:
+        AnymodalError: the bag or the model cannot be used, or ``path`` is taken.
+    """
+    rig = case.rig(subject.config.rig)
+    latency = latency_model(subject.latency)
+    config = dataclasses.replace(subject.config, rig=rig)
+    pipeline = Pipeline.from_config(config, in_time=latency is not None)
+    masks = 0
+    with Bag(subject.bag) as bag, ImageBagWriter(path) as out:
+        sensors = sensors_by_topic(rig, subject.namespace, subject.node)
+        cameras = cameras_by_topic(rig, subject.namespace, subject.node)
+        check_topics(bag, sensors)
+        for message in bag.messages(bag.topics):
+            out.copy(message)
+        faulty = with_faults(arrivals(bag, sensors, cameras), case.timeline, rig, bag.start_ns)
+        for prediction in replay(pipeline, faulty, latency):
+            _write(out, prediction, pipeline, subject.config.overlay_alpha)
+            masks += 1
+    return masks
+
+
+def _write(out: ImageBagWriter, prediction: Prediction, pipeline: Pipeline, alpha: float) -> None:
+    frames = prediction.frame_set
+    sample, log_ns = frames.reference_sample, frames.completed_ns
+    picture = overlay(sample.image, prediction.mask, pipeline.model.manifest, alpha)
+    for name, image in (
+        ("mask", Image(prediction.mask, "mono8")),
+        ("overlay", Image(picture, "rgb8")),
+    ):
+        out.write(f"{NODE}/{name}", image, sample.stamp_ns, log_ns, sample.frame_id)
+    head = values.header(sample.stamp_ns, sample.frame_id)
+    array = Message(_DIAGNOSTICS, {"header": head, "status": _statuses(prediction)})
+    out.append(f"{NODE}/modality_status", _DIAGNOSTICS, make(array), log_ns)
+
+
+def _statuses(prediction: Prediction) -> list[Message]:
+    """Say for every sensor whether it made this mask; the keys are those of the live node."""
+    found = []
+    for status in prediction.status:
+        used = status.sensor in prediction.sensors
+        reason = "" if used else prediction.frame_set.missing.get(status.sensor, "not fused")
+        facts = {"state": status.state.value, "used": "true" if used else "false"}
+        if status.sensor in prediction.contributions:
+            facts["contribution"] = f"{prediction.contributions[status.sensor]:.3f}"
+        if reason:
+            facts["reason"] = reason
+        level = _ERROR if status.state.down else _OK if status.state is SensorState.OK else _WARN
+        found.append(_status(status.sensor, level, "used" if used else reason, facts))
+    facts = {
+        "reference": prediction.frame_set.reference,
+        "sensors": ",".join(prediction.sensors),
+        "unlabeled": prediction.unlabeled,
+    }
+    message = prediction.unlabeled or f"made from {', '.join(prediction.sensors)}"
+    found.append(_status("mask", _ERROR if prediction.unlabeled else _OK, message, facts))
+    return found
+
+
+def _status(name: str, level: int, message: str, facts: Mapping[str, str]) -> Message:
+    fields = {
+        "level": level,
+        "name": name,
+        "message": message,
+        "hardware_id": "",
+        "values": [
+            Message("diagnostic_msgs/msg/KeyValue", {"key": key, "value": value})
+            for key, value in facts.items()
+        ],
+    }
+    return Message("diagnostic_msgs/msg/DiagnosticStatus", fields)

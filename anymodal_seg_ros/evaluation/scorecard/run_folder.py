@@ -1,0 +1,229 @@
+"""The folder of one replay: ``run.json`` says what it was, ``masks.jsonl`` what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
+from anymodal_seg_ros.evaluation.scorecard.records import (
+    MaskRecord,
+    RunError,
+    Transition,
+    read_records,
+)
+
+FORMAT = 1
+"""Of the folder; it counts up when older ones cannot be read any more."""
+
+RUN, MASKS, WORST = "run.json", "masks.jsonl", "worst"
+"""Names in the folder of a run."""
+
+_PARTIAL = ".partial"
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file that a run depends on."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one replay was, and the way to its records.
+
+    Attributes:
+        key: of everything that the masks depend on; two runs with one key are the same.
+        bag: its name in this scorecard.
+        case: name of the case.
+        condition: of the bag, e.g. ``night``; empty if nobody said.
+        span_s: the part of the bag that was replayed, in seconds after its start.
+        sensors: of the rig that took part, in configured order.
+        period_s: promised time between two messages, by sensor.
+        classes: of the model.
+        windows: of faults.
+        timeline: of faults, as YAML.
+        ground_truth: where labels come from, in words; empty if there are none.
+        transitions: of states after the last mask.
+        messages: that were replayed.
+        masks: that came of them.
+        superseded: frame sets that were dropped for newer ones.
+        rejected: messages that were rejected, by sensor.
+        wall_s: time that the replay took, measured.
+        settings: model, engine and versions, for people.
+        inputs: files, with their hashes.
+        worst: pictures of the worst masks; see ``worst.py``.
+        notes: what was wrong with the bag but could be passed over, one line each.
+        folder: where it is kept.
+    """
+
+    key: str
+    bag: str
+    case: str
+    condition: str
+    span_s: tuple[float, float]
+    sensors: tuple[str, ...]
+    period_s: Mapping[str, float]
+    classes: tuple[str, ...]
+    windows: tuple[FaultWindow, ...]
+    timeline: str
+    ground_truth: str
+    transitions: tuple[Transition, ...] = ()
+    messages: int = 0
+    masks: int = 0
+    superseded: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    wall_s: float = 0.0
+    settings: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[InputFile, ...] = ()
+    worst: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    folder: Path = Path()
+
+    @cached_property
+    def records(self) -> tuple[MaskRecord, ...]:
+        """One for every mask, in the order in which they were due.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        return tuple(read_records(self.folder / MASKS))
+
+    @property
+    def seconds(self) -> float:
+        """Length of what was replayed."""
+        return self.span_s[1] - self.span_s[0]
+
+    def every_transition(self) -> tuple[Transition, ...]:
+        """Return all changes of states, in the order of time."""
+        found = [t for record in self.records for t in record.transitions]
+        return tuple(sorted((*found, *self.transitions), key=lambda t: t.time_s))
+
+
+def load_run(folder: Path) -> Run:
+    """Read the folder of a run.
+
+    Raises:
+        RunError: there is none, or it is of another version.
+    """
+    path = folder / RUN
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder} holds no finished run: {error}") from error
+    if not isinstance(plain, dict) or plain.pop("format", None) != FORMAT:
+        raise RunError(f"{path} is not of format {FORMAT}: evaluate the bag again")
+    try:
+        return Run(
+            **{
+                **plain,
+                "span_s": tuple(plain["span_s"]),
+                "sensors": tuple(plain["sensors"]),
+                "classes": tuple(plain["classes"]),
+                "windows": tuple(FaultWindow(**entry) for entry in plain["windows"]),
+                "transitions": tuple(Transition(**entry) for entry in plain["transitions"]),
+                "inputs": tuple(InputFile(**entry) for entry in plain["inputs"]),
+                "worst": tuple(plain["worst"]),
+                "notes": tuple(plain.get("notes", ())),
+                "folder": folder,
+            }
+        )
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+
+
+def is_finished(folder: Path, key: str) -> bool:
+    """Whether a folder holds this very run already."""
+    try:
+        return load_run(folder).key == key
+    except RunError:
+        return False
+
+
+@contextmanager
+def new_run(folder: Path) -> Iterator[Path]:
+    """Lend an empty folder to write a run to, beside the one that it will be.
+
+    It is gone afterwards, whatever happened, unless :func:`finish` gave it its name.
+
+    Raises:
+        RunError: it cannot be created, or something else is in the way.
+    """
+    if folder.exists() and not (folder / RUN).is_file():
+        raise RunError(f"{folder} exists and is no run: choose another --out")
+    partial = folder.with_name(folder.name + _PARTIAL)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise RunError(f"cannot write to {partial}: {error}") from error
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def finish(partial: Path, folder: Path, run: Run) -> None:
+    """Write ``run.json`` and give the folder its name: an unfinished run never has it."""
+    plain = {"format": FORMAT, **asdict(run)}
+    del plain["folder"]
+    (partial / RUN).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.rename(folder)
+
+
+def file_hash(path: Path) -> InputFile:
+    """Hash a file, however large.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+                size += len(block)
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error}") from error
+    return InputFile(str(path), digest.hexdigest(), size)
+
+
+def bag_hashes(path: Path) -> tuple[InputFile, ...]:
+    """Hash the files of a bag, in the order of their names.
+
+    Raises:
+        RunError: one cannot be read.
+    """
+    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
+    return tuple(file_hash(file) for file in files)
+
+
+def folder_hash(path: Path) -> InputFile:
+    """Hash a folder of many files as one: their names and contents.
+
+    Raises:
+        RunError: one cannot be read.
+    """
+    files = [file_hash(file) for file in sorted(p for p in path.rglob("*") if p.is_file())]
+    text = "\n".join(f"{Path(f.path).relative_to(path)} {f.sha256}" for f in files)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return InputFile(str(path), digest, sum(file.bytes for file in files))
+
+
+def run_key(content: Mapping[str, Any]) -> str:
+    """Return a short name of everything that a run depends on."""
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,123 @@
+"""A scorecard: the folder with all runs of an evaluation, and the figures that it is read for.
+
+For teams that write checks of their own::
+
+    from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
+
+    card = load_scorecard(Path("scorecard"))
+    assert card.value("miou", condition="night") > 0.4
+    assert card.value("reaction_s", sensor="thermal", fault="off") < 0.2
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anymodal_seg_ros.config import build
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
+from anymodal_seg_ros.evaluation.scorecard.gate import Check
+from anymodal_seg_ros.evaluation.scorecard.measures import STATISTICS, Value
+from anymodal_seg_ros.evaluation.scorecard.records import RunError
+from anymodal_seg_ros.evaluation.scorecard.run_folder import RUN, Run, load_run
+from anymodal_seg_ros.evaluation.scorecard.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.verdict import Verdict, judge
+
+RUNS, FAILURES = "runs", "unreadable.json"
+"""Names in the folder: ``runs/BAG/CASE`` are the runs; what could not be evaluated, and why."""
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """All runs of an evaluation.
+
+    Attributes:
+        folder: where it is kept.
+        runs: by bag and case, in the order of their names, the healthy ones first.
+        unreadable: bags that could not be evaluated, with the reason.
+    """
+
+    folder: Path
+    runs: tuple[Run, ...]
+    unreadable: tuple[str, ...] = ()
+
+    def measure(self, figure: str, statistic: str = "", **where: Any) -> Value:
+        """Return a figure, with the reason where it cannot be told.
+
+        Args:
+            figure: its name, see docs/reference/figures.md.
+            statistic: how several values become one; empty for the figure's own.
+            where: which masks; the keys of a gate, ``class_name`` for a class.
+
+        Raises:
+            ConfigError: there is no such figure, statistic or key.
+        """
+        if figure not in FIGURES or statistic not in ("", *STATISTICS):
+            raise ConfigError(
+                f"no figure {figure!r} with the statistic {statistic!r}: expected one of "
+                f"{', '.join(FIGURES)}, and of {', '.join(STATISTICS)}"
+            )
+        return measure(figure, self.runs, build(Selection, where, ""), statistic)
+
+    def value(self, figure: str, statistic: str = "", **where: Any) -> float:
+        """Return a figure; arguments as for :meth:`measure`.
+
+        Raises:
+            ConfigError: as :meth:`measure`.
+            RunError: it cannot be told, e.g. for want of ground truth.
+        """
+        found = self.measure(figure, statistic, **where)
+        if found.value is None:
+            raise RunError(f"{figure} cannot be told: {found.reason}")
+        return found.value
+
+    def judge(self, checks: Sequence[Check], baseline: Scorecard | None = None) -> Verdict:
+        """Judge it by the checks of a gate."""
+        return judge(checks, self.runs, baseline.runs if baseline else None, self.unreadable)
+
+
+def load_scorecard(folder: Path) -> Scorecard:
+    """Read a scorecard.
+
+    Args:
+        folder: of an evaluation, or a file in it.
+
+    Raises:
+        RunError: there is no run in it, or one is of another version.
+    """
+    if folder.is_file():
+        folder = folder.parent
+    found = sorted((folder / RUNS).glob(f"*/*/{RUN}"), key=_order)
+    unreadable = _unreadable(folder)
+    if not found and not unreadable:
+        raise RunError(f"{folder} is no scorecard: it has no {RUNS}/BAG/CASE/{RUN}")
+    return Scorecard(folder, tuple(load_run(path.parent) for path in found), unreadable)
+
+
+def write_failures(folder: Path, failures: Mapping[str, str]) -> None:
+    """Remember which bags could not be evaluated, by their names."""
+    path = folder / FAILURES
+    if failures:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(dict(failures), indent=1) + "\n", encoding="utf-8")
+    elif path.exists():
+        path.unlink()
+
+
+def _unreadable(folder: Path) -> tuple[str, ...]:
+    path = folder / FAILURES
+    if not path.is_file():
+        return ()
+    try:
+        return tuple(f"{bag}: {why}" for bag, why in json.loads(path.read_text("utf-8")).items())
+    except (ValueError, AttributeError) as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+
+
+def _order(path: Path) -> tuple[str, bool, bool, str]:
+    case = path.parent.name
+    return path.parents[1].name, case != "healthy", not case.startswith("subset-"), case

@@ -1,0 +1,121 @@
+"""Which masks a figure is about."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from anymodal_seg_ros.config import text
+from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY
+from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord
+from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
+from anymodal_seg_ros.frames import SensorState
+
+ALL = "all"
+"""Instead of the name of a case."""
+
+DOWN, ALIVE = "down", "alive"
+"""Instead of one state: any in which a sensor has failed, any in which it is fused."""
+
+_MEANT = {
+    DOWN: frozenset(state.value for state in SensorState if state.down),
+    ALIVE: frozenset(state.value for state in SensorState if state.alive),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Chooses masks; what is left empty chooses all.
+
+    Without a case it is the masks with the given timeline if there is one, else those of sensors
+    that are well. A subset looks, besides, at the cases in which only these sensors took part; a
+    fault at the cases that have it.
+    """
+
+    bag: str = text("", "Name of a bag")
+    condition: str = text("", "Condition of the bags, e.g. night")
+    case: str = text("", "Name of a case, or 'all'")
+    subset: str = text("", "Sensors that were fused, e.g. rgb+thermal, in any order")
+    sensor: str = text("", "Name of a sensor: of a state, a vote, or a fault")
+    state: str = text("", "State of the sensor, e.g. FROZEN; 'down' and 'alive' are several")
+    fault: str = text("", "Kind of a fault, e.g. off or garbage-noise: masks due while it lasts")
+    class_name: str = text("", "Name of a class")
+    window: tuple[float, ...] = dataclasses.field(default=(), metadata={})
+
+    def runs(self, runs: Sequence[Run]) -> list[Run]:
+        """Return the runs whose masks are chosen."""
+        return [
+            run
+            for run in runs
+            if self.bag in ("", run.bag)
+            and self.condition in ("", run.condition)
+            and self._has_case(run, runs)
+        ]
+
+    def records(self, run: Run) -> Iterator[MaskRecord]:
+        """Yield the chosen masks of a chosen run."""
+        wanted = set(self.subset.split("+")) if self.subset else None
+        for record in run.records:
+            if wanted is not None and set(record.sensors) != wanted:
+                continue
+            if self.state and not is_state(record.states.get(self.sensor, ""), self.state):
+                continue
+            if self.window and not self.window[0] <= record.time_s < self.window[1]:
+                continue
+            if self.fault and not self._in_fault(run, record.time_s):
+                continue
+            yield record
+
+    def _has_case(self, run: Run, runs: Sequence[Run]) -> bool:
+        if self.case:
+            return self.case in (ALL, run.case)
+        if self.fault:
+            return any(self._is_fault(w.label, w.sensor) for w in run.windows)
+        if self.subset and run.case.startswith("subset-"):
+            return True
+        has_timeline = any(is_timeline(r.case) for r in runs if r.bag == run.bag)
+        return is_timeline(run.case) if has_timeline else run.case == HEALTHY
+
+    def _in_fault(self, run: Run, time_s: float) -> bool:
+        return any(
+            self._is_fault(w.label, w.sensor) and w.start_s <= time_s < w.end_s for w in run.windows
+        )
+
+    def _is_fault(self, label: str, sensor: str) -> bool:
+        return is_kind(label, self.fault) and self.sensor in ("", sensor)
+
+    def describe(self) -> str:
+        """Return the choice in words; empty if all masks are meant."""
+        parts = [
+            f"{name.removesuffix('_name')} {getattr(self, name)}"
+            for name in (
+                "bag",
+                "condition",
+                "case",
+                "subset",
+                "sensor",
+                "state",
+                "fault",
+                "class_name",
+            )
+            if getattr(self, name)
+        ]
+        if self.window:
+            parts.append(f"{self.window[0]:g} to {self.window[1]:g} s")
+        return ", ".join(parts)
+
+
+def is_timeline(case: str) -> bool:
+    """Whether a case is the replay with a timeline that somebody gave."""
+    return case == FAULTS or case.startswith(FAULTS + "-")
+
+
+def is_state(state: str, wanted: str) -> bool:
+    """Whether a state is the wanted one, or one of those that the word stands for."""
+    return state in _MEANT.get(wanted, frozenset({wanted}))
+
+
+def is_kind(label: str, wanted: str) -> bool:
+    """Whether a fault's label is the wanted one, or a way of the wanted kind."""
+    return label == wanted or label.startswith(wanted + "-")

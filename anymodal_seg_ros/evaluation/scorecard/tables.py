@@ -1,0 +1,167 @@
+"""The figures of a scorecard as rows: for the report, JSON, CSV and a terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
+from anymodal_seg_ros.evaluation.scorecard.measures import Value, outcomes
+from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
+from anymodal_seg_ros.evaluation.scorecard.selection import ALL, Selection
+from anymodal_seg_ros.evaluation.scorecard.verdict import Verdict
+
+JSON, CSV = "scorecard.json", "scorecard.csv"
+"""Names of the files."""
+
+PLAIN = tuple(name for name in FIGURES if name not in ("time_in_state", "used", "vote"))
+"""Figures that need no sensor to be named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of one choice of masks."""
+
+    figure: str
+    where: Selection
+    value: Value
+
+
+def headline(runs: Sequence[Run]) -> list[Row]:
+    """Every figure that needs no further choice."""
+    return [Row(name, Selection(), measure(name, runs)) for name in PLAIN]
+
+
+def by_class(runs: Sequence[Run]) -> list[Row]:
+    """IoU and boundary IoU of every class."""
+    classes = runs[0].classes if runs else ()
+    chosen = [Selection(class_name=name) for name in classes]
+    return [
+        Row(figure, where, measure(figure, runs, where))
+        for figure in ("miou", "boundary_iou")
+        for where in chosen
+    ]
+
+
+def by_subset(runs: Sequence[Run]) -> list[Row]:
+    """The mIoU of every subset of which there are masks without faults."""
+    found = {
+        "+".join(record.sensors)
+        for run in runs
+        if not run.windows
+        for record in run.records
+        if record.sensors
+    }
+    chosen = [Selection(subset=s) for s in sorted(found, key=lambda s: (-s.count("+"), s))]
+    return [Row("miou", where, measure("miou", runs, where)) for where in chosen]
+
+
+def by_condition(runs: Sequence[Run]) -> list[Row]:
+    """Figures of every condition that somebody named."""
+    found = sorted({run.condition for run in runs} - {""})
+    return [
+        Row(figure, Selection(condition=name), measure(figure, runs, Selection(condition=name)))
+        for name in found
+        for figure in ("miou", "false_alarms_per_hour", "masks_lost")
+    ]
+
+
+def by_sensor(runs: Sequence[Run]) -> list[Row]:
+    """How much every sensor was used, and what the masks were like in each of its states."""
+    rows: list[Row] = []
+    for sensor in dict.fromkeys(name for run in runs for name in run.sensors):
+        for figure in ("used", "vote", "false_alarms_per_hour", "rejected"):
+            where = Selection(sensor=sensor)
+            rows.append(Row(figure, where, measure(figure, runs, where)))
+        states = {r.states.get(sensor, "") for run in Selection().runs(runs) for r in run.records}
+        for state in sorted(states - {""}):
+            where = Selection(sensor=sensor, state=state)
+            rows += [Row(f, where, measure(f, runs, where)) for f in ("time_in_state", "miou")]
+    return rows
+
+
+def by_fault(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """What every fault did, one flat row for each."""
+    rows = []
+    for run, outcome in outcomes(runs, Selection(case=ALL)):
+        plain = asdict(outcome)
+        window = plain.pop("window")
+        plain["detected_as"] = " ".join(outcome.detected_as)
+        place = {"bag": run.bag, "condition": run.condition, "case": run.case}
+        rows.append({**place, "fault": window.pop("label"), **window, **plain})
+    return rows
+
+
+def rows_of(runs: Sequence[Run]) -> Iterator[Row]:
+    """Yield every row but those of faults."""
+    for part in (headline, by_class, by_subset, by_condition, by_sensor):
+        yield from part(runs)
+
+
+def write_tables(folder: Path, runs: Sequence[Run], verdict: Verdict | None) -> None:
+    """Write ``scorecard.json`` and ``scorecard.csv``."""
+    rows, faults = list(rows_of(runs)), by_fault(runs)
+    with (folder / CSV).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("figure", "where", "value", "unit", "reason", "count"))
+        for row in rows:
+            value, unit = row.value, FIGURES[row.figure].unit
+            where = row.where.describe()
+            shown = jsonable(value.value)
+            writer.writerow((row.figure, where, shown, unit, value.reason, value.count))
+        for fault in faults:
+            where = f"case {fault['case']}, fault {fault['fault']}, sensor {fault['sensor']}"
+            for key, number in fault.items():
+                if isinstance(number, (int, float)) and key not in ("start_s", "end_s"):
+                    writer.writerow((f"fault.{key}", where, jsonable(number), "", "", 1))
+    content = {
+        "runs": [_described(run) for run in runs],
+        "figures": [
+            {
+                "figure": row.figure,
+                **{k: v for k, v in asdict(row.where).items() if v},
+                "value": jsonable(row.value.value),
+                "reason": row.value.reason,
+            }
+            for row in rows
+        ],
+        "faults": [{k: jsonable(v) for k, v in fault.items()} for fault in faults],
+        "verdict": None if verdict is None else _verdict(verdict),
+    }
+    (folder / JSON).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def jsonable(value: Any) -> Any:
+    """Return a value as JSON can hold it: what never happened is the word ``never``."""
+    if isinstance(value, float):
+        return "never" if math.isinf(value) else round(value, 9)
+    return value
+
+
+def _described(run: Run) -> dict[str, Any]:
+    plain = asdict(run)
+    keys = ("bag", "case", "condition", "key", "masks", "messages", "ground_truth", "settings")
+    return {k: plain[k] for k in (*keys, "inputs", "wall_s")}
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "outcome": verdict.outcome.value,
+        "unreadable": list(verdict.unreadable),
+        "checks": [
+            {
+                "check": j.check.name,
+                "level": j.check.limits.level,
+                "outcome": j.outcome.value,
+                "value": jsonable(j.value.value),
+                "baseline": None if j.baseline is None else jsonable(j.baseline.value),
+                "reason": j.reason,
+            }
+            for j in verdict.judgements
+        ],
+    }

@@ -1,0 +1,139 @@
+"""The verdict: every check of a gate against the figures, and what a process should exit with."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
+from anymodal_seg_ros.evaluation.scorecard.gate import Check
+from anymodal_seg_ros.evaluation.scorecard.measures import Value
+from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
+
+_ROUNDING = 1e-9
+
+
+class Outcome(enum.Enum):
+    """What came of one check."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNKNOWN = "could not judge"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One check, judged.
+
+    Attributes:
+        check: what was asked.
+        outcome: what came of it.
+        value: the figure.
+        baseline: the same of the baseline; None if none was needed.
+        reason: what is wrong, in words; empty if it passed.
+    """
+
+    check: Check
+    outcome: Outcome
+    value: Value
+    baseline: Value | None
+    reason: str
+
+    @property
+    def required(self) -> bool:
+        """Whether the verdict depends on it."""
+        return self.check.limits.level == "required"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All checks of a gate.
+
+    Attributes:
+        judgements: in the order of the gate.
+        unreadable: bags that could not be evaluated, with the reason: nobody can say that they
+            would have passed.
+    """
+
+    judgements: tuple[Judgement, ...]
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """FAILED if a required check did; else UNKNOWN if one could not be judged."""
+        found = {j.outcome for j in self.judgements if j.required}
+        if Outcome.FAILED in found:
+            return Outcome.FAILED
+        if Outcome.UNKNOWN in found or self.unreadable:
+            return Outcome.UNKNOWN
+        return Outcome.PASSED
+
+    @property
+    def exit_code(self) -> int:
+        """0 passed, 1 failed, 2 could not judge."""
+        return (Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN).index(self.outcome)
+
+
+def judge(
+    checks: Sequence[Check],
+    runs: Sequence[Run],
+    baseline: Sequence[Run] | None = None,
+    unreadable: Sequence[str] = (),
+) -> Verdict:
+    """Judge runs by a gate.
+
+    Args:
+        checks: of the gate.
+        runs: of the scorecard.
+        baseline: runs of an earlier one; None if there is none.
+        unreadable: bags that could not be evaluated, with the reason.
+    """
+    found = tuple(_judge(check, runs, baseline) for check in checks)
+    return Verdict(found, tuple(unreadable))
+
+
+def _judge(check: Check, runs: Sequence[Run], baseline: Sequence[Run] | None) -> Judgement:
+    limits = check.limits
+    value = measure(limits.figure, runs, check.selection, limits.statistic)
+    before: Value | None = None
+    if value.value is None:
+        return Judgement(check, Outcome.UNKNOWN, value, before, value.reason)
+    if limits.compares:
+        if baseline is None:
+            return Judgement(check, Outcome.UNKNOWN, value, before, "no baseline was given")
+        before = measure(limits.figure, baseline, check.selection, limits.statistic)
+        if before.value is None:
+            reason = f"the baseline has {before.reason}"
+            return Judgement(check, Outcome.UNKNOWN, value, before, reason)
+    reason = _reason(check, value.value, before.value if before else None)
+    outcome = Outcome.FAILED if reason else Outcome.PASSED
+    return Judgement(check, outcome, value, before, reason)
+
+
+def _reason(check: Check, value: float, before: float | None) -> str:
+    """Say which limit a value breaks; empty if none."""
+    limits = check.limits
+    unit = FIGURES[limits.figure].unit
+    if value < limits.min - _ROUNDING:
+        return f"{said(value, unit)}, below {said(limits.min, unit)}"
+    if value > limits.max + _ROUNDING:
+        return f"{said(value, unit)}, above {said(limits.max, unit)}"
+    if before is None or value == before:
+        return ""
+    change = f"{said(value, unit)}, {said(before, unit)} in the baseline"
+    if before - value > limits.max_drop + _ROUNDING:
+        return f"{change}: dropped by more than {said(limits.max_drop, unit)}"
+    if value - before > limits.max_rise + _ROUNDING:
+        return f"{change}: rose by more than {said(limits.max_rise, unit)}"
+    return ""
+
+
+def said(value: float | None, unit: str = "") -> str:
+    """Return a value for people."""
+    if value is None:
+        return "–"
+    if math.isinf(value):
+        return "never"
+    return f"{value:.4g} {unit}".rstrip()

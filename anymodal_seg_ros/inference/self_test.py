@@ -1,0 +1,99 @@
+"""Is an engine right on this machine? A frame and the masks it must give, from the model folder."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.errors import ModelError
+from anymodal_seg_ros.frames import Mask, ModalityBatch, Segmentation
+from anymodal_seg_ros.inference.engines import Engine, can_split
+from anymodal_seg_ros.inference.model import Model
+
+ROLE = "self_test"
+"""What the manifest calls the file."""
+
+EXACT, HALF = 0.9999, 0.995
+"""Smallest share of equal classes in single and in half precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """One frame with every kind of sensor, and what the network makes of each subset of it.
+
+    Attributes:
+        images: float16 ``[N, 3, H, W]``, normalised, the kinds in the order of their ids.
+        masks: class ids of the logits, uint8 ``[2^N - 1, h, w]``, in the order of :func:`subsets`.
+    """
+
+    images: npt.NDArray[np.float16]
+    masks: Mask
+
+    def packed(self) -> bytes:
+        """Return the content of its file."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, images=self.images, masks=self.masks)
+        return buffer.getvalue()
+
+
+def subsets(kinds: int) -> list[tuple[int, ...]]:
+    """Return the subsets of so many kinds of sensors, the smallest first."""
+    return [s for n in range(1, kinds + 1) for s in combinations(range(kinds), n)]
+
+
+def read_self_test(model: Model) -> SelfTest | None:
+    """Return the self-test of a model, None if its folder has none.
+
+    Raises:
+        ModelError: it is damaged, or of another model.
+    """
+    if not model.has(ROLE):
+        return None
+    manifest, kinds = model.manifest, len(model.manifest.modalities)
+    try:
+        with np.load(io.BytesIO(model.read(ROLE)), allow_pickle=False) as file:
+            found = SelfTest(file["images"], file["masks"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(f"cannot read {model.file(ROLE)}: {error}") from error
+    quarter = (-(-manifest.height // 4), -(-manifest.width // 4))
+    right = (
+        found.images.dtype == np.float16
+        and found.images.shape == (kinds, 3, manifest.height, manifest.width)
+        and found.masks.dtype == np.uint8
+        and found.masks.shape == (2**kinds - 1, *quarter)
+    )
+    if not right:
+        raise ModelError(f"{model.file(ROLE)} is of another model: export the model again")
+    return found
+
+
+def frame_of(images: npt.NDArray[np.float16], subset: tuple[int, ...]) -> ModalityBatch:
+    """Return the frame of a self-test with some of its sensors."""
+    rows = np.ascontiguousarray(images[list(subset)], np.float32)
+    return ModalityBatch(rows, np.array(subset, np.int64))
+
+
+def agreements(engine: Engine, test: SelfTest) -> dict[tuple[int, ...], float]:
+    """Return the share of pixels with the right class for each subset of the sensors.
+
+    In halves, if the engine can split, as it will be used; else whole. A result that is not finite,
+    or without logits, agrees nowhere.
+    """
+    shares = {}
+    for subset, expected in zip(subsets(len(test.images)), test.masks, strict=True):
+        batch = frame_of(test.images, subset)
+        result = engine.fuse(engine.encode(batch)) if can_split(engine) else engine.run(batch)
+        shares[subset] = _share(result, expected)
+    return shares
+
+
+def _share(result: Segmentation, expected: Mask) -> float:
+    logits = result.logits
+    if logits is None or not np.isfinite(logits).all():
+        return 0.0
+    return float(np.mean(logits.argmax(axis=0) == expected))

@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from fixtures.scored_bags import HEIGHT, START_NS, WIDTH, write_scored_bag
+from fixtures.tiny_model import write_tiny_model
+
+from anymodal_seg_ros.cli.main import main
+from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.evaluation.scorecard.run_folder import load_run
+from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard, load_scorecard
+
+TIMELINE = """
+faults:
+  - {sensor: thermal, kind: "off", start_s: 1.0, end_s: 2.0}
+"""
+
+
+def invoke(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args], catch_exceptions=False)
+
+
+def evaluate(*args: object, code: int = 0) -> Result:
+    result = invoke("evaluate", *args)
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    return write_scored_bag(tmp_path_factory.mktemp("scored"), tiny_model)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory, bag: Path) -> Path:
+    """A scorecard with and without faults; nobody writes to it."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    (folder / "t.yaml").write_text(TIMELINE)
+    evaluate(bag, "--faults", folder / "t.yaml", "--out", folder / "card")
+    return folder / "card"
+
+
+def write_gate(path: Path, *checks: dict[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump({"version": 1, "checks": list(checks)}))
+    return path
+
+
+def deterministic(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run without what was measured on this machine."""
+    lines = [json.loads(line) for line in (run / "masks.jsonl").open()]
+    return [{k: v for k, v in x.items() if k not in ("network_ms", "process_ms")} for x in lines]
+
+
+def test_one_command_gives_the_figures(evaluated: Path) -> None:
+    card = load_scorecard(evaluated)
+    assert [run.case for run in card.runs] == ["healthy", "faults"]
+    assert card.value("masks", case="healthy") == 40
+    assert card.value("masks_lost") == 0
+    assert card.value("false_alarms_per_hour") == 0
+    assert 0.0 < card.value("reaction_s", sensor="thermal", fault="off") < 0.3
+    assert card.value("time_in_state", sensor="thermal", state="alive", window=(0.5, 1.0)) == 1.0
+    # The labels are of class 3 (pole) alone: its IoU is the share of the pixels that are.
+    pixels = sum(r.overlap[0, 3] for r in card.runs[0].records if r.overlap is not None)
+    expected = pixels / (40 * HEIGHT * WIDTH)
+    assert card.value("miou", class_name="pole", case="healthy") == pytest.approx(expected)
+
+
+def test_tables_lie_beside_the_report(evaluated: Path) -> None:
+    content = json.loads((evaluated / "scorecard.json").read_text())
+    assert {run["case"] for run in content["runs"]} == {"healthy", "faults"}
+    (fault,) = content["faults"]
+    assert (fault["fault"], fault["sensor"]) == ("off", "thermal")
+    rows = list(csv.DictReader((evaluated / "scorecard.csv").open()))
+    assert any(row["figure"] == "miou" and row["where"] == "class pole" for row in rows)
+    assert (evaluated / "report.html").read_text().startswith("<!doctype html>")
+    assert "evaluate" not in (evaluated / "scorecard.csv").read_text()
+
+
+def test_the_same_bag_gives_the_same_lines_also_from_two_processes(
+    evaluated: Path, bag: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "t.yaml").write_text(TIMELINE)
+    arguments = ("--faults", tmp_path / "t.yaml", "--workers", 2, "--out", tmp_path / "card")
+    evaluate(bag, *arguments)
+    for case in ("healthy", "faults"):
+        run = Path("runs") / "drive" / case
+        assert deterministic(tmp_path / "card" / run) == deterministic(evaluated / run)
+
+
+def test_what_is_finished_is_not_done_again(bag: Path, tmp_path: Path) -> None:
+    sweep = ("--sweep", "--kinds", "off", "--fault-seconds", 1, "--out", tmp_path)
+    evaluate(bag, *sweep)
+    run = tmp_path / "runs" / "drive"
+    times = {path: path.stat().st_mtime_ns for path in run.glob("*/run.json")}
+    assert {p.parent.name for p in times} == {
+        "healthy",
+        "subset-rgb",
+        "subset-thermal",
+        "fault-off-rgb-0",
+        "fault-off-thermal-0",
+    }
+    shutil.rmtree(run / "fault-off-rgb-0")
+    evaluate(bag, *sweep)
+    after = {path: path.stat().st_mtime_ns for path in run.glob("*/run.json")}
+    changed = {path.parent.name for path in after if times[path] != after[path]}
+    assert changed == {"fault-off-rgb-0"}
+    card = load_scorecard(tmp_path)
+    assert card.value("masks", case="subset-thermal") == 40
+    assert card.measure("miou", subset="thermal").value is not None
+
+
+def test_without_labels_the_rest_is_still_there(tiny_model: Path, tmp_path: Path) -> None:
+    bag = write_scored_bag(tmp_path, tiny_model, 12, labels=False)
+    result = evaluate(bag, "--out", tmp_path / "card")
+    assert "no ground truth" in result.output
+    card = load_scorecard(tmp_path / "card")
+    assert card.measure("miou").value is None
+    assert card.value("masks") == 12
+    assert card.value("temporal_consistency") > 0.0
+    content = json.loads((tmp_path / "card" / "scorecard.json").read_text())
+    (miou,) = [
+        f
+        for f in content["figures"]
+        if f["figure"] == "miou" and set(f) == {"figure", "value", "reason"}
+    ]
+    assert miou == {"figure": "miou", "value": None, "reason": "no ground truth"}
+    gate = write_gate(tmp_path / "gate.yaml", {"figure": "miou", "min": 0.0})
+    evaluate("--from", tmp_path / "card", "--require", gate, code=2)
+
+
+def test_labels_from_a_folder_and_other_ids(bag: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels" / "rgb"
+    labels.mkdir(parents=True)
+    for number in range(10):
+        stamp = START_NS + number * 100_000_000
+        cv2.imwrite(str(labels / f"{stamp}.png"), np.full((HEIGHT, WIDTH), 42, np.uint8))
+    result = evaluate(bag, "--labels", labels.parent, "--out", tmp_path / "a", code=2)
+    assert "the label has the id 42" in " ".join(result.output.split())
+    label_map = tmp_path / "map.yaml"
+    label_map.write_text("42: pole\n7: ignore\n")
+    arguments = ("--labels", labels.parent, "--label-map", label_map, "--out", tmp_path / "b")
+    evaluate(bag, *arguments)
+    run = load_run(tmp_path / "b" / "runs" / "drive" / "healthy")
+    assert sum(record.overlap is not None for record in run.records) == 10
+
+
+def test_a_model_agrees_with_itself(bag: Path, tiny_model: Path, tmp_path: Path) -> None:
+    evaluate(bag, "--agree-with", tiny_model, "--out", tmp_path)
+    card = load_scorecard(tmp_path)
+    assert card.value("miou") == 1.0
+    assert "agreement" in card.runs[0].ground_truth
+    other = write_tiny_model(tmp_path / "other", 24, 32)
+    evaluate(bag, "--agree-with", other, "--out", tmp_path / "card")
+    assert load_scorecard(tmp_path / "card").value("miou") < 1.0
+
+
+def test_a_slow_node_drops_frames(bag: Path, tmp_path: Path) -> None:
+    evaluate(bag, "--latency", "fixed:250", "--out", tmp_path)
+    card = load_scorecard(tmp_path)
+    assert card.value("masks") < 25
+    assert card.value("superseded") > 0
+    assert card.value("masks_lost") > 0
+    assert "latency is 'soon'" in evaluate(bag, "--latency", "soon", code=2).output
+
+
+@pytest.mark.parametrize(
+    ("check", "code", "words"),
+    [
+        ({"figure": "reaction_s", "fault": "off", "max": 0.3}, 0, "verdict: passed"),
+        (
+            {"figure": "reaction_s", "fault": "off", "max": 0.001},
+            1,
+            "FAILED: reaction_s (fault off)",
+        ),
+        ({"figure": "reaction_s", "fault": "stuck", "max": 9}, 2, "COULD NOT JUDGE"),
+    ],
+)
+def test_a_run_can_be_judged_again(
+    evaluated: Path, tmp_path: Path, check: dict[str, Any], code: int, words: str
+) -> None:
+    card = tmp_path / "card"
+    shutil.copytree(evaluated, card)
+    gate, junit = write_gate(tmp_path / "gate.yaml", check), tmp_path / "junit.xml"
+    arguments = ("--from", card, "--require", gate, "--junit", junit)
+    assert words in evaluate(*arguments, code=code).output
+    assert "reaction_s" in junit.read_text()
+
+
+def test_a_baseline_that_was_better_fails_the_gate(evaluated: Path, tmp_path: Path) -> None:
+    gate = write_gate(tmp_path / "gate.yaml", {"figure": "masks", "case": "healthy", "max_drop": 0})
+    card = tmp_path / "card"
+    shutil.copytree(evaluated, card)
+    lines = card / "runs" / "drive" / "healthy" / "masks.jsonl"
+    lines.write_text("".join(lines.open().readlines()[:-1]))
+    evaluate("--from", card, "--require", gate, "--baseline", evaluated, code=1)
+
+
+def test_a_bad_bag_is_named_and_the_others_go_on(bag: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "torn"
+    bad.mkdir()
+    (bad / "metadata.yaml").write_text("rosbag2_bagfile_information: {}")
+    result = evaluate(bad, bag, "--out", tmp_path / "card", code=2)
+    assert "could not be evaluated: torn" in result.output
+    card = load_scorecard(tmp_path / "card")
+    assert [run.bag for run in card.runs] == ["drive"]
+    assert len(card.unreadable) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give either BAGS"),
+        (["--from", "nowhere"], "nowhere is no scorecard"),
+        (["BAG", "--model", "no_such"], "no_such"),
+        (["BAG", "--condition", "a/b"], "--condition is 'a/b'"),
+        (["BAG", "--sweep", "--moments", "x"], "--moments is 'x'"),
+        (["BAG", "--sweep", "--kinds", "of"], "no kind of fault is called 'of'"),
+        (["BAG", "--require", "no.yaml"], "no.yaml"),
+        (["BAG", "--labels", "/no/topic"], "has no labels on /no/topic"),
+    ],
+)
+def test_what_cannot_be_judged_exits_with_2(
+    bag: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    given = [bag if argument == "BAG" else argument for argument in arguments]
+    result = evaluate(*given, "--out", tmp_path / "card", code=2)
+    assert words in " ".join(result.output.split())
+
+
+def test_somebody_elses_folder_is_left_alone(bag: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "runs" / "drive" / "healthy" / "thesis.tex"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("years of work")
+    evaluate(bag, "--out", tmp_path, code=2)
+    assert mine.read_text() == "years of work"
+
+
+def test_the_masks_are_those_of_run(bag: Path, tmp_path: Path) -> None:
+    evaluate(bag, "--out", tmp_path / "card", "--bag", tmp_path / "results")
+    arguments = ("--params-file", bag / "rig.yaml", "--out", tmp_path / "masks")
+    assert invoke("run", bag, *arguments).exit_code == 0
+    with Bag(tmp_path / "results") as opened:
+        written = [opened.decode(m) for m in opened.messages(["/segmentation_node/mask"])]
+    files = sorted((tmp_path / "masks" / "masks").iterdir())
+    assert len(files) == len(written) == 40
+    for message, path in zip(written, files, strict=True):
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(np.asarray(message.data).reshape(HEIGHT, WIDTH), mask)
+
+
+def test_results_as_a_bag(bag: Path, tmp_path: Path) -> None:
+    evaluate(bag, "--out", tmp_path / "card", "--bag", tmp_path / "results")
+    with Bag(tmp_path / "results") as opened, Bag(bag) as recorded:
+        node = "/segmentation_node"
+        for topic in ("mask", "overlay", "modality_status"):
+            assert opened.count([f"{node}/{topic}"]) == 40
+        for topic in recorded.topics:
+            assert opened.count([topic]) == recorded.count([topic])
+        mask = opened.decode(next(iter(opened.messages([f"{node}/mask"]))))
+        assert mask.header.stamp.sec * 10**9 + mask.header.stamp.nanosec == START_NS
+        assert (mask.height, mask.width, mask.encoding) == (HEIGHT, WIDTH, "mono8")
+        status = opened.decode(next(iter(opened.messages([f"{node}/modality_status"]))))
+        assert [s.name for s in status.status] == ["rgb", "thermal", "mask"]
+
+
+SUITE = """
+version: 1
+include: [more.yaml]
+defaults: {condition: sun}
+entries:
+  - {bags: [drive], faults: [t.yaml, u.yaml], name: ill}
+  - {bags: [drive], condition: night, models: [MODEL, OTHER]}
+"""
+
+
+def test_a_suite_crosses_bags_models_and_timelines(
+    bag: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(bag, tmp_path / "drive")
+    other = write_tiny_model(tmp_path / "small", 24, 32)
+    for name in ("t.yaml", "u.yaml"):
+        (tmp_path / name).write_text(TIMELINE)
+    text = SUITE.replace("MODEL", str(tiny_model)).replace("OTHER", other.name)
+    (tmp_path / "suite.yaml").write_text(text)
+    (tmp_path / "more.yaml").write_text("version: 1\nentries: [{bags: [drive]}]")
+    evaluate("--suite", tmp_path / "suite.yaml", "--out", tmp_path / "card")
+    card = load_scorecard(tmp_path / "card")
+    assert {(run.bag, run.case, run.condition) for run in card.runs} == {
+        ("drive", "healthy", "sun"),
+        ("ill", "healthy", "sun"),
+        ("ill", "faults-t", "sun"),
+        ("ill", "faults-u", "sun"),
+        ("drive-tiny", "healthy", "night"),
+        ("drive-small", "healthy", "night"),
+    }
+    assert card.value("masks", condition="night") == 80
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("version: 3", "expected 'version: 1'"),
+        ("version: 1\nentries: []", "has no entries"),
+        ("version: 1\nentries: [{}]", "entry 1: bags is missing"),
+        ("version: 1\nentries: [{bags: [a], model: b}]", "unknown parameter model"),
+        ("version: 1\ninclude: [suite.yaml]", "included by itself"),
+        ("version: 1\nentries: [{bags: [a], condition: a/b}]", "condition is 'a/b'"),
+    ],
+)
+def test_a_suite_is_read_strictly(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "suite.yaml").write_text(text)
+    result = evaluate("--suite", tmp_path / "suite.yaml", "--out", tmp_path / "card", code=2)
+    assert words in " ".join(result.output.split())
+
+
+def test_scorecards_side_by_side(evaluated: Path, bag: Path, tmp_path: Path) -> None:
+    evaluate(bag, "--labels", "none", "--out", tmp_path / "card")
+    result = invoke("compare", evaluated, tmp_path / "card", "--csv", tmp_path / "t.csv")
+    assert result.exit_code == 0, result.output
+    rows = {(r["figure"], r["where"]): r for r in csv.DictReader((tmp_path / "t.csv").open())}
+    assert rows["masks", ""]["card"] == rows["masks", ""]["card-2"] == "40.0"
+    assert rows["miou", ""]["card-2"] == "", "no ground truth is not 0"
+    assert ("reaction_s", "fault off") in rows
+    assert invoke("compare", evaluated).exit_code == 2
+
+
+def test_the_fixture_reads_a_scorecard(evaluated: Path, pytestconfig: pytest.Config) -> None:
+    from anymodal_seg_ros.evaluation import pytest_scorecard
+
+    card = load_scorecard(evaluated / "scorecard.json")
+    assert isinstance(card, Scorecard)
+    assert callable(pytest_scorecard.pytest_addoption)

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from fixtures.scored_bags import PERIOD_NS, START_NS, write_scored_bag
+
+from anymodal_seg_ros.cli.main import main
+from anymodal_seg_ros.config import load_config
+from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
+from anymodal_seg_ros.evaluation.inspection.findings import CODES
+from anymodal_seg_ros.frames import Image
+
+
+def invoke(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args], catch_exceptions=False)
+
+
+def inspect(bag: Path, *args: object) -> tuple[int, dict[str, set[str]]]:
+    """Return the exit code and the codes found on each topic."""
+    result = invoke("inspect", bag, "--json", *args)
+    found: dict[str, set[str]] = {}
+    for finding in json.loads(result.stdout)["findings"]:
+        found.setdefault(finding["topic"], set()).add(finding["code"])
+        assert finding["code"] in CODES
+        assert finding["severity"] == CODES[finding["code"]][0].value
+    return result.exit_code, found
+
+
+def picture(number: int, encoding: str = "rgb8", size: int = 16) -> Image:
+    rng = np.random.default_rng(number)
+    shape = (size, size, 3) if encoding == "rgb8" else (size, size)
+    kind = {"mono16": np.uint16, "16UC1": np.uint16, "32FC1": np.float32}.get(encoding, np.uint8)
+    return Image((rng.random(shape) * 200).astype(kind), encoding)
+
+
+def write(path: Path, streams: dict[str, list[tuple[int, int]]], **encodings: str) -> Path:
+    """Write topics with messages of (stamp, log time) in ns after the start."""
+    messages = sorted(
+        (log, topic, stamp) for topic, times in streams.items() for stamp, log in times
+    )
+    with ImageBagWriter(path) as bag:
+        for number, (log, topic, stamp) in enumerate(messages):
+            encoding = encodings.get(topic.strip("/").replace("/", "_"), "rgb8")
+            absolute = START_NS + stamp if stamp >= 0 else 0
+            bag.write(topic, picture(number, encoding), absolute, START_NS + log, "frame")
+    return path
+
+
+def steady(count: int = 30, start: int = 0, period: int = PERIOD_NS, delay: int = 0) -> Any:
+    return [(start + n * period, start + n * period + delay) for n in range(count)]
+
+
+def test_a_good_bag_has_nothing_wrong(tmp_path: Path, tiny_model: Path) -> None:
+    bag = write_scored_bag(tmp_path, tiny_model)
+    code, found = inspect(bag, "--params", bag / "rig.yaml")
+    assert code == 0
+    assert set.union(*found.values()) == {"C601", "L801", "T701"}
+    result = invoke("inspect", bag)
+    assert "/thermal/image" in result.output
+    assert "0 error" in result.output
+
+
+def test_the_proposed_rig_can_be_evaluated(tmp_path: Path, tiny_model: Path) -> None:
+    bag = write_scored_bag(tmp_path, tiny_model, 12)
+    rig = tmp_path / "proposed.yaml"
+    assert invoke("inspect", bag, "--init", rig, "--model", tiny_model).exit_code == 0
+    sensors = load_config(rig).rig.sensors
+    assert {n: (s.topic, s.modality, s.expected_hz) for n, s in sensors.items()} == {
+        "rgb": ("/rgb/image", "rgb", 10.0),
+        "thermal": ("/thermal/image", "thermal", 10.0),
+    }
+    arguments = ("--params", rig, "--model", tiny_model, "--out", tmp_path / "card")
+    assert invoke("evaluate", bag, *arguments).exit_code == 0
+    again = invoke("inspect", bag, "--init", rig)
+    assert again.exit_code == 2, "nothing is replaced"
+
+
+@pytest.mark.parametrize(
+    ("topic", "encoding", "modality"),
+    [
+        ("/camera/color/image_raw", "rgb8", "rgb"),
+        ("/camera/aligned_depth_to_color/image_raw", "16UC1", "depth"),
+        ("/front/image", "32FC1", "depth"),
+        ("/boson/image", "mono16", "thermal"),
+        ("/flir_adk/image_raw", "mono8", "thermal"),
+        ("/ir_left/image", "mono8", "thermal"),
+        ("/first/image", "mono8", "rgb"),
+        ("/dvs/image", "rgb8", "event"),
+    ],
+)
+def test_kinds_of_sensors_are_guessed(
+    tmp_path: Path, topic: str, encoding: str, modality: str
+) -> None:
+    key = topic.strip("/").replace("/", "_")
+    bag = write(tmp_path / "bag", {topic: steady()}, **{key: encoding})
+    assert invoke("inspect", bag, "--init", tmp_path / "rig.yaml").exit_code == 0
+    (sensor,) = load_config(tmp_path / "rig.yaml").rig.sensors.values()
+    assert sensor.modality == modality
+
+
+def test_zero_stamps(tmp_path: Path) -> None:
+    bag = write(tmp_path / "bag", {"/a/image": [(-1, n * PERIOD_NS) for n in range(10)]})
+    code, found = inspect(bag)
+    assert code == 1
+    assert "S201" in found["/a/image"]
+
+
+def test_stamps_that_go_back_and_repeat(tmp_path: Path) -> None:
+    times = steady()
+    times[10] = (times[8][0], times[10][1])
+    times[20] = (times[19][0], times[20][1])
+    code, found = inspect(write(tmp_path / "bag", {"/a/image": times}))
+    assert code == 1
+    assert {"S202", "S203"} <= found["/a/image"]
+
+
+def test_clocks_and_latencies(tmp_path: Path) -> None:
+    late = steady(delay=250_000_000)
+    code, found = inspect(write(tmp_path / "bag", {"/a/image": steady(), "/b/image": late}))
+    assert code == 0
+    assert "S205" in found["/b/image"]
+    assert "S205" not in found.get("/a/image", set())
+    old = write(tmp_path / "old", {"/a/image": steady(delay=3_600_000_000_000)})
+    assert "S204" in inspect(old)[1]["/a/image"]
+    assert inspect(old, "--strict")[0] == 1
+    assert inspect(old, "--strict", "--ignore", "S204")[0] == 0
+
+
+def test_gaps_and_irregular_rates(tmp_path: Path) -> None:
+    holes = [t for n, t in enumerate(steady(60)) if not 20 <= n < 40]
+    uneven = [t for n, t in enumerate(steady(60)) if n % 7]
+    _, found = inspect(write(tmp_path / "bag", {"/a/image": holes, "/b/image": uneven}))
+    assert "R301" in found["/a/image"]
+    assert "R302" in found["/b/image"]
+
+
+def test_topics_that_never_overlap(tmp_path: Path) -> None:
+    streams = {"/a/image": steady(), "/b/image": steady(start=10_000_000_000)}
+    code, found = inspect(write(tmp_path / "bag", streams))
+    assert code == 1
+    assert "O401" in found["/a/image"]
+    assert "O402" in found["/b/image"]
+
+
+def test_a_parameter_file_that_does_not_fit(tmp_path: Path, tiny_model: Path) -> None:
+    bag = write_scored_bag(tmp_path, tiny_model)
+    text = (bag / "rig.yaml").read_text().replace("thermal/image", "lwir/image", 1)
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(text.replace("expected_hz: 10.0", "expected_hz: 30.0", 1))
+    code, found = inspect(bag, "--params", wrong)
+    assert code == 1
+    assert "P901" in found["/lwir/image"]
+    assert "P903" in found["/rgb/image"]
+
+
+def test_what_cannot_be_read_exits_with_2(tmp_path: Path) -> None:
+    result = invoke("inspect", tmp_path / "nowhere")
+    assert result.exit_code == 2
+    assert "there is no bag" in result.output
+
+
+def test_the_page_lists_every_code(project_root: Path) -> None:
+    page = (project_root / "docs" / "reference" / "findings.md").read_text(encoding="utf-8")
+    for code, (severity, text) in CODES.items():
+        assert f"| `{code}` | {severity.value} | {text} |" in page

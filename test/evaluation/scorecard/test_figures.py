@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from fixtures.scored_bags import made_run, mask_record
+
+from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
+from anymodal_seg_ros.evaluation.scorecard.measures import NO_GROUND_TRUTH
+from anymodal_seg_ros.evaluation.scorecard.records import Transition, from_line, to_line
+from anymodal_seg_ros.evaluation.scorecard.selection import Selection
+
+
+def counts(hits: int, of: int = 10) -> np.ndarray:
+    return np.array([[hits, of], [of, of], [of, of]], np.int64)
+
+
+def value(name: str, runs: list, **where: object) -> float | None:
+    return measure(name, runs, Selection(**where)).value  # type: ignore[arg-type]
+
+
+def test_pixels_are_pooled_before_the_ratio() -> None:
+    run = made_run([mask_record(0.0, overlap=counts(10)), mask_record(0.1, overlap=counts(0))])
+    assert value("miou", [run], class_name="ground") == pytest.approx(10 / 30)
+    assert value("miou", [run]) == pytest.approx((10 / 30 + 1.0) / 2)
+
+
+@pytest.mark.parametrize("name", ["miou", "boundary_iou", "calibration_error", "flicker"])
+def test_without_ground_truth_a_figure_says_so(name: str) -> None:
+    found = measure(name, [made_run([mask_record(0.0)])])
+    assert found.value is None
+    assert found.reason == NO_GROUND_TRUTH
+
+
+def test_everything_else_is_told_without_ground_truth() -> None:
+    run = made_run([mask_record(n / 10, kept=(3, 4)) for n in range(100)])
+    assert value("temporal_consistency", [run]) == 0.75
+    assert value("masks", [run]) == 100
+    assert value("masks_lost", [run]) == 0
+    assert value("rate_hz", [run]) == 10.0
+    assert value("false_alarms_per_hour", [run]) == 0.0
+
+
+def test_masks_are_chosen_by_subset_state_window_and_condition() -> None:
+    states = {"rgb": "OK", "thermal": "FROZEN"}
+    records = [
+        mask_record(0.0, overlap=counts(10)),
+        mask_record(0.1, ("rgb",), overlap=counts(4), states=states),
+    ]
+    runs = [made_run(records, condition="sun"), made_run([], bag="other", condition="night")]
+    ground = {"class_name": "ground"}
+    assert value("miou", runs, subset="thermal+rgb", **ground) == 1.0, "in any order"
+    assert value("miou", runs, subset="rgb", **ground) == pytest.approx(4 / 16)
+    assert value("miou", runs, sensor="thermal", state="FROZEN", **ground) == pytest.approx(4 / 16)
+    assert value("miou", runs, sensor="thermal", state="down", **ground) == pytest.approx(4 / 16)
+    assert value("miou", runs, window=(0.1, 5.0), **ground) == pytest.approx(4 / 16)
+    assert value("miou", runs, condition="sun") is not None
+    assert measure("miou", runs, Selection(condition="night")).reason == "no such masks"
+
+
+def test_the_usual_case_is_the_one_with_faults_if_there_is_one() -> None:
+    well = made_run([mask_record(0.0, overlap=counts(10))])
+    window = FaultWindow("rgb", "garbage-noise", 0.0, 1.0)
+    ill = made_run([mask_record(0.0, overlap=counts(0))], [window], case="faults")
+    swept = made_run([mask_record(0.0, overlap=counts(5))], case="subset-rgb.thermal")
+    assert value("miou", [well, swept], class_name="ground") == 1.0
+    assert value("miou", [well, ill], class_name="ground") == 0.0
+    assert value("miou", [well, ill], class_name="ground", case="healthy") == 1.0
+    assert value("miou", [well, ill], class_name="ground", fault="garbage") == 0.0
+    assert value("miou", [well, ill], class_name="ground", fault="off") is None
+    both = value("miou", [well, swept], class_name="ground", subset="rgb+thermal")
+    assert both == pytest.approx(15 / 25), "masks of all sensors, and of the case of this subset"
+
+
+def test_time_in_state_is_time_and_not_masks() -> None:
+    states = [Transition("thermal", "OK", 1.0), Transition("thermal", "STALE", 4.0)]
+    run = made_run([mask_record(0.0)], transitions=states)
+    assert value("time_in_state", [run], sensor="thermal", state="STALE") == pytest.approx(0.6)
+    assert value("time_in_state", [run], sensor="thermal", state="WAITING") == pytest.approx(0.1)
+    in_window = value("time_in_state", [run], sensor="thermal", state="down", window=(3.0, 5.0))
+    assert in_window == pytest.approx(0.5)
+
+
+def test_votes_and_use() -> None:
+    records = [
+        mask_record(0.0, votes={"rgb": 0.7, "thermal": 0.3}),
+        mask_record(0.1, ("rgb",), votes={"rgb": 1.0}),
+    ]
+    run = made_run(records)
+    assert value("vote", [run], sensor="thermal") == pytest.approx(0.3)
+    assert value("used", [run], sensor="thermal") == 0.5
+
+
+def test_percentiles_are_values_that_occurred() -> None:
+    run = made_run([mask_record(n / 10, wait_ms=float(n)) for n in range(100)])
+    assert measure("wait_ms", [run]).value == 95.0
+    assert measure("wait_ms", [run], statistic="max").value == 99.0
+    assert measure("wait_ms", [run], statistic="median").value == 50.0
+
+
+def test_what_never_happened_is_worse_than_any_limit() -> None:
+    window = FaultWindow("thermal", "wrong-mirrored", 2.0, 4.0)
+    run = made_run([mask_record(n / 10) for n in range(100)], [window], case="faults")
+    assert measure("reaction_s", [run]).value == math.inf
+
+
+def test_false_alarms_are_per_hour() -> None:
+    run = made_run([mask_record(0.0)], transitions=[Transition("rgb", "FROZEN", 1.0)])
+    assert value("false_alarms_per_hour", [run]) == pytest.approx(360.0)
+
+
+def test_every_figure_can_be_made_of_any_run() -> None:
+    for runs in ([], [made_run([])], [made_run([mask_record(0.0, ())])]):
+        for name in FIGURES:
+            found = measure(name, runs, Selection(sensor="rgb", state="OK"))
+            assert (found.value is None) == bool(found.reason)
+
+
+def test_a_record_survives_its_line() -> None:
+    record = mask_record(
+        1.5,
+        overlap=counts(3),
+        kept=(1, 2),
+        votes={"rgb": 1.0},
+        transitions=(Transition("rgb", "OK", 0.25),),
+    )
+    again = from_line(to_line(record))
+    assert to_line(again) == to_line(record)
+    np.testing.assert_array_equal(again.overlap, record.overlap)  # type: ignore[arg-type]
+    assert again.transitions == record.transitions
+    assert from_line(to_line(mask_record(0.0, ()))).subset == "unlabeled"

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fixtures.scored_bags import made_run, mask_record
+
+from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
+from anymodal_seg_ros.evaluation.scorecard.gate import parse_gate
+from anymodal_seg_ros.evaluation.scorecard.records import Transition
+from anymodal_seg_ros.evaluation.scorecard.run_folder import InputFile, Run
+from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard
+
+pytest.importorskip("jinja2")
+pytest.importorskip("matplotlib")
+
+from anymodal_seg_ros.evaluation.scorecard.report import cell, write_report
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+EVIL = "<script>alert(1)</script>--><img src=x onerror=alert(2)>\"'$\\frac{}$"
+
+
+class Elements(HTMLParser):
+    """Collects the tags, ids and links of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.handlers: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for key, value in attrs:
+            if key == "id":
+                self.ids.add(value or "")
+            if key in ("src", "href", "xlink:href", "action", "data"):
+                self.links.append(value or "")
+            if key.startswith("on"):
+                self.handlers.append(key)
+
+
+def card(folder: Path, **more: Any) -> Scorecard:
+    """A scorecard with everything that a report can show."""
+    counts = np.array([[8, 7], [10, 10], [10, 10]], np.int64)
+    votes = {"rgb": 0.6, "thermal": 0.4}
+    masks = [mask_record(n / 10, overlap=counts, votes=votes, wait_ms=n) for n in range(100)]
+    window = FaultWindow("thermal", "off", 2.0, 4.0)
+    states = [Transition("thermal", "OK", 0.1), Transition("thermal", "STALE", 2.5)]
+    well = made_run(masks, condition="night")
+    ill = made_run(masks, [window], states, case="faults", condition="night")
+    alone = [mask_record(n / 10, ("rgb",), overlap=counts) for n in range(100)]
+    runs = [
+        _complete(run, folder, **more) for run in (well, ill, made_run(alone, case="subset-rgb"))
+    ]
+    return Scorecard(folder, tuple(runs), ("torn: damaged",))
+
+
+def _complete(run: Run, folder: Path, **more: Any) -> Run:
+    worst = {"time_s": 1.0, "score": 0.1, "of": "miou", "subset": "rgb", "states": {"rgb": "OK"}}
+    folder.joinpath("worst").mkdir(exist_ok=True)
+    (folder / "worst" / "0-0.jpg").write_bytes(b"a picture")
+    values: dict[str, Any] = {
+        "settings": {"model": "tiny", "engine": "onnxruntime"},
+        "inputs": (InputFile("bag.mcap", "ab" * 32, 7),),
+        "worst": ({**worst, "pictures": {"rgb": "0-0.jpg"}},),
+        "folder": folder,
+        **more,
+    }
+    complete = dataclasses.replace(run, **values)
+    complete.__dict__["records"] = run.records
+    return complete
+
+
+def gate() -> Any:
+    return parse_gate({"version": 1, "checks": [{"figure": "miou", "min": 0.99}]})
+
+
+def test_everything_is_in_the_report(tmp_path: Path) -> None:
+    scorecard = card(tmp_path)
+    path = write_report(scorecard, scorecard.judge(gate()), "anymodal-seg evaluate drive")
+    text = path.read_text()
+    page = Elements(text)
+    assert page.ids >= {
+        "summary",
+        "verdict",
+        "gate",
+        "faults",
+        "delays",
+        "fault-numbers",
+        "subsets",
+        "timeline-1",
+        "latency",
+        "figures",
+        "settings",
+        "inputs",
+    }
+    assert page.tags.count("svg") == 4
+    for words in ("torn: damaged", "anymodal-seg evaluate drive", "ab" * 32, "STALE", "night"):
+        assert words in text
+
+
+def test_nothing_is_fetched_and_nothing_runs(tmp_path: Path) -> None:
+    page = Elements(write_report(card(tmp_path), None, "").read_text())
+    assert "script" not in page.tags
+    assert page.handlers == []
+    assert [link for link in page.links if not link.startswith(("data:", "#"))] == []
+
+
+def test_what_comes_from_a_bag_is_escaped(tmp_path: Path) -> None:
+    scorecard = card(
+        tmp_path,
+        sensors=(EVIL, "thermal"),
+        classes=(EVIL, "sky"),
+        ground_truth=EVIL,
+        bag=EVIL,
+        condition=EVIL,
+        settings={"model": EVIL, "engine": EVIL},
+        inputs=(InputFile(EVIL, EVIL, 7),),
+    )
+    text = write_report(scorecard, scorecard.judge(gate()), EVIL).read_text()
+    page = Elements(text)
+    assert "script" not in page.tags
+    assert page.handlers == []
+    assert "<script>alert" not in text
+
+
+def test_the_same_scorecard_gives_the_same_report(tmp_path: Path) -> None:
+    first = write_report(card(tmp_path), None, "").read_text()
+    assert write_report(card(tmp_path), None, "").read_text() == first
+
+
+def outcome(**values: Any) -> Any:
+    defaults = {"reaction_s": 0.1, "lost_during": 0.0, "lost": 0, "detected_as": ("STALE",)}
+    return type("Outcome", (), {**defaults, **values})()
+
+
+@pytest.mark.parametrize(
+    ("values", "color"),
+    [
+        ({}, "good"),
+        ({"reaction_s": float("inf")}, "so"),
+        ({"reaction_s": float("inf"), "lost_during": 0.3}, "bad"),
+        ({"reaction_s": float("inf"), "lost_during": None}, "bad"),
+        ({"lost": 1}, "bad"),
+    ],
+)
+def test_colours_of_faults(values: dict[str, Any], color: str) -> None:
+    assert cell([outcome(**values)]).css == color
+    assert cell([]).css == "none"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.slow
+def test_a_browser_shows_it_without_a_complaint(tmp_path: Path) -> None:
+    assert CHROMIUM is not None
+    scorecard = card(tmp_path, classes=(EVIL, "sky"), bag=EVIL)
+    path = write_report(scorecard, scorecard.judge(gate()), EVIL)
+    quiet = ("--disable-gpu", "--no-sandbox", "--disable-background-networking")
+    command = [CHROMIUM, "--headless", *quiet, "--enable-logging=stderr", "--dump-dom"]
+    done = subprocess.run(
+        [*command, f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert "CONSOLE" not in done.stderr, "not even a refusal of the page's own security policy"
+    page = Elements(done.stdout)
+    assert page.tags.count("svg") == 4
+    assert {"summary", "faults", "subsets", "timeline-1", "latency"} <= page.ids

@@ -1,0 +1,167 @@
+"""A graph that is not what its manifest says is refused when it is loaded, not while driving."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from fixtures.manifests import small_manifest
+from onnx import TensorProto, helper, numpy_helper
+
+from anymodal_seg_ros.errors import ModelError
+from anymodal_seg_ros.inference import onnxruntime_engine
+from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
+from anymodal_seg_ros.inference.model import Model, load_model, sha256
+
+SIZE = (32, 64)
+QUARTER = (8, 16)
+
+
+def graph(
+    output: str, value: np.ndarray, *, body: list[onnx.NodeProto] | None = None
+) -> onnx.ModelProto:
+    """A graph that looks at its images and returns ``value``, whatever they show."""
+    kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+    zero = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "nothing"], ["zero"]),
+        helper.make_node("Cast", ["zero"], ["zero_cast"], to=kind),
+    ]
+    nodes = [*zero, *(body or []), helper.make_node("Add", ["value", "zero_cast"], [output])]
+    made = helper.make_graph(
+        nodes,
+        "odd",
+        [
+            helper.make_tensor_value_info("images", TensorProto.FLOAT, ["M", 3, *SIZE]),
+            helper.make_tensor_value_info("modality_ids", TensorProto.INT64, ["M"]),
+        ],
+        [helper.make_tensor_value_info(output, kind, value.shape)],
+        [
+            numpy_helper.from_array(value, "value"),
+            helper.make_tensor("nothing", TensorProto.FLOAT, [], [0.0]),
+        ],
+    )
+    opset = [helper.make_opsetid("", 20)]
+    return helper.make_model(made, opset_imports=opset, ir_version=9)
+
+
+def folder_of(tmp_path: Path, output: str) -> Model:
+    """Return the model whose graph has been written to ``tmp_path``."""
+    spec = FileSpec("model.onnx", sha256(tmp_path / "model.onnx"))
+    manifest = replace(small_manifest(), files={"onnx": spec}, outputs=(output,))
+    manifest = replace(manifest, height=SIZE[0], width=SIZE[1])
+    dump_manifest(manifest, tmp_path)
+    return load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("output", "value", "says"),
+    [
+        ("mask", np.zeros(SIZE, np.int64), r"mask is int64 \[32, 64\]: expected uint8 \[32, 64\]"),
+        ("mask", np.zeros((), np.float32), r"mask is float32 \[\]"),
+        ("mask", np.zeros((1,), np.float32), r"mask is float32 \[1\]"),
+        ("mask", np.zeros(SIZE[::-1], np.uint8), r"mask is uint8 \[64, 32\]"),
+        ("mask", np.full(SIZE, 200, np.uint8), "mask has class 200, but there are 3 classes"),
+        ("logits", np.zeros((4, *QUARTER), np.float32), r"logits is float32 \[4, 8, 16\]"),
+        ("logits", np.zeros((3, *SIZE), np.float32), r"expected float32 \[3, 8, 16\]"),
+        ("logits", np.full((3, *QUARTER), np.nan, np.float32), "are not finite"),
+        ("logits", np.full((3, *QUARTER), np.inf, np.float32), "are not finite"),
+    ],
+)
+def test_what_is_no_segmentation_is_refused(
+    tmp_path: Path, output: str, value: np.ndarray, says: str
+) -> None:
+    onnx.save(graph(output, value), tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match=says):
+        create_engine("onnxruntime", folder_of(tmp_path, output), 1)
+
+
+def test_the_same_graph_with_right_values_is_accepted(tmp_path: Path) -> None:
+    onnx.save(graph("logits", np.zeros((3, *QUARTER), np.float32)), tmp_path / "model.onnx")
+    assert create_engine("onnxruntime", folder_of(tmp_path, "logits"), 1).name
+
+
+def test_weights_in_another_file_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would not be hashed. Not even in the working directory are they found."""
+    onnx.save(
+        graph("logits", np.zeros((3, *QUARTER), np.float32)),
+        tmp_path / "model.onnx",
+        save_as_external_data=True,
+        location="w.bin",
+        size_threshold=0,
+    )
+    model = folder_of(tmp_path, "logits")
+    monkeypatch.chdir(tmp_path)
+    assert os.path.exists("w.bin")
+    with pytest.raises(ModelError, match="cannot load"):
+        create_engine("onnxruntime", model, 1)
+
+
+@pytest.mark.timeout(60)
+def test_a_graph_that_never_ends_does_not_keep_the_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime_engine, "LOAD_LIMIT_S", 0.5)
+    scalar, one = (TensorProto.INT64, []), (TensorProto.FLOAT, [])
+    again = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("Identity", ["x"], ["y"]),
+        ],
+        "again",
+        [
+            helper.make_tensor_value_info("turn", *scalar),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x", *one),
+        ],
+        [
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("y", *one),
+        ],
+    )
+    loop = helper.make_node("Loop", ["turns", "yes", "mean"], ["looped"], body=again)
+    model = graph("logits", np.zeros((3, *QUARTER), np.float32), body=[loop])
+    model.graph.node[1].input[0] = "mean"
+    model.graph.node[-1].input[1] = "looped"
+    model.graph.initializer.append(helper.make_tensor("turns", TensorProto.INT64, [], [2**62]))
+    model.graph.initializer.append(helper.make_tensor("yes", TensorProto.BOOL, [], [True]))
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match=r"stopped after 0.5 s"):
+        create_engine("onnxruntime", folder_of(tmp_path, "logits"), 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\xff" * 8 + b"{}"])
+def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "model.safetensors").write_bytes(content)
+    spec = FileSpec("model.safetensors", sha256(tmp_path / "model.safetensors"))
+    architecture = {"network": "anyseg", "backbone": "mit_nano", "head_width": 16}
+    manifest = replace(small_manifest(), files={"weights": spec}, architecture=architecture)
+    dump_manifest(manifest, tmp_path)
+    with pytest.raises(ModelError, match="cannot load the weights of"):
+        create_engine("torch", load_model(str(tmp_path)), 1)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    from anymodal_seg_ros.inference.manifest import names_by_id
+    from anymodal_seg_ros.networks import build_network
+
+    architecture = {"network": "anyseg", "backbone": "mit_nano", "head_width": 16}
+    manifest = replace(small_manifest(), architecture=architecture, height=64, width=64)
+    weights = build_network(architecture, 3, names_by_id(manifest.modalities)).state_dict()
+    weights["head.classify.bias"][0] = torch.nan
+    save_file(weights, tmp_path / "model.safetensors")
+    spec = FileSpec("model.safetensors", sha256(tmp_path / "model.safetensors"))
+    dump_manifest(replace(manifest, files={"weights": spec}), tmp_path)
+    with pytest.raises(ModelError, match="not finite"):
+        create_engine("torch", load_model(str(tmp_path)), 1)
