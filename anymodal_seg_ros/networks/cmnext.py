@@ -142,8 +142,10 @@ class CMNeXt(AnyModalNetwork):
             self.rectify.append(FeatureRectification(channels))
             self.fuse.append(FeatureFusion(channels, HEADS[index]))
         width = architecture.head_width or NARROW_HEADS.get(architecture.backbone, WIDE_HEAD)
+        # Where missing sensors are black ones, all sets share their statistics.
+        sets = 0 if self.zeros_take_part else len(self.modalities)
         self.head = SegFormerHead(
-            size.channels, width, num_classes, architecture.dropout, kinds=len(self.modalities)
+            size.channels, width, num_classes, architecture.dropout, kinds=sets
         )
         for part in (self.auxiliary, self.rectify, self.fuse, self.head):
             part.apply(initialise_as_published)

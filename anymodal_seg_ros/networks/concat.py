@@ -46,12 +46,9 @@ class Concat(AnyModalNetwork):
         self.encoder = pyramid_encoder(
             architecture.backbone, architecture.drop_path, planes=3 * len(modalities)
         )
+        # Absent sensors are black ones, so all sets share their statistics.
         self.head = SegFormerHead(
-            self.encoder.channels,
-            architecture.head_width,
-            num_classes,
-            architecture.dropout,
-            kinds=len(self.modalities),
+            self.encoder.channels, architecture.head_width, num_classes, architecture.dropout
         )
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:

@@ -94,7 +94,8 @@ class StitchFusion(AnyModalNetwork):
             architecture.head_width,
             num_classes,
             architecture.dropout,
-            kinds=len(self.modalities),
+            # Where absent sensors are black ones, all sets share their statistics.
+            kinds=0 if self.run_absent else kinds,
         ).apply(initialise_as_published)
 
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
