@@ -42,10 +42,10 @@ $(BIN)/python:
 $(VENV)/demo.stamp: $(BIN)/python setup.py constraints.txt
 	@echo "Installing the runtime into $(VENV): about a minute, once."
 	$(PIP_INSTALL) setuptools
-	$(PIP_INSTALL) --no-build-isolation --editable '.[ros,sim]'
+	$(PIP_INSTALL) --no-build-isolation --editable '.[ros,sim,openvino]'
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/demo.stamp training/pyproject.toml
 	@echo "Adding PyTorch and the development tools to $(VENV): some minutes, once."
-	$(PIP_INSTALL) --no-build-isolation --editable '.[ros,train,dev]' --editable training
+	$(PIP_INSTALL) --no-build-isolation --editable '.[ros,openvino,train,report,dev]' --editable training
 	@touch $@

@@ -50,7 +50,7 @@ def _latency(ctx: click.Context, option: click.Parameter, text: str) -> Latency 
     help="The node's parameter file.  [default: the four-sensor rig of the demo]",
 )
 @click.option("--model", help="Model folder, or name of a bundled model; wins over the file's.")
-@click.option("--engine", help="onnxruntime or torch; wins over the file's.")
+@click.option("--engine", help="auto, onnxruntime, openvino or torch; wins over the file's.")
 @click.option(
     "--namespace",
     help="Namespace that the node is in, and its relative topics.  [default: the parameter file's]",

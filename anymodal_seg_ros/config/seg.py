@@ -87,7 +87,11 @@ class SegConfig:
     model: str = text(
         "", "Model folder, or the name of a bundled model; empty means the default bundled one"
     )
-    engine: str = text("onnxruntime", "What executes the model: onnxruntime or torch")
+    engine: str = text(
+        "auto",
+        "What executes the model: onnxruntime, openvino, torch, or auto: the fastest that is "
+        "installed and right on this machine",
+    )
     threads: int = count(0, 0, 256, "CPU threads of the engine; 0 means one per core, at most 4")
     workers: int = count(
         0, 0, 64, "Threads that prepare, encode and fuse side by side; 0: one per core, at most 4"

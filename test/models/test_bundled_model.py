@@ -10,6 +10,7 @@ import pytest
 
 from anymodal_seg_ros.evaluation.metrics import confusion_matrix, mean_iou
 from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.inference.argmax import lazy_argmax
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.preprocess import batch
@@ -41,7 +42,10 @@ def frames() -> list[Frame]:
 
 
 def segment(engine: Any, model: Model, images: dict[str, Image], subset: tuple[str, ...]) -> Any:
-    return engine.run(batch([(name, images[name]) for name in subset], model.manifest)).mask
+    """The mask at the network's size, by way of the two halves, as the node makes it."""
+    inputs = batch([(name, images[name]) for name in subset], model.manifest)
+    result = engine.fuse(engine.encode(inputs))
+    return lazy_argmax(result.logits, model.manifest.height, model.manifest.width)
 
 
 def test_the_manifest_tells_what_every_subset_reaches(model: Model) -> None:
@@ -66,14 +70,16 @@ def test_every_subset_is_segmented_and_more_sensors_help(model: Model, frames: l
 
 
 @pytest.mark.export
-@pytest.mark.parametrize("subset", SUBSETS, ids="+".join)
-def test_both_engines_give_the_same_mask(
-    model: Model, frames: list[Frame], subset: tuple[str, ...]
+@pytest.mark.parametrize("kind", ["onnxruntime", "openvino"])
+def test_every_engine_gives_the_mask_of_torch_for_every_subset(
+    model: Model, frames: list[Frame], kind: str
 ) -> None:
     pytest.importorskip("torch", reason="the torch engine needs torch")
-    engines = [create_engine(kind, model, threads=1) for kind in ("onnxruntime", "torch")]
-    first, second = (segment(engine, model, frames[0][0], subset) for engine in engines)
-    assert np.mean(first == second) >= 0.999
+    pytest.importorskip(kind, reason=f"{kind} is not installed")
+    engines = [create_engine(name, model, threads=1) for name in (kind, "torch")]
+    for subset in SUBSETS:
+        first, second = (segment(engine, model, frames[0][0], subset) for engine in engines)
+        assert np.mean(first == second) >= 0.9999, subset
 
 
 @pytest.mark.export
