@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from anymodal_seg_ros.config import RigConfig, SegConfig, seconds_to_ns
 from anymodal_seg_ros.errors import DecodeError, RejectionKind
-from anymodal_seg_ros.frames import Prediction, Sample, SensorState, SensorStatus
+from anymodal_seg_ros.frames import FusedShare, Prediction, Sample, SensorState, SensorStatus
 from anymodal_seg_ros.inference.engines import Engine, can_split, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.preprocess import check_encoding
@@ -446,7 +446,7 @@ class Pipeline:
             del self._busy[thread]
             self.worked_ns += round((time.monotonic() - started) * 1e9)
 
-    def _fused_share(self, status: SensorStatus) -> Any:
+    def _fused_share(self, status: SensorStatus) -> FusedShare:
         """Return what was fused of a sensor, with the mend where that is less than it could be."""
         share = self.record.status(status.sensor)
         if share.used < share.masks and (late := self._intake.too_late_by(status.sensor)):

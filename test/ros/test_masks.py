@@ -122,7 +122,7 @@ def test_a_killed_sensor_leaves_and_masks_go_on(
         rig.kill("rgb")
         headless = wait_for({"events", "depth"})
         assert values(headless, "mask")["reference"] == "events"
-        assert headless.header.frame_id == "events_frame"
+        assert headless.header.frame_id == "rgb_frame", "the first camera's, dead or alive"
         rig.kill("events")
         wait_for({"depth"})
         rig.start("rgb", "events", "thermal")
@@ -183,7 +183,7 @@ def test_diagnostics_tell_the_living_from_the_dead(
         assert said["pipeline"][0] == 0
         pipeline = values(array, f"{node}pipeline")
         assert pipeline["model"] == "tiny 0.0.1"
-        assert pipeline["engine"].startswith("onnxruntime")
+        assert pipeline["engine"].endswith("cpu"), "the one that engine: auto has chosen"
         assert float(pipeline["callback_max_ms"]) > 0.0
         # After a pause of the machine a queue is delivered at once: that passes.
         diagnostics.next(
