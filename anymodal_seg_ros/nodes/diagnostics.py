@@ -29,6 +29,9 @@ SILENT_S = 1.5
 FEWEST_MASKS = 15
 """Before so many masks nothing is said of how often a sensor was in them."""
 
+FEWEST_MESSAGES = 90
+"""Before so many messages nothing is said of their rate."""
+
 TOO_FAST = 1.5
 """Times the promised rate."""
 
@@ -283,6 +286,8 @@ def _too_fast(status: SensorStatus, expected_hz: float) -> str:
     rate_hz = status.rate_hz
     if not expected_hz or rate_hz is None or rate_hz < TOO_FAST * expected_hz:
         return ""
+    if status.received < FEWEST_MESSAGES:
+        return ""  # what has waited for the node to start comes at once
     return (
         f"{rate_hz:.1f} Hz come, expected_hz is {expected_hz:g}: are there two publishers on the "
         "topic? if not, correct expected_hz"
