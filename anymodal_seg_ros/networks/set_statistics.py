@@ -92,7 +92,8 @@ class SetStatistics(nn.Module):
     @property
     def any_seen(self) -> bool:
         """Whether a set has statistics of its own."""
-        return bool((self.batches > 0).any())
+        # A network that is only counted has no numbers, and none of its sets has been seen.
+        return not self.batches.is_meta and bool((self.batches > 0).any())
 
     def _learn(self, norm: nn.BatchNorm2d, x: Tensor, row: Tensor) -> Tensor:
         """Normalise by the batch, and note its statistics for the set and for all sets."""

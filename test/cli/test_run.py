@@ -132,7 +132,7 @@ def test_sensors_break_as_a_timeline_says(bag: Path, parameters: Path, tmp_path:
             "{sensor: rgb, kind: lidar_jitter}",
             "entry 1 (lidar_jitter): sensor is 'rgb', of the modality rgb: it fits LiDAR",
         ),
-        ("{sensor: rgb, kind: stuck, end: 3.0}", "unknown parameter end: expected one of end_s"),
+        ("{sensor: rgb, kind: stuck, end: 3.0}", "unknown parameter end: did you mean end_s?"),
     ],
 )
 def test_a_timeline_that_cannot_be_is_an_error(

@@ -366,7 +366,7 @@ def test_the_next_camera_goes_on_when_the_first_one_sends_rubbish() -> None:
     served = [(stamp_of(b) - EPOCH) // (33 * MS) for _, b in bench.sets if b is not None]
     assert served == list(range(60)), "each image of the right once, with or without the left"
     assert all(a is None for a, _ in bench.sets[20:])
-    assert bench.sync.status()[0].fault.startswith("unreadable: SimpleNamespace is no image")
+    assert bench.sync.status()[0].fault.startswith("unreadable: message is a SimpleNamespace")
 
 
 @pytest.mark.parametrize(
