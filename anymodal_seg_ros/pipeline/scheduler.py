@@ -16,6 +16,7 @@ from anymodal_seg_ros.pipeline.budget import Backlog, Budget
 from anymodal_seg_ros.pipeline.record import FusionRecord
 from anymodal_seg_ros.pipeline.stages import Preparer
 from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, Order, Prepare, Task
+from anymodal_seg_ros.sensing.intake import VERDICT
 
 NO_TIME = "no time"
 
@@ -174,25 +175,27 @@ class Scheduler:
         ]
         if not open_:
             return Fuse(order)
+        idle = [s for s in open_ if id(s) not in self._running]
         reference = next((s for s in open_ if s.sensor == frame_set.reference), None)
-        todo = [s for s in open_ if id(s) not in self._running]
-        if reference is not None:
-            if reference in todo:
-                return Prepare(reference, picture, chosen)
-        elif order.fuse_by_ns is not None:
-            if now_ns >= order.fuse_by_ns or (order.hurries and len(self._orders) > 1):
+        if reference is not None and reference in idle:
+            return Prepare(reference, picture, chosen)
+        if order.fuse_by_ns is not None:
+            fits = self._fits(order.fuse_by_ns - now_ns)
+            overdue = now_ns >= order.fuse_by_ns or (order.hurries and len(self._orders) > 1)
+            nobody_at_work = len(idle) == len(open_)
+            if reference is None and (overdue or (nobody_at_work and not fits)):
                 return Fuse(self._without(order, open_))
-            left_ns = order.fuse_by_ns - now_ns
-            todo = todo if self._budget.encode.ns <= left_ns and self._budget.affords() else []
-            if not todo and len(open_) == len([s for s in open_ if id(s) not in self._running]):
-                return Fuse(self._without(order, open_))
-        if not todo:
+            if not fits:
+                return None
+        if not idle:
             return None
         if order.fuse_by_ns is not None:
-            if not self._budget.affords():
-                return None  # while the reference is under way
             self._budget.spend()
-        return Prepare(max(todo, key=self._urgency), picture, chosen)
+        return Prepare(max(idle, key=self._urgency), picture, chosen)
+
+    def _fits(self, left_ns: int) -> bool:
+        """Whether one more sample of another sensor can be encoded in time, and may be."""
+        return self._budget.encode.ns <= left_ns and self._budget.affords()
 
     def _without(self, order: Order, open_: list[Sample]) -> Order:
         """Let a frame set go without what is not prepared, or with what was prepared last."""
@@ -203,7 +206,7 @@ class Scheduler:
             self._record.skipped(name)
             if (
                 stand_in is not None
-                and not undecided(stand_in)
+                and stand_in.made.get(VERDICT) == ""
                 and abs(stand_in.time_ns - reference_ns) <= self._rig.sensors[name].tolerance_ns
                 and self._is_made(stand_in, order.picture.sensor, {})
             ):
@@ -236,4 +239,4 @@ class Scheduler:
 
 def undecided(sample: Sample) -> bool:
     """Whether a sample's pixels are still to be made and judged."""
-    return isinstance(sample.image, DeferredImage) and "verdict" not in sample.made
+    return isinstance(sample.image, DeferredImage) and VERDICT not in sample.made

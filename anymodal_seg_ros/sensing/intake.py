@@ -38,7 +38,7 @@ _KINDS_BY_STATE: Mapping[SensorState, RejectionKind] = {SensorState.CLOCK: "stam
 
 NEWER_CAME = "not decoded, a newer one came"
 
-_VERDICT = "verdict"
+VERDICT = "verdict"
 """In :attr:`Sample.made`: why its image must not be fused; empty if it may be."""
 _HELD = "held"
 
@@ -168,26 +168,26 @@ class Intake:
         Returns:
             Whether it may be fused. If not, it is counted, and taken out of the buffers.
         """
-        if _VERDICT in sample.made:
-            return not sample.made[_VERDICT]
+        if VERDICT in sample.made:
+            return not sample.made[VERDICT]
         held = sample.made.pop(_HELD, None)
         states = self._watchdog.states()
         if error is None:
             fault = self._inspect(sample, states[sample.sensor])
             unfit = withheld(fault)
-            sample.made[_VERDICT] = "" if unfit is None else unfit.reason
+            sample.made[VERDICT] = "" if unfit is None else unfit.reason
         else:
             fault = Fault(SensorState.INVALID, str(error))
-            sample.made[_VERDICT] = fault.reason
+            sample.made[VERDICT] = fault.reason
             self._count_rejection(sample.sensor, fault, sample.received_ns, error.kind)
         if held is not None:
             if error is None:
                 self._let_go_on(sample, fault, held.jumped)
             else:
                 # Its header and geometry still hold; nobody after this meets the damaged pixels.
-                self._synchronizer.withhold(_black(sample), states, sample.made[_VERDICT])
-            return not sample.made[_VERDICT]
-        if not sample.made[_VERDICT]:
+                self._synchronizer.withhold(_black(sample), states, sample.made[VERDICT])
+            return not sample.made[VERDICT]
+        if not sample.made[VERDICT]:
             if fault is not None and fault.lasting:  # damaged, but fused
                 self._watchdog.judge(sample.sensor, sample.received_ns, fault, accepted=False)
             return True
@@ -201,7 +201,7 @@ class Intake:
     def reselect(self, frame_set: FrameSet) -> FrameSet:
         """Choose samples anew, because one of them must not be fused after all."""
         reference = frame_set.reference_sample
-        if reason := reference.made.get(_VERDICT, ""):
+        if reason := reference.made.get(VERDICT, ""):
             frame_set = replace(
                 frame_set,
                 samples={**frame_set.samples, frame_set.reference: _black(reference)},
@@ -286,7 +286,7 @@ class Intake:
         fault = self._offsets.judge(sample, states)
         decoded = not isinstance(sample.image, DeferredImage) or not sample.image.pending
         if decoded:
-            sample.made[_VERDICT] = ""
+            sample.made[VERDICT] = ""
         if fault is not None:
             # Its stamp is the doubtful thing: the state of the sensor keeps it out, if need be.
             self._watchdog.judge(sensor, sample.received_ns, fault)
