@@ -1,7 +1,7 @@
 # Two commands for a fresh machine, each with its own set-up in .venv:
 #
 #   make demo    four simulated sensors, two of them killed, on real ROS 2 topics (no torch)
-#   make test    ruff, mypy and every test (adds torch); those on real DDS come last, one by one
+#   make test    ruff, mypy and every test (adds torch); OpenVINO and real DDS come last, one by one
 #
 # Another interpreter: make demo PYTHON=python3.12. More arguments: make test PYTEST_ARGS="-k sync".
 
@@ -22,7 +22,9 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/anymodal-seg demo $(DEMO_ARGS)
 
 test: lint
-	$(PYTEST) -m "not ros" --numprocesses auto --dist loadfile $(PYTEST_ARGS) || $(NONE_CHOSEN)
+	$(PYTEST) -m "not ros and not openvino" --numprocesses auto --dist loadfile $(PYTEST_ARGS) \
+		|| $(NONE_CHOSEN)
+	$(PYTEST) -m openvino $(PYTEST_ARGS) || $(NONE_CHOSEN)
 	$(PYTEST) -m ros $(PYTEST_ARGS) || $(NONE_CHOSEN)
 
 lint: $(VENV)/test.stamp

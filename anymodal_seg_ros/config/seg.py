@@ -88,7 +88,7 @@ class SegConfig:
         "", "Model folder, or the name of a bundled model; empty means the default bundled one"
     )
     engine: str = text(
-        "auto",
+        "onnxruntime",
         "What executes the model: onnxruntime, openvino, torch, or auto: the fastest that is "
         "installed and right on this machine",
     )

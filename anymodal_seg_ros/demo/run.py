@@ -85,7 +85,9 @@ def run_course(
         processes.start(name, "anymodal_seg_ros.nodes.rig_node", arguments)
 
     node = "anymodal_seg_ros.nodes.segmentation_node"
-    processes.start("segmentation_node", node, ["--ros-args", "-p", "demo:=true"])
+    processes.start(
+        "segmentation_node", node, ["--ros-args", "-p", "demo:=true", "-p", "engine:=auto"]
+    )
     for name in rig.sensors:
         start_sensor(name)
     _wait_for_all(processes, witness, rig, show)

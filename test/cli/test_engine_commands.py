@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.inference import engine_report
 
+pytestmark = pytest.mark.openvino
+
 
 def test_verify_engine_reports_every_subset(tmp_path: Path) -> None:
     out = tmp_path / "report.json"

@@ -21,7 +21,10 @@ def model() -> Model:
     return load_model("rig-nano")
 
 
-@pytest.fixture(scope="module", params=["onnxruntime", "openvino", "torch"])
+@pytest.fixture(
+    scope="module",
+    params=["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino), "torch"],
+)
 def engine(request: pytest.FixtureRequest, model: Model) -> SplitEngine:
     if request.param != "onnxruntime":
         pytest.importorskip(request.param)

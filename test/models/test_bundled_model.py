@@ -70,7 +70,9 @@ def test_every_subset_is_segmented_and_more_sensors_help(model: Model, frames: l
 
 
 @pytest.mark.export
-@pytest.mark.parametrize("kind", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    "kind", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino)]
+)
 def test_every_engine_gives_the_mask_of_torch_for_every_subset(
     model: Model, frames: list[Frame], kind: str
 ) -> None:
