@@ -16,11 +16,9 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
+from anymodal_seg_ros.nodes.arrival import NOT_BELIEVED_NS, waited_ns
 from anymodal_seg_ros.nodes.diagnostics import sensor_health
 from anymodal_seg_ros.sensing.sync.message_filter import Check, Filter, PartialTimeSynchronizer
-
-_LONGEST_WAIT_NS = 5_000_000_000
-"""A message that has waited longer for its callback has not: the system clock was set."""
 
 _TELLS_RECEPTION = hasattr(Subscription, "CallbackType")
 """Whether rclpy says when a message was received: since Iron."""
@@ -152,11 +150,9 @@ class NodeTimeSynchronizer(PartialTimeSynchronizer):
 
     def _waited_ns(self, info: Mapping[str, Any]) -> int:
         """Return how long a message has waited for its callback; 0 in simulated time."""
-        received_ns = int(info.get("received_timestamp") or 0)
-        waited_ns = time.time_ns() - received_ns
-        if not received_ns or self._node.get_clock().ros_time_is_active:
+        if self._node.get_clock().ros_time_is_active:
             return 0
-        return waited_ns if 0 < waited_ns < _LONGEST_WAIT_NS else 0
+        return waited_ns(info, NOT_BELIEVED_NS)
 
 
 class _Subscriber:

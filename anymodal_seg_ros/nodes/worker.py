@@ -7,26 +7,18 @@ network that encodes its sensors one by one gains nothing from threads inside of
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
 
 from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.inference.processors import engine_threads
 from anymodal_seg_ros.pipeline import Pipeline
-
-MOST_THREADS = 4
-"""As many as there are usually sensors."""
 
 _NAME = "pipeline worker"
 
 STOP_LIMIT_S = 3.0
 """A worker that has not ended after this long hangs in its engine."""
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use, which a container or taskset may have limited."""
-    return len(os.sched_getaffinity(0))
 
 
 def any_worker_lives() -> bool:
@@ -45,7 +37,8 @@ class PipelineWorker:
         failed: called with an exception that inference or ``publish`` raised; the workers go on.
         longest_wait_s: look for work at least this often. A simulated clock needs it, because
             nothing here can sleep in its time; None waits for news as long as it takes.
-        threads: how many work side by side; 0 means one per core, at most :data:`MOST_THREADS`.
+        threads: how many work side by side; 0 means one per processor that this
+            process may use, at most 4.
         wanted: whether masks are to be made; if not, the sensors are watched all the same.
     """
 
@@ -68,7 +61,7 @@ class PipelineWorker:
         self._wake = threading.Condition()
         self._news = 0
         self._stopping = False
-        count = threads or min(MOST_THREADS, usable_cores())
+        count = engine_threads(threads)
         # Daemons: an engine that hangs must not keep the process.
         self._threads = [
             threading.Thread(target=self._run, name=f"{_NAME} {n}", daemon=True)

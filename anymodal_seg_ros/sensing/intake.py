@@ -194,7 +194,7 @@ class Intake:
         assert fault is not None
         if error is None:  # its arrival was believed to be good; a damaged one is counted above
             self._watchdog.judge(sample.sensor, sample.received_ns, fault, accepted=False)
-            self._synchronizer.count(sample.sensor, fault.reason.split(":", 1)[0])
+            self._synchronizer.count(sample.sensor, fault.kind)
         self._synchronizer.discard(sample, fault.reason)
         return False
 
@@ -309,9 +309,7 @@ class Intake:
         unfit = withheld(fault)
         if unfit is not None:
             repeats = unfit.state is SensorState.FROZEN and not unfit.lasting
-            self._synchronizer.withhold(
-                sample, states, unfit.reason, _kind(unfit), optional=repeats
-            )
+            self._synchronizer.withhold(sample, states, unfit.reason, unfit.kind, optional=repeats)
             return
         original = self._originals.get(sensor)
         if fault is not None and original is not None and _same_picture(sample, original):
@@ -392,11 +390,6 @@ def _black(sample: Sample) -> Sample:
     """Return a sample of which only header and size hold."""
     black = np.zeros((sample.image.height, sample.image.width), np.uint8)
     return replace(sample, image=Image(black, "mono8"), made=dict(sample.made))
-
-
-def _kind(fault: Fault) -> str:
-    """What a withheld sample is counted as."""
-    return fault.reason.split(":", 1)[0]
 
 
 def _same_picture(one: Sample, other: Sample) -> bool:

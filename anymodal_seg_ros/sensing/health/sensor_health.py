@@ -46,6 +46,11 @@ class Fault:
     lasting: bool = True
     withhold: bool = True
 
+    @property
+    def kind(self) -> str:
+        """The reason without its figures: what a withheld message is counted as."""
+        return self.reason.split(":", 1)[0]
+
 
 def withheld(fault: Fault | None) -> Fault | None:
     """Return a fault for which a message must not be fused; None if it may be."""

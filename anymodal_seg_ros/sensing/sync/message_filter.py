@@ -28,7 +28,7 @@ from typing import Any, Protocol, cast
 from anymodal_seg_ros.config import SensorConfig, SensorLimits, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError, DecodeError
 from anymodal_seg_ros.frames import CheckResult, Image, Sample, SensorState, SensorStatus
-from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.health.sensor_health import Fault, withheld
 from anymodal_seg_ros.sensing.health.watchdog import Watchdog
 from anymodal_seg_ros.sensing.sync.approximate_time import Arrival
 from anymodal_seg_ros.sensing.sync.clock import StampGuard
@@ -284,11 +284,12 @@ class PartialTimeSynchronizer:
                 return
             self._watchdog.observe(entry.name, arrived_ns, fault)
             states = self._states()
-            if fault is None or not _is_withheld(fault):
+            unfit = withheld(fault)
+            if unfit is None:
                 self._sort_in(entry, Arrival(index, stamp_ns, arrived_ns, msg), states)
             else:
-                self._sets.dropped[index][fault.reason.split(":", 1)[0]] += 1
-                refused = Arrival(index, stamp_ns, arrived_ns, unfit=fault.reason)
+                self._sets.dropped[index][unfit.kind] += 1
+                refused = Arrival(index, stamp_ns, arrived_ns, unfit=unfit.reason)
                 self._sets.open(refused, states)
             self._collect(now_ns, states)
 
@@ -385,12 +386,6 @@ class PartialTimeSynchronizer:
         except AttributeError:
             stamp_ns = int(stamp.nanoseconds)
         return stamp_ns or "stamp is zero"
-
-
-def _is_withheld(fault: Fault) -> bool:
-    """Whether a message must not be in a set; one that repeats a fresh picture may be."""
-    repeats = fault.state is SensorState.FROZEN and not fault.lasting
-    return bool(getattr(fault, "withhold", not repeats))
 
 
 def _goes_back(arrival: Arrival, newest_ns: int | None) -> bool:
