@@ -13,7 +13,7 @@ from anymodal_seg_ros.config import SensorConfig
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.manifest import ModalitySpec
 from anymodal_seg_ros.inference.preprocess import Planes, kelvin_per_count
-from anymodal_seg_ros.sensing.decoding.encodings import COUNTS
+from anymodal_seg_ros.sensing.decoding.encodings import COUNTS, METRES
 
 LEAST_COVER = {"color": 0.05, "thermal": 0.05, "depth": 0.005, "lidar": 0.0005}
 """Share of the picture that a sensor must have something to say of, by its planes. A depth image or
@@ -21,6 +21,9 @@ a scan is full of holes in good health, and may see a small part of a wide pictu
 
 MOST_OUTSIDE = 0.95
 """Share of a thermal image that may lie outside of the temperatures that the model was made for."""
+
+_TWELVE_BITS = 4096 / 65535
+_SIXTEEN_BIT_COLORS = ("rgb16", "bgr16", "rgba16", "bgra16")
 
 _FLAT = 1e-3
 """Standard deviation of all three planes below which a picture shows nothing. A camera's own noise
@@ -60,6 +63,8 @@ def lack_of_evidence(planes: Planes, image: Image, spec: ModalitySpec, sensor: S
     """
     if spec.planes == "thermal" and (reason := _outside_range(planes, image, spec, sensor)):
         return reason
+    if spec.planes == "color" and (reason := _few_bits(planes, image, spec, sensor)):
+        return reason
     spread = float(max(plane.std() * std for plane, std in zip(planes, spec.std, strict=True)))
     if spread >= _FLAT:
         return ""
@@ -73,7 +78,7 @@ def lack_of_evidence(planes: Planes, image: Image, spec: ModalitySpec, sensor: S
 
 def _outside_range(planes: Planes, image: Image, spec: ModalitySpec, sensor: SensorConfig) -> str:
     """Say that a thermal image lies outside of the model's range; empty if it does not."""
-    if spec.thermal_mode != "kelvin_range" or image.encoding not in COUNTS:
+    if spec.thermal_mode != "kelvin_range" or image.encoding not in (*COUNTS, *METRES):
         return ""
     scaled = planes[0] * spec.std[0] + spec.mean[0]
     outside = float(np.mean((scaled <= 1e-6) | (scaled >= 1.0 - 1e-6)))
@@ -82,6 +87,22 @@ def _outside_range(planes: Planes, image: Image, spec: ModalitySpec, sensor: Sen
     low, high = spec.kelvin_range
     return (
         f"{outside:.0%} of its pixels are outside the model's range of {low:g}..{high:g} K at "
-        f"{kelvin_per_count(spec, sensor.counts):g} K per count: set "
+        f"{kelvin_per_count(image, spec, sensor.counts):g} K per count: set "
         "rig.sensors.*.counts.per_count and offset to what the camera sends"
+    )
+
+
+def _few_bits(planes: Planes, image: Image, spec: ModalitySpec, sensor: SensorConfig) -> str:
+    """Say that 16-bit colours are those of ten or twelve bits, nearly black; empty if not."""
+    if image.encoding not in _SIXTEEN_BIT_COLORS or sensor.counts.full_scale:
+        return ""
+    brightest = max(
+        float(plane.max()) * std + mean
+        for plane, mean, std in zip(planes, spec.mean, spec.std, strict=True)
+    )
+    if brightest >= _TWELVE_BITS:
+        return ""
+    return (
+        f"its counts reach only {brightest * 65535:.0f} of 65535, as of a camera of twelve bits or "
+        "fewer: set rig.sensors.*.counts.full_scale to its largest count, e.g. 4095"
     )

@@ -199,7 +199,7 @@ def test_metres_that_are_taken_for_millimetres_are_told_unless_the_unit_is_confi
     assert told[-1] is not None
     assert told[-1].reason.startswith("units: median distance in m is 0.00")
     metres = Image(drive("depth", 0).pixels // 1000 + 1, "16UC1")
-    checker = ContentChecker("depth", ChecksConfig(), depth_unit_known=True)
+    checker = ContentChecker("depth", ChecksConfig(), counts=CountsConfig(per_count=0.001))
     fault = checker.inspect(metres, 0)
     assert fault is None or not fault.reason.startswith("units")
 
