@@ -19,6 +19,7 @@ from anymodal_seg_ros.frames import DeferredImage, Image, Pixels
 from anymodal_seg_ros.sensing.decoding.camera_formats import CAMERA_FORMATS
 from anymodal_seg_ros.sensing.decoding.encodings import COLORS, COUNTS, LAYOUTS, Layout
 from anymodal_seg_ros.sensing.decoding.image_headers import (
+    PNG_SIGNATURE,
     PictureHeader,
     check_complete,
     read_header,
@@ -159,7 +160,9 @@ def _decode_depth(form: Format, data: Bytes) -> Image:
         raise DecodeError(
             f"data has {data.size} bytes: expected a compressedDepth header and more", "data"
         )
-    picture = data[size:]
+    # Who packs counts by hand mostly leaves out the parameters, which only floats need.
+    bare = form.original in COUNTS and data[:8].tobytes() == PNG_SIGNATURE
+    picture = data if bare else data[size:]
     if "rvl" in form.words:
         width, height = (int(side) for side in picture[:8].view(_RVL_HEADER)[0])
         check_rvl_size(height, width)

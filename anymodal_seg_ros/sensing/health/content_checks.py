@@ -20,6 +20,7 @@ from anymodal_seg_ros.sensing.health.running_checks import Checks, RunningCheck
 from anymodal_seg_ros.sensing.health.scans import ScanWatch
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
+_USUAL_COUNTS = CountsConfig()
 _ZERO_COUNTS = 30_000
 """Room for degrees below zero; there is as much above for kelvin."""
 
@@ -81,7 +82,7 @@ class ContentChecker:
         *,
         planes: str | None = None,
         recover_frames: int = 5,
-        counts: CountsConfig = CountsConfig(),
+        counts: CountsConfig = _USUAL_COUNTS,
     ) -> None:
         """Choose the checks of a kind of sensor.
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fixtures.drives import drive
 
-from anymodal_seg_ros.config import ChecksConfig
+from anymodal_seg_ros.config import ChecksConfig, CountsConfig
 from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.kinds import (
     Covered,
