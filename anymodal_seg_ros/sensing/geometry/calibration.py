@@ -129,8 +129,7 @@ def _named(content: Mapping[Any, Any]) -> dict[str, Any]:
 def _data(entry: Any, where: str) -> Any:
     """Take the numbers out of ``{rows: …, cols: …, data: […]}``, a list, or a list of rows."""
     if isinstance(entry, list):
-        rows = [row if isinstance(row, list) else [row] for row in entry]
-        return [number for row in rows for number in row]
+        return [n for row in entry for n in (row if isinstance(row, list) else [row])]
     if not isinstance(entry, Mapping) or "data" not in entry:
         raise CalibrationError(f"{where} is {shown(entry)}: expected rows, cols and data")
     data, rows, columns = entry["data"], entry.get("rows"), entry.get("cols")

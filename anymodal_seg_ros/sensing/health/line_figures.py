@@ -80,7 +80,7 @@ def _stuck_rows_share(rows: Pixels) -> float:
     share = float(np.count_nonzero(repeats)) / (rows.shape[0] - 1)
     if share == 0.0 or _on_a_beat(repeats):
         return 0.0
-    return share - _share_on_a_beat(repeats) / (rows.shape[0] - 1)
+    return share - _rows_on_a_beat(repeats) / (rows.shape[0] - 1)
 
 
 def _on_a_beat(repeats: npt.NDArray[np.bool_]) -> bool:
@@ -95,7 +95,7 @@ def _on_a_beat(repeats: npt.NDArray[np.bool_]) -> bool:
     return slack <= _BEAT_SLACK and longest <= float(beat) + _BEAT_SLACK
 
 
-def _share_on_a_beat(repeats: npt.NDArray[np.bool_]) -> int:
+def _rows_on_a_beat(repeats: npt.NDArray[np.bool_]) -> int:
     """Return how many rows only repeat because nearly every row comes equally often.
 
     An enlarged picture may have had a few equal rows before: those alone are stuck.
@@ -104,7 +104,7 @@ def _share_on_a_beat(repeats: npt.NDArray[np.bool_]) -> int:
     if lengths.size < _FEWEST_LINES:
         return 0
     usual = int(np.bincount(lengths).argmax())
-    evenly = np.count_nonzero(lengths == usual)
+    evenly = int(np.count_nonzero(lengths == usual))
     return evenly * (usual - 1) if evenly >= _MOSTLY * lengths.size else 0
 
 

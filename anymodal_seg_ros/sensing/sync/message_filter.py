@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
-from anymodal_seg_ros.config import SensorConfig, SensorLimits, seconds_to_ns
+from anymodal_seg_ros.config import SensorLimits, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError, DecodeError
 from anymodal_seg_ros.frames import CheckResult, Image, Sample, SensorState, SensorStatus
 from anymodal_seg_ros.sensing.health.sensor_health import Fault, withheld
@@ -170,8 +170,7 @@ class PartialTimeSynchronizer:
 
     def _begin(self) -> None:
         """Set up what knows the clock of arrivals."""
-        # A watchdog asks a configuration for nothing but what limits offer.
-        limits = cast("dict[str, SensorConfig]", {i.name: i.limits for i in self._inputs})
+        limits = {entry.name: entry.limits for entry in self._inputs}
         self._watchdog = Watchdog(limits, _STARTUP_GRACE_NS)
         self._sets = PartialSets(
             len(self._inputs), self._queue_size, self._slop_ns, self._deadline_ns
@@ -317,7 +316,7 @@ class PartialTimeSynchronizer:
                 entry.newest_ns = believed.time_ns
         if self._learns and (hz := entry.rate.observe(arrival.time_ns)) is not None:
             entry.limits = replace(entry.limits, expected_hz=hz)
-            self._watchdog.configure(entry.name, cast(SensorConfig, entry.limits))
+            self._watchdog.configure(entry.name, entry.limits)
 
     def _inspect(
         self, entry: _Input, index: int, msg: Any, received_ns: int | None
