@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from anymodal_seg_ros.simulation.camera import Camera
+from anymodal_seg_ros.simulation.camera import MountedCamera
 from anymodal_seg_ros.simulation.flow import displacement
 from anymodal_seg_ros.simulation.sensors import Observer
 from anymodal_seg_ros.simulation.shapes import Floats
@@ -15,7 +15,7 @@ _MOST_PX = 40.0
 
 
 def blurred(
-    light: Floats, observer: Observer, camera: Camera, time_ns: int, exposure_s: float
+    light: Floats, observer: Observer, camera: MountedCamera, time_ns: int, exposure_s: float
 ) -> Floats:
     """Average radiance ``[H, W, 3]`` over an exposure about ``time_ns``.
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.events.render import render_image
 from anymodal_seg_ros.sensing.events.values import Events, EventWindow
-from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA, Camera
+from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA, MountedCamera
 from anymodal_seg_ros.simulation.noise import device_source, gaussian, noise_source
 from anymodal_seg_ros.simulation.sensors import Observer
 from anymodal_seg_ros.simulation.shapes import Floats
@@ -50,7 +50,7 @@ class EventCamera:
     """
 
     name: str = "events"
-    camera: Camera = DEFAULT_CAMERA
+    camera: MountedCamera = DEFAULT_CAMERA
     rate_hz: float = 30.0
     latency_ns: int = 0
     window_ns: int = 33_333_333

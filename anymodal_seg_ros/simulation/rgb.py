@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.simulation.blur import blurred
-from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA, Camera
+from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA, MountedCamera
 from anymodal_seg_ros.simulation.noise import gaussian, noise_source
 from anymodal_seg_ros.simulation.rain import add_lens_drops, add_streaks
 from anymodal_seg_ros.simulation.sensors import Observer
@@ -44,7 +44,7 @@ class RgbCamera:
     """
 
     name: str = "rgb"
-    camera: Camera = DEFAULT_CAMERA
+    camera: MountedCamera = DEFAULT_CAMERA
     rate_hz: float = 30.0
     latency_ns: int = 0
     target: float = 0.22

@@ -14,7 +14,7 @@ from anymodal_seg_ros.evaluation.metrics import Confusion, mean_iou
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_ros.networks import AnyModalNetwork, upsample_logits
 from anymodal_seg_training.calibration import PixelMeter
-from anymodal_seg_training.cases import Case
+from anymodal_seg_training.cases import ProtocolRow
 from anymodal_seg_training.conditions import ConditionTally
 from anymodal_seg_training.datasets.frame_source import FrameSource, read_frames
 from anymodal_seg_training.recipe import Recipe
@@ -29,7 +29,7 @@ def case_confusions(
     network: AnyModalNetwork,
     frames: FrameSource,
     indices: Indices,
-    cases: Sequence[Case],
+    cases: Sequence[ProtocolRow],
     recipe: Recipe,
     device: torch.device,
     batch_size: int = 0,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.evaluation.metrics import Confusion
 from anymodal_seg_ros.evaluation.robustness import Subset, summarise
-from anymodal_seg_training.cases import Case
+from anymodal_seg_training.cases import ProtocolRow
 from anymodal_seg_training.sampling import Indices
 
 Condition = tuple[str, str]
@@ -55,7 +55,10 @@ class ConditionTally:
         return self._counts.get((condition, case), nothing)
 
     def scores(
-        self, cases: Sequence[Case], score: Callable[[Confusion], float], modalities: Sequence[str]
+        self,
+        cases: Sequence[ProtocolRow],
+        score: Callable[[Confusion], float],
+        modalities: Sequence[str],
     ) -> dict[str, dict[str, dict[str, Any]]]:
         """Return by name and value of the conditions: frames, and mIoU with every subset.
 

@@ -17,7 +17,7 @@ from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import DeferredImage, Image, Pixels
 from anymodal_seg_ros.sensing.decoding.camera_formats import CAMERA_FORMATS
-from anymodal_seg_ros.sensing.decoding.encodings import COLORS, COUNTS, LAYOUTS, Layout
+from anymodal_seg_ros.sensing.decoding.encodings import COLORS, COUNTS, LAYOUTS, PixelLayout
 from anymodal_seg_ros.sensing.decoding.image_headers import (
     PNG_SIGNATURE,
     PictureHeader,
@@ -112,7 +112,7 @@ def _encoding(form: Format, header: PictureHeader) -> str:
         layout = CAMERA_FORMATS[form.original].layout if form.original in CAMERA_FORMATS else None
     if layout is None:
         return natural
-    if layout != Layout(np.dtype(f"u{header.bits // 8}"), header.channels):
+    if layout != PixelLayout(np.dtype(f"u{header.bits // 8}"), header.channels):
         raise DecodeError(
             f"format is '{form.text}', but data is a {header.codec} of {header.channels} x "
             f"{header.bits} bits: expected a picture that holds {form.original}; "

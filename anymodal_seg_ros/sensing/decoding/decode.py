@@ -16,7 +16,7 @@ from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import DeferredImage, Image, Pixels
 from anymodal_seg_ros.sensing.decoding.camera_formats import CAMERA_FORMATS, CameraFormat
 from anymodal_seg_ros.sensing.decoding.compressed import decode_compressed
-from anymodal_seg_ros.sensing.decoding.encodings import LAYOUTS, Layout
+from anymodal_seg_ros.sensing.decoding.encodings import LAYOUTS, PixelLayout
 from anymodal_seg_ros.sensing.decoding.payload import Bytes, as_bytes, check_size
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD, decode_cloud, positions
 
@@ -109,7 +109,7 @@ def _decode_camera_format(
     )
 
 
-def _checked_step(message: Any, data: Bytes, rows: int, width: int, layout: Layout) -> int:
+def _checked_step(message: Any, data: Bytes, rows: int, width: int, layout: PixelLayout) -> int:
     """Return the bytes from row to row, if what the message says leaves one way to read them.
 
     Drivers leave ``step`` at zero, count it in pixels or samples, give the length of all the data,
@@ -136,7 +136,7 @@ def _checked_step(message: Any, data: Bytes, rows: int, width: int, layout: Layo
 
 
 def _view(
-    data: Bytes, height: int, width: int, step: int, layout: Layout, big_endian: bool
+    data: Bytes, height: int, width: int, step: int, layout: PixelLayout, big_endian: bool
 ) -> Pixels:
     """View checked bytes as ``[height, width]`` or ``[height, width, channels]``, read-only."""
     size = layout.dtype.itemsize

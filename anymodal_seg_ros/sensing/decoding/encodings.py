@@ -14,15 +14,15 @@ from anymodal_seg_ros.frames import Image, Pixels
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PixelLayout:
     """How one encoding lies in memory: dtype of a channel and channels per pixel."""
 
     dtype: np.dtype[np.generic]
     channels: int
 
 
-def _layout(dtype: type[np.generic], channels: int = 1) -> Layout:
-    return Layout(np.dtype(dtype), channels)
+def _layout(dtype: type[np.generic], channels: int = 1) -> PixelLayout:
+    return PixelLayout(np.dtype(dtype), channels)
 
 
 _DEPTHS: dict[str, type[np.generic]] = {
@@ -35,7 +35,7 @@ _DEPTHS: dict[str, type[np.generic]] = {
     "64F": np.float64,
 }
 
-LAYOUTS: dict[str, Layout] = {
+LAYOUTS: dict[str, PixelLayout] = {
     "rgb8": _layout(np.uint8, 3),
     "bgr8": _layout(np.uint8, 3),
     "rgba8": _layout(np.uint8, 4),

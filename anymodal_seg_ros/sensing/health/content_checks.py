@@ -13,7 +13,7 @@ from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.health import image_figures as figures
 from anymodal_seg_ros.sensing.health.blocks import Flags
 from anymodal_seg_ros.sensing.health.kinds import KINDS as KINDS
-from anymodal_seg_ros.sensing.health.kinds import REPEATS_FRESH_S, Check, Kind, kind_of
+from anymodal_seg_ros.sensing.health.kinds import REPEATS_FRESH_S, FigureCheck, Kind, kind_of
 from anymodal_seg_ros.sensing.health.parts import COVERED_ABOVE, PartsWatch
 from anymodal_seg_ros.sensing.health.repetition import RepetitionWatch
 from anymodal_seg_ros.sensing.health.running_checks import Checks, RunningCheck
@@ -211,7 +211,7 @@ class ContentChecker:
             self._scans.forget()
 
 
-def _switched_on(kind: Kind, config: ChecksConfig) -> list[tuple[Check, float]]:
+def _switched_on(kind: Kind, config: ChecksConfig) -> list[tuple[FigureCheck, float]]:
     return [(check, threshold) for check, threshold in kind.checks if getattr(config, check.name)]
 
 

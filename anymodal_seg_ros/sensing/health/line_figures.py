@@ -80,7 +80,7 @@ def _stuck_rows_share(rows: Pixels) -> float:
     share = float(np.count_nonzero(repeats)) / (rows.shape[0] - 1)
     if share == 0.0 or _on_a_beat(repeats):
         return 0.0
-    return share - _rows_on_a_beat(repeats) / (rows.shape[0] - 1)
+    return share - float(_rows_on_a_beat(repeats) / (rows.shape[0] - 1))
 
 
 def _on_a_beat(repeats: npt.NDArray[np.bool_]) -> bool:

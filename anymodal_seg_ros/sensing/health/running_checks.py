@@ -14,7 +14,7 @@ import numpy as np
 
 from anymodal_seg_ros.frames import CheckResult, SensorState
 from anymodal_seg_ros.sensing.health.image_figures import Grid
-from anymodal_seg_ros.sensing.health.kinds import Check
+from anymodal_seg_ros.sensing.health.kinds import FigureCheck
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 MARGIN = 0.1
@@ -29,7 +29,7 @@ _MEMORY = 50
 class RunningCheck:
     """A check that is switched on: its verdict, and since when it has been failing."""
 
-    def __init__(self, check: Check, threshold: float, patience_ns: int) -> None:
+    def __init__(self, check: FigureCheck, threshold: float, patience_ns: int) -> None:
         """Begin with a sensor that has failed nothing.
 
         Args:

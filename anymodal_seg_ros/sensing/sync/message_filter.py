@@ -48,7 +48,7 @@ class Filter(Protocol):
         """Call ``cb(message, *args)`` for every message."""
 
 
-class Check(Protocol):
+class ImageCheck(Protocol):
     """Looks for faults in one input's images, e.g. ``ContentChecker("rgb", ChecksConfig())``."""
 
     @property
@@ -65,7 +65,7 @@ class Check(Protocol):
 class _Input:
     """What is kept for one input beside its messages."""
 
-    def __init__(self, name: str, limits: SensorLimits, check: Check | None) -> None:
+    def __init__(self, name: str, limits: SensorLimits, check: ImageCheck | None) -> None:
         self.name = name
         self.limits = limits
         self.check = check
@@ -110,7 +110,7 @@ class PartialTimeSynchronizer:
         *,
         deadline: float | None = None,
         rates: Sequence[float] | None = None,
-        checks: Sequence[Check | None] | None = None,
+        checks: Sequence[ImageCheck | None] | None = None,
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Connect to the inputs.
@@ -397,7 +397,7 @@ def _check(
     slop: float,
     deadline: float | None,
     rates: Sequence[float] | None,
-    checks: Sequence[Check | None] | None,
+    checks: Sequence[ImageCheck | None] | None,
 ) -> None:
     """Refuse arguments that cannot be meant."""
     if queue_size < 1:
