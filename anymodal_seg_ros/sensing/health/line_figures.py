@@ -77,10 +77,10 @@ def _stuck_rows_share(rows: Pixels) -> float:
     clipped = ((first == ends[0]) | (first == ends[1]))[:, 0]
     clipped &= (following == first).all(axis=1)
     repeats = repeats[~clipped]
-    share = float(np.count_nonzero(repeats)) / (rows.shape[0] - 1)
-    if share == 0.0 or _on_a_beat(repeats):
+    count = int(np.count_nonzero(repeats))
+    if count == 0 or _on_a_beat(repeats):
         return 0.0
-    return share - float(_rows_on_a_beat(repeats) / (rows.shape[0] - 1))
+    return float((count - _rows_on_a_beat(repeats)) / (rows.shape[0] - 1))
 
 
 def _on_a_beat(repeats: npt.NDArray[np.bool_]) -> bool:
