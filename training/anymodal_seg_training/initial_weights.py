@@ -76,6 +76,8 @@ def _begin_as_model(network: AnyModalNetwork, initial: InitialWeights) -> None:
     classes = trained.num_classes, network.num_classes
     taken["temperature"] = own["temperature"]  # it was fitted to what the model is now
     taken |= {n: own[n] for n in own if n in taken and _by_class(taken[n], own[n], classes)}
+    # Fresh adapters change nothing, so a model from before there were any can go on with them.
+    taken |= {n: own[n] for n in own if ".adapter." in n and n not in taken}
     shapes, needed = ({n: t.shape for n, t in each.items()} for each in (taken, own))
     if differing := sorted(name for name, _ in shapes.items() ^ needed.items()):
         raise ConfigError(
