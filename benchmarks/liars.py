@@ -25,9 +25,9 @@ from anymodal_seg_ros.networks import upsample_logits
 from anymodal_seg_training.data.sampling import spread_indices
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.export.trained_network import load_best
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.command_line import choose_device, open_split
 from anymodal_seg_training.runs.display import Display
-from anymodal_seg_training.runs.run_folder import RunFolder
 
 BATCH = 8
 

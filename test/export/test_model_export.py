@@ -31,7 +31,7 @@ from anymodal_seg_training.export.graphs import GRAPHS, deploy, rewrite_graphs, 
 from anymodal_seg_training.export.model_card import Rival
 from anymodal_seg_training.export.onnx_file import write_onnx
 from anymodal_seg_training.recipe import parse_recipe
-from anymodal_seg_training.runs.run_folder import RunFolder
+from anymodal_seg_training.run_folder import RunFolder
 
 pytestmark = pytest.mark.export
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.cameras.thermal import surface_kelvin
-from anymodal_seg_ros.simulation.cameras.view import look
 from anymodal_seg_ros.simulation.census import SMALL_CAMERA, take_census
 from anymodal_seg_ros.simulation.rig import Rig, RigFrame
 from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, rotation
@@ -29,6 +28,7 @@ from anymodal_seg_ros.simulation.world.classes import (
 from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 from anymodal_seg_ros.simulation.world.street import KINDS
 from anymodal_seg_ros.simulation.world.textures import MARKING_PAINT
+from anymodal_seg_ros.simulation.world.view import look
 
 PACKAGE_ROOT = Path(__file__).parents[2]
 SEEDS = st.integers(0, 2**31 - 1)

@@ -26,8 +26,8 @@ from anymodal_seg_training.evaluation.report import (
     write_csv,
 )
 from anymodal_seg_training.export.trained_network import load_best
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.loop import Frames
-from anymodal_seg_training.runs.run_folder import RunFolder
 
 NAMES = ["left", "right", "spot"]
 CPU = torch.device("cpu")

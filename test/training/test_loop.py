@@ -20,10 +20,10 @@ from anymodal_seg_training.checkpoint import load_checkpoint, load_weights, save
 from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.recipe import InitialWeights, TrainingOptions
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.log import read_log
 from anymodal_seg_training.runs.loop import Frames, Trainer
 from anymodal_seg_training.runs.optimisation import build_optimiser, learning_rate, parameter_rates
-from anymodal_seg_training.runs.run_folder import RunFolder
 from anymodal_seg_training.strategies import build_strategy
 from anymodal_seg_training.strategies.base import Setting
 
@@ -89,9 +89,9 @@ import sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from anymodal_seg_training.runs.display import Display
-from anymodal_seg_training.runs.fabric import open_fabric
+from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.train import train
-from anymodal_seg_training.runs.run_folder import RunFolder
+from anymodal_seg_training.run_folder import RunFolder
 from fixtures.tiny_training import TinyDataset, tiny_recipe
 train(tiny_recipe(steps=40), TinyDataset(), RunFolder(Path(sys.argv[1])), True, Path(sys.argv[2]),
       open_fabric(torch.device("cpu"), "fp32"), 1, Display())

@@ -32,10 +32,10 @@ from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.mixed import open_mixed
 from anymodal_seg_training.datasets.mixed_frames import MixedFrames
 from anymodal_seg_training.evaluation.member_view import MemberNetwork, check_modalities, views_of
+from anymodal_seg_training.fabric import open_fabric
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.batches import BatchJob, MakeBatch, batch_jobs
-from anymodal_seg_training.runs.fabric import open_fabric
 from anymodal_seg_training.runs.loop import Frames
-from anymodal_seg_training.runs.run_folder import RunFolder
 from anymodal_seg_training.strategies import build_strategy, strategy_names
 from anymodal_seg_training.strategies.base import Setting, Strategy
 

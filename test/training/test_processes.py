@@ -13,10 +13,10 @@ from fixtures.mixed_training import write_texts
 from fixtures.tiny_training import tiny_recipe
 
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.batches import part_size
 from anymodal_seg_training.runs.log import read_log
 from anymodal_seg_training.runs.loop import Frames
-from anymodal_seg_training.runs.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 CHILD = """
@@ -25,8 +25,8 @@ from functools import partial
 from pathlib import Path
 torch.set_num_threads(1)
 from anymodal_seg_training.runs.display import Display
-from anymodal_seg_training.runs.fabric import open_fabric
-from anymodal_seg_training.runs.run_folder import RunFolder
+from anymodal_seg_training.fabric import open_fabric
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.train import train
 from fixtures.mixed_training import clip_recipe, mixed_dataset, mixed_recipe
 from fixtures.tiny_training import LabelledDataset, still_recipe

@@ -13,7 +13,7 @@ from fixtures.tiny_training import tiny_recipe
 from anymodal_seg_training import checkpoint
 from anymodal_seg_training.checkpoint import load_checkpoint
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.runs.run_folder import RunFolder, checkout_state
+from anymodal_seg_training.run_folder import RunFolder, checkout_state
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_only_one_process_trains_in_a_folder_until_it_ends(files: RunFolder) -> 
     source = """
 import sys
 from pathlib import Path
-from anymodal_seg_training.runs.run_folder import RunFolder
+from anymodal_seg_training.run_folder import RunFolder
 with RunFolder(Path(sys.argv[1])).held():
     print("held", flush=True)
     sys.stdin.read()

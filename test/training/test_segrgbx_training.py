@@ -30,15 +30,15 @@ from anymodal_seg_training.checkpoint import load_checkpoint, load_weights, save
 from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.export.trained_network import load_best
+from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.losses.contrast import text_contrast
 from anymodal_seg_training.losses.prompts import gate_supervision, prompt_alignment
 from anymodal_seg_training.published.clip_texts import read_clip_texts
 from anymodal_seg_training.recipe import TrainingOptions
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.display import Display
-from anymodal_seg_training.runs.fabric import open_fabric
 from anymodal_seg_training.runs.loop import Frames, Trainer
 from anymodal_seg_training.runs.optimisation import build_optimiser, set_learning_rate
-from anymodal_seg_training.runs.run_folder import RunFolder
 from anymodal_seg_training.strategies import build_strategy
 from anymodal_seg_training.strategies.base import Setting, Strategy
 

@@ -22,9 +22,9 @@ from anymodal_seg_training.commands.pack import pack
 from anymodal_seg_training.datasets.folders import FolderSplit, bundled_layout
 from anymodal_seg_training.datasets.packed import PackedDataset, PackedOptions
 from anymodal_seg_training.datasets.streaming import StreamedFrames
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.command_line import open_source
 from anymodal_seg_training.runs.display import Display
-from anymodal_seg_training.runs.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

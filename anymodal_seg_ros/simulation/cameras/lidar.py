@@ -14,12 +14,12 @@ from anymodal_seg_ros.frames import UNLABELED, Image
 from anymodal_seg_ros.sensing.geometry.lidar import lidar_image
 from anymodal_seg_ros.simulation.cameras.noise import gaussian, noise_source
 from anymodal_seg_ros.simulation.cameras.sensors import Observer
-from anymodal_seg_ros.simulation.cameras.view import Seen, describe
 from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, Camera, Mount, standpoint
 from anymodal_seg_ros.simulation.world.casting import strike
 from anymodal_seg_ros.simulation.world.classes import CLASSES, TERRAIN, TRAFFIC_SIGN, VEGETATION
 from anymodal_seg_ros.simulation.world.illumination import Illumination
 from anymodal_seg_ros.simulation.world.shapes import Floats, turned
+from anymodal_seg_ros.simulation.world.view import Seen, describe
 
 POINT = np.dtype(
     [

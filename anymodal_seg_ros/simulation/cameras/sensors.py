@@ -6,11 +6,11 @@ from collections import OrderedDict
 from typing import Protocol
 
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.simulation.cameras.view import View, look_into
 from anymodal_seg_ros.simulation.light.lighting import radiance
 from anymodal_seg_ros.simulation.world.camera import Camera
 from anymodal_seg_ros.simulation.world.scene import Scene, World
 from anymodal_seg_ros.simulation.world.shapes import Floats
+from anymodal_seg_ros.simulation.world.view import View, look_into
 
 _KEPT = 6
 

@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.simulation.cameras.flow import carried, displacement, sampled, seen_from
 from anymodal_seg_ros.simulation.cameras.sensors import Observer
-from anymodal_seg_ros.simulation.cameras.view import View, describe
 from anymodal_seg_ros.simulation.light.lamps import glare, own_beam
 from anymodal_seg_ros.simulation.light.lighting import leaving, sky_light
 from anymodal_seg_ros.simulation.world.camera import Camera, rays
 from anymodal_seg_ros.simulation.world.casting import Places, Struck, strike
 from anymodal_seg_ros.simulation.world.scene import World
 from anymodal_seg_ros.simulation.world.shapes import Floats
+from anymodal_seg_ros.simulation.world.view import View, describe
 
 Ways = tuple[Floats, Floats]
 """Motion in columns and in rows, each ``[H, W]``."""

@@ -10,9 +10,9 @@ import numpy as np
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.simulation.cameras.noise import device_source, gaussian, noise_source
 from anymodal_seg_ros.simulation.cameras.sensors import Observer
-from anymodal_seg_ros.simulation.cameras.view import View
 from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, Camera
 from anymodal_seg_ros.simulation.world.shapes import Floats
+from anymodal_seg_ros.simulation.world.view import View
 from anymodal_seg_ros.simulation.world.weather import rain_extinction
 
 KELVIN_PER_COUNT = 0.01

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from anymodal_seg_ros.simulation.cameras.view import Seen, lifted
 from anymodal_seg_ros.simulation.world.casting import Places, Struck
 from anymodal_seg_ros.simulation.world.scene import World
 from anymodal_seg_ros.simulation.world.shapes import Floats, along
+from anymodal_seg_ros.simulation.world.view import Seen, lifted
 
 LAMP_POWER = np.array((1.5, 1.15, 0.65), np.float32)
 BEAM_POWER = np.array((9.0, 8.6, 7.8), np.float32)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from anymodal_seg_ros.simulation.cameras.view import Seen, View
 from anymodal_seg_ros.simulation.light.lamps import glare, lamp_light, mirrored_lamps
 from anymodal_seg_ros.simulation.world.casting import Places
 from anymodal_seg_ros.simulation.world.illumination import Illumination
 from anymodal_seg_ros.simulation.world.scene import World
 from anymodal_seg_ros.simulation.world.shapes import Floats, along
 from anymodal_seg_ros.simulation.world.textures import noise_image
+from anymodal_seg_ros.simulation.world.view import Seen, View
 
 _WET_DARKENING = 0.45
 """Of porous ground under a film of water (Lekner and Dorf, 1988, measured 0.3 to 0.6)."""

@@ -41,6 +41,7 @@ from anymodal_seg_training.evaluation.native_evaluation import native_confusions
 from anymodal_seg_training.evaluation.report import set_table, write_report
 from anymodal_seg_training.export.trained_network import load_best
 from anymodal_seg_training.recipe import Recipe
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.command_line import (
     choose_device,
     machine_options,
@@ -48,7 +49,6 @@ from anymodal_seg_training.runs.command_line import (
     run_command,
 )
 from anymodal_seg_training.runs.display import Display
-from anymodal_seg_training.runs.run_folder import RunFolder
 
 ABSENT_CLASSES = ("skip", "zero")
 """A class that is neither in the labels nor predicted: left out of the mean, or counted as 0."""

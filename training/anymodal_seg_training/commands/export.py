@@ -35,6 +35,7 @@ from anymodal_seg_training.export.graphs import (
 from anymodal_seg_training.export.model_card import Rival, model_card
 from anymodal_seg_training.export.trained_network import load_best
 from anymodal_seg_training.recipe import Recipe
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.command_line import (
     choose_device,
     machine_options,
@@ -42,7 +43,6 @@ from anymodal_seg_training.runs.command_line import (
     run_command,
 )
 from anymodal_seg_training.runs.display import Display
-from anymodal_seg_training.runs.run_folder import RunFolder
 
 CHECKED_FRAMES = 8
 WEIGHTS_FILE = "model.safetensors"

@@ -17,7 +17,7 @@ from anymodal_seg_training.checkpoint import load_weights, save_weights
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.export.graphs import rewrite_graphs
 from anymodal_seg_training.recipe import Recipe, parse_recipe
-from anymodal_seg_training.runs.run_folder import RunFolder
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.strategies import makes_masks
 
 

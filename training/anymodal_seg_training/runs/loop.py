@@ -23,10 +23,11 @@ from anymodal_seg_training.data.sampling import step_generator, torch_seed
 from anymodal_seg_training.datasets.frame_source import FrameSource
 from anymodal_seg_training.datasets.mixed_frames import shares_of
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.fabric import over_processes
 from anymodal_seg_training.recipe import Recipe
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.batches import MakeBatch, batch_jobs, part_size
 from anymodal_seg_training.runs.display import Display
-from anymodal_seg_training.runs.fabric import over_processes
 from anymodal_seg_training.runs.initial_weights import fill
 from anymodal_seg_training.runs.log import RunLog
 from anymodal_seg_training.runs.optimisation import (
@@ -35,7 +36,6 @@ from anymodal_seg_training.runs.optimisation import (
     parameter_rates,
     set_learning_rate,
 )
-from anymodal_seg_training.runs.run_folder import RunFolder
 from anymodal_seg_training.runs.synchronised_norm import synchronise_norms
 from anymodal_seg_training.runs.validation import validate
 from anymodal_seg_training.strategies import build_strategy

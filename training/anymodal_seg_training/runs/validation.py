@@ -16,8 +16,8 @@ from anymodal_seg_training.datasets.mixed_frames import Share, shares_of
 from anymodal_seg_training.evaluation.case_evaluation import case_confusions, mean_over_cases
 from anymodal_seg_training.evaluation.cases import combinations
 from anymodal_seg_training.evaluation.member_view import seen_by
+from anymodal_seg_training.fabric import over_processes
 from anymodal_seg_training.recipe import Recipe
-from anymodal_seg_training.runs.fabric import over_processes
 from anymodal_seg_training.strategies.base import Strategy
 
 

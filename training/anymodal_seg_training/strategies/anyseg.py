@@ -21,7 +21,7 @@ from anymodal_seg_training.losses.distillation import (
     prediction_distillation,
     unimodal_distillation,
 )
-from anymodal_seg_training.runs.run_folder import RunFolder
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.strategies.all_modalities import (
     AllModalities,
     of_rows,

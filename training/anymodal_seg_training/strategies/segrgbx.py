@@ -21,7 +21,7 @@ from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.data.sampling import all_subsets, draw_subset
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.losses.prompts import gate_supervision, prompt_alignment
-from anymodal_seg_training.runs.run_folder import RunFolder
+from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.strategies.base import Setting, StepLoss, Strategy
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
 from anymodal_seg_training.strategies.segrgbx_clip import RANDOM

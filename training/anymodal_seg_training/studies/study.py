@@ -11,7 +11,7 @@ from anymodal_seg_ros.config import read_yaml
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training.names import check_name
 from anymodal_seg_training.recipe import Recipe, parse_recipe
-from anymodal_seg_training.runs.run_folder import RunFolder
+from anymodal_seg_training.run_folder import RunFolder
 
 _ENTRIES = {"title", "recipe", "seeds", "methods"}
 _METHOD_ENTRIES = {"title", "after", "seeds"}
