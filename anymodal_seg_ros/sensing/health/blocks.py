@@ -61,11 +61,13 @@ class BlockView:
             neighbours = metres(sampled.neighbours) * np.float32(1000.0)
         else:
             values, neighbours = floats(sampled.values), floats(sampled.neighbours)
-        known = np.isfinite(values)
-        values = np.where(known, values, np.float32(0.0))
-        covered = _means(known.astype(np.float32))
+        covered = np.ones((ROWS, COLUMNS), np.float32)
         near = np.abs(values - neighbours)
-        near[~np.isfinite(near)] = 0.0
+        if self._depth or sampled.values.dtype.kind == "f":
+            known = np.isfinite(values)
+            values = np.where(known, values, np.float32(0.0))
+            covered = _means(known.astype(np.float32))
+            near[~np.isfinite(near)] = 0.0
         before, self._before = self._before, values
         comparable = before is not None and before.shape == values.shape
         means = _means(values) / np.maximum(covered, np.float32(1e-3))

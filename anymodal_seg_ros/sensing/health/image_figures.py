@@ -19,6 +19,7 @@ from anymodal_seg_ros.sensing.health.line_figures import (
     swapped_smoothness,
     torn_share,
 )
+from anymodal_seg_ros.sensing.health.order import median
 
 GRID_ROWS, GRID_COLUMNS = 60, 80
 """About so many pixels are looked at."""
@@ -187,7 +188,7 @@ def median_depth_m(sampled: Grid) -> float | None:
     """Return the median of the distances, in metres; None where there are hardly any."""
     values = metres(sampled.values)
     known = values[~np.isnan(values)]
-    return float(np.median(known)) if known.size >= _FEWEST_PAIRS else None
+    return median(known) if known.size >= _FEWEST_PAIRS else None
 
 
 def scattered_holes(sampled: Grid) -> float:
@@ -254,7 +255,7 @@ def _steepness(plane: Pixels) -> float | None:
     edges = other >= max(_EDGE * float(high - low), _LEAST_EDGE)
     if np.count_nonzero(edges) < _FEWEST_EDGES:
         return None
-    return float(np.median(one[edges] / other[edges]))
+    return median(one[edges] / other[edges])
 
 
 def stuck_lines_share(sampled: Grid) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Pixels
+from anymodal_seg_ros.sensing.health.order import median
 
 _ACROSS = 160
 """So many pixels of each line are looked at."""
@@ -107,7 +108,7 @@ def _common(differences: Values) -> float:
     """Share of a mean over lines, ``[pixels of a line, lines]``, in the differences' energy."""
     mean, energy = differences.mean(axis=0) ** 2, (differences**2).mean(axis=0)
     chance = 1.0 / len(differences)
-    common = float(np.median(mean)) / (float(np.median(energy)) + _SMOOTH)
+    common = median(mean) / (median(energy) + _SMOOTH)
     return max(0.0, common - chance)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from anymodal_seg_ros.frames import CheckResult, SensorState
 from anymodal_seg_ros.sensing.health.image_figures import Grid
 from anymodal_seg_ros.sensing.health.kinds import Check
+from anymodal_seg_ros.sensing.health.order import median
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 MARGIN = 0.1
@@ -109,7 +110,7 @@ class RunningCheck:
             return True
         if len(self._normal) < _FEWEST:
             return False
-        usual = float(np.median(self._normal))
+        usual = median(np.array(self._normal))
         return usual < healthy if self.check.fails_above else usual > healthy
 
 
