@@ -119,7 +119,7 @@ def lazy_argmax(logits: Logits, height: int, width: int) -> Mask:
         _paint(painted, _better_of_two(some, rows, columns), some)
     if rows.run is not None and columns.run is not None:
         return np.ascontiguousarray(canvas[rows.run, columns.run])
-    return canvas.take(rows.slot, axis=0).take(columns.slot, axis=1)
+    return np.asarray(canvas.take(rows.slot, axis=0).take(columns.slot, axis=1), np.uint8)
 
 
 def _channels_last(logits: Logits) -> Logits:
@@ -186,7 +186,7 @@ def _better_of_two(cells: _Cells, rows: _Axis, columns: _Axis) -> Mask:
     top, more = _along(lead[..., 1] - lead[..., 0], columns.weights.T[:, cells.column])
     second = rows.weights.T[:, None, cells.row] * more > -top
     one, other = number.T.astype(np.uint8)
-    return second * (other - one) + one  # bytes wrap around, there and back
+    return np.asarray(second * (other - one) + one, np.uint8)  # bytes wrap, there and back
 
 
 def _best_of_many(cells: _Cells, rows: _Axis, columns: _Axis) -> Mask:

@@ -149,7 +149,7 @@ def _color(image: Image, spec: ModalitySpec, height: int, width: int, out: Plane
 @functools.lru_cache(maxsize=64)
 def _normalised_bytes(mean: float, std: float) -> npt.NDArray[np.float32]:
     """Return what becomes of 0 to 255, float32 ``[256]``."""
-    values = np.arange(256, dtype=np.float32) * np.float32(1 / 255)
+    values: npt.NDArray[np.float32] = np.arange(256, dtype=np.float32) * np.float32(1 / 255)
     values -= mean
     values *= 1.0 / std
     return values

@@ -40,7 +40,7 @@ class Scheduler:
         self.superseded = 0
         """Frame sets that were dropped because newer ones were due."""
         self._orders: list[Order] = []
-        self._fusing = False
+        self._fusing: Fuse | None = None
         self._asked_ns = -(1 << 63)
         self._unproven: list[Sample] = []
         self._running: set[int] = set()
@@ -103,10 +103,10 @@ class Scheduler:
         order = self._orders[0]
         task = self._decoding(order) or self._preparing(order, now_ns)
         if isinstance(task, Fuse):
-            if self._fusing:
+            if self._fusing is not None:
                 return None
             self.backlog.observe(len(self._orders))
-            self._fusing = True
+            self._fusing = task
             self._orders.pop(0)
         elif task is not None:
             self._running.add(id(task.sample))
@@ -143,7 +143,8 @@ class Scheduler:
     def done(self, task: Task) -> None:
         """Take note that a piece of work is done, or has failed."""
         if isinstance(task, Fuse):
-            self._fusing = False
+            if task is self._fusing:  # and not one of before the configuration changed
+                self._fusing = None
             return
         self._running.discard(id(task.sample))
         if isinstance(task, Decode):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from anymodal_seg_ros.nodes.worker import PipelineWorker
-from anymodal_seg_ros.pipeline import Progress
+from anymodal_seg_ros.pipeline.tasks import Progress
 
 SOON_S = 5.0
 

@@ -196,7 +196,7 @@ def test_the_result_is_the_same_as_encoding_all_afresh() -> None:
 def test_memory_does_not_grow_with_what_has_been_encoded() -> None:
     pipeline, _ = split_pipeline(RIG)
     Machine(pipeline, threads=2, encode_ms=5, fuse_ms=4).run(arrivals(seconds=6.0))
-    buffers = pipeline._intake._synchronizer._buffers
+    buffers = pipeline._parts.intake._synchronizer._buffers
     assert all(len(buffer) < 16 for buffer in buffers.values())
     assert all(len(buffer._used) <= len(buffer) for buffer in buffers.values())
 

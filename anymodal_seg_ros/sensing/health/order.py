@@ -1,4 +1,4 @@
-"""Order statistics of a few hundred numbers: as NumPy has them, at a tenth of the cost of a call."""
+"""Order statistics of a few hundred numbers: those of NumPy, at a tenth of the cost of a call."""
 
 from __future__ import annotations
 
