@@ -28,9 +28,6 @@ from anymodal_seg_ros.sensing.events.messages import is_event_message
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
-MAX_DUE = 2
-"""Frame sets that may wait for a network that keeps up: one would lose masks at every delay."""
-
 
 class Pipeline:
     """Messages in, masks out.
@@ -175,7 +172,7 @@ class Pipeline:
     def poll(self, now_ns: int) -> Prediction | None:
         """Work until a frame set that is due has its mask. Call it until it returns None.
 
-        Two frame sets may wait for their turn while the network keeps up, so that a moment's delay
+        Some frame sets may wait for their turn while the network keeps up, so that a moment's delay
         costs no mask. Others are dropped and counted in :attr:`superseded`: a network that is too
         slow must not make masks later and later.
 
@@ -331,22 +328,25 @@ class Pipeline:
 
     def _next_task(self, now_ns: int, ahead: bool) -> Task | None:
         """Collect what is due, and choose what to do about it."""
-        self._parts.intake.advance(now_ns)
-        for sample in self._parts.intake.undecoded():
-            self._parts.scheduler.add_unproven(sample)
-        if not self._parts.scheduler.proving:
-            for frame_set in self._parts.intake.poll(now_ns):
-                status = self._parts.intake.status(now_ns)
-                picture = self._parts.pictures.of(frame_set)
-                order = Order(frame_set, status, picture, None)
+        intake, scheduler, pictures = (
+            self._parts.intake,
+            self._parts.scheduler,
+            self._parts.pictures,
+        )
+        intake.advance(now_ns)
+        for sample in intake.undecoded():
+            scheduler.add_unproven(sample)
+        if not scheduler.proving:
+            for frame_set in intake.poll(now_ns):
+                status = intake.status(now_ns)
+                order = Order(frame_set, status, pictures.of(frame_set), None)
                 if self.in_time:
                     self._limit(order)
-                self._parts.scheduler.add(order, MAX_DUE)
-        task = self._parts.scheduler.take(now_ns)
-        if task is None and ahead and (leader := self._parts.intake.leader()) is not None:
-            newest = self._parts.intake.newest(leader)
-            wanted_in = self._parts.pictures.sensor(leader)
-            task = self._parts.scheduler.take_ahead(newest, wanted_in, in_time=self.in_time)
+                scheduler.add(order)
+        task = scheduler.take(now_ns)
+        if task is None and ahead and (leader := intake.leader()) is not None:
+            newest, wanted_in = intake.newest(leader), pictures.sensor(leader)
+            task = scheduler.take_ahead(newest, wanted_in, now_ns, in_time=self.in_time)
         return task
 
     def _limit(self, order: Order) -> None:
@@ -357,6 +357,7 @@ class Pipeline:
         order.fuse_by_ns = frame_set.completed_ns + budget.patience_ns(period_ns, fused)
         order.hurries = budget.reference_fits(period_ns, fused)
         budget.frame_came(period_ns, fused)
+        budget.expect(frame_set.reference_sample.received_ns + period_ns, period_ns)
 
     def _prepared(self, order: Order) -> dict[str, Stages]:
         """Return what the samples of a frame set have become; what is made costs nothing."""
@@ -398,9 +399,8 @@ class Pipeline:
     def _push_events(self, sensor: str, message: Any, received_ns: int) -> str | None:
         """Take a message of events, and push the images that it completes."""
         with self._lock:
-            self._parts.intake.arrive(
-                sensor, received_ns
-            )  # a new run is noticed before events are kept
+            # A new run is noticed before events are kept.
+            self._parts.intake.arrive(sensor, received_ns)
         outcome = self._parts.events.push(sensor, message, received_ns)
         return None if outcome is None else self._take_events(outcome)
 
