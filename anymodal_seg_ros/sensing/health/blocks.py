@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.sensing.health.image_figures import Grid, floats, metres
+from anymodal_seg_ros.sensing.health.image_figures import Grid, floats
 
 ROWS, COLUMNS = 12, 16
 """Blocks of a picture."""
@@ -57,8 +57,7 @@ class BlockView:
         if sampled.values.shape[0] < ROWS or sampled.values.shape[1] < COLUMNS:
             return None
         if self._depth:
-            values = metres(sampled.values) * np.float32(1000.0)
-            neighbours = metres(sampled.neighbours) * np.float32(1000.0)
+            values, neighbours = (m * np.float32(1000.0) for m in sampled.metres)
         else:
             values, neighbours = floats(sampled.values), floats(sampled.neighbours)
         covered = np.ones((ROWS, COLUMNS), np.float32)
