@@ -2,8 +2,8 @@
 
     python benchmarks/mask_size.py --scenes 20
 
-Frames of RigBench's test split, without failures, drawn at 640x480 with their labels. One run of the
-network per frame and set of sensors; then its logits become a mask in three ways:
+Frames of RigBench's test split, without failures, drawn at 640x480 with their labels. The network
+runs once per frame and set of sensors; then its logits become a mask in three ways:
 
 * quarter: argmax of the logits as they are (48x64), blown up by nearest neighbour;
 * input: argmax at the network's input size (192x256), as graphs do it that return a mask, blown up
