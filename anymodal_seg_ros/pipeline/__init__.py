@@ -190,6 +190,7 @@ class Pipeline:
         *,
         ahead: bool = False,
         deliver: Callable[[Prediction], None] | None = None,
+        begun: Callable[[], None] = lambda: None,
     ) -> Progress:
         """Do the most urgent piece of work, such as encoding one sample or fusing a frame set.
 
@@ -200,6 +201,8 @@ class Pipeline:
             ahead: whether samples may be prepared before a frame set asks for them.
             deliver: called with the mask before the next one can be made, so that masks leave in
                 order however many threads work. Not under the lock.
+            begun: called when there is something to do, before it is done: another thread may look
+                for more.
 
         Raises:
             Exception: whatever the engine or ``deliver`` raises.
@@ -207,6 +210,7 @@ class Pipeline:
         task = self.begin(now_ns, ahead=ahead)
         if task is None:
             return Progress(False)
+        begun()
         started_ns = time.perf_counter_ns()
         with self._activity.timed(task):
             try:
