@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures.fake_gpu import FakeGpu
 from fixtures.tiny_model import write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,3 +96,9 @@ def shared_data() -> Path:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder that runs in no time and whose mask depends on which sensors are present."""
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture()
+def fake_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeGpu:
+    """A GPU and a TensorRT that are none, with a cache of plans of their own."""
+    return FakeGpu(monkeypatch, tmp_path / "cache")

@@ -48,9 +48,7 @@ def build_plan(
     trt, log = libraries.trt, make_log(libraries.trt)
     builder = trt.Builder(log)
     # A bit by the flag's number, which differs between versions.
-    network = builder.create_network(
-        1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    )
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
     if not parser.parse(graph.content):
         said = "; ".join(parser.get_error(n).desc() for n in range(parser.num_errors))

@@ -88,7 +88,7 @@ class HostArray:
         self.nbytes = math.prod(shape) * np.dtype(dtype).itemsize
         self.address: int = cuda.call("cudaHostAlloc", max(1, self.nbytes), 0)
         raw = (ctypes.c_uint8 * self.nbytes).from_address(self.address)
-        self.array: npt.NDArray[Any] = np.frombuffer(raw, dtype).reshape(shape)
+        self.array: npt.NDArray[Any] = np.ctypeslib.as_array(raw).view(dtype).reshape(shape)
         self.array.fill(0)
         weakref.finalize(self, cuda.runtime.cudaFreeHost, self.address).atexit = False
 

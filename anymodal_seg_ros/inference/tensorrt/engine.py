@@ -17,7 +17,7 @@ from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
 from anymodal_seg_ros.inference.tensorrt.device import Cuda, DevicePool
 from anymodal_seg_ros.inference.tensorrt.graphs import graphs_of
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries, load_libraries
-from anymodal_seg_ros.inference.tensorrt.runner import Plan
+from anymodal_seg_ros.inference.tensorrt.runner import Arrays, Plan
 
 UNVERIFIED = "TensorRT is not yet verified on hardware"
 """Said wherever something of TensorRT is told: it was written without a GPU at hand."""
@@ -81,7 +81,7 @@ class TensorRtEngine:
         if self.splits:
             return self.fuse(self.encode(batch))
         self._check_ids(batch.modality_ids)
-        inputs = {"images": batch.images, "modality_ids": batch.modality_ids}
+        inputs: Arrays = {"images": batch.images, "modality_ids": batch.modality_ids}
         found, _ = self._plans["onnx"].run(len(batch.modality_ids), inputs, {})
         return _segmentation(found)
 
@@ -97,7 +97,7 @@ class TensorRtEngine:
         )
 
     def _encoded(self, image: npt.NDArray[np.float32], kind: npt.NDArray[np.int64]) -> Features:
-        inputs = {"images": image, "modality_ids": kind}
+        inputs: Arrays = {"images": image, "modality_ids": kind}
         _, kept = self._plans["encode"].run(1, inputs, {})
         pyramid = tuple(kept[name][0] for name in PYRAMID)
         return Features(int(kind[0]), pyramid, sum(stage.nbytes for stage in pyramid))
@@ -105,7 +105,9 @@ class TensorRtEngine:
     def fuse(self, features: Sequence[Features]) -> Segmentation:
         """Segment one frame from what its sensors, at least one, were encoded to."""
         ids = np.array([row.modality_id for row in features], np.int64)
-        stages = dict(zip(PYRAMID, zip(*(row.pyramid for row in features), strict=True), strict=True))
+        stages = dict(
+            zip(PYRAMID, zip(*(row.pyramid for row in features), strict=True), strict=True)
+        )
         found, _ = self._plans["fuse"].run(len(features), {"modality_ids": ids}, stages)
         return _segmentation(found)
 
@@ -143,6 +145,7 @@ def _built(cache: PlanCache, key: Any, model: Model) -> bytes:
 
 def _segmentation(found: dict[str, npt.NDArray[Any]]) -> Segmentation:
     """Bring what was computed to the types that everybody expects."""
-    as_float = {"logits", "contributions"}
-    values = {n: v.astype(np.float32, copy=False) if n in as_float else v for n, v in found.items()}
-    return Segmentation(**values)
+    for name in ("logits", "contributions"):
+        if name in found:
+            found[name] = found[name].astype(np.float32, copy=False)
+    return Segmentation(**found)

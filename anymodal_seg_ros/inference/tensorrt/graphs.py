@@ -1,4 +1,4 @@
-"""What is built of a model: which of its ONNX files, for which numbers of sensors, which outputs."""
+"""What is built of a model: which ONNX files, for which numbers of sensors, which outputs."""
 
 from __future__ import annotations
 

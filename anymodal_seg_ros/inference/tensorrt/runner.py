@@ -29,7 +29,7 @@ would take memory and gain nothing, the GPU being one."""
 _WARM_UP = 2
 """Runs before a CUDA graph is captured: TensorRT and its libraries allocate in the first ones."""
 
-_DTYPES = {
+_DTYPES: Mapping[str, np.dtype[Any]] = {
     "FLOAT": np.dtype(np.float32),
     "HALF": np.dtype(np.float16),
     "INT64": np.dtype(np.int64),
@@ -254,8 +254,8 @@ class _Lane:
     def _kept(self, name: str) -> list[DeviceArray]:
         """Copy an output, row by row, to where it may stay."""
         made = self._device[name]
-        rows = [self._plan.pool.take((1, *made.shape[1:]), made.dtype) for _ in range(made.shape[0])]
-        source = made.address
+        shape, source = (1, *made.shape[1:]), made.address
+        rows = [self._plan.pool.take(shape, made.dtype) for _ in range(made.shape[0])]
         for row in rows:
             self._cuda.on_device(row.address, source, row.nbytes, self._stream.handle)
             source += row.nbytes

@@ -23,6 +23,7 @@ from anymodal_seg_ros.inference.tensorrt.background import (
 from anymodal_seg_ros.inference.tensorrt.build_process import Request
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache
 from anymodal_seg_ros.inference.tensorrt.engine import NotBuiltError, TensorRtEngine
+from anymodal_seg_ros.inference.tensorrt.libraries import lack
 from anymodal_seg_ros.inference.tensorrt.proof import check_provable, proven
 
 Tell = Callable[[str], None]
@@ -77,14 +78,12 @@ class Takeover:
     def start(self) -> None:
         """Begin to build, unless TensorRT serves already or a build has failed before."""
         with self._lock:
-            if self.engine.serving.name.startswith("tensorrt") or self.engine.replaced:
+            if isinstance(self.engine.serving, TensorRtEngine) or self.engine.replaced:
                 return
             if self._build is not None and self._build.status.state == FAILED:
                 return
             self._wanted = True
-            request = Request(
-                str(self._model.folder), self._confidence, str(self._cache.folder)
-            )
+            request = Request(str(self._model.folder), self._confidence, str(self._cache.folder))
             self._build = BackgroundBuild(
                 request, self._limits, self._build_changed, self._environment
             )
@@ -156,8 +155,6 @@ def wanted(kind: str, model: Model) -> bool:
     Raises:
         ConfigError: it was asked for by name, and cannot be had.
     """
-    from anymodal_seg_ros.inference.tensorrt.libraries import lack
-
     if kind not in ("auto", "tensorrt"):
         return False
     reason = lack()
