@@ -17,6 +17,9 @@ Make = Callable[[str], Engine]
 PREFERRED = ("openvino", "onnxruntime", "torch")
 """From the fastest to the slowest on a CPU; on a GPU those that use it come first."""
 
+ON_GPU_ONLY = ("tensorrt",)
+"""Asked first where there is a GPU, and nowhere else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -45,7 +48,7 @@ def choose(model: Model, make: Make, on_gpu: Collection[str] = ()) -> Choice:
         ConfigError: none does; it says what each of them lacks.
     """
     passed_over = []
-    tries = [(kind, True) for kind in PREFERRED if kind in on_gpu]
+    tries = [(kind, True) for kind in (*ON_GPU_ONLY, *PREFERRED) if kind in on_gpu]
     for kind, on_gpu_only in [*tries, *((kind, False) for kind in PREFERRED)]:
         started = time.monotonic()
         try:

@@ -13,7 +13,7 @@ from anymodal_seg_ros.inference.processors import engine_threads
 if TYPE_CHECKING:
     from anymodal_seg_ros.inference.choice import Choice
 
-ENGINES = ("auto", "onnxruntime", "openvino", "torch")
+ENGINES = ("auto", "onnxruntime", "openvino", "torch", "tensorrt")
 
 
 class Engine(Protocol):
@@ -85,11 +85,23 @@ def create_engine(kind: str, model: Model, threads: int = 0, confidence: bool = 
         except ImportError as error:
             raise _not_installed(kind, "PyTorch", error) from error
         return TorchEngine(model, threads, confidence)
+    if kind == "tensorrt":
+        from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
+
+        return TensorRtEngine(model, confidence)
     raise ConfigError(f"engine is {kind!r:.60}: expected one of {', '.join(ENGINES)}")
 
 
-def choose_engine(model: Model, threads: int = 0, confidence: bool = False) -> Choice:
+def choose_engine(
+    model: Model, threads: int = 0, confidence: bool = False, but: str = ""
+) -> Choice:
     """Return the fastest engine that is installed and right here, and why it was taken.
+
+    Args:
+        model: an opened model folder.
+        threads: CPU threads; 0 means one per processor that may be used, at most 4.
+        confidence: whether it shall say how sure it is.
+        but: a kind that is not wanted; empty if any will do.
 
     Raises:
         ConfigError: there is none.
@@ -97,8 +109,12 @@ def choose_engine(model: Model, threads: int = 0, confidence: bool = False) -> C
     from anymodal_seg_ros.inference.choice import choose
     from anymodal_seg_ros.inference.cuda import has_gpu
 
-    on_gpu = ("onnxruntime", "torch") if has_gpu() else ()
-    return choose(model, lambda kind: create_engine(kind, model, threads, confidence), on_gpu)
+    gpu_kinds = ("tensorrt", "onnxruntime", "torch") if has_gpu() else ()
+    return choose(
+        model,
+        lambda kind: create_engine(kind, model, threads, confidence),
+        [kind for kind in gpu_kinds if kind != but],
+    )
 
 
 def _not_installed(kind: str, library: str, error: ImportError) -> ConfigError:

@@ -1,4 +1,4 @@
-"""An engine that can be replaced while it serves: by a better one, or when it does nothing but fail.
+"""An engine that can be replaced while it serves, by a better one or because it only fails.
 
 What a sensor was encoded to belongs to the engine that encoded it, and sensors are fused that were
 encoded at different times. So for a while after a replacement both engines encode, until everything

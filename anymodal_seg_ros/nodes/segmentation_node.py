@@ -26,6 +26,7 @@ from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.frames import Prediction, SensorState
 from anymodal_seg_ros.nodes.arrival import waited_ns
 from anymodal_seg_ros.nodes.diagnostics import resting
+from anymodal_seg_ros.nodes.engine_build import EngineBuild
 from anymodal_seg_ros.nodes.graph_watch import GraphWatch
 from anymodal_seg_ros.nodes.guard import guarded
 from anymodal_seg_ros.nodes.health import Health
@@ -76,6 +77,7 @@ class SegmentationNode(LifecycleNode):
         self._watch: GraphWatch | None = None
         self._timer: Any = None
         self._snapshots = Snapshots()
+        self._engine_build = EngineBuild(self)
         self._active = False
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.config = declare_parameters(self, arguments)
@@ -93,12 +95,18 @@ class SegmentationNode(LifecycleNode):
         """Configure and activate; False if one of them failed, which is logged."""
         return all(step() == _SUCCESS for step in (self.trigger_configure, self.trigger_activate))
 
+    def build(self, stop: threading.Event) -> bool:
+        """Configure, and build what the engine needs; False if that failed or ``stop`` was set."""
+        return self.trigger_configure() == _SUCCESS and self._engine_build.build(stop)
+
     @told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the publishers."""
         for name, sensor in self.config.rig.sensors.items():
             message_class(name, sensor)  # better now than when it is to subscribe
-        self._loaded = Pipeline.from_config(self.config, in_time=True)
+        self._loaded = Pipeline.from_config(
+            self.config, in_time=True, serve=self._engine_build.serve
+        )
         manifest = self._loaded.model.manifest
         self._outputs = Outputs(self, self.config, manifest)
         self.get_logger().info(
@@ -115,6 +123,7 @@ class SegmentationNode(LifecycleNode):
         self._begin()
         assert self._watch is not None
         self._active = True
+        self._engine_build.start()
         self._timer = self.create_timer(
             1.0 / self.config.diagnostics_hz,
             self._report,
@@ -193,6 +202,7 @@ class SegmentationNode(LifecycleNode):
     def stop(self) -> None:
         """End everything that ``activate`` started; may be called in any state."""
         self._active = False
+        self._engine_build.cancel()
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
@@ -208,6 +218,7 @@ class SegmentationNode(LifecycleNode):
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
+        self._engine_build.let_go()
         self._loaded = None
 
     def _now_ns(self) -> int:
@@ -324,9 +335,10 @@ class SegmentationNode(LifecycleNode):
 
     def _statuses(self) -> list[Any]:
         """Return what ``/diagnostics`` says now."""
+        engine = self._engine_build.statuses()
         if self._watch is None:
-            return [resting(self.get_fully_qualified_name().lstrip("/"))]
-        return self._health.report(self._now_ns(), self._watch.settled())
+            return [resting(self.get_fully_qualified_name().lstrip("/")), *engine]
+        return [*self._health.report(self._now_ns(), self._watch.settled()), *engine]
 
     def _report(self) -> None:
         """Publish ``/diagnostics``, and end the node when its engine is past hope."""
@@ -383,7 +395,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 def _run(arguments: Sequence[str], build_only: bool, stop: threading.Event) -> int:
     node = SegmentationNode(arguments, stop)
     if build_only or node.config.autostart:
-        started = node.trigger_configure() == _SUCCESS if build_only else node.start()
+        started = node.build(stop) if build_only else node.start()
         if build_only or not started:
             node.destroy_node()
             return 0 if started else 1

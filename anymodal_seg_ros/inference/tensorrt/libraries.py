@@ -12,8 +12,8 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.tensorrt.gpu import Gpu, find_gpu
 
 OLDEST = (10, 3)
-"""The TensorRT of JetPack 6.1. Of those before it, 10.0 to 10.2 are on no Jetson, and 8 and 9 do not
-read operators of opset 20."""
+"""The TensorRT of JetPack 6.1. Of those before it, 10.0 to 10.2 are on no Jetson, and 8 and 9 do
+not read operators of opset 20."""
 
 
 @dataclass(frozen=True, slots=True)
