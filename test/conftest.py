@@ -98,7 +98,17 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.fixture(scope="session")
+def tiny_halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder in two halves, with a self-test, that runs in no time."""
+    from fixtures.tiny_halves import write_tiny_halves
+
+    return write_tiny_halves(tmp_path_factory.mktemp("models") / "tiny_halves")
+
+
 @pytest.fixture()
-def fake_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeGpu:
+def fake_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeGpu]:
     """A GPU and a TensorRT that are none, with a cache of plans of their own."""
-    return FakeGpu(monkeypatch, tmp_path / "cache")
+    gpu = FakeGpu(monkeypatch, tmp_path / "cache")
+    yield gpu
+    gpu.remove()

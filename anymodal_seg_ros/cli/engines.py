@@ -1,4 +1,4 @@
-"""``anymodal-seg engines``: look through the plans that were built for TensorRT, and remove some."""
+"""``anymodal-seg engines``: the plans that were built for TensorRT, to look at and to remove."""
 
 from __future__ import annotations
 
