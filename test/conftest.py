@@ -39,12 +39,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more thre
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for marker, reason in (
-        ("ros", _no_ros()),
-        ("gpu", _no_gpu()),
-        ("shared_data", _no_shared_data()),
-    ):
-        if reason and item.get_closest_marker(marker):
+    for marker, lack in (("ros", _no_ros), ("gpu", _no_gpu), ("shared_data", _no_shared_data)):
+        # Asked only where it matters: to import torch takes seconds.
+        if item.get_closest_marker(marker) and (reason := lack()):
             pytest.skip(reason)
 
 

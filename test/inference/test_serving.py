@@ -1,4 +1,4 @@
-"""An engine is replaced while it serves: no frame is lost, none is made of two engines' features."""
+"""An engine is replaced while it serves: no frame is lost, none mixes features of two engines."""
 
 from __future__ import annotations
 

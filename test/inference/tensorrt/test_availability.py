@@ -81,6 +81,7 @@ def test_what_is_wrong_is_told_in_one_line(how: Any, says: str, fake_gpu: FakeGp
 def test_a_library_that_is_missing_is_told_with_how_to_get_it(
     module: str, says: str, fake_gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    load_libraries()  # the fake TensorRT needs the fake CUDA runtime when it is imported
     monkeypatch.setitem(sys.modules, module, None)
     assert re.search(says, lack())
 

@@ -74,9 +74,7 @@ def test_features_stay_on_the_gpu_and_results_are_copies(engine: TensorRtEngine)
     kept = first.copy()
     engine.fuse(engine.encode(frame((1, 3), seed=9)))
     np.testing.assert_array_equal(first, kept)
-    np.testing.assert_array_equal(
-        engine.fuse(features).logits, kept, "features were not written to"
-    )
+    np.testing.assert_array_equal(engine.fuse(features).logits, kept, "features are as they were")
 
 
 def test_each_number_of_sensors_is_one_cuda_graph(engine: TensorRtEngine) -> None:
@@ -105,30 +103,28 @@ def test_memory_does_not_grow_over_many_switches(engine: TensorRtEngine) -> None
         engine.fuse(held[-1])
         del held[:-3]
 
-    for number in range(15):
+    for number in range(15):  # all subsets once
         turn(number)
     gc.collect()
     before = len(runtime._device), len(runtime._pinned)
-    for number in range(60):
+    for number in range(30):
         turn(number)
     gc.collect()
     assert (len(runtime._device), len(runtime._pinned)) == before
 
 
-def test_all_memory_goes_back_with_the_engine(engine: TensorRtEngine) -> None:
+def test_all_memory_goes_back_with_the_engine(model: Model, fake_gpu: FakeGpu) -> None:
+    build(model)
+    engine = TensorRtEngine(model)
     runtime = load_libraries().cudart
     features = engine.encode(frame((0,)))
     assert runtime._device and runtime._pinned
-    del engine, features
+    del engine
     gc.collect()
-    # pytest still holds the fixture's value; what the engine made is all that may be left.
-    fixture = [o for o in gc.get_objects() if isinstance(o, TensorRtEngine)]
-    for one in fixture:
-        one._plans.clear()
-        del one._pool
-    del fixture
+    assert len(runtime._device) >= 4 and not runtime._pinned, "what is held is still there"
+    del features
     gc.collect()
-    assert not runtime._device and not runtime._pinned
+    assert not runtime._device
 
 
 def test_several_threads_get_what_one_gets(engine: TensorRtEngine) -> None:

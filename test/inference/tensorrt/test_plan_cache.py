@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fixtures.fake_gpu import FakeGpu
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymodal_seg_ros.errors import EngineError
@@ -87,6 +87,7 @@ def test_a_plan_is_found_again_and_nobody_else_may_read_it(
     assert cache.find(key) is None and list(cache.folder.iterdir()) == []
 
 
+@settings(max_examples=20, deadline=None)
 @given(cut=st.integers(0, 99), flip=st.integers(0, 99))
 def test_a_truncated_or_altered_file_is_never_believed(
     tmp_path_factory: pytest.TempPathFactory, cut: int, flip: int
