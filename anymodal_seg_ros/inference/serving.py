@@ -94,7 +94,7 @@ class ServingEngine:
     def run(self, batch: ModalityBatch) -> Segmentation:
         """Segment one frame."""
         pair = self._pair
-        return self._watched(pair.serving, partial(_run, pair.serving, batch))
+        return self._segmented(pair.serving, partial(_run, pair.serving, batch))
 
     def encode(self, batch: ModalityBatch) -> tuple[Features, ...]:
         """Encode some sensors; by both engines while one takes over from the other."""
@@ -133,7 +133,7 @@ class ServingEngine:
                 continue
             if engine is pair.serving:
                 self._end_handover(pair)
-            return self._watched(engine, partial(_fused, engine, rows))
+            return self._segmented(engine, partial(_fused, engine, rows))
         raise EngineError(
             f"a sensor was encoded by an engine that {pair.serving.name} has replaced since: the "
             "frame is lost, the next one is not"
@@ -152,10 +152,14 @@ class ServingEngine:
     def _watched(self, engine: Engine, work: Callable[[], T]) -> T:
         """Do something with an engine, and replace it if it has failed too often."""
         try:
-            result = work()
+            return work()
         except Exception as error:
             self._failed(engine, error)
             raise
+
+    def _segmented(self, engine: Engine, work: Callable[[], Segmentation]) -> Segmentation:
+        """Segment a frame: only that shows that an engine works, not that it can encode."""
+        result = self._watched(engine, work)
         if engine is self._pair.serving:
             self._failures = 0
         return result

@@ -121,7 +121,7 @@ def test_failures_are_told_in_the_words_of_tensorrt(build: Builds, fake_gpu: Fak
     with pytest.raises(EngineError, match="cannot read the graph 'encode': No importer registered"):
         build()
     fake_gpu.says(parse="well", build="fails")
-    with pytest.raises(EngineError, match="cannot build .*: Could not find any implementation"):
+    with pytest.raises(EngineError, match=r"cannot build .*: Could not find any implementation"):
         build()
 
 
@@ -148,7 +148,7 @@ def test_a_model_that_could_not_prove_its_plans_is_refused_before_the_build(
     for spec in files.values():
         (tmp_path / spec.path).write_bytes((model.folder / spec.path).read_bytes())
     dump_manifest(dataclasses.replace(model.manifest, files=files), tmp_path)
-    with pytest.raises(EngineError, match="no self-test, without which .* export the model again"):
+    with pytest.raises(EngineError, match=r"no self-test, without which .* export the model again"):
         Builds(load_model(str(tmp_path)))()
 
 

@@ -151,9 +151,7 @@ def test_who_wants_it_and_who_cannot_have_it(
         wanted("tensorrt", without_a_test)
     fake_gpu.says(devices=0)
     assert not wanted("auto", model)
-    with pytest.raises(
-        ConfigError, match="engine is 'tensorrt', but the NVIDIA driver sees no GPU"
-    ):
+    with pytest.raises(ConfigError, match="engine is 'tensorrt', but the NVIDIA driver sees no"):
         wanted("tensorrt", model)
 
 
