@@ -54,10 +54,14 @@ class EngineBuild:
         if self._takeover is not None:
             self._takeover.start()
 
-    def cancel(self) -> None:
-        """Give up a build; what it has timed is kept for the next one."""
+    def cancel(self, orderly: bool = True) -> None:
+        """Give up a build; what it has timed is kept for the next one.
+
+        Args:
+            orderly: whether the node stops because it was told to, and not because it is broken.
+        """
         if self._takeover is not None:
-            self._takeover.cancel()
+            self._takeover.cancel(orderly)
 
     def let_go(self) -> None:
         """Forget the engine."""

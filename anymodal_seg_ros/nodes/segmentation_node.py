@@ -202,7 +202,7 @@ class SegmentationNode(LifecycleNode):
     def stop(self) -> None:
         """End everything that ``activate`` started; may be called in any state."""
         self._active = False
-        self._engine_build.cancel()
+        self._engine_build.cancel(orderly=not self.broken)
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None

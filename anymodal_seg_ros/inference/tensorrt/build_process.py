@@ -30,6 +30,7 @@ from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
 from anymodal_seg_ros.inference.tensorrt.graphs import GraphSpec, graphs_of
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries, load_libraries
 from anymodal_seg_ros.inference.tensorrt.proof import check_provable, proven
+from anymodal_seg_ros.inference.tensorrt.service_record import ServiceRecord
 
 GRACE_S = 20.0
 """Time that a cancelled build has to come to the end of its step, before the process just ends."""
@@ -128,8 +129,10 @@ class PlanBuilder:
         tell(0.0, "reading the graph")
         started = time.monotonic()
         plan = build_plan(graph, self._libraries, self._cache, tell, self._cancelled)
+        key = plan_key(graph, self._libraries)
+        ServiceRecord(self._cache.path(key)).forget()
         self._cache.keep(
-            plan_key(graph, self._libraries),
+            key,
             plan,
             model=f"{self._model.manifest.name} {self._model.manifest.version}",
             build_s=round(time.monotonic() - started, 1),

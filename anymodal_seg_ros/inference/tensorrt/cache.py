@@ -170,5 +170,6 @@ class PlanCache:
             return
         for path in sorted(self.folder.iterdir()):
             alone = path.suffix == ".json" and not path.with_suffix("").exists()
+            alone |= path.suffix == ".service" and not path.with_suffix(".plan").exists()
             if path.name.startswith(".writing-") or alone:
                 yield path

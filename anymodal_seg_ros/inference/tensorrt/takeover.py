@@ -21,10 +21,12 @@ from anymodal_seg_ros.inference.tensorrt.background import (
     Limits,
 )
 from anymodal_seg_ros.inference.tensorrt.build_process import Request
-from anymodal_seg_ros.inference.tensorrt.cache import PlanCache
+from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
 from anymodal_seg_ros.inference.tensorrt.engine import NotBuiltError, TensorRtEngine
-from anymodal_seg_ros.inference.tensorrt.libraries import lack
+from anymodal_seg_ros.inference.tensorrt.graphs import graphs_of
+from anymodal_seg_ros.inference.tensorrt.libraries import lack, load_libraries
 from anymodal_seg_ros.inference.tensorrt.proof import check_provable, proven
+from anymodal_seg_ros.inference.tensorrt.service_record import ServiceRecord
 
 Tell = Callable[[str], None]
 
@@ -36,7 +38,8 @@ class TakeoverStatus:
     Attributes:
         engine: that serves.
         build: how the build is going; None if there is none.
-        replaced: why TensorRT does not serve any more; empty while nothing of the kind happened.
+        replaced: why TensorRT does not serve any more, or not at all although it is built; empty
+            while nothing of the kind happened.
     """
 
     engine: str
@@ -73,12 +76,18 @@ class Takeover:
         self._lock = threading.Lock()
         self._build: BackgroundBuild | None = None
         self._wanted = False
+        graph = graphs_of(model, confidence)[-1]
+        self._record = ServiceRecord(self._cache.path(plan_key(graph, load_libraries())))
+        self._unfit = self._record.unfit()
         self.engine = self._first()
 
     def start(self) -> None:
         """Begin to build, unless TensorRT serves already or a build has failed before."""
         with self._lock:
-            if isinstance(self.engine.serving, TensorRtEngine) or self.engine.replaced:
+            if isinstance(self.engine.serving, TensorRtEngine):
+                self._record.begin()
+                return
+            if self.engine.replaced or self._unfit:
                 return
             if self._build is not None and self._build.status.state == FAILED:
                 return
@@ -94,8 +103,14 @@ class Takeover:
                 return
         self._tell(f"TensorRT is being built for this machine; {self.engine.name} serves meanwhile")
 
-    def cancel(self) -> None:
-        """Give a build up; what it has timed is kept. May be called at any time."""
+    def cancel(self, orderly: bool = True) -> None:
+        """Give a build up; what it has timed is kept. May be called at any time.
+
+        Args:
+            orderly: whether who serves stops because it was told to, and not because it hangs.
+        """
+        if orderly:
+            self._record.end()
         with self._lock:
             self._wanted = False
             build = self._build
@@ -111,12 +126,17 @@ class Takeover:
         """Who serves now, and how the build is going."""
         build = self._build
         return TakeoverStatus(
-            self.engine.name, None if build is None else build.status, self.engine.replaced
+            self.engine.name,
+            None if build is None else build.status,
+            self.engine.replaced or self._unfit,
         )
 
     def _first(self) -> ServingEngine:
         """Return TensorRT if its plans are here and right, else another engine."""
         check_provable(self._model)
+        if self._unfit:
+            self._tell(self._unfit)
+            return ServingEngine(self._others(), None, self._tell)
         try:
             engine = self._proven()
         except NotBuiltError as error:
@@ -128,6 +148,7 @@ class Takeover:
         return ServingEngine(self._others(), None, self._tell)
 
     def _proven(self) -> TensorRtEngine:
+        self._record.begin()  # to load it may end the process, too
         engine = TensorRtEngine(self._model, self._confidence, self._cache)
         proven(engine, self._model)
         return engine

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +20,11 @@ from anymodal_seg_ros.frames import ModalityBatch
 from anymodal_seg_ros.inference.engines import Engine, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.serving import MOST_FAILURES
+from anymodal_seg_ros.inference.tensorrt import service_record
 from anymodal_seg_ros.inference.tensorrt.background import CANCELLED, DONE, FAILED
+from anymodal_seg_ros.inference.tensorrt.build_process import PlanBuilder, Request
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache
+from anymodal_seg_ros.inference.tensorrt.service_record import ServiceRecord
 from anymodal_seg_ros.inference.tensorrt.takeover import Takeover, wanted
 
 BATCH = ModalityBatch(np.ones((2, 3, HEIGHT, WIDTH), np.float32), np.array([0, 2], np.int64))
@@ -140,6 +146,62 @@ def test_plans_that_are_of_no_use_are_told_and_built_anew(model: Model, fake_gpu
     assert robot.engine.startswith("tensorrt")
 
 
+def test_plans_that_end_their_process_again_and_again_serve_no_more(
+    model: Model, fake_gpu: FakeGpu
+) -> None:
+    _built(model)
+    crash = f"""
+import os
+from anymodal_seg_ros.inference.model import load_model
+from anymodal_seg_ros.inference.tensorrt.takeover import Takeover
+takeover = Takeover(load_model({str(model.folder)!r}), False, lambda: None)
+takeover.start()
+print(takeover.status.engine, flush=True)
+os.kill(os.getpid(), 11)
+"""
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", crash], capture_output=True, text=True)
+        assert done.returncode == -11 and done.stdout.startswith("tensorrt"), done.stderr
+    robot = Robot(model)
+    robot.takeover.start()
+    assert robot.engine == "onnxruntime cpu" and robot.takeover.status.build is None
+    assert "has ended 2 processes in a row" in robot.takeover.status.replaced
+    _built(model, rebuild=True)
+    assert Robot(model).engine.startswith("tensorrt"), "a new plan is given a new chance"
+
+
+def test_orderly_ends_and_power_cuts_are_not_held_against_a_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_record, "BOOT_ID", tmp_path / "boot")
+    (tmp_path / "boot").write_text("monday")
+    born = {1: "10", 2: "20", 3: "30"}
+    monkeypatch.setattr(service_record, "_born", lambda pid: born.get(pid, ""))
+    record = ServiceRecord(tmp_path / "fuse-1.plan")
+
+    def serve(pid: int, *, orderly: bool) -> None:
+        monkeypatch.setattr(os, "getpid", lambda: pid)
+        record.begin()
+        if orderly:
+            record.end()
+        else:
+            born.pop(pid)
+
+    for pid in (1, 2):
+        serve(pid, orderly=False)
+    assert "has ended 2 processes" in record.unfit()
+    serve(3, orderly=True)
+    assert record.unfit() == "", "one that stopped as it should shows that it works"
+    born.update({1: "11", 2: "21"})
+    for pid in (1, 2):
+        serve(pid, orderly=False)
+    assert record.unfit() != ""
+    (tmp_path / "boot").write_text("tuesday")
+    assert record.unfit() == ""
+    record.forget()
+    assert not list(tmp_path.glob("*.service*"))
+
+
 def test_who_wants_it_and_who_cannot_have_it(
     model: Model, tiny_model: Path, fake_gpu: FakeGpu
 ) -> None:
@@ -155,10 +217,8 @@ def test_who_wants_it_and_who_cannot_have_it(
         wanted("tensorrt", model)
 
 
-def _built(model: Model) -> None:
-    from anymodal_seg_ros.inference.tensorrt.build_process import PlanBuilder, Request
-
-    request = Request(str(model.folder), False, str(PlanCache().folder))
+def _built(model: Model, rebuild: bool = False) -> None:
+    request = Request(str(model.folder), False, str(PlanCache().folder), rebuild)
     PlanBuilder(request, lambda news: None, lambda: False).build()
 
 
