@@ -24,6 +24,7 @@ from rclpy.utilities import remove_ros_args
 from anymodal_seg_ros.config import SegConfig, nest, seconds_to_ns
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.frames import Prediction, SensorState
+from anymodal_seg_ros.inference.engines import described
 from anymodal_seg_ros.nodes.arrival import waited_ns
 from anymodal_seg_ros.nodes.diagnostics import resting
 from anymodal_seg_ros.nodes.graph_watch import GraphWatch
@@ -102,7 +103,7 @@ class SegmentationNode(LifecycleNode):
         manifest = self._loaded.model.manifest
         self._outputs = Outputs(self, self.config, manifest)
         self.get_logger().info(
-            f"model {manifest.name} {manifest.version} on {self._loaded.engine.name}, "
+            f"model {manifest.name} {manifest.version} on {described(self._loaded.engine)}, "
             f"{manifest.width}x{manifest.height}, {len(manifest.classes)} classes"
         )
         return _SUCCESS

@@ -118,7 +118,9 @@ class Pipeline:
             ModelError: the model folder cannot be used.
         """
         model = load_model(config.model)
-        engine = create_engine(config.engine, model, config.threads, config.confidence)
+        engine = create_engine(
+            config.engine, model, config.threads, config.confidence, config.providers
+        )
         return cls(config.rig, model, engine, in_time=in_time)
 
     def attach(self, threads: int, notify: Callable[[], None]) -> None:
