@@ -31,6 +31,7 @@ from anymodal_seg_ros.nodes.graph_watch import GraphWatch
 from anymodal_seg_ros.nodes.guard import guarded
 from anymodal_seg_ros.nodes.health import Health
 from anymodal_seg_ros.nodes.live_parameters import LiveParameters
+from anymodal_seg_ros.nodes.machine_status import MachineWatch
 from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.outputs import Outputs
 from anymodal_seg_ros.nodes.parameters import declare_parameters, flat, parameters_named
@@ -76,6 +77,8 @@ class SegmentationNode(LifecycleNode):
         self._worker: PipelineWorker | None = None
         self._watch: GraphWatch | None = None
         self._timer: Any = None
+        self._machine = MachineWatch(self.get_fully_qualified_name().lstrip("/"))
+        self._machine.start()
         self._snapshots = Snapshots()
         self._active = False
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -202,6 +205,7 @@ class SegmentationNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop the worker before what it publishes with goes away."""
         self.stop()
+        self._machine.stop()
         super().destroy_node()
 
     def _let_go(self) -> None:
@@ -327,7 +331,8 @@ class SegmentationNode(LifecycleNode):
         """Return what ``/diagnostics`` says now."""
         if self._watch is None:
             return [resting(self.get_fully_qualified_name().lstrip("/"))]
-        return self._health.report(self._now_ns(), self._watch.settled())
+        health = self._health.report(self._now_ns(), self._watch.settled())
+        return [*health, *self._machine.statuses()]
 
     def _report(self) -> None:
         """Publish ``/diagnostics``, and end the node when its engine is past hope."""
