@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,12 @@ def power_mode(root: Path = ROOT) -> str:
     names = dict(_POWER_MODE.findall(read_text(root / "etc/nvpmodel.conf", 1 << 16)))
     name = names.get(str(number))
     return f"{number} ({name})" if name else str(number)
+
+
+def memory_mb() -> float:
+    """Return the resident memory of this process, in MB; 0 where the system does not tell."""
+    pages = read_text(Path("/proc/self/statm")).split()
+    return int(pages[1]) * resource.getpagesize() / 2**20 if len(pages) > 1 else 0.0
 
 
 def read_text(path: Path, most: int = 4096) -> str:

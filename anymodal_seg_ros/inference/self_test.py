@@ -78,6 +78,15 @@ def frame_of(images: npt.NDArray[np.float16], subset: tuple[int, ...]) -> Modali
     return ModalityBatch(rows, np.array(subset, np.int64))
 
 
+def frame_of_all(model: Model) -> ModalityBatch:
+    """Return a frame with every kind of sensor: that of the self-test, or zeros."""
+    test, kinds = read_self_test(model), len(model.manifest.modalities)
+    if test is not None:
+        return frame_of(test.images, tuple(range(kinds)))
+    shape = (kinds, 3, model.manifest.height, model.manifest.width)
+    return ModalityBatch(np.zeros(shape, np.float32), np.arange(kinds, dtype=np.int64))
+
+
 def agreements(engine: Engine, test: SelfTest) -> dict[tuple[int, ...], float]:
     """Return the share of pixels with the right class for each subset of the sensors.
 

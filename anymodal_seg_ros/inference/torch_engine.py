@@ -80,7 +80,7 @@ class TorchEngine:
         self._half = on_gpu if half is None else half
         if not on_gpu:
             torch.set_num_threads(threads)
-        self._stream = torch.cuda.Stream(self._device) if on_gpu else None
+        self._stream = torch.cuda.Stream(self._device) if on_gpu else None  # type: ignore[no-untyped-call]
         self._replayer = Replayer(None if self._stream is None else CudaCapture(self._stream))
         network = load_network(model)
         outputs = ["logits", *(["confidence"] if confidence else [])]

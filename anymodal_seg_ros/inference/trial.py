@@ -15,14 +15,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from anymodal_seg_ros.errors import AnymodalError, ConfigError, ModelError
-from anymodal_seg_ros.frames import ModalityBatch
 from anymodal_seg_ros.inference.engines import Engine, can_split
 from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.inference.self_test import EXACT, HALF, agreements, frame_of, read_self_test
+from anymodal_seg_ros.inference.self_test import (
+    EXACT,
+    HALF,
+    agreements,
+    frame_of_all,
+    read_self_test,
+)
 
 LIMIT_S = 30.0
 """What takes longer to load, to be tested and to be timed is not tried any longer."""
@@ -85,7 +88,7 @@ def try_engine(kind: str, make: Callable[[str], Engine], model: Model) -> Trial:
 
 def mask_ms(engine: Engine, model: Model) -> float:
     """Return the shortest time that a mask of all sensors takes, in ms, after one to warm up."""
-    frame = _frame(model)
+    frame = frame_of_all(model)
     best, ended = float("inf"), time.perf_counter() + RUNS_S
     for turn in range(RUNS + 1):
         started = time.perf_counter()
@@ -120,14 +123,6 @@ def try_apart(kind: str, model: Model, threads: int, confidence: bool, providers
         last = done.stderr.strip().rpartition("\n")[2]
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
         return Trial(kind, problem=f"ended its process with {how}{last and f': {last:.200}'}")
-
-
-def _frame(model: Model) -> ModalityBatch:
-    test, kinds = read_self_test(model), len(model.manifest.modalities)
-    if test is not None:
-        return frame_of(test.images, tuple(range(kinds)))
-    shape = (kinds, 3, model.manifest.height, model.manifest.width)
-    return ModalityBatch(np.zeros(shape, np.float32), np.arange(kinds, dtype=np.int64))
 
 
 def _short(error: ConfigError) -> str:
