@@ -69,7 +69,7 @@ def command(
         found = benchmark_engines(opened, count, repeats, switches, kinds or ENGINES, tell)
         results.append(found)
         console.print(timing_table(found.engines, f"{found.model}, {found.size}"))
-        for line in _conclusions(found):
+        for line in conclusions(found):
             tell(line)
     if out is not None:
         content = {"machine": machine(), "models": [_plain(found) for found in results]}
@@ -100,7 +100,7 @@ def timing_table(reports: Sequence[EngineReport], title: str = "") -> Table:
     return table
 
 
-def _conclusions(found: EngineBenchmark) -> list[str]:
+def conclusions(found: EngineBenchmark) -> list[str]:
     """Say how the engines compare, in ratios of this run."""
     lines = []
     if found.floor_ms:
