@@ -72,7 +72,7 @@ LARGEST = 8192.0
 """What is larger on the frames that are looked at stays in single: an eighth of what half holds."""
 
 SMALLEST = 6.2e-5
-"""A constant that is smaller, as the epsilon of a norm, would lose its digits or become 0."""
+"""Constants that are smaller, as the epsilon of a norm, would lose their digits or become 0."""
 
 FIXED = {"Resize": (1, 2)}
 """Inputs, by place, that are single precision whatever the operator computes in."""
@@ -201,14 +201,14 @@ class _Typing:
         """Whether a node may compute in half precision."""
         if node.op_type not in MOVING | COMPUTING:
             return False
-        if any(self._peaks.get(name, 0.0) > LARGEST for name in node.output):
+        if any(self._peaks.get(name, 0.0) > LARGEST for name in (*node.input, *node.output)):
             return False
         for name in node.input:
             if name in self._constants:
                 values = np.abs(numpy_helper.to_array(self._constants[name]))
                 if values.size and values.max() > LARGEST:
                     return False
-                if values.size == 1 and 0.0 < values.max() < SMALLEST:
+                if values.size and 0.0 < values.max() < SMALLEST:
                     return False
         return True
 
