@@ -80,7 +80,10 @@ def test_every_wheel_exists_for_aarch64(resolver: ModuleType) -> None:
         try:
             found = resolver.resolve(image)
         except subprocess.CalledProcessError as error:
-            if "No matching distribution" not in error.stderr or "from versions: none" in error.stderr:
+            if (
+                "No matching distribution" not in error.stderr
+                or "from versions: none" in error.stderr
+            ):
                 pytest.skip(f"no package index: {error.stderr.strip()[-200:]}")
             raise AssertionError(error.stderr) from error
         assert found["numpy"].startswith("1.26."), "NumPy 2 breaks the messages of ROS"
