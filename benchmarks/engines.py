@@ -1,13 +1,15 @@
-"""The engines on a bundled network with an input of another size, and whether they reach their aims.
+"""The engines on a network with an input of another size: do they reach their aims?
 
     python benchmarks/engines.py                            MiT-B0 at 480x640, one thread
     python benchmarks/engines.py --size 192x256 --switches 10000
 
-The graphs of that size are exported from the weights of the bundled model once, which takes minutes,
-and kept in --folder. Needs torch and onnx. Aims, as ratios of one run: the fastest engine on a CPU at
-least 1.5 times as fast as eager PyTorch and at most 2.5 times the floor of products, at least 1.8 times
-the masks per second of processor time of the whole graph in ONNX Runtime; ready in less than 3 s, and
-nothing grows. The exit code is 1 if one of them is missed.
+The graphs of that size are exported once from the weights of the bundled model, which takes
+minutes, and kept in --folder. Needs torch and onnx.
+
+Aims, as ratios of one run: the fastest engine on a CPU at least 1.5 times as fast as eager PyTorch
+and at most 2.5 times the floor of products; at least 1.8 times the masks per second of processor
+time of the whole graph in ONNX Runtime; ready in less than 3 s; nothing grows. The exit code is 1
+if one of them is missed.
 """
 
 from __future__ import annotations

@@ -78,6 +78,7 @@ def resolve(image: Image) -> dict[str, str]:
 
 
 def main() -> int:
+    """Resolve every image and return the exit code."""
     missing = 0
     for image in IMAGES:
         try:
