@@ -25,7 +25,7 @@ from anymodal_seg_ros.cli.benchmark import conclusions, timing_table
 from anymodal_seg_ros.inference.engine_benchmark import EngineBenchmark, benchmark_engines
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
-from anymodal_seg_training.graphs import rewrite_graphs, rig_frame
+from anymodal_seg_training.export.graphs import rewrite_graphs, rig_frame
 
 WEIGHTS = "model.safetensors"
 

@@ -14,8 +14,8 @@ from anymodal_seg_ros.inference.manifest import PYRAMID, half_role
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.self_test import HALF, frame_of, read_self_test, subsets
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.half_precision import LARGEST, to_half
-from anymodal_seg_training.onnx_file import open_session
+from anymodal_seg_training.export.half_precision import LARGEST, to_half
+from anymodal_seg_training.export.onnx_file import open_session
 
 SINGLE, HALVED = TensorProto.FLOAT, TensorProto.FLOAT16
 
