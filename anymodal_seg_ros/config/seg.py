@@ -102,6 +102,11 @@ class SegConfig:
         "Memory that building plans for TensorRT may take, in MB; 0: three quarters of what is "
         "free when it begins",
     )
+    providers: str = text(
+        "auto",
+        "What ONNX Runtime executes on: auto (CUDA where it is installed and there is a GPU, else "
+        "the CPU), or names by preference, such as 'tensorrt,cuda,cpu'",
+    )
     threads: int = count(0, 0, 256, "CPU threads of the engine; 0 means one per core, at most 4")
     workers: int = count(
         0, 0, 64, "Threads that prepare, encode and fuse side by side; 0: one per core, at most 4"

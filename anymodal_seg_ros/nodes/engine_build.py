@@ -42,7 +42,7 @@ class EngineBuild:
         self._takeover = Takeover(
             model,
             config.confidence,
-            lambda: choose_engine(model, config.threads, config.confidence, but="tensorrt").engine,
+            lambda: _best_other(config, model),
             Limits(config.build_timeout_s, config.build_memory_mb),
             lambda line: self._node.get_logger().info(one_line(line)),
         )
@@ -89,6 +89,13 @@ class EngineBuild:
             return []
         name = str(self._node.get_fully_qualified_name()).lstrip("/")
         return [_status(name, self._takeover.status)]
+
+
+def _best_other(config: SegConfig, model: Model) -> Engine:
+    """Return the best engine but TensorRT."""
+    return choose_engine(
+        model, config.threads, config.confidence, config.providers, but="tensorrt"
+    ).engine
 
 
 def _status(node: str, status: TakeoverStatus) -> Any:

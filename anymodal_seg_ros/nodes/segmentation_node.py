@@ -24,6 +24,7 @@ from rclpy.utilities import remove_ros_args
 from anymodal_seg_ros.config import SegConfig, nest, seconds_to_ns
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.frames import Prediction, SensorState
+from anymodal_seg_ros.inference.engines import described
 from anymodal_seg_ros.nodes.arrival import waited_ns
 from anymodal_seg_ros.nodes.diagnostics import resting
 from anymodal_seg_ros.nodes.engine_build import EngineBuild
@@ -31,6 +32,7 @@ from anymodal_seg_ros.nodes.graph_watch import GraphWatch
 from anymodal_seg_ros.nodes.guard import guarded
 from anymodal_seg_ros.nodes.health import Health
 from anymodal_seg_ros.nodes.live_parameters import LiveParameters
+from anymodal_seg_ros.nodes.machine_status import MachineWatch
 from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.outputs import Outputs
 from anymodal_seg_ros.nodes.parameters import declare_parameters, flat, parameters_named
@@ -76,6 +78,8 @@ class SegmentationNode(LifecycleNode):
         self._worker: PipelineWorker | None = None
         self._watch: GraphWatch | None = None
         self._timer: Any = None
+        self._machine = MachineWatch(self.get_fully_qualified_name().lstrip("/"))
+        self._machine.start()
         self._snapshots = Snapshots()
         self._engine_build = EngineBuild(self)
         self._active = False
@@ -110,7 +114,7 @@ class SegmentationNode(LifecycleNode):
         manifest = self._loaded.model.manifest
         self._outputs = Outputs(self, self.config, manifest)
         self.get_logger().info(
-            f"model {manifest.name} {manifest.version} on {self._loaded.engine.name}, "
+            f"model {manifest.name} {manifest.version} on {described(self._loaded.engine)}, "
             f"{manifest.width}x{manifest.height}, {len(manifest.classes)} classes"
         )
         return _SUCCESS
@@ -211,6 +215,7 @@ class SegmentationNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop the worker before what it publishes with goes away."""
         self.stop()
+        self._machine.stop()
         super().destroy_node()
 
     def _let_go(self) -> None:
@@ -338,7 +343,8 @@ class SegmentationNode(LifecycleNode):
         engine = self._engine_build.statuses()
         if self._watch is None:
             return [resting(self.get_fully_qualified_name().lstrip("/")), *engine]
-        return [*self._health.report(self._now_ns(), self._watch.settled()), *engine]
+        health = self._health.report(self._now_ns(), self._watch.settled())
+        return [*health, *engine, *self._machine.statuses()]
 
     def _report(self) -> None:
         """Publish ``/diagnostics``, and end the node when its engine is past hope."""

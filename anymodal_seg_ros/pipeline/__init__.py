@@ -130,7 +130,7 @@ class Pipeline:
         """
         model = load_model(config.model)
         engine = serve(config, model) or create_engine(
-            config.engine, model, config.threads, config.confidence
+            config.engine, model, config.threads, config.confidence, config.providers
         )
         return cls(config.rig, model, engine, in_time=in_time)
 
