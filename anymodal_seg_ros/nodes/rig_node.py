@@ -26,6 +26,7 @@ from anymodal_seg_ros.faults.timeline import check_sensors, load_timeline
 from anymodal_seg_ros.nodes.rig_driver import CameraDriver, CloudDriver, Driver
 from anymodal_seg_ros.nodes.rig_tf import TfDriver
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session
+from anymodal_seg_ros.resources import user_cache_dir
 from anymodal_seg_ros.simulation.cameras.lidar import Lidar
 from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
 from anymodal_seg_ros.simulation.rigs import RIGS, rig_by_name
@@ -126,7 +127,7 @@ def _options(arguments: Arguments[str]) -> argparse.Namespace:
     parser.add_argument(
         "--cache",
         type=Path,
-        default=Path.home() / ".cache" / "anymodal_seg_ros" / "sequences",
+        default=user_cache_dir() / "sequences",
         help="folder that rendered sequences are kept in",
     )
     options = parser.parse_args(arguments)

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.errors import EngineError
+from anymodal_seg_ros.resources import user_cache_dir
 
 
 def cache_dir() -> Path:
     """Return the folder of the plans: ``$XDG_CACHE_HOME/anymodal_seg_ros/tensorrt``."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(home) if os.path.isabs(home) else Path.home() / ".cache"
-    return base / "anymodal_seg_ros" / "tensorrt"
+    return user_cache_dir() / "tensorrt"
 
 
 def write_kept(path: Path, content: bytes, about: Mapping[str, Any]) -> None:

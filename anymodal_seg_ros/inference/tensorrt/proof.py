@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from anymodal_seg_ros.errors import EngineError
+from anymodal_seg_ros.errors import EngineError, ModelError
 from anymodal_seg_ros.inference.engines import Engine
-from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.self_test import HALF, ROLE, agreements, read_self_test
+from anymodal_seg_ros.inference.self_test import ROLE
+from anymodal_seg_ros.inference.trial import tested
 
 
 def check_provable(model: Model) -> None:
@@ -23,26 +23,17 @@ def check_provable(model: Model) -> None:
         )
 
 
-def proven(engine: Engine, model: Model) -> float:
+def proven(engine: Engine, model: Model) -> str:
     """Hold an engine to the self-test of its model, for every subset of the sensors.
 
     Returns:
-        Share of the pixels with the right class in the worst subset.
+        How it went, in words.
 
     Raises:
-        EngineError: it is too small, or there is nothing to go by.
-        ModelError: the self-test is damaged.
+        EngineError: it is wrong, or there is nothing to go by.
     """
     check_provable(model)
-    test = read_self_test(model)
-    assert test is not None
-    shares = agreements(engine, test)
-    worst = min(shares, key=lambda subset: shares[subset])
-    if shares[worst] < HALF:
-        names = names_by_id(model.manifest.modalities)
-        raise EngineError(
-            f"{engine.name} is wrong here: with {'+'.join(names[row] for row in worst)} only "
-            f"{100 * shares[worst]:.2f} % of the pixels have the right class, expected "
-            f"{100 * HALF:.2f} %"
-        )
-    return shares[worst]
+    try:
+        return tested(engine, model)
+    except ModelError as error:
+        raise EngineError(f"{engine.name} is wrong here: {error}") from error
