@@ -211,7 +211,7 @@ def _set_up(job: Job, bag: BagPart) -> _SetUp:
     cameras = cameras_by_topic(rig, subject.namespace, subject.node)
     notes = check_topics(bag, sensors)
     config = subject.config
-    model, engine = _engine(config.model, config.engine, config.threads)
+    model, engine = _engine(config.model, config.engine, config.threads, config.providers)
     in_time = latency_model(subject.latency) is not None
     pipeline = Pipeline(rig, model, engine, in_time=in_time)
     for sensor, info in bag.cameras_before(cameras):
@@ -282,11 +282,11 @@ class _Counter:
 
 
 @functools.lru_cache(maxsize=2)
-def _engine(name: str, kind: str, threads: int) -> tuple[Model, Engine]:
+def _engine(name: str, kind: str, threads: int, providers: str) -> tuple[Model, Engine]:
     """Load a model once for all cases of this process, with its confidence if it has one."""
     model = load_model(name)
     confidence = "confidence" in model.manifest.outputs
-    return model, create_engine(kind, model, threads, confidence)
+    return model, create_engine(kind, model, threads, confidence, providers)
 
 
 def _ground_truth(
