@@ -15,6 +15,7 @@ from anymodal_seg_ros.cli.jobs_progress import jobs_progress
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.config import NODE_NAME
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.evaluation.naive import PIPELINES
 from anymodal_seg_ros.evaluation.scorecard.agreement import with_agreement
 from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, NAME, Case
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
@@ -63,6 +64,14 @@ EXIT_UNKNOWN = 2
     "rig of the demo]",
 )
 @click.option("--engine", help="onnxruntime or torch; wins over the file's.")
+@click.option(
+    "--pipeline",
+    default=PIPELINES[0],
+    show_default=True,
+    type=click.Choice(PIPELINES),
+    help="naive: to compare with, how most nodes do it: the usual synchroniser (the rule of "
+    "ApproximateTimeSynchronizer), zeros for what is missing, no watchdog.",
+)
 @click.option(
     "--namespace",
     help="That the node is in, and its relative topics.  [default: the parameter file's]",
@@ -187,6 +196,7 @@ class _Options:
     model: str | None
     params: Path | None
     engine: str | None
+    pipeline: str
     namespace: str | None
     node: str
     latency: str
@@ -294,6 +304,7 @@ def _trials(bags: Sequence[Path], options: _Options) -> list[Trial]:
             params=str(options.params or ""),
             models=(options.model,) if options.model else (),
             engine=options.engine or "",
+            pipeline=options.pipeline,
             namespace=options.namespace or "",
             node=options.node,
             latency=options.latency,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
 from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.evaluation.naive import Replayable, make_pipeline
 from anymodal_seg_ros.evaluation.replay import (
     arrivals,
     cameras_by_topic,
@@ -21,11 +21,12 @@ from anymodal_seg_ros.evaluation.replay import (
 from anymodal_seg_ros.evaluation.scorecard.cases import Case
 from anymodal_seg_ros.evaluation.scorecard.job import Subject
 from anymodal_seg_ros.frames import Image, Prediction, SensorState
+from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.inference.visualize import overlay
 from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.messages.rosbags import make
 from anymodal_seg_ros.messages.values import Message
-from anymodal_seg_ros.pipeline import Pipeline
 
 NODE = "/segmentation_node"
 """Under which the results stand, as those of the live node do."""
@@ -54,8 +55,11 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
     """
     rig = case.rig(subject.config.rig)
     latency = latency_model(subject.latency)
-    config = dataclasses.replace(subject.config, rig=rig)
-    pipeline = Pipeline.from_config(config, in_time=latency is not None)
+    config = subject.config
+    model = load_model(config.model)
+    engine = create_engine(config.engine, model, config.threads)
+    in_time = latency is not None
+    pipeline = make_pipeline(subject.pipeline, rig, model, engine, in_time=in_time)
     masks = 0
     with Bag(subject.bag) as bag, ImageBagWriter(path) as out:
         sensors = sensors_by_topic(rig, subject.namespace, subject.node)
@@ -70,7 +74,7 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
     return masks
 
 
-def _write(out: ImageBagWriter, prediction: Prediction, pipeline: Pipeline, alpha: float) -> None:
+def _write(out: ImageBagWriter, prediction: Prediction, pipeline: Replayable, alpha: float) -> None:
     frames = prediction.frame_set
     sample, log_ns = frames.reference_sample, frames.completed_ns
     picture = overlay(sample.image, prediction.mask, pipeline.model.manifest, alpha)
