@@ -166,6 +166,34 @@ EXIT_UNKNOWN = 2
     help="Processes. The figures do not depend on it.",
 )
 @click.option(
+    "--live",
+    is_flag=True,
+    help="Play the bag to a segmentation node that is running, and measure the masks that it "
+    "publishes. 'ros2 launch anymodal_seg_ros replay.launch.py' starts both.",
+)
+@click.option(
+    "--rate",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=0.01, max=100.0),
+    help="With --live, seconds of the bag in a second; the node must have use_sim_time.",
+)
+@click.option(
+    "--player",
+    default="auto",
+    show_default=True,
+    type=click.Choice(("auto", "ros2", "own")),
+    help="With --live, what plays the bag: 'ros2 bag play' where it is installed, or our own.",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    default=120.0,
+    show_default=True,
+    type=click.FloatRange(min=0.0),
+    help="With --live, seconds to wait at most for the node to listen.",
+)
+@click.option(
     "--bag",
     type=click.Path(path_type=Path),
     help="Write a bag with the recorded messages, the masks, overlays and states of the sensors.",
@@ -215,6 +243,10 @@ class _Options:
     baseline: Path | None
     junit: Path | None
     workers: int
+    live: bool
+    rate: float
+    player: str
+    wait_s: float
     bag: Path | None
 
 
@@ -225,7 +257,10 @@ def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Op
     baseline = load_scorecard(options.baseline) if options.baseline else None
     if source is None:
         trials = load_suite(options.suite) if options.suite else _trials(bags, options)
-        _replay(trials, out, options.workers, console)
+        if options.live:
+            _play_live(trials, out, options, console)
+        else:
+            _replay(trials, out, options.workers, console)
         if options.bag:
             _write_bag(trials, options.bag, console)
     card = load_scorecard(source or out)
@@ -267,6 +302,33 @@ def _replay(trials: Sequence[Trial], out: Path, workers: int, console: PlainCons
     for failure in failed:
         name = f"{failure.job.subject.name} {failure.job.case.name}"
         failures[name] = failure.reason
+    _remember(out, failures)
+
+
+def _play_live(
+    trials: Sequence[Trial], out: Path, options: _Options, console: PlainConsole
+) -> None:
+    """Let a node that is running segment the bag, anew every time."""
+    try:
+        from anymodal_seg_ros.nodes.evaluator import LiveOptions, evaluate_live
+        from anymodal_seg_ros.nodes.shutdown import ros_session
+    except ImportError as error:
+        raise ConfigError(
+            f"--live needs ROS 2 ({error}): source an installation, "
+            "or pip install 'anymodal_seg_ros[ros]'"
+        ) from error
+    if len(trials) != 1 or trials[0].timelines or trials[0].sweep:
+        raise ConfigError("--live is for one bag, without --faults and --sweep")
+    jobs, failures = jobs_of(trials, out)
+    how = LiveOptions(options.rate, options.player, options.wait_s)
+    for job in jobs:
+        with ros_session(["anymodal-seg"]) as stop:
+            evaluate_live(job, how, stop, console.say)
+    _remember(out, failures)
+
+
+def _remember(out: Path, failures: dict[str, str]) -> None:
+    """Write down what could not be evaluated, and the command."""
     write_failures(out, failures)
     if out.is_dir():
         (out / COMMAND).write_text(shlex.join(("anymodal-seg", *sys.argv[1:])), encoding="utf-8")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -241,6 +242,34 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
             worst.add(record, prediction, label)
             masks += 1
     status = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1] + rig.deadline_s))
+    return run_of(
+        job,
+        bag,
+        manifest,
+        ground_truth=made.truth_text,
+        transitions=recorder.transitions(status),
+        messages=counter.messages,
+        masks=masks,
+        superseded=pipeline.superseded,
+        rejected={entry.sensor: sum(entry.rejected.values()) for entry in status},
+        wall_s=time.perf_counter() - started,
+        settings=settings_of(manifest, pipeline.engine.name, subject.pipeline),
+        worst=worst.write(partial / WORST),
+        notes=(*made.notes, *bag.notes),
+    )
+
+
+def run_of(job: Job, bag: BagPart, manifest: Manifest, **found: Any) -> Run:
+    """Describe a run: what was asked for, and what came of it.
+
+    Args:
+        job: what was asked for.
+        bag: what was played.
+        manifest: of the model.
+        found: the other attributes of the run.
+    """
+    subject, case = job.subject, job.case
+    rig = case.rig(subject.config.rig)
     faults = (*subject.recorded_faults.faults, *case.timeline.faults)
     timeline = FaultTimeline(case.timeline.seed, faults)
     enabled = tuple(name for name, sensor in rig.sensors.items() if sensor.enabled)
@@ -255,17 +284,8 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
         classes=tuple(spec.name for spec in manifest.classes),
         windows=fault_windows(timeline, enabled, bag.length_s),
         timeline=dump_timeline(timeline),
-        ground_truth=made.truth_text,
-        transitions=recorder.transitions(status),
-        messages=counter.messages,
-        masks=masks,
-        superseded=pipeline.superseded,
-        rejected={entry.sensor: sum(entry.rejected.values()) for entry in status},
-        wall_s=time.perf_counter() - started,
-        settings=_settings(pipeline, subject.pipeline),
         inputs=job.inputs,
-        worst=worst.write(partial / WORST),
-        notes=(*made.notes, *bag.notes),
+        **found,
     )
 
 
@@ -311,12 +331,12 @@ def _ground_truth(
     return TopicLabels(bag, topics, label_map), f"topics {', '.join(topics.values())}"
 
 
-def _settings(pipeline: Replayable, kind: str) -> dict[str, str]:
-    manifest = pipeline.model.manifest
+def settings_of(manifest: Manifest, engine: str, pipeline: str) -> dict[str, str]:
+    """Return what people want to know of a run: model, engine, pipeline and versions."""
     return {
         "model": f"{manifest.name} {manifest.version}",
-        "engine": pipeline.engine.name,
-        "pipeline": kind,
+        "engine": engine,
+        "pipeline": pipeline,
         "anymodal_seg_ros": __version__,
         "onnxruntime": str(onnxruntime.__version__),
         "numpy": np.__version__,
