@@ -166,6 +166,13 @@ EXIT_UNKNOWN = 2
     help="Processes. The figures do not depend on it.",
 )
 @click.option(
+    "--cluster",
+    default="",
+    metavar="ADDRESS|local:N",
+    help="Replay on the workers of this Dask scheduler, e.g. tcp://head:8786, or on N workers of "
+    "this machine. They see bags and models under the same paths.",
+)
+@click.option(
     "--live",
     is_flag=True,
     help="Play the bag to a segmentation node that is running, and measure the masks that it "
@@ -243,6 +250,7 @@ class _Options:
     baseline: Path | None
     junit: Path | None
     workers: int
+    cluster: str
     live: bool
     rate: float
     player: str
@@ -260,7 +268,7 @@ def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Op
         if options.live:
             _play_live(trials, out, options, console)
         else:
-            _replay(trials, out, options.workers, console)
+            _replay(trials, out, options, console)
         if options.bag:
             _write_bag(trials, options.bag, console)
     card = load_scorecard(source or out)
@@ -294,11 +302,11 @@ def conclude(
     return verdict.exit_code
 
 
-def _replay(trials: Sequence[Trial], out: Path, workers: int, console: PlainConsole) -> None:
+def _replay(trials: Sequence[Trial], out: Path, options: _Options, console: PlainConsole) -> None:
     """Do what is not done yet."""
     jobs, failures = jobs_of(_with_agreement(trials, out), out)
     with jobs_progress(console) as progress:
-        failed = run_jobs(jobs, workers, progress)
+        failed = run_jobs(jobs, options.workers, progress, options.cluster)
     for failure in failed:
         name = f"{failure.job.subject.name} {failure.job.case.name}"
         failures[name] = failure.reason

@@ -178,9 +178,31 @@ def finish(partial: Path, folder: Path, run: Run) -> None:
     plain = {"format": FORMAT, **asdict(run)}
     del plain["folder"]
     (partial / RUN).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    _take_name(partial, folder)
+
+
+def _take_name(partial: Path, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
+
+
+def adopt(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the folder of a run that was made elsewhere.
+
+    Args:
+        folder: that it will be.
+        files: contents by paths in the folder.
+
+    Raises:
+        RunError: it cannot be written, or something else is in the way.
+    """
+    with new_run(folder) as partial:
+        for name, content in files.items():
+            path = partial / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        _take_name(partial, folder)
 
 
 def file_hash(path: Path) -> InputFile:
