@@ -78,16 +78,16 @@ class LabelMap:
         Raises:
             BagError: an id is neither a class of the model nor :data:`UNLABELED`, without a map.
         """
+        label = np.asarray(self._table[ids], np.uint8)
         if self._strict:
-            known = np.unique(ids)
-            foreign = known[(known >= len(self._names)) & (known != UNLABELED)]
-            if foreign.size:
+            foreign = (label == UNLABELED) & (ids != UNLABELED)
+            if foreign.any():
                 raise BagError(
-                    f"{where}: the label has the id {int(foreign[0])}, the model knows 0 to "
+                    f"{where}: the label has the id {int(ids[foreign].min())}, the model knows 0 to "
                     f"{len(self._names) - 1} and {UNLABELED} for nothing: say what it means with "
                     "--label-map"
                 )
-        return np.asarray(self._table[ids], np.uint8)
+        return label
 
     def _target(self, key: int, value: object) -> int:
         if value == IGNORE:
