@@ -82,8 +82,9 @@ class LabelMap:
         if self._strict:
             foreign = (label == UNLABELED) & (ids != UNLABELED)
             if foreign.any():
+                first = int(ids[foreign].min())
                 raise BagError(
-                    f"{where}: the label has the id {int(ids[foreign].min())}, the model knows 0 to "
+                    f"{where}: the label has the id {first}, the model knows 0 to "
                     f"{len(self._names) - 1} and {UNLABELED} for nothing: say what it means with "
                     "--label-map"
                 )
