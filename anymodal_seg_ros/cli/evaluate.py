@@ -429,7 +429,8 @@ def _report(card: Scorecard, verdict: Verdict | None, console: PlainConsole) -> 
 
 
 def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
-    table = Table(title=f"{len(card.runs)} runs in {card.folder}")
+    number = len(card.runs)
+    table = Table(title=f"{number} run{'' if number == 1 else 's'} in {card.folder}")
     for title in ("figure", "value", "what it is"):
         table.add_column(title, justify="right" if title == "value" else "left")
     for row in headline(card.runs):
