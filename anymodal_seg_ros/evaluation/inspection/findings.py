@@ -188,8 +188,7 @@ def _rate(topic: Topic) -> Iterator[Finding]:
             "R301",
             topic.name,
             f"{gaps.size} gap{'s' if gaps.size > 1 else ''}, the longest of {gaps.max():.2f} s: "
-            "the "
-            "sensor will be STALE in them",
+            "the sensor will be STALE in them",
         )
     late = float(np.mean((steps > _LATE_PERIODS * typical) & (steps <= _GAP_S)))
     if late > _JITTERY_SHARE:
