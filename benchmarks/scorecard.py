@@ -40,7 +40,7 @@ from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard, writ
 from anymodal_seg_ros.simulation.dataset.plan import CLEAN
 from anymodal_seg_ros.simulation.dataset.rigbench import rigbench
 from anymodal_seg_ros.simulation.rigs import rig_by_name
-from anymodal_seg_ros.simulation.scene import SceneConfig
+from anymodal_seg_ros.simulation.world.scene import SceneConfig
 
 MODELS = ("rig-nano", "rig-b0")
 SWEPT = "sun"
@@ -66,7 +66,7 @@ def main() -> None:
             real = [recording_trial(path, rig, model, pipeline) for path, rig in recordings]
             if not options.page_only:
                 replay_all([*trials, *real], folder, options.workers)
-            if (folder / "runs").is_dir():
+            if folder.is_dir():
                 card = load_scorecard(folder)
                 cards[model, pipeline] = Card(model, pipeline, card.runs, card.unreadable)
     found = page(cards, SWEPT, options.seconds, FAULT_S)

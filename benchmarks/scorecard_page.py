@@ -58,7 +58,8 @@ class Card:
     @property
     def drives(self) -> list[Run]:
         """Healthy replays of simulated drives."""
-        return [run for run in self.runs if run.case == HEALTHY and run.condition != "real"]
+        found = [run for run in self.runs if run.case == HEALTHY and run.condition != "real"]
+        return sorted(found, key=lambda run: run.condition)
 
     @property
     def recordings(self) -> list[Run]:
@@ -67,8 +68,10 @@ class Card:
 
     def faults(self) -> dict[tuple[str, str], FaultOutcome]:
         """What every fault did, by kind and sensor."""
-        found = outcomes(self.runs, Selection(case="all"))
-        return {(o.window.label, o.window.sensor): o for _, o in found}
+        found = [o for _, o in outcomes(self.runs, Selection(case="all"))]
+        sensors = [name for run in self.drives for name in run.sensors]
+        found.sort(key=lambda o: sensors.index(o.window.sensor))
+        return {(o.window.label, o.window.sensor): o for o in found}
 
 
 Cards = Mapping[tuple[str, str], Card]

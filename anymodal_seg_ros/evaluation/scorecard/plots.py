@@ -185,12 +185,13 @@ def latency_histogram(runs: Sequence[Run]) -> str:
     with matplotlib.rc_context(_STYLE):
         canvas = Canvas(figsize=(7.0, 2.4))
         axes = canvas.subplots()
+        edges = np.linspace(0.0, max(1.0, max(both, default=1.0)), 41)
         for label, values in (
             ("waiting for the other sensors", waiting),
             ("processing, measured on this machine", processing),
             ("both", both),
         ):
-            axes.hist(values, bins=60, histtype="step", linewidth=1.3, label=label)
+            axes.hist(values, bins=edges.tolist(), histtype="step", linewidth=1.3, label=label)
         axes.set_xlabel("ms")
         axes.set_ylabel("masks")
         axes.legend(frameon=False, fontsize=8)
