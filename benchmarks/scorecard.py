@@ -164,7 +164,7 @@ def assembled(path: Path, sources: Mapping[str, tuple[str, str]], rate_hz: float
 
 
 def drive_trial(path: Path, weather: str, model: str, pipeline: str, kinds: str) -> Trial:
-    config = dataclasses.replace(load_config(path / PARAMETERS), model=model)
+    config = dataclasses.replace(load_config(path / PARAMETERS), model=model, threads=1)
     subject = Subject(path, path.name, config, weather, pipeline=pipeline)
     chosen = tuple(kind for kind in kinds.split(",") if kind)
     sweep = Sweep(chosen, (MOMENT,), FAULT_S) if weather == SWEPT else None
@@ -172,7 +172,7 @@ def drive_trial(path: Path, weather: str, model: str, pipeline: str, kinds: str)
 
 
 def recording_trial(path: Path, rig: RigConfig, model: str, pipeline: str) -> Trial:
-    config = SegConfig(model=model, rig=rig)
+    config = SegConfig(model=model, rig=rig, threads=1)
     name = f"recording-{path.stem if path.is_file() else path.name}"
     return Trial(Subject(path, name, config, "real", truth=Truth(NONE), pipeline=pipeline))
 
