@@ -251,7 +251,7 @@ def tell_memory(place: Path, minutes: float, hz: float) -> None:
 
 
 def measured(command: Sequence[str]) -> Iterator[float]:
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return map(float, said.split())
 
 

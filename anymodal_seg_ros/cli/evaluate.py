@@ -20,7 +20,7 @@ from anymodal_seg_ros.evaluation.scorecard.agreement import with_agreement
 from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, NAME, Case
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.fleet import run_jobs
-from anymodal_seg_ros.evaluation.scorecard.gate import Check, load_gate
+from anymodal_seg_ros.evaluation.scorecard.gate import VERSION, Check, load_gate, parse_gate
 from anymodal_seg_ros.evaluation.scorecard.job import AUTO
 from anymodal_seg_ros.evaluation.scorecard.junit import junit_xml
 from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of, names_of
@@ -144,6 +144,11 @@ EXIT_UNKNOWN = 2
 )
 @click.option("--require", type=click.Path(path_type=Path), help="Gate: what the figures must be.")
 @click.option("--baseline", type=click.Path(path_type=Path), help="An earlier scorecard.")
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(min=0.0, max=1.0),
+    help="How far the mIoU may be below the baseline's, besides what --require says.",
+)
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the verdict as JUnit XML.")
 @click.option(
     "--from",
@@ -248,6 +253,7 @@ class _Options:
     conditions: tuple[str, ...]
     require: Path | None
     baseline: Path | None
+    max_drop: float | None
     junit: Path | None
     workers: int
     cluster: str
@@ -261,7 +267,7 @@ class _Options:
 def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Options) -> int:
     """Replay, measure, judge; returns the exit code."""
     console = PlainConsole()
-    checks = load_gate(options.require) if options.require else None
+    checks = _checks(options)
     baseline = load_scorecard(options.baseline) if options.baseline else None
     if source is None:
         trials = load_suite(options.suite) if options.suite else _trials(bags, options)
@@ -273,6 +279,17 @@ def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Op
             _write_bag(trials, options.bag, console)
     card = load_scorecard(source or out)
     return conclude(card, checks, baseline, options.junit, console)
+
+
+def _checks(options: _Options) -> tuple[Check, ...] | None:
+    """Return what is required; None if nothing is."""
+    checks = load_gate(options.require) if options.require else ()
+    if options.max_drop is not None:
+        if options.baseline is None:
+            raise ConfigError("--max-drop is below what? Give --baseline, an earlier scorecard")
+        drop = {"figure": "miou", "max_drop": options.max_drop}
+        checks = (*checks, *parse_gate({"version": VERSION, "checks": [drop]}))
+    return checks or None
 
 
 def conclude(

@@ -202,6 +202,16 @@ def test_a_baseline_that_was_better_fails_the_gate(evaluated: Path, tmp_path: Pa
     lines = card / "runs" / "drive" / "healthy" / "masks.jsonl"
     lines.write_text("".join(lines.open().readlines()[:-1]))
     evaluate("--from", card, "--require", gate, "--baseline", evaluated, code=1)
+    worse = card / "runs" / "drive" / "faults" / "masks.jsonl"
+    records = [json.loads(line) for line in worse.open()]
+    for record in records:
+        record["overlap"][0] = [0] * len(record["overlap"][0])  # not one pixel is hit
+    worse.write_text("".join(json.dumps(record) + "\n" for record in records))
+    run = evaluated / "runs" / "drive" / "healthy" / "run.json"
+    dropped = evaluate("--from", card, "--baseline", run, "--max-drop", 0.01, code=1)
+    assert "FAILED: miou" in dropped.output
+    evaluate("--from", card, "--baseline", run, "--max-drop", 1.0)
+    assert "Give --baseline" in evaluate("--from", card, "--max-drop", 0.1, code=2).output
 
 
 def test_a_bad_bag_is_named_and_the_others_go_on(bag: Path, tmp_path: Path) -> None:
