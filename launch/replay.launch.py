@@ -22,6 +22,7 @@ from launch.actions import (
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.nodes.environment import dds_environment
 from anymodal_seg_ros.nodes.launch_arguments import evaluate_arguments, existing_file
 from anymodal_seg_ros.resources import share_dir
@@ -95,6 +96,8 @@ def start_nodes(context: Any) -> list[Any]:
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
+    if not given("bag"):
+        raise ConfigError("bag is missing: give bag:=PATH of the bag to play")
     bag = Path(given("bag")).expanduser().absolute()
     file = existing_file("params_file", given("params_file") or str(bag / "rig.yaml"))
     options = {
