@@ -53,9 +53,20 @@ _MATCHED = tuple(MESSAGE_TYPES[kind] for kind in ("image", "compressed", "point_
 class Replayable(Protocol):
     """What a replay asks of a pipeline; see :class:`~anymodal_seg_ros.pipeline.Pipeline`."""
 
-    rig: RigConfig
-    model: Model
-    engine: Engine
+    @property
+    def rig(self) -> RigConfig:
+        """The sensors."""
+        ...
+
+    @property
+    def model(self) -> Model:
+        """Knows what the network takes and gives."""
+        ...
+
+    @property
+    def engine(self) -> Engine:
+        """Executes it."""
+        ...
 
     @property
     def superseded(self) -> int:
