@@ -25,6 +25,7 @@ from anymodal_seg_ros.config import SegConfig, nest, seconds_to_ns
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.frames import Prediction, SensorState
 from anymodal_seg_ros.nodes.arrival import waited_ns
+from anymodal_seg_ros.nodes.black_box import BlackBox
 from anymodal_seg_ros.nodes.diagnostics import resting
 from anymodal_seg_ros.nodes.graph_watch import GraphWatch
 from anymodal_seg_ros.nodes.guard import guarded
@@ -33,6 +34,7 @@ from anymodal_seg_ros.nodes.live_parameters import LiveParameters
 from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.outputs import Outputs
 from anymodal_seg_ros.nodes.parameters import declare_parameters, flat, parameters_named
+from anymodal_seg_ros.nodes.record_folder import Kept, Scene, home
 from anymodal_seg_ros.nodes.services import NodeServices
 from anymodal_seg_ros.nodes.shutdown import fail, one_line, ros_session, run_until_signal
 from anymodal_seg_ros.nodes.snapshot import Snapshots
@@ -76,6 +78,8 @@ class SegmentationNode(LifecycleNode):
         self._watch: GraphWatch | None = None
         self._timer: Any = None
         self._snapshots = Snapshots()
+        self._black_box: BlackBox | None = None
+        self._said: list[Any] = []
         self._active = False
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.config = declare_parameters(self, arguments)
@@ -127,6 +131,7 @@ class SegmentationNode(LifecycleNode):
         """Start to listen and to make masks."""
         assert self._loaded is not None
         rig = self.config.rig
+        self._snapshots.forget()
         self._pipeline = Pipeline(rig, self._loaded.model, self._loaded.engine, in_time=True)
         # Parameters may have changed since configure: topics are resolved anew.
         topics = {name: self.resolve_topic_name(s.topic) for name, s in rig.sensors.items()}
@@ -148,6 +153,12 @@ class SegmentationNode(LifecycleNode):
             self._wanted,
         )
         self._worker.start()
+        if self.config.black_box.before_s:
+            folder = home("black_box") / self.get_fully_qualified_name().strip("/").replace(
+                "/", "_"
+            )
+            tell = self.get_logger().warning
+            self._black_box = BlackBox(self.config.black_box, folder, self._scene, tell)
         self._watch = GraphWatch(
             self,
             rig,
@@ -164,6 +175,9 @@ class SegmentationNode(LifecycleNode):
             if not self._worker.stop() and not self.broken:
                 self.broken = "the engine hangs: its thread cannot be stopped"
             self._worker = None
+        if self._black_box is not None:
+            self._black_box.stop()
+            self._black_box = None
 
     @told
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -218,7 +232,7 @@ class SegmentationNode(LifecycleNode):
         """Hand one message to the pipeline and be gone, in well under a millisecond."""
         started_ns = time.perf_counter_ns()
         config = self.config.rig.sensors[sensor]
-        self._snapshots.note(config.topic, config.message_type, message)
+        self._note(config.topic, config.message_type, message)
         now_ns = self._now_ns()
         if now_ns == 0:
             if self._health.may_warn("clock"):
@@ -236,12 +250,19 @@ class SegmentationNode(LifecycleNode):
     def _on_camera_info(self, sensor: str, message: Any, info: Mapping[str, Any] | None) -> None:
         """Hand a calibration to the pipeline; repetitions cost next to nothing."""
         topic = self.config.rig.sensors[sensor].registration.camera_info
-        self._snapshots.note(topic, "sensor_msgs/msg/CameraInfo", message)
+        self._note(topic, "sensor_msgs/msg/CameraInfo", message, latched=True)
         error = self._pipeline.push_camera_info(sensor, message)
         if error is not None and self._health.may_warn(f"{sensor} camera_info"):
             self.get_logger().warning(f"calibration rejected: {one_line(error)}")
         if error is None and self._outputs is not None:
             self._outputs.take_camera_info(sensor, message)
+
+    def _note(self, topic: str, type_name: str, message: Any, *, latched: bool = False) -> None:
+        """Keep a message for those who may write it down."""
+        kept = Kept(f"/{topic.lstrip('/')}", type_name, time.time_ns(), message)
+        self._snapshots.note(kept)
+        if self._black_box is not None:
+            self._black_box.note(kept, latched=latched)
 
     def _callback_failed(self, sensor: str, error: Exception) -> None:
         """Count what a callback raised, and tell it; the message is lost, the node is not."""
@@ -300,9 +321,14 @@ class SegmentationNode(LifecycleNode):
         """Write down what there is now. For ``~/save_snapshot``."""
         if self._loaded is None:
             raise ConfigError("the node is not configured: there is nothing to write down")
-        statuses = [] if self._watch is None else self._statuses()
+        self._said = [] if self._watch is None else self._statuses()
+        return str(self._snapshots.save(self._scene()))
+
+    def _scene(self) -> Scene:
+        """Return what belongs to this moment beside the messages."""
+        assert self._loaded is not None
         manifest = self._loaded.model.manifest
-        return str(self._snapshots.save(nest(flat(self.config)), statuses, manifest))
+        return Scene(nest(flat(self.config)), self._said, manifest, self._snapshots.prediction)
 
     def _wanted(self) -> bool:
         """Whether masks are to be made now."""
@@ -333,9 +359,12 @@ class SegmentationNode(LifecycleNode):
         if self._worker is not None:
             for line in self._health.news(self._now_ns()):
                 self.get_logger().info(line)
-        array = DiagnosticArray(status=self._statuses())
+        self._said = self._statuses()
+        array = DiagnosticArray(status=self._said)
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
+        if self._black_box is not None and (now_ns := self._now_ns()):
+            self._black_box.look(self._pipeline.status(now_ns))
         if self._worker is not None and (hopeless := self._health.supervisor.hopeless()):
             self.broken = hopeless
             self.get_logger().fatal(hopeless)
