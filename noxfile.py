@@ -2,10 +2,10 @@
 
     nox -s unit                 the suite without ROS 2, on the oldest and the newest Python
     nox -s ros                  the tests on real DDS, on the wheels of Kilted and of Jazzy
-    nox -s docs workflows       the site without a warning; the workflows of GitHub
+    nox -s docs                 the site, without a warning
 
-Arguments after -- go to pytest: nox -s unit-3.10 -- test/sensing. `--light` before them leaves PyTorch
-out: what needs it is skipped, and says so.
+Arguments after -- go to pytest: nox -s unit-3.10 -- test/sensing. `--light` before them leaves
+PyTorch out: what needs it is skipped, and says so.
 """
 
 from __future__ import annotations

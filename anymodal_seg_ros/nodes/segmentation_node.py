@@ -38,6 +38,7 @@ from anymodal_seg_ros.nodes.record_folder import Kept, Scene, home
 from anymodal_seg_ros.nodes.services import NodeServices
 from anymodal_seg_ros.nodes.shutdown import fail, one_line, ros_session, run_until_signal
 from anymodal_seg_ros.nodes.snapshot import Snapshots
+from anymodal_seg_ros.nodes.static_transforms import StaticTransforms
 from anymodal_seg_ros.nodes.transitions import refuse_impossible_transitions, told
 from anymodal_seg_ros.nodes.worker import PipelineWorker, any_worker_lives
 from anymodal_seg_ros.pipeline import Pipeline
@@ -76,6 +77,7 @@ class SegmentationNode(LifecycleNode):
         self._outputs: Outputs | None = None
         self._worker: PipelineWorker | None = None
         self._watch: GraphWatch | None = None
+        self._transforms: StaticTransforms | None = None
         self._timer: Any = None
         self._snapshots = Snapshots()
         self._black_box: BlackBox | None = None
@@ -165,12 +167,17 @@ class SegmentationNode(LifecycleNode):
             guarded(self._on_message, self._callback_failed),
             guarded(self._on_camera_info, self._callback_failed),
         )
+        if self._pipeline.wants_transforms:
+            self._transforms = StaticTransforms(self, self._on_transforms)
 
     def _end(self) -> None:
         """Stop to listen and to make masks."""
         if self._watch is not None:
             self._watch.destroy()
             self._watch = None
+        if self._transforms is not None:
+            self._transforms.destroy()
+            self._transforms = None
         if self._worker is not None:
             if not self._worker.stop() and not self.broken:
                 self.broken = "the engine hangs: its thread cannot be stopped"
@@ -256,6 +263,15 @@ class SegmentationNode(LifecycleNode):
             self.get_logger().warning(f"calibration rejected: {one_line(error)}")
         if error is None and self._outputs is not None:
             self._outputs.take_camera_info(sensor, message)
+
+    def _on_transforms(self, message: Any) -> None:
+        """Hand the places of frames to the pipeline."""
+        self._note("/tf_static", "tf2_msgs/msg/TFMessage", message, latched=True)
+        error = self._pipeline.push_transforms(message)
+        if error is not None and self._health.may_warn("tf"):
+            self.get_logger().warning(f"transform rejected: {one_line(error)}")
+        if self._outputs is not None:
+            self._outputs.take_transforms(message)
 
     def _note(self, topic: str, type_name: str, message: Any, *, latched: bool = False) -> None:
         """Keep a message for those who may write it down."""
