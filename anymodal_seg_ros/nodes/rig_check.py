@@ -12,6 +12,8 @@ from rclpy.node import Node
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.errors import AnymodalError, DecodeError
+from anymodal_seg_ros.inference.manifest import ModalitySpec
+from anymodal_seg_ros.inference.preprocess import check_encoding
 from anymodal_seg_ros.nodes.graph_watch import GraphWatch
 from anymodal_seg_ros.nodes.guard import guarded
 from anymodal_seg_ros.nodes.rig_findings import Look
@@ -34,13 +36,19 @@ class _Tally:
         self.calibration = self.calibration_error = ""
 
 
-def check_rig(rig: RigConfig, seconds: float, stop: threading.Event) -> list[Look]:
+def check_rig(
+    rig: RigConfig,
+    seconds: float,
+    stop: threading.Event,
+    modalities: Mapping[str, ModalitySpec] | None = None,
+) -> list[Look]:
     """Listen to every enabled sensor of a rig.
 
     Args:
         rig: its sensors.
         seconds: how long to listen after the first look at the graph.
         stop: ends it early when set.
+        modalities: what the model takes of each kind of sensor; without, any encoding is fine.
 
     Raises:
         ConfigError: a package of messages is not installed.
@@ -82,15 +90,30 @@ def check_rig(rig: RigConfig, seconds: float, stop: threading.Event) -> list[Loo
             counted = {name: tally.messages - before[name] for name, tally in tallies.items()}
         watch.look()
         return [
-            _look(name, tally, watch, elapsed_s, counted[name]) for name, tally in tallies.items()
+            _look(
+                name,
+                tally,
+                watch,
+                elapsed_s,
+                counted[name],
+                (modalities or {}).get(tally.sensor.modality),
+            )
+            for name, tally in tallies.items()
         ]
     finally:
         watch.destroy()
         node.destroy_node()
 
 
-def _look(name: str, tally: _Tally, watch: GraphWatch, seconds: float, messages: int) -> Look:
-    form, unreadable = _form(tally.newest)
+def _look(
+    name: str,
+    tally: _Tally,
+    watch: GraphWatch,
+    seconds: float,
+    messages: int,
+    spec: ModalitySpec | None,
+) -> Look:
+    form, unreadable = _form(tally.newest, spec)
     return Look(
         sensor=name,
         facts=watch.facts[name],
@@ -105,8 +128,8 @@ def _look(name: str, tally: _Tally, watch: GraphWatch, seconds: float, messages:
     )
 
 
-def _form(message: Any) -> tuple[str, str]:
-    """Return size and encoding of a message, and why it cannot be read."""
+def _form(message: Any, spec: ModalitySpec | None) -> tuple[str, str]:
+    """Return size and encoding of a message, and why it cannot be used."""
     if message is None or is_event_message(message):
         return "", ""
     try:
@@ -116,4 +139,10 @@ def _form(message: Any) -> tuple[str, str]:
         _ = image.pixels
     except DecodeError as error:
         return "", one_line(error)
-    return f"{image.width}x{image.height} {image.encoding}", ""
+    form = f"{image.width}x{image.height} {image.encoding}"
+    try:
+        if spec is not None:
+            check_encoding(image, spec)
+    except DecodeError as error:
+        return form, one_line(error)
+    return form, ""
