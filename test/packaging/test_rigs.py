@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anymodal_seg_ros.config import load_config
+from anymodal_seg_ros.config import SegConfig, load_config
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.nodes.launch_arguments import rigs
 from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry
@@ -46,4 +46,6 @@ def test_the_costmap_of_nav2_takes_our_topics_and_knows_every_class() -> None:
     classes = [spec.name for spec in load_model().manifest.classes]
     assert sorted(named) == sorted(classes), "each once"
     topics = {camera[key].rsplit("/", 1)[1] for key in camera if key.endswith("_topic")}
-    assert topics == {"mask", "label_info", "points", "confidence"}
+    # The layer waits for confidence where it is named, and the node does not publish it by default.
+    assert topics == {"mask", "label_info", "points"}
+    assert SegConfig().confidence is False
