@@ -93,7 +93,7 @@ def test_a_place_that_tf_tells_brings_a_sensor_into_the_masks(
 ) -> None:
     from tf2_msgs.msg import TFMessage
 
-    start_node(**RIG, env=python_path(more_messages))
+    node = start_node(**RIG, env=python_path(more_messages))
     name = f"{namespace}/segmentation_node"
     tf = graph.node.create_publisher(TFMessage, "/tf_static", LATCHED)
     frame = namespace.strip("/")
@@ -107,6 +107,7 @@ def test_a_place_that_tf_tells_brings_a_sensor_into_the_masks(
         tf.publish(TFMessage(transforms=[stamped]))
         s.next(thermal(lambda said: said["used"] == "true"), "a mask with it")
     graph.node.destroy_publisher(tf)
+    node.kill()  # types that are compiled without introspection make rcutils grumble on stderr
 
 
 def test_without_tf2_msgs_one_line_says_so_and_masks_go_on(
@@ -122,7 +123,7 @@ def test_without_tf2_msgs_one_line_says_so_and_masks_go_on(
         graph.collect(Image, f"{namespace}/segmentation_node/mask") as masks,
     ):
         masks.next(what="a mask of the other camera")
-    assert node.stdout.count("tf2_msgs") == 2, "named and its mend, once"
+    assert node.stdout.count("tf2-msgs") == 1, "once"
 
 
 def test_class_names_come_as_vision_msgs_to_whoever_asks_late(
@@ -130,7 +131,7 @@ def test_class_names_come_as_vision_msgs_to_whoever_asks_late(
 ) -> None:
     from vision_msgs.msg import LabelInfo
 
-    start_node(autostart=False, env=python_path(more_messages))
+    node = start_node(autostart=False, env=python_path(more_messages))
     name = f"{namespace}/segmentation_node"
     assert graph.change(name, "configure")
     with graph.collect(LabelInfo, f"{name}/label_info", LATCHED) as infos:
@@ -140,3 +141,4 @@ def test_class_names_come_as_vision_msgs_to_whoever_asks_late(
     assert info.header.stamp.sec > 0
     topics = dict(graph.node.get_topic_names_and_types())
     assert f"{name}/label_info_json" not in topics
+    node.kill()  # as above
