@@ -26,7 +26,6 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.errors import AnymodalError
-from anymodal_seg_ros.evaluation.raw_bag import RawMessage, write_raw_bag
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.visualize import overlay
@@ -97,15 +96,14 @@ def write_folder(parent: Path, name: str, kept: Iterable[Kept], scene: Scene) ->
         scene: what else is written down.
 
     Raises:
-        AnymodalError: it cannot be written.
+        AnymodalError: it cannot be written, or rosbags is not installed.
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)
         folder = _unused(parent, _now() + (f"_{name}" if name else ""))
         unfinished = folder.with_name(f".{folder.name}")
         unfinished.mkdir()
-        raw = (RawMessage(k.topic, k.type, k.time_ns, _serialized(k.message)) for k in kept)
-        left_out = write_raw_bag(unfinished / "bag", raw)
+        left_out = _write_bag(unfinished / "bag", kept)
         nested = {"/**": {"ros__parameters": dict(scene.parameters)}}
         (unfinished / "params.yaml").write_text(yaml.safe_dump(nested), encoding="utf-8")
         _write_json(unfinished / "states.json", _readable(scene.statuses))
@@ -115,6 +113,17 @@ def write_folder(parent: Path, name: str, kept: Iterable[Kept], scene: Scene) ->
         return unfinished.rename(folder)
     except OSError as error:
         raise AnymodalError(f"{parent} cannot be written to: {error}") from error
+
+
+def _write_bag(path: Path, kept: Iterable[Kept]) -> list[str]:
+    try:
+        from anymodal_seg_ros.evaluation.raw_bag import RawMessage, write_raw_bag
+    except ImportError as error:  # a robot can do without
+        raise AnymodalError(
+            f"a bag cannot be written ({error}): python -m pip install rosbags"
+        ) from error
+    raw = (RawMessage(k.topic, k.type, k.time_ns, _serialized(k.message)) for k in kept)
+    return write_raw_bag(path, raw)
 
 
 def _now() -> str:
