@@ -1,7 +1,8 @@
-"""``/tf_static``, heard only where a sensor's place is left to it (``registration.extrinsics: tf``).
+"""``/tf_static``, heard where a sensor's place is left to it (``registration.extrinsics: tf``).
 
 Sensors of a rig are bolted together, so the transforms that never change are enough, and the
-package of the messages is all that is needed of tf2. Moving joints between sensors are not followed.
+package of the messages is all that is needed of tf2. Joints that move between sensors are not
+followed.
 """
 
 from __future__ import annotations

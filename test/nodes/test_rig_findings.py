@@ -39,7 +39,9 @@ def test_a_healthy_sensor_has_no_findings() -> None:
         (replace(GOOD, messages=20), "set expected_hz to 5.0"),
         (replace(GOOD, messages=120), "30.0 Hz come, 15 are promised"),
         (
-            replace(GOOD, messages=20, facts=TopicFacts("/front", IMAGE, (DRIVER,), lost_share=0.6)),
+            replace(
+                GOOD, messages=20, facts=TopicFacts("/front", IMAGE, (DRIVER,), lost_share=0.6)
+            ),
             "60% of the messages",
         ),
         (

@@ -213,9 +213,7 @@ def test_the_seconds_before_a_sensor_failed_are_written_and_open_at_a_desk(
         with rgbd(graph, namespace):
             for _ in range(20):
                 masks.next(what="masks")
-        whole = wait_until(
-            lambda: list(box.glob("*/[!.]*")), "a recording of the seconds before"
-        )
+        whole = wait_until(lambda: list(box.glob("*/[!.]*")), "a recording of the seconds before")
     (folder,) = whole
     assert folder.parent.name == f"{namespace.strip('/')}_segmentation_node"
     assert {path.suffix for path in (folder / "bag").iterdir()} == {".mcap", ".yaml"}

@@ -16,8 +16,8 @@ import onnxruntime
 
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.config import NODE_NAME, SegConfig, seconds_to_ns
-from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.arrivals import TransformUpdate
+from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.replay import (
     Arrival,
     arrivals,

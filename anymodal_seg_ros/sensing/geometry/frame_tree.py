@@ -68,7 +68,9 @@ class FrameTree:
         if common is None:
             missing = [n for n, up in ((frame, up_frame), (inside, up_inside)) if len(up) == 1]
             why = f"does not name {quote(missing[0])}" if missing else "does not connect them"
-            raise LookupError(f"the pose of {quote(frame)} in {quote(inside)} is unknown: /tf_static {why}")
+            raise LookupError(
+                f"the pose of {quote(frame)} in {quote(inside)} is unknown: /tf_static {why}"
+            )
         return np.asarray(invert(up_inside[common]) @ up_frame[common])
 
     def _up(self, frame: str) -> dict[str, Transform]:
