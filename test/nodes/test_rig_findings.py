@@ -45,7 +45,7 @@ def test_a_healthy_sensor_has_no_findings() -> None:
             "60% of the messages",
         ),
         (
-            replace(GOOD, messages=120, facts=TopicFacts("/front", IMAGE, (DRIVER, DRIVER))),
+            replace(GOOD, messages=120, facts=replace(GOOD.facts, offers=(DRIVER, DRIVER))),
             "2 publishers",
         ),
         (replace(GOOD, unstamped=60), "let the driver stamp"),

@@ -1,4 +1,4 @@
-"""Humble's rclpy (3.3.15) has no wheels: what it offers is written down here, and held against our use.
+"""Humble's rclpy (3.3.15) has no wheels: what it offers is written down, and held against our use.
 
 Names and parameters are those of its branch ``humble``; what is used beyond them works only in
 later distributions and belongs into ``nodes/distribution.py``.
@@ -30,7 +30,8 @@ OFFERED = {
     "rclpy.node": "Node",
     "rclpy.parameter": "Parameter",
     "rclpy.publisher": "Publisher",
-    "rclpy.qos": "DurabilityPolicy HistoryPolicy QoSProfile ReliabilityPolicy qos_profile_sensor_data",
+    "rclpy.qos": "DurabilityPolicy HistoryPolicy QoSProfile ReliabilityPolicy "
+    "qos_profile_sensor_data",
     "rclpy.qos_event": "SubscriptionEventCallbacks UnsupportedEventTypeError",
     "rclpy.qos_overriding_options": "QoSOverridingOptions QoSPolicyKind",
     "rclpy.serialization": "serialize_message deserialize_message",

@@ -1,4 +1,4 @@
-"""Files for RViz, Foxglove and the diagnostic aggregator: they name topics that there really are."""
+"""Files for RViz, Foxglove and the diagnostic aggregator: they name topics that there are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sensor whose place ``/tf_static`` tells, and class names as vision_msgs; on the real messages."""
+"""A sensor whose place ``/tf_static`` tells, and class names as vision_msgs, on real messages."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class FrameTree:
             Whether it said anything new.
 
         Raises:
-            CalibrationError: a transform of it is none; the sound ones of it are taken all the same.
+            CalibrationError: a transform of it is none; the sound ones are taken all the same.
         """
         parents, wrong, changed = dict(self._parents), "", False
         for stamped in message.transforms:
@@ -68,9 +68,8 @@ class FrameTree:
         if common is None:
             missing = [n for n, up in ((frame, up_frame), (inside, up_inside)) if len(up) == 1]
             why = f"does not name {quote(missing[0])}" if missing else "does not connect them"
-            raise LookupError(
-                f"the pose of {quote(frame)} in {quote(inside)} is unknown: /tf_static {why}"
-            )
+            asked = f"the pose of {quote(frame)} in {quote(inside)}"
+            raise LookupError(f"{asked} is unknown: /tf_static {why}")
         return np.asarray(invert(up_inside[common]) @ up_frame[common])
 
     def _up(self, frame: str) -> dict[str, Transform]:
