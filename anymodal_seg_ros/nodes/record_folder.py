@@ -32,6 +32,9 @@ from anymodal_seg_ros.inference.visualize import overlay
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "rclpy", "rosbags", "torch")
 
+_BUFFERS = (array, bytes, bytearray, memoryview, np.ndarray)
+"""What rclpy keeps a payload of numbers in."""
+
 _OVERHEAD = 1024
 """Bytes that a message takes beside its payload, roughly."""
 
@@ -58,8 +61,8 @@ class Kept(NamedTuple):
             return len(self.message) + _OVERHEAD
         for name in ("data", "events"):
             payload = getattr(self.message, name, None)
-            if isinstance(payload, (array, bytes, bytearray, memoryview, np.ndarray)):
-                return memoryview(payload).nbytes + _OVERHEAD
+            if type(payload) in _BUFFERS:
+                return int(memoryview(payload).nbytes) + _OVERHEAD
         return _OVERHEAD
 
 
