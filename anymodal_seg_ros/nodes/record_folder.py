@@ -60,7 +60,7 @@ class Kept(NamedTuple):
         if isinstance(self.message, bytes):
             return len(self.message) + _OVERHEAD
         for name in ("data", "events"):
-            payload = getattr(self.message, name, None)
+            payload: Any = getattr(self.message, name, None)
             if type(payload) in _BUFFERS:
                 return int(memoryview(payload).nbytes) + _OVERHEAD
         return _OVERHEAD

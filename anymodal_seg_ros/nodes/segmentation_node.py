@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
@@ -32,6 +32,7 @@ from anymodal_seg_ros.nodes.guard import guarded
 from anymodal_seg_ros.nodes.health import Health
 from anymodal_seg_ros.nodes.live_parameters import LiveParameters
 from anymodal_seg_ros.nodes.message_class import message_class
+from anymodal_seg_ros.nodes.one_instance import hold_name
 from anymodal_seg_ros.nodes.outputs import Outputs
 from anymodal_seg_ros.nodes.parameters import declare_parameters, flat, parameters_named
 from anymodal_seg_ros.nodes.record_folder import Kept, Scene, home
@@ -70,6 +71,8 @@ class SegmentationNode(LifecycleNode):
         self._give_up = give_up or threading.Event()
         self.broken = ""
         """Why the process has to end, in words; empty while it has not."""
+        self.held: IO[str] | None = None
+        """What keeps other processes from this node's name."""
         with parameters_named(arguments):
             super().__init__(NAME, automatically_declare_parameters_from_overrides=True)
         refuse_impossible_transitions(self)
@@ -427,6 +430,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _run(arguments: Sequence[str], build_only: bool, stop: threading.Event) -> int:
     node = SegmentationNode(arguments, stop)
+    if not build_only:
+        try:
+            node.held = hold_name(node.get_fully_qualified_name())
+        except ConfigError:
+            node.destroy_node()
+            raise
     if build_only or node.config.autostart:
         started = node.trigger_configure() == _SUCCESS if build_only else node.start()
         if build_only or not started:
