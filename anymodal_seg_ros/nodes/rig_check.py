@@ -18,9 +18,11 @@ from anymodal_seg_ros.nodes.graph_watch import GraphWatch
 from anymodal_seg_ros.nodes.guard import guarded
 from anymodal_seg_ros.nodes.rig_findings import Look
 from anymodal_seg_ros.nodes.shutdown import one_line, spinning
+from anymodal_seg_ros.nodes.static_transforms import StaticTransforms
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 from anymodal_seg_ros.sensing.events.messages import is_event_message
 from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info
+from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry, UnknownGeometryError
 
 NAME = "rig_check"
 
@@ -77,6 +79,8 @@ def check_rig(
     def failed(name: str, error: Exception) -> None:
         tallies[name].calibration_error = f"{type(error).__name__}: {one_line(error)}"
 
+    geometry = RigGeometry(rig.sensors, [n for n, s in rig.sensors.items() if s.sends_points])
+    tf = StaticTransforms(node, geometry.take_transforms) if geometry.by_tf else None
     watch = GraphWatch(
         node, rig, guarded(on_message, failed), guarded(on_camera_info, failed), tells=False
     )
@@ -89,6 +93,7 @@ def check_rig(
             elapsed_s = time.monotonic() - started_s
             counted = {name: tally.messages - before[name] for name, tally in tallies.items()}
         watch.look()
+        places = _places(geometry, tallies)
         return [
             _look(
                 name,
@@ -97,11 +102,14 @@ def check_rig(
                 elapsed_s,
                 counted[name],
                 (modalities or {}).get(tally.sensor.modality),
+                places.get(name, ""),
             )
             for name, tally in tallies.items()
         ]
     finally:
         watch.destroy()
+        if tf is not None:
+            tf.destroy()
         node.destroy_node()
 
 
@@ -112,6 +120,7 @@ def _look(
     seconds: float,
     messages: int,
     spec: ModalitySpec | None,
+    place_error: str,
 ) -> Look:
     form, unreadable = _form(tally.newest, spec)
     return Look(
@@ -125,7 +134,22 @@ def _look(
         unstamped=min(tally.unstamped, messages),
         calibration=tally.calibration,
         calibration_error=tally.calibration_error,
+        place_error=place_error,
     )
+
+
+def _places(geometry: RigGeometry, tallies: Mapping[str, _Tally]) -> dict[str, str]:
+    """Return why places that are left to tf are not known, by sensor."""
+    for name, tally in tallies.items():
+        if tally.newest is not None and not isinstance(tally.newest, bytes):
+            geometry.take_frame(name, str(tally.newest.header.frame_id))
+    unknown = {}
+    for name in geometry.by_tf:
+        try:
+            geometry.first_from(name)
+        except UnknownGeometryError as error:
+            unknown[name] = str(error)
+    return unknown
 
 
 def _form(message: Any, spec: ModalitySpec | None) -> tuple[str, str]:

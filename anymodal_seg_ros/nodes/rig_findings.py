@@ -29,6 +29,7 @@ class Look:
         unstamped: messages whose stamp is 0.
         calibration: size of its calibration, e.g. ``640x480``; empty if none came.
         calibration_error: why its calibration cannot be used; empty if it can, or none came.
+        place_error: why its place is not known, where it is left to tf; empty if it is.
     """
 
     sensor: str
@@ -41,6 +42,7 @@ class Look:
     unstamped: int = 0
     calibration: str = ""
     calibration_error: str = ""
+    place_error: str = ""
 
     @property
     def rate_hz(self) -> float:
@@ -62,7 +64,8 @@ def findings(look: Look, config: SensorConfig) -> list[str]:
         return [*found, f"nothing came on {look.facts.topic} in {look.seconds:.0f} s"]
     if look.unreadable:
         found.append(f"its messages cannot be used: {look.unreadable}")
-    return [*found, *_of_rate(look, config), *_of_stamps(look), *_of_calibration(look, config)]
+    found += [*_of_rate(look, config), *_of_stamps(look), *_of_calibration(look, config)]
+    return [*found, look.place_error] if look.place_error else found
 
 
 def _of_rate(look: Look, config: SensorConfig) -> list[str]:

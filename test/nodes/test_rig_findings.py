@@ -53,6 +53,7 @@ def test_a_healthy_sensor_has_no_findings() -> None:
         (replace(GOOD, stamp_age_s=3.0), "3.00 s old"),
         (replace(GOOD, calibration=""), "no CameraInfo came on front/info"),
         (replace(GOOD, calibration_error="all zeros"), "all zeros"),
+        (replace(GOOD, place_error="/tf_static does not name x"), "/tf_static does not name x"),
         (replace(GOOD, calibration="1280x720"), "images are 640x480"),
     ],
 )

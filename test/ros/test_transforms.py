@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,8 +113,35 @@ def test_a_place_that_tf_tells_brings_a_sensor_into_the_masks(
     node.kill()  # types that are compiled without introspection make rcutils grumble on stderr
 
 
+def test_check_names_a_place_that_is_missing(
+    graph: Graph, namespace: str, more_messages: str, tmp_path: Path
+) -> None:
+    registration = f"method: cameras, camera_info: {namespace}/thermal/camera_info, extrinsics: tf"
+    info = f"camera_info: {namespace}/rgb/camera_info"
+    rig = tmp_path / "rig.yaml"
+    rig.write_text(
+        "/**:\n  ros__parameters:\n    rig:\n      reference: [rgb, thermal]\n      sensors:\n"
+        f"        rgb: {{topic: {namespace}/rgb, modality: rgb, registration: {{{info}}}}}\n"
+        f"        thermal: {{topic: {namespace}/thermal, modality: thermal, "
+        f"registration: {{{registration}}}}}\n"
+    )
+    command = [sys.executable, "-m", "anymodal_seg_ros.cli.main", "check", str(rig)]
+    with cameras(graph, namespace):
+        done = subprocess.run(
+            [*command, "--seconds", "2"],
+            cwd=CHECKOUT,
+            env={**os.environ, **python_path(more_messages)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "thermal: the pose of" in done.stdout
+    assert "/tf_static does not name" in done.stdout
+
+
 def test_without_tf2_msgs_one_line_says_so_and_masks_go_on(
-    graph: Graph, start_node: StartNode, namespace: str, tmp_path: Any
+    graph: Graph, start_node: StartNode, namespace: str, tmp_path: Path
 ) -> None:
     hidden = tmp_path / "hidden" / "tf2_msgs"
     hidden.mkdir(parents=True)
