@@ -109,7 +109,8 @@ class RegistrationConfig:
     extrinsics: str = text(
         "",
         "Its pose in the first sensor's optical frame: 'x y z qx qy qz qw' in m, or the 12 numbers "
-        "of [R t]; empty if both are in one camchain",
+        "of [R t]; 'tf': what /tf_static says of the frame_ids of their messages; empty if both "
+        "are in one camchain",
     )
     homography: str = text(
         "",

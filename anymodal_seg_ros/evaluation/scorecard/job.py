@@ -17,6 +17,7 @@ import onnxruntime
 
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.config import NODE_NAME, SegConfig, seconds_to_ns
+from anymodal_seg_ros.evaluation.arrivals import TransformUpdate
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.naive import PIPELINES, Replayable, make_pipeline
 from anymodal_seg_ros.evaluation.replay import (
@@ -219,7 +220,10 @@ def _set_up(job: Job, bag: BagPart) -> _SetUp:
     in_time = latency_model(subject.latency) is not None
     pipeline = make_pipeline(subject.pipeline, rig, model, engine, in_time=in_time)
     for sensor, info in bag.cameras_before(cameras):
-        pipeline.push_camera_info(sensor, info)
+        if isinstance(info, TransformUpdate):
+            pipeline.push_transforms(info.message)
+        else:
+            pipeline.push_camera_info(sensor, info)
     truth, text = _ground_truth(subject, bag, sensors, model.manifest)
     return _SetUp(pipeline, sensors, cameras, truth, text, tuple(notes))
 
