@@ -139,7 +139,9 @@ def measure(name: str, part: Part, options: argparse.Namespace) -> dict[str, Any
         if code is not None
     )
     if sum(counts.values()) < len(drawn):
-        print(f"{name}: {len(drawn) - sum(counts.values())} mutants were not tried:\n{said[-2000:]}")
+        print(
+            f"{name}: {len(drawn) - sum(counts.values())} mutants were not tried:\n{said[-2000:]}"
+        )
     return {
         "mutants": len(names),
         "tried": sum(counts.values()),

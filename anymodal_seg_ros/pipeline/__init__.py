@@ -28,6 +28,7 @@ from anymodal_seg_ros.pipeline.scheduler import Scheduler
 from anymodal_seg_ros.pipeline.stages import Preparer, Stages
 from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, Order, Prepare, Task
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.decoding.payload import check_pixels
 from anymodal_seg_ros.sensing.events.event_thread import EventOutcome, EventThread
 from anymodal_seg_ros.sensing.events.messages import is_event_message
 from anymodal_seg_ros.sensing.events.sampler import EventSampler
@@ -168,6 +169,7 @@ class Pipeline:
             stamp = stamp_ns(getattr(message, "header", None))
             state = SensorState.INVALID
             image = decode_image(message)
+            check_pixels(image, config.max_pixels)
             check_encoding(image, self.model.manifest.modalities[config.modality])
         except DecodeError as error:
             return self.reject(sensor, Fault(state, str(error)), received_ns, error.kind)
