@@ -22,7 +22,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -185,13 +185,11 @@ def measure_cases(matrix: Matrix, graph: Graph, folder: Path) -> None:
 
 def calibrated() -> dict[str, Any]:
     """Return a rig of two cameras, each with its CameraInfo."""
-    parameters = {}
-    for name in ("rgb", "thermal"):
-        parameters |= {
-            f"rig.sensors.{name}.registration.method": "cameras",
-            f"rig.sensors.{name}.registration.camera_info": f"{name}/info",
-        }
-    parameters["rig.sensors.thermal.registration.extrinsics"] = f"'{AHEAD}'"
+    parameters = {
+        **{f"rig.sensors.{n}.registration.camera_info": f"{n}/info" for n in ("rgb", "thermal")},
+        "rig.sensors.thermal.registration.method": "cameras",
+        "rig.sensors.thermal.registration.extrinsics": f"'{AHEAD}'",
+    }
     told = {"rgb": {"info": 60.0}, "thermal": {"info": 60.0}}
     return {"sensors": ("rgb", "thermal"), "parameters": parameters, "cameras": told}
 
@@ -199,7 +197,7 @@ def calibrated() -> dict[str, Any]:
 def measure_subsets(matrix: Matrix, graph: Graph, folder: Path, most: int) -> None:
     """Take the way through all subsets, or its beginning."""
     way = walk()[: most + 1 if most else None]
-    steps = [(a, b, f"subsets: {said(a)} to {said(b)}") for a, b in zip(way, way[1:], strict=False)]
+    steps = [(a, b, f"subsets: {said(a)} to {said(b)}") for a, b in pairwise(way)]
     if not any(matrix.wants(name) for _, _, name in steps):
         return
     with cameras(graph, folder, "subsets") as robot:
