@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def measure(graph: Graph, folder: Path, options: argparse.Namespace) -> dict[str
             "frames": len(frames),
             "served": len(served),
             "masks": len(masks),
-            "in_order": all(a < b for a, b in zip(stamps, stamps[1:], strict=False)),
+            "in_order": all(a < b for a, b in pairwise(stamps)),
             "service_ms": _summary(answered),
             "age_ms": _summary(aged),
             "rss_mb": (before.rss_mb, after.rss_mb),

@@ -14,6 +14,7 @@ from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.errors import AnymodalError, DecodeError
 from anymodal_seg_ros.nodes.graph_watch import GraphWatch
 from anymodal_seg_ros.nodes.guard import guarded
+from anymodal_seg_ros.nodes.parameters import check_topics
 from anymodal_seg_ros.nodes.rig_findings import Look
 from anymodal_seg_ros.nodes.shutdown import one_line, spinning
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
@@ -43,8 +44,9 @@ def check_rig(rig: RigConfig, seconds: float, stop: threading.Event) -> list[Loo
         stop: ends it early when set.
 
     Raises:
-        ConfigError: a package of messages is not installed.
+        ConfigError: a package of messages is not installed, or a topic's name is none.
     """
+    check_topics(rig)
     node = Node(NAME)
     tallies = {n: _Tally(s) for n, s in rig.sensors.items() if s.enabled}
 
