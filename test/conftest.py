@@ -81,6 +81,13 @@ def _no_shared_data() -> str:
     return "" if folder.is_dir() else f"no recordings: ANYMODAL_TEST_DATA ({folder}) is no folder"
 
 
+if importlib.util.find_spec("hypothesis"):
+    from hypothesis import settings
+
+    settings.register_profile("ci", max_examples=40, deadline=None)
+    settings.register_profile("long", max_examples=5000, deadline=None)
+    settings.load_profile("ci")  # pytest --hypothesis-profile long: hours instead of seconds
+
 _STARTED_BY = "ANYMODAL_STARTED_BY_TEST_PROCESS"
 """Every process that is started from here has it in its environment, and so have its children."""
 os.environ[_STARTED_BY] = str(os.getpid())
