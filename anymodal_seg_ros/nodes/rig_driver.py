@@ -13,12 +13,12 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.nodes.messages import ImageBuffer, image_message, make
-from anymodal_seg_ros.simulation.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.sensors import Observer, SensorModel
 from anymodal_seg_ros.simulation.placements import cloud_frame, optical_frame
-from anymodal_seg_ros.simulation.scene import Scene
 from anymodal_seg_ros.simulation.schedule import Schedule
-from anymodal_seg_ros.simulation.sensors import Observer, SensorModel
 from anymodal_seg_ros.simulation.sequence import Sequence
+from anymodal_seg_ros.simulation.world.scene import Scene
 
 Parcel = tuple[int, Any, Any]
 """When to publish on the system clock, the publisher, the message."""

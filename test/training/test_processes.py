@@ -13,10 +13,10 @@ from fixtures.mixed_training import write_texts
 from fixtures.tiny_training import tiny_recipe
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_training.batches import part_size
-from anymodal_seg_training.log import read_log
-from anymodal_seg_training.loop import Frames
 from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.runs.batches import part_size
+from anymodal_seg_training.runs.log import read_log
+from anymodal_seg_training.runs.loop import Frames
 
 ROOT = Path(__file__).parents[2]
 CHILD = """
@@ -24,7 +24,7 @@ import dataclasses, sys, torch
 from functools import partial
 from pathlib import Path
 torch.set_num_threads(1)
-from anymodal_seg_training.display import Display
+from anymodal_seg_training.runs.display import Display
 from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.train import train
