@@ -12,6 +12,8 @@ What has been tried is kept there, so the command goes on where it was stopped. 
 from __future__ import annotations
 
 import argparse
+import ast
+import difflib
 import json
 import random
 import shutil
@@ -147,20 +149,28 @@ def measure(name: str, part: Part, options: argparse.Namespace) -> dict[str, Any
         "tried": sum(counts.values()),
         **{key: counts[key] for key in ("killed", "survived", "not reached")},
         "survivors": {
-            one: _change(mutmut(folder, "show", one))
+            one: _change(folder, one)
             for one, code in codes.items()
             if code is not None and code not in KILLED
         },
     }
 
 
-def _change(shown: str) -> list[str]:
-    """Return the lines that a mutant takes away and puts in."""
-    return [
-        line.rstrip()
-        for line in shown.splitlines()
-        if line[:1] in "+-" and not line.startswith(("+++", "---"))
-    ]
+def _change(folder: Path, mutant: str) -> list[str]:
+    """Return the lines that a mutant takes away and puts in.
+
+    mutmut keeps a function and all its mutants beside each other in the copy's file.
+    """
+    module, _, name = mutant.rpartition(".")
+    text = (folder / "mutants" / Path(*module.split(".")).with_suffix(".py")).read_text("utf-8")
+    functions = {
+        node.name: ast.unparse(node).splitlines()[1:]
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef)
+    }
+    original = functions[name.rpartition("__mutmut_")[0] + "__mutmut_orig"]
+    lines = difflib.unified_diff(original, functions[name], n=0, lineterm="")
+    return [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
 
 
 def main() -> int:
