@@ -61,10 +61,9 @@ class Subcommands(click.Group):
             return super().invoke(ctx)
         except AnymodalError as error:
             raise click.ClickException(str(error)) from error
-        except click.ClickException as error:
+        except click.UsageError as error:
             # Click repeats what it was given; names of files may hold what a terminal obeys.
-            error.message = one_line(error.message)
-            raise
+            raise click.UsageError(one_line(error.format_message()), error.ctx) from error
 
 
 @click.group(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})
