@@ -63,12 +63,12 @@ def _frames(
     workers: int,
     display: Display,
 ) -> Frames:
+    blocks = _blocks(dataset, recipe.input.mix_shards)  # refused before frames are prepared
     for_gpu = fabric.device.type == "cuda"
     learned, validation = (
         open_source(dataset, name, recipe, cache_dir, workers, display, for_gpu, name == "train")
         for name in ("train", "validation")
     )
-    blocks = _blocks(dataset, recipe.input.mix_shards)
     return Frames(learned, validation, len(dataset.classes), blocks)
 
 
