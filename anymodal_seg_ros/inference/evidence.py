@@ -23,11 +23,10 @@ a scan is full of holes in good health, and may see a small part of a wide pictu
 MOST_OUTSIDE = 0.95
 """Share of a thermal image that may lie outside of the temperatures that the model was made for."""
 
-_TWELVE_BITS = 4096 / 65535
-_SIXTEEN_BIT_COLORS = ("rgb16", "bgr16", "rgba16", "bgra16")
-
 _ROWS = 8
 """Every so manieth row is looked at first."""
+_TWELVE_BITS = 4096 / 65535
+_SIXTEEN_BIT_COLORS = ("rgb16", "bgr16", "rgba16", "bgra16")
 
 _FLAT = 1e-3
 """Standard deviation of all three planes below which a picture shows nothing. A camera's own noise
@@ -114,6 +113,13 @@ def _outside_range(planes: Planes, image: Image, spec: ModalitySpec, sensor: Sen
     )
 
 
+def _share_outside(plane: npt.NDArray[np.float32], spec: ModalitySpec) -> float:
+    """Return the share of the pixels of a thermal plane that are at either end of the range."""
+    low, high = ((end - spec.mean[0]) / spec.std[0] for end in (1e-6, 1.0 - 1e-6))
+    inside = np.count_nonzero((plane > low) & (plane < high))
+    return 1.0 - inside / plane.size
+
+
 def _few_bits(planes: Planes, image: Image, spec: ModalitySpec, sensor: SensorConfig) -> str:
     """Say that 16-bit colours are those of ten or twelve bits, nearly black; empty if not."""
     if image.encoding not in _SIXTEEN_BIT_COLORS or sensor.counts.full_scale:
@@ -128,10 +134,3 @@ def _few_bits(planes: Planes, image: Image, spec: ModalitySpec, sensor: SensorCo
         f"its counts reach only {brightest * 65535:.0f} of 65535, as of a camera of twelve bits or "
         "fewer: set rig.sensors.*.counts.full_scale to its largest count, e.g. 4095"
     )
-
-
-def _share_outside(plane: npt.NDArray[np.float32], spec: ModalitySpec) -> float:
-    """Return the share of the pixels of a thermal plane that are at either end of the range."""
-    low, high = ((end - spec.mean[0]) / spec.std[0] for end in (1e-6, 1.0 - 1e-6))
-    inside = np.count_nonzero((plane > low) & (plane < high))
-    return 1.0 - inside / plane.size

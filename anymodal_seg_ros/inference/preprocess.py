@@ -143,15 +143,9 @@ def _half(shape: tuple[int, ...]) -> tuple[int, int] | None:
 
 
 def _color(
-    image: Image,
-    spec: ModalitySpec,
-    counts: CountsConfig,
-    height: int,
-    width: int,
-    out: Planes,
+    image: Image, spec: ModalitySpec, counts: CountsConfig, height: int, width: int, out: Planes
 ) -> None:
-    resized = Image(_resize(image.pixels, height, width), image.encoding)
-    small = to_rgb(resized, counts.full_scale)
+    small = to_rgb(Image(_resize(image.pixels, height, width), image.encoding), counts.full_scale)
     channels = cv2.split(small) if small.ndim == 3 else [small] * 3
     # Each of the 256 values that a pixel may have is normalised once.
     for plane, pixels, mean, std in zip(out, channels, spec.mean, spec.std, strict=True):

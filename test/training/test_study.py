@@ -21,7 +21,12 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training.commands import study as study_runner
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.studies.comparison import MEASURES, MethodRow, compare, markdown_table
+from anymodal_seg_training.studies.comparison import (
+    MEASURES,
+    MethodRow,
+    compare,
+    markdown_table,
+)
 from anymodal_seg_training.studies.study import load_study
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,11 @@ from anymodal_seg_ros.simulation.dataset.faulty import with_failure
 from anymodal_seg_ros.simulation.dataset.plan import ScenePlan
 from anymodal_seg_ros.simulation.dataset.stored import restored, stored
 from anymodal_seg_ros.simulation.rig import Rig, aligned_sensors
-from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, Intrinsics, MountedCamera
+from anymodal_seg_ros.simulation.world.camera import (
+    DEFAULT_CAMERA,
+    Intrinsics,
+    MountedCamera,
+)
 from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 from anymodal_seg_ros.simulation.world.shapes import Floats
 
