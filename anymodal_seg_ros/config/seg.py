@@ -107,8 +107,23 @@ class SegConfig:
     )
     engine: str = text(
         "onnxruntime",
-        "What executes the model: onnxruntime, openvino, torch, or auto: the fastest that is "
-        "installed and right on this machine",
+        "What executes the model: onnxruntime, openvino, torch, tensorrt, or auto: the fastest "
+        "that is installed and right on this machine",
+    )
+    build_timeout_s: float = number(
+        1800.0, 10.0, 86_400.0, "Longest time that building plans for TensorRT may take, in s"
+    )
+    build_memory_mb: int = count(
+        0,
+        0,
+        1_000_000,
+        "Memory that building plans for TensorRT may take, in MB; 0: three quarters of what is "
+        "free when it begins",
+    )
+    providers: str = text(
+        "auto",
+        "What ONNX Runtime executes on: auto (CUDA where it is installed and there is a GPU, else "
+        "the CPU), or names by preference, such as 'tensorrt,cuda,cpu'",
     )
     threads: int = count(0, 0, 256, "CPU threads of the engine; 0 means one per core, at most 4")
     workers: int = count(

@@ -27,12 +27,12 @@ from anymodal_seg_ros.evaluation.arrivals import (
     sensors_by_topic,
 )
 from anymodal_seg_ros.evaluation.latency import Latency, Worker, latency_model
+from anymodal_seg_ros.evaluation.naive import Replayable
 from anymodal_seg_ros.faults.content import check_modalities
 from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.stream import inject
 from anymodal_seg_ros.faults.timeline import FaultTimeline, check_sensors, load_timeline
 from anymodal_seg_ros.frames import Prediction, SensorState
-from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 __all__ = [
@@ -90,7 +90,7 @@ def _modalities(rig: RigConfig) -> dict[str, str]:
 
 
 def replay(
-    pipeline: Pipeline, messages: Iterable[Arrival], latency: Latency | None = None
+    pipeline: Replayable, messages: Iterable[Arrival], latency: Latency | None = None
 ) -> Iterator[Prediction]:
     """Push messages into a pipeline and yield every prediction it makes.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,18 @@ def overrides(**given: str) -> dict[str, Any]:
         name: boolean(name, text) if name in switches else text for name, text in given.items()
     }
     return {name: value for name, value in values.items() if value not in (None, "")}
+
+
+def evaluate_arguments(bag: Path, params_file: Path, given: Mapping[str, str]) -> list[str]:
+    """Return the arguments of ``anymodal-seg`` that score what a running node makes of a bag.
+
+    Args:
+        bag: its folder or file.
+        params_file: of the node.
+        given: options of ``evaluate`` by name; what is empty is left out.
+    """
+    chosen = [word for name, text in given.items() if text for word in (f"--{name}", text)]
+    return ["evaluate", str(bag), "--live", "--params", str(params_file), *chosen]
 
 
 def _siblings(path: Path) -> list[Path]:

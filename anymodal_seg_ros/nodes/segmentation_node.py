@@ -23,21 +23,25 @@ from rclpy.utilities import remove_ros_args
 
 from anymodal_seg_ros.config import SegConfig, nest, seconds_to_ns
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import Prediction, SensorState
+from anymodal_seg_ros.inference.engines import described
 from anymodal_seg_ros.nodes.arrival import waited_ns
 from anymodal_seg_ros.nodes.black_box import BlackBox
 from anymodal_seg_ros.nodes.diagnostics import resting
+from anymodal_seg_ros.nodes.engine_build import EngineBuild
 from anymodal_seg_ros.nodes.graph_watch import GraphWatch
 from anymodal_seg_ros.nodes.guard import guarded
 from anymodal_seg_ros.nodes.health import Health
 from anymodal_seg_ros.nodes.live_parameters import LiveParameters
+from anymodal_seg_ros.nodes.machine_status import MachineWatch
 from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.one_instance import hold_name
 from anymodal_seg_ros.nodes.outputs import Outputs
 from anymodal_seg_ros.nodes.parameters import declare_parameters, flat, parameters_named
-from anymodal_seg_ros.nodes.record_folder import Kept, Scene, home
+from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, home
 from anymodal_seg_ros.nodes.services import NodeServices
-from anymodal_seg_ros.nodes.shutdown import fail, one_line, ros_session, run_until_signal
+from anymodal_seg_ros.nodes.shutdown import fail, ros_session, run_until_signal
 from anymodal_seg_ros.nodes.snapshot import Snapshots
 from anymodal_seg_ros.nodes.static_transforms import StaticTransforms
 from anymodal_seg_ros.nodes.transitions import refuse_impossible_transitions, told
@@ -82,7 +86,10 @@ class SegmentationNode(LifecycleNode):
         self._watch: GraphWatch | None = None
         self._transforms: StaticTransforms | None = None
         self._timer: Any = None
+        self._machine = MachineWatch(self.get_fully_qualified_name().lstrip("/"))
+        self._machine.start()
         self._snapshots = Snapshots()
+        self._engine_build = EngineBuild(self)
         self._black_box: BlackBox | None = None
         self._said: list[Any] = []
         self._active = False
@@ -102,16 +109,22 @@ class SegmentationNode(LifecycleNode):
         """Configure and activate; False if one of them failed, which is logged."""
         return all(step() == _SUCCESS for step in (self.trigger_configure, self.trigger_activate))
 
+    def build(self, stop: threading.Event) -> bool:
+        """Configure, and build what the engine needs; False if that failed or ``stop`` was set."""
+        return self.trigger_configure() == _SUCCESS and self._engine_build.build(stop)
+
     @told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the publishers."""
         for name, sensor in self.config.rig.sensors.items():
             message_class(name, sensor)  # better now than when it is to subscribe
-        self._loaded = Pipeline.from_config(self.config, in_time=True)
+        self._loaded = Pipeline.from_config(
+            self.config, in_time=True, serve=self._engine_build.serve
+        )
         manifest = self._loaded.model.manifest
         self._outputs = Outputs(self, self.config, manifest)
         self.get_logger().info(
-            f"model {manifest.name} {manifest.version} on {self._loaded.engine.name}, "
+            f"model {manifest.name} {manifest.version} on {described(self._loaded.engine)}, "
             f"{manifest.width}x{manifest.height}, {len(manifest.classes)} classes"
         )
         return _SUCCESS
@@ -124,6 +137,7 @@ class SegmentationNode(LifecycleNode):
         self._begin()
         assert self._watch is not None
         self._active = True
+        self._engine_build.start()
         self._timer = self.create_timer(
             1.0 / self.config.diagnostics_hz,
             self._report,
@@ -163,7 +177,7 @@ class SegmentationNode(LifecycleNode):
                 "/", "_"
             )
             tell = self.get_logger().warning
-            self._black_box = BlackBox(self.config.black_box, folder, self._scene, tell)
+            self._black_box = BlackBox(self.config.black_box, folder, self._circumstances, tell)
         self._watch = GraphWatch(
             self,
             rig,
@@ -217,6 +231,7 @@ class SegmentationNode(LifecycleNode):
     def stop(self) -> None:
         """End everything that ``activate`` started; may be called in any state."""
         self._active = False
+        self._engine_build.cancel(orderly=not self.broken)
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
@@ -225,6 +240,7 @@ class SegmentationNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop the worker before what it publishes with goes away."""
         self.stop()
+        self._machine.stop()
         super().destroy_node()
 
     def _let_go(self) -> None:
@@ -232,6 +248,7 @@ class SegmentationNode(LifecycleNode):
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
+        self._engine_build.let_go()
         self._loaded = None
 
     def _now_ns(self) -> int:
@@ -341,13 +358,15 @@ class SegmentationNode(LifecycleNode):
         if self._loaded is None:
             raise ConfigError("the node is not configured: there is nothing to write down")
         self._said = [] if self._watch is None else self._statuses()
-        return str(self._snapshots.save(self._scene()))
+        return str(self._snapshots.save(self._circumstances()))
 
-    def _scene(self) -> Scene:
+    def _circumstances(self) -> Circumstances:
         """Return what belongs to this moment beside the messages."""
         assert self._loaded is not None
         manifest = self._loaded.model.manifest
-        return Scene(nest(flat(self.config)), self._said, manifest, self._snapshots.prediction)
+        return Circumstances(
+            nest(flat(self.config)), self._said, manifest, self._snapshots.prediction
+        )
 
     def _wanted(self) -> bool:
         """Whether masks are to be made now."""
@@ -369,15 +388,20 @@ class SegmentationNode(LifecycleNode):
 
     def _statuses(self) -> list[Any]:
         """Return what ``/diagnostics`` says now."""
+        engine = self._engine_build.statuses()
         if self._watch is None:
-            return [resting(self.get_fully_qualified_name().lstrip("/"))]
-        return self._health.report(self._now_ns(), self._watch.settled())
+            return [resting(self.get_fully_qualified_name().lstrip("/")), *engine]
+        health = self._health.report(self._now_ns(), self._watch.settled())
+        return [*health, *engine, *self._machine.statuses()]
 
     def _report(self) -> None:
         """Publish ``/diagnostics``, and end the node when its engine is past hope."""
         if self._worker is not None:
             for line in self._health.news(self._now_ns()):
-                self.get_logger().info(line)
+                if line.bad:
+                    self.get_logger().warning(line.text)
+                else:
+                    self.get_logger().info(line.text)
         self._said = self._statuses()
         array = DiagnosticArray(status=self._said)
         array.header.stamp = self.get_clock().now().to_msg()
@@ -437,7 +461,7 @@ def _run(arguments: Sequence[str], build_only: bool, stop: threading.Event) -> i
             node.destroy_node()
             raise
     if build_only or node.config.autostart:
-        started = node.trigger_configure() == _SUCCESS if build_only else node.start()
+        started = node.build(stop) if build_only else node.start()
         if build_only or not started:
             node.destroy_node()
             return 0 if started else 1

@@ -73,15 +73,28 @@ class Pipeline:
         return self._parts.rig
 
     @classmethod
-    def from_config(cls, config: SegConfig, *, in_time: bool = False) -> Pipeline:
+    def from_config(
+        cls,
+        config: SegConfig,
+        *,
+        in_time: bool = False,
+        serve: Callable[[SegConfig, Model], Engine | None] = lambda config, model: None,
+    ) -> Pipeline:
         """Load the model and its engine, and put a pipeline together.
+
+        Args:
+            config: of the whole.
+            in_time: as of :class:`Pipeline`.
+            serve: returns an engine of the caller's own, or None for the one that is configured.
 
         Raises:
             ConfigError: the engine or a sensor's modality is unknown.
             ModelError: the model folder cannot be used.
         """
         model = load_model(config.model)
-        engine = create_engine(config.engine, model, config.threads, config.confidence)
+        engine = serve(config, model) or create_engine(
+            config.engine, model, config.threads, config.confidence, config.providers
+        )
         return cls(config.rig, model, engine, in_time=in_time)
 
     def attach(self, threads: int, notify: Callable[[], None]) -> None:
