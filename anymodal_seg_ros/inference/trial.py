@@ -44,6 +44,7 @@ class Trial:
         ms: shortest time of a mask of all sensors, in ms.
         words: how the self-test went.
         problem: why it cannot be taken, to be read after its kind; empty if it can.
+        late: whether that is only because it took too long, as on a machine that is busy now.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Trial:
     ms: float = 0.0
     words: str = ""
     problem: str = ""
+    late: bool = False
 
 
 def tested(engine: Engine, model: Model) -> str:
@@ -114,7 +116,7 @@ def try_apart(kind: str, model: Model, threads: int, confidence: bool, providers
             command, capture_output=True, text=True, timeout=LIMIT_S, env=environment, check=False
         )
     except subprocess.TimeoutExpired:
-        return Trial(kind, problem=f"was not ready after {LIMIT_S:g} s")
+        return Trial(kind, problem=f"was not ready after {LIMIT_S:g} s", late=True)
     except OSError as error:
         return Trial(kind, problem=f"could not be tried: {error}")
     try:

@@ -144,6 +144,21 @@ def test_what_was_taken_before_is_held_to_the_self_test_again(model: Model, tmp_
     assert kept is not None and kept.kind == "onnxruntime" and "before" not in kept.reason
 
 
+def test_what_was_found_on_a_machine_too_busy_to_tell_is_not_remembered(
+    model: Model, tmp_path: Path
+) -> None:
+    memory, bench = ChoiceMemory(tmp_path / "engines.json"), Bench(model, onnxruntime=11.9)
+
+    def attempt(kind: str) -> Trial:
+        if kind == "openvino":
+            return Trial(kind, problem="was not ready after 30 s", late=True)
+        return bench.attempt(kind)
+
+    chosen = choose(model, bench.make, attempt, memory=memory, key="key")
+    assert chosen.kind == "onnxruntime" and "openvino was not ready" in chosen.reason
+    assert memory.find("key") is None
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"key": 1}', '{"key": {"kind": 1, "reason": 2}}', '{"key": {}}']
 )
