@@ -73,7 +73,10 @@ def command(
             tell(line)
     if out is not None:
         content = {"machine": machine(), "models": [_plain(found) for found in results]}
-        out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        try:
+            out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise click.ClickException(f"cannot write {out}: {error.strerror}") from error
     if picture is not None:
         _draw(results, picture)
     if into is not None:
