@@ -27,7 +27,13 @@ from anymodal_seg_training.commands.evaluate import Evaluation
 from anymodal_seg_training.commands.export import export, read_result
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.export.graphs import GRAPHS, deploy, rewrite_graphs, write_graphs
+from anymodal_seg_training.export.graphs import (
+    GRAPHS,
+    HALF_GRAPHS,
+    deploy,
+    rewrite_graphs,
+    write_graphs,
+)
 from anymodal_seg_training.export.model_card import Rival
 from anymodal_seg_training.export.onnx_file import write_onnx
 from anymodal_seg_training.recipe import parse_recipe
@@ -191,10 +197,15 @@ def test_graphs_are_written_anew_from_the_weights(
     dump_manifest(replace(new, files=files, outputs=("mask", "confidence")), folder)
     old = create_engine("onnxruntime", load_model(str(folder)), 1)
     assert not can_split(old)
-    shares = rewrite_graphs(folder)
-    assert len(shares) == 15 and min(shares.values()) >= 0.9999
-    assert load_manifest(folder) == new
-    assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in exported[0].iterdir())
+    shares = rewrite_graphs(folder, half=True)
+    halves = [share for key, share in shares.items() if key.startswith("fp16 ")]
+    assert len(shares) == 30 and min(shares.values()) >= 0.995
+    assert sorted(shares.values())[-15] >= 0.9999 and len(halves) == 15
+    written = load_manifest(folder)
+    files = {role: spec for role, spec in written.files.items() if role not in HALF_GRAPHS}
+    assert replace(written, files=files) == new
+    names = {*HALF_GRAPHS.values(), *(p.name for p in exported[0].iterdir())}
+    assert {p.name for p in folder.iterdir()} == names
     images = np.random.default_rng(0).standard_normal((3, 3, HEIGHT, WIDTH), np.float32)
     batch = ModalityBatch(images, np.arange(3))
     logits = create_engine("onnxruntime", load_model(str(folder)), 1).run(batch).logits
