@@ -18,7 +18,7 @@ from anymodal_seg_ros.demo.numbers import summary
 from anymodal_seg_ros.errors import AnymodalError
 
 if TYPE_CHECKING:
-    from anymodal_seg_ros.simulation.sequence import Sequence
+    from anymodal_seg_ros.simulation.recorded import Sequence
 
 
 @click.command("demo")

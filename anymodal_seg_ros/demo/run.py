@@ -81,8 +81,9 @@ def run_course(
     """
 
     def start_sensor(name: str) -> None:
-        arguments = ["--sequence", str(sequence), "--sensors", name, "--epoch-ns", str(epoch_ns)]
-        processes.start(name, "anymodal_seg_ros.nodes.rig_node", arguments)
+        arguments = ["--sequence", str(sequence), "--sensor", name, "--epoch-ns", str(epoch_ns)]
+        # A camera has a processor of its own: what its stand-in takes up, the robot has first.
+        processes.start(name, "anymodal_seg_ros.nodes.demo_camera", arguments, niceness=5)
 
     node = "anymodal_seg_ros.nodes.segmentation_node"
     processes.start(

@@ -6,6 +6,7 @@ that the arithmetic runs on the network's few pixels and not on the camera's man
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import cv2
@@ -86,16 +87,13 @@ def planes(
     check_encoding(image, spec)
     result = np.empty((3, height, width), np.float32) if out is None else out
     if spec.planes == "color":
-        _color(image, height, width, result)
+        _color(image, spec, height, width, result)
     elif spec.planes == "thermal":
         _thermal(image, spec, counts, height, width, result)
     elif spec.planes == "lidar":
         _lidar(image, spec, counts, height, width, result)
     else:
         _depth(image, spec, height, width, result)
-    for plane, mean, std in zip(result, spec.mean, spec.std, strict=True):
-        plane -= mean
-        plane *= 1.0 / std
     return result
 
 
@@ -124,20 +122,44 @@ def _resize(pixels: Pixels, height: int, width: int, exact: bool = False) -> Pix
     """Resize in the image's own dtype; ``exact`` never mixes neighbouring values."""
     if pixels.shape[:2] == (height, width):
         return pixels
+    pixels = for_opencv(pixels)
+    if exact:
+        return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_NEAREST))
+    # Means of 2 x 2 pixels are six times as fast as those of areas that are no whole number.
+    while (halved := _half(pixels.shape)) and halved[0] >= height and halved[1] >= width:
+        pixels = np.asarray(cv2.resize(pixels, halved[::-1], interpolation=cv2.INTER_AREA))
     shrinks = pixels.shape[0] >= 2 * height and pixels.shape[1] >= 2 * width
-    smooth = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    how = cv2.INTER_NEAREST if exact else smooth
-    return np.asarray(cv2.resize(for_opencv(pixels), (width, height), interpolation=how))
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=how))
 
 
-def _color(image: Image, height: int, width: int, out: Planes) -> None:
+def _half(shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Return half of a picture's rows and columns; None if that is not a whole number of them."""
+    return None if shape[0] % 2 or shape[1] % 2 else (shape[0] // 2, shape[1] // 2)
+
+
+def _color(image: Image, spec: ModalitySpec, height: int, width: int, out: Planes) -> None:
     small = to_rgb(Image(_resize(image.pixels, height, width), image.encoding))
-    if small.ndim == 2:
-        np.multiply(small, np.float32(1 / 255), out=out[0], casting="unsafe")
-        out[1:] = out[0]
-        return
-    for channel in range(3):
-        np.multiply(small[..., channel], np.float32(1 / 255), out=out[channel], casting="unsafe")
+    channels = cv2.split(small) if small.ndim == 3 else [small] * 3
+    # Each of the 256 values that a pixel may have is normalised once.
+    for plane, pixels, mean, std in zip(out, channels, spec.mean, spec.std, strict=True):
+        cv2.LUT(pixels, _normalised_bytes(mean, std), plane)
+
+
+@functools.lru_cache(maxsize=64)
+def _normalised_bytes(mean: float, std: float) -> npt.NDArray[np.float32]:
+    """Return what becomes of 0 to 255, float32 ``[256]``."""
+    values: npt.NDArray[np.float32] = np.arange(256, dtype=np.float32) * np.float32(1 / 255)
+    values -= mean
+    values *= 1.0 / std
+    return values
+
+
+def _normalise(out: Planes, spec: ModalitySpec) -> None:
+    """Normalise planes in place."""
+    for plane, mean, std in zip(out, spec.mean, spec.std, strict=True):
+        plane -= mean
+        plane *= 1.0 / std
 
 
 def kelvin_per_count(spec: ModalitySpec, counts: CountsConfig) -> float:
@@ -157,7 +179,9 @@ def _thermal(
     np.multiply(values, 1.0 / (high - low), out=out[0], casting="unsafe")
     out[0] -= low / (high - low)
     np.clip(out[0], 0.0, 1.0, out=out[0])
-    out[1:] = out[0]
+    for plane, mean, std in reversed(list(zip(out, spec.mean, spec.std, strict=True))):
+        np.subtract(out[0], mean, out=plane)
+        plane *= 1.0 / std
 
 
 def _thermal_range(
@@ -179,9 +203,12 @@ def _depth(image: Image, spec: ModalitySpec, height: int, width: int, out: Plane
     metres = to_metres(Image(_resize(image.pixels, height, width, exact=True), image.encoding))
     valid = np.isfinite(metres)
     out[2] = valid
-    known = np.where(valid, metres, np.float32(0))
-    np.clip(known / np.float32(spec.far_m), 0.0, 1.0, out=out[0])
-    np.multiply(1.0 / (1.0 + known), valid, out=out[1])
+    np.copyto(metres, np.float32(0), where=~valid)
+    np.divide(metres, np.float32(spec.far_m), out=out[0])
+    np.minimum(out[0], np.float32(1), out=out[0])
+    metres += np.float32(1)
+    np.divide(out[2], metres, out=out[1])
+    _normalise(out, spec)
 
 
 def _lidar(
@@ -200,3 +227,4 @@ def _lidar(
     out[:, ~valid] = 0.0
     np.nan_to_num(out, copy=False, nan=0.0)
     np.clip(out, 0.0, 1.0, out=out)
+    _normalise(out, spec)

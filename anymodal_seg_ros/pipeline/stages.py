@@ -125,7 +125,8 @@ class Preparer:
         """Stack the planes of some sensors, by their names."""
         ids = [self._spec_id(name) for name in stages]
         present = [s.planes for s in stages.values() if s.planes is not None]
-        return ModalityBatch(np.stack(present), np.array(ids, np.int64))
+        images = present[0][None] if len(present) == 1 else np.stack(present)
+        return ModalityBatch(images, np.array(ids, np.int64))
 
     def _scaled(self, sample: Sample, picture: str, companions: Mapping[str, Sample]) -> Stages:
         """Register an image, scale it to planes, and look whether it shows anything."""

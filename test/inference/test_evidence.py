@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from fixtures.manifests import small_manifest
 from fixtures.scenes import ENCODINGS, scene
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from anymodal_seg_ros.config import CountsConfig, SensorConfig
 from anymodal_seg_ros.frames import Image
@@ -93,3 +95,35 @@ def test_too_little_of_the_picture_covered_is_told_with_both_figures(planes_of: 
     reason = lack_of_cover(0.0, spec, "rgb")
     assert "covers 0.00% of the picture of rgb" in reason
     assert "extrinsics (x y z qx qy qz qw" in reason
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    active=st.integers(0, 40),
+    value=st.floats(0.001, 1.0),
+    outside=st.floats(0.9, 1.0),
+    seed=st.integers(0, 1000),
+)
+def test_looking_at_some_rows_first_changes_no_verdict(
+    active: int, value: float, outside: float, seed: int
+) -> None:
+    """The shortcuts only ever pass what all of the pixels would pass."""
+    dice, (height, width) = np.random.default_rng(seed), (64, 32)
+    spec = SPECS["event"]
+    pixels = np.zeros((3, height, width), np.float32)
+    pixels[:, dice.integers(0, height, active), dice.integers(0, width, active)] = value
+    mean, std = (np.array(each, np.float32)[:, None, None] for each in (spec.mean, spec.std))
+    made = ((pixels - mean) / std).astype(np.float32)
+    image = Image(np.zeros((height, width, 3), np.uint8), "8UC3")
+    flat = max(float(plane.std()) for plane in pixels) < 1e-3
+    near_limit = abs(max(float(plane.std()) for plane in pixels) - 1e-3) < 1e-6
+    found = lack_of_evidence(made, image, spec, SensorConfig("topic", "event"))
+    assert near_limit or (found == NOTHING_MOVES) == flat
+
+    spec = SPECS["thermal"]
+    share = np.where(dice.random((height, width)) < outside, 0.0, dice.uniform(0.1, 0.9))
+    mean, std = (np.array(each, np.float32)[:, None, None] for each in (spec.mean, spec.std))
+    made = ((np.broadcast_to(share, (3, height, width)) - mean) / std).astype(np.float32)
+    counts = Image(np.zeros((height, width), np.uint16), "mono16")
+    found = lack_of_evidence(made, counts, spec, SensorConfig("topic", "thermal"))
+    assert ("outside the model's range" in found) == (np.mean(share == 0.0) > 0.95)

@@ -14,6 +14,9 @@ from anymodal_seg_ros.config import SHUTTER_S
 from anymodal_seg_ros.frames import SensorState
 from anymodal_seg_ros.sensing.health import image_figures as figures
 
+Measure = Callable[[figures.Grid], float | None]
+"""Takes a figure of an image; None where the image does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -32,7 +35,7 @@ class Check:
     """
 
     name: str
-    measure: Callable[[figures.Grid], float | None]
+    measure: Measure
     fails_above: bool
     figure: str
     state: SensorState = SensorState.INVALID

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Pixels
+from anymodal_seg_ros.sensing.health.order import median
 
 _ACROSS = 160
 """So many pixels of each line are looked at."""
@@ -19,6 +20,8 @@ _LINES = 30
 """So many lines are looked at where all are alike."""
 _SAMPLED = 60
 """So many lines are compared before all are."""
+_FIRST = 16
+"""So many pixels of them are compared first."""
 _BEAT_SLACK = 2.5
 """Lines by which an even beat may be off, by rounding and where a clipped sky hides it."""
 _FEWEST_LINES = 24
@@ -64,8 +67,9 @@ def _stuck_rows_share(rows: Pixels) -> float:
     if rows.shape[0] < 2:
         return 0.0
     step = max(1, rows.shape[0] // _SAMPLED)
-    if not (rows[:-1:step] == rows[1::step]).all(axis=1).any():
-        return 0.0  # as of nearly every picture
+    for some in (rows[:, :_FIRST], rows):
+        if not (some[:-1:step] == some[1::step]).all(axis=1).any():
+            return 0.0  # as of nearly every picture
     repeats = (rows[1:] == rows[:-1]).all(axis=1)
     if not repeats.any():
         return 0.0
@@ -107,7 +111,7 @@ def _common(differences: Values) -> float:
     """Share of a mean over lines, ``[pixels of a line, lines]``, in the differences' energy."""
     mean, energy = differences.mean(axis=0) ** 2, (differences**2).mean(axis=0)
     chance = 1.0 / len(differences)
-    common = float(np.median(mean)) / (float(np.median(energy)) + _SMOOTH)
+    common = median(mean) / (median(energy) + _SMOOTH)
     return max(0.0, common - chance)
 
 
