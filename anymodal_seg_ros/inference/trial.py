@@ -19,6 +19,7 @@ from anymodal_seg_ros.errors import AnymodalError, ConfigError, ModelError
 from anymodal_seg_ros.inference.engines import Engine, can_split
 from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.inference.processors import usable_processors
 from anymodal_seg_ros.inference.self_test import (
     EXACT,
     HALF,
@@ -44,7 +45,7 @@ class Trial:
         ms: shortest time of a mask of all sensors, in ms.
         words: how the self-test went.
         problem: why it cannot be taken, to be read after its kind; empty if it can.
-        late: whether that is only because it took too long, as on a machine that is busy now.
+        late: whether it took too long on a machine that is busy with other things now.
     """
 
     kind: str
@@ -116,7 +117,8 @@ def try_apart(kind: str, model: Model, threads: int, confidence: bool, providers
             command, capture_output=True, text=True, timeout=LIMIT_S, env=environment, check=False
         )
     except subprocess.TimeoutExpired:
-        return Trial(kind, problem=f"was not ready after {LIMIT_S:g} s", late=True)
+        late = os.getloadavg()[0] > usable_processors()
+        return Trial(kind, problem=f"was not ready after {LIMIT_S:g} s", late=late)
     except OSError as error:
         return Trial(kind, problem=f"could not be tried: {error}")
     try:

@@ -216,7 +216,10 @@ def test_an_engine_that_ends_its_process_is_passed_over(
     assert trial.problem == "ended its process with signal 11"
     (tmp_path / "onnxruntime.py").write_text("import time\ntime.sleep(60)\n")
     monkeypatch.setattr(trial_module, "LIMIT_S", 0.2)
-    assert "was not ready after 0.2 s" in try_apart("onnxruntime", model, 1, False, "auto").problem
+    for load, late in ((0.1, False), (99.0, True)):
+        monkeypatch.setattr("os.getloadavg", lambda load=load: (load, load, load))
+        trial = try_apart("onnxruntime", model, 1, False, "auto")
+        assert "was not ready after 0.2 s" in trial.problem and trial.late is late
 
 
 def test_a_trial_tells_what_is_wrong(model: Model) -> None:
