@@ -12,11 +12,13 @@ from anymodal_seg_ros.errors import AnymodalError
 SUBCOMMANDS = (
     "assemble-bag",
     "benchmark",
+    "build-engine",
     "check",
     "check-alignment",
     "compare",
     "demo",
     "doctor",
+    "engines",
     "evaluate",
     "faults",
     "inspect",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from anymodal_seg_ros.inference.machine import fingerprint, machine
 from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.resources import user_cache_dir
 
 MOST = 64
 """Results that are kept; the oldest go first."""
@@ -79,6 +80,4 @@ def choice_key(model: Model, threads: int, confidence: bool, providers: str) -> 
 
 
 def _default_path() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(home) if os.path.isabs(home) else Path("~/.cache").expanduser()
-    return base / "anymodal_seg_ros" / "engines.json"
+    return user_cache_dir() / "engines.json"

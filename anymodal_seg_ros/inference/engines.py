@@ -13,7 +13,7 @@ from anymodal_seg_ros.inference.processors import engine_threads
 if TYPE_CHECKING:
     from anymodal_seg_ros.inference.choice import Choice
 
-ENGINES = ("auto", "onnxruntime", "openvino", "torch")
+ENGINES = ("auto", "onnxruntime", "openvino", "torch", "tensorrt")
 
 
 class Engine(Protocol):
@@ -96,16 +96,31 @@ def create_engine(
         except ImportError as error:
             raise _not_installed(kind, "PyTorch", error) from error
         return TorchEngine(model, threads, confidence)
+    if kind == "tensorrt":
+        from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
+
+        return TensorRtEngine(model, confidence)
     raise ConfigError(f"engine is {kind!r:.60}: expected one of {', '.join(ENGINES)}")
 
 
 def choose_engine(
-    model: Model, threads: int = 0, confidence: bool = False, providers: str = "auto"
+    model: Model,
+    threads: int = 0,
+    confidence: bool = False,
+    providers: str = "auto",
+    but: str = "",
 ) -> Choice:
     """Return the fastest engine that is installed and right here, and why it was taken.
 
     On a machine that has not seen the model yet, every engine is tried out in a process of its own,
     which takes some seconds; what was found is remembered. :func:`described` tells the reason.
+
+    Args:
+        model: an opened model folder.
+        threads: CPU threads; 0 means one per processor that may be used, at most 4.
+        confidence: whether it shall say how sure it is.
+        providers: of ONNX Runtime, see :mod:`~anymodal_seg_ros.inference.providers`.
+        but: a kind that is not wanted; empty if any will do.
 
     Raises:
         ConfigError: there is none.
@@ -115,11 +130,12 @@ def choose_engine(
     from anymodal_seg_ros.inference.cuda import has_gpu
     from anymodal_seg_ros.inference.trial import try_apart
 
+    gpu_kinds = ("tensorrt", "onnxruntime", "torch") if has_gpu() else ()
     chosen = choose(
         model,
         lambda kind: create_engine(kind, model, threads, confidence, providers),
         lambda kind: try_apart(kind, model, threads, confidence, providers),
-        ("onnxruntime", "torch") if has_gpu() else (),
+        [kind for kind in gpu_kinds if kind != but],
         ChoiceMemory(),
         choice_key(model, threads, confidence, providers),
     )

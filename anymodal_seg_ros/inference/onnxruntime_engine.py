@@ -73,7 +73,7 @@ class OnnxRuntimeEngine:
         self.splits = model.has("encode", "fuse") and "logits" in outputs
         wanted = wanted_providers(providers, ort.get_available_providers(), has_gpu)
         half = wanted[0] != CPU and model.has(half_role("onnx"))
-        self._whole = _Graph(model, "onnx", outputs, threads, wanted, half)
+        self._whole = _OnnxGraph(model, "onnx", outputs, threads, wanted, half)
         self.note = ""
         if lost := fallen_away(wanted, self._whole.providers):
             self.note = f"its {' and '.join(lost)} provider is installed but does not load"
@@ -85,10 +85,10 @@ class OnnxRuntimeEngine:
                 )
             wanted = tuple(name for name in wanted if name not in lost)
             half = wanted[0] != CPU and half
-            self._whole = _Graph(model, "onnx", outputs, threads, wanted, half)
+            self._whole = _OnnxGraph(model, "onnx", outputs, threads, wanted, half)
         if self.splits:
-            self._encode = _Graph(model, "encode", PYRAMID, 1, wanted, half, rows=1)
-            self._fuse = _Graph(model, "fuse", outputs, threads, wanted, half)
+            self._encode = _OnnxGraph(model, "encode", PYRAMID, 1, wanted, half, rows=1)
+            self._fuse = _OnnxGraph(model, "fuse", outputs, threads, wanted, half)
         self.name = f"onnxruntime {short(self._whole.providers[0])}"
         self._limit: ort.RunOptions | None = ort.RunOptions()
         alarm = threading.Timer(LOAD_LIMIT_S, setattr, (self._limit, "terminate", True))
@@ -152,7 +152,7 @@ def wanted_outputs(model: Model, confidence: bool) -> tuple[str, ...]:
     return tuple(name for name in names if name not in unwanted)
 
 
-class _Graph:
+class _OnnxGraph:
     """One ONNX file of a model, and the outputs that are wanted of it.
 
     Attributes:

@@ -6,12 +6,11 @@ too old, and computes on the processor.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.resources import user_cache_dir
 
 AUTO = "auto"
 """CUDA where it is installed and there is a GPU, else the CPU. TensorRT's provider builds for
@@ -89,9 +88,7 @@ def _options(name: str, half: bool) -> Mapping[str, Any]:
     if name != "tensorrt":
         return {}
     # Its engines are kept between starts. The types are those of the graph where it has its own.
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(home) if os.path.isabs(home) else Path("~/.cache").expanduser()
-    folder = str(base / "anymodal_seg_ros" / "onnxruntime_tensorrt")
+    folder = str(user_cache_dir() / "onnxruntime_tensorrt")
     return {
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": folder,
