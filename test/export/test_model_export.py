@@ -27,12 +27,7 @@ from anymodal_seg_training.commands.evaluate import Evaluation
 from anymodal_seg_training.commands.export import export, read_result
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.export.graphs import (
-    GRAPHS,
-    deploy,
-    rewrite_graphs,
-    write_graphs,
-)
+from anymodal_seg_training.export.graphs import GRAPHS, deploy, rewrite_graphs, write_graphs
 from anymodal_seg_training.export.model_card import Rival
 from anymodal_seg_training.export.onnx_file import write_onnx
 from anymodal_seg_training.recipe import parse_recipe
@@ -200,87 +195,6 @@ def test_graphs_are_written_anew_from_the_weights(
     assert len(shares) == 15 and min(shares.values()) >= 0.9999
     assert load_manifest(folder) == new
     assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in exported[0].iterdir())
-    images = np.random.default_rng(0).standard_normal((3, 3, HEIGHT, WIDTH))
-    batch = ModalityBatch(images.astype(np.float32), np.arange(3))
-    engines = [create_engine(kind, model, 1, confidence=True) for kind in ("onnxruntime", "torch")]
-    first, second = (engine.run(batch).confidence for engine in engines)
-    assert first is not None and second is not None
-    assert first.shape == (HEIGHT // 4, WIDTH // 4) and first.dtype == np.uint8
-    assert np.abs(first.astype(int) - second).max() <= 1
-    assert create_engine("onnxruntime", model, 1).run(batch).confidence is None
-
-
-def test_the_files_do_not_say_where_they_were_made(exported: tuple[Path, dict[str, float]]) -> None:
-    for name in GRAPHS.values():
-        content = (exported[0] / name).read_bytes()
-        assert b"site-packages" not in content and b".py" not in content
-    assert not list(exported[0].glob("*.data")), "the weights belong into the one file"
-
-
-def test_the_manifest_repeats_the_recipe_and_the_numbers(
-    exported: tuple[Path, dict[str, float]], metrics: dict[str, Any]
-) -> None:
-    manifest = load_model(str(exported[0])).manifest
-    assert parse_recipe(manifest.recipe) == tiny_recipe()
-    assert manifest.metrics["miou"] == metrics["miou"]
-    assert manifest.metrics["frames"] == metrics["frames"] and manifest.metrics["split"] == "test"
-    assert list(manifest.modalities) == ["rgb", "thermal", "depth", "event"]
-    assert [entry.name for entry in manifest.classes] == ["left", "right", "spot"]
-    content = yaml.safe_load((exported[0] / "model.yaml").read_text())
-    assert content["input"] == {"height": HEIGHT, "width": WIDTH}
-
-
-def test_the_card_shows_all_subsets_beside_those_of_the_rival(
-    exported: tuple[Path, dict[str, float]], metrics: dict[str, Any]
-) -> None:
-    card = (exported[0] / "MODEL_CARD.md").read_text()
-    for key, value in metrics["miou"].items():
-        assert f"| {key} | {100 * value:.1f} | 12.5 |" in card
-    assert TinyDataset.description in card and "## Limits" in card
-
-
-def test_a_file_that_computes_something_else_is_refused(
-    network: AnyModalNetwork,
-    test_frames: FrameCache,
-    metrics: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def write_another(_: DeployedNetwork, height: int, width: int, folder: Path) -> Any:
-        torch.manual_seed(9)
-        other = build_network(tiny_recipe().architecture, 3, tiny_recipe().modality_names)
-        return write_graphs(deploy(other), height, width, folder)
-
-    monkeypatch.setattr(export_module, "write_graphs", write_another)
-    with pytest.raises(TrainingError, match=r"agree on only 0\.\d+ of the pixels.*do not use"):
-        export(tiny_recipe(), network, TinyDataset(), test_frames, metrics, None, tmp_path / "m")
-    assert not (tmp_path / "m" / "model.yaml").exists()
-
-
-def test_graphs_are_written_anew_from_the_weights(
-    exported: tuple[Path, dict[str, float]], tmp_path: Path
-) -> None:
-    """As for a folder of an older version, which has one graph that makes the mask itself."""
-    folder = Path(shutil.copytree(exported[0], tmp_path / "old"))
-    new = load_manifest(folder)
-    write_onnx(_with_mask(folder), HEIGHT, WIDTH, folder / "model.onnx")
-    for role in ("encode", "fuse"):
-        (folder / GRAPHS[role]).unlink()
-    old_graph = FileSpec("model.onnx", sha256(folder / "model.onnx"))
-    kept = {role: new.files[role] for role in ("self_test", "weights")}
-    files = {"onnx": old_graph, **kept}
-    dump_manifest(replace(new, files=files, outputs=("mask", "confidence")), folder)
-    old = create_engine("onnxruntime", load_model(str(folder)), 1)
-    assert not can_split(old)
-    shares = rewrite_graphs(folder, half=True)
-    halves = [share for key, share in shares.items() if key.startswith("fp16 ")]
-    assert len(shares) == 30 and min(shares.values()) >= 0.995
-    assert sorted(shares.values())[-15] >= 0.9999 and len(halves) == 15
-    written = load_manifest(folder)
-    files = {role: spec for role, spec in written.files.items() if role not in HALF_GRAPHS}
-    assert replace(written, files=files) == new
-    names = {*HALF_GRAPHS.values(), *(p.name for p in exported[0].iterdir())}
-    assert {p.name for p in folder.iterdir()} == names
     images = np.random.default_rng(0).standard_normal((3, 3, HEIGHT, WIDTH), np.float32)
     batch = ModalityBatch(images, np.arange(3))
     logits = create_engine("onnxruntime", load_model(str(folder)), 1).run(batch).logits
