@@ -202,6 +202,7 @@ class NaivePipeline:
         frame_id = str(message.header.frame_id)
         time_ns = stamp + seconds_to_ns(config.offset_s)
         sample = Sample(sensor, stamp, time_ns, received_ns, frame_id, image)
+        self._registrar.take_frame(sensor, frame_id)
         self._pictures.see(sample)
         self._match(sample, trouble or "")
         return trouble

@@ -17,6 +17,7 @@ from anymodal_seg_ros.inference.manifest import ModalitySpec
 from anymodal_seg_ros.inference.preprocess import check_encoding
 from anymodal_seg_ros.nodes.graph_watch import GraphWatch
 from anymodal_seg_ros.nodes.guard import guarded
+from anymodal_seg_ros.nodes.parameters import check_topics
 from anymodal_seg_ros.nodes.rig_findings import Look
 from anymodal_seg_ros.nodes.shutdown import spinning
 from anymodal_seg_ros.nodes.static_transforms import StaticTransforms
@@ -54,8 +55,9 @@ def check_rig(
         modalities: what the model takes of each kind of sensor; without, any encoding is fine.
 
     Raises:
-        ConfigError: a package of messages is not installed.
+        ConfigError: a package of messages is not installed, or a topic's name is none.
     """
+    check_topics(rig)
     node = Node(NAME)
     tallies = {n: _Tally(s) for n, s in rig.sensors.items() if s.enabled}
 

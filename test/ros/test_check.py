@@ -80,3 +80,14 @@ def test_each_fault_is_named_and_the_exit_code_says_so(
     assert "let the driver stamp" in said["unstamped"]
     assert "encoding rgb8 cannot be used as depth" in said["mistaken"]
     assert "good" not in said or "Hz come" in said["good"], "nothing, unless the machine is slow"
+
+
+def test_a_topic_that_can_be_none_is_said_in_one_line(tmp_path: Path) -> None:
+    rig = tmp_path / "rig.yaml"
+    text = RIG.replace("{0}/goood", "'[/x]\\e[31m'").format("/nobody")
+    rig.write_text(text.replace("'[/x]", '"[/x]').replace("31m'", '31m"'))
+    command = [sys.executable, "-m", "anymodal_seg_ros.cli.main", "check", str(rig)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: rig.sensors.absent.topic is")
+    assert "Traceback" not in done.stderr and "\x1b" not in done.stderr + done.stdout
