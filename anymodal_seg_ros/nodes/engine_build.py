@@ -8,12 +8,12 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from anymodal_seg_ros.config import SegConfig
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.inference.engines import Engine, choose_engine
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.tensorrt.background import CANCELLED, DONE, FAILED, Limits
 from anymodal_seg_ros.inference.tensorrt.engine import UNVERIFIED
 from anymodal_seg_ros.inference.tensorrt.takeover import Takeover, TakeoverStatus, wanted
-from anymodal_seg_ros.nodes.shutdown import one_line
 
 _STEP_PERCENT = 10
 _POLL_S = 0.2
