@@ -81,6 +81,24 @@ class RigConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BlackBoxConfig:
+    """What is kept of the last seconds, to be written down when a sensor fails."""
+
+    before_s: float = number(
+        0.0,
+        0.0,
+        600.0,
+        "Seconds of all inputs that are kept, and written as an mcap when a sensor fails, in s; 0: "
+        "none",
+    )
+    max_mb: int = count(
+        256, 1, 65_536, "Most memory that kept messages may take, in MB; the oldest go first"
+    )
+    max_messages: int = count(20_000, 10, 10_000_000, "Most messages that are kept")
+    keep: int = count(10, 1, 10_000, "Recordings that stay on disk; the oldest goes first")
+
+
+@dataclass(frozen=True, slots=True)
 class SegConfig:
     """Everything that the segmentation node and the offline runner need."""
 
@@ -130,6 +148,7 @@ class SegConfig:
     demo: bool = switch(
         False, "Without sensors of one's own the four of the simulator are taken, not refused"
     )
+    black_box: BlackBoxConfig = field(default_factory=BlackBoxConfig)
     rig: RigConfig = field(default_factory=RigConfig)
 
 

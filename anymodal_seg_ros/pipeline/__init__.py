@@ -169,10 +169,28 @@ class Pipeline:
                 return self._parts.intake.reject_camera_info(sensor, str(error))
         return None
 
+    @property
+    def wants_transforms(self) -> bool:
+        """Whether places of sensors are to be told by ``/tf_static``."""
+        return self._parts.registrar.by_tf
+
+    def push_transforms(self, message: Any) -> str | None:
+        """Take a ``tf2_msgs/TFMessage`` of ``/tf_static``.
+
+        Returns:
+            None, or in words which transform of it is none; the others are taken.
+        """
+        try:
+            self._parts.registrar.take_transforms(message)
+        except CalibrationError as error:
+            return f"/tf_static: {error}"
+        return None
+
     def push(self, sample: Sample) -> str | None:
         """Take one decoded sample. Returns why a sample was rejected, as :meth:`push_message`."""
         if not self.rig.sensors[sample.sensor].enabled:
             return None
+        self._parts.registrar.take_frame(sample.sensor, sample.frame_id)
         self._parts.pictures.see(sample)
         with self._lock:
             error = self._parts.intake.push(sample)

@@ -370,6 +370,7 @@ class Intake:
             self._watchdog.status(sensor, now_ns),
             rejected=dict(self._rejected[sensor]),
             dropped=self._synchronizer.dropped(sensor),
+            taken=self._synchronizer.taken(sensor),
             last_error=self._last_error[sensor],
             checks=(
                 *content,
