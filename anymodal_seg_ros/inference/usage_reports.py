@@ -12,7 +12,7 @@ declined before. Where its reporter cannot be imported it uses a stub of its own
 """
 
 
-def silence_telemetry() -> None:
+def silence_usage_reports() -> None:
     """Let the reporters not be found. To be called before the libraries are imported."""
     for name in REPORTERS:
         # An entry of None makes an import fail as if nothing were installed.

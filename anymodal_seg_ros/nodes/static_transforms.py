@@ -13,7 +13,7 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from anymodal_seg_ros.nodes.shutdown import one_line
+from anymodal_seg_ros.foreign_text import one_line
 
 TOPIC = "/tf_static"
 
