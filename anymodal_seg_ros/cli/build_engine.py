@@ -14,8 +14,8 @@ from anymodal_seg_ros.inference.tensorrt.background import (
     DONE,
     TIMEOUT_S,
     BackgroundBuild,
+    BuildLimits,
     BuildStatus,
-    Limits,
 )
 from anymodal_seg_ros.inference.tensorrt.build_process import Request
 from anymodal_seg_ros.inference.tensorrt.engine import UNVERIFIED
@@ -48,7 +48,7 @@ def command(model: str, confidence: bool, timeout: float, memory_mb: int, rebuil
     if reason := lack():
         raise click.ClickException(reason)
     request = Request(str(opened.folder), confidence, str(cache_dir()), rebuild)
-    build = BackgroundBuild(request, Limits(timeout, memory_mb))
+    build = BackgroundBuild(request, BuildLimits(timeout, memory_mb))
     build.start()
     try:
         status = _followed(build, console)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.inference.tensorrt.cache import Entry, PlanCache, machine_parts
+from anymodal_seg_ros.inference.tensorrt.cache import CachedPlan, PlanCache, machine_parts
 from anymodal_seg_ros.inference.tensorrt.engine import UNVERIFIED
 from anymodal_seg_ros.inference.tensorrt.kept_files import meta_of, remove_kept
 from anymodal_seg_ros.inference.tensorrt.libraries import load_libraries
@@ -77,7 +77,7 @@ def _this_machine() -> dict[str, str] | None:
         return None
 
 
-def _whose(entry: Entry, mine: dict[str, str] | None) -> str:
+def _whose(entry: CachedPlan, mine: dict[str, str] | None) -> str:
     """Say of which machine a plan is."""
     key = entry.about.get("key", {})
     if mine is not None and all(key.get(name) == value for name, value in mine.items()):
@@ -86,7 +86,7 @@ def _whose(entry: Entry, mine: dict[str, str] | None) -> str:
     return other if mine is None else f"another: {other}"
 
 
-def _useless(entry: Entry, mine: dict[str, str] | None, older_than: int | None) -> str:
+def _useless(entry: CachedPlan, mine: dict[str, str] | None, older_than: int | None) -> str:
     """Say why nobody needs a file any more; empty if somebody may."""
     if entry.damage:
         return entry.damage

@@ -11,7 +11,7 @@ from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.inference.engines import Engine, choose_engine
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.tensorrt.background import CANCELLED, DONE, FAILED, Limits
+from anymodal_seg_ros.inference.tensorrt.background import CANCELLED, DONE, FAILED, BuildLimits
 from anymodal_seg_ros.inference.tensorrt.engine import UNVERIFIED
 from anymodal_seg_ros.inference.tensorrt.takeover import Takeover, TakeoverStatus, wanted
 
@@ -43,7 +43,7 @@ class EngineBuild:
             model,
             config.confidence,
             lambda: _best_other(config, model),
-            Limits(config.build_timeout_s, config.build_memory_mb),
+            BuildLimits(config.build_timeout_s, config.build_memory_mb),
             lambda line: self._node.get_logger().info(one_line(line)),
         )
         self._node.get_logger().info(UNVERIFIED)

@@ -34,7 +34,7 @@ DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BuildLimits:
     """What a build may take.
 
     Attributes:
@@ -87,11 +87,11 @@ class BackgroundBuild:
     def __init__(
         self,
         request: Request,
-        limits: Limits | None = None,
+        limits: BuildLimits | None = None,
         changed: Callable[[BuildStatus], None] = lambda status: None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._request, self._limits = request, limits or Limits()
+        self._request, self._limits = request, limits or BuildLimits()
         self._changed, self._environment = changed, environment
         self._lock = threading.Lock()
         self._status = BuildStatus()

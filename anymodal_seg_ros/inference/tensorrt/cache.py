@@ -88,7 +88,7 @@ def machine_parts(libraries: Libraries) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CachedPlan:
     """One plan in the cache, for those who look through it.
 
     Attributes:
@@ -146,7 +146,7 @@ class PlanCache:
         parts = json.dumps(machine_parts(libraries), sort_keys=True).encode()
         return self.folder / f"timing-{hashlib.sha256(parts).hexdigest()[:20]}.cache"
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[CachedPlan]:
         """Yield all plans and timing caches, by name, and what lies about without being one."""
         if not self.folder.is_dir():
             return
@@ -158,11 +158,11 @@ class PlanCache:
                 about = read_meta(path)
                 read_kept(path)
             except FileNotFoundError:
-                yield Entry(path, about, f"{meta_of(path).name} is missing")
+                yield CachedPlan(path, about, f"{meta_of(path).name} is missing")
             except EngineError as error:
-                yield Entry(path, about, str(error))
+                yield CachedPlan(path, about, str(error))
             else:
-                yield Entry(path, about)
+                yield CachedPlan(path, about)
 
     def leftovers(self) -> Iterator[Path]:
         """Yield what an interrupted writer has left: half a file, or words about a missing one."""

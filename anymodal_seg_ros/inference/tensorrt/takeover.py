@@ -17,8 +17,8 @@ from anymodal_seg_ros.inference.tensorrt.background import (
     DONE,
     FAILED,
     BackgroundBuild,
+    BuildLimits,
     BuildStatus,
-    Limits,
 )
 from anymodal_seg_ros.inference.tensorrt.build_process import Request
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
@@ -65,7 +65,7 @@ class Takeover:
         model: Model,
         confidence: bool,
         others: Callable[[], Engine],
-        limits: Limits | None = None,
+        limits: BuildLimits | None = None,
         tell: Tell = lambda line: None,
         cache: PlanCache | None = None,
         environment: Mapping[str, str] | None = None,

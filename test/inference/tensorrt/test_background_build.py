@@ -22,8 +22,8 @@ from anymodal_seg_ros.inference.tensorrt.background import (
     TESTING,
     WAITING,
     BackgroundBuild,
+    BuildLimits,
     BuildStatus,
-    Limits,
 )
 from anymodal_seg_ros.inference.tensorrt.build_process import Request
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache
@@ -34,7 +34,7 @@ LONG_S = 120.0
 class Started:
     """A build and everything that was told of it."""
 
-    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
+    def __init__(self, folder: Path, limits: BuildLimits | None = None) -> None:
         self.told: list[BuildStatus] = []
         request = Request(str(folder), False, str(PlanCache().folder))
         self.build = BackgroundBuild(request, limits, self.told.append)
@@ -85,14 +85,14 @@ def test_one_that_does_not_listen_is_killed(fake_gpu: FakeGpu, tiny_halves: Path
 
 def test_one_that_hangs_ends_at_its_time_limit(fake_gpu: FakeGpu, tiny_halves: Path) -> None:
     fake_gpu.says(build="hangs")
-    status = Started(tiny_halves, Limits(timeout_s=0.5)).end()
+    status = Started(tiny_halves, BuildLimits(timeout_s=0.5)).end()
     assert status.state == FAILED
     assert "was not done after 0.5 s: raise build_timeout_s" in status.reason
 
 
 def test_one_that_takes_too_much_memory_is_ended(fake_gpu: FakeGpu, tiny_halves: Path) -> None:
     fake_gpu.says(build="swells", swell_mb=400)
-    status = Started(tiny_halves, Limits(memory_mb=350)).end()
+    status = Started(tiny_halves, BuildLimits(memory_mb=350)).end()
     assert status.state == FAILED
     assert "MB of memory, its limit is 350 MB: end other programs, add swap" in status.reason
 
@@ -101,7 +101,7 @@ def test_memory_for_others_is_kept(
     fake_gpu: FakeGpu, tiny_halves: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(background, "free_mb", lambda: 120)
-    status = Started(tiny_halves, Limits(memory_mb=10_000)).end()
+    status = Started(tiny_halves, BuildLimits(memory_mb=10_000)).end()
     assert status.state == FAILED and "only 120 MB of memory were left" in status.reason
 
 

@@ -18,7 +18,7 @@ from anymodal_seg_ros.inference.tensorrt.background import (
     CANCELLED,
     DONE,
     BackgroundBuild,
-    Limits,
+    BuildLimits,
 )
 from anymodal_seg_ros.inference.tensorrt.build_process import Request
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache
@@ -42,7 +42,7 @@ def model(request: pytest.FixtureRequest) -> Model:
 
 @pytest.fixture(scope="module")
 def engine(model: Model, cache: PlanCache) -> Iterator[TensorRtEngine]:
-    build = BackgroundBuild(Request(str(model.folder), True, str(cache.folder)), Limits(3000))
+    build = BackgroundBuild(Request(str(model.folder), True, str(cache.folder)), BuildLimits(3000))
     build.start()
     status = build.wait()
     assert status.state == DONE, status
