@@ -73,7 +73,8 @@ def test_old_ones_and_all_of_them(fake_gpu: FakeGpu) -> None:
     told = run("engines", "prune", "--older-than", "7").output
     assert "removed old.plan: older than 7 days" in told
     assert [path.name for path in plans(fake_gpu)] == ["new.plan"]
-    assert "2 files, 0.0 MB" in run("engines", "prune", "--all").output
+    write_kept(fake_gpu.cache / "new.service", b"x", {})
+    assert "4 files, 0.0 MB" in run("engines", "prune", "--all").output
     assert not list(fake_gpu.cache.iterdir())
 
 
