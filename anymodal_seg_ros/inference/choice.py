@@ -9,7 +9,7 @@ from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, Remembered
 from anymodal_seg_ros.inference.engines import Engine
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.trial import Trial, tested
+from anymodal_seg_ros.inference.trial import EngineTrial, tested
 
 Make = Callable[[str], Engine]
 """Creates an engine by its kind."""
@@ -43,7 +43,7 @@ class Choice:
 def choose(
     model: Model,
     make: Make,
-    attempt: Callable[[str], Trial],
+    attempt: Callable[[str], EngineTrial],
     on_gpu: Collection[str] = (),
     memory: ChoiceMemory | None = None,
     key: str = "",
@@ -97,20 +97,20 @@ def choose(
     )
 
 
-def _without_idle_gpu(trial: Trial, on_gpu: Collection[str]) -> Trial:
+def _without_idle_gpu(trial: EngineTrial, on_gpu: Collection[str]) -> EngineTrial:
     """Note where an engine runs on the CPU although there is a GPU that it might use."""
     if trial.kind in on_gpu and not trial.problem and trial.engine.endswith("cpu"):
         return replace(trial, words=f"{trial.words}; it does not use the GPU")
     return trial
 
 
-def _fastest_first(trials: list[Trial]) -> list[Trial]:
+def _fastest_first(trials: list[EngineTrial]) -> list[EngineTrial]:
     """Sort trials, those that are as good as equal to the fastest in the order of preference."""
     best = min((trial.ms for trial in trials), default=0.0)
     return sorted(trials, key=lambda trial: trial.ms if trial.ms > EQUAL * best else best)
 
 
-def _reason(taken: Trial, trials: list[Trial]) -> str:
+def _reason(taken: EngineTrial, trials: list[EngineTrial]) -> str:
     """Say how fast it was, and the others; and how right it is."""
     others = [
         f"{trial.engine} {trial.ms:.1f} ms"

@@ -35,7 +35,7 @@ RUNS, RUNS_S = 7, 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class EngineTrial:
     """How an engine did.
 
     Attributes:
@@ -74,16 +74,16 @@ def tested(engine: Engine, model: Model) -> str:
     return f"{len(shares)} subsets right in at least {100 * shares[worst]:.2f} % of the pixels"
 
 
-def try_engine(kind: str, make: Callable[[str], Engine], model: Model) -> Trial:
+def try_engine(kind: str, make: Callable[[str], Engine], model: Model) -> EngineTrial:
     """Load an engine in this process, test it and time it."""
     try:
         engine = make(kind)
         words = tested(engine, model)
-        return Trial(kind, engine.name, mask_ms(engine, model), words)
+        return EngineTrial(kind, engine.name, mask_ms(engine, model), words)
     except ConfigError as error:
-        return Trial(kind, problem=_short(error))
+        return EngineTrial(kind, problem=_short(error))
     except (AnymodalError, RuntimeError, OSError) as error:
-        return Trial(kind, problem=f"failed: {error}")
+        return EngineTrial(kind, problem=f"failed: {error}")
 
 
 def mask_ms(engine: Engine, model: Model) -> float:
@@ -104,7 +104,9 @@ def mask_ms(engine: Engine, model: Model) -> float:
     return best * 1e3
 
 
-def try_apart(kind: str, model: Model, threads: int, confidence: bool, providers: str) -> Trial:
+def try_apart(
+    kind: str, model: Model, threads: int, confidence: bool, providers: str
+) -> EngineTrial:
     """Do as :func:`try_engine` in a process of its own, within :data:`LIMIT_S`."""
     command = [sys.executable, "-m", __name__, str(model.folder.absolute()), kind]
     command += [str(threads), str(int(confidence)), providers]
@@ -114,15 +116,15 @@ def try_apart(kind: str, model: Model, threads: int, confidence: bool, providers
             command, capture_output=True, text=True, timeout=LIMIT_S, env=environment, check=False
         )
     except subprocess.TimeoutExpired:
-        return Trial(kind, problem=f"was not ready after {LIMIT_S:g} s")
+        return EngineTrial(kind, problem=f"was not ready after {LIMIT_S:g} s")
     except OSError as error:
-        return Trial(kind, problem=f"could not be tried: {error}")
+        return EngineTrial(kind, problem=f"could not be tried: {error}")
     try:
-        return Trial(**json.loads(done.stdout.strip().rpartition("\n")[2]))
+        return EngineTrial(**json.loads(done.stdout.strip().rpartition("\n")[2]))
     except (ValueError, TypeError):
         last = done.stderr.strip().rpartition("\n")[2]
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
-        return Trial(kind, problem=f"ended its process with {how}{last and f': {last:.200}'}")
+        return EngineTrial(kind, problem=f"ended its process with {how}{last and f': {last:.200}'}")
 
 
 def _short(error: ConfigError) -> str:
@@ -132,7 +134,7 @@ def _short(error: ConfigError) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Try the engine that the arguments name, and print the :class:`Trial` as JSON."""
+    """Try the engine that the arguments name, and print the :class:`EngineTrial` as JSON."""
     from anymodal_seg_ros.inference.engines import create_engine
 
     folder, kind, threads, confidence, providers = arguments

@@ -20,17 +20,17 @@ from typing import NamedTuple
 from anymodal_seg_ros.config import BlackBoxConfig
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import SensorState, SensorStatus
-from anymodal_seg_ros.nodes.record_folder import Kept, Scene, write_folder
+from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, write_folder
 
 _STOP_LIMIT_S = 10.0
 """A recording under way may take this long to end with the node."""
 
 
-class _Failure(NamedTuple):
+class _SensorFailure(NamedTuple):
     sensor: str
     state: str
     kept: list[Kept]
-    scene: Scene
+    circumstances: Circumstances
 
 
 class BlackBox:
@@ -43,7 +43,7 @@ class BlackBox:
         self,
         config: BlackBoxConfig,
         folder: Path,
-        scene: Callable[[], Scene],
+        circumstances: Callable[[], Circumstances],
         tell: Callable[[str], None],
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -52,11 +52,16 @@ class BlackBox:
         Args:
             config: limits.
             folder: recordings are written into it, each in a folder of its own.
-            scene: asked for what else belongs to the moment of a failure.
+            circumstances: asked for what else belongs to the moment of a failure.
             tell: called with a line for people, from the writer's thread too.
             now_ns: the clock of the messages' ``time_ns``.
         """
-        self._config, self._folder, self._scene, self._tell = config, folder, scene, tell
+        self._config, self._folder, self._circumstances, self._tell = (
+            config,
+            folder,
+            circumstances,
+            tell,
+        )
         self._now_ns = now_ns
         self._kept: deque[Kept] = deque()
         self._latched: dict[str, Kept] = {}
@@ -64,7 +69,7 @@ class BlackBox:
         self._down: set[str] = set()
         self._entered: dict[str, dict[str, int]] = {}
         self._recorded_ns: int | None = None
-        self._failures: queue.Queue[_Failure | None] = queue.Queue(maxsize=1)
+        self._failures: queue.Queue[_SensorFailure | None] = queue.Queue(maxsize=1)
         # A daemon: a disk that hangs must not keep the process.
         self._thread = threading.Thread(target=self._write_all, name="black box", daemon=True)
         self._thread.start()
@@ -137,7 +142,7 @@ class BlackBox:
             return
         start_ns = self._kept[0].time_ns
         latched = [one._replace(time_ns=start_ns) for one in self._latched.values()]
-        failure = _Failure(sensor, state, [*latched, *self._kept], self._scene())
+        failure = _SensorFailure(sensor, state, [*latched, *self._kept], self._circumstances())
         try:
             self._failures.put_nowait(failure)
             self._recorded_ns = now_ns
@@ -151,9 +156,9 @@ class BlackBox:
             except Exception as error:
                 self._tell(f"black box: {failure.sensor}: nothing is recorded: {error}")
 
-    def _write(self, failure: _Failure) -> str:
+    def _write(self, failure: _SensorFailure) -> str:
         name = f"{failure.sensor}_{failure.state}"
-        path = write_folder(self._folder, name, failure.kept, failure.scene)
+        path = write_folder(self._folder, name, failure.kept, failure.circumstances)
         for old in self._recordings()[: -self._config.keep]:
             shutil.rmtree(old, ignore_errors=True)
         times = [one.time_ns for one in failure.kept]

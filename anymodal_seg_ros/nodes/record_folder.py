@@ -67,7 +67,7 @@ class Kept(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Circumstances:
     """What belongs to a moment beside the messages.
 
     Attributes:
@@ -89,14 +89,16 @@ def home(kind: str) -> Path:
     return Path(ros) / "anymodal_seg_ros" / kind
 
 
-def write_folder(parent: Path, name: str, kept: Iterable[Kept], scene: Scene) -> Path:
+def write_folder(
+    parent: Path, name: str, kept: Iterable[Kept], circumstances: Circumstances
+) -> Path:
     """Write a new folder, which is there only once it is whole, and return it.
 
     Args:
         parent: where it will be; made if it is missing.
         name: what follows the time in its name; may be empty.
         kept: the messages.
-        scene: what else is written down.
+        circumstances: what else is written down.
 
     Raises:
         AnymodalError: it cannot be written, or rosbags is not installed.
@@ -107,12 +109,12 @@ def write_folder(parent: Path, name: str, kept: Iterable[Kept], scene: Scene) ->
         unfinished = folder.with_name(f".{folder.name}")
         unfinished.mkdir()
         left_out = _write_bag(unfinished / "bag", kept)
-        nested = {"/**": {"ros__parameters": dict(scene.parameters)}}
+        nested = {"/**": {"ros__parameters": dict(circumstances.parameters)}}
         (unfinished / "params.yaml").write_text(yaml.safe_dump(nested), encoding="utf-8")
-        _write_json(unfinished / "states.json", _readable(scene.statuses))
+        _write_json(unfinished / "states.json", _readable(circumstances.statuses))
         _write_json(unfinished / "versions.json", {**_versions(), "left_out": left_out})
-        if scene.prediction is not None:
-            _write_pictures(unfinished, scene.prediction, scene.manifest)
+        if circumstances.prediction is not None:
+            _write_pictures(unfinished, circumstances.prediction, circumstances.manifest)
         return unfinished.rename(folder)
     except OSError as error:
         raise AnymodalError(f"{parent} cannot be written to: {error}") from error

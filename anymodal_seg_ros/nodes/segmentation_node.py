@@ -39,7 +39,7 @@ from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.one_instance import hold_name
 from anymodal_seg_ros.nodes.outputs import Outputs
 from anymodal_seg_ros.nodes.parameters import declare_parameters, flat, parameters_named
-from anymodal_seg_ros.nodes.record_folder import Kept, Scene, home
+from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, home
 from anymodal_seg_ros.nodes.services import NodeServices
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session, run_until_signal
 from anymodal_seg_ros.nodes.snapshot import Snapshots
@@ -177,7 +177,7 @@ class SegmentationNode(LifecycleNode):
                 "/", "_"
             )
             tell = self.get_logger().warning
-            self._black_box = BlackBox(self.config.black_box, folder, self._scene, tell)
+            self._black_box = BlackBox(self.config.black_box, folder, self._circumstances, tell)
         self._watch = GraphWatch(
             self,
             rig,
@@ -358,13 +358,15 @@ class SegmentationNode(LifecycleNode):
         if self._loaded is None:
             raise ConfigError("the node is not configured: there is nothing to write down")
         self._said = [] if self._watch is None else self._statuses()
-        return str(self._snapshots.save(self._scene()))
+        return str(self._snapshots.save(self._circumstances()))
 
-    def _scene(self) -> Scene:
+    def _circumstances(self) -> Circumstances:
         """Return what belongs to this moment beside the messages."""
         assert self._loaded is not None
         manifest = self._loaded.model.manifest
-        return Scene(nest(flat(self.config)), self._said, manifest, self._snapshots.prediction)
+        return Circumstances(
+            nest(flat(self.config)), self._said, manifest, self._snapshots.prediction
+        )
 
     def _wanted(self) -> bool:
         """Whether masks are to be made now."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.nodes.record_folder import Kept, Scene, home, write_folder
+from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, home, write_folder
 
 KEPT = 6
 """Newest messages of each topic that are kept for a snapshot; they take room all the time."""
@@ -36,7 +36,7 @@ class Snapshots:
         self._messages = {}
         self.prediction = None
 
-    def save(self, scene: Scene) -> Path:
+    def save(self, circumstances: Circumstances) -> Path:
         """Write a new folder and return it.
 
         Raises:
@@ -45,4 +45,4 @@ class Snapshots:
         kept = [one for messages in list(self._messages.values()) for one in list(messages)]
         if not kept:
             raise AnymodalError("no message has come so far: there is nothing to write down")
-        return write_folder(home("snapshots"), "", kept, scene)
+        return write_folder(home("snapshots"), "", kept, circumstances)

@@ -27,7 +27,7 @@ from anymodal_seg_ros.inference.self_test import (
     read_self_test,
     subsets,
 )
-from anymodal_seg_ros.inference.trial import Trial, try_apart, try_engine
+from anymodal_seg_ros.inference.trial import EngineTrial, try_apart, try_engine
 
 
 class Replay:
@@ -71,12 +71,12 @@ class Bench:
         self.made.append(kind)
         return Replay(self.model, 0.0, f"{kind} cpu")
 
-    def attempt(self, kind: str) -> Trial:
+    def attempt(self, kind: str) -> EngineTrial:
         self.tried.append(kind)
         found = self.ms.get(kind, "not installed")
         if isinstance(found, str):
-            return Trial(kind, problem=found)
-        return Trial(kind, f"{kind} cpu", found, "15 subsets right")
+            return EngineTrial(kind, problem=found)
+        return EngineTrial(kind, f"{kind} cpu", found, "15 subsets right")
 
     def choose(self, memory: ChoiceMemory | None = None, key: str = "") -> Choice:
         return choose(self.model, self.make, self.attempt, memory=memory, key=key)

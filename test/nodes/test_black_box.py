@@ -19,7 +19,7 @@ from anymodal_seg_ros.config import BlackBoxConfig
 from anymodal_seg_ros.frames import SensorState, SensorStatus
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.nodes.black_box import BlackBox
-from anymodal_seg_ros.nodes.record_folder import Kept, Scene
+from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept
 
 S = 1_000_000_000
 
@@ -30,7 +30,7 @@ class Rig:
     def __init__(self, folder: Path, **limits: float) -> None:
         self.folder, self.now_ns = folder, 100 * S
         self.told: list[str] = []
-        scene = Scene({"rig": {}}, [], load_model().manifest, None)
+        scene = Circumstances({"rig": {}}, [], load_model().manifest, None)
         self.box = BlackBox(
             BlackBoxConfig(**{"before_s": 2.0, **limits}),  # type: ignore[arg-type]
             folder,
