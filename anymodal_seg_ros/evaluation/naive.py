@@ -81,6 +81,10 @@ class Replayable(Protocol):
         """Take a calibration."""
         ...
 
+    def push_transforms(self, message: Any) -> str | None:
+        """Take places of sensors."""
+        ...
+
     def reject(
         self, sensor: str, fault: Fault, received_ns: int, kind: RejectionKind = "other"
     ) -> str:
@@ -198,6 +202,7 @@ class NaivePipeline:
         frame_id = str(message.header.frame_id)
         time_ns = stamp + seconds_to_ns(config.offset_s)
         sample = Sample(sensor, stamp, time_ns, received_ns, frame_id, image)
+        self._registrar.take_frame(sensor, frame_id)
         self._pictures.see(sample)
         self._match(sample, trouble or "")
         return trouble
@@ -214,6 +219,14 @@ class NaivePipeline:
         """Take a calibration. Returns why it was refused, None if it was not."""
         try:
             self._registrar.take_camera_info(sensor, message)
+        except CalibrationError as error:
+            return str(error)
+        return None
+
+    def push_transforms(self, message: Any) -> str | None:
+        """Take ``/tf_static``. Returns why a transform was refused, None if none was."""
+        try:
+            self._registrar.take_transforms(message)
         except CalibrationError as error:
             return str(error)
         return None

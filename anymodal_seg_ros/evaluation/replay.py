@@ -15,8 +15,10 @@ from anymodal_seg_ros.config import RigConfig, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.arrivals import (
     READABLE,
+    UPDATES,
     Arrival,
     CameraUpdate,
+    TransformUpdate,
     UnreadableMessage,
     absolute_topic,
     arrivals,
@@ -80,7 +82,7 @@ def with_faults(
         ConfigError: a fault does not fit its sensor.
     """
     injector = Injector[Any](timeline, _modalities(rig))
-    return inject(injector, messages, start_ns, lambda m: isinstance(m, CameraUpdate))
+    return inject(injector, messages, start_ns, lambda m: isinstance(m, UPDATES))
 
 
 def _modalities(rig: RigConfig) -> dict[str, str]:
@@ -110,6 +112,9 @@ def replay(
         now_ns = received_ns
         if isinstance(message, CameraUpdate):
             pipeline.push_camera_info(sensor, message.message)
+            continue
+        if isinstance(message, TransformUpdate):
+            pipeline.push_transforms(message.message)
             continue
         if isinstance(message, UnreadableMessage) and pipeline.rig.sensors[sensor].enabled:
             fault = Fault(SensorState.INVALID, str(message.error))

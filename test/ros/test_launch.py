@@ -204,3 +204,51 @@ def test_replay_launch_ends_with_the_bag_and_the_verdict(
     card = load_scorecard(tmp_path / "card")
     assert card.value("masks") >= 18
     assert (tmp_path / "card" / "report.html").is_file()
+
+
+XML = """<launch>
+  <set_parameter name="use_sim_time" value="true"/>
+  <include file="{path}">
+    <arg name="demo" value="true"/>
+    <arg name="model" value="{model}"/>
+    <arg name="namespace" value="{namespace}"/>
+  </include>
+</launch>
+"""
+YAML = """launch:
+- include:
+    file: "{path}"
+    arg:
+    - {{name: demo, value: "true"}}
+    - {{name: model, value: "{model}"}}
+    - {{name: namespace, value: "{namespace}"}}
+    - {{name: use_sim_time, value: "True"}}
+"""
+
+
+@pytest.mark.parametrize(("kind", "text"), [("xml", XML), ("yaml", YAML)])
+def test_it_can_be_included_from_xml_and_yaml(
+    kind: str, text: str, graph: Graph, namespace: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip(f"launch_{kind}", reason=f"launch_{kind} is not installed")
+    path = CHECKOUT / "launch" / "seg.launch.py"
+    outer = tmp_path / f"outer.launch.{kind}"
+    outer.write_text(text.format(path=path, model=tiny_model, namespace=namespace))
+    program = PROGRAM.replace("PythonLaunchDescriptionSource", "AnyLaunchDescriptionSource")
+    launch = subprocess.Popen(
+        [sys.executable, "-c", program, str(outer)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        name = f"{namespace}/segmentation_node"
+        wait_until(lambda: graph.state(name) == "active", "the node to be active")
+        (sim_time,) = graph.call(
+            GetParameters, f"{name}/get_parameters", GetParameters.Request(names=["use_sim_time"])
+        ).values
+        assert sim_time.bool_value, "of a SetParameter around it, or an argument"
+    finally:
+        launch.send_signal(signal.SIGINT)
+        output, _ = launch.communicate(timeout=60)
+    assert launch.returncode == 0, output

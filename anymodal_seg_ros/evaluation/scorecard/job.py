@@ -17,6 +17,7 @@ import onnxruntime
 
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.config import NODE_NAME, SegConfig, seconds_to_ns
+from anymodal_seg_ros.evaluation.arrivals import TransformUpdate
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.naive import PIPELINES, Replayable, make_pipeline
 from anymodal_seg_ros.evaluation.replay import (
@@ -215,11 +216,14 @@ def _set_up(job: Job, bag: BagPart) -> _SetUp:
     cameras = cameras_by_topic(rig, subject.namespace, subject.node)
     notes = check_topics(bag, sensors)
     config = subject.config
-    model, engine = _engine(config.model, config.engine, config.threads)
+    model, engine = _engine(config.model, config.engine, config.threads, config.providers)
     in_time = latency_model(subject.latency) is not None
     pipeline = make_pipeline(subject.pipeline, rig, model, engine, in_time=in_time)
     for sensor, info in bag.cameras_before(cameras):
-        pipeline.push_camera_info(sensor, info)
+        if isinstance(info, TransformUpdate):
+            pipeline.push_transforms(info.message)
+        else:
+            pipeline.push_camera_info(sensor, info)
     truth, text = _ground_truth(subject, bag, sensors, model.manifest)
     return _SetUp(pipeline, sensors, cameras, truth, text, tuple(notes))
 
@@ -305,11 +309,11 @@ class _Counter:
 
 
 @functools.lru_cache(maxsize=2)
-def _engine(name: str, kind: str, threads: int) -> tuple[Model, Engine]:
+def _engine(name: str, kind: str, threads: int, providers: str) -> tuple[Model, Engine]:
     """Load a model once for all cases of this process, with its confidence if it has one."""
     model = load_model(name)
     confidence = "confidence" in model.manifest.outputs
-    return model, create_engine(kind, model, threads, confidence)
+    return model, create_engine(kind, model, threads, confidence, providers)
 
 
 def _ground_truth(
