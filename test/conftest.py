@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.tiny_model import write_tiny_model
+from fixtures.fake_gpu import FakeGpu
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,12 +40,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more thre
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for marker, reason in (
-        ("ros", _no_ros()),
-        ("gpu", _no_gpu()),
-        ("shared_data", _no_shared_data()),
-    ):
-        if reason and item.get_closest_marker(marker):
+    for marker, lack in (("ros", _no_ros), ("gpu", _no_gpu), ("shared_data", _no_shared_data)):
+        # Asked only where it matters: to import torch takes seconds.
+        if item.get_closest_marker(marker) and (reason := lack()):
             pytest.skip(reason)
 
 
@@ -150,4 +147,23 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder that runs in no time and whose mask depends on which sensors are present."""
+    pytest.importorskip("onnx", reason="onnx is not installed: it writes the model of the tests")
+    from fixtures.tiny_model import write_tiny_model
+
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder in two halves, with a self-test, that runs in no time."""
+    from fixtures.tiny_halves import write_tiny_halves
+
+    return write_tiny_halves(tmp_path_factory.mktemp("models") / "tiny_halves")
+
+
+@pytest.fixture()
+def fake_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeGpu]:
+    """A GPU and a TensorRT that are none, with a cache of plans of their own."""
+    gpu = FakeGpu(monkeypatch, tmp_path / "cache")
+    yield gpu
+    gpu.remove()

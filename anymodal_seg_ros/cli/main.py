@@ -13,11 +13,13 @@ from anymodal_seg_ros.foreign_text import one_line
 SUBCOMMANDS = (
     "assemble-bag",
     "benchmark",
+    "build-engine",
     "check",
     "check-alignment",
     "compare",
     "demo",
     "doctor",
+    "engines",
     "evaluate",
     "faults",
     "inspect",

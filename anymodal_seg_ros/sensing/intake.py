@@ -260,7 +260,7 @@ class Intake:
                 sensor.checks,
                 planes=self._planes.get(name),
                 recover_frames=sensor.recover_frames,
-                depth_unit_known=bool(sensor.counts.per_count),
+                counts=sensor.counts,
             )
             for name, sensor in rig.sensors.items()
             if rig.content_checks
