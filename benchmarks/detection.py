@@ -49,8 +49,8 @@ from anymodal_seg_ros.frames import Image, SensorState
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
 from anymodal_seg_ros.sensing.health.watchdog import Watchdog
-from anymodal_seg_ros.simulation.scene import SceneConfig
 from anymodal_seg_ros.simulation.sequence import SequenceConfig, render_sequence
+from anymodal_seg_ros.simulation.world.scene import SceneConfig
 
 HZ = 10
 S = 1_000_000_000

@@ -33,7 +33,7 @@ from anymodal_seg_ros.demo.processes import Processes
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import DEFAULT_MODEL, load_model, sha256
 from anymodal_seg_ros.networks import DeployedNetwork, build_network
-from anymodal_seg_training.onnx_file import write_onnx
+from anymodal_seg_training.export.onnx_file import write_onnx
 
 WARM_UP = 3
 

@@ -29,7 +29,7 @@ from anymodal_seg_ros.simulation.placements import (
     sensor_placements,
     vehicle_placement,
 )
-from anymodal_seg_ros.simulation.scene import Scene
+from anymodal_seg_ros.simulation.world.scene import Scene
 
 _SPAN_NS = 200_000_000
 """Drawn in one go by one worker."""

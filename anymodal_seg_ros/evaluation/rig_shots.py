@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.events.values import Events
-from anymodal_seg_ros.simulation.events import EventCamera
-from anymodal_seg_ros.simulation.lidar import Lidar
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.cameras.events import EventCamera
+from anymodal_seg_ros.simulation.cameras.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.sensors import Observer, SensorModel
 from anymodal_seg_ros.simulation.schedule import Schedule
-from anymodal_seg_ros.simulation.sensors import Observer, SensorModel
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 PACKET_NS = 10_000_000
 """Events of so long a time travel in one packet."""

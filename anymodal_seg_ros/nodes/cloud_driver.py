@@ -14,11 +14,11 @@ from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.nodes.camera_driver import Parcel
 from anymodal_seg_ros.nodes.messages import make
+from anymodal_seg_ros.simulation.cameras.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.sensors import Observer
 from anymodal_seg_ros.simulation.frame_ids import cloud_frame
-from anymodal_seg_ros.simulation.lidar import Lidar
-from anymodal_seg_ros.simulation.scene import Scene
 from anymodal_seg_ros.simulation.schedule import Schedule
-from anymodal_seg_ros.simulation.sensors import Observer
+from anymodal_seg_ros.simulation.world.scene import Scene
 
 
 class CloudDriver:

@@ -26,13 +26,13 @@ from anymodal_seg_ros.nodes.camera_driver import CameraDriver, Driver, publish_u
 from anymodal_seg_ros.nodes.cloud_driver import CloudDriver
 from anymodal_seg_ros.nodes.rig_tf import TfDriver
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session
-from anymodal_seg_ros.simulation.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
 from anymodal_seg_ros.simulation.recorded import Sequence
 from anymodal_seg_ros.simulation.rigs import RIGS, rig_by_name
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
 from anymodal_seg_ros.simulation.schedule import Schedule
-from anymodal_seg_ros.simulation.sensors import SensorModel
 from anymodal_seg_ros.simulation.sequence import SequenceConfig, camera_of, render_sequence
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 NAME = "rig_node"
 

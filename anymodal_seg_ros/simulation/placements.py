@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from anymodal_seg_ros.simulation.camera import Matrix, Pose, axes
+from anymodal_seg_ros.simulation.cameras.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
 from anymodal_seg_ros.simulation.frame_ids import cloud_frame, optical_frame
-from anymodal_seg_ros.simulation.lidar import Lidar
-from anymodal_seg_ros.simulation.scene import Scene
-from anymodal_seg_ros.simulation.sensors import SensorModel
+from anymodal_seg_ros.simulation.world.camera import Matrix, Pose, axes
+from anymodal_seg_ros.simulation.world.scene import Scene
 
 WORLD_FRAME = "odom"
 VEHICLE_FRAME = "base_link"

@@ -9,15 +9,15 @@ import numpy as np
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Image, Mask
-from anymodal_seg_ros.simulation.camera import Camera, Intrinsics, Mount
-from anymodal_seg_ros.simulation.depth import DepthCamera
-from anymodal_seg_ros.simulation.events import EventCamera
-from anymodal_seg_ros.simulation.lidar import Lidar
-from anymodal_seg_ros.simulation.rgb import RgbCamera
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.sensors import Observer, SensorModel
-from anymodal_seg_ros.simulation.shapes import Floats
-from anymodal_seg_ros.simulation.thermal import ThermalCamera
+from anymodal_seg_ros.simulation.cameras.depth import DepthCamera
+from anymodal_seg_ros.simulation.cameras.events import EventCamera
+from anymodal_seg_ros.simulation.cameras.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.rgb import RgbCamera
+from anymodal_seg_ros.simulation.cameras.sensors import Observer, SensorModel
+from anymodal_seg_ros.simulation.cameras.thermal import ThermalCamera
+from anymodal_seg_ros.simulation.world.camera import Camera, Intrinsics, Mount
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.world.shapes import Floats
 
 
 @dataclass(frozen=True, slots=True)

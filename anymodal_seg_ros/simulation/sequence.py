@@ -26,10 +26,10 @@ import numpy as np
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Pixels
+from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
 from anymodal_seg_ros.simulation.recorded import INDEX, RecordedCamera, Sequence
 from anymodal_seg_ros.simulation.rig import Rig, RigFrame, aligned_sensors
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.sensors import SensorModel
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 Progress = Callable[[int, int], None]
 """Called with the number of frames done and of all frames."""
@@ -209,6 +209,6 @@ def _scene(config: SceneConfig) -> Scene:
 def _source_digest() -> str:
     """Hash of this subpackage's source."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

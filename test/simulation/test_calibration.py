@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from fixtures.small_rig import SECOND
 
-from anymodal_seg_ros.simulation.camera import Camera, Mount
 from anymodal_seg_ros.simulation.rig import Rig, RigFrame, aligned_sensors, mounted_sensors
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.world.camera import Camera, Mount
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 
 @pytest.fixture(scope="module")

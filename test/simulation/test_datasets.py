@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.simulation.classes import CLASSES
 from anymodal_seg_ros.simulation.dataset.deliver_layout import (
     check_root,
     class_labels,
@@ -31,6 +30,7 @@ from anymodal_seg_ros.simulation.dataset.plan import CASES, ScenePlan
 from anymodal_seg_ros.simulation.dataset.rigbench import MANIFEST, rigbench
 from anymodal_seg_ros.simulation.dataset.stored import MODALITIES
 from anymodal_seg_ros.simulation.dataset.writer import DatasetConfig, write_dataset
+from anymodal_seg_ros.simulation.world.classes import CLASSES
 
 WIDTH, HEIGHT = 64, 48
 PLANS = (

@@ -7,8 +7,8 @@ import pytest
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.rig import Rig
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
 from anymodal_seg_ros.simulation.sequence import SequenceConfig, camera_of, render_sequence
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 SHORT = SequenceConfig(SceneConfig(2, "sun", ego="driving"), duration_s=0.5, rate_hz=30.0)
 

@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 from fixtures.mixed_training import DATASETS, SETS, UNION, mixed_recipe
 
 from anymodal_seg_ros.inference.model import load_model
-from anymodal_seg_training import check_data, datasets, evaluate, export, pack, train
+from anymodal_seg_training import datasets, train
+from anymodal_seg_training.commands import check_data, evaluate, export, pack
 
 SUBSETS = {"heat": 3, "range": 7}
 

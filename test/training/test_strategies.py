@@ -17,10 +17,10 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_ros.networks.charm import Charm
 from anymodal_seg_ros.networks.magic import Selection
-from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.checkpoint import save_weights
-from anymodal_seg_training.loop import Learner
+from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.runs.loop import Learner
 from anymodal_seg_training.strategies import build_strategy, strategy_names
 from anymodal_seg_training.strategies.base import Setting, Strategy
 from anymodal_seg_training.strategies.magic import inconsistency

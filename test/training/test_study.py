@@ -18,11 +18,11 @@ from click.testing import CliRunner
 from fixtures.tiny_training import tiny_recipe
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_training import study_runner
-from anymodal_seg_training.comparison import MEASURES, Row, compare, markdown_table
+from anymodal_seg_training.commands import study as study_runner
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.study import load_study
+from anymodal_seg_training.studies.comparison import MEASURES, Row, compare, markdown_table
+from anymodal_seg_training.studies.study import load_study
 
 ROOT = Path(__file__).parents[2]
 
@@ -166,7 +166,7 @@ def test_who_stops_a_study_stops_its_runs(tmp_path: Path) -> None:
     study = content(**folders(tmp_path / "data"))
     study["recipe"]["training"] |= {"steps": 100_000, "warmup_steps": 1}
     path, out = write(tmp_path / "study.yaml", study), tmp_path / "out"
-    module = ["-m", "anymodal_seg_training.study_runner", str(path), str(out), "--threads", "1"]
+    module = ["-m", "anymodal_seg_training.commands.study", str(path), str(out), "--threads", "1"]
     options = ["--cache-dir", str(tmp_path / "cache"), "--workers", "1"]
     process = subprocess.Popen([sys.executable, *module, *options])
     run = RunFolder(out / "teacher-3")

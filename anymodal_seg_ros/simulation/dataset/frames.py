@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from anymodal_seg_ros.frames import Image, Mask, Pixels
-from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA, Camera, Intrinsics
+from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
 from anymodal_seg_ros.simulation.dataset.faulty import with_failure
 from anymodal_seg_ros.simulation.dataset.plan import ScenePlan
 from anymodal_seg_ros.simulation.dataset.stored import restored, stored
 from anymodal_seg_ros.simulation.rig import Rig, aligned_sensors
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.sensors import SensorModel
-from anymodal_seg_ros.simulation.shapes import Floats
+from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, Camera, Intrinsics
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.world.shapes import Floats
 
 REFERENCE = "rgb"
 """The modality whose labels and depth are kept; the sensors are pixel aligned."""

@@ -92,7 +92,7 @@ def label_encoding(classes: str) -> tuple[tuple[ClassSpec, ...], LabelLayout]:
     """
     if classes == "rig":
         # Needs the simulator's libraries, as the rig does.
-        from anymodal_seg_ros.simulation.classes import CLASSES
+        from anymodal_seg_ros.simulation.world.classes import CLASSES
 
         return tuple(ClassSpec(entry.name, entry.color) for entry in CLASSES), LabelLayout()
     if classes in layout_names():

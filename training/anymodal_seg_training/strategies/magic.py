@@ -17,7 +17,7 @@ from anymodal_seg_ros.config import number
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_ros.networks.magic import Magic, Selection
-from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.strategies.all_modalities import AllModalities
 from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
