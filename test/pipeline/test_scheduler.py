@@ -161,6 +161,12 @@ def test_when_the_reference_alone_is_too_much_the_newest_come_first_and_others_h
     assert sum(others.values()) > len(settled(masks)) / 4, others
 
 
+def test_frames_that_will_be_superseded_are_not_encoded() -> None:
+    masks, engine, made = run(threads=2, encode_ms=50, fuse_ms=45)
+    assert made.pipeline.superseded > 50
+    assert engine.encoded[IDS["rgb"]] <= len(masks) + 2
+
+
 def test_what_is_left_out_is_told_as_no_time_and_counted() -> None:
     masks, _, made = run(threads=1, encode_ms=13, fuse_ms=8)
     reasons = [r for m in settled(masks) for r in m.frame_set.missing.values()]
