@@ -109,7 +109,8 @@ class RegistrationConfig:
     extrinsics: str = text(
         "",
         "Its pose in the first sensor's optical frame: 'x y z qx qy qz qw' in m, or the 12 numbers "
-        "of [R t]; empty if both are in one camchain",
+        "of [R t]; 'tf': what /tf_static says of the frame_ids of their messages; empty if both "
+        "are in one camchain",
     )
     homography: str = text(
         "",
@@ -129,14 +130,20 @@ class CountsConfig:
         0.0,
         0.0,
         1e6,
-        "Unit of one count: metres of 16UC1 depth, kelvin of a 16-bit thermal image; 0 means 0.001 "
-        "m for depth, and for thermal what the model was trained with",
+        "Unit of one count: metres of depth, kelvin of thermal images; 0 means 0.001 m for 16-bit "
+        "depth, for 16-bit thermal what the model was trained with, and 1 for floats (32FC1)",
     )
     offset: float = number(
         0.0,
         -1e6,
         1e6,
         "Metres or kelvin of count 0, e.g. 273.15 where degrees C are counted",
+    )
+    full_scale: float = number(
+        0.0,
+        0.0,
+        65535.0,
+        "Largest count of a 16-bit colour image, e.g. 4095 of twelve bits; 0 means 65535",
     )
     intensity_max: float = number(
         0.0, 0.0, 1e9, "LiDAR intensity of a perfect reflector; 0 means what the model assumes"
@@ -281,6 +288,13 @@ class SensorConfig(Thresholds):
     )
     enabled: bool = switch(True, "Whether the sensor takes part at all")
     critical: bool = switch(False, "Masks are UNLABELED (255) wherever this sensor is missing")
+    max_pixels: int = count(
+        0,
+        0,
+        1 << 28,
+        "Largest image, or cloud in points, that is believed; larger ones are rejected before they "
+        "are looked at; 0: what the encoding allows, 16384 on each side or 16777216 points",
+    )
     type: str = choice(
         ("auto", *MESSAGE_TYPES),
         "What the topic carries; auto: compressed if its name ends in /compressed or "

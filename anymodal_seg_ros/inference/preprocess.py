@@ -30,6 +30,9 @@ from anymodal_seg_ros.sensing.geometry.lidar import LIDAR_IMAGE
 
 Planes = npt.NDArray[np.float32]
 
+_BEYOND = 1e9
+"""No camera measures such a temperature."""
+
 MODELS_OWN = CountsConfig()
 """Counts as the model's manifest describes them."""
 
@@ -61,8 +64,9 @@ def planes(
 ) -> Planes:
     """Turn one image into normalised planes.
 
-    ``color``: RGB order, 0..1; grey is repeated. ``thermal``: 16-bit counts mapped linearly to 0..1
-    as ``thermal_mode`` says and clipped, or 8-bit images scaled to 0..1; repeated. ``depth``:
+    ``color``: RGB order, 0..1; grey is repeated. ``thermal``: 16-bit counts or floats (kelvin
+    unless ``counts`` says otherwise) mapped linearly to 0..1 as ``thermal_mode`` says and clipped,
+    or 8-bit images scaled to 0..1; repeated. ``depth``:
     metres become (d / far clipped to 1, 1 / (1 + d), valid 0 or 1); invalid pixels are 0 in all
     three. ``lidar``: range, height and intensity become (1 - r / far, the height's place in
     ``height_range_m``, i / ``intensity_max``), each clipped to 0..1; pixels without a return are 0
@@ -75,8 +79,8 @@ def planes(
         height: rows of the result.
         width: columns of the result.
         out: float32 ``[3, height, width]`` to write into.
-        counts: what the numbers of a thermal camera or LiDAR mean, where that is not what the
-            model assumes. Depth is taken as it is: :func:`to_metres` knows its unit.
+        counts: what the numbers of a thermal camera, a LiDAR or 16-bit colours mean, where that is
+            not what the model assumes. Depth is taken as it is: :func:`to_metres` knows its unit.
 
     Returns:
         float32 ``[3, height, width]``, ``out`` if it was given.
@@ -87,7 +91,7 @@ def planes(
     check_encoding(image, spec)
     result = np.empty((3, height, width), np.float32) if out is None else out
     if spec.planes == "color":
-        _color(image, spec, height, width, result)
+        _color(image, spec, counts, height, width, result)
     elif spec.planes == "thermal":
         _thermal(image, spec, counts, height, width, result)
     elif spec.planes == "lidar":
@@ -106,8 +110,8 @@ def check_encoding(image: Image, spec: ModalitySpec) -> None:
         fits = image.encoding in (LIDAR_IMAGE, POINT_CLOUD)
         wanted = "32FC3 of range, height and intensity, or points (type: point_cloud)"
     elif spec.planes == "thermal":
-        fits = image.encoding in COLORS or image.encoding in COUNTS
-        wanted = "mono8 or another 8-bit encoding, or mono16/16UC1 counts"
+        fits = image.encoding in (*COLORS, *COUNTS, *METRES)
+        wanted = "mono8 or another 8-bit encoding, mono16/16UC1 counts, or 32FC1 in kelvin"
     else:
         fits = image.encoding in COLORS
         wanted = "colour or 8-bit grey such as rgb8, bgr8, mono8, 8UC3, bayer_rggb8 or uyvy"
@@ -138,8 +142,10 @@ def _half(shape: tuple[int, ...]) -> tuple[int, int] | None:
     return None if shape[0] % 2 or shape[1] % 2 else (shape[0] // 2, shape[1] // 2)
 
 
-def _color(image: Image, spec: ModalitySpec, height: int, width: int, out: Planes) -> None:
-    small = to_rgb(Image(_resize(image.pixels, height, width), image.encoding))
+def _color(
+    image: Image, spec: ModalitySpec, counts: CountsConfig, height: int, width: int, out: Planes
+) -> None:
+    small = to_rgb(Image(_resize(image.pixels, height, width), image.encoding), counts.full_scale)
     channels = cv2.split(small) if small.ndim == 3 else [small] * 3
     # Each of the 256 values that a pixel may have is normalised once.
     for plane, pixels, mean, std in zip(out, channels, spec.mean, spec.std, strict=True):
@@ -162,20 +168,25 @@ def _normalise(out: Planes, spec: ModalitySpec) -> None:
         plane *= 1.0 / std
 
 
-def kelvin_per_count(spec: ModalitySpec, counts: CountsConfig) -> float:
-    """Return the temperature of one count of a 16-bit thermal image, in kelvin."""
-    return counts.per_count or spec.kelvin_per_count
+def kelvin_per_count(image: Image, spec: ModalitySpec, counts: CountsConfig) -> float:
+    """Return the temperature of one count of a 16-bit thermal image, or of 1.0, in kelvin."""
+    usual = 1.0 if image.encoding in METRES else spec.kelvin_per_count
+    return counts.per_count or usual
 
 
 def _thermal(
     image: Image, spec: ModalitySpec, counts: CountsConfig, height: int, width: int, out: Planes
 ) -> None:
     values, full_scale = _resize(image.pixels, height, width), 65535.0
-    if image.encoding not in COUNTS:
+    if image.encoding in METRES:
+        # What is no number was not measured: it becomes the lowest value, as counts of 0 do.
+        values = np.nan_to_num(values, nan=-_BEYOND, posinf=_BEYOND, neginf=-_BEYOND)
+    elif image.encoding not in COUNTS:
         values, full_scale = to_rgb(Image(values, image.encoding)), 255.0
         if values.ndim == 3:
             values = values.mean(axis=2)
-    low, high = _thermal_range(values, full_scale, spec, counts)
+    unit = kelvin_per_count(image, spec, counts)
+    low, high = _thermal_range(values, full_scale, spec, unit, counts.offset)
     np.multiply(values, 1.0 / (high - low), out=out[0], casting="unsafe")
     out[0] -= low / (high - low)
     np.clip(out[0], 0.0, 1.0, out=out[0])
@@ -185,7 +196,7 @@ def _thermal(
 
 
 def _thermal_range(
-    values: Pixels, full_scale: float, spec: ModalitySpec, counts: CountsConfig
+    values: Pixels, full_scale: float, spec: ModalitySpec, unit: float, offset: float
 ) -> tuple[float, float]:
     """Return the values that become 0 and 1."""
     if spec.thermal_mode == "percentile":
@@ -193,8 +204,7 @@ def _thermal_range(
         return float(low), float(max(high, low + 1.0))  # an even image is black, not noise
     if spec.thermal_mode == "kelvin_range" and full_scale > 255.0:
         low, high = spec.kelvin_range
-        unit = kelvin_per_count(spec, counts)
-        return (low - counts.offset) / unit, (high - counts.offset) / unit
+        return (low - offset) / unit, (high - offset) / unit
     return 0.0, full_scale
 
 

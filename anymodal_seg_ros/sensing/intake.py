@@ -260,7 +260,7 @@ class Intake:
                 sensor.checks,
                 planes=self._planes.get(name),
                 recover_frames=sensor.recover_frames,
-                depth_unit_known=bool(sensor.counts.per_count),
+                counts=sensor.counts,
             )
             for name, sensor in rig.sensors.items()
             if rig.content_checks
@@ -370,6 +370,7 @@ class Intake:
             self._watchdog.status(sensor, now_ns),
             rejected=dict(self._rejected[sensor]),
             dropped=self._synchronizer.dropped(sensor),
+            taken=self._synchronizer.taken(sensor),
             last_error=self._last_error[sensor],
             checks=(
                 *content,

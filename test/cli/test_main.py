@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.cli.main import SUBCOMMANDS, main
-from anymodal_seg_ros.cli.simulate import Outputs
+from anymodal_seg_ros.cli.simulate import SimulationOutputs
 
 
 def test_help_names_every_subcommand_and_each_has_help_of_its_own() -> None:
@@ -25,7 +25,7 @@ def test_help_names_every_subcommand_and_each_has_help_of_its_own() -> None:
 def test_every_file_with_a_command_is_a_subcommand(project_root: Path) -> None:
     files = (project_root / "anymodal_seg_ros" / "cli").glob("*.py")
     with_command = {f.stem.replace("_", "-") for f in files if "\ndef command(" in f.read_text()}
-    assert with_command == {*SUBCOMMANDS, *(f"simulate-{name}" for name in Outputs.names)}
+    assert with_command == {*SUBCOMMANDS, *(f"simulate-{name}" for name in SimulationOutputs.names)}
 
 
 def test_version() -> None:
@@ -36,6 +36,13 @@ def test_an_unknown_subcommand_is_refused() -> None:
     result = CliRunner().invoke(main, ["fly"])
     assert result.exit_code == 2
     assert "fly" in result.output
+
+
+def test_what_is_repeated_of_the_command_line_controls_no_terminal() -> None:
+    result = CliRunner().invoke(main, ["benchmark", "a\x1b[31m\x07\u202eb"], color=True)
+    assert result.exit_code == 2
+    assert "a?[31m??b" in result.output
+    assert "\x1b" not in result.output
 
 
 def test_playing_without_ros_says_what_to_install(

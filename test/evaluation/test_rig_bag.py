@@ -21,7 +21,7 @@ from anymodal_seg_ros.sensing.events.windows import EventStream
 from anymodal_seg_ros.simulation.cameras.sensors import Observer
 from anymodal_seg_ros.simulation.dataset.frames import sized_sensors
 from anymodal_seg_ros.simulation.rig import Rig, mounted_sensors
-from anymodal_seg_ros.simulation.world.camera import Camera, Mount
+from anymodal_seg_ros.simulation.world.camera import Mount, MountedCamera
 from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 SCENE = SceneConfig(11, weather="sun", kind="suburban", ego="driving")
@@ -30,7 +30,7 @@ SENSORS: Any = tuple(
     dataclasses.replace(
         sensor,
         latency_ns=LATENCY_NS[sensor.name],
-        camera=Camera(sensor.camera.intrinsics, Mount(y=0.1 * number)),
+        camera=MountedCamera(sensor.camera.intrinsics, Mount(y=0.1 * number)),
     )
     for number, sensor in enumerate(sized_sensors(64, 48))
 )

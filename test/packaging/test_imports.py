@@ -27,7 +27,12 @@ LAYERS = [
 
 ROS = {"rclpy", "ament_index_python", "builtin_interfaces", "rcl_interfaces", "std_srvs"}
 ONLY_IN = {
-    "torch": ("networks/", "inference/torch_engine.py"),
+    "torch": (
+        "networks/",
+        "inference/cuda_graphs.py",
+        "inference/gemm_floor.py",
+        "inference/torch_engine.py",
+    ),
     "safetensors": ("networks/", "inference/torch_engine.py"),
     "trimesh": ("simulation/",),
     "embreex": ("simulation/",),
@@ -36,7 +41,8 @@ ONLY_IN = {
     "backports": ("evaluation/bag_storage/",),
     "click": ("cli/",),
     "jinja2": ("evaluation/scorecard/report.py",),
-    "matplotlib": ("evaluation/scorecard/plots.py",),
+    "jtop": ("inference/jetson_stats.py",),
+    "matplotlib": ("evaluation/engine_picture.py", "evaluation/scorecard/plots.py"),
     "pytest": ("evaluation/pytest_scorecard.py",),
     "onnx": (),
     "openvino": ("inference/openvino_engine.py",),
@@ -226,3 +232,14 @@ assert len(sets) == 1, sync.status()
         [sys.executable, "-c", script], cwd=project_root, capture_output=True, text=True
     )
     assert process.returncode == 0, process.stderr
+
+
+def test_a_class_name_exists_once() -> None:
+    found: dict[str, list[str]] = {}
+    root = Path(__file__).resolve().parents[2]
+    for folder in (PACKAGE, "training"):
+        for path in sorted((root / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    found.setdefault(node.name, []).append(str(path.relative_to(root)))
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}

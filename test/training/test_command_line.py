@@ -23,7 +23,7 @@ class NoOptions:
 
 @pytest.fixture
 def tiny_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = datasets._Entry(NoOptions, lambda options: TinyDataset())
+    entry = datasets._DatasetEntry(NoOptions, lambda options: TinyDataset())
     monkeypatch.setitem(datasets._DATASETS, "tiny", lambda: entry)
 
 

@@ -29,7 +29,7 @@ class NoOptions:
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, dataset in DATASETS.items():
-        entry = datasets._Entry(NoOptions, lambda options, dataset=dataset: dataset())
+        entry = datasets._DatasetEntry(NoOptions, lambda options, dataset=dataset: dataset())
         monkeypatch.setitem(datasets._DATASETS, name, lambda entry=entry: entry)
 
 

@@ -78,8 +78,13 @@ class Grid:
         return metres(self.values), metres(self.neighbours)
 
 
-def grid(pixels: Pixels) -> Grid:
-    """Look at an image ``[H, W]`` or ``[H, W, C]`` of any dtype."""
+def grid(pixels: Pixels, full_scale: float | None = None) -> Grid:
+    """Look at an image ``[H, W]`` or ``[H, W, C]`` of any dtype.
+
+    Args:
+        pixels: the image.
+        full_scale: the largest count it can hold, where that is not its dtype's.
+    """
     plane = one_channel(pixels)
     down, right = row_step(pixels), max(1, pixels.shape[1] // GRID_COLUMNS)
     columns = max(1, (pixels.shape[1] - 1) // right)
@@ -91,7 +96,7 @@ def grid(pixels: Pixels) -> Grid:
         pixels,
         values,
         neighbours if neighbours.shape == values.shape else values,
-        float(np.iinfo(native).max) if whole else 1.0,
+        full_scale or (float(np.iinfo(native).max) if whole else 1.0),
     )
 
 

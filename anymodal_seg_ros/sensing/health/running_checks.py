@@ -14,7 +14,7 @@ import numpy as np
 
 from anymodal_seg_ros.frames import CheckResult, SensorState
 from anymodal_seg_ros.sensing.health.image_figures import Grid
-from anymodal_seg_ros.sensing.health.kinds import Check, Measure
+from anymodal_seg_ros.sensing.health.kinds import FigureCheck, Measure
 from anymodal_seg_ros.sensing.health.order import median
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
@@ -30,7 +30,7 @@ _MEMORY = 50
 class RunningCheck:
     """A check that is switched on: its verdict, and since when it has been failing."""
 
-    def __init__(self, check: Check, threshold: float, patience_ns: int) -> None:
+    def __init__(self, check: FigureCheck, threshold: float, patience_ns: int) -> None:
         """Begin with a sensor that has failed nothing.
 
         Args:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 
-from anymodal_seg_ros.config import SensorConfig
+from anymodal_seg_ros.config import Thresholds
 from anymodal_seg_ros.frames import SensorState, SensorStatus
 
 SLOW_WINDOW = 10
@@ -60,10 +60,10 @@ def withheld(fault: Fault | None) -> Fault | None:
 class SensorHealth:
     """What is known of one sensor. Times are on the caller's clock."""
 
-    def __init__(self, config: SensorConfig) -> None:
+    def __init__(self, config: Thresholds) -> None:
         """Set up a sensor that was never seen."""
         self.state = SensorState.WAITING if config.enabled else SensorState.DISABLED
-        self.received = 0
+        self.arrived = self.received = 0
         self._grace_end_ns: int | None = None
         self._since_ns: int | None = None
         self._last_ns: int | None = None
@@ -86,7 +86,7 @@ class SensorHealth:
         self._first_failure_ns: int | None = None
         self.configure(config)
 
-    def configure(self, config: SensorConfig) -> None:
+    def configure(self, config: Thresholds) -> None:
         """Take other thresholds from now on."""
         self.config = config
         self._late_ns = config.late_after_ns
@@ -101,6 +101,7 @@ class SensorHealth:
 
     def arrive(self, now_ns: int) -> None:
         """Take note of a message; silence up to ``now_ns`` has been considered already."""
+        self.arrived += 1
         self._late = self._measure_gap(now_ns)
         self._last_ns = now_ns
         self._arrivals.append(now_ns)
@@ -154,6 +155,7 @@ class SensorHealth:
             state=self.state,
             age_ns=None if self._last_ns is None else max(0, now_ns - self._last_ns),
             received=self.received,
+            arrived=self.arrived,
             transitions=sum(self._entered.values()),
             first_failure_ns=self._first_failure_ns,
             rate_hz=self._rate_hz(),

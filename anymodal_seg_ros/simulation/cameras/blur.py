@@ -7,7 +7,7 @@ import numpy as np
 
 from anymodal_seg_ros.simulation.cameras.flow import displacement
 from anymodal_seg_ros.simulation.cameras.sensors import Observer
-from anymodal_seg_ros.simulation.world.camera import Camera
+from anymodal_seg_ros.simulation.world.camera import MountedCamera
 from anymodal_seg_ros.simulation.world.shapes import Floats
 
 _VISIBLE_PX = 0.7
@@ -15,7 +15,7 @@ _MOST_PX = 40.0
 
 
 def blurred(
-    light: Floats, observer: Observer, camera: Camera, time_ns: int, exposure_s: float
+    light: Floats, observer: Observer, camera: MountedCamera, time_ns: int, exposure_s: float
 ) -> Floats:
     """Average radiance ``[H, W, 3]`` over an exposure about ``time_ns``.
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.simulation.cameras.noise import gaussian, noise_source
 from anymodal_seg_ros.simulation.cameras.sensors import Observer
-from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, Camera
+from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, MountedCamera
 from anymodal_seg_ros.simulation.world.shapes import Floats
 
 
@@ -37,7 +37,7 @@ class DepthCamera:
     """
 
     name: str = "depth"
-    camera: Camera = DEFAULT_CAMERA
+    camera: MountedCamera = DEFAULT_CAMERA
     rate_hz: float = 15.0
     latency_ns: int = 0
     baseline_m: float = 0.25

@@ -13,7 +13,7 @@ from anymodal_seg_ros.sensing.events.values import Events, EventWindow
 from anymodal_seg_ros.simulation.cameras.noise import device_source, gaussian, noise_source
 from anymodal_seg_ros.simulation.cameras.sensors import Observer
 from anymodal_seg_ros.simulation.cameras.substeps import Substeps, substeps
-from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, Camera
+from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, MountedCamera
 from anymodal_seg_ros.simulation.world.shapes import Floats
 
 _NOISE_CELL_NS = 10_000_000
@@ -50,7 +50,7 @@ class EventCamera:
     """
 
     name: str = "events"
-    camera: Camera = DEFAULT_CAMERA
+    camera: MountedCamera = DEFAULT_CAMERA
     rate_hz: float = 30.0
     latency_ns: int = 0
     window_ns: int = 33_333_333

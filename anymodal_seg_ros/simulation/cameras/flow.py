@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from anymodal_seg_ros.simulation.world.camera import Camera, standpoint
+from anymodal_seg_ros.simulation.world.camera import MountedCamera, standpoint
 from anymodal_seg_ros.simulation.world.casting import Places, Struck, frames, local
 from anymodal_seg_ros.simulation.world.scene import World
 from anymodal_seg_ros.simulation.world.shapes import Floats, Ints
@@ -39,7 +39,7 @@ def _matches(world: World, other: World) -> Ints:
     return nearest
 
 
-def seen_from(camera: Camera, world: World, points: Floats) -> tuple[Floats, Floats, Floats]:
+def seen_from(camera: MountedCamera, world: World, points: Floats) -> tuple[Floats, Floats, Floats]:
     """Columns, rows and depths of world points in the picture of a camera, each ``[n]``.
 
     What lies behind the camera gets a depth of 0 or less and any place.
@@ -55,7 +55,7 @@ def seen_from(camera: Camera, world: World, points: Floats) -> tuple[Floats, Flo
 
 
 def displacement(
-    camera: Camera, struck: Struck, world: World, other: World
+    camera: MountedCamera, struck: Struck, world: World, other: World
 ) -> tuple[Floats, Floats]:
     """By how many columns and rows each hit is elsewhere in ``other``, each ``[n]``."""
     column, row, ahead = seen_from(camera, other, carried(struck, world, other))

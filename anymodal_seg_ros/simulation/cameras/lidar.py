@@ -14,7 +14,12 @@ from anymodal_seg_ros.frames import UNLABELED, Image
 from anymodal_seg_ros.sensing.geometry.lidar import lidar_image
 from anymodal_seg_ros.simulation.cameras.noise import gaussian, noise_source
 from anymodal_seg_ros.simulation.cameras.sensors import Observer
-from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, Camera, Mount, standpoint
+from anymodal_seg_ros.simulation.world.camera import (
+    DEFAULT_CAMERA,
+    Mount,
+    MountedCamera,
+    standpoint,
+)
 from anymodal_seg_ros.simulation.world.casting import strike
 from anymodal_seg_ros.simulation.world.classes import CLASSES, TERRAIN, TRAFFIC_SIGN, VEGETATION
 from anymodal_seg_ros.simulation.world.illumination import Illumination
@@ -74,7 +79,7 @@ class Lidar:
     """
 
     name: str = "lidar"
-    camera: Camera = DEFAULT_CAMERA
+    camera: MountedCamera = DEFAULT_CAMERA
     mount: Mount = _ROOF
     rate_hz: float = 10.0
     latency_ns: int = 0

@@ -14,7 +14,7 @@ from anymodal_seg_ros.simulation.cameras.blur import blurred
 from anymodal_seg_ros.simulation.cameras.noise import gaussian, noise_source
 from anymodal_seg_ros.simulation.cameras.rain import add_lens_drops, add_streaks
 from anymodal_seg_ros.simulation.cameras.sensors import Observer
-from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, Camera
+from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, MountedCamera
 from anymodal_seg_ros.simulation.world.shapes import Floats
 
 _CURVE_STEPS = 4096
@@ -44,7 +44,7 @@ class RgbCamera:
     """
 
     name: str = "rgb"
-    camera: Camera = DEFAULT_CAMERA
+    camera: MountedCamera = DEFAULT_CAMERA
     rate_hz: float = 30.0
     latency_ns: int = 0
     target: float = 0.22

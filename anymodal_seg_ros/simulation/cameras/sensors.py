@@ -7,10 +7,10 @@ from typing import Protocol
 
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.simulation.light.lighting import radiance
-from anymodal_seg_ros.simulation.world.camera import Camera
+from anymodal_seg_ros.simulation.world.camera import MountedCamera
 from anymodal_seg_ros.simulation.world.scene import Scene, World
 from anymodal_seg_ros.simulation.world.shapes import Floats
-from anymodal_seg_ros.simulation.world.view import View, look_into
+from anymodal_seg_ros.simulation.world.view import RenderedView, look_into
 
 _KEPT = 6
 
@@ -21,8 +21,8 @@ class Observer:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self._worlds: OrderedDict[int, World] = OrderedDict()
-        self._views: OrderedDict[tuple[Camera, int], View] = OrderedDict()
-        self._radiances: OrderedDict[tuple[Camera, int], Floats] = OrderedDict()
+        self._views: OrderedDict[tuple[MountedCamera, int], RenderedView] = OrderedDict()
+        self._radiances: OrderedDict[tuple[MountedCamera, int], Floats] = OrderedDict()
 
     def world(self, time_ns: int) -> World:
         """The scene at ``time_ns``."""
@@ -32,7 +32,7 @@ class Observer:
                 self._worlds.popitem(last=False)
         return self._worlds[time_ns]
 
-    def view(self, camera: Camera, time_ns: int) -> View:
+    def view(self, camera: MountedCamera, time_ns: int) -> RenderedView:
         """What ``camera`` sees at ``time_ns``."""
         key = (camera, time_ns)
         if key not in self._views:
@@ -41,7 +41,7 @@ class Observer:
                 self._views.popitem(last=False)
         return self._views[key]
 
-    def radiance(self, camera: Camera, time_ns: int) -> Floats:
+    def radiance(self, camera: MountedCamera, time_ns: int) -> Floats:
         """Linear RGB ``[H, W, 3]`` at ``camera``; see ``lighting.radiance``. Not to be written."""
         key = (camera, time_ns)
         if key not in self._radiances:
@@ -73,7 +73,7 @@ class SensorModel(Protocol):
         ...
 
     @property
-    def camera(self) -> Camera:
+    def camera(self) -> MountedCamera:
         """Where it sits and how it projects."""
         ...
 

@@ -19,11 +19,11 @@ from anymodal_seg_ros.simulation.cameras.flow import carried, displacement, samp
 from anymodal_seg_ros.simulation.cameras.sensors import Observer
 from anymodal_seg_ros.simulation.light.lamps import glare, own_beam
 from anymodal_seg_ros.simulation.light.lighting import leaving, sky_light
-from anymodal_seg_ros.simulation.world.camera import Camera, rays
+from anymodal_seg_ros.simulation.world.camera import MountedCamera, rays
 from anymodal_seg_ros.simulation.world.casting import Places, Struck, strike
 from anymodal_seg_ros.simulation.world.scene import World
 from anymodal_seg_ros.simulation.world.shapes import Floats
-from anymodal_seg_ros.simulation.world.view import View, describe
+from anymodal_seg_ros.simulation.world.view import RenderedView, describe
 
 Ways = tuple[Floats, Floats]
 """Motion in columns and in rows, each ``[H, W]``."""
@@ -54,7 +54,7 @@ class Substeps:
     luminance: list[Floats]
 
 
-def substeps(observer: Observer, camera: Camera, start_ns: int, end_ns: int) -> Substeps:
+def substeps(observer: Observer, camera: MountedCamera, start_ns: int, end_ns: int) -> Substeps:
     """Luminance from ``start_ns`` to ``end_ns`` at ``camera``; see the module."""
     last = _Picture(observer, camera, end_ns)
     way = last.motion(observer.world(start_ns))
@@ -96,9 +96,9 @@ def _torn(way: Ways) -> tuple[Mask, Mask]:
 class _Picture:
     """The picture at the end, and what earlier instants take from it."""
 
-    def __init__(self, observer: Observer, camera: Camera, end_ns: int) -> None:
+    def __init__(self, observer: Observer, camera: MountedCamera, end_ns: int) -> None:
         self._camera = camera
-        self._view: View = observer.view(camera, end_ns)
+        self._view: RenderedView = observer.view(camera, end_ns)
         light = observer.radiance(camera, end_ns) @ LUMA
         image = cv2.GaussianBlur(light, (3, 3), 0.5)  # the lens
         self.light: Floats = image.ravel()

@@ -10,9 +10,9 @@ import numpy as np
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.simulation.cameras.noise import device_source, gaussian, noise_source
 from anymodal_seg_ros.simulation.cameras.sensors import Observer
-from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, Camera
+from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, MountedCamera
 from anymodal_seg_ros.simulation.world.shapes import Floats
-from anymodal_seg_ros.simulation.world.view import View
+from anymodal_seg_ros.simulation.world.view import RenderedView
 from anymodal_seg_ros.simulation.world.weather import rain_extinction
 
 KELVIN_PER_COUNT = 0.01
@@ -37,7 +37,7 @@ class ThermalCamera:
     """
 
     name: str = "thermal"
-    camera: Camera = DEFAULT_CAMERA
+    camera: MountedCamera = DEFAULT_CAMERA
     rate_hz: float = 10.0
     latency_ns: int = 0
     noise_k: float = 0.08
@@ -58,7 +58,7 @@ class ThermalCamera:
         return Image(counts, "mono16")
 
 
-def surface_kelvin(view: View) -> Floats:
+def surface_kelvin(view: RenderedView) -> Floats:
     """True temperature of each hit, float32 ``[n]``.
 
     Air, plus what the sun gives or the night takes, pulled towards the heat source behind. A
@@ -86,7 +86,7 @@ def surface_kelvin(view: View) -> Floats:
     return result
 
 
-def apparent_kelvin(view: View) -> Floats:
+def apparent_kelvin(view: RenderedView) -> Floats:
     """Temperature of a black body that would look the same, float32 ``[H, W]``.
 
     Grey-body mixing of the surface with what it reflects (sky above, ground below), in fourth

@@ -11,7 +11,7 @@ from anymodal_seg_ros.simulation.world.illumination import Illumination
 from anymodal_seg_ros.simulation.world.scene import World
 from anymodal_seg_ros.simulation.world.shapes import Floats, along
 from anymodal_seg_ros.simulation.world.textures import noise_image
-from anymodal_seg_ros.simulation.world.view import Seen, View
+from anymodal_seg_ros.simulation.world.view import RenderedView, Seen
 
 _WET_DARKENING = 0.45
 """Of porous ground under a film of water (Lekner and Dorf, 1988, measured 0.3 to 0.6)."""
@@ -20,7 +20,7 @@ _FOG_LAYER_M = 70.0
 """Height of the fog above the ground."""
 
 
-def radiance(view: View) -> Floats:
+def radiance(view: RenderedView) -> Floats:
     """Linear RGB, float32 ``[H, W, 3]``; a white wall in the noon sun is about 1."""
     light = view.scene.illumination
     hits = leaving(view.seen)
@@ -123,7 +123,7 @@ def _add_mirror(out: Floats, wet: Floats, seen: Seen, light: Illumination) -> No
     out[at] += share[:, None] * (mirrored - out[at])
 
 
-def _halos(view: View, light: Illumination) -> Floats:
+def _halos(view: RenderedView, light: Illumination) -> Floats:
     """Forward scattering around lamps, wide and soft, from what the air took out of their light."""
     seen = view.seen
     glow = seen.scene.surfaces.glow[seen.at.surface]

@@ -65,7 +65,7 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class MountedCamera:
     """Intrinsics and mount; two sensors with equal cameras share one ray cast."""
 
     intrinsics: Intrinsics = Intrinsics()
@@ -77,7 +77,7 @@ class Camera:
         return calibrated.Camera(size.width, size.height, size.matrix)
 
 
-DEFAULT_CAMERA = Camera()
+DEFAULT_CAMERA = MountedCamera()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def rotation(yaw: float, pitch: float) -> Floats:
     return axes(yaw, pitch).astype(np.float32)
 
 
-def rays(camera: Camera, vehicle: Pose) -> tuple[Floats, Floats]:
+def rays(camera: MountedCamera, vehicle: Pose) -> tuple[Floats, Floats]:
     """The origin ``[3]`` and the directions ``[H*W, 3]`` of all pixels, in world coordinates.
 
     A direction has length 1 along the optical axis, not in space, so that the ray parameter of

@@ -7,14 +7,14 @@ import math
 import numpy as np
 
 from anymodal_seg_ros.simulation.world import barriers, poles
-from anymodal_seg_ros.simulation.world.layout import LANE_HALF_M, Layout
+from anymodal_seg_ros.simulation.world.layout import LANE_HALF_M, TileLayout
 from anymodal_seg_ros.simulation.world.obstacles import OBSTACLES
 
 _CLEARANCE_M = 2.3
 """Nothing that sways comes lower over the ego vehicle's lane."""
 
 
-def litter(layout: Layout, rng: np.random.Generator) -> None:
+def litter(layout: TileLayout, rng: np.random.Generator) -> None:
     """Leave obstacles on the other lane, at the kerb, on pavements and verges."""
     street = layout.street
     for _ in range(int(rng.integers(4, 11))):
@@ -38,7 +38,7 @@ def litter(layout: Layout, rng: np.random.Generator) -> None:
                 layout.stand(thing, x + 1.7 * i, lateral, yaw)
 
 
-def hang(layout: Layout, rng: np.random.Generator) -> None:
+def hang(layout: TileLayout, rng: np.random.Generator) -> None:
     """Put up barriers: in the ego vehicle's way (they let it pass), over it, and beside it."""
     if not layout.standing and rng.random() < 0.5:
         _gate_before_ego(layout, rng)
@@ -64,7 +64,7 @@ def _rhythm(rng: np.random.Generator) -> tuple[int, float]:
     return int(rng.integers(4, 9)), float(rng.uniform(0, 2 * math.pi))
 
 
-def _gate_before_ego(layout: Layout, rng: np.random.Generator) -> None:
+def _gate_before_ego(layout: TileLayout, rng: np.random.Generator) -> None:
     """A gate on the right across the ego lane, up when the ego vehicle passes, then down again."""
     street = layout.street
     x = rng.uniform(0.0, street.length)
@@ -74,7 +74,7 @@ def _gate_before_ego(layout: Layout, rng: np.random.Generator) -> None:
     layout.sway(gate, x, lateral, math.pi / 2, 1, phase)
 
 
-def _gate_beside(layout: Layout, rng: np.random.Generator) -> None:
+def _gate_beside(layout: TileLayout, rng: np.random.Generator) -> None:
     """A gate across the other lane if nobody comes, else before a driveway."""
     street = layout.street
     x, phase = rng.uniform(0.0, street.length), rng.uniform(0, 6.28)
@@ -89,7 +89,7 @@ def _gate_beside(layout: Layout, rng: np.random.Generator) -> None:
         layout.sway(gate, x, layout.beside_road(side, 0.7, rng), yaw, 2, phase)
 
 
-def _rope_across(layout: Layout, rng: np.random.Generator) -> None:
+def _rope_across(layout: TileLayout, rng: np.random.Generator) -> None:
     """A rope between two posts over the road, with rods hanging from it."""
     street = layout.street
     x = rng.uniform(0.0, street.length)
@@ -105,7 +105,7 @@ def _rope_across(layout: Layout, rng: np.random.Generator) -> None:
     layout.sway(what, at[0], 0.0, 0.0, cycles, phase)
 
 
-def _rope_along(layout: Layout, rng: np.random.Generator) -> None:
+def _rope_along(layout: TileLayout, rng: np.random.Generator) -> None:
     """A rope from post to post along the kerb, waist high."""
     street = layout.street
     side = float(rng.choice([-1.0, 1.0]))

@@ -6,11 +6,13 @@ import numpy as np
 
 from anymodal_seg_ros.simulation.world import clutter, offroad, roadside, traffic
 from anymodal_seg_ros.simulation.world.ground import Grounds
-from anymodal_seg_ros.simulation.world.layout import Layout
+from anymodal_seg_ros.simulation.world.layout import TileLayout
 from anymodal_seg_ros.simulation.world.street import Street
 
 
-def furnish(street: Street, grounds: Grounds, standing: bool, rng: np.random.Generator) -> Layout:
+def furnish(
+    street: Street, grounds: Grounds, standing: bool, rng: np.random.Generator
+) -> TileLayout:
     """Draw what stands and moves along ``street``.
 
     Args:
@@ -19,7 +21,7 @@ def furnish(street: Street, grounds: Grounds, standing: bool, rng: np.random.Gen
         standing: whether the ego vehicle stands, so that people may cross before it.
         rng: source of all randomness.
     """
-    layout = Layout(street, grounds, standing)
+    layout = TileLayout(street, grounds, standing)
     (offroad if street.kind == "offroad" else roadside).line(layout, rng)
     # Before whatever may stand on the other lane only if nobody comes.
     traffic.drive(layout, rng)

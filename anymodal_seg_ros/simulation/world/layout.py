@@ -34,7 +34,7 @@ class Mover:
 
 
 @dataclass(slots=True)
-class Layout:
+class TileLayout:
     """One tile, while it is being furnished.
 
     Attributes:

@@ -9,13 +9,13 @@ import numpy as np
 
 from anymodal_seg_ros.simulation.world import buildings, greenery, poles, signs
 from anymodal_seg_ros.simulation.world.fences import FENCES
-from anymodal_seg_ros.simulation.world.layout import Layout
+from anymodal_seg_ros.simulation.world.layout import TileLayout
 from anymodal_seg_ros.simulation.world.materials import Parts
 
 _FENCE_PIECE_M = 3.0
 
 
-def line(layout: Layout, rng: np.random.Generator) -> None:
+def line(layout: TileLayout, rng: np.random.Generator) -> None:
     """Furnish both sides of a trail; how wooded, rocky and grassy it is differs by scene."""
     wooded, rocky, grassy = rng.random(3) ** 1.3
     _scatter(layout, int(4 + 34 * wooded), (2.8, 45.0), _tree, rng)
@@ -42,7 +42,7 @@ def line(layout: Layout, rng: np.random.Generator) -> None:
 
 
 def _scatter(
-    layout: Layout,
+    layout: TileLayout,
     count: int,
     reach: tuple[float, float],
     make: Callable[[np.random.Generator], Parts],
@@ -81,7 +81,7 @@ def _grass(rng: np.random.Generator) -> Parts:
     return greenery.tall_grass(rng.uniform(0.6, 1.6), rng.uniform(0.4, 1.4), rng)
 
 
-def _fence(layout: Layout, side: float, rng: np.random.Generator) -> None:
+def _fence(layout: TileLayout, side: float, rng: np.random.Generator) -> None:
     makers = FENCES["offroad"]
     maker = makers[int(rng.integers(len(makers)))]
     lateral = side * (layout.street.edge + rng.uniform(0.8, 4.0))
@@ -94,7 +94,7 @@ def _fence(layout: Layout, side: float, rng: np.random.Generator) -> None:
         layout.stand(piece, x, lateral, 0.0 if side > 0 else math.pi)
 
 
-def _hut(layout: Layout, rng: np.random.Generator) -> None:
+def _hut(layout: TileLayout, rng: np.random.Generator) -> None:
     side = float(rng.choice([-1.0, 1.0]))
     x, lateral = float(rng.uniform(0, layout.street.length)), side * rng.uniform(6.0, 16.0)
     at = layout.street.place(x, lateral)

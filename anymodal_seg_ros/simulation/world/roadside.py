@@ -9,11 +9,11 @@ import numpy as np
 
 from anymodal_seg_ros.simulation.world import buildings, greenery, poles, signs
 from anymodal_seg_ros.simulation.world.fences import FENCES, guard_rail
-from anymodal_seg_ros.simulation.world.layout import Layout
+from anymodal_seg_ros.simulation.world.layout import TileLayout
 from anymodal_seg_ros.simulation.world.materials import Parts
 
 
-def line(layout: Layout, rng: np.random.Generator) -> None:
+def line(layout: TileLayout, rng: np.random.Generator) -> None:
     """Furnish both sides of a street (not of a trail)."""
     for side in (-1.0, 1.0):
         _buildings(layout, side, rng)
@@ -30,7 +30,7 @@ def _front(side: float) -> float:
     return 0.0 if side > 0 else math.pi
 
 
-def _house(layout: Layout, room: float, rng: np.random.Generator) -> tuple[Parts, float, float]:
+def _house(layout: TileLayout, room: float, rng: np.random.Generator) -> tuple[Parts, float, float]:
     """A building for ``room`` metres of street: parts, width, distance to the next."""
     kind = layout.street.kind
     if kind == "urban":
@@ -43,7 +43,7 @@ def _house(layout: Layout, room: float, rng: np.random.Generator) -> tuple[Parts
     return buildings.house(width, rng.uniform(7, 10), rng), width, gap
 
 
-def _buildings(layout: Layout, side: float, rng: np.random.Generator) -> None:
+def _buildings(layout: TileLayout, side: float, rng: np.random.Generator) -> None:
     """Front to the street, none in the way of the side street."""
     street = layout.street
     setback = {"urban": rng.uniform(0.0, 2.0), "suburban": rng.uniform(3.0, 8.0), "rural": 12.0}
@@ -83,7 +83,7 @@ def _buildings(layout: Layout, side: float, rng: np.random.Generator) -> None:
         x += width + gap
 
 
-def _fences(layout: Layout, side: float, rng: np.random.Generator) -> None:
+def _fences(layout: TileLayout, side: float, rng: np.random.Generator) -> None:
     """Walls and fences in runs of one make, in pieces short enough to follow the bends."""
     street = layout.street
     makers = FENCES[street.kind]
@@ -107,7 +107,7 @@ def _fences(layout: Layout, side: float, rng: np.random.Generator) -> None:
         x += run
 
 
-def _plants(layout: Layout, side: float, rng: np.random.Generator) -> None:
+def _plants(layout: TileLayout, side: float, rng: np.random.Generator) -> None:
     street = layout.street
     near, far, trees, bushes = {
         "urban": (-0.7, 0.3, rng.choice([0, 2, 5]), 3),
@@ -138,7 +138,7 @@ def _plants(layout: Layout, side: float, rng: np.random.Generator) -> None:
         layout.stand(greenery.hedge(rng.uniform(4, 8), rng), spot(lateral, 4.5), lateral)
 
 
-def _lamps(layout: Layout, side: float, rng: np.random.Generator) -> None:
+def _lamps(layout: TileLayout, side: float, rng: np.random.Generator) -> None:
     street = layout.street
     kerb = street.half_width + (0.35 if street.pavement else 0.9)
     if street.kind == "rural" and rng.random() < 0.7:
@@ -156,7 +156,7 @@ def _lamps(layout: Layout, side: float, rng: np.random.Generator) -> None:
         layout.lamps.append((x, foot[1] - side * light[1], foot[2] + light[2]))
 
 
-def _signs(layout: Layout, side: float, rng: np.random.Generator) -> None:
+def _signs(layout: TileLayout, side: float, rng: np.random.Generator) -> None:
     """Signs for the ego vehicle on the right; on the left some of them show their backs."""
     street = layout.street
     kerb = street.half_width + (0.4 if street.pavement else 0.9)
@@ -181,7 +181,7 @@ def _signs(layout: Layout, side: float, rng: np.random.Generator) -> None:
             layout.stand(poles.mast(rng), x, side * (kerb + rng.uniform(0.0, 0.6)), yaw)
 
 
-def _overhead(layout: Layout, rng: np.random.Generator) -> None:
+def _overhead(layout: TileLayout, rng: np.random.Generator) -> None:
     """Signs and signals over the road, from a mast on the right."""
     street = layout.street
     x = rng.uniform(0.0, street.length)

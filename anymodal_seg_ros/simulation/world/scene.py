@@ -17,7 +17,7 @@ from anymodal_seg_ros.simulation.world.camera import Pose, rotation
 from anymodal_seg_ros.simulation.world.furnish import furnish
 from anymodal_seg_ros.simulation.world.ground import draw_grounds, ground
 from anymodal_seg_ros.simulation.world.illumination import WEATHERS, Illumination, draw_illumination
-from anymodal_seg_ros.simulation.world.layout import Layout
+from anymodal_seg_ros.simulation.world.layout import TileLayout
 from anymodal_seg_ros.simulation.world.materials import Parts, SurfaceTable
 from anymodal_seg_ros.simulation.world.shapes import Floats, Ints, Vector
 from anymodal_seg_ros.simulation.world.skyline import skyline
@@ -166,7 +166,7 @@ class Scene:
         """The triangles of ``parts`` and their rows in the table of surfaces."""
         return np.concatenate([t for t, _ in parts]), self._table.indices(parts)
 
-    def _build_static(self, layout: Layout, rng: np.random.Generator) -> Soup:
+    def _build_static(self, layout: TileLayout, rng: np.random.Generator) -> Soup:
         length = self.street.length
         first = -math.ceil(_BEHIND_M / length)
         tiles = [length * i for i in range(first, math.ceil((length + _AHEAD_M) / length))]

@@ -8,7 +8,7 @@ import numpy as np
 
 from anymodal_seg_ros.simulation.world import vehicles
 from anymodal_seg_ros.simulation.world.bodies import Body, body
-from anymodal_seg_ros.simulation.world.layout import Layout, Mover
+from anymodal_seg_ros.simulation.world.layout import Mover, TileLayout
 from anymodal_seg_ros.simulation.world.materials import Parts
 from anymodal_seg_ros.simulation.world.motion import Cross, Drive, Path, Stand, Stroll
 from anymodal_seg_ros.simulation.world.people import person
@@ -32,7 +32,7 @@ def _two_wheeler(ridden: bool, rng: np.random.Generator) -> Body:
     return bicycle(ridden, rng) if rng.random() < 0.6 else motorcycle(ridden, rng)
 
 
-def park(layout: Layout, rng: np.random.Generator) -> None:
+def park(layout: TileLayout, rng: np.random.Generator) -> None:
     """Vehicles along the kerb or off the road, and two-wheelers on pavements and verges."""
     street = layout.street
     for side in (-1.0, 1.0):
@@ -67,7 +67,7 @@ def park(layout: Layout, rng: np.random.Generator) -> None:
                 layout.stand(bike.parts, x + 0.75 * i, lateral, yaw)
 
 
-def drive(layout: Layout, rng: np.random.Generator) -> None:
+def drive(layout: TileLayout, rng: np.random.Generator) -> None:
     """Others keep to whole laps; whoever shares the ego lane keeps pace with it."""
     street, ego = layout.street, layout.street.ego_lateral
 
@@ -99,7 +99,7 @@ def drive(layout: Layout, rng: np.random.Generator) -> None:
     _cross(layout, rng)
 
 
-def _cross(layout: Layout, rng: np.random.Generator) -> None:
+def _cross(layout: TileLayout, rng: np.random.Generator) -> None:
     """Through the side street while the ego vehicle is half a street length away from it."""
     street = layout.street
     if street.crossing is None:
@@ -116,7 +116,7 @@ def _cross(layout: Layout, rng: np.random.Generator) -> None:
             layout.traffic.append(Mover(what, path, not bike))
 
 
-def populate(layout: Layout, rng: np.random.Generator) -> None:
+def populate(layout: TileLayout, rng: np.random.Generator) -> None:
     """People on pavements and verges, alone and in groups, and some on the empty other lane."""
     street = layout.street
     fewest, most = {

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Mask
-from anymodal_seg_ros.simulation.world.camera import Camera, rays
+from anymodal_seg_ros.simulation.world.camera import MountedCamera, rays
 from anymodal_seg_ros.simulation.world.casting import Struck, frames, local, strike
 from anymodal_seg_ros.simulation.world.classes import SKY
 from anymodal_seg_ros.simulation.world.scene import Scene, World
@@ -49,7 +49,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class RenderedView:
     """The pixels of one camera; N = H·W pixels, n of which hit something.
 
     Attributes:
@@ -60,7 +60,7 @@ class View:
         sky_rays: float32 ``[N - n, 3]``, their unit directions.
     """
 
-    camera: Camera
+    camera: MountedCamera
     origin: Floats
     seen: Seen
     sky: npt.NDArray[np.int64]
@@ -107,12 +107,12 @@ class View:
         return self.image(self.z, np.inf)
 
 
-def look(scene: Scene, camera: Camera, time_s: float) -> View:
+def look(scene: Scene, camera: MountedCamera, time_s: float) -> RenderedView:
     """Cast the rays of ``camera`` into ``scene`` at ``time_s``."""
     return look_into(scene.at(time_s), scene, camera)
 
 
-def look_into(world: World, scene: Scene, camera: Camera) -> View:
+def look_into(world: World, scene: Scene, camera: MountedCamera) -> RenderedView:
     """Cast the rays of ``camera`` into a ``world`` of ``scene``."""
     origin, directions = rays(camera, world.ego)
     struck = strike(world, origin, directions)
@@ -121,7 +121,9 @@ def look_into(world: World, scene: Scene, camera: Camera) -> View:
     sky = np.flatnonzero(missed)
     away = directions[sky]
     away /= np.sqrt(np.einsum("ij,ij->i", away, away))[:, None]
-    return View(camera, origin, describe(scene, world, struck, camera.intrinsics.fx), sky, away)
+    return RenderedView(
+        camera, origin, describe(scene, world, struck, camera.intrinsics.fx), sky, away
+    )
 
 
 def describe(scene: Scene, world: World, struck: Struck, focal: float) -> Seen:

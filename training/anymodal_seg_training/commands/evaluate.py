@@ -25,11 +25,11 @@ from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import SPLITS, Dataset, Split
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.datasets.frame_source import FrameSource
-from anymodal_seg_training.evaluation.calibration import Calibration
+from anymodal_seg_training.evaluation.calibration import ConfidenceCalibration
 from anymodal_seg_training.evaluation.case_evaluation import Progress, case_confusions
 from anymodal_seg_training.evaluation.cases import (
     DROPS,
-    Case,
+    ProtocolRow,
     combinations,
     noise_levels,
     random_missing,
@@ -97,7 +97,9 @@ class Evaluation:
         """Measure all subsets of the modalities; see :mod:`..evaluation.robustness`."""
         names = self._recipe.modality_names
         cases = combinations(names, drop)
-        calibrations = {case.key: Calibration(self._network.num_classes) for case in cases}
+        calibrations = {
+            case.key: ConfidenceCalibration(self._network.num_classes) for case in cases
+        }
         noted = self._frames.conditions() or []
         # Frame by frame takes longer: only where there is something to tell apart.
         tally = ConditionTally(noted, self._network.num_classes) if any(noted) else None
@@ -168,8 +170,8 @@ class Evaluation:
 
     def _confusions(
         self,
-        cases: list[Case],
-        calibrations: Mapping[str, Calibration] | None = None,
+        cases: list[ProtocolRow],
+        calibrations: Mapping[str, ConfidenceCalibration] | None = None,
         tally: ConditionTally | None = None,
     ) -> dict[str, Confusion]:
         return case_confusions(
@@ -185,7 +187,7 @@ class Evaluation:
             progress=self._progress,
         )
 
-    def _scores(self, cases: list[Case]) -> dict[Subset, float]:
+    def _scores(self, cases: list[ProtocolRow]) -> dict[Subset, float]:
         confusions = self._confusions(cases)
         return {case.present: self._score(confusions[case.key]) for case in cases}
 

@@ -38,7 +38,7 @@ class PixelMeter(Protocol):
         """Take in logits ``[B, K, H, W]`` and labels int64 ``[B, H, W]``."""
 
 
-class Calibration:
+class ConfidenceCalibration:
     """Expected calibration error (15 bins, L1) of the pixels' most likely classes.
 
     Of every batch some thousand labelled pixels, evenly spread, are enough for a mean.

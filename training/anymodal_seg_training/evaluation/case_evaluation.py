@@ -16,7 +16,7 @@ from anymodal_seg_ros.networks import AnyModalNetwork, upsample_logits
 from anymodal_seg_training.data.sampling import Indices, case_seed
 from anymodal_seg_training.datasets.frame_source import FrameSource, read_frames
 from anymodal_seg_training.evaluation.calibration import PixelMeter
-from anymodal_seg_training.evaluation.cases import Case
+from anymodal_seg_training.evaluation.cases import ProtocolRow
 from anymodal_seg_training.evaluation.conditions import ConditionTally
 from anymodal_seg_training.recipe import Recipe
 
@@ -29,7 +29,7 @@ def case_confusions(
     network: AnyModalNetwork,
     frames: FrameSource,
     indices: Indices,
-    cases: Sequence[Case],
+    cases: Sequence[ProtocolRow],
     recipe: Recipe,
     device: torch.device,
     batch_size: int = 0,

@@ -25,7 +25,7 @@ DROPS = ("skip", "zero")
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ProtocolRow:
     """One row of a protocol.
 
     Attributes:
@@ -41,7 +41,7 @@ class Case:
     change: Change | None = None
 
 
-def combinations(modalities: Sequence[str], drop: str = "skip") -> list[Case]:
+def combinations(modalities: Sequence[str], drop: str = "skip") -> list[ProtocolRow]:
     """All non-empty subsets; with ``drop`` zero these are the cases of EMM."""
     everything = tuple(range(len(modalities)))
     cases = []
@@ -49,25 +49,25 @@ def combinations(modalities: Sequence[str], drop: str = "skip") -> list[Case]:
         present = frozenset(subset)
         if drop == "skip":
             rows = tuple(modalities.index(name) for name in subset)
-            cases.append(Case(subset_key(subset), present, rows))
+            cases.append(ProtocolRow(subset_key(subset), present, rows))
         else:
             change = _without(_absent(modalities, present))
-            cases.append(Case(subset_key(subset), present, everything, change))
+            cases.append(ProtocolRow(subset_key(subset), present, everything, change))
     return cases
 
 
-def random_missing(modalities: Sequence[str], ratio: float) -> list[Case]:
+def random_missing(modalities: Sequence[str], ratio: float) -> list[ProtocolRow]:
     """The cases of RMM: elements of the modalities outside a subset are zero at random."""
     everything = tuple(range(len(modalities)))
     cases = []
     for subset in all_subsets(modalities):
         present = frozenset(subset)
         change = _randomly(_absent(modalities, present), ratio)
-        cases.append(Case(subset_key(subset), present, everything, change))
+        cases.append(ProtocolRow(subset_key(subset), present, everything, change))
     return cases
 
 
-def noise_levels(modalities: Sequence[str], sparse: Container[str]) -> list[Case]:
+def noise_levels(modalities: Sequence[str], sparse: Container[str]) -> list[ProtocolRow]:
     """The cases of NM: noise on every modality, by level.
 
     Args:
@@ -77,7 +77,8 @@ def noise_levels(modalities: Sequence[str], sparse: Container[str]) -> list[Case
     everything = tuple(range(len(modalities)))
     spared = [name in sparse for name in modalities]
     return [
-        Case(name, frozenset(modalities), everything, _noise(spared, name)) for name in NOISE_LEVELS
+        ProtocolRow(name, frozenset(modalities), everything, _noise(spared, name))
+        for name in NOISE_LEVELS
     ]
 
 

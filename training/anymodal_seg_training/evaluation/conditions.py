@@ -11,7 +11,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.evaluation.metrics import Confusion
 from anymodal_seg_ros.evaluation.robustness import Subset, summarise
 from anymodal_seg_training.data.sampling import Indices
-from anymodal_seg_training.evaluation.cases import Case
+from anymodal_seg_training.evaluation.cases import ProtocolRow
 
 Condition = tuple[str, str]
 """Its name and its value, such as ``weather`` and ``fog``."""
@@ -55,7 +55,10 @@ class ConditionTally:
         return self._counts.get((condition, case), nothing)
 
     def scores(
-        self, cases: Sequence[Case], score: Callable[[Confusion], float], modalities: Sequence[str]
+        self,
+        cases: Sequence[ProtocolRow],
+        score: Callable[[Confusion], float],
+        modalities: Sequence[str],
     ) -> dict[str, dict[str, dict[str, Any]]]:
         """Return by name and value of the conditions: frames, and mIoU with every subset.
 

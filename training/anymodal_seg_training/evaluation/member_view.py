@@ -98,7 +98,7 @@ def seen_by(
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class MemberView:
     """What is needed to measure a network on one data set.
 
     Attributes:
@@ -114,14 +114,14 @@ class View:
     network: AnyModalNetwork
 
 
-def views_of(recipe: Recipe, dataset: Dataset, network: AnyModalNetwork) -> list[View]:
+def views_of(recipe: Recipe, dataset: Dataset, network: AnyModalNetwork) -> list[MemberView]:
     """Return a run as each of its data sets sees it; of a data set alone, the run itself."""
     if not isinstance(dataset, MixedDataset):
-        return [View("", recipe, dataset, network)]
+        return [MemberView("", recipe, dataset, network)]
     found = []
     for member in dataset.members.values():
         own = member_recipe(recipe, member.modalities)
         classes = dataset.space.members[member.name]
         network_of_member = MemberNetwork(network, own.modality_names, classes)
-        found.append(View(member.name, own, member.dataset, network_of_member))
+        found.append(MemberView(member.name, own, member.dataset, network_of_member))
     return found

@@ -21,7 +21,7 @@ from anymodal_seg_ros.inference.preprocess import planes
 from anymodal_seg_ros.networks import AnyModalNetwork, upsample_logits
 from anymodal_seg_training.datasets.base import Split
 from anymodal_seg_training.evaluation.case_evaluation import Progress
-from anymodal_seg_training.evaluation.cases import Case
+from anymodal_seg_training.evaluation.cases import ProtocolRow
 from anymodal_seg_training.recipe import Recipe
 
 OVERLAP = 1 / 3
@@ -34,7 +34,7 @@ def native_confusions(
     split: Split,
     recipe: Recipe,
     device: torch.device,
-    cases: Sequence[Case],
+    cases: Sequence[ProtocolRow],
     sliding: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Confusion]:
@@ -116,7 +116,7 @@ def _starts(length: int, window: int) -> Iterator[int]:
 
 
 def _logits(
-    network: AnyModalNetwork, parts: list[_Part], cases: Sequence[Case]
+    network: AnyModalNetwork, parts: list[_Part], cases: Sequence[ProtocolRow]
 ) -> dict[str, Tensor]:
     """Return the logits of the whole picture in each case, averaged where windows overlap."""
     height = max(part.top + part.images.shape[3] for part in parts)

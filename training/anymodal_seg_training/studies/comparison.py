@@ -39,7 +39,7 @@ MEASURES: Mapping[str, Callable[[Result], float]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MethodRow:
     """One method.
 
     Attributes:
@@ -60,7 +60,7 @@ class Row:
         return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
 
 
-def compare(study: Study, out: Path) -> list[Row]:
+def compare(study: Study, out: Path) -> list[MethodRow]:
     """Read what the finished runs of a study came to.
 
     Raises:
@@ -73,13 +73,13 @@ def compare(study: Study, out: Path) -> list[Row]:
     ]
 
 
-def _row(title: str, runs: Sequence[PlannedRun]) -> Row:
+def _row(title: str, runs: Sequence[PlannedRun]) -> MethodRow:
     results = [_result(run) for run in runs]
     scores = {
         name: tuple(100.0 * measure(found) for found in results)
         for name, measure in MEASURES.items()
     }
-    return Row(title, tuple(run.seed for run in runs), scores)
+    return MethodRow(title, tuple(run.seed for run in runs), scores)
 
 
 def _result(run: PlannedRun) -> Result:
@@ -95,7 +95,7 @@ def _result(run: PlannedRun) -> Result:
     return found
 
 
-def comparison_tables(rows: Sequence[Row]) -> list[Table]:
+def comparison_tables(rows: Sequence[MethodRow]) -> list[Table]:
     """Draw the rows for a terminal: absent modalities skipped, then the benchmark."""
     tables = []
     for title, names in (
@@ -115,7 +115,7 @@ def comparison_tables(rows: Sequence[Row]) -> list[Table]:
     return tables
 
 
-def markdown_table(rows: Sequence[Row]) -> str:
+def markdown_table(rows: Sequence[MethodRow]) -> str:
     """Write the rows for a page; the best mean of each column is bold."""
     best = {
         name: max((statistics.mean(r.scores[name]) for r in rows if r.seeds), default=0.0)
