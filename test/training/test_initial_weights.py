@@ -53,6 +53,12 @@ def test_a_model_is_gone_on_from() -> None:
     assert BUNDLED.temperature != 1 and network.temperature == 1, "it is to be fitted anew"
 
 
+def test_a_model_from_before_adapters_goes_on_with_them() -> None:
+    network = begun(InitialWeights(model="rig-nano"), adapters="per_modality")
+    assert any(".adapter." in name for name, _ in network.named_parameters())
+    assert torch.equal(masks_of(network, (0, 1, 2, 3)), masks_of(BUNDLED.eval(), (0, 1, 2, 3)))
+
+
 def test_modalities_are_found_by_name_or_by_likeness() -> None:
     initial = InitialWeights(model="rig-nano", like={"disparity": "depth"})
     network = begun(initial, modalities=("disparity", "rgb"))
