@@ -166,6 +166,38 @@ def test_the_gap_of_an_outage_says_nothing_of_the_rate() -> None:
         sensor.send(*[None] * 5)
         assert sensor.state is SensorState.OK
     assert sensor.watchdog.status("x", sensor.now_ns).rate_hz == 10.0
+    sensor.send(None, None, after_ns=200 * MS)
+    assert sensor.state is SensorState.OK, "two late gaps, the outage is none"
+
+
+def test_a_late_gap_that_left_the_window_does_not_count() -> None:
+    sensor = Sensor()
+    sensor.send(None)
+    sensor.send(None, after_ns=200 * MS)
+    sensor.send(*[None] * 8)
+    sensor.send(None, None, after_ns=200 * MS)
+    assert sensor.state is SensorState.OK, "three late gaps, but two of the last ten"
+    sensor.send(None, after_ns=200 * MS)
+    assert sensor.state is SensorState.SLOW
+
+
+def test_a_sensor_comes_back_as_slow_as_it_is() -> None:
+    sensor = Sensor()
+    sensor.send(None, BAD, BAD)
+    assert sensor.state is SensorState.INVALID
+    sensor.send(None, None, None, after_ns=200 * MS)
+    status = sensor.watchdog.status("x", sensor.now_ns)
+    assert (status.state, status.since_ns) == (SensorState.SLOW, 3 * PERIOD + 3 * 200 * MS)
+
+
+def test_what_happens_to_one_sensor_does_not_put_off_what_is_due_of_another() -> None:
+    watchdog = Watchdog({"a": CONFIG, "b": CONFIG}, GRACE)
+    watchdog.update(0)
+    watchdog.observe("a", PERIOD)
+    watchdog.observe("b", 2 * PERIOD)
+    watchdog.update(PERIOD + CONFIG.late_after_ns)
+    assert watchdog.states()["a"] is SensorState.LATE
+    assert watchdog.states()["b"] is SensorState.OK
 
 
 def test_damage_before_an_outage_does_not_count_after_it() -> None:
@@ -203,7 +235,9 @@ def test_a_slow_sensor_is_slow_from_the_third_late_message_of_ten(slow_gaps: int
     status = sensor.watchdog.status("x", sensor.now_ns)
     assert status.since_ns == 12 * PERIOD + 3 * 200 * MS
     sensor.send(*[None] * 10, after_ns=80 * MS)
-    assert sensor.state is SensorState.OK, "ten in time bring it back"
+    status = sensor.watchdog.status("x", sensor.now_ns)
+    assert status.state is SensorState.OK, "ten in time bring it back"
+    assert status.since_ns == sensor.now_ns
 
 
 def test_other_thresholds_hold_from_now_on() -> None:
