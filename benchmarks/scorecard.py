@@ -114,7 +114,8 @@ def rendered(folder: Path, seconds: float, workers: int) -> Iterator[tuple[str, 
             print(f"rendering {place}", file=sys.stderr, flush=True)
             drawn = SceneConfig(scene.seed, weather=weather, kind=kind, ego="driving")
             config = RigBagConfig(drawn, sensors, seconds, packets=False)
-            partial = folder / f".{place.name}"
+            partial = folder / ".partial" / place.name  # a bag's file has the name of its folder
+            partial.parent.mkdir(parents=True, exist_ok=True)
             write_rig_bag(partial, config, workers=workers, replace=True)
             partial.rename(place)
         yield weather, place
@@ -157,7 +158,8 @@ def assembled(path: Path, sources: Mapping[str, tuple[str, str]], rate_hz: float
             name: ImageSensor(f"/{name}/image", images[name], encoding, name, rate_hz)
             for name, (_, encoding) in sources.items()
         }
-        partial = path.with_name(f".{path.name}")
+        partial = path.parent / ".partial" / path.name
+        partial.parent.mkdir(parents=True, exist_ok=True)
         write_bag(partial, sensors, plan(sensors, start_ns=START_NS, paired=True), replace=True)
         partial.rename(path)
     return path

@@ -73,7 +73,10 @@ def command(
             tell(line)
     if out is not None:
         content = {"machine": machine(), "models": [_plain(found) for found in results]}
-        out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        try:
+            out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise click.ClickException(f"cannot write {out}: {error.strerror}") from error
     if picture is not None:
         _draw(results, picture)
     if into is not None:
@@ -95,7 +98,8 @@ def timing_table(reports: Sequence[EngineReport], title: str = "") -> Table:
     table.add_row("right class, worst subset", "", *worst)
     rates = [f"{report.masks_per_cpu_s:.1f}" for report in reports]
     table.add_row("masks per CPU second", "", *rates)
-    table.add_row("ready after", "", *(f"{report.ready_s:.1f} s" for report in reports))
+    ready = [f"{report.ready_s:.1f} s ({report.ready_cpu_s:.1f} s)" for report in reports]
+    table.add_row("ready after", "", *ready)
     table.add_row("memory", "", *(f"{report.loaded_mb:.0f} MB" for report in reports))
     return table
 

@@ -56,12 +56,12 @@ def command(model: str, confidence: bool, timeout: float, memory_mb: int, rebuil
         build.cancel()
         status = build.wait()
     for note in status.notes:
-        console.print(note, markup=False, highlight=False)
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     if status.state == CANCELLED:
         raise click.ClickException("cancelled; what was timed so far is kept for the next build")
     if status.state != DONE:
         raise click.ClickException(status.reason)
-    console.print(f"done in {status.seconds:.0f} s: {request.cache}", markup=False)
+    console.print(f"done in {status.seconds:.0f} s: {request.cache}", markup=False, soft_wrap=True)
 
 
 def _followed(build: BackgroundBuild, console: Console) -> BuildStatus:

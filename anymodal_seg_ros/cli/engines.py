@@ -28,17 +28,17 @@ def list_() -> None:
     console.print(f"{cache.folder} ({UNVERIFIED})", markup=False, soft_wrap=True)
     mine = _this_machine()
     table = Table()
-    for title in ("file", "model", "precision", "MB", "built", "of"):
+    for title in ("file", "model", "precision", "MB", "written", "of"):
         table.add_column(title, justify="right" if title == "MB" else "left", overflow="fold")
     entries = list(cache.entries())
     for entry in entries:
         key = entry.about.get("key", {})
         table.add_row(
             entry.path.name,
-            str(entry.about.get("model", "all" if entry.path.suffix == ".cache" else "?")),
+            str(entry.about.get("model", "all" if entry.path.suffix == ".cache" else "")),
             str(key.get("precision", "")),
             f"{entry.path.stat().st_size / 1e6:.1f}",
-            str(entry.about.get("built", "")),
+            f"{datetime.fromtimestamp(_written(entry.path)):%Y-%m-%d %H:%M}",
             entry.damage or _whose(entry, mine),
         )
     console.print(table if entries else "no plans: anymodal-seg build-engine builds some")
@@ -79,9 +79,7 @@ def _this_machine() -> dict[str, str] | None:
 
 def _whose(entry: CachedPlan, mine: dict[str, str] | None) -> str:
     """Say of which machine a plan is."""
-    key = entry.about.get("key")
-    if key is None:
-        return str(entry.about.get("machine", ""))
+    key = entry.about.get("key", {})
     if mine is not None and all(key.get(name) == value for name, value in mine.items()):
         return "this machine"
     other = f"{key.get('gpu')}, TensorRT {key.get('tensorrt')}, driver {key.get('driver')}"
@@ -103,4 +101,5 @@ def _useless(entry: CachedPlan, mine: dict[str, str] | None, older_than: int | N
 
 
 def _written(path: Path) -> float:
-    return meta_of(path).stat().st_mtime
+    told = meta_of(path)
+    return (told if told.exists() else path).stat().st_mtime

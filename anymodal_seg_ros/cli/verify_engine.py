@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -58,7 +59,8 @@ def command(
     console.print(_parity_table(report), timing_table([report]))
     console.print(f"resident memory at most {report.resident_mb:.0f} MB", markup=False)
     about = machine()
-    for name, value in {**about, **busy.pairs()}.items():
+    versions = ", ".join(f"{name} {version}" for name, version in about["libraries"].items())
+    for name, value in {**about, "libraries": versions, **busy.pairs()}.items():
         console.print(f"{name}: {value}", markup=False, highlight=False, soft_wrap=True)
     on_gpu = not report.name.endswith("cpu")
     if on_gpu:
@@ -76,7 +78,8 @@ def command(
             **dataclasses.asdict(report),
             "masks_per_cpu_s": report.masks_per_cpu_s,
         }
-        out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        _write(out, content)
+        console.print(f"report: {out}", markup=False, highlight=False, soft_wrap=True)
     if report.worst is None:
         raise click.ClickException("the model folder has no self-test: export the model again")
     needed = HALF if on_gpu else EXACT
@@ -95,6 +98,13 @@ def _make(kind: str, model: Model, threads: int, providers: str, made: list[Engi
     else:
         made.append(create_engine(kind, model, threads, providers=providers))
     return made[0]
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"cannot write {path}: {error.strerror}") from error
 
 
 def _parity_table(report: EngineReport) -> Table:

@@ -88,7 +88,7 @@ def choose(
             lacking.append(f"{taken.kind} failed: {error}")
             continue
         reason = "; ".join([_reason(taken, trials), *lacking])
-        if memory is not None:
+        if memory is not None and not any(trial.late for trial in trials):
             memory.keep(key, Remembered(taken.kind, reason))
         return Choice(engine, taken.kind, "; ".join([reason, *passed_over]))
     raise ConfigError(

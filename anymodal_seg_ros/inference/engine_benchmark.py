@@ -185,8 +185,6 @@ def speed_markdown(found: EngineBenchmark) -> str:
         cells = [f"{t.cpu_ms:.1f}" if t else "-" for t in timings]
         row(f"{stage}, {sensors} sensor{'s' if sensors > 1 else ''}", cells)
     row("masks per CPU second", [f"{r.masks_per_cpu_s:.1f}" for r in found.engines])
-    row("ready after, s", [f"{r.ready_s:.1f}" for r in found.engines])
-    row("memory, MB", [f"{r.loaded_mb:.0f}" for r in found.engines])
     ratios = found.ratios()
     for key, label in (
         ("against_torch", "a mask of all sensors: times faster than torch"),

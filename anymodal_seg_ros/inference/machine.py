@@ -43,6 +43,7 @@ def machine(root: Path = ROOT) -> dict[str, Any]:
         "architecture": platform.machine(),
         "processor": processor(root),
         "processors": usable_processors(),
+        "memory_mb": _total_mb(root),
         "load": os.getloadavg()[0],
         "python": platform.python_version(),
         "package": anymodal_seg_ros.__version__,
@@ -62,6 +63,12 @@ def fingerprint(about: Mapping[str, Any]) -> str:
     lasting = {name: value for name, value in about.items() if name != "load"}
     text = json.dumps(lasting, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _total_mb(root: Path) -> int:
+    """Return the memory of the machine; 0 where it does not tell. On a Jetson the GPU shares it."""
+    found = re.match(r"MemTotal:\s+(\d+) kB", read_text(root / "proc/meminfo"))
+    return int(found[1]) // 1024 if found else 0
 
 
 def libraries() -> dict[str, str]:

@@ -19,6 +19,7 @@ from anymodal_seg_ros.errors import AnymodalError, ConfigError, ModelError
 from anymodal_seg_ros.inference.engines import Engine, can_split
 from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.inference.processors import usable_processors
 from anymodal_seg_ros.inference.self_test import (
     EXACT,
     HALF,
@@ -44,6 +45,7 @@ class EngineTrial:
         ms: shortest time of a mask of all sensors, in ms.
         words: how the self-test went.
         problem: why it cannot be taken, to be read after its kind; empty if it can.
+        late: whether it took too long on a machine that is busy with other things now.
     """
 
     kind: str
@@ -51,6 +53,7 @@ class EngineTrial:
     ms: float = 0.0
     words: str = ""
     problem: str = ""
+    late: bool = False
 
 
 def tested(engine: Engine, model: Model) -> str:
@@ -116,7 +119,8 @@ def try_apart(
             command, capture_output=True, text=True, timeout=LIMIT_S, env=environment, check=False
         )
     except subprocess.TimeoutExpired:
-        return EngineTrial(kind, problem=f"was not ready after {LIMIT_S:g} s")
+        late = os.getloadavg()[0] > usable_processors()
+        return EngineTrial(kind, problem=f"was not ready after {LIMIT_S:g} s", late=late)
     except OSError as error:
         return EngineTrial(kind, problem=f"could not be tried: {error}")
     try:

@@ -12,6 +12,8 @@ from collections.abc import Collection
 _SMOOTHING = 0.1
 _SPREADS = 2
 """Mean deviations above the mean that are allowed for, as with TCP's time-out (RFC 6298: 4)."""
+_MOST = 2
+"""Times the usual duration that one piece of work counts as at most."""
 _LOOKED_AT = 10
 _BEHIND_AT = 3
 _SETTLED = 10
@@ -31,8 +33,8 @@ class RunningCost:
         return self.ns + _SPREADS * self._spread_ns
 
     def observe(self, took_ns: int) -> None:
-        """Take note of one piece of work."""
-        off_ns = took_ns - self.ns if self.ns else 0
+        """Take note of one piece of work. That one stood still says little of the next."""
+        off_ns = min(took_ns, _MOST * self.ns) - self.ns if self.ns else 0
         self.ns = round(self.ns + _SMOOTHING * off_ns) if self.ns else took_ns
         self._spread_ns += round(_SMOOTHING * (abs(off_ns) - self._spread_ns))
 
@@ -57,6 +59,7 @@ class Budget:
         self.encode = RunningCost()
         self.credit_ns = 0
         self._fuse: dict[int, RunningCost] = {}
+        self._fused_last = 0
         self._next_ns, self._given_up_ns = 0, 0
 
     def expect(self, next_ns: int, period_ns: int) -> None:
@@ -103,13 +106,22 @@ class Budget:
 
     def fused(self, sensors: int, took_ns: int) -> None:
         """Take note of one fusion of so many sensors."""
+        self._fused_last = sensors
         self._fuse.setdefault(sensors, RunningCost()).observe(took_ns)
 
     def fuse_ns(self, sensors: int) -> int:
-        """Return what fusing so many sensors takes; unknown numbers as the nearest known one."""
-        if not self._fuse:
+        """Return what fusing so many sensors takes; unknown numbers as the nearest known one.
+
+        At most one more than were fused last, and at most twice as much as fewer take: what was
+        measured of many once, at a bad moment, must not keep them out for ever.
+        """
+        known = self._fuse
+        if not known:
             return 0
-        return self._fuse[min(self._fuse, key=lambda known: abs(known - sensors))].ns
+        soon = min(sensors, self._fused_last + 1)
+        nearest = min(known, key=lambda number: (abs(number - soon), number))
+        fewer = max((number for number in known if number < nearest), default=nearest)
+        return min(known[nearest].ns, _MOST * known[fewer].ns)
 
     def reference_fits(self, period_ns: int, sensors: int) -> bool:
         """Whether the threads can encode the reference and fuse within its period.

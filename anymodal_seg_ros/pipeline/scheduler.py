@@ -142,9 +142,12 @@ class Scheduler:
             and not self._preparer.needs_companions(sample.sensor, picture)
             and self._preparer.made(sample, self._preparer.key(sample, picture, {})) is None
         ]
+        reference = next(iter(newest))
+        if self._orders and not self._orders[0].hurries and self._begun(self._orders[0]):
+            # Whoever cannot keep up would only encode frames that newer ones supersede.
+            todo = [sample for sample in todo if sample.sensor != reference]
         if not todo:
             return None
-        reference = next(iter(newest))
         sample = max(todo, key=lambda s: (s.sensor == reference, self._urgency(s)))
         if in_time and sample.sensor != reference:
             if not self._admits(now_ns):

@@ -13,7 +13,9 @@ from fixtures.fake_gpu import FakeGpu
 
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.inference.tensorrt import gpu as gpu_module
+from anymodal_seg_ros.inference.tensorrt.cache import machine_parts
 from anymodal_seg_ros.inference.tensorrt.kept_files import meta_of, write_kept
+from anymodal_seg_ros.inference.tensorrt.libraries import load_libraries
 
 
 def run(*arguments: str) -> Result:
@@ -36,7 +38,7 @@ def test_built_listed_and_pruned(fake_gpu: FakeGpu, tiny_halves: Path) -> None:
     ):
         assert words in result.output
     listed = run("engines", "list").output
-    assert listed.count("tiny-halves 0.0.1") == 2 and listed.count("this machine") == 2
+    assert listed.count("tiny-halves 0.0.1") == 2 and listed.count("this machine") == 3
     assert "fp32" in listed and "not yet verified on hardware" in listed
     encode, fuse = plans(fake_gpu)
     encode.write_bytes(b"cut")
@@ -63,14 +65,16 @@ def test_a_failure_is_one_line_and_an_exit_code(fake_gpu: FakeGpu, tiny_halves: 
 
 
 def test_old_ones_and_all_of_them(fake_gpu: FakeGpu) -> None:
+    key = machine_parts(load_libraries())
     for name in ("old.plan", "new.plan", "timing-1.cache"):
-        write_kept(fake_gpu.cache / name, b"x", {})
+        write_kept(fake_gpu.cache / name, b"x", {"key": key})
     week = time.time() - 8 * 86400
     os.utime(meta_of(fake_gpu.cache / "old.plan"), (week, week))
     told = run("engines", "prune", "--older-than", "7").output
     assert "removed old.plan: older than 7 days" in told
     assert [path.name for path in plans(fake_gpu)] == ["new.plan"]
-    assert "2 files, 0.0 MB" in run("engines", "prune", "--all").output
+    write_kept(fake_gpu.cache / "new.service", b"x", {})
+    assert "4 files, 0.0 MB" in run("engines", "prune", "--all").output
     assert not list(fake_gpu.cache.iterdir())
 
 

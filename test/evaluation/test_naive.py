@@ -15,7 +15,7 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.naive import NaivePipeline
 from anymodal_seg_ros.evaluation.replay import arrivals, replay, sensors_by_topic, with_faults
-from anymodal_seg_ros.faults.kinds import Fault, Garbage, Off, Stuck
+from anymodal_seg_ros.faults.kinds import Garbage, InjectedFault, Off, Stuck
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import ModalityBatch, Prediction, Segmentation
 from anymodal_seg_ros.inference.model import load_model
@@ -41,7 +41,7 @@ def bag(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     yield write_scored_bag(tmp_path_factory.mktemp("bags"), tiny_model, FRAMES, labels=False)
 
 
-def segment(bag: Path, *faults: Fault, only: str = "") -> tuple[list[Prediction], Watched]:
+def segment(bag: Path, *faults: InjectedFault, only: str = "") -> tuple[list[Prediction], Watched]:
     config = load_config(bag / "rig.yaml")
     rig = config.rig
     if only:

@@ -144,6 +144,21 @@ def test_what_was_taken_before_is_held_to_the_self_test_again(model: Model, tmp_
     assert kept is not None and kept.kind == "onnxruntime" and "before" not in kept.reason
 
 
+def test_what_was_found_on_a_machine_too_busy_to_tell_is_not_remembered(
+    model: Model, tmp_path: Path
+) -> None:
+    memory, bench = ChoiceMemory(tmp_path / "engines.json"), Bench(model, onnxruntime=11.9)
+
+    def attempt(kind: str) -> EngineTrial:
+        if kind == "openvino":
+            return EngineTrial(kind, problem="was not ready after 30 s", late=True)
+        return bench.attempt(kind)
+
+    chosen = choose(model, bench.make, attempt, memory=memory, key="key")
+    assert chosen.kind == "onnxruntime" and "openvino was not ready" in chosen.reason
+    assert memory.find("key") is None
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"key": 1}', '{"key": {"kind": 1, "reason": 2}}', '{"key": {}}']
 )
@@ -201,7 +216,10 @@ def test_an_engine_that_ends_its_process_is_passed_over(
     assert trial.problem == "ended its process with signal 11"
     (tmp_path / "onnxruntime.py").write_text("import time\ntime.sleep(60)\n")
     monkeypatch.setattr(trial_module, "LIMIT_S", 0.2)
-    assert "was not ready after 0.2 s" in try_apart("onnxruntime", model, 1, False, "auto").problem
+    for load, late in ((0.1, False), (99.0, True)):
+        monkeypatch.setattr("os.getloadavg", lambda load=load: (load, load, load))
+        trial = try_apart("onnxruntime", model, 1, False, "auto")
+        assert "was not ready after 0.2 s" in trial.problem and trial.late is late
 
 
 def test_a_trial_tells_what_is_wrong(model: Model) -> None:

@@ -82,7 +82,7 @@ def test_the_machine_is_described_as_far_as_speed_depends_on_it(tmp_path: Path) 
     about = machine(write_jetson(tmp_path))
     assert about["board"] == "NVIDIA Jetson Orin NX Engineering Reference Developer Kit"
     assert about["l4t"] == "R36 (release), REVISION: 4.3" and about["power_mode"] == "2 (15W)"
-    assert "onnxruntime" in about["libraries"]
+    assert "onnxruntime" in about["libraries"] and about["memory_mb"] == 7_620
     assert fingerprint(about) == fingerprint({**about, "load": 99.0})
     assert fingerprint(about) != fingerprint({**about, "power_mode": "0 (MAXN)"})
     assert "board" not in machine(tmp_path / "elsewhere")

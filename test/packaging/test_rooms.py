@@ -19,7 +19,7 @@ TRAINER = (
     {"cli"},
 )
 RIG = (
-    {"", "world"},
+    {"", "world", "frame_ids", "recorded"},
     {"light"},
     {"cameras"},
     {"rig"},

@@ -15,7 +15,7 @@ from fixtures.virtual_machine import Machine, SplitEngine, split_pipeline
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig, default_sensors
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.pipeline.budget import Backlog, Budget
+from anymodal_seg_ros.pipeline.budget import Backlog, Budget, RunningCost
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -130,6 +130,26 @@ def test_of_two_threads_one_is_free_for_the_reference_when_its_next_frame_comes(
     assert budget.leaves_a_thread(90 * MS, []), "one thread has its credit to go by"
 
 
+def test_a_piece_of_work_that_stood_still_is_not_the_rule_but_many_are() -> None:
+    cost = RunningCost()
+    cost.observe(10 * MS)
+    cost.observe(500 * MS)
+    assert cost.ns <= 11 * MS
+    for _ in range(40):
+        cost.observe(30 * MS)
+    assert cost.ns > 28 * MS
+
+
+def test_what_fusing_many_took_at_a_bad_moment_does_not_keep_them_out_for_ever() -> None:
+    budget = Budget(0)
+    budget.fused(4, 200 * MS)
+    for number in (1, 2, 3):
+        budget.fused(number, 8 * MS)
+        assert budget.fuse_ns(4) <= 16 * MS
+    budget.fused(4, 9 * MS)
+    assert budget.fuse_ns(4) < 200 * MS
+
+
 def test_when_the_reference_alone_is_too_much_the_newest_come_first_and_others_have_a_share() -> (
     None
 ):
@@ -139,6 +159,12 @@ def test_when_the_reference_alone_is_too_much_the_newest_come_first_and_others_h
     assert made.pipeline.superseded > 20
     others = Counter(n for m in settled(masks) for n in m.sensors if n != "rgb")
     assert sum(others.values()) > len(settled(masks)) / 4, others
+
+
+def test_frames_that_will_be_superseded_are_not_encoded() -> None:
+    masks, engine, made = run(threads=2, encode_ms=50, fuse_ms=45)
+    assert made.pipeline.superseded > 50
+    assert engine.encoded[IDS["rgb"]] <= len(masks) + 2
 
 
 def test_what_is_left_out_is_told_as_no_time_and_counted() -> None:

@@ -35,6 +35,8 @@ STATE_COLORS = {
 """Of the bands in a timeline."""
 
 _MOST_POINTS = 3000
+_LABEL_SHARE = 0.15
+"""Of the length of a run: faults that begin so soon after another are named a line lower."""
 _OTHER_STATE = "#303030"
 _FAULT = "#c1121f"
 _STYLE: dict[Any, Any] = {
@@ -125,11 +127,14 @@ def _draw_scores(axes: Any, run: Run, times: Sequence[float]) -> None:
         scores = [r.kept[0] / r.kept[1] if r.kept and r.kept[1] else np.nan for r in run.records]
     axes.plot(*_thinned(times, scores), color="#264653", linewidth=1.0)
     axes.set_ylabel(label)
+    starts: list[float] = []
     for window in run.windows:
+        near = [start for start in starts if window.start_s - start < _LABEL_SHARE * run.seconds]
+        starts.append(window.start_s)
         axes.axvspan(window.start_s, window.end_s, color=_FAULT, alpha=0.10)
         axes.text(
             window.start_s,
-            1.0,
+            1.0 - 0.09 * (len(near) % 8),
             f" {_label(window.sensor)}: {window.label}",
             color=_FAULT,
             transform=axes.get_xaxis_transform(),

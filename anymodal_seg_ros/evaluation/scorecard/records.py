@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -145,7 +144,7 @@ def _shared_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=4096)
 def _shared_states(states: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
-    return MappingProxyType(dict(states))
+    return dict(states)  # nobody changes it, and it can be packed
 
 
 def read_records(path: Path) -> Iterator[MaskRecord]:

@@ -102,11 +102,12 @@ def _content(card: Scorecard, verdict: Verdict | None, command: str) -> dict[str
 
 
 def _charts(runs: Sequence[Run], found: Sequence[FaultOutcome]) -> dict[str, Any]:
+    well = [run for run in runs if not run.windows]
     subsets = [row.where.subset for row in by_subset(runs) if row.value.value is not None]
     shown = [run for run in runs if is_timeline(run.case)] or [r for r in runs if r.case == HEALTHY]
     shown = [run for run in shown if run.records][:_MOST_TIMELINES]
     return {
-        "subsets": Markup(plots.subset_heat_map(runs, subsets)) if subsets else "",
+        "subsets": Markup(plots.subset_heat_map(well, subsets)) if subsets else "",
         "timelines": [
             {
                 "svg": Markup(plots.run_timeline(run)),

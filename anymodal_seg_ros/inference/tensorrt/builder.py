@@ -10,6 +10,7 @@ from anymodal_seg_ros.inference.tensorrt.cache import (
     OPTIMIZATION_LEVEL,
     WORKSPACE_MB,
     PlanCache,
+    machine_parts,
 )
 from anymodal_seg_ros.inference.tensorrt.graphs import Counts, GraphSpec
 from anymodal_seg_ros.inference.tensorrt.kept_files import read_kept, write_kept
@@ -122,4 +123,4 @@ def _keep_timing_cache(config: Any, cache: PlanCache, libraries: Libraries) -> N
     timing = config.get_timing_cache()
     if timing is not None:
         content = bytes(timing.serialize())
-        write_kept(cache.timing_path(libraries), content, {"machine": libraries.words})
+        write_kept(cache.timing_path(libraries), content, {"key": machine_parts(libraries)})

@@ -170,6 +170,7 @@ class PlanCache:
             return
         for path in sorted(self.folder.iterdir()):
             alone = path.suffix == ".json" and not path.with_suffix("").exists()
-            alone |= path.suffix == ".service" and not path.with_suffix(".plan").exists()
+            plan = self.folder / f"{path.name.partition('.')[0]}.plan"
+            alone |= ".service" in path.suffixes and not plan.exists()
             if path.name.startswith(".writing-") or alone:
                 yield path

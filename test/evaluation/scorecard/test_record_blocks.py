@@ -9,14 +9,16 @@ from fixtures.scored_bags import mask_record
 
 from anymodal_seg_ros.evaluation.scorecard import record_blocks
 from anymodal_seg_ros.evaluation.scorecard.record_blocks import BLOCK, RecordBlocks
-from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord, to_line
+from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord, from_line, to_line
 
 LENGTH = 3 * BLOCK + 7
 
 
 def records(length: int = LENGTH) -> list[MaskRecord]:
+    """As they are read from a file."""
     counts = np.arange(6, dtype=np.int32).reshape(3, 2)
-    return [mask_record(n / 10, overlap=counts + n, kept=(n, n + 1)) for n in range(length)]
+    made = [mask_record(n / 10, overlap=counts + n, kept=(n, n + 1)) for n in range(length)]
+    return [from_line(to_line(record)) for record in made]
 
 
 def lines(found: Sequence[MaskRecord]) -> list[str]:

@@ -16,6 +16,7 @@ from anymodal_seg_ros.evaluation.scorecard.gate import parse_gate
 from anymodal_seg_ros.evaluation.scorecard.records import Transition
 from anymodal_seg_ros.evaluation.scorecard.run_folder import InputFile, Run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard
+from anymodal_seg_ros.evaluation.scorecard.tables import by_subset
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -107,6 +108,17 @@ def test_everything_is_in_the_report(tmp_path: Path) -> None:
     assert page.tags.count("svg") == 4
     for words in ("torn: damaged", "anymodal-seg evaluate drive", "ab" * 32, "STALE", "night"):
         assert words in text
+
+
+def test_subsets_are_those_of_sensors_that_are_well() -> None:
+    def masks(hits: int) -> list[Any]:
+        counts = np.array([[hits, 10], [10, 10], [10, 10]], np.int64)
+        return [mask_record(n / 10, overlap=counts) for n in range(100)]
+
+    window = FaultWindow("thermal", "stuck", 2.0, 4.0)
+    runs = [made_run(masks(10)), made_run(masks(0), [window], case="faults")]
+    (row,) = by_subset(runs)
+    assert (row.where.subset, row.value.value) == ("rgb+thermal", 1.0)
 
 
 def test_nothing_is_fetched_and_nothing_runs(tmp_path: Path) -> None:
