@@ -12,7 +12,13 @@ from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.frames import CheckResult, Prediction, SensorState, SensorStatus
 from anymodal_seg_ros.nodes.topic_facts import TopicFacts
 
-_WARN = (SensorState.WAITING, SensorState.DEGRADED, SensorState.LATE, SensorState.SLOW)
+_WARN = (
+    SensorState.WAITING,
+    SensorState.DEGRADED,
+    SensorState.DOUBTFUL,
+    SensorState.LATE,
+    SensorState.SLOW,
+)
 _LEVELS = {
     state: DiagnosticStatus.ERROR
     if state.down
@@ -153,6 +159,7 @@ def sensor_health(
     if status.state is SensorState.DISABLED:
         message += " in the configuration"
     elif status.fault:
+        level = max(level, DiagnosticStatus.WARN)
         message += f": {status.fault}"
     elif status.age_ns is None:
         message += ": no message so far"

@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 from anymodal_seg_ros.config import RigConfig, SegConfig, seconds_to_ns
 from anymodal_seg_ros.errors import DecodeError, RejectionKind
 from anymodal_seg_ros.frames import FusedShare, Prediction, Sample, SensorState, SensorStatus
+from anymodal_seg_ros.inference.agreement import load_agreement
 from anymodal_seg_ros.inference.engines import Engine, can_split, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.preprocess import check_encoding
 from anymodal_seg_ros.pipeline.budget import Budget
+from anymodal_seg_ros.pipeline.cross_check import CrossCheck, Look
 from anymodal_seg_ros.pipeline.fusion import Fusion
 from anymodal_seg_ros.pipeline.modalities import check_modalities, registrar_for
 from anymodal_seg_ros.pipeline.picture import Pictures
@@ -100,6 +102,12 @@ class Pipeline:
         self._fusion = Fusion(rig, self.model.manifest, self.engine, preparer)
         self._budget = Budget(round(rig.budget_ms * 1e6), self._threads)
         self._scheduler = Scheduler(rig, preparer, self.record, self._budget)
+        normal = load_agreement(self.model) if rig.cross_check else None
+        self._cross_check: CrossCheck | None = None
+        if normal is not None:
+            self._cross_check = CrossCheck(
+                rig, self.model.manifest, normal, self._registrar, preparer, thrifty=self.in_time
+            )
         self._events = EventSampler(
             rig.sensors,
             {n: s.events for n, s in rig.sensors.items() if s.modality == "event" and s.enabled},
@@ -302,6 +310,10 @@ class Pipeline:
         if isinstance(task, Prepare):
             self._preparer.prepare(task.sample, task.picture, task.companions)
             return None
+        if isinstance(task, Look):
+            if self._cross_check is not None:
+                self._cross_check.step(task)
+            return None
         order = task.order
         return self._fusion.segment(
             order.frame_set, self._prepared(order), order.picture, order.status
@@ -318,6 +330,9 @@ class Pipeline:
             took_ns: how long it took.
         """
         with self._lock:
+            if isinstance(task, Look):
+                self._end_step(task, took_ns)
+                return None
             self._scheduler.done(task)
             if isinstance(task, Decode):
                 self._judge(task.sample, result if isinstance(result, DecodeError) else None)
@@ -330,6 +345,10 @@ class Pipeline:
             self.record.fused(result)
             if result.sensors:
                 self._budget.fused(len(result.sensors), took_ns)
+            if self._cross_check is not None:
+                picture = task.order.picture
+                size = picture.height, picture.width
+                self._cross_check.offer(task.order.frame_set, picture.sensor, size)
             return result
 
     def next_wakeup_ns(self) -> int | None:
@@ -384,17 +403,21 @@ class Pipeline:
             self._scheduler.add_unproven(sample)
         if not self._scheduler.proving:
             for frame_set in self._intake.poll(now_ns):
+                if self._cross_check is not None:
+                    frame_set = self._cross_check.without_doubted(frame_set)
                 status = self._intake.status(now_ns)
                 picture = self._pictures.of(frame_set)
                 order = Order(frame_set, status, picture, None)
                 if self.in_time:
                     self._limit(order)
                 self._scheduler.add(order, MAX_DUE)
-        task = self._scheduler.take(now_ns)
+        task: Task | None = self._scheduler.take(now_ns)
         if task is None and ahead and (leader := self._intake.leader()) is not None:
             newest = self._intake.newest(leader)
             wanted_in = self._pictures.sensor(leader)
             task = self._scheduler.take_ahead(newest, wanted_in, in_time=self.in_time)
+        if task is None and self._cross_check is not None and not self._scheduler.backlog.behind:
+            return self._cross_check.take()
         return task
 
     def _limit(self, order: Order) -> None:
@@ -422,9 +445,22 @@ class Pipeline:
             if order.frame_set.samples.get(sample.sensor) is sample:
                 order.frame_set = self._intake.reselect(order.frame_set)
 
+    def _end_step(self, look: Look, took_ns: int) -> None:
+        """Take note of one step of a look at the sensors, and tell what has come of it."""
+        if self._cross_check is None:
+            return
+        for name, found in (self._cross_check.end(look, took_ns) or {}).items():
+            self._intake.take_cross_check(
+                name, look.time_ns, found.doubt, found.shifted, found.checks
+            )
+
     def _failed(self, task: Task, error: Exception) -> None:
         """Go on after an engine that raised: without the sample, or without the frame set."""
         with self._lock:
+            if isinstance(task, Look):
+                if self._cross_check is not None:
+                    self._cross_check.abandon()
+                return
             self._scheduler.done(task)
             if isinstance(task, Prepare):
                 key = self._preparer.key(task.sample, task.picture, task.companions)
@@ -436,6 +472,8 @@ class Pipeline:
         """Let others see how long a piece of work has taken so far."""
         if isinstance(task, Fuse):
             what = "fusing"
+        elif isinstance(task, Look):
+            what = "comparing the sensors"
         else:
             what = f"{'decoding' if isinstance(task, Decode) else 'encoding'} {task.sample.sensor}"
         started, thread = time.monotonic(), threading.get_ident()
@@ -460,6 +498,8 @@ class Pipeline:
         else:
             self._events.reset()
         self._scheduler.begin_anew()
+        if self._cross_check is not None:
+            self._cross_check.begin_anew()
 
     def _push_events(self, sensor: str, message: Any, received_ns: int) -> str | None:
         """Take a message of events, and push the images that it completes."""

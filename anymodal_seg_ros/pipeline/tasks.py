@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from anymodal_seg_ros.frames import FrameSet, Sample, SensorStatus
+from anymodal_seg_ros.pipeline.cross_check import Look
 from anymodal_seg_ros.pipeline.picture import Picture
 
 
@@ -56,4 +57,4 @@ class Fuse:
     order: Order
 
 
-Task = Decode | Prepare | Fuse
+Task = Decode | Prepare | Fuse | Look

@@ -13,7 +13,11 @@ from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord, Transition
 from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
 from anymodal_seg_ros.frames import SensorState
 
-ALARMS = frozenset(state.value for state in SensorState if state.down) | {"LATE", "SLOW"}
+ALARMS = frozenset(state.value for state in SensorState if state.down) | {
+    "LATE",
+    "SLOW",
+    "DOUBTFUL",
+}
 """States that say that something is wrong with a sensor."""
 
 FALSE_ALARMS = ALARMS - {"LATE"}

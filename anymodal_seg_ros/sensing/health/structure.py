@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +22,11 @@ Spectra = npt.NDArray[np.complex64]
 """``[h, w]``: Fourier transform of a field."""
 
 Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.uint8]
+Shifts = npt.NDArray[np.floating[Any]]
+
+CLEAR = 0.12
+"""Clarity below which a picture has nothing to tell, such as one of a white wall."""
 
 ROWS = 96
 """Rows at which pictures are compared; columns as the picture's shape wants it."""
@@ -54,10 +60,12 @@ class Structure:
     """What is local in one picture, ready to be compared.
 
     Attributes:
+        edges: complex64 ``[h, w]``: their strength, 0..1, and direction with its angle doubled.
         spectrum: of its edges.
         clarity: how far pixels near each other are alike, 0..1; about 0 where there is only noise.
     """
 
+    edges: Spectra
     spectrum: Spectra
     clarity: float
 
@@ -79,11 +87,12 @@ class Accord:
     down_px: int
 
 
-def edge_structure(grey: Floats) -> Structure:
+def edge_structure(grey: Floats, covered: Mask | None = None) -> Structure:
     """Return the edges of a picture.
 
     Args:
         grey: ``[H, W]``, one plane of the picture, any unit; where nothing was measured it is 0.
+        covered: uint8 ``[h, w]``, any size: 0 where the picture is not the sensor's; None: nowhere.
     """
     height, width = grey.shape
     columns = max(8, 2 * round(ROWS * width / height / 2))
@@ -92,15 +101,20 @@ def edge_structure(grey: Floats) -> Structure:
     clarity = _clarity(small - cv2.blur(small, (side, side)))
     small = cv2.GaussianBlur(small, (0, 0), _BLUR_PX)
     right, down = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
+    if covered is not None:
+        seen = cv2.resize(covered, (columns, ROWS), interpolation=cv2.INTER_NEAREST) > 0
+        beyond = cv2.dilate((~seen).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        right[beyond] = down[beyond] = 0.0
     strength = cv2.magnitude(right, down)
     strong = max(float(np.quantile(strength, _STRONG)), _TINY)
     weight = np.minimum(strength / strong, 1.0) / np.maximum(strength, _TINY) ** 2
     real, imaginary = (right * right - down * down) * weight, 2.0 * right * down * weight
-    field = (real - cv2.blur(real, (side, side))) + 1j * (
+    local = (real - cv2.blur(real, (side, side))) + 1j * (
         imaginary - cv2.blur(imaginary, (side, side))
     )
     window = cv2.createHanningWindow((columns, ROWS), cv2.CV_32F)
-    return Structure(np.fft.fft2(field * window).astype(np.complex64), clarity)
+    spectrum = np.fft.fft2(local * window).astype(np.complex64)
+    return Structure((real + 1j * imaginary).astype(np.complex64), spectrum, clarity)
 
 
 def _clarity(local: Floats) -> float:
@@ -141,7 +155,7 @@ def _accord(product: Spectra) -> Accord:
     if spread <= _TINY:
         return Accord(0.0, 0.0, 0, 0)
     rows, columns = shifts.shape
-    shifts = np.roll(shifts, (rows // 2, columns // 2), (0, 1))
+    shifts = np.fft.fftshift(shifts)
     here = _around(shifts, _AT_HOME_PX, _AT_HOME_PX)
     down, right = rows // 8, columns // 8
     near = _around(shifts, down, right)
@@ -154,6 +168,6 @@ def _accord(product: Spectra) -> Accord:
     )
 
 
-def _around(shifts: Floats, down: int, right: int) -> Floats:
+def _around(shifts: Shifts, down: int, right: int) -> Shifts:
     row, column = shifts.shape[0] // 2, shifts.shape[1] // 2
     return shifts[row - down : row + down + 1, column - right : column + right + 1]

@@ -1,0 +1,321 @@
+"""Sensors are checked against each other: the least urgent work there is.
+
+A few times a second the samples of a frame set that has its mask are compared, in small steps
+between which anything more urgent is done: one step for each sensor, one for all their accords.
+Whoever contradicts the others is doubted, and left out of the fusion while two others vouch for
+each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.config import RigConfig, seconds_to_ns
+from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.frames import CheckResult, FrameSet, Image, Sample
+from anymodal_seg_ros.inference.manifest import Manifest, ModalitySpec
+from anymodal_seg_ros.inference.preprocess import planes
+from anymodal_seg_ros.pipeline.stages import Preparer
+from anymodal_seg_ros.sensing.geometry.registration import Registrar
+from anymodal_seg_ros.sensing.geometry.rig_geometry import UnknownGeometryError
+from anymodal_seg_ros.sensing.health.contradiction import (
+    Contradiction,
+    Doubt,
+    NormalAccord,
+    Pair,
+    pair_of,
+)
+from anymodal_seg_ros.sensing.health.misalignment import Misalignment
+from anymodal_seg_ros.sensing.health.structure import (
+    CLEAR,
+    RunningAccord,
+    Structure,
+    edge_structure,
+)
+
+_AWAY_NS = 5_000_000_000
+"""A sensor that was in no look for this long is met as a new one."""
+
+_STALE_NS = 2_000_000_000
+"""What two sensors had in common before this is no more of now."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(slots=True, eq=False)
+class Look:
+    """One look at all living sensors, step by step.
+
+    Attributes:
+        time_ns: when its frame set was complete, on the caller's clock.
+        picture: the sensor in whose picture they are compared.
+        samples: of each sensor.
+        todo: sensors whose structure is still to be found.
+        size: rows and columns of the picture.
+        structures: those found, of sensors with something to tell.
+        accords: of each two of them, once all are compared.
+        compared: whether that has been done.
+    """
+
+    time_ns: int
+    picture: str
+    samples: Mapping[str, Sample]
+    todo: list[str]
+    size: tuple[int, int]
+    structures: dict[str, Structure] = field(default_factory=dict)
+    accords: dict[Pair, float] = field(default_factory=dict)
+    compared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a look has found of one sensor.
+
+    Attributes:
+        doubt: why it is doubted, in words; empty if it is not.
+        shifted: that it lies beside the others, in words; empty if it does not.
+        checks: the figures behind both.
+    """
+
+    doubt: str
+    shifted: str
+    checks: tuple[CheckResult, ...]
+
+
+class CrossCheck:
+    """Compares the sensors of a rig. The pipeline holds its lock around all but :meth:`step`."""
+
+    def __init__(
+        self,
+        rig: RigConfig,
+        manifest: Manifest,
+        normal: NormalAccord,
+        registrar: Registrar,
+        preparer: Preparer,
+        *,
+        thrifty: bool,
+    ) -> None:
+        """Begin without a look.
+
+        Args:
+            rig: its sensors, and how often they are compared.
+            manifest: of the model, by which pictures are scaled.
+            normal: what is normal for its kinds of sensors.
+            registrar: of the rig.
+            preparer: by which samples are registered.
+            thrifty: whether ``cross_check_share`` of one core's time is not to be exceeded.
+        """
+        self._rig, self._manifest, self._preparer = rig, manifest, preparer
+        self._registrar, self._thrifty = registrar, thrifty
+        known = {kind for pair in normal.usual for kind in pair}
+        self._kinds = {
+            name: sensor.modality
+            for name, sensor in rig.sensors.items()
+            if sensor.enabled and sensor.modality in known
+        }
+        self._normal = normal
+        self._covers: dict[tuple[str, str, int, int, int], npt.NDArray[np.uint8] | None] = {}
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget what belongs to another time."""
+        self._test = Contradiction(self._normal, self._kinds, self._rig.cross_check_evidence)
+        self._accords: dict[Pair, tuple[int, RunningAccord]] = {}
+        self._misalignment = Misalignment(self._rig.misaligned_above)
+        self._seen: dict[str, int] = {}
+        self._aside: dict[str, Sample] = {}
+        self._blamed: frozenset[str] = frozenset()
+        self._reasons: dict[str, str] = {}
+        self._next: Look | None = None
+        self._running: Look | None = None
+        self._begun = False
+        self._due_ns: int | None = None
+        self._spent_ns = 0
+
+    def without_doubted(self, frame_set: FrameSet) -> FrameSet:
+        """Leave out of a frame set who contradicts the others; somebody always remains."""
+        usable = [name for name in frame_set.fused if name not in self._blamed]
+        doubted = [name for name in frame_set.fused if name in self._blamed]
+        if not doubted or not usable:
+            return frame_set
+        samples, missing = dict(frame_set.samples), dict(frame_set.missing)
+        for name in doubted:
+            missing[name] = self._reasons.get(name, "doubted")
+            self._aside[name] = samples[name]
+            if name != frame_set.reference:
+                del samples[name]
+        return replace(frame_set, samples=samples, missing=missing)
+
+    def offer(self, frame_set: FrameSet, picture: str, size: tuple[int, int]) -> None:
+        """Take a frame set that has its mask, if a look is due."""
+        now_ns = frame_set.completed_ns
+        if frame_set.clock_jump:
+            self._due_ns = None
+        if self._running is not None or (self._due_ns is not None and now_ns < self._due_ns):
+            return
+        samples = {name: frame_set.samples[name] for name in frame_set.fused}
+        period_ns = self._rig.sensors[frame_set.reference].period_ns
+        for name, sample in self._aside.items():
+            if (
+                abs(sample.received_ns - now_ns)
+                <= 2 * period_ns + self._rig.sensors[name].period_ns
+            ):
+                samples[name] = sample
+        samples = {name: samples[name] for name in self._kinds if name in samples}
+        if len(samples) > 1:
+            self._next = Look(now_ns, picture, samples, list(samples), size)
+
+    def take(self) -> Look | None:
+        """Return a look of which the next step is to be done; None if none is due."""
+        if self._begun:
+            return None
+        if self._running is None:
+            self._running, self._next, self._spent_ns = self._next, None, 0
+        if self._running is None:
+            return None
+        self._begun = True
+        return self._running
+
+    def step(self, look: Look) -> None:
+        """Do the next step of a look, without the lock."""
+        if look.todo:
+            name = look.todo.pop()
+            structure = self._structure(name, look)
+            if structure is not None and structure.clarity >= CLEAR:
+                look.structures[name] = structure
+            return
+        self._compare(look)
+
+    def abandon(self) -> None:
+        """Give up a look of which a step has failed."""
+        self._begun, self._running = False, None
+
+    def end(self, look: Look, took_ns: int) -> Mapping[str, Finding] | None:
+        """Take note that a step is done. Returns what was found once all are."""
+        self._begun = False
+        self._spent_ns += took_ns
+        if self._running is not look:
+            return None  # another time has begun meanwhile
+        if not look.compared:
+            return None
+        self._running = None
+        wait_ns = seconds_to_ns(self._rig.cross_check_s)
+        if self._thrifty:
+            wait_ns = max(wait_ns, round(self._spent_ns / self._rig.cross_check_share))
+        self._due_ns = look.time_ns + wait_ns
+        return self._judge(look)
+
+    def _structure(self, name: str, look: Look) -> Structure | None:
+        """Return the edges of a sensor's picture; None if there is no picture to look at."""
+        sample, sensor = look.samples[name], self._rig.sensors[name]
+        spec = self._manifest.modalities[sensor.modality]
+        stages = self._preparer.prepare(sample, look.picture, look.samples)
+        if stages.missing or spec.planes == "lidar":
+            return None
+        try:
+            scaled = planes(
+                stages.image,
+                spec,
+                self._manifest.height,
+                self._manifest.width,
+                counts=sensor.counts,
+            )
+            covered = self._cover(name, sample, look)
+        except (DecodeError, UnknownGeometryError):
+            return None
+        return edge_structure(one_plane(scaled, spec), covered)
+
+    def _cover(self, name: str, sample: Sample, look: Look) -> npt.NDArray[np.uint8] | None:
+        """Return which part of the picture is the sensor's; None for all of it.
+
+        Where a warped picture ends is no edge: two that end at one place would seem to agree.
+        """
+        image = sample.image
+        if self._rig.sensors[name].registration.method == "resize" or name == look.picture:
+            return None
+        key = (name, look.picture, image.height, image.width, self._registrar.generation)
+        if key not in self._covers:
+            white = Image(np.full((image.height, image.width), 255, np.uint8), "mono8")
+            shown = self._registrar.bring(name, white, look.picture).image.pixels
+            self._covers = {k: v for k, v in self._covers.items() if k[4] == key[4]}
+            self._covers[key] = np.asarray(shown, np.uint8)
+        return self._covers[key]
+
+    def _compare(self, look: Look) -> None:
+        """Compare each two sensors, and see whether one of them lies beside the others."""
+        accords, ns = self._accords, look.time_ns
+        for one, other in combinations(sorted(look.structures), 2):
+            pair = pair_of(one, other)
+            last_ns, running = accords.get(pair, (ns, None))
+            if running is None or not 0 <= ns - last_ns <= _STALE_NS:
+                running = RunningAccord()
+            accords[pair] = (ns, running)
+            found = running.add(look.structures[one], look.structures[other])
+            look.accords[pair] = found.here
+        first = next((name for name in self._kinds if name in look.structures), None)
+        if first is not None:
+            self._misalignment.look(first, look.structures, look.accords)
+        look.compared = True
+
+    def _judge(self, look: Look) -> dict[str, Finding]:
+        """Let the test decide."""
+        for name in self._kinds:
+            if name in look.samples:
+                if look.time_ns - self._seen.get(name, look.time_ns) > _AWAY_NS:
+                    self._test.forget(name)
+                    self._misalignment.forget(name)
+                self._seen[name] = look.time_ns
+        held = self._test.look(look.accords)
+        findings = {}
+        for name in look.samples:
+            doubt = held.get(name)
+            if doubt is None and name not in self._test.doubted:
+                self._reasons.pop(name, None)
+            elif doubt is not None:
+                self._reasons[name] = self._words(name, doubt, look)
+            findings[name] = Finding(
+                self._reasons.get(name, "") if name in self._test.doubted else "",
+                self._misalignment.words(name, look.size),
+                (*_figures(doubt), *self._misalignment.checks(name)),
+            )
+        self._blamed = self._test.blamed
+        return findings
+
+    def _words(self, name: str, doubt: Doubt, look: Look) -> str:
+        """Say what is held against a sensor."""
+        others = ", ".join(other for other in look.structures if other != name)
+        kept = "" if doubt.blamed else "; fused all the same: nobody knows which of them is right"
+        return (
+            f"shows another world than {others}: its edges agree with theirs by {doubt.accord:.1f} "
+            f"deviations of chance, usually by {doubt.usual:.0f}{kept}"
+        )
+
+
+def one_plane(scaled: Floats, spec: ModalitySpec) -> Floats:
+    """Return the one plane of a picture in which its edges are looked for.
+
+    Args:
+        scaled: float32 ``[3, H, W]``, as the network takes them.
+        spec: of the modality.
+
+    Returns:
+        float32 ``[H, W]``. Of depth it is the nearness, in which the noise is about the same
+        everywhere and holes are as far as the sky.
+    """
+    if spec.planes == "depth":
+        nearness = np.ascontiguousarray(scaled[1]) * spec.std[1] + spec.mean[1]
+        return np.asarray(cv2.medianBlur(nearness.astype(np.float32), 5))
+    weights = np.asarray(spec.std, np.float32) / 3
+    return np.asarray(np.tensordot(weights, scaled, 1), np.float32)
+
+
+def _figures(doubt: Doubt | None) -> tuple[CheckResult, ...]:
+    if doubt is None:
+        return ()
+    return (CheckResult("accord", doubt.accord, doubt.usual, not doubt.doubted),)
