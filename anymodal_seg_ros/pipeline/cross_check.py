@@ -10,42 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.config import RigConfig, seconds_to_ns
+from anymodal_seg_ros.config import CountsConfig, RigConfig, seconds_to_ns
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import CheckResult, FrameSet, Image, Sample
 from anymodal_seg_ros.inference.manifest import Manifest, ModalitySpec
-from anymodal_seg_ros.inference.preprocess import planes
+from anymodal_seg_ros.inference.preprocess import MODELS_OWN, planes
 from anymodal_seg_ros.pipeline.stages import Preparer
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 from anymodal_seg_ros.sensing.geometry.rig_geometry import UnknownGeometryError
-from anymodal_seg_ros.sensing.health.contradiction import (
-    Contradiction,
-    Doubt,
-    NormalAccord,
-    Pair,
-    pair_of,
-)
-from anymodal_seg_ros.sensing.health.misalignment import Misalignment
-from anymodal_seg_ros.sensing.health.structure import (
-    CLEAR,
-    RunningAccord,
-    Structure,
-    edge_structure,
-)
-
-_AWAY_NS = 5_000_000_000
-"""A sensor that was in no look for this long is met as a new one."""
-
-_STALE_NS = 2_000_000_000
-"""What two sensors had in common before this is no more of now."""
-
-Floats = npt.NDArray[np.float32]
+from anymodal_seg_ros.sensing.health.comparison import Comparison
+from anymodal_seg_ros.sensing.health.contradiction import Doubt, NormalAccord, Pair
+from anymodal_seg_ros.sensing.health.structure import CLEAR, ROWS, Structure, edge_structure
 
 
 @dataclass(slots=True, eq=False)
@@ -113,7 +93,7 @@ class CrossCheck:
         """
         self._rig, self._manifest, self._preparer = rig, manifest, preparer
         self._registrar, self._thrifty = registrar, thrifty
-        known = {kind for pair in normal.usual for kind in pair}
+        known = normal.kinds
         self._kinds = {
             name: sensor.modality
             for name, sensor in rig.sensors.items()
@@ -125,10 +105,9 @@ class CrossCheck:
 
     def begin_anew(self) -> None:
         """Forget what belongs to another time."""
-        self._test = Contradiction(self._normal, self._kinds, self._rig.cross_check_evidence)
-        self._accords: dict[Pair, tuple[int, RunningAccord]] = {}
-        self._misalignment = Misalignment(self._rig.misaligned_above)
-        self._seen: dict[str, int] = {}
+        self._comparison = Comparison(
+            self._normal, self._kinds, self._rig.cross_check_evidence, self._rig.misaligned_above
+        )
         self._aside: dict[str, Sample] = {}
         self._blamed: frozenset[str] = frozenset()
         self._reasons: dict[str, str] = {}
@@ -190,7 +169,8 @@ class CrossCheck:
             if structure is not None and structure.clarity >= CLEAR:
                 look.structures[name] = structure
             return
-        self._compare(look)
+        look.accords.update(self._comparison.compare(look.time_ns, look.structures))
+        look.compared = True
 
     def abandon(self) -> None:
         """Give up a look of which a step has failed."""
@@ -219,17 +199,10 @@ class CrossCheck:
         if stages.missing or spec.planes == "lidar":
             return None
         try:
-            scaled = planes(
-                stages.image,
-                spec,
-                self._manifest.height,
-                self._manifest.width,
-                counts=sensor.counts,
-            )
             covered = self._cover(name, sample, look)
+            return structure_of(stages.image, spec, sensor.counts, covered)
         except (DecodeError, UnknownGeometryError):
             return None
-        return edge_structure(one_plane(scaled, spec), covered)
 
     def _cover(self, name: str, sample: Sample, look: Look) -> npt.NDArray[np.uint8] | None:
         """Return which part of the picture is the sensor's; None for all of it.
@@ -247,44 +220,21 @@ class CrossCheck:
             self._covers[key] = np.asarray(shown, np.uint8)
         return self._covers[key]
 
-    def _compare(self, look: Look) -> None:
-        """Compare each two sensors, and see whether one of them lies beside the others."""
-        accords, ns = self._accords, look.time_ns
-        for one, other in combinations(sorted(look.structures), 2):
-            pair = pair_of(one, other)
-            last_ns, running = accords.get(pair, (ns, None))
-            if running is None or not 0 <= ns - last_ns <= _STALE_NS:
-                running = RunningAccord()
-            accords[pair] = (ns, running)
-            found = running.add(look.structures[one], look.structures[other])
-            look.accords[pair] = found.here
-        first = next((name for name in self._kinds if name in look.structures), None)
-        if first is not None:
-            self._misalignment.look(first, look.structures, look.accords)
-        look.compared = True
-
     def _judge(self, look: Look) -> dict[str, Finding]:
         """Let the test decide."""
-        for name in self._kinds:
-            if name in look.samples:
-                if look.time_ns - self._seen.get(name, look.time_ns) > _AWAY_NS:
-                    self._test.forget(name)
-                    self._misalignment.forget(name)
-                self._seen[name] = look.time_ns
-        held = self._test.look(look.accords)
+        comparison = self._comparison
+        held = comparison.judge(look.time_ns, look.samples, look.accords)
         findings = {}
         for name in look.samples:
             doubt = held.get(name)
-            if doubt is None and name not in self._test.doubted:
-                self._reasons.pop(name, None)
-            elif doubt is not None:
+            if doubt is not None:
                 self._reasons[name] = self._words(name, doubt, look)
             findings[name] = Finding(
-                self._reasons.get(name, "") if name in self._test.doubted else "",
-                self._misalignment.words(name, look.size),
-                (*_figures(doubt), *self._misalignment.checks(name)),
+                self._reasons.get(name, "") if name in comparison.doubted else "",
+                comparison.misalignment.words(name, look.size),
+                (*_figures(doubt), *comparison.misalignment.checks(name)),
             )
-        self._blamed = self._test.blamed
+        self._blamed = comparison.blamed
         return findings
 
     def _words(self, name: str, doubt: Doubt, look: Look) -> str:
@@ -297,22 +247,32 @@ class CrossCheck:
         )
 
 
-def one_plane(scaled: Floats, spec: ModalitySpec) -> Floats:
-    """Return the one plane of a picture in which its edges are looked for.
+def structure_of(
+    image: Image,
+    spec: ModalitySpec,
+    counts: CountsConfig = MODELS_OWN,
+    covered: npt.NDArray[np.uint8] | None = None,
+) -> Structure:
+    """Return the edges of a sensor's picture.
 
     Args:
-        scaled: float32 ``[3, H, W]``, as the network takes them.
-        spec: of the modality.
+        image: in the picture in which it is to be compared.
+        spec: of its modality.
+        counts: what its numbers mean.
+        covered: which part of the picture is the sensor's; None: all of it.
 
-    Returns:
-        float32 ``[H, W]``. Of depth it is the nearness, in which the noise is about the same
-        everywhere and holes are as far as the sky.
+    Raises:
+        DecodeError: the image cannot serve as the modality, or is damaged.
     """
+    width = 4 * round(2 * ROWS * image.width / image.height / 4)
+    scaled = planes(image, spec, 2 * ROWS, width, counts=counts)
     if spec.planes == "depth":
-        nearness = np.ascontiguousarray(scaled[1]) * spec.std[1] + spec.mean[1]
-        return np.asarray(cv2.medianBlur(nearness.astype(np.float32), 5))
-    weights = np.asarray(spec.std, np.float32) / 3
-    return np.asarray(np.tensordot(weights, scaled, 1), np.float32)
+        # Nearness: its noise is about the same everywhere, and holes are as far as the sky.
+        nearness = np.ascontiguousarray(scaled[1]) * np.float32(spec.std[1])
+        grey = np.asarray(cv2.medianBlur(nearness + np.float32(spec.mean[1]), 5))
+    else:
+        grey = np.tensordot(np.asarray(spec.std, np.float32) / 3, scaled, 1)
+    return edge_structure(grey.astype(np.float32), covered)
 
 
 def _figures(doubt: Doubt | None) -> tuple[CheckResult, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from anymodal_seg_training import (
+    agreement,
     check_data,
     evaluate,
     export,
@@ -28,6 +29,7 @@ main.add_command(evaluate.main, "evaluate")
 main.add_command(published_import.main, "import")
 main.add_command(export.main, "export")
 main.add_command(graphs.main, "graphs")
+main.add_command(agreement.main, "agreement")
 main.add_command(check_data.main, "check-data")
 main.add_command(pack.main, "pack")
 main.add_command(study_runner.main, "study")

@@ -15,7 +15,7 @@ streets differ more than the frames of one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 Pair = tuple[str, str]
@@ -26,6 +26,15 @@ MOST_STEP = 3.0
 
 _FOLLOW = 0.05
 """How fast what is usual follows what is seen."""
+
+_FOLLOW_PAIR = 0.15
+"""The same of two sensors, by which it is told who of several suspects it is."""
+
+_SUSPECT = 0.15
+"""Share of the threshold from which a sensor may be the one, once any has reached it."""
+
+_FADED = 0.7
+"""Two that have lost so much of what they had in common, in logarithms, are no witnesses."""
 
 _CALM = 0.25
 """Share of the threshold up to which a sensor is believed enough to learn from it."""
@@ -41,6 +50,17 @@ class Spread:
     def log_density(self, value: float) -> float:
         """Logarithm of the density, but for a constant."""
         return -0.5 * ((value - self.mean) / self.deviation) ** 2 - math.log(self.deviation)
+
+
+@dataclass(frozen=True, slots=True)
+class Usual(Spread):
+    """What a sensor and the best of some others have in common.
+
+    Attributes:
+        seldom: accord that is not reached in one of fifty looks.
+    """
+
+    seldom: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +81,36 @@ class NormalAccord:
     """What is normal for the kinds of sensors that a model knows.
 
     Attributes:
-        usual: accord of each two kinds of sensors of one world.
+        usual: best accord of a kind of sensor with some others of the same world, by the kind and
+            those of the others, in the order of their names.
         chance: best accord with so many others of another world, for 1, 2, 3 … of them.
         looks: how many looks it was learned from.
     """
 
-    usual: Mapping[Pair, Spread]
+    usual: Mapping[tuple[str, tuple[str, ...]], Usual]
     chance: Sequence[Chance]
     looks: int
 
-    def knows(self, one: str, other: str) -> bool:
-        """Whether anything was learned of two kinds of sensors."""
-        return pair_of(one, other) in self.usual
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of sensors of which anything was learned."""
+        return frozenset(kind for kind, _ in self.usual)
+
+    def of(self, kind: str, others: Collection[str]) -> tuple[Usual, Chance] | None:
+        """Return what is usual and what is chance for a sensor among others.
+
+        None where nothing was learned of them, or where too little comes of it: where a sensor has
+        by chance what it may have in good health, nobody can say that it lies.
+
+        Args:
+            kind: of the sensor.
+            others: kinds of the others.
+        """
+        usual = self.usual.get((kind, tuple(sorted(set(others)))))
+        chance = self.chance[min(len(others), len(self.chance)) - 1]
+        if usual is None or usual.seldom <= chance.hardly:
+            return None
+        return usual, chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +155,7 @@ class Contradiction:
     kinds: Mapping[str, str]
     threshold: float
     _records: dict[str, _Record] = field(default_factory=dict)
+    _here: dict[Pair, float] = field(default_factory=dict)
 
     def look(self, accords: Mapping[Pair, float]) -> Mapping[str, Doubt]:
         """Take one look.
@@ -130,11 +169,14 @@ class Contradiction:
         present = sorted({name for pair in accords for name in pair})
         found = {}
         for name in present:
-            others = [n for n in present if n != name and not self._is_doubted(n)]
-            others = [n for n in others if self.normal.knows(self.kinds[name], self.kinds[n])]
-            if others:
-                found[name] = self._weigh(name, others, accords)
+            others = [n for n in present if n != name and not self._is_blamed(n)]
+            if not others:
+                continue
+            normal = self.normal.of(self.kinds[name], [self.kinds[n] for n in others])
+            if normal is not None:
+                found[name] = self._weigh(name, others, accords, *normal)
         self._decide(list(found), accords)
+        self._follow(accords)
         return {name: self._held(name, *found[name]) for name in found}
 
     @property
@@ -155,18 +197,20 @@ class Contradiction:
         """Whether two sensors have more in common than two worlds ever have."""
         return accord > self.normal.chance[0].hardly
 
-    def _is_doubted(self, name: str) -> bool:
-        return name in self._records and self._records[name].doubted
+    def _is_blamed(self, name: str) -> bool:
+        return name in self._records and self._records[name].blamed
 
     def _weigh(
-        self, name: str, others: Sequence[str], accords: Mapping[Pair, float]
+        self,
+        name: str,
+        others: Sequence[str],
+        accords: Mapping[Pair, float],
+        anywhere: Usual,
+        chance: Chance,
     ) -> tuple[float, float]:
         """Weigh a sensor's best accord. Returns it, and what is usual."""
         record = self._records.setdefault(name, _Record())
-        spreads = [self.normal.usual[pair_of(self.kinds[name], self.kinds[n])] for n in others]
-        chance = self.normal.chance[min(len(others), len(self.normal.chance)) - 1]
-        usual = max(spreads, key=lambda s: s.mean)
-        usual = Spread(max(usual.mean + record.offset, chance.mean), usual.deviation)
+        usual = Spread(max(anywhere.mean + record.offset, chance.mean), anywhere.deviation)
         best = max(accords[pair_of(name, n)] for n in others)
         value = math.log1p(max(best, 0.0))
         # Less than chance is chance, and more than usual is usual.
@@ -177,49 +221,69 @@ class Contradiction:
         if best > chance.often:
             step = min(step, 0.0)
         record.evidence = min(max(record.evidence + step, 0.0), 1.2 * self.threshold)
-        if record.evidence <= _CALM * self.threshold and not record.doubted:
+        if self._calm(name):
             record.offset += _FOLLOW * (value - usual.mean)
         return best, math.expm1(usual.mean)
 
-    def _decide(self, present: Sequence[str], accords: Mapping[Pair, float]) -> None:
-        """Believe those with nothing against them; doubt the one with the most."""
-        for name in present:
-            record = self._records[name]
-            if record.doubted and record.evidence <= 0.0:
-                record.doubted = record.blamed = False
-        suspects = [
-            name
-            for name in present
-            if self._records[name].evidence >= self.threshold and not self._records[name].doubted
-        ]
-        if not suspects:
+    def _decide(self, judged: Sequence[str], accords: Mapping[Pair, float]) -> None:
+        """Believe those with nothing against them; doubt whom the others contradict most."""
+        for name in judged:
+            if self._records[name].evidence <= 0.0:
+                self._believe(name)
+        open_ = [name for name in judged if not self._records[name].blamed]
+        reached = [n for n in open_ if self._records[n].evidence >= self.threshold]
+        if not reached:
             return
-        witnessed = [name for name in suspects if self._witnessed(name, present, accords)]
-        if not witnessed:  # nobody knows which of them it is
-            for name in suspects:
+        # Who had the liar alone to vouch for it is suspected as well, and maybe sooner.
+        suspects = [n for n in open_ if self._records[n].evidence >= _SUSPECT * self.threshold]
+        worst = min(suspects, key=lambda name: (self._standing(name, accords), name))
+        if not self._witnessed(worst, accords):
+            for name in reached:  # nobody knows which of them it is
                 self._records[name].doubted = True
             return
-        blamed = min(witnessed, key=lambda name: (self._standing(name, present, accords), name))
-        self._records[blamed].doubted = self._records[blamed].blamed = True
-        for name in witnessed:
-            if name != blamed:  # it may have had the liar alone to vouch for it
+        self._records[worst].doubted = self._records[worst].blamed = True
+        for name in suspects:
+            if name != worst:
                 self._records[name].evidence = 0.0
+                self._believe(name)
 
-    def _standing(self, name: str, present: Sequence[str], accords: Mapping[Pair, float]) -> float:
-        """Return how well all others together vouch for a sensor, against what is usual."""
-        total = 0.0
-        for other in present:
-            kinds = pair_of(self.kinds[name], self.kinds[other])
-            if other != name and kinds in self.normal.usual:
-                usual = self.normal.usual[kinds]
-                value = math.log1p(max(accords[pair_of(name, other)], 0.0))
-                total += (value - usual.mean) / usual.deviation
-        return total
+    def _believe(self, name: str) -> None:
+        self._records[name].doubted = self._records[name].blamed = False
 
-    def _witnessed(self, name: str, present: Sequence[str], accords: Mapping[Pair, float]) -> bool:
-        """Whether two others that are not doubted vouch for each other."""
-        others = [n for n in present if n != name and not self._is_doubted(n)]
-        return any(self.certain(accords[pair_of(a, b)]) for a in others for b in others if a < b)
+    def _standing(self, name: str, accords: Mapping[Pair, float]) -> float:
+        """Return how far all others together vouch less for a sensor than they do here."""
+        return sum(
+            (math.log1p(max(value, 0.0)) - self._here.get(pair, 0.0)) / self._deviation(pair)
+            for pair, value in accords.items()
+            if name in pair
+        )
+
+    def _follow(self, accords: Mapping[Pair, float]) -> None:
+        """Learn what two sensors have in common here, while neither is suspected."""
+        for pair, value in accords.items():
+            usual = self._usual(pair)
+            here = self._here.setdefault(pair, 0.0 if usual is None else usual.mean)
+            if all(self._calm(name) for name in pair):
+                self._here[pair] += _FOLLOW_PAIR * (math.log1p(max(value, 0.0)) - here)
+
+    def _calm(self, name: str) -> bool:
+        record = self._records.get(name)
+        return record is None or (not record.doubted and record.evidence <= _CALM * self.threshold)
+
+    def _usual(self, pair: Pair) -> Usual | None:
+        return self.normal.usual.get((self.kinds[pair[0]], (self.kinds[pair[1]],)))
+
+    def _deviation(self, pair: Pair) -> float:
+        usual = self._usual(pair)
+        return 1.0 if usual is None else usual.deviation
+
+    def _witnessed(self, name: str, accords: Mapping[Pair, float]) -> bool:
+        """Whether two others that are not blamed vouch for each other."""
+        return any(
+            self.certain(value) and math.log1p(value) > self._here.get(pair, 0.0) - _FADED
+            for pair, value in accords.items()
+            if name not in pair and not any(self._is_blamed(other) for other in pair)
+        )
 
     def _held(self, name: str, best: float, usual: float) -> Doubt:
         record = self._records[name]

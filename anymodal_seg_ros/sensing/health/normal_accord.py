@@ -12,12 +12,13 @@ from anymodal_seg_ros.sensing.health.contradiction import (
     Chance,
     NormalAccord,
     Spread,
-    pair_of,
+    Usual,
 )
 
 FORMAT = 1
 
 _MOST_OTHERS = 8
+_AMONG = " among "
 
 
 def parse_normal(content: bytes | str) -> NormalAccord:
@@ -36,16 +37,17 @@ def parse_normal(content: bytes | str) -> NormalAccord:
     if type(looks) is not int or looks < 1:
         raise ValueError(f"looks is {looks!r:.40}: expected how many looks it was learned from")
     if not isinstance(usual, dict) or not usual:
-        raise ValueError("usual is no object by pairs of modalities, such as depth+rgb")
+        raise ValueError("usual is no object of modalities among others")
     if not isinstance(chance, list) or not 1 <= len(chance) <= _MOST_OTHERS:
         raise ValueError(f"chance is no list of 1 to {_MOST_OTHERS} entries")
-    pairs = {}
+    learned = {}
     for name, entry in usual.items():
-        one, plus, other = name.partition("+")
-        if not (one and plus and other):
-            raise ValueError(f"usual has {name!r:.80}: expected two modalities with a + between")
-        pairs[pair_of(one, other)] = _spread(entry, f"usual.{name:.80}")
-    return NormalAccord(pairs, [_chance(e, f"chance[{n}]") for n, e in enumerate(chance)], looks)
+        kind, among, others = name.partition(_AMONG)
+        kinds = others.split("+")
+        if not (kind and among and all(kinds)) or sorted(set(kinds)) != kinds:
+            raise ValueError(f"usual has {name!r:.80}: expected such as 'rgb among depth+thermal'")
+        learned[kind, tuple(kinds)] = _usual(entry, f"usual.{name:.80}")
+    return NormalAccord(learned, [_chance(e, f"chance[{n}]") for n, e in enumerate(chance)], looks)
 
 
 def dump_normal(normal: NormalAccord) -> str:
@@ -53,7 +55,10 @@ def dump_normal(normal: NormalAccord) -> str:
     plain = {
         "format": FORMAT,
         "looks": normal.looks,
-        "usual": {"+".join(pair): _plain(s) for pair, s in sorted(normal.usual.items())},
+        "usual": {
+            kind + _AMONG + "+".join(others): _plain(spread)
+            for (kind, others), spread in sorted(normal.usual.items())
+        },
         "chance": [_plain(spread) for spread in normal.chance],
     }
     return json.dumps(plain, indent=1) + "\n"
@@ -64,6 +69,14 @@ def _spread(entry: Any, where: str) -> Spread:
     if not (0.0 <= mean <= 20.0 and 1e-3 <= deviation <= 20.0):
         raise ValueError(f"{where} is {mean:g}, {deviation:g}: expected 0..20 and 0.001..20")
     return Spread(mean, deviation)
+
+
+def _usual(entry: Any, where: str) -> Usual:
+    spread = _spread(entry, where)
+    seldom = _number(entry, "seldom", where)
+    if not -1.0 <= seldom <= 1e6:
+        raise ValueError(f"{where}.seldom is {seldom:g}: expected an accord")
+    return Usual(spread.mean, spread.deviation, seldom)
 
 
 def _chance(entry: Any, where: str) -> Chance:
