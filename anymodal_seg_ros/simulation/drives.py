@@ -33,12 +33,13 @@ def _drives(count: int) -> list[SequenceConfig]:
     """Return the first drives; first as many stand as drive, then all drive, in every weather."""
     dice = np.random.default_rng(_SHUFFLE)
     found: list[SequenceConfig] = []
-    for turn in itertools.count():
-        if len(found) >= count:
-            return found[:count]
+    turn = 0
+    while len(found) < count:
         egos = ("driving",) if turn % 3 else ("driving", "standing")
+        turn += 1
         places = list(itertools.product(WEATHERS, KINDS, egos))
         for index in dice.permutation(len(places)):
             weather, kind, ego = places[index]
             scene = SceneConfig(FIRST_SEED + len(found), weather, kind=kind, ego=ego)
             found.append(SequenceConfig(scene, SECONDS, HZ))
+    return found[:count]
