@@ -155,10 +155,10 @@ def test_the_same_messages_end_in_the_same_doubts(model: Model) -> None:
 
 def test_no_look_is_taken_before_work_on_masks(model: Model) -> None:
     pipe = Pipeline(rig(), model, CountingEngine())
-    play(pipe, 0, 5)
-    now_ns = 5 * S // HZ + S
+    play(pipe, 0, 6)
+    now_ns = 6 * S // HZ + S
     for sensor in KINDS:
-        pipe.push(Sample(sensor, now_ns, now_ns, now_ns, sensor, drive(sensor, 5)))
+        pipe.push(Sample(sensor, now_ns, now_ns, now_ns, sensor, drive(sensor, 6)))
     kinds = []
     while (task := pipe.begin(now_ns)) is not None:
         kinds.append(type(task).__name__)
