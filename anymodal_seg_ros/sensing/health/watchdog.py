@@ -79,6 +79,7 @@ class Watchdog:
         health = self._sensors[sensor]
         health.doubt(now_ns, reason)
         self._states[sensor] = health.state
+        self._next_due_ns = self.next_change_ns()
 
     def update(self, now_ns: int) -> None:
         """Let time pass: states go down where messages are overdue."""

@@ -13,7 +13,7 @@ WHY = "shows another world than depth"
 
 
 def watched(messages: int = 10) -> tuple[Watchdog, int]:
-    dog = Watchdog({"rgb": CONFIG}, 0)
+    dog = Watchdog({"rgb": CONFIG}, 1_000 * MS)
     for number in range(messages):
         dog.observe("rgb", number * 100 * MS)
     return dog, messages
