@@ -37,12 +37,12 @@ def quote(text: object, limit: int = QUOTED_LENGTH) -> str:
     return fit + "…" if cut else fit
 
 
-def one_line(text: str) -> str:
-    """Return an error message, which may quote more than one thing, as one line that fits a log.
+def one_line(said: str | Exception) -> str:
+    """Return an error or its message, which may quote more than one thing, as one line for a log.
 
     A long one is cut in the middle: what is wrong stands at its beginning, the mend at its end.
     """
-    most = 100 * LINE_LENGTH
+    most, text = 100 * LINE_LENGTH, str(said)
     whole = text if len(text) <= 2 * most else text[:most] + text[-most:]
     shown = quote(" ".join(whole.split()), 2 * most)
     if len(shown) <= LINE_LENGTH:

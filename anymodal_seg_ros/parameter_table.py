@@ -9,7 +9,7 @@ from typing import Any
 
 from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.faults.content import FITS
-from anymodal_seg_ros.faults.kinds import IMAGE_KINDS, KINDS, Fault
+from anymodal_seg_ros.faults.kinds import IMAGE_KINDS, KINDS, InjectedFault
 
 _HEAD = "| parameter | type | default | range | meaning |\n|---|---|---|---|---|\n"
 _KINDS_HEAD = (
@@ -25,8 +25,8 @@ def parameter_table() -> str:
 
 def fault_table() -> str:
     """Return a Markdown table of every kind of fault and its options, those of all kinds first."""
-    common = {spec.name for spec in dataclasses.fields(Fault)}
-    rows = list(_options("every kind", "", Fault, set()))
+    common = {spec.name for spec in dataclasses.fields(InjectedFault)}
+    rows = list(_options("every kind", "", InjectedFault, set()))
     for kind, cls in KINDS.items():
         what = (cls.__doc__ or "").strip()
         rows += list(_options(f"`{kind}`", what, cls, common)) or [(f"`{kind}`", what, *[""] * 5)]
@@ -39,7 +39,9 @@ def fits_table() -> str:
     return _FITS_HEAD + "".join(f"| `{kind}` | {fits} |\n" for kind, fits in rows)
 
 
-def _options(kind: str, what: str, cls: type[Fault], but: set[str]) -> Iterator[tuple[str, ...]]:
+def _options(
+    kind: str, what: str, cls: type[InjectedFault], but: set[str]
+) -> Iterator[tuple[str, ...]]:
     """Yield the rows of one kind, without the options that others have said already."""
     hints = typing.get_type_hints(cls)
     for spec in dataclasses.fields(cls):

@@ -14,7 +14,7 @@ import threading
 import time
 
 import numpy as np
-from node import ENCODINGS, pictures
+from traffic import ENCODINGS, pictures
 
 from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.nodes.messages import image_message
@@ -33,7 +33,9 @@ def measure(seconds: float) -> list[float]:
 
     worker = threading.Thread(target=work)
     worker.start()
-    images, took = pictures(), []
+    kinds = {name: sensor.modality for name, sensor in pipeline.rig.sensors.items()}
+    images = {name: pictures(kind, 1)[0] for name, kind in kinds.items()}
+    took: list[float] = []
     periods = {name: 1 / s.expected_hz for name, s in pipeline.rig.sensors.items()}
     due = dict.fromkeys(periods, time.monotonic())
     stop = time.monotonic() + seconds
@@ -42,7 +44,7 @@ def measure(seconds: float) -> list[float]:
         time.sleep(max(0.0, due[name] - now))
         due[name] += periods[name]
         images[name] = np.roll(images[name], 1, axis=1)
-        message = image_message(images[name], ENCODINGS[name], time.time_ns(), name)
+        message = image_message(images[name], ENCODINGS[kinds[name]], time.time_ns(), name)
         started = time.perf_counter()
         pipeline.push_message(name, message, time.monotonic_ns())
         took.append((time.perf_counter() - started) * 1e3)

@@ -27,13 +27,13 @@ from anymodal_seg_ros.faults.kinds import (
     BrokenScan,
     Covered,
     Defocus,
-    Fault,
     Fog,
     Garbage,
     Glare,
     Grain,
     Hanging,
     Holes,
+    InjectedFault,
     MotionBlur,
     OverExposure,
     Stripes,
@@ -49,8 +49,8 @@ from anymodal_seg_ros.frames import Image, SensorState
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
 from anymodal_seg_ros.sensing.health.watchdog import Watchdog
-from anymodal_seg_ros.simulation.scene import SceneConfig
 from anymodal_seg_ros.simulation.sequence import SequenceConfig, render_sequence
+from anymodal_seg_ros.simulation.world.scene import SceneConfig
 
 HZ = 10
 S = 1_000_000_000
@@ -59,7 +59,7 @@ WITHIN = {"thermal": 2 * HZ}
 HEALTHY = 18
 """Frames before the fault."""
 
-FAULTS: dict[str, Fault] = {
+FAULTS: dict[str, InjectedFault] = {
     "stuck": Stuck(),
     "two buffers in turn": Hanging(how="two_buffers"),
     "four buffers in turn": Hanging(how="four_buffers"),
@@ -201,7 +201,7 @@ def scans(seed: int, count: int) -> list[Image]:
     return made
 
 
-def play(recording: Recording, fault: Fault | None, first: int) -> tuple[int | None, str]:
+def play(recording: Recording, fault: InjectedFault | None, first: int) -> tuple[int | None, str]:
     """Play a recording from ``first`` on.
 
     Returns:
@@ -228,7 +228,7 @@ def play(recording: Recording, fault: Fault | None, first: int) -> tuple[int | N
     return None, ""
 
 
-def options(fault: Fault) -> dict[str, object]:
+def options(fault: InjectedFault) -> dict[str, object]:
     """Return the options of a fault but sensor and times."""
     names = [n for cls in type(fault).__mro__ for n in getattr(cls, "__slots__", ())]
     return {n: getattr(fault, n) for n in names if n not in ("sensor", "start_s", "end_s")}
@@ -268,7 +268,7 @@ def report(recordings: Sequence[Recording]) -> str:
     return "\n".join(lines)
 
 
-def cell(recordings: Sequence[Recording], fault: Fault) -> str:
+def cell(recordings: Sequence[Recording], fault: InjectedFault) -> str:
     """Say how often a fault was found; empty if it cannot happen to the sensor."""
     found, trials, reasons = 0, 0, dict[str, int]()
     for recording in recordings:

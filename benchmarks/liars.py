@@ -22,12 +22,12 @@ from torch import Tensor
 
 from anymodal_seg_ros.evaluation.metrics import mean_iou
 from anymodal_seg_ros.networks import upsample_logits
-from anymodal_seg_training.command_line import choose_device, open_split
+from anymodal_seg_training.data.sampling import spread_indices
 from anymodal_seg_training.datasets import open_dataset
-from anymodal_seg_training.display import Display
+from anymodal_seg_training.export.trained_network import load_best
 from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.sampling import spread_indices
-from anymodal_seg_training.trained_network import load_best
+from anymodal_seg_training.runs.command_line import choose_device, open_split
+from anymodal_seg_training.runs.display import Display
 
 BATCH = 8
 

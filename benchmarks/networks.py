@@ -27,7 +27,7 @@ from rich.progress import track
 from rich.table import Table
 
 from anymodal_seg_ros.networks import DeployedNetwork, build_network, network_names
-from anymodal_seg_training.onnx_file import write_onnx
+from anymodal_seg_training.export.onnx_file import write_onnx
 
 CLASSES = 25
 MODALITIES = ("rgb", "depth", "event", "lidar")

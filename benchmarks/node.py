@@ -22,21 +22,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from traffic import ENCODINGS, HEIGHT, WIDTH, pictures
 
 from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.demo.processes import Processes
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import DEFAULT_MODEL, load_model, sha256
 from anymodal_seg_ros.networks import DeployedNetwork, build_network
-from anymodal_seg_training.onnx_file import write_onnx
+from anymodal_seg_training.export.onnx_file import write_onnx
 
-HEIGHT, WIDTH = 480, 640
-ENCODINGS = {"rgb": "rgb8", "thermal": "mono16", "depth": "32FC1", "events": "8UC3"}
 WARM_UP = 3
 
 
@@ -65,23 +63,7 @@ def write_b0(folder: Path) -> Path:
     return folder
 
 
-def pictures() -> dict[str, np.ndarray[Any, Any]]:
-    """Return one 640x480 image per sensor that no content check takes for a fault."""
-    shake = np.random.default_rng(0)
-
-    def surface(low: float, high: float, channels: int = 1) -> np.ndarray[Any, Any]:
-        blocks = shake.uniform(low, high, (12, 16, channels)).astype(np.float32)
-        smooth = cv2.resize(blocks, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
-        grain = shake.normal(0.0, (high - low) / 100, (HEIGHT, WIDTH, channels))
-        return np.squeeze(smooth.reshape(HEIGHT, WIDTH, channels) + grain)
-
-    events = shake.integers(100, 256, (HEIGHT, WIDTH, 3)) * (shake.random((HEIGHT, WIDTH, 3)) < 0.1)
-    return {
-        "rgb": surface(30, 220, 3).astype(np.uint8),
-        "thermal": surface(28_000, 30_500).astype(np.uint16),
-        "depth": surface(2, 50).astype(np.float32),
-        "events": events.astype(np.uint8),
-    }
+MODALITIES = {name: sensor.modality for name, sensor in SegConfig().rig.sensors.items()}
 
 
 @dataclass
@@ -121,7 +103,8 @@ def measure(model: Path | str, sensors: list[str], frames: int, logs: Path) -> d
     from anymodal_seg_ros.nodes.messages import image_message
     from anymodal_seg_ros.nodes.shutdown import ros_session, spinning
 
-    images, times, arrived = pictures(), Times(), threading.Event()
+    images = {name: pictures(kind, 1)[0] for name, kind in MODALITIES.items()}
+    times, arrived = Times(), threading.Event()
     received: dict[str, int] = {}
     with (
         ros_session([]) as stop,
@@ -173,7 +156,8 @@ def measure(model: Path | str, sensors: list[str], frames: int, logs: Path) -> d
                 stamp = time.time_ns()
                 images = {name: np.roll(image, 1, axis=1) for name, image in images.items()}
                 messages = {
-                    n: image_message(images[n], ENCODINGS[n], stamp, n) for n in reversed(sensors)
+                    n: image_message(images[n], ENCODINGS[MODALITIES[n]], stamp, n)
+                    for n in reversed(sensors)
                 }
                 for name, message in messages.items():
                     started_ns = time.monotonic_ns()

@@ -1,7 +1,6 @@
 """What is lost when there is less time than work: four sensors in real time, several ways to work.
 
-    python benchmarks/overload.py                  two cores for themselves, and one of them taken
-    python benchmarks/overload.py --soak 3600      an hour at twice the load that it carries
+    python benchmarks/overload.py        two cores for themselves, and one of them taken
 
 Colour and events come at 30 Hz, depth at 15, thermal at 10, 640x480 each, into the pipeline and the
 worker threads of the node, each way in a process of its own that starts afresh:
@@ -18,21 +17,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import os
-import resource
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from traffic import Burning, due, message, pictures, rss_mb, sleep_until
 
 from anymodal_seg_ros.config import RigConfig, default_sensors
 from anymodal_seg_ros.frames import ModalityBatch, Prediction, Segmentation
@@ -41,8 +35,6 @@ from anymodal_seg_ros.inference.model import DEFAULT_MODEL, load_model
 from anymodal_seg_ros.nodes.worker import PipelineWorker
 from anymodal_seg_ros.pipeline import Pipeline
 
-HEIGHT, WIDTH = 480, 640
-ENCODINGS = {"rgb": "rgb8", "thermal": "16UC1", "depth": "32FC1", "events": "8UC3"}
 WAYS = ("whole", "reuse", "budget")
 WARM_UP_S = 2.0
 
@@ -58,52 +50,6 @@ class Whole:
         return self._engine.run(batch)
 
 
-def pictures(sensor: str, count: int = 20) -> list[np.ndarray[Any, Any]]:
-    """Return some images of a sensor that no content check takes for a fault."""
-    shake = np.random.default_rng(len(sensor))
-    low, high, channels, kind = {
-        "rgb": (30, 220, 3, np.uint8),
-        "thermal": (28_000, 30_500, 1, np.uint16),
-        "depth": (2, 50, 1, np.float32),
-        "events": (0, 255, 3, np.uint8),
-    }[sensor]
-    blocks = shake.uniform(low, high, (12, 16, channels)).astype(np.float32)
-    smooth = cv2.resize(blocks, (WIDTH, HEIGHT)).reshape(HEIGHT, WIDTH, channels)
-    made = []
-    for _ in range(count):
-        grain = shake.normal(0.0, (high - low) / 100, smooth.shape).astype(np.float32)
-        image = np.clip(smooth + grain, low, high)
-        if sensor == "events":
-            image = image * (shake.random((HEIGHT, WIDTH, 1)) < 0.1)
-        made.append(np.squeeze(image).astype(kind))
-    return made
-
-
-def message(pixels: np.ndarray[Any, Any], encoding: str, stamp_ns: int) -> Any:
-    """Return an image message as rclpy hands it over."""
-    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
-    stamp = SimpleNamespace(sec=seconds, nanosec=nanoseconds)
-    return SimpleNamespace(
-        header=SimpleNamespace(stamp=stamp, frame_id="camera"),
-        height=HEIGHT,
-        width=WIDTH,
-        encoding=encoding,
-        is_bigendian=0,
-        step=pixels.nbytes // HEIGHT,
-        data=pixels.tobytes(),
-    )
-
-
-def due(rig: RigConfig, seconds: float) -> Iterator[tuple[float, str, int]]:
-    """Yield when which sensor sends its how manieth message, in order."""
-    coming = (
-        ((k + 0.1 * place) / sensor.expected_hz, name, k)
-        for place, (name, sensor) in enumerate(rig.sensors.items())
-        for k in range(int(seconds * sensor.expected_hz))
-    )
-    yield from sorted(coming)
-
-
 def measure(way: str, model: str, seconds: float, threads: int) -> dict[str, Any]:
     """Feed a pipeline in real time and count what becomes of the reference's frames."""
     rig = RigConfig(default_sensors())
@@ -112,7 +58,8 @@ def measure(way: str, model: str, seconds: float, threads: int) -> dict[str, Any
     pipeline = Pipeline(
         rig, opened, Whole(engine) if way == "whole" else engine, in_time=way == "budget"
     )
-    images = {name: pictures(name) for name in rig.sensors}
+    kinds = {name: sensor.modality for name, sensor in rig.sensors.items()}
+    images = {name: pictures(kind) for name, kind in kinds.items()}
     latencies: list[float] = []
     subsets: Counter[str] = Counter()
     served: set[int] = set()
@@ -130,10 +77,10 @@ def measure(way: str, model: str, seconds: float, threads: int) -> dict[str, Any
     start, epoch_ns = time.monotonic() + 0.1, time.time_ns()
     sent: set[int] = set()
     cpu_before, rss = 0.0, []
-    for at, name, number in due(rig, seconds + WARM_UP_S):
-        wait = start + at - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
+    for at, name, number in due(rig):
+        if at >= seconds + WARM_UP_S:
+            break
+        sleep_until(start + at)
         if not cpu_before and at >= WARM_UP_S:
             cpu_before = time.process_time()
             latencies.clear()
@@ -142,9 +89,9 @@ def measure(way: str, model: str, seconds: float, threads: int) -> dict[str, Any
         if name == "rgb" and at >= WARM_UP_S:
             sent.add(stamp)
             if number % 300 == 0:
-                rss.append(_rss_mb())
+                rss.append(rss_mb())
         pixels = images[name][number % len(images[name])]
-        pipeline.push_message(name, message(pixels, ENCODINGS[name], stamp), time.monotonic_ns())
+        pipeline.push_message(name, message(pixels, kinds[name], stamp), time.monotonic_ns())
         worker.notify()
     time.sleep(0.3)
     cpu_s = time.process_time() - cpu_before
@@ -168,11 +115,6 @@ def measure(way: str, model: str, seconds: float, threads: int) -> dict[str, Any
     }
 
 
-def _rss_mb() -> float:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() / 1e6
-
-
 def in_a_process(way: str, options: argparse.Namespace, seconds: float) -> dict[str, Any]:
     """Measure one way in a process of its own."""
     arguments = ["--way", way, "--model", options.model, "--seconds", str(seconds)]
@@ -182,18 +124,12 @@ def in_a_process(way: str, options: argparse.Namespace, seconds: float) -> dict[
     return found
 
 
-def _burn(stop: Any) -> None:
-    while not stop.is_set():
-        sum(range(10_000))
-
-
 def main() -> int:
     """Measure all ways, quiet and beside a process that burns one core; print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--seconds", type=float, default=24.0, help="of each way; 720 frames")
     parser.add_argument("--threads", type=int, default=0, help="workers; 0: one per core")
-    parser.add_argument("--soak", type=float, default=0.0, help="seconds at twice the load")
     parser.add_argument("--json", help="write the numbers here as well")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -201,16 +137,10 @@ def main() -> int:
         print(json.dumps(measure(options.way, options.model, options.seconds, options.threads)))
         return 0
     results: dict[str, dict[str, Any]] = {}
-    if options.soak:
-        # One thread, and a burning process on every core: at most half of what the work needs.
-        options.threads = 1
-        with burning(os.cpu_count() or 1):
-            results["soak"] = in_a_process("budget", options, options.soak)
-    else:
-        for cores, title in ((0, "quiet"), (1, "one core burning")):
-            with burning(cores):
-                for way in WAYS:
-                    results[f"{way}, {title}"] = in_a_process(way, options, options.seconds)
+    for cores, title in ((0, "quiet"), (1, "one core burning")):
+        with Burning(cores):
+            for way in WAYS:
+                results[f"{way}, {title}"] = in_a_process(way, options, options.seconds)
     table = Table(title=f"{options.model}, 640x480, 30/30/15/10 Hz")
     table.add_column("")
     for name in next(iter(results.values())):
@@ -223,26 +153,6 @@ def main() -> int:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=2)
     return 0
-
-
-class burning:
-    """Burn some cores while the body runs."""
-
-    def __init__(self, cores: int) -> None:
-        self._stop = multiprocessing.Event()
-        self._processes = [
-            multiprocessing.Process(target=_burn, args=(self._stop,), daemon=True)
-            for _ in range(cores)
-        ]
-
-    def __enter__(self) -> None:
-        for process in self._processes:
-            process.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for process in self._processes:
-            process.join()
 
 
 if __name__ == "__main__":

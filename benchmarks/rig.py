@@ -18,11 +18,11 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA, rays
-from anymodal_seg_ros.simulation.rgb import RgbCamera
+from anymodal_seg_ros.simulation.cameras.rgb import RgbCamera
 from anymodal_seg_ros.simulation.rig import Rig, aligned_sensors, mounted_sensors
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.weather import WEATHERS
+from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, rays
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.world.weather import WEATHERS
 
 SETS = {
     "rgb": (RgbCamera(),),

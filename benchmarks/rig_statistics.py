@@ -24,11 +24,11 @@ from anymodal_seg_ros.config import EventConfig
 from anymodal_seg_ros.sensing.events.evt import Evt2Decoder
 from anymodal_seg_ros.sensing.events.values import Packet
 from anymodal_seg_ros.sensing.events.windows import EventStream
-from anymodal_seg_ros.simulation.classes import PERSON, SKY
-from anymodal_seg_ros.simulation.events import EventCamera
+from anymodal_seg_ros.simulation.cameras.events import EventCamera
+from anymodal_seg_ros.simulation.cameras.sensors import Observer
 from anymodal_seg_ros.simulation.rig import Rig
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.sensors import Observer
+from anymodal_seg_ros.simulation.world.classes import PERSON, SKY
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 Rows = list[tuple[str, str, str]]
 Box = tuple[int, int, int, int]

@@ -26,15 +26,15 @@ from rich.progress import track
 from rich.table import Table
 
 from anymodal_seg_ros.networks import build_network
-from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.checkpoint import save_weights
-from anymodal_seg_training.command_line import choose_device
+from anymodal_seg_training.data.augmentation import Batch
+from anymodal_seg_training.data.sampling import step_generator
 from anymodal_seg_training.fabric import open_fabric
-from anymodal_seg_training.optimisation import build_optimiser
-from anymodal_seg_training.sampling import step_generator
+from anymodal_seg_training.runs.command_line import choose_device
+from anymodal_seg_training.runs.optimisation import build_optimiser
 from anymodal_seg_training.strategies import build_strategy
 from anymodal_seg_training.strategies.base import Setting
-from anymodal_seg_training.study import PlannedRun, load_study
+from anymodal_seg_training.studies.study import PlannedRun, load_study
 
 CLASSES = 16
 WARM_UP = 3

@@ -124,3 +124,28 @@ def test_a_misspelt_parameter_is_answered_with_the_nearest_one(tmp_path: Path) -
     path = written(tmp_path, "/**:\n  ros__parameters: {modle: rig-nano}\n")
     with pytest.raises(ConfigError, match=r"unknown parameter modle: .*did you mean model\?"):
         load_config(path)
+
+
+@pytest.mark.parametrize("name", ["on", "1", "null", "~x", "1e5", "No", "y", "2024-01-01"])
+def test_names_are_text_whatever_they_look_like(tmp_path: Path, name: str) -> None:
+    text = (
+        f"/**: {{ros__parameters: {{rig: {{sensors: {{{name}: {{topic: a, modality: rgb}}}}}}}}}}"
+    )
+    assert list(load_config(written(tmp_path, text)).rig.sensors) == [name]
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("y", True), ("N", False), ("on", True), ("Off", False), ("no", False)]
+)
+def test_truth_values_are_spelt_as_rcl_takes_them(tmp_path: Path, word: str, value: bool) -> None:
+    text = f"/**: {{ros__parameters: {{lazy: {word}, {FRONT}}}}}"
+    assert load_config(written(tmp_path, text)).lazy is value
+
+
+def test_a_section_of_another_node_is_not_taken_for_a_misspelt_one(tmp_path: Path) -> None:
+    text = f"/camera_node: {{ros__parameters: {{{FRONT}}}}}"
+    with pytest.raises(ConfigError) as caught:
+        load_config(written(tmp_path, text))
+    assert "did you mean" not in str(caught.value)
+    with pytest.raises(ConfigError, match="did you mean /segmentation_node by /seg_node"):
+        load_config(written(tmp_path, text.replace("camera", "seg")))

@@ -18,7 +18,7 @@ from anymodal_seg_ros.demo.numbers import summary
 from anymodal_seg_ros.errors import AnymodalError
 
 if TYPE_CHECKING:
-    from anymodal_seg_ros.simulation.sequence import Sequence
+    from anymodal_seg_ros.simulation.recorded import Sequence
 
 
 @click.command("demo")
@@ -79,8 +79,8 @@ def command(out: Path, seed: int, weather: str, seconds: float) -> None:
 def _render(cache: Path, seed: int, weather: str) -> Sequence:
     """Render the street that the cameras will see, or open it if that was done before."""
     try:
-        from anymodal_seg_ros.simulation.scene import SceneConfig
         from anymodal_seg_ros.simulation.sequence import SequenceConfig, render_sequence
+        from anymodal_seg_ros.simulation.world.scene import SceneConfig
     except ImportError as error:
         raise AnymodalError(
             f"the demo needs the simulation ({error}): install anymodal_seg_ros[ros,sim]"

@@ -22,7 +22,7 @@ _PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One line of the report.
 
     Attributes:
@@ -55,12 +55,12 @@ def command(context: click.Context, no_images: bool) -> None:
         context.exit(1)
 
 
-def _everything(no_images: bool) -> Iterator[Finding]:
-    yield Finding("machine", f"{platform.platform()}, Python {platform.python_version()}")
+def _everything(no_images: bool) -> Iterator[Diagnosis]:
+    yield Diagnosis("machine", f"{platform.platform()}, Python {platform.python_version()}")
     yield from libraries()
     yield from models()
     if importlib.util.find_spec("rclpy") is None:
-        yield Finding(
+        yield Diagnosis(
             "ROS 2",
             "rclpy cannot be imported: source an installation, or pip install "
             "'anymodal_seg_ros[ros]'; bags can be segmented without it",
@@ -72,23 +72,23 @@ def _everything(no_images: bool) -> Iterator[Finding]:
         yield images()
 
 
-def libraries() -> Iterator[Finding]:
+def libraries() -> Iterator[Diagnosis]:
     """Look at the libraries that are installed, and at those that get into each other's way."""
     found = {name: version for name in _LIBRARIES if (version := _version(name))}
-    yield Finding("libraries", ", ".join(f"{name} {version}" for name, version in found.items()))
+    yield Diagnosis("libraries", ", ".join(f"{name} {version}" for name, version in found.items()))
     engines = [name for name in ("onnxruntime", "openvino", "tensorrt", "torch") if name in found]
-    yield Finding(
+    yield Diagnosis(
         "engines",
         ", ".join(engines) or "none: python -m pip install onnxruntime",
         fine=bool(engines),
     )
     opencvs = [f"{name} {version}" for name in _OPENCV if (version := _version(name))]
     if len(opencvs) > 1:
-        yield Finding(
+        yield Diagnosis(
             "OpenCV", f"{' and '.join(opencvs)} overwrite each other: keep one", fine=False
         )
     if importlib.util.find_spec("cv_bridge") and not _imports("cv_bridge"):
-        yield Finding(
+        yield Diagnosis(
             "cv_bridge",
             "it was built for another NumPy and breaks nodes that import it (not this one): "
             "python -m pip install 'numpy<2'",
@@ -96,26 +96,26 @@ def libraries() -> Iterator[Finding]:
         )
 
 
-def models() -> Iterator[Finding]:
+def models() -> Iterator[Diagnosis]:
     """Check the hashes of the bundled models."""
     for folder in sorted(path for path in models_dir().iterdir() if path.is_dir()):
         try:
             manifest = load_model(str(folder)).manifest
-            yield Finding(f"model {manifest.name}", f"{manifest.version}, whole")
+            yield Diagnosis(f"model {manifest.name}", f"{manifest.version}, whole")
         except AnymodalError as error:
-            yield Finding(f"model {folder.name}", str(error), fine=False)
+            yield Diagnosis(f"model {folder.name}", str(error), fine=False)
 
 
-def middleware() -> Iterator[Finding]:
+def middleware() -> Iterator[Diagnosis]:
     """Look at the distribution, the middleware and its settings."""
     from anymodal_seg_ros.nodes.image_probe import middleware_name
 
     name = middleware_name()
     distribution = os.environ.get("ROS_DISTRO") or f"rclpy {_version('rclpy') or 'unknown'}"
-    yield Finding("ROS 2", f"{distribution}, {name}, domain {os.environ.get('ROS_DOMAIN_ID', 0)}")
+    yield Diagnosis("ROS 2", f"{distribution}, {name}, domain {os.environ.get('ROS_DOMAIN_ID', 0)}")
     profile = next((os.environ[v] for v in _PROFILES if os.environ.get(v)), "")
     if "fastrtps" in name:
-        yield Finding(
+        yield Diagnosis(
             "Fast DDS profile",
             profile
             or "none of your own: this package's is used for its own processes; give "
@@ -123,18 +123,18 @@ def middleware() -> Iterator[Finding]:
         )
 
 
-def images() -> Finding:
+def images() -> Diagnosis:
     """See whether images of a usual size arrive between two processes."""
     from anymodal_seg_ros.nodes.image_probe import SIZE, probe
 
     try:
         sent, received = probe()
     except AnymodalError as error:
-        return Finding("images between processes", str(error), fine=False)
+        return Diagnosis("images between processes", str(error), fine=False)
     words = f"{received} of {sent} of {SIZE} arrived, best effort"
     if received >= 0.9 * sent:
-        return Finding("images between processes", words)
-    return Finding(
+        return Diagnosis("images between processes", words)
+    return Diagnosis(
         "images between processes",
         f"{words}: the middleware's buffers are too small (docs/explanation/dds.md)",
         fine=False,

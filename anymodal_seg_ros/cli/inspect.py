@@ -17,7 +17,7 @@ from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.inspection.findings import Finding, Severity, find
 from anymodal_seg_ros.evaluation.inspection.proposal import propose
-from anymodal_seg_ros.evaluation.inspection.survey import Topic, survey
+from anymodal_seg_ros.evaluation.inspection.survey import RecordedTopic, survey
 from anymodal_seg_ros.foreign_text import LINE_LENGTH, quote
 from anymodal_seg_ros.inference.model import load_model
 
@@ -93,7 +93,9 @@ def _write(path: Path, text: str) -> None:
         raise AnymodalError(f"cannot write {path}: {error}") from error
 
 
-def _tell(title: str, topics: list[Topic], findings: list[Finding], notes: list[str]) -> None:
+def _tell(
+    title: str, topics: list[RecordedTopic], findings: list[Finding], notes: list[str]
+) -> None:
     console = PlainConsole()
     table = Table(title=quote(title, LINE_LENGTH))
     for title in ("topic", "type", "messages", "Hz", "what"):
@@ -115,12 +117,14 @@ def _tell(title: str, topics: list[Topic], findings: list[Finding], notes: list[
     console.print(", ".join(f"{number} {s.value}" for s, number in counts.items()))
 
 
-def _what(topic: Topic) -> str:
+def _what(topic: RecordedTopic) -> str:
     sizes = ", ".join(f"{w}x{h}" for w, h in topic.sizes)
     return " ".join((*topic.encodings, sizes)).strip()
 
 
-def _plain(topics: list[Topic], findings: list[Finding], length_s: float) -> dict[str, object]:
+def _plain(
+    topics: list[RecordedTopic], findings: list[Finding], length_s: float
+) -> dict[str, object]:
     return {
         "seconds": length_s,
         "topics": [

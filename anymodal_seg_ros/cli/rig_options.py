@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from anymodal_seg_ros.simulation.rigs import RIGS
-from anymodal_seg_ros.simulation.scene import SceneConfig
-from anymodal_seg_ros.simulation.street import KINDS
-from anymodal_seg_ros.simulation.weather import WEATHERS
+from anymodal_seg_ros.simulation.world.scene import SceneConfig
+from anymodal_seg_ros.simulation.world.street import KINDS
+from anymodal_seg_ros.simulation.world.weather import WEATHERS
 
 _OPTIONS = (
     click.option(

@@ -8,7 +8,7 @@ from anymodal_seg_ros.cli.main import Subcommands
 from anymodal_seg_ros.errors import ConfigError
 
 
-class Outputs(Subcommands):
+class SimulationOutputs(Subcommands):
     """The outputs of the simulation; says what to install where its libraries are missing."""
 
     names = ("dataset", "rigbench", "bag", "live", "contact-sheet")
@@ -24,7 +24,7 @@ class Outputs(Subcommands):
             ) from error
 
 
-@click.group("simulate", cls=Outputs)
+@click.group("simulate", cls=SimulationOutputs)
 def command() -> None:
     """Draw streets and off-road places that five kinds of sensors look at.
 

@@ -16,7 +16,7 @@ from anymodal_seg_ros.evaluation.rig_shots import RigBagConfig
 from anymodal_seg_ros.faults.content import check_modalities
 from anymodal_seg_ros.faults.timeline import check_sensors, load_timeline
 from anymodal_seg_ros.simulation.rigs import rig_by_name
-from anymodal_seg_ros.simulation.scene import SceneConfig
+from anymodal_seg_ros.simulation.world.scene import SceneConfig
 
 
 @click.command("bag")

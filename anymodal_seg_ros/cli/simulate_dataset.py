@@ -16,8 +16,8 @@ from anymodal_seg_ros.simulation.dataset.plan import (
     plan_scenes,
 )
 from anymodal_seg_ros.simulation.dataset.writer import DatasetConfig, write_dataset
-from anymodal_seg_ros.simulation.street import KINDS
-from anymodal_seg_ros.simulation.weather import WEATHERS
+from anymodal_seg_ros.simulation.world.street import KINDS
+from anymodal_seg_ros.simulation.world.weather import WEATHERS
 
 _SEED_GAP = 1_000_000
 

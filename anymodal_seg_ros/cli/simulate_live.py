@@ -9,7 +9,7 @@ import click
 
 from anymodal_seg_ros.cli.rig_options import scene_options
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.simulation.scene import SceneConfig
+from anymodal_seg_ros.simulation.world.scene import SceneConfig
 
 
 @click.command("live")

@@ -13,7 +13,7 @@ from anymodal_seg_ros.cli.frames_progress import WORKERS, frames_progress
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.dataset.manifest import (
-    Manifest,
+    DatasetManifest,
     compare,
     folder_digests,
     read_manifest,
@@ -73,7 +73,7 @@ def command(out: Path | None, check: Path | None, manifest_path: Path | None, wo
         soft_wrap=True,
     )
     if manifest_path is not None:
-        write_manifest(manifest_path, Manifest(this_machine(), digests), bench.title)
+        write_manifest(manifest_path, DatasetManifest(this_machine(), digests), bench.title)
         console.print(f"manifest: {manifest_path}", soft_wrap=True)
         return
     _tell(digests, console)

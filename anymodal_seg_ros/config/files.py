@@ -51,6 +51,8 @@ _BOOL = {
     )
     for spelt in (word, word.capitalize(), word.upper())
 }
+_SHORT_BOOL = {"y": True, "Y": True, "n": False, "N": False}
+"""What rcl takes for truth values as well."""
 _INT = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)")
 _FLOAT = re.compile(
     r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?"
@@ -67,13 +69,15 @@ class _NoYaml(_Problem):
     """The parser cannot make sense of it."""
 
 
-def read_yaml(path: Path, what: str, *, foreign: bool = False) -> Any:
+def read_yaml(path: Path, what: str, *, foreign: bool = False, ros: bool = False) -> Any:
     """Return the content of a YAML file.
 
     Args:
         path: of a regular file, in UTF-8.
         what: names the file in an error, e.g. ``recipe``.
         foreign: as for :func:`parse_yaml`.
+        ros: it is a parameter file, read as rcl does: names are text, whatever they look like
+            (``on``, ``1``), and ``y`` and ``n`` are truth values.
 
     Raises:
         ConfigError: the file cannot be read, or is no YAML as this module reads it.
@@ -83,7 +87,7 @@ def read_yaml(path: Path, what: str, *, foreign: bool = False) -> Any:
             raise _Problem("it is no regular file")
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
-        return _parse(raw.decode("utf-8-sig"), foreign)
+        return _parse(raw.decode("utf-8-sig"), foreign, ros)
     except OSError as error:
         reason = error.strerror or str(error)
     except UnicodeDecodeError as error:
@@ -115,26 +119,27 @@ def parse_yaml(text: str, what: str, *, foreign: bool = False) -> Any:
         raise ConfigError(f"cannot read {what}: {error}") from error
 
 
-def _parse(text: str, foreign: bool) -> Any:
+def _parse(text: str, foreign: bool, ros: bool = False) -> Any:
     if len(text) > MAX_BYTES:
         raise _Problem(f"it is larger than {MAX_BYTES // 1_000_000} MB")
     if foreign:
         text = _DIRECTIVE.sub("", text)
     try:
-        return _Composer(yaml.parse(text, Loader=_LOADER), foreign).document()
+        return _Composer(yaml.parse(text, Loader=_LOADER), foreign, ros).document()
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise _NoYaml(f"{quote(error.problem, 120)}{line}") from error
     except yaml.YAMLError as error:
-        raise _NoYaml(one_line(str(error))) from error
+        raise _NoYaml(one_line(error)) from error
 
 
 class _Composer:
     """Builds the tree of a document from the events of the parser."""
 
-    def __init__(self, events: Iterator[Any], foreign: bool) -> None:
+    def __init__(self, events: Iterator[Any], foreign: bool, ros: bool) -> None:
         self._events = events
         self._foreign = foreign
+        self._ros = ros
         self._anchors: dict[str, tuple[Any, int]] = {}  # value, and how many nodes it has
         self._nodes = 0
 
@@ -187,7 +192,7 @@ class _Composer:
         own: dict[Any, Any] = {}
         merged: dict[Any, Any] = {}
         for event in self._until(yaml.MappingEndEvent):
-            key = self._node(event, depth)
+            key = self._key(event, depth)
             value = self._node(next(self._events), depth)
             if key == "<<" and event.tag is None and event.implicit[0]:
                 for one in value if isinstance(value, list) else [value]:
@@ -201,6 +206,10 @@ class _Composer:
                 self._fail(f"the key {quote(repr(key))} is given twice", event)
             own[key] = value
         return {**merged, **own}
+
+    def _key(self, event: Any, depth: int) -> Any:
+        key = self._node(event, depth)
+        return event.value if self._ros and isinstance(event, yaml.ScalarEvent) else key
 
     def _alias(self, event: Any) -> Any:
         if event.anchor not in self._anchors:
@@ -231,6 +240,8 @@ class _Composer:
             return None
         if text in _BOOL:
             return _BOOL[text]
+        if self._ros and text in _SHORT_BOOL:
+            return _SHORT_BOOL[text]
         if special := _SPECIAL.fullmatch(text):
             sign = -1.0 if special[1] == "-" else 1.0
             return math.copysign(math.inf if special[2].lower() == "inf" else math.nan, sign)

@@ -66,7 +66,7 @@ def load_node_config(path: Path, namespace: str | None = None, node: str = NODE_
         ConfigError: the file cannot be read, no section in it is for the node, more than one node
             of this name is in it, or a parameter is unknown or invalid.
     """
-    content = read_yaml(path, "parameter file")
+    content = read_yaml(path, "parameter file", ros=True)
     if not isinstance(content, Mapping):
         raise ConfigError(
             f"{path} must hold node sections such as '/**:' with '{_PARAMETERS}:' in them"
@@ -174,7 +174,7 @@ def _instance(section: str, node: str) -> tuple[str, str]:
 def _no_section(sections: list[str], full_name: str, node: str, path: Path) -> str:
     shown = quote(", ".join(sections), 200)
     by_last = {section.rsplit("/", 1)[-1]: section for section in sections}
-    near = difflib.get_close_matches(node, by_last, 1, cutoff=0.4)
+    near = difflib.get_close_matches(node, by_last, 1, cutoff=0.6)
     hint = f"did you mean {full_name} by {quote(by_last[near[0]])}? " if near else ""
     return (
         f"nothing in {path} is for {full_name}, it has {shown}: {hint}Name a section after the "

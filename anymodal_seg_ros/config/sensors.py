@@ -129,14 +129,20 @@ class CountsConfig:
         0.0,
         0.0,
         1e6,
-        "Unit of one count: metres of 16UC1 depth, kelvin of a 16-bit thermal image; 0 means 0.001 "
-        "m for depth, and for thermal what the model was trained with",
+        "Unit of one count: metres of depth, kelvin of thermal images; 0 means 0.001 m for 16-bit "
+        "depth, for 16-bit thermal what the model was trained with, and 1 for floats (32FC1)",
     )
     offset: float = number(
         0.0,
         -1e6,
         1e6,
         "Metres or kelvin of count 0, e.g. 273.15 where degrees C are counted",
+    )
+    full_scale: float = number(
+        0.0,
+        0.0,
+        65535.0,
+        "Largest count of a 16-bit colour image, e.g. 4095 of twelve bits; 0 means 65535",
     )
     intensity_max: float = number(
         0.0, 0.0, 1e9, "LiDAR intensity of a perfect reflector; 0 means what the model assumes"

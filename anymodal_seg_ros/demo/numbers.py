@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from anymodal_seg_ros.demo.records import Incident, MaskRecord, Phase
+from anymodal_seg_ros.demo.records import Incident, Phase, ScoredMask
 from anymodal_seg_ros.evaluation.metrics import mean_iou
 
 _SETTLE_NS = 1_000_000_000
@@ -18,7 +18,7 @@ _SETTLE_NS = 1_000_000_000
 
 
 def measure(
-    records: Sequence[MaskRecord],
+    records: Sequence[ScoredMask],
     phases: Sequence[Phase],
     incidents: Sequence[Incident],
     period_ns: int,
@@ -87,7 +87,7 @@ def summary(numbers: Mapping[str, Any], picture: str, details: str) -> str:
 
 
 def _consequence(
-    incident: Incident, incidents: Sequence[Incident], records: Sequence[MaskRecord]
+    incident: Incident, incidents: Sequence[Incident], records: Sequence[ScoredMask]
 ) -> dict[str, Any]:
     """Say how long it took until the masks showed for good that a sensor was gone, or back."""
     until_ns = min(
@@ -112,7 +112,7 @@ def _consequence(
     }
 
 
-def _phase_numbers(phase: Phase, records: Sequence[MaskRecord]) -> dict[str, Any]:
+def _phase_numbers(phase: Phase, records: Sequence[ScoredMask]) -> dict[str, Any]:
     inside = [r for r in records if phase.start_ns <= r.received_ns < phase.stop_ns]
     settled = [
         r

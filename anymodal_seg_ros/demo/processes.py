@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,8 +38,15 @@ class Processes:
                 process.wait()
         self._files.close()
 
-    def start(self, name: str, module: str, arguments: Sequence[str]) -> None:
-        """Start ``python -m module`` under a name."""
+    def start(self, name: str, module: str, arguments: Sequence[str], niceness: int = 0) -> None:
+        """Start ``python -m module`` under a name.
+
+        Args:
+            name: for its log and for :meth:`kill`.
+            module: to run.
+            arguments: of the module.
+            niceness: how far it stands behind for the cores, 0 to 19.
+        """
         log = self._files.enter_context((self._logs / f"{name}.log").open("ab"))
         self._running[name] = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
@@ -47,6 +55,8 @@ class Processes:
             stdout=log,
             stderr=subprocess.STDOUT,
         )
+        if niceness:
+            os.setpriority(os.PRIO_PROCESS, self._running[name].pid, niceness)
 
     def kill(self, name: str) -> None:
         """Kill a process as a pulled cable would: at once, with no word to anybody."""

@@ -12,7 +12,7 @@ from anymodal_seg_ros.frames import Mask
 
 
 @dataclass(frozen=True, slots=True)
-class MaskRecord:
+class ScoredMask:
     """One mask as a subscriber saw it.
 
     Attributes:
@@ -79,5 +79,5 @@ class Snapshot:
     """
 
     phase: str
-    record: MaskRecord
+    record: ScoredMask
     mask: Mask

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.demo.processes import Processes
-from anymodal_seg_ros.demo.records import Incident, MaskRecord, Phase, Snapshot
+from anymodal_seg_ros.demo.records import Incident, Phase, ScoredMask, Snapshot
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import Mask
 
@@ -32,11 +32,11 @@ ACTS: tuple[Act, ...] = (
 class Witness(Protocol):
     """What the course needs of the watcher."""
 
-    def records(self) -> list[MaskRecord]:
+    def records(self) -> list[ScoredMask]:
         """Return every mask so far."""
         ...
 
-    def newest(self) -> tuple[MaskRecord, Mask] | None:
+    def newest(self) -> tuple[ScoredMask, Mask] | None:
         """Return the newest mask with its pixels."""
         ...
 
@@ -81,8 +81,9 @@ def run_course(
     """
 
     def start_sensor(name: str) -> None:
-        arguments = ["--sequence", str(sequence), "--sensors", name, "--epoch-ns", str(epoch_ns)]
-        processes.start(name, "anymodal_seg_ros.nodes.rig_node", arguments)
+        arguments = ["--sequence", str(sequence), "--sensor", name, "--epoch-ns", str(epoch_ns)]
+        # A camera has a processor of its own: what its stand-in takes up, the robot has first.
+        processes.start(name, "anymodal_seg_ros.nodes.demo_camera", arguments, niceness=5)
 
     node = "anymodal_seg_ros.nodes.segmentation_node"
     processes.start(

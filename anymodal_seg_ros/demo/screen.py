@@ -10,14 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from anymodal_seg_ros.config import RigConfig
-from anymodal_seg_ros.demo.records import MaskRecord
+from anymodal_seg_ros.demo.records import ScoredMask
 from anymodal_seg_ros.evaluation.metrics import mean_iou
 
 _WINDOW_NS = 1_000_000_000
 _COLORS = {"OK": "green", "WAITING": "cyan", "LATE": "yellow", "STALE": "red", "FAILED": "bold red"}
 
 
-def live_table(rig: RigConfig, records: Sequence[MaskRecord], now_ns: int, happening: str) -> Group:
+def live_table(rig: RigConfig, records: Sequence[ScoredMask], now_ns: int, happening: str) -> Group:
     """Show the last second: who is alive, who made the masks, how fast and how good they are.
 
     Args:
@@ -46,7 +46,7 @@ def live_table(rig: RigConfig, records: Sequence[MaskRecord], now_ns: int, happe
     return Group(table, Text(_rates(recent)))
 
 
-def _rates(recent: Sequence[MaskRecord]) -> str:
+def _rates(recent: Sequence[ScoredMask]) -> str:
     """Describe the masks of the last second in one line."""
     if not recent:
         return "no mask in the last second"

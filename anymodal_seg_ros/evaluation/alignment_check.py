@@ -14,7 +14,7 @@ from anymodal_seg_ros.evaluation.alignment_picture import Picture, alignment_pic
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.geometry.alignment import (
     SURE,
-    Drift,
+    PictureDrift,
     Shift,
     edge_field,
     measure_shift,
@@ -65,7 +65,7 @@ class AlignmentCheck:
         self._rig = rig
         self._search = search
         self._registrar: Registrar | None = None
-        self._drifts: dict[str, Drift] = {}
+        self._drifts: dict[str, PictureDrift] = {}
         self._camera_infos: dict[str, Any] = {}
 
     def take_camera_info(self, sensor: str, message: Any) -> None:
@@ -96,7 +96,7 @@ class AlignmentCheck:
             shift = measure_shift(reference, other, self._search_px)
             self.shifts.setdefault(name, []).append(shift)
             if shift.likeness >= SURE:
-                self._drifts.setdefault(name, Drift(*self.size, self._search_px)).add(
+                self._drifts.setdefault(name, PictureDrift(*self.size, self._search_px)).add(
                     reference, other
                 )
             names = (self.reference, name)

@@ -13,7 +13,7 @@ from rosbags.interfaces import Qos
 from anymodal_seg_ros.config import seconds_to_ns
 from anymodal_seg_ros.evaluation.bag_writer import LATCHED, ImageBagWriter
 from anymodal_seg_ros.evaluation.rig_parameters import PARAMETERS, rig_parameters
-from anymodal_seg_ros.evaluation.rig_shots import RigBagConfig, Shot, shots
+from anymodal_seg_ros.evaluation.rig_shots import RigBagConfig, RigShot, shots
 from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.kinds import ImageFault, Wrong
 from anymodal_seg_ros.faults.timeline import FaultTimeline
@@ -23,13 +23,9 @@ from anymodal_seg_ros.messages.rosbags import make
 from anymodal_seg_ros.messages.values import Message
 from anymodal_seg_ros.sensing.events.values import Events
 from anymodal_seg_ros.simulation.dataset.workers import Progress, in_parallel
-from anymodal_seg_ros.simulation.placements import (
-    cloud_frame,
-    optical_frame,
-    sensor_placements,
-    vehicle_placement,
-)
-from anymodal_seg_ros.simulation.scene import Scene
+from anymodal_seg_ros.simulation.frame_ids import cloud_frame, optical_frame
+from anymodal_seg_ros.simulation.placements import sensor_placements, vehicle_placement
+from anymodal_seg_ros.simulation.world.scene import Scene
 
 _SPAN_NS = 200_000_000
 """Drawn in one go by one worker."""
@@ -127,7 +123,7 @@ class _Messages:
         self._number = 0
         self._sequences: dict[str, int] = {}
 
-    def of(self, taken: list[Shot]) -> Iterator[Entry]:
+    def of(self, taken: list[RigShot]) -> Iterator[Entry]:
         """Yield the messages of some shots, those of each sensor in order."""
         for shot in sorted(taken, key=lambda s: s.arrives_ns):
             stamp_ns = self._config.start_ns + shot.time_ns
@@ -165,7 +161,7 @@ class _Messages:
             found.append(self._entry(time_ns, "/tf", values.TF, message))
         return found
 
-    def _message(self, shot: Shot, stamp_ns: int) -> Message:
+    def _message(self, shot: RigShot, stamp_ns: int) -> Message:
         sensor, content = self._config.sensor(shot.sensor), shot.content
         frame_id = optical_frame(sensor.name)
         if isinstance(content, Image):

@@ -8,11 +8,11 @@ import numpy as np
 import yaml
 
 from anymodal_seg_ros.evaluation.rig_shots import RigBagConfig
-from anymodal_seg_ros.simulation.camera import Matrix
-from anymodal_seg_ros.simulation.events import EventCamera
-from anymodal_seg_ros.simulation.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.events import EventCamera
+from anymodal_seg_ros.simulation.cameras.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
 from anymodal_seg_ros.simulation.placements import first_from, placement
-from anymodal_seg_ros.simulation.sensors import SensorModel
+from anymodal_seg_ros.simulation.world.camera import Matrix
 
 PARAMETERS = "rig.yaml"
 """Name of the file in a bag's folder."""

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.events.values import Events
-from anymodal_seg_ros.simulation.events import EventCamera
-from anymodal_seg_ros.simulation.lidar import Lidar
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.cameras.events import EventCamera
+from anymodal_seg_ros.simulation.cameras.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.sensors import Observer, SensorModel
 from anymodal_seg_ros.simulation.schedule import Schedule
-from anymodal_seg_ros.simulation.sensors import Observer, SensorModel
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 PACKET_NS = 10_000_000
 """Events of so long a time travel in one packet."""
@@ -50,7 +50,7 @@ class RigBagConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class RigShot:
     """What one message will hold.
 
     Attributes:
@@ -68,10 +68,10 @@ class Shot:
     content: Image | npt.NDArray[np.void] | Events
 
 
-def shots(config: RigBagConfig, span_ns: tuple[int, int]) -> list[Shot]:
+def shots(config: RigBagConfig, span_ns: tuple[int, int]) -> list[RigShot]:
     """Everything that the sensors take from ``span_ns[0]`` up to ``span_ns[1]``."""
     observer = _observer(config.scene)
-    found: list[Shot] = []
+    found: list[RigShot] = []
     for sensor in config.sensors:
         for time_ns in instants(config, sensor, span_ns):
             found += _taken(config, sensor, observer, time_ns)
@@ -92,21 +92,23 @@ def instants(config: RigBagConfig, sensor: SensorModel, span_ns: tuple[int, int]
 
 def _taken(
     config: RigBagConfig, sensor: SensorModel, observer: Observer, time_ns: int
-) -> Iterator[Shot]:
+) -> Iterator[RigShot]:
     """A picture or a cloud, and its labels."""
     arrives_ns = time_ns + sensor.latency_ns
     if isinstance(sensor, Lidar):
         points = sensor.scan(observer, time_ns)  # every point has its label in it
-        yield Shot(sensor.name, "points", time_ns, arrives_ns, points)
+        yield RigShot(sensor.name, "points", time_ns, arrives_ns, points)
         return
     image = sensor.capture(observer, time_ns)
-    yield Shot(sensor.name, "image", time_ns, arrives_ns, image)
+    yield RigShot(sensor.name, "image", time_ns, arrives_ns, image)
     if config.labels:
         labels = Image(observer.view(sensor.camera, time_ns).labels(), "mono8")
-        yield Shot(sensor.name, "labels", time_ns, arrives_ns, labels)
+        yield RigShot(sensor.name, "labels", time_ns, arrives_ns, labels)
 
 
-def _packets(sensor: EventCamera, observer: Observer, span_ns: tuple[int, int]) -> Iterator[Shot]:
+def _packets(
+    sensor: EventCamera, observer: Observer, span_ns: tuple[int, int]
+) -> Iterator[RigShot]:
     """The events of a span, cut into packets; an empty packet tells that time goes on."""
     for begin_ns in range(*span_ns, EVENT_SPAN_NS):
         end_ns = min(begin_ns + EVENT_SPAN_NS, span_ns[1])
@@ -115,7 +117,7 @@ def _packets(sensor: EventCamera, observer: Observer, span_ns: tuple[int, int]) 
             stop_ns = min(start_ns + PACKET_NS, end_ns)
             part = slice(*np.searchsorted(events.time_ns, (start_ns, stop_ns)))
             cut = Events(events.time_ns[part], events.x[part], events.y[part], events.on[part])
-            yield Shot(sensor.name, "packets", start_ns, stop_ns + sensor.latency_ns, cut)
+            yield RigShot(sensor.name, "packets", start_ns, stop_ns + sensor.latency_ns, cut)
 
 
 @functools.lru_cache(maxsize=1)

@@ -17,10 +17,10 @@ from anymodal_seg_ros.faults.kinds import (
     Delayed,
     Drift,
     Exchanged,
-    Fault,
     Garbage,
     Hanging,
     ImageFault,
+    InjectedFault,
     Intermittent,
     Moved,
     Off,
@@ -59,7 +59,7 @@ class Delivery(Generic[P]):
 
     time_ns: int
     payload: P
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[InjectedFault, ...] = ()
 
 
 class Injector(Generic[P]):
@@ -136,7 +136,7 @@ class _Stream(Generic[P]):
         self._past.keep(time_ns, payload)
         if any(self._drops(number, fault, time_ns) for number, fault in active):
             return None
-        shown, delay_ns, applied = payload, 0, list[Fault]()
+        shown, delay_ns, applied = payload, 0, list[InjectedFault]()
         for number, fault in sorted(active, key=lambda a: not isinstance(a[1], ImageFault)):
             changed = self._changed(number, fault, time_ns, payload, shown)
             if isinstance(fault, Delayed):
@@ -153,7 +153,7 @@ class _Stream(Generic[P]):
             self._last.append(shown)
         return Delivery(time_ns + delay_ns, shown, tuple(applied))
 
-    def _drops(self, number: int, fault: Fault, time_ns: int) -> bool:
+    def _drops(self, number: int, fault: InjectedFault, time_ns: int) -> bool:
         """Whether a fault keeps a message from being delivered at all."""
         if isinstance(fault, Slow):
             self._counts[number] += 1
@@ -169,7 +169,7 @@ class _Stream(Generic[P]):
             return float(self._dice(number, period).random()) < fault.off_share
         return within_ns < fault.off_share * period_ns
 
-    def _changed(self, number: int, fault: Fault, time_ns: int, payload: P, shown: P) -> P:
+    def _changed(self, number: int, fault: InjectedFault, time_ns: int, payload: P, shown: P) -> P:
         """Return what a fault makes of a message; the same object if nothing."""
         changed: Any = shown
         try:
@@ -211,14 +211,14 @@ class _Stream(Generic[P]):
         return np.random.default_rng((*self._key, *key))
 
 
-def _elapsed_s(fault: Fault, time_ns: int) -> float:
+def _elapsed_s(fault: InjectedFault, time_ns: int) -> float:
     return max(0, time_ns - seconds_to_ns(fault.start_s)) / 1e9
 
 
 class _Past(Generic[P]):
     """The messages that a fault will show again."""
 
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
+    def __init__(self, faults: tuple[InjectedFault, ...]) -> None:
         shown = [f for f in faults if isinstance(f, Wrong) and f.how == "past"]
         # Each shows what came from its start to its end, and needs it for its age.
         self._spans = [

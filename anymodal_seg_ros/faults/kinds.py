@@ -22,7 +22,7 @@ TO_THE_END_S = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class InjectedFault:
     """What is wrong with a sensor for a stretch of time."""
 
     kind: ClassVar[str] = ""
@@ -42,28 +42,28 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Ok(Fault):
+class Ok(InjectedFault):
     """No fault, whatever the entries before this one say."""
 
     kind: ClassVar[str] = "ok"
 
 
 @dataclass(frozen=True, slots=True)
-class Off(Fault):
+class Off(InjectedFault):
     """Nothing arrives."""
 
     kind: ClassVar[str] = "off"
 
 
 @dataclass(frozen=True, slots=True)
-class Stuck(Fault):
+class Stuck(InjectedFault):
     """What was delivered last before it is repeated under new stamps; else the first message."""
 
     kind: ClassVar[str] = "stuck"
 
 
 @dataclass(frozen=True, slots=True)
-class Garbage(Fault):
+class Garbage(InjectedFault):
     """Every message holds corrupt bytes."""
 
     kind: ClassVar[str] = "garbage"
@@ -75,7 +75,7 @@ class Garbage(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong(Fault):
+class Wrong(InjectedFault):
     """Every message is well-formed and shows something else than is there."""
 
     kind: ClassVar[str] = "wrong"
@@ -88,7 +88,7 @@ class Wrong(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Moved(Fault):
+class Moved(InjectedFault):
     """Every picture is moved sideways, as if the camera stood elsewhere; the border is mirrored."""
 
     kind: ClassVar[str] = "moved"
@@ -96,7 +96,7 @@ class Moved(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Turned(Fault):
+class Turned(InjectedFault):
     """The camera looks elsewhere than its extrinsics say; what it cannot see is empty."""
 
     kind: ClassVar[str] = "turned"
@@ -108,7 +108,7 @@ class Turned(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Exchanged(Fault):
+class Exchanged(InjectedFault):
     """The newest message of another sensor comes in its place, under its own header."""
 
     kind: ClassVar[str] = "exchanged"
@@ -116,7 +116,7 @@ class Exchanged(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Slow(Fault):
+class Slow(InjectedFault):
     """Only the first of every so many messages arrives."""
 
     kind: ClassVar[str] = "slow"
@@ -124,7 +124,7 @@ class Slow(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Delayed(Fault):
+class Delayed(InjectedFault):
     """Every message arrives later, with the stamp that it had."""
 
     kind: ClassVar[str] = "delayed"
@@ -132,7 +132,7 @@ class Delayed(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Intermittent(Fault):
+class Intermittent(InjectedFault):
     """Gaps and bursts take turns; it begins with a gap."""
 
     kind: ClassVar[str] = "intermittent"
@@ -142,7 +142,7 @@ class Intermittent(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFault(Fault):
+class ImageFault(InjectedFault):
     """What becomes of an image; 0 leaves it as it is."""
 
     severity: float = number(0.5, 0.0, 1.0, "How bad it is")
@@ -185,7 +185,7 @@ class EventLowResolution(ImageFault):
 
 
 @dataclass(frozen=True, slots=True)
-class Hanging(Fault):
+class Hanging(InjectedFault):
     """What was delivered before comes again and again, but no two messages are equal."""
 
     kind: ClassVar[str] = "hanging"
@@ -197,7 +197,7 @@ class Hanging(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Drift(Fault):
+class Drift(InjectedFault):
     """Something grows slowly, from nothing at start_s."""
 
     kind: ClassVar[str] = "drift"
@@ -308,7 +308,7 @@ class BrokenScan(ImageFault):
     )
 
 
-STREAM_KINDS: dict[str, type[Fault]] = {
+STREAM_KINDS: dict[str, type[InjectedFault]] = {
     cls.kind: cls
     for cls in (
         Ok,
@@ -352,5 +352,5 @@ IMAGE_KINDS: dict[str, type[ImageFault]] = {
 }
 """What may happen to an image, by name."""
 
-KINDS: dict[str, type[Fault]] = {**STREAM_KINDS, **IMAGE_KINDS}
+KINDS: dict[str, type[InjectedFault]] = {**STREAM_KINDS, **IMAGE_KINDS}
 """Every kind of fault by name."""

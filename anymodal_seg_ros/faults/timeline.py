@@ -12,7 +12,7 @@ import yaml
 
 from anymodal_seg_ros.config import build, read_yaml
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.faults.kinds import EVERY_SENSOR, KINDS, Exchanged, Fault, Off, Ok
+from anymodal_seg_ros.faults.kinds import EVERY_SENSOR, KINDS, Exchanged, InjectedFault, Off, Ok
 
 MAX_SEED = 2**32 - 1
 """Largest seed."""
@@ -28,9 +28,9 @@ class FaultTimeline:
     """
 
     seed: int = 0
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[InjectedFault, ...] = ()
 
-    def active(self, sensor: str, time_ns: int) -> tuple[Fault, ...]:
+    def active(self, sensor: str, time_ns: int) -> tuple[InjectedFault, ...]:
         """Return the faults of a sensor at a time, in the order of the file.
 
         Args:
@@ -39,9 +39,9 @@ class FaultTimeline:
         """
         return tuple(fault for _, fault in self.numbered(sensor, time_ns))
 
-    def numbered(self, sensor: str, time_ns: int) -> tuple[tuple[int, Fault], ...]:
+    def numbered(self, sensor: str, time_ns: int) -> tuple[tuple[int, InjectedFault], ...]:
         """As :meth:`active`, each with its place in :attr:`faults`."""
-        found: list[tuple[int, Fault]] = []
+        found: list[tuple[int, InjectedFault]] = []
         for number, fault in enumerate(self.faults):
             if fault.concerns(sensor) and fault.lasts_at(time_ns):
                 if isinstance(fault, Ok):
@@ -50,7 +50,7 @@ class FaultTimeline:
                     found.append((number, fault))
         return tuple(found)
 
-    def of(self, sensor: str) -> tuple[Fault, ...]:
+    def of(self, sensor: str) -> tuple[InjectedFault, ...]:
         """Return all faults that a sensor ever has, in the order of the file."""
         return tuple(fault for fault in self.faults if fault.concerns(sensor))
 
@@ -121,7 +121,7 @@ def check_sensors(timeline: FaultTimeline, sensors: Mapping[str, Any]) -> None:
             )
 
 
-def _entry(number: int, entry: Any) -> Fault:
+def _entry(number: int, entry: Any) -> InjectedFault:
     """Read one fault; errors say which."""
     if not isinstance(entry, Mapping):
         raise ConfigError(f"entry {number} is {entry!r}: expected sensor, kind, start_s and end_s")
@@ -152,7 +152,7 @@ def _entry(number: int, entry: Any) -> Fault:
     return fault
 
 
-def _plain(fault: Fault) -> dict[str, Any]:
+def _plain(fault: InjectedFault) -> dict[str, Any]:
     """Turn a fault into an entry without the options that are as they would be anyway."""
     values = {
         f.name: getattr(fault, f.name)

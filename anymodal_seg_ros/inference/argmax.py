@@ -19,13 +19,13 @@ from anymodal_seg_ros.frames import Mask
 Logits = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
-DENSE = 0.3
+DENSE = 0.4
 """Share of the cells that disagree from which on interpolating everything is the faster way."""
 
 SMALL = 1 << 17
 """Pixels of a result up to which it is so in any case."""
 
-CHUNK = 1 << 16
+CHUNK = 1 << 15
 """Pixels that are interpolated at a time, so that they stay in the processor's cache."""
 
 
@@ -33,20 +33,48 @@ CHUNK = 1 << 16
 class _Axis:
     """How the pixels of one side of the result lie between those of the logits.
 
-    The logits are padded by one at both ends, so there is one cell more than there are logits.
+    The logits are padded by one at both ends, so there is one cell more than there are logits. A
+    cell has as many slots as the fullest one has pixels; what is in the others is never read.
 
     Attributes:
-        cell: for each pixel, the cell it lies in, ``[pixels]``.
-        pixels: for each cell, the pixels that lie in it, ``[cells, most]``; cells with fewer
-            repeat one.
-        weights: of a cell's far end in those pixels, 0 to 1, float32 ``[cells, most]``.
+        slots: of each cell.
+        slot: for each pixel its slot, counted over all cells, ``[pixels]``.
+        run: where the slots of the pixels are without a gap; None if they are not.
+        weights: of a cell's far end in its slots, 0 to 1, float32 ``[cells, slots]``.
         used: whether there is a pixel in a cell, ``[cells]``.
     """
 
-    cell: Indices
-    pixels: Indices
+    slots: int
+    slot: Indices
+    run: slice | None
     weights: npt.NDArray[np.float32]
     used: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """Cells whose corners disagree, with the classes that may win in them.
+
+    Attributes:
+        row: of each cell, ``[n]``.
+        column: of each cell, ``[n]``.
+        corners: logits at its corners, float32 ``[4, n, K]``.
+        possible: whether a class may win somewhere in a cell, ``[n, K]``.
+    """
+
+    row: Indices
+    column: Indices
+    corners: Logits
+    possible: npt.NDArray[np.bool_]
+
+    def some(self, chosen: Indices) -> _Cells:
+        """Return some of them."""
+        return _Cells(
+            self.row[chosen],
+            self.column[chosen],
+            self.corners.take(chosen, axis=1),
+            self.possible[chosen],
+        )
 
 
 def lazy_argmax(logits: Logits, height: int, width: int) -> Mask:
@@ -75,20 +103,31 @@ def lazy_argmax(logits: Logits, height: int, width: int) -> Mask:
     mixed &= rows.used[:, None] & columns.used
     if np.count_nonzero(mixed) > DENSE * mixed.size:
         return _running_max(logits, height, width)
-    mask: Mask = corner.take(columns.cell, axis=1).take(rows.cell, axis=0)
-    row, column = np.nonzero(mixed)
-    step = max(1, CHUNK // (rows.pixels.shape[1] * columns.pixels.shape[1]))
-    for start in range(0, len(row), step):
-        end = start + step
-        _paint(mask, padded, rows, columns, row[start:end], column[start:end])
-    return mask
+    canvas = corner.repeat(columns.slots, axis=1).repeat(rows.slots, axis=0)
+    cells = _cells(padded, best, mixed)
+    candidates = np.count_nonzero(cells.possible, axis=1)
+    # Cells with many candidates first: those that have an n-th one are then a slice.
+    order = np.argsort(-candidates, kind="stable")
+    pairs = len(order) - int(np.count_nonzero(candidates == 2))
+    painted = canvas.reshape(len(rows.used), rows.slots, len(columns.used), columns.slots)
+    step = max(1, CHUNK // (rows.slots * columns.slots))
+    for start in range(0, pairs, step):
+        some = cells.some(order[start : min(start + step, pairs)])
+        _paint(painted, _best_of_many(some, rows, columns), some)
+    for start in range(pairs, len(order), step):
+        some = cells.some(order[start : start + step])
+        _paint(painted, _better_of_two(some, rows, columns), some)
+    if rows.run is not None and columns.run is not None:
+        return np.ascontiguousarray(canvas[rows.run, columns.run])
+    return np.asarray(canvas.take(rows.slot, axis=0).take(columns.slot, axis=1), np.uint8)
 
 
 def _channels_last(logits: Logits) -> Logits:
     """Turn ``[K, h, w]`` into ``[h + 2, w + 2, K]``, the edges repeated."""
     classes, height, width = logits.shape
     padded = np.empty((height + 2, width + 2, classes), np.float32)
-    padded[1:-1, 1:-1] = logits.transpose(1, 2, 0)
+    turned = cv2.transpose(np.ascontiguousarray(logits).reshape(classes, -1))
+    padded[1:-1, 1:-1] = turned.reshape(height, width, classes)
     padded[0, 1:-1], padded[-1, 1:-1] = padded[1, 1:-1], padded[-2, 1:-1]
     padded[:, 0], padded[:, -1] = padded[:, 1], padded[:, -2]
     return padded
@@ -101,52 +140,87 @@ def _axis(small: int, large: int) -> _Axis:
     source = np.clip((np.arange(large) + 0.5) * (small / large) - 0.5, -1.0, small) + 1.0
     cell = np.minimum(source.astype(np.intp), small)
     counts = np.bincount(cell, minlength=small + 1)
+    slots = int(counts.max())
     first = np.cumsum(counts) - counts
-    offsets = np.minimum(np.arange(counts.max()), np.maximum(counts[:, None] - 1, 0))
-    pixels = np.minimum(first[:, None] + offsets, large - 1)
-    weights = (source - cell).astype(np.float32)
-    return _Axis(cell, pixels, weights[pixels], counts > 0)
+    place = np.arange(large) - first[cell]
+    # The first cell is cut at its near end, so that its pixels are next to those of the second.
+    place[cell == 0] += slots - counts[0]
+    slot = cell * slots + place
+    weights = np.zeros((small + 1, slots), np.float32)
+    weights[cell, place] = source - cell
+    whole = slot[-1] - slot[0] == large - 1
+    run = slice(int(slot[0]), int(slot[-1]) + 1) if whole else None
+    return _Axis(slots, slot, run, weights, counts > 0)
 
 
-def _paint(
-    mask: Mask, padded: Logits, rows: _Axis, columns: _Axis, row: Indices, column: Indices
-) -> None:
-    """Interpolate some cells and write their classes into the mask.
+def _cells(padded: Logits, best: Mask, mixed: npt.NDArray[np.bool_]) -> _Cells:
+    """Look which classes may win in the cells that disagree.
 
     Args:
-        mask: the result.
         padded: logits ``[h + 2, w + 2, K]``.
-        rows: of the result.
-        columns: of the result.
-        row: of each cell, ``[n]``.
-        column: of each cell, ``[n]``.
+        best: the class with the largest of each, ``[h + 2, w + 2]``.
+        mixed: the cells, ``[h + 1, w + 1]``.
     """
-    corners = np.stack([padded[row + down, column + right] for down in (0, 1) for right in (0, 1)])
+    row, column = np.nonzero(mixed)
+    width, classes = padded.shape[1:]
+    near = row * width + column
+    places = np.stack([near, near + 1, near + width, near + width + 1])
+    corners = padded.reshape(-1, classes).take(places.ravel(), axis=0).reshape(4, -1, classes)
     # A class that is smaller at all corners than another is at its smallest wins nowhere.
     possible = corners.max(axis=0) >= corners.min(axis=0).max(axis=1)[:, None]
-    candidates = np.count_nonzero(possible, axis=1)
-    # Cells with many candidates first: those that have an n-th one are then a slice.
-    order = np.argsort(-candidates, kind="stable")
-    row, column, corners, possible = row[order], column[order], corners[:, order], possible[order]
-    cell, number = np.nonzero(possible)
-    start = np.searchsorted(cell, np.arange(len(row)))
-    # The cells come last, so that the arithmetic runs along them.
-    across, down = columns.weights.T[:, column], rows.weights.T[:, None, row]
-    shape = (rows.pixels.shape[1], columns.pixels.shape[1], len(row))
+    many = np.flatnonzero(np.count_nonzero(possible, axis=1) > 2)
+    there, left = corners.take(many, axis=1), possible[many]
+    for winner in best.ravel().take(places[::3, many]):
+        # Neither does one that is nowhere larger than the winner of some corner.
+        largest = np.take_along_axis(there, winner[None, :, None].astype(np.intp), axis=2)
+        earlier = np.arange(classes) <= winner[:, None]
+        left &= ((there > largest) | ((there == largest) & earlier)).any(axis=0)
+    possible[many] = left
+    return _Cells(row, column, corners, possible)
+
+
+def _better_of_two(cells: _Cells, rows: _Axis, columns: _Axis) -> Mask:
+    """Return the class in every slot of cells with two candidates, ``[rows, columns, n]``."""
+    number = np.nonzero(cells.possible)[1].reshape(-1, 2)
+    lead = np.take_along_axis(cells.corners, number[None], axis=2)
+    top, more = _along(lead[..., 1] - lead[..., 0], columns.weights.T[:, cells.column])
+    second = rows.weights.T[:, None, cells.row] * more > -top
+    one, other = number.T.astype(np.uint8)
+    return np.asarray(second * (other - one) + one, np.uint8)  # bytes wrap, there and back
+
+
+def _best_of_many(cells: _Cells, rows: _Axis, columns: _Axis) -> Mask:
+    """Return the same of cells with any number of candidates, those with most first."""
+    candidates = np.count_nonzero(cells.possible, axis=1)
+    number = np.nonzero(cells.possible)[1]
+    start = np.cumsum(candidates) - candidates
+    across, down = columns.weights.T[:, cells.column], rows.weights.T[:, None, cells.row]
+    shape = (rows.slots, columns.slots, len(candidates))
     largest, classes = np.full(shape, -np.inf, np.float32), np.zeros(shape, np.uint8)
-    ascending = np.sort(candidates)
-    for rank in range(int(ascending[-1])):
-        some = len(row) - int(np.searchsorted(ascending, rank, side="right"))
+    for rank in range(int(candidates[0])):
+        # The cells come last, so that the arithmetic runs along them.
+        some = int(np.count_nonzero(candidates > rank))
         ids = number[start[:some] + rank]
-        a, b, c, d = corners[:, np.arange(some), ids]
-        top = a + across[:, :some] * (b - a)
-        bottom = c + across[:, :some] * (d - c)
-        value = top + down[..., :some] * (bottom - top)
+        top, more = _along(cells.corners[:, np.arange(some), ids], across[:, :some])
+        value = down[..., :some] * more
+        value += top
         best, highest = classes[..., :some], largest[..., :some]
         # Ids ascend with the rank, so of two the better one is the larger one.
         np.maximum(best, (value > highest) * ids.astype(np.uint8), out=best)
         np.maximum(highest, value, out=highest)
-    mask[rows.pixels.T[:, None, row], columns.pixels.T[:, column]] = classes
+    return classes
+
+
+def _along(corners: Logits, across: Logits) -> tuple[Logits, Logits]:
+    """Interpolate ``[4, n]`` along the upper edges, and return what the lower ones have more."""
+    a, b, c, d = corners
+    top = a + across * (b - a)
+    return top, c + across * (d - c) - top
+
+
+def _paint(painted: Mask, classes: Mask, cells: _Cells) -> None:
+    """Write the classes of some cells into ``[cells, slots, cells, slots]``."""
+    painted[cells.row, :, cells.column, :] = classes.transpose(2, 0, 1)
 
 
 def _running_max(logits: Logits, height: int, width: int) -> Mask:

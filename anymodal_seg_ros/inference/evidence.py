@@ -8,12 +8,13 @@ registration and scaling, can that be seen.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from anymodal_seg_ros.config import SensorConfig
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.manifest import ModalitySpec
 from anymodal_seg_ros.inference.preprocess import Planes, kelvin_per_count
-from anymodal_seg_ros.sensing.decoding.encodings import COUNTS
+from anymodal_seg_ros.sensing.decoding.encodings import COUNTS, METRES
 
 LEAST_COVER = {"color": 0.05, "thermal": 0.05, "depth": 0.005, "lidar": 0.0005}
 """Share of the picture that a sensor must have something to say of, by its planes. A depth image or
@@ -21,6 +22,11 @@ a scan is full of holes in good health, and may see a small part of a wide pictu
 
 MOST_OUTSIDE = 0.95
 """Share of a thermal image that may lie outside of the temperatures that the model was made for."""
+
+_ROWS = 8
+"""Every so manieth row is looked at first."""
+_TWELVE_BITS = 4096 / 65535
+_SIXTEEN_BIT_COLORS = ("rgb16", "bgr16", "rgba16", "bgra16")
 
 _FLAT = 1e-3
 """Standard deviation of all three planes below which a picture shows nothing. A camera's own noise
@@ -60,6 +66,10 @@ def lack_of_evidence(planes: Planes, image: Image, spec: ModalitySpec, sensor: S
     """
     if spec.planes == "thermal" and (reason := _outside_range(planes, image, spec, sensor)):
         return reason
+    if spec.planes == "color" and (reason := _few_bits(planes, image, spec, sensor)):
+        return reason
+    if _is_lively(planes, spec):
+        return ""
     spread = float(max(plane.std() * std for plane, std in zip(planes, spec.std, strict=True)))
     if spread >= _FLAT:
         return ""
@@ -71,17 +81,56 @@ def lack_of_evidence(planes: Planes, image: Image, spec: ModalitySpec, sensor: S
     )
 
 
+def _is_lively(planes: Planes, spec: ModalitySpec) -> bool:
+    """Whether a few rows show that the planes are not constant, as of nearly every picture.
+
+    The squared differences to the mean of some pixels are never more than those of all pixels to
+    theirs, so no picture of nothing passes here.
+    """
+    some = planes[:, ::_ROWS]
+    share = some.shape[1] / planes.shape[1]
+    return any(
+        plane.std() * std * share**0.5 >= _FLAT for plane, std in zip(some, spec.std, strict=True)
+    )
+
+
 def _outside_range(planes: Planes, image: Image, spec: ModalitySpec, sensor: SensorConfig) -> str:
     """Say that a thermal image lies outside of the model's range; empty if it does not."""
-    if spec.thermal_mode != "kelvin_range" or image.encoding not in COUNTS:
+    if spec.thermal_mode != "kelvin_range" or image.encoding not in (*COUNTS, *METRES):
         return ""
-    scaled = planes[0] * spec.std[0] + spec.mean[0]
-    outside = float(np.mean((scaled <= 1e-6) | (scaled >= 1.0 - 1e-6)))
+    # As in most pictures: so many are inside in some of the rows that it suffices for all.
+    some = _share_outside(planes[0, ::_ROWS], spec)
+    if (1.0 - some) * planes[0, ::_ROWS].size >= (1.0 - MOST_OUTSIDE) * planes[0].size:
+        return ""
+    outside = _share_outside(planes[0], spec)
     if outside <= MOST_OUTSIDE:
         return ""
     low, high = spec.kelvin_range
     return (
         f"{outside:.0%} of its pixels are outside the model's range of {low:g}..{high:g} K at "
-        f"{kelvin_per_count(spec, sensor.counts):g} K per count: set "
+        f"{kelvin_per_count(image, spec, sensor.counts):g} K per count: set "
         "rig.sensors.*.counts.per_count and offset to what the camera sends"
+    )
+
+
+def _share_outside(plane: npt.NDArray[np.float32], spec: ModalitySpec) -> float:
+    """Return the share of the pixels of a thermal plane that are at either end of the range."""
+    low, high = ((end - spec.mean[0]) / spec.std[0] for end in (1e-6, 1.0 - 1e-6))
+    inside = np.count_nonzero((plane > low) & (plane < high))
+    return 1.0 - inside / plane.size
+
+
+def _few_bits(planes: Planes, image: Image, spec: ModalitySpec, sensor: SensorConfig) -> str:
+    """Say that 16-bit colours are those of ten or twelve bits, nearly black; empty if not."""
+    if image.encoding not in _SIXTEEN_BIT_COLORS or sensor.counts.full_scale:
+        return ""
+    brightest = max(
+        float(plane.max()) * std + mean
+        for plane, mean, std in zip(planes, spec.mean, spec.std, strict=True)
+    )
+    if brightest >= _TWELVE_BITS:
+        return ""
+    return (
+        f"its counts reach only {brightest * 65535:.0f} of 65535, as of a camera of twelve bits or "
+        "fewer: set rig.sensors.*.counts.full_scale to its largest count, e.g. 4095"
     )

@@ -58,10 +58,10 @@ class OnnxRuntimeEngine:
         """
         outputs = wanted_outputs(model, confidence)
         self.splits = model.has("encode", "fuse") and "logits" in outputs
-        self._whole = _Graph(model, "onnx", outputs, threads, providers)
+        self._whole = _OnnxGraph(model, "onnx", outputs, threads, providers)
         if self.splits:
-            self._encode = _Graph(model, "encode", PYRAMID, 1, providers)
-            self._fuse = _Graph(model, "fuse", outputs, threads, providers)
+            self._encode = _OnnxGraph(model, "encode", PYRAMID, 1, providers)
+            self._fuse = _OnnxGraph(model, "fuse", outputs, threads, providers)
         self.name = f"onnxruntime {self._whole.device}"
         self._limit: ort.RunOptions | None = ort.RunOptions()
         alarm = threading.Timer(LOAD_LIMIT_S, setattr, (self._limit, "terminate", True))
@@ -125,7 +125,7 @@ def wanted_outputs(model: Model, confidence: bool) -> tuple[str, ...]:
     return tuple(name for name in names if name not in unwanted)
 
 
-class _Graph:
+class _OnnxGraph:
     """One ONNX file of a model, and the outputs that are wanted of it.
 
     Attributes:

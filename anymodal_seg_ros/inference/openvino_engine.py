@@ -44,10 +44,10 @@ class OpenVinoEngine:
         outputs = wanted_outputs(model, confidence)
         core = openvino.Core()
         self.splits = model.has("encode", "fuse") and "logits" in outputs
-        self._whole = _Graph(core, model, "onnx", outputs, threads, 1)
+        self._whole = _OpenvinoGraph(core, model, "onnx", outputs, threads, 1)
         if self.splits:
-            self._encode = _Graph(core, model, "encode", PYRAMID, threads, threads)
-            self._fuse = _Graph(core, model, "fuse", outputs, threads, 1)
+            self._encode = _OpenvinoGraph(core, model, "encode", PYRAMID, threads, threads)
+            self._fuse = _OpenvinoGraph(core, model, "fuse", outputs, threads, 1)
         try:
             # A network in halves is not run whole unless somebody asks for it.
             check_engine(self, model.manifest, whole=not self.splits)
@@ -80,7 +80,7 @@ class OpenVinoEngine:
         )
 
 
-class _Graph:
+class _OpenvinoGraph:
     """One ONNX file, compiled for each number of rows when it first occurs."""
 
     def __init__(

@@ -68,7 +68,7 @@ class AggregationModule(nn.Module):
         return gated + self.mlps[0](gated) + self.mlps[1](gated)
 
 
-class Selection(NamedTuple):
+class ModalitySelection(NamedTuple):
     """What the selection module gives to the losses.
 
     Attributes:
@@ -120,7 +120,7 @@ class Magic(AnyModalNetwork):
         """See :meth:`AnyModalNetwork.decode`."""
         return Decoded(self.head(_aggregate(self.aggregation, features), modality_ids))
 
-    def select(self, features: list[Tensor]) -> Selection:
+    def select(self, features: list[Tensor]) -> ModalitySelection:
         """Do what the ASM does in a training step (arXiv 2407.11344).
 
         Args:
@@ -132,7 +132,9 @@ class Magic(AnyModalNetwork):
             rows = torch.stack([correlations.argmax(dim=1), correlations.argmin(dim=1)], dim=1)
         images = torch.arange(rows.shape[0], device=rows.device)[:, None]
         selected = _aggregate(self.selected_aggregation, [f[images, rows] for f in features])
-        return Selection(rows, self.head(selected), correlations, correlate(features, selected))
+        return ModalitySelection(
+            rows, self.head(selected), correlations, correlate(features, selected)
+        )
 
     def training_parts(self) -> Sequence[nn.Module]:
         """See :meth:`AnyModalNetwork.training_parts`."""

@@ -107,7 +107,8 @@ def load_mit_weights(encoder: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Fill a :class:`.MixTransformer` with public weights, all or none of them.
 
     Where the encoder has something for each kind of sensor, every kind begins with the same
-    numbers. Heads in ``weights`` are left out.
+    numbers; adapters, which public weights know nothing of, stay as they are. Heads in ``weights``
+    are left out.
 
     Args:
         encoder: what to fill; not folded.
@@ -123,11 +124,12 @@ def load_mit_weights(encoder: nn.Module, weights: Mapping[str, Tensor]) -> None:
         if not name.removeprefix(prefix).startswith(layout.heads)
         and not name.startswith(layout.heads)
     }
-    targets = {name: layout.sources(_plain(name)) for name in encoder.state_dict()}
+    own = encoder.state_dict()
+    adapters = {name: tensor for name, tensor in own.items() if ".adapter." in name}
+    targets = {name: layout.sources(_plain(name)) for name in own if name not in adapters}
     wanted = {source for sources in targets.values() for source in sources}
     _refuse(layout, "lack", sorted(wanted - set(found)))
     _refuse(layout, "have, unknown to this encoder,", sorted(set(found) - wanted))
-    own = encoder.state_dict()
     filled = {name: torch.cat([found[s] for s in sources]) for name, sources in targets.items()}
     wrong = [
         f"{' + '.join(targets[name])} {list(tensor.shape)} where {list(own[name].shape)} is needed"
@@ -135,7 +137,7 @@ def load_mit_weights(encoder: nn.Module, weights: Mapping[str, Tensor]) -> None:
         if tensor.shape != own[name].shape
     ]
     _refuse(layout, "have, of another size,", wrong)
-    encoder.load_state_dict(filled)
+    encoder.load_state_dict(filled | adapters)
 
 
 def _plain(name: str) -> str:

@@ -2,7 +2,8 @@
 
 Written from the definition in the SegFormer paper (arXiv 2105.15203, section 3.1). Networks put the
 modality axis into the batch axis before they call it. As in the paper it knows nothing of sensors;
-by options its norms and its first convolution are each kind of sensor's own.
+by options its norms and its first convolution are each kind of sensor's own, and so are adapters
+behind its stages.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ from anymodal_seg_ros.networks.mix_transformer_block import (
     map_to_tokens,
     tokens_to_map,
 )
-from anymodal_seg_ros.networks.modality_layers import LayerNorm, ModalityLayerNorm, ModalityStem
+from anymodal_seg_ros.networks.modality_layers import (
+    LayerNorm,
+    ModalityAdapter,
+    ModalityLayerNorm,
+    ModalityStem,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,8 @@ STRIDES = (4, 8, 16, 32)
 """Stride of each feature map against the input image."""
 SHARING = ("shared", "per_modality")
 """Whether something serves all kinds of sensors or exists for each kind."""
+ADAPTERS = ("none", "per_modality")
+"""Whether there is a residual adapter behind each stage, for each kind."""
 
 _B1_CHANNELS = (64, 128, 320, 512)
 SIZES: dict[str, MixTransformerSize] = {
@@ -115,6 +123,7 @@ class Stage(nn.Module):
         channels: int,
         drops: Sequence[float],
         norm: Norm = LayerNorm,
+        adapter: ModalityAdapter | None = None,
     ) -> None:
         """Build level ``index`` (0..3) with one block for each drop probability in ``drops``."""
         super().__init__()
@@ -123,6 +132,7 @@ class Stage(nn.Module):
             Block(channels, HEADS[index], REDUCTIONS[index], drop, norm) for drop in drops
         )
         self.norm = norm(channels, eps=1e-6)
+        self.adapter = adapter
 
     def forward(self, features: Tensor, ids: Tensor | None = None) -> Tensor:
         """Map ``[N, C_in, H, W]`` to ``[N, C, H', W']``."""
@@ -133,7 +143,10 @@ class Stage(nn.Module):
 
     def finish(self, x: Tensor, height: int, width: int, ids: Tensor | None = None) -> Tensor:
         """Turn the tokens of the last block into the stage's map ``[N, C, H, W]``."""
-        return tokens_to_map(self.norm(x, ids), height, width)
+        x = self.norm(x, ids)
+        if self.adapter is not None:
+            x = self.adapter(x, ids)
+        return tokens_to_map(x, height, width)
 
 
 class MixTransformer(nn.Module):
@@ -151,6 +164,7 @@ class MixTransformer(nn.Module):
         planes: int = 3,
         norms: str = "shared",
         stem: str = "shared",
+        adapters: str = "none",
         modalities: int = 0,
     ) -> None:
         """Build the encoder with random weights.
@@ -162,15 +176,20 @@ class MixTransformer(nn.Module):
             norms: one of :data:`SHARING`: whether every layer norm has a scale and an offset for
                 each kind of sensor.
             stem: one of :data:`SHARING`: whether the first convolution exists for each kind.
+            adapters: one of :data:`ADAPTERS`: whether every stage ends with an adapter of the kind.
             modalities: number of kinds, where something is ``per_modality``.
 
         Raises:
-            ConfigError: ``norms`` or ``stem`` is unknown, or the kinds are not told.
+            ConfigError: ``norms``, ``stem`` or ``adapters`` is unknown, or the kinds are not told.
         """
         super().__init__()
-        for option, value in (("norms", norms), ("stem", stem)):
-            if value not in SHARING:
-                raise ConfigError(f"{option} is {value!r}: expected one of {', '.join(SHARING)}")
+        for option, value, known in (
+            ("norms", norms, SHARING),
+            ("stem", stem, SHARING),
+            ("adapters", adapters, ADAPTERS),
+        ):
+            if value not in known:
+                raise ConfigError(f"{option} is {value!r}: expected one of {', '.join(known)}")
             if value == "per_modality" and modalities < 1:
                 raise ConfigError(f"{option} is {value!r}, but the number of modalities is 0")
         self.channels = size.channels
@@ -188,7 +207,8 @@ class MixTransformer(nn.Module):
                 embedding = ModalityPatchEmbedding(planes, channels, modalities, norm)
             else:
                 embedding = OverlapPatchEmbedding(in_channels, channels, kernel, stride, norm)
-            stages.append(Stage(index, embedding, channels, drops[:depth], norm))
+            adapter = ModalityAdapter(channels, modalities) if adapters != "none" else None
+            stages.append(Stage(index, embedding, channels, drops[:depth], norm, adapter))
             drops = drops[depth:]
             in_channels = channels
         self.stages = nn.ModuleList(stages)

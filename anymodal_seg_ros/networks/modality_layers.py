@@ -108,6 +108,31 @@ class ModalityLayerNorm(nn.Module):
         return normed.mul_(weight).add_(bias)
 
 
+class ModalityAdapter(nn.Module):
+    """A small residual network at every position, of the kind of sensor's own; at first nothing.
+
+    ``x + B_kind GELU(A_kind x + a_kind)``, behind a stage of a shared encoder: what all kinds have
+    in common stays shared, and a kind can still see in its own way (residual adapters, arXiv
+    1705.08045; here as wide as the stage). B begins as zero, so a network that is given adapters
+    computes what it did before.
+    """
+
+    def __init__(self, channels: int, modalities: int) -> None:
+        """Adapt tokens of ``channels`` channels of ``modalities`` kinds."""
+        super().__init__()
+        std = channels**-0.5
+        self.inward = ModalityTensor(
+            [std * torch.randn(channels, channels) for _ in range(modalities)]
+        )
+        self.offset = ModalityTensor([torch.zeros(channels) for _ in range(modalities)])
+        self.outward = ModalityTensor([torch.zeros(channels, channels) for _ in range(modalities)])
+
+    def forward(self, x: Tensor, ids: Tensor) -> Tensor:
+        """Adapt ``x`` ``[N, L, C]`` by the kinds ``ids`` ``[N]``."""
+        hidden = torch.baddbmm(self.offset(ids)[:, None], x, self.inward(ids))
+        return x + torch.bmm(F.gelu(hidden), self.outward(ids))
+
+
 class ModalityStem(nn.Module):
     """A 7x7 convolution of stride 4 and padding 3, with weights of its own for each kind.
 

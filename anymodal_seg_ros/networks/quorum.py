@@ -35,6 +35,10 @@ class QuorumArchitecture:
         ("per_modality", "shared"),
         "Scales and offsets of the encoder's layer norms: for each kind of sensor, or for all",
     )
+    adapters: str = choice(
+        ("none", "per_modality"),
+        "A residual adapter behind each stage of the encoder: none, or one for each kind of sensor",
+    )
     fusion: str = choice(
         ("quorum", "reliability", "mean"),
         "quorum: by reliability, and a learned vector where nobody is reliable; reliability: the "
@@ -65,6 +69,7 @@ class Quorum(AnyModalNetwork):
             architecture.drop_path,
             norms=architecture.norms,
             stem=architecture.stem,
+            adapters=architecture.adapters,
             modalities=len(self.modalities),
         )
         self.coarse_to_fine = architecture.context == "coarse_to_fine"

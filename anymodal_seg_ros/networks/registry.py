@@ -17,7 +17,7 @@ from anymodal_seg_ros.networks.base import AnyModalNetwork
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _NetworkEntry:
     """Where a network and its options are; both are imported from ``module`` when needed."""
 
     module: str
@@ -30,17 +30,17 @@ class _Entry:
         return f"{self.network}Architecture"
 
 
-_NETWORKS: dict[str, _Entry] = {
-    "anyseg": _Entry("anyseg", "AnySeg"),
-    "charm": _Entry("charm", "Charm"),
-    "equiseg": _Entry("equiseg", "EQUISeg"),
-    "segrgbx": _Entry("segrgbx", "SegRGBX"),
-    "cmnext": _Entry("cmnext", "CMNeXt"),
-    "stitchfusion": _Entry("stitchfusion", "StitchFusion"),
-    "magic": _Entry("magic", "Magic"),
-    "concat": _Entry("concat", "Concat"),
-    "late_fusion": _Entry("late_fusion", "LateFusion"),
-    "quorum": _Entry("quorum", "Quorum"),
+_NETWORKS: dict[str, _NetworkEntry] = {
+    "anyseg": _NetworkEntry("anyseg", "AnySeg"),
+    "charm": _NetworkEntry("charm", "Charm"),
+    "equiseg": _NetworkEntry("equiseg", "EQUISeg"),
+    "segrgbx": _NetworkEntry("segrgbx", "SegRGBX"),
+    "cmnext": _NetworkEntry("cmnext", "CMNeXt"),
+    "stitchfusion": _NetworkEntry("stitchfusion", "StitchFusion"),
+    "magic": _NetworkEntry("magic", "Magic"),
+    "concat": _NetworkEntry("concat", "Concat"),
+    "late_fusion": _NetworkEntry("late_fusion", "LateFusion"),
+    "quorum": _NetworkEntry("quorum", "Quorum"),
 }
 
 

@@ -25,7 +25,7 @@ from anymodal_seg_ros.nodes.environment import dds_environment
 from anymodal_seg_ros.nodes.shared_memory import remove_dead_segments
 from anymodal_seg_ros.nodes.shutdown import ros_session, spinning
 from anymodal_seg_ros.nodes.watcher import Watcher
-from anymodal_seg_ros.simulation.sequence import Sequence
+from anymodal_seg_ros.simulation.recorded import Sequence
 
 _PLAIN_PRINT_S = 2.0
 """Where there is no terminal, the table is printed this often instead of redrawn."""

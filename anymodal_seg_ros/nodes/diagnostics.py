@@ -10,24 +10,15 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.frames import CheckResult, Prediction, SensorState, SensorStatus
+from anymodal_seg_ros.messages import evidence
+from anymodal_seg_ros.messages.evidence import milliseconds
 from anymodal_seg_ros.nodes.topic_facts import TopicFacts
 
-_WARN = (
-    SensorState.WAITING,
-    SensorState.DEGRADED,
-    SensorState.DOUBTFUL,
-    SensorState.LATE,
-    SensorState.SLOW,
-)
 _LEVELS = {
-    state: DiagnosticStatus.ERROR
-    if state.down
-    else DiagnosticStatus.WARN
-    if state in _WARN
-    else DiagnosticStatus.OK
-    for state in SensorState
+    evidence.OK: DiagnosticStatus.OK,
+    evidence.WARN: DiagnosticStatus.WARN,
+    evidence.ERROR: DiagnosticStatus.ERROR,
 }
-"""OK and DISABLED are as they should be."""
 
 SILENT_S = 1.5
 """Without a mask for so long while sensors are alive, the node fails."""
@@ -99,42 +90,17 @@ def mask_evidence(prediction: Prediction, rig: RigConfig, latency_ns: int) -> li
     Returns:
         A DiagnosticStatus per sensor, named like it, and one named ``mask``.
     """
-    frames = prediction.frame_set
-    reference_ns = frames.reference_sample.time_ns
-    statuses = []
-    for status in prediction.status:
-        used = status.sensor in prediction.sensors
-        reason = "" if used else frames.missing.get(status.sensor, "not fused")
-        values = {"state": status.state.value, "used": _word(used), "age_ms": _ms(status.age_ns)}
-        if used:
-            offset_ns = frames.samples[status.sensor].time_ns - reference_ns
-            values["offset_ms"] = _ms(offset_ns)
-            if status.sensor in prediction.contributions:
-                values["contribution"] = f"{prediction.contributions[status.sensor]:.3f}"
-        else:
-            values["reason"] = reason
-        statuses.append(
-            DiagnosticStatus(
-                level=_LEVELS[status.state],
-                name=status.sensor,
-                message="used" if used else reason,
-                hardware_id=rig.sensors[status.sensor].topic,
-                values=_pairs(values),
-            )
+    topics = {name: sensor.topic for name, sensor in rig.sensors.items()}
+    return [
+        DiagnosticStatus(
+            level=_LEVELS[status.level],
+            name=status.name,
+            message=status.message,
+            hardware_id=status.hardware_id,
+            values=_pairs(status.values),
         )
-    how = {
-        "reference": frames.reference,
-        "sensors": ",".join(prediction.sensors),
-        "unlabeled": prediction.unlabeled,
-        "network_ms": _ms(prediction.network_ns),
-        "process_ms": _ms(prediction.process_ns),
-        "latency_ms": _ms(latency_ns),
-    }
-    level, message = DiagnosticStatus.OK, f"made from {', '.join(prediction.sensors)}"
-    if prediction.unlabeled:
-        level, message = DiagnosticStatus.ERROR, f"without labels: {prediction.unlabeled}"
-    mask = DiagnosticStatus(level=level, name="mask", message=message, values=_pairs(how))
-    return [*statuses, mask]
+        for status in evidence.mask_evidence(prediction, topics, latency_ns)
+    ]
 
 
 def sensor_health(
@@ -155,7 +121,7 @@ def sensor_health(
         expected_hz: the rate that is configured; 0 if none is to be expected.
         facts: what the graph says of the topic; None if nobody has looked.
     """
-    level, message = _LEVELS[status.state], f"{status.state.value}"
+    level, message = _LEVELS[evidence.level_of(status.state)], f"{status.state.value}"
     if status.state is SensorState.DISABLED:
         message += " in the configuration"
     elif status.fault:
@@ -166,9 +132,11 @@ def sensor_health(
     elif not status.state.alive:
         message += f": last message {status.age_ns / 1e9:.2f} s ago"
     told = "" if facts is None else facts.words
-    warnings = [_left_out(status), told or _too_fast(status, expected_hz)]
+    warnings = [left_out(status), told or _too_fast(status, expected_hz)]
     if newly_rejected:
-        warnings.append(f"messages are rejected: {status.last_error}")
+        repeated = bool(status.fault) and status.last_error.endswith(status.fault)
+        why = "" if repeated else f": {status.last_error}"
+        warnings.append(f"messages are rejected{why}")
     for warning in filter(None, warnings):
         level = max(level, DiagnosticStatus.WARN)
         message += f"; {warning}"
@@ -183,7 +151,7 @@ def sensor_health(
     values = {
         "state": status.state.value,
         "rate_hz": "" if status.rate_hz is None else f"{status.rate_hz:.2f}",
-        "age_ms": _ms(status.age_ns),
+        "age_ms": milliseconds(status.age_ns),
         "fused": f"{fused.used} of {fused.masks}",
         "not_fused_because": fused.reason,
         "encoded": str(fused.encoded),
@@ -278,7 +246,7 @@ def _judge(
     return DiagnosticStatus.OK, rate
 
 
-def _left_out(status: SensorStatus) -> str:
+def left_out(status: SensorStatus) -> str:
     """Say that a living sensor is hardly ever fused; empty if it is, or if that is no fault."""
     fused = status.fused
     if not status.state.alive or fused.benign or fused.masks < FEWEST_MASKS:
@@ -327,11 +295,3 @@ def _figure(check: CheckResult) -> str:
     """Say what a check measured and where it fails, e.g. ``0.02 / 0.5``."""
     verdict = "" if check.passed else " FAILED"
     return f"{check.figure:.4g} / {check.threshold:.4g}{verdict}"
-
-
-def _word(value: bool) -> str:
-    return "true" if value else "false"
-
-
-def _ms(time_ns: int | None) -> str:
-    return "" if time_ns is None else f"{time_ns / 1e6:.3f}"

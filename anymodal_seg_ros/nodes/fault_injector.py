@@ -28,9 +28,10 @@ from anymodal_seg_ros.evaluation.replay import read_timeline
 from anymodal_seg_ros.faults.injector import Delivery, Injector
 from anymodal_seg_ros.faults.stream import DelayLine
 from anymodal_seg_ros.faults.topics import PREFIX, faulty_topic
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.parameters import declare_parameters
-from anymodal_seg_ros.nodes.shutdown import fail, one_line, ros_session, run_until_signal
+from anymodal_seg_ros.nodes.shutdown import fail, ros_session, run_until_signal
 
 NAME = "fault_injector"
 

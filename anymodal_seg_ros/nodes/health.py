@@ -13,6 +13,7 @@ import numpy as np
 from anymodal_seg_ros.frames import SensorState, SensorStatus
 from anymodal_seg_ros.nodes.diagnostics import (
     PipelineReport,
+    left_out,
     no_clock,
     pipeline_health,
     sensor_health,
@@ -23,7 +24,22 @@ from anymodal_seg_ros.pipeline.supervisor import Supervisor
 
 _WARN_AGAIN_NS = 5_000_000_000
 _TELL_AGAIN_NS = 2_000_000_000
+_TELL_LEFT_OUT_NS = 10_000_000_000
+_MOST = 0.9
+"""Share of the masks from which on a sensor is in them again; it was told out of them at a half."""
 _LATENCIES = 300
+
+
+class News(NamedTuple):
+    """A line for the console.
+
+    Attributes:
+        text: what has happened.
+        bad: whether somebody should look after it.
+    """
+
+    text: str
+    bad: bool
 
 
 class Health:
@@ -66,6 +82,7 @@ class Health:
         self._rejected_before: dict[str, int] = {}
         self._warned_ns: dict[str, int] = {}
         self._told: dict[str, tuple[SensorState, int]] = {}
+        self._told_left_out: dict[str, tuple[bool, int]] = {}
 
     def mask_published(self, latency_ns: int) -> None:
         """Count one mask that left so long after the arrival of its reference's message."""
@@ -92,22 +109,25 @@ class Health:
         self._warned_ns[subject] = now_ns
         return True
 
-    def news(self, now_ns: int) -> list[str]:
-        """Return a line for every sensor whose state has changed since it was told last.
+    def news(self, now_ns: int) -> list[News]:
+        """Return a line for every sensor of which something has changed since it was told last.
 
-        Each sensor has its say once in two seconds at most, with the state that it is in then.
+        That is its state, or that masks are made without it although it is alive, or are so no
+        more. Each sensor has its say once in two seconds at most, with the state that it is in
+        then.
         """
         if not now_ns:
             return []
         lines, steady_ns = [], time.monotonic_ns()
-        for status in self._pipeline.status(now_ns):
+        sensors = self._pipeline.status(now_ns)
+        for status in sensors:
             before, told_ns = self._told.get(status.sensor, (None, -_TELL_AGAIN_NS))
             if status.state is before or steady_ns - told_ns < _TELL_AGAIN_NS:
                 continue
             self._told[status.sensor] = status.state, steady_ns
             if before is not None or status.state is not SensorState.WAITING:
-                lines.append(self._line(status, before))
-        return lines
+                lines.append(News(self._line(status, before), status.state.down))
+        return lines + [line for s in sensors if (line := self._left_out_news(s, steady_ns))]
 
     def report(self, now_ns: int, facts: Mapping[str, TopicFacts] | None = None) -> list[Any]:
         """Make the statuses of one ``/diagnostics`` message.
@@ -132,6 +152,19 @@ class Health:
         report, lacking = self._pipeline_report(), self._pipeline.shortfall(now_ns)
         statuses.append(pipeline_health(self._node_name, report, states, lacking))
         return statuses
+
+    def _left_out_news(self, status: SensorStatus, steady_ns: int) -> News | None:
+        """Say that masks begin or end to be made without a sensor that is alive."""
+        told, told_ns = self._told_left_out.get(status.sensor, (False, -_TELL_LEFT_OUT_NS))
+        words = left_out(status)
+        if bool(words) is told or steady_ns - told_ns < _TELL_LEFT_OUT_NS:
+            return None
+        fused = status.fused
+        if told and not (status.state.alive and fused.used > _MOST * fused.masks):
+            return None
+        self._told_left_out[status.sensor] = bool(words), steady_ns
+        what = f"is {status.state.value}, but {words}" if words else "is in the masks again"
+        return News(f"sensor {status.sensor} {what}", bool(words))
 
     def _line(self, status: SensorStatus, before: SensorState | None) -> str:
         came = "" if before is None else f" (was {before.value})"

@@ -14,8 +14,8 @@ from rclpy.node import Node
 
 from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.nodes.parameters import configured, flat, is_own
-from anymodal_seg_ros.nodes.shutdown import one_line
 
 _LIVE = re.compile(
     r"overlay_alpha|lazy"

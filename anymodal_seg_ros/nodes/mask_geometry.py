@@ -14,7 +14,7 @@ from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.labelled_cloud import POINT, LabelledCloud
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.nodes.messages import to_stamp
-from anymodal_seg_ros.sensing.decoding.encodings import to_metres
+from anymodal_seg_ros.sensing.decoding.encodings import in_metres, to_metres
 from anymodal_seg_ros.sensing.geometry.cameras import Camera
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry, UnknownGeometryError
@@ -73,11 +73,15 @@ class MaskGeometry:
         depths = [n for n in frames.fused if self._rig.sensors[n].modality == "depth"]
         if not depths:
             raise UnknownGeometryError("no depth sensor is in the mask")
+        counts = self._rig.sensors[depths[0]].counts
         if depths[0] == frames.reference:
-            return to_metres(frames.reference_sample.image)
+            return to_metres(in_metres(frames.reference_sample.image, counts))
         registered = self._registrar_at(height, width).register(
             frames.reference,
-            {name: frames.samples[name].image for name in (frames.reference, depths[0])},
+            {
+                frames.reference: frames.reference_sample.image,
+                depths[0]: in_metres(frames.samples[depths[0]].image, counts),
+            },
             only_size=True,
         )
         if depths[0] in registered.missing:

@@ -18,7 +18,7 @@ from rclpy.subscription import Subscription
 
 from anymodal_seg_ros.nodes.arrival import NOT_BELIEVED_NS, waited_ns
 from anymodal_seg_ros.nodes.diagnostics import sensor_health
-from anymodal_seg_ros.sensing.sync.message_filter import Check, Filter, PartialTimeSynchronizer
+from anymodal_seg_ros.sensing.sync.message_filter import Filter, ImageCheck, PartialTimeSynchronizer
 
 _TELLS_RECEPTION = hasattr(Subscription, "CallbackType")
 """Whether rclpy says when a message was received: since Iron."""
@@ -58,7 +58,7 @@ class NodeTimeSynchronizer(PartialTimeSynchronizer):
         *,
         deadline: float | None = None,
         rates: Sequence[float] | None = None,
-        checks: Sequence[Check | None] | None = None,
+        checks: Sequence[ImageCheck | None] | None = None,
         poll_s: float = 0.02,
         callback_group: Any = None,
     ) -> None:

@@ -68,7 +68,7 @@ def unheard_files(arguments: Sequence[str], node: str) -> str:
     said = []
     for path in given_files(arguments):
         try:
-            names = [name for name, _ in sections(read_yaml(path, "parameter file"))]
+            names = [name for name, _ in sections(read_yaml(path, "parameter file", ros=True))]
         except ConfigError:
             continue  # rcl has said so, or knows better
         if not any(holds_for(name, node) for name in names):
@@ -85,7 +85,7 @@ def empty_values(arguments: Sequence[str]) -> str:
     found = []
     for path in given_files(arguments):
         try:
-            content = read_yaml(path, "parameter file")
+            content = read_yaml(path, "parameter file", ros=True)
         except ConfigError:
             continue
         for _, parameters in sections(content):

@@ -92,7 +92,7 @@ class Player(Node):
             try:
                 self._publishers_of[topic] = self._publisher(topic)
             except (ImportError, InvalidTopicNameException, ValueError, RuntimeError) as error:
-                self.left_out[topic] = one_line(str(error))
+                self.left_out[topic] = one_line(error)
         if not self._publishers_of:
             self.destroy_node()
             reasons = "; ".join(f"{quote(t)}: {why}" for t, why in self.left_out.items())

@@ -12,10 +12,11 @@ from rclpy.node import Node
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.errors import AnymodalError, DecodeError
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.nodes.graph_watch import GraphWatch
 from anymodal_seg_ros.nodes.guard import guarded
 from anymodal_seg_ros.nodes.rig_findings import Look
-from anymodal_seg_ros.nodes.shutdown import one_line, spinning
+from anymodal_seg_ros.nodes.shutdown import spinning
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 from anymodal_seg_ros.sensing.events.messages import is_event_message
 from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info

@@ -7,7 +7,6 @@ same world at the same time, and each can be killed by itself.
 from __future__ import annotations
 
 import argparse
-import heapq
 import sys
 import threading
 import time
@@ -23,15 +22,17 @@ from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.faults.content import check_modalities
 from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.timeline import check_sensors, load_timeline
-from anymodal_seg_ros.nodes.rig_driver import CameraDriver, CloudDriver, Driver
+from anymodal_seg_ros.nodes.camera_driver import CameraDriver, Driver, publish_until
+from anymodal_seg_ros.nodes.cloud_driver import CloudDriver
 from anymodal_seg_ros.nodes.rig_tf import TfDriver
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session
-from anymodal_seg_ros.simulation.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
+from anymodal_seg_ros.simulation.recorded import Sequence
 from anymodal_seg_ros.simulation.rigs import RIGS, rig_by_name
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
 from anymodal_seg_ros.simulation.schedule import Schedule
-from anymodal_seg_ros.simulation.sensors import SensorModel
-from anymodal_seg_ros.simulation.sequence import Sequence, SequenceConfig, render_sequence
+from anymodal_seg_ros.simulation.sequence import SequenceConfig, camera_of, render_sequence
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 NAME = "rig_node"
 
@@ -44,24 +45,7 @@ def drive(
     drivers = _drivers(node, options, sequence, epoch_ns)
     shown = f" from {sequence.folder}" if sequence else ""
     node.get_logger().info(f"publishing {', '.join(options.sensors)}{shown}")
-    late: list[tuple[int, int, Any, Any]] = []
-    number = 0
-    while True:
-        driver = min(drivers, key=lambda d: d.due_ns)
-        next_ns = min(driver.due_ns, late[0][0]) if late else driver.due_ns
-        if stop.wait(max(0.0, (next_ns - time.time_ns()) / 1e9)):
-            return
-        if late and late[0][0] <= driver.due_ns:
-            _, _, publisher, message = heapq.heappop(late)
-            publisher.publish(message)
-            continue
-        due_ns = driver.due_ns
-        for time_ns, publisher, message in driver.take():
-            if time_ns <= due_ns:
-                publisher.publish(message)
-            else:
-                number += 1
-                heapq.heappush(late, (time_ns, number, publisher, message))
+    publish_until(drivers, stop)
 
 
 def _drivers(
@@ -84,7 +68,7 @@ def _drivers(
             drivers.append(
                 CameraDriver(
                     node,
-                    model,
+                    camera_of(model),
                     sequence,
                     schedule,
                     epoch_ns,

@@ -9,11 +9,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.messages import values
+from anymodal_seg_ros.nodes.camera_driver import Parcel
 from anymodal_seg_ros.nodes.messages import make
-from anymodal_seg_ros.nodes.rig_driver import Parcel
+from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
 from anymodal_seg_ros.simulation.placements import sensor_placements, vehicle_placement
-from anymodal_seg_ros.simulation.scene import Scene
-from anymodal_seg_ros.simulation.sensors import SensorModel
+from anymodal_seg_ros.simulation.world.scene import Scene
 
 _PERIOD_NS = 20_000_000
 

@@ -23,6 +23,7 @@ from rclpy.utilities import remove_ros_args
 
 from anymodal_seg_ros.config import SegConfig, nest, seconds_to_ns
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import Prediction, SensorState
 from anymodal_seg_ros.nodes.arrival import waited_ns
 from anymodal_seg_ros.nodes.diagnostics import resting
@@ -34,7 +35,7 @@ from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.outputs import Outputs
 from anymodal_seg_ros.nodes.parameters import declare_parameters, flat, parameters_named
 from anymodal_seg_ros.nodes.services import NodeServices
-from anymodal_seg_ros.nodes.shutdown import fail, one_line, ros_session, run_until_signal
+from anymodal_seg_ros.nodes.shutdown import fail, ros_session, run_until_signal
 from anymodal_seg_ros.nodes.snapshot import Snapshots
 from anymodal_seg_ros.nodes.transitions import refuse_impossible_transitions, told
 from anymodal_seg_ros.nodes.worker import PipelineWorker, any_worker_lives
@@ -332,7 +333,10 @@ class SegmentationNode(LifecycleNode):
         """Publish ``/diagnostics``, and end the node when its engine is past hope."""
         if self._worker is not None:
             for line in self._health.news(self._now_ns()):
-                self.get_logger().info(line)
+                if line.bad:
+                    self.get_logger().warning(line.text)
+                else:
+                    self.get_logger().info(line.text)
         array = DiagnosticArray(status=self._statuses())
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)

@@ -9,7 +9,7 @@ from typing import Any
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
-from anymodal_seg_ros.nodes.shutdown import one_line
+from anymodal_seg_ros.foreign_text import one_line
 
 Deed = Callable[[], str]
 """Does something and says what in one line; an exception says why it could not."""

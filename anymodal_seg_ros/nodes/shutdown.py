@@ -22,6 +22,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.nodes.environment import prepare_process
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -148,11 +149,6 @@ def run_until_signal(node: Node, stop: threading.Event) -> None:
 def _ignore_signals() -> None:
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-
-
-def one_line(error: Exception | str) -> str:
-    """Return an error's text without line breaks, as a log line needs it."""
-    return " ".join(str(error).split())
 
 
 def fail(name: str, error: AnymodalError) -> int:

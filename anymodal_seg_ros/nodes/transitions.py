@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from anymodal_seg_ros.errors import AnymodalError
-from anymodal_seg_ros.nodes.shutdown import one_line
+from anymodal_seg_ros.foreign_text import one_line
 
 N = TypeVar("N", bound=LifecycleNode)
 Transition = Callable[[N, LifecycleState], TransitionCallbackReturn]

@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from anymodal_seg_ros.demo.records import MaskRecord
+from anymodal_seg_ros.demo.records import ScoredMask
 from anymodal_seg_ros.evaluation.metrics import confusion_matrix
 from anymodal_seg_ros.frames import Mask
 from anymodal_seg_ros.nodes.segmentation_node import NAME
@@ -36,8 +36,8 @@ class Watcher(Node):
         self._label_at = label_at
         self._num_classes = num_classes
         self._lock = threading.Lock()
-        self._records: list[MaskRecord] = []
-        self._newest: tuple[MaskRecord, Mask] | None = None
+        self._records: list[ScoredMask] = []
+        self._newest: tuple[ScoredMask, Mask] | None = None
         self._masks: dict[int, tuple[int, Any]] = {}
         self._statuses: dict[int, Any] = {}
         reliable = QoSProfile(depth=10)
@@ -46,12 +46,12 @@ class Watcher(Node):
             DiagnosticArray, f"{NAME}/modality_status", self._on_status, reliable
         )
 
-    def records(self) -> list[MaskRecord]:
+    def records(self) -> list[ScoredMask]:
         """Return every mask so far, in the order of arrival."""
         with self._lock:
             return list(self._records)
 
-    def newest(self) -> tuple[MaskRecord, Mask] | None:
+    def newest(self) -> tuple[ScoredMask, Mask] | None:
         """Return the newest mask with its pixels."""
         with self._lock:
             return self._newest
@@ -79,7 +79,7 @@ class Watcher(Node):
         how = said.pop("mask")
         mask = decode_image(message).pixels
         label = self._label_at(how["reference"], stamp)
-        record = MaskRecord(
+        record = ScoredMask(
             stamp_ns=stamp,
             received_ns=received_ns,
             reference=how["reference"],

@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import cv2
+
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.processors import engine_threads
 from anymodal_seg_ros.pipeline import Pipeline
@@ -75,15 +77,18 @@ class PipelineWorker:
 
     def start(self) -> None:
         """Start the threads."""
+        # Cores are used by sensors side by side. OpenCV's own threads would have to be woken for
+        # every small picture, and wait for one another in a busy loop.
+        cv2.setNumThreads(1)
         self._pipeline.attach(len(self._threads), self.notify)
         for thread in self._threads:
             thread.start()
 
     def notify(self) -> None:
-        """Say that the pipeline has a new message."""
+        """Say that the pipeline has a new message. Wakes one thread: it wakes the next, if any."""
         with self._wake:
             self._news += 1
-            self._wake.notify_all()
+            self._wake.notify()
 
     def stop(self, limit_s: float = STOP_LIMIT_S) -> bool:
         """Let the work under way end, then end the threads. May be called twice.
@@ -116,16 +121,18 @@ class PipelineWorker:
             except Exception as error:
                 worked = True
                 self._failed(error)
-            if worked:
-                self.notify()  # what is done may be what another thread waits for
-            else:
+            if not worked:
                 self._wait(news)
 
     def _work(self, now_ns: int) -> bool:
         wanted = self._wanted()
         if not wanted:
             self._pipeline.pass_over(now_ns)
-        progress = self._pipeline.work(now_ns, ahead=wanted, deliver=self._deliver)
+        # Whoever has begun a piece of work wakes another one, for there may be more; whoever has
+        # ended one looks for the next by itself. So none is woken for nothing but the last.
+        progress = self._pipeline.work(
+            now_ns, ahead=wanted, deliver=self._deliver, begun=self.notify
+        )
         return progress.worked
 
     def _deliver(self, prediction: Prediction) -> None:

@@ -7,8 +7,11 @@ first, then the other sensors by their share of the votes and the age of what is
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 
 _SMOOTHING = 0.1
+_SPREADS = 2
+"""Mean deviations above the mean that are allowed for, as with TCP's time-out (RFC 6298: 4)."""
 _LOOKED_AT = 10
 _BEHIND_AT = 3
 _SETTLED = 10
@@ -20,10 +23,18 @@ class RunningCost:
     def __init__(self) -> None:
         """Begin without knowing: unknown work costs nothing, so it is tried."""
         self.ns = 0
+        self._spread_ns = 0
+
+    @property
+    def high_ns(self) -> int:
+        """What it hardly ever takes longer than: others may take the cores at any time."""
+        return self.ns + _SPREADS * self._spread_ns
 
     def observe(self, took_ns: int) -> None:
         """Take note of one piece of work."""
-        self.ns = took_ns if not self.ns else round(self.ns + _SMOOTHING * (took_ns - self.ns))
+        off_ns = took_ns - self.ns if self.ns else 0
+        self.ns = round(self.ns + _SMOOTHING * off_ns) if self.ns else took_ns
+        self._spread_ns += round(_SMOOTHING * (abs(off_ns) - self._spread_ns))
 
 
 class Budget:
@@ -46,6 +57,28 @@ class Budget:
         self.encode = RunningCost()
         self.credit_ns = 0
         self._fuse: dict[int, RunningCost] = {}
+        self._next_ns, self._given_up_ns = 0, 0
+
+    def expect(self, next_ns: int, period_ns: int) -> None:
+        """Say when the next frame of the reference sensor should come, and how long to look out."""
+        self._next_ns, self._given_up_ns = next_ns, next_ns + period_ns
+
+    def leaves_a_thread(self, now_ns: int, others_end_ns: Collection[int]) -> bool:
+        """Whether the reference's next frame would find a thread, if one more sample is encoded.
+
+        Credit alone does not see to that: other processes take the cores at any time, and what is
+        measured of that is the past. A single thread has nothing but its credit to go by.
+
+        Args:
+            now_ns: on the clock of the messages' arrival.
+            others_end_ns: when the encoding of other sensors' samples will end that has begun.
+        """
+        if self.threads < 2 or now_ns >= self._given_up_ns:
+            return True
+        next_ns = max(self._next_ns, now_ns)
+        if now_ns + self.encode.high_ns <= next_ns:
+            return True
+        return 1 + sum(end_ns > next_ns for end_ns in others_end_ns) < self.threads
 
     def frame_came(self, period_ns: int, sensors: int) -> None:
         """Take note of a reference frame: what its period leaves can be spent.
@@ -79,8 +112,13 @@ class Budget:
         return self._fuse[min(self._fuse, key=lambda known: abs(known - sensors))].ns
 
     def reference_fits(self, period_ns: int, sensors: int) -> bool:
-        """Whether the threads can encode the reference and fuse within its period."""
-        return self.encode.ns + self.fuse_ns(sensors) <= self.threads * period_ns
+        """Whether the threads can encode the reference and fuse within its period.
+
+        Two of them may be at successive frames, but only one of them fuses.
+        """
+        encode_ns, fuse_ns = self.encode.ns, self.fuse_ns(sensors)
+        longest_ns = max(encode_ns, fuse_ns)
+        return encode_ns + fuse_ns <= self.threads * period_ns and longest_ns <= period_ns
 
     def patience_ns(self, period_ns: int, sensors: int) -> int:
         """Return how long after a frame set is complete its fusion may begin at the latest.

@@ -22,6 +22,7 @@ from anymodal_seg_ros.frames import (
     SensorStatus,
 )
 from anymodal_seg_ros.inference.argmax import lazy_argmax
+from anymodal_seg_ros.inference.contract import is_finite
 from anymodal_seg_ros.inference.engines import Engine, can_split
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.pipeline.picture import Picture
@@ -117,8 +118,6 @@ def _check(result: Segmentation, manifest: Manifest) -> None:
                 f"the engine returned logits of the shape {logits.shape}: expected "
                 f"({len(manifest.classes)}, height, width)"
             )
-        if not np.isfinite(logits).all():
-            raise EngineError("the engine returned logits that are not finite")
     elif result.mask is None:
         raise EngineError("the engine returned neither a mask nor logits")
     elif result.mask.ndim != 2 or result.mask.dtype != np.uint8:
@@ -126,6 +125,8 @@ def _check(result: Segmentation, manifest: Manifest) -> None:
             f"the engine returned a mask of {result.mask.dtype} {result.mask.shape}: expected "
             "uint8 (height, width)"
         )
+    if not is_finite(result):
+        raise EngineError("the engine returned logits or contributions that are not finite")
 
 
 def _mask(result: Segmentation, picture: Picture) -> Mask:

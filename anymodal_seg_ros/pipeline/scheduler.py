@@ -15,10 +15,17 @@ from anymodal_seg_ros.frames import DeferredImage, Sample
 from anymodal_seg_ros.pipeline.budget import Backlog, Budget
 from anymodal_seg_ros.pipeline.record import FusionRecord
 from anymodal_seg_ros.pipeline.stages import Preparer
-from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, Order, Prepare
+from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, MaskTask, Order, Prepare
 from anymodal_seg_ros.sensing.intake import VERDICT
 
 NO_TIME = "no time"
+
+PLACES = 2
+"""Frame sets that may wait for a network that keeps up: one would lose masks at every delay."""
+
+MOST_PLACES = 4
+"""The same where the reference alone fits into its period: then a queue is a moment's affair, such
+as of another process that took a core, and goes as fast as it came."""
 
 
 class Scheduler:
@@ -40,10 +47,12 @@ class Scheduler:
         self.superseded = 0
         """Frame sets that were dropped because newer ones were due."""
         self._orders: list[Order] = []
-        self._fusing = False
+        self._fusing: Fuse | None = None
         self._asked_ns = -(1 << 63)
         self._unproven: list[Sample] = []
         self._running: set[int] = set()
+        self._optional: dict[int, int] = {}
+        """When the encoding of other sensors' samples will end that has begun."""
         self._latest: dict[str, Sample] = {}
         """The newest sample of each sensor that is prepared."""
 
@@ -57,15 +66,18 @@ class Scheduler:
         """Let the frame sets that wait go without masks."""
         self._orders.clear()
 
-    def add(self, order: Order, most: int) -> None:
-        """Take a frame set that is due, while no more than so many wait in all.
+    def add(self, order: Order) -> None:
+        """Take a frame set that is due, and drop older ones that would wait too long.
 
         One that is being worked on is not given up for a newer one: at more load than the machine
         can carry no mask would ever be finished.
         """
         self._orders.append(order)
         begun = 1 if self._begun(self._orders[0]) else 0
-        excess = max(0, len(self._orders) - max(begun + 1, 1 if self.backlog.behind else most))
+        places = 1 if self.backlog.behind else PLACES
+        excess = max(
+            0, len(self._orders) - max(begun + 1, MOST_PLACES if order.hurries else places)
+        )
         self.superseded += excess
         del self._orders[begun : begun + excess]
 
@@ -88,7 +100,7 @@ class Scheduler:
         # After it, only the end of work that is under way can change anything.
         return due_ns if due_ns is not None and due_ns > self._asked_ns else None
 
-    def take(self, now_ns: int) -> Decode | Prepare | Fuse | None:
+    def take(self, now_ns: int) -> MaskTask | None:
         """Return the most urgent work on the frame sets that are due; None if there is none.
 
         Give what comes back to :meth:`done`.
@@ -103,23 +115,24 @@ class Scheduler:
         order = self._orders[0]
         task = self._decoding(order) or self._preparing(order, now_ns)
         if isinstance(task, Fuse):
-            if self._fusing:
+            if self._fusing is not None:
                 return None
             self.backlog.observe(len(self._orders))
-            self._fusing = True
+            self._fusing = task
             self._orders.pop(0)
         elif task is not None:
             self._running.add(id(task.sample))
         return task
 
     def take_ahead(
-        self, newest: Mapping[str, Sample], picture: str, *, in_time: bool
-    ) -> Prepare | None:
+        self, newest: Mapping[str, Sample], picture: str, now_ns: int, *, in_time: bool
+    ) -> MaskTask | None:
         """Return work on the newest samples, which frame sets to come will want.
 
         Args:
             newest: of every living sensor that is worth it, the reference first.
             picture: the sensor in whose picture they will be wanted.
+            now_ns: on the clock of the messages' arrival.
             in_time: whether only as much may be done as the budget allows.
         """
         todo = [
@@ -134,18 +147,20 @@ class Scheduler:
         reference = next(iter(newest))
         sample = max(todo, key=lambda s: (s.sensor == reference, self._urgency(s)))
         if in_time and sample.sensor != reference:
-            if not self._budget.affords():
+            if not self._admits(now_ns):
                 return None
-            self._budget.spend()
+            self._spend(sample, now_ns)
         self._running.add(id(sample))
         return Prepare(sample, picture)
 
-    def done(self, task: Decode | Prepare | Fuse) -> None:
+    def done(self, task: MaskTask) -> None:
         """Take note that a piece of work is done, or has failed."""
         if isinstance(task, Fuse):
-            self._fusing = False
+            if task is self._fusing:  # and not one of before the configuration changed
+                self._fusing = None
             return
         self._running.discard(id(task.sample))
+        self._optional.pop(id(task.sample), None)
         if isinstance(task, Decode):
             self._unproven = [s for s in self._unproven if s is not task.sample]
         else:
@@ -162,7 +177,7 @@ class Scheduler:
                 return Decode(sample)
         return None
 
-    def _preparing(self, order: Order, now_ns: int) -> Prepare | Fuse | None:
+    def _preparing(self, order: Order, now_ns: int) -> MaskTask | None:
         """Return the next sample to prepare, the fusion, or None while others are at work."""
         frame_set, picture = order.frame_set, order.picture.sensor
         if any(undecided(sample) for sample in frame_set.samples.values()):
@@ -180,22 +195,46 @@ class Scheduler:
         if reference is not None and reference in idle:
             return Prepare(reference, picture, chosen)
         if order.fuse_by_ns is not None:
-            fits = self._fits(order.fuse_by_ns - now_ns)
+            in_time = self._budget.encode.ns <= order.fuse_by_ns - now_ns
+            fits = in_time and self._admits(now_ns)
             overdue = now_ns >= order.fuse_by_ns or (order.hurries and len(self._orders) > 1)
             nobody_at_work = len(idle) == len(open_)
             if reference is None and (overdue or (nobody_at_work and not fits)):
                 return Fuse(self._without(order, open_))
+            if order.hurries and (next_reference := self._next_reference()) is not None:
+                return next_reference
             if not fits:
                 return None
         if not idle:
             return None
         if order.fuse_by_ns is not None:
-            self._budget.spend()
+            sample = max(idle, key=self._urgency)
+            self._spend(sample, now_ns)
+            return Prepare(sample, picture, chosen)
         return Prepare(max(idle, key=self._urgency), picture, chosen)
 
-    def _fits(self, left_ns: int) -> bool:
-        """Whether one more sample of another sensor can be encoded in time, and may be."""
-        return self._budget.encode.ns <= left_ns and self._budget.affords()
+    def _next_reference(self) -> Decode | Prepare | None:
+        """Return work on the reference sample of a later frame set that waits, the oldest first."""
+        for order in self._orders[1:]:
+            frame_set, sample = order.frame_set, order.frame_set.reference_sample
+            if id(sample) in self._running or frame_set.reference not in frame_set.fused:
+                continue
+            if undecided(sample):
+                return Decode(sample)
+            chosen = {name: frame_set.samples[name] for name in frame_set.fused}
+            if not self._is_made(sample, order.picture.sensor, chosen):
+                return Prepare(sample, order.picture.sensor, chosen)
+        return None
+
+    def _admits(self, now_ns: int) -> bool:
+        """Whether one more sample of another sensor may be encoded."""
+        budget = self._budget
+        return budget.affords() and budget.leaves_a_thread(now_ns, self._optional.values())
+
+    def _spend(self, sample: Sample, now_ns: int) -> None:
+        """Take note that a sample of another sensor is going to be encoded."""
+        self._budget.spend()
+        self._optional[id(sample)] = now_ns + self._budget.encode.high_ns
 
     def _without(self, order: Order, open_: list[Sample]) -> Order:
         """Let a frame set go without what is not prepared, or with what was prepared last."""

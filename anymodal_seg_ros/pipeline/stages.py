@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anymodal_seg_ros.config import CountsConfig, RigConfig
+from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import Features, Image, ModalityBatch, Sample
 from anymodal_seg_ros.inference.engines import SplitEngine
 from anymodal_seg_ros.inference.evidence import lack_of_cover, lack_of_evidence
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.preprocess import Planes, planes
-from anymodal_seg_ros.sensing.decoding.encodings import COUNTS, METRES_PER_COUNT, to_metres
+from anymodal_seg_ros.sensing.decoding.encodings import in_metres
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 from anymodal_seg_ros.sensing.geometry.reprojection import Metres
 from anymodal_seg_ros.sensing.geometry.rig_geometry import UnknownGeometryError
@@ -125,7 +125,8 @@ class Preparer:
         """Stack the planes of some sensors, by their names."""
         ids = [self._spec_id(name) for name in stages]
         present = [s.planes for s in stages.values() if s.planes is not None]
-        return ModalityBatch(np.stack(present), np.array(ids, np.int64))
+        images = present[0][None] if len(present) == 1 else np.stack(present)
+        return ModalityBatch(images, np.array(ids, np.int64))
 
     def _scaled(self, sample: Sample, picture: str, companions: Mapping[str, Sample]) -> Stages:
         """Register an image, scale it to planes, and look whether it shows anything."""
@@ -133,7 +134,7 @@ class Preparer:
         spec, looked_at = manifest.modalities[sensor.modality], self._rig.content_checks
         brought = self._registrar.bring(
             sample.sensor,
-            _in_metres(sample.image, sensor.counts) if spec.planes == "depth" else sample.image,
+            in_metres(sample.image, sensor.counts) if spec.planes == "depth" else sample.image,
             picture,
             _size(companions.get(picture)),
             self._metres(sample.sensor, picture, companions),
@@ -165,14 +166,6 @@ class Preparer:
 
     def _spec_id(self, sensor: str) -> int:
         return self._manifest.modalities[self._rig.sensors[sensor].modality].id
-
-
-def _in_metres(image: Image, counts: CountsConfig) -> Image:
-    """Give a depth image its unit where that is not a millimetre."""
-    if image.encoding not in COUNTS or not (counts.per_count or counts.offset):
-        return image
-    per_count = counts.per_count or METRES_PER_COUNT
-    return Image(to_metres(image, per_count, counts.offset), "32FC1")
 
 
 def _size(sample: Sample | None) -> tuple[int, int] | None:

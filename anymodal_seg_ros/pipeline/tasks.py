@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from anymodal_seg_ros.frames import FrameSet, Sample, SensorStatus
+from anymodal_seg_ros.frames import FrameSet, Prediction, Sample, SensorStatus
 from anymodal_seg_ros.pipeline.cross_check import Look
 from anymodal_seg_ros.pipeline.picture import Picture
 
@@ -57,4 +58,20 @@ class Fuse:
     order: Order
 
 
-Task = Decode | Prepare | Fuse | Look
+MaskTask = Decode | Prepare | Fuse
+"""What masks are made by."""
+
+Task = MaskTask | Look
+
+
+class Progress(NamedTuple):
+    """What one call of :meth:`Pipeline.work` has achieved.
+
+    Attributes:
+        worked: whether there was anything to do; if not, there is nothing before the next message,
+            the next wake-up or the end of what other threads are doing.
+        prediction: the mask, if that was it.
+    """
+
+    worked: bool
+    prediction: Prediction | None = None

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -40,21 +39,10 @@ NEWER_CAME = "not decoded, a newer one came"
 
 VERDICT = "verdict"
 """In :attr:`Sample.made`: why its image must not be fused; empty if it may be."""
-_HELD = "held"
-
-
-class _Held(NamedTuple):
-    """A sample that is to be decoded before it can be told whether its sensor is well again.
-
-    Attributes:
-        sample: as it came.
-        jumped: whether the sensor's clock has jumped before it.
-        run: counts how often the clock went back; a sample of an earlier run is of no use.
-    """
-
-    sample: Sample
-    jumped: bool
-    run: int
+_JUMPED = "jumped"
+"""In a sample that is held back until it is decoded: whether its sensor's clock jumped before."""
+_RUN = "run"
+"""How often the clock had gone back before it came; one of an earlier run is of no use."""
 
 
 class Intake:
@@ -80,6 +68,7 @@ class Intake:
         self._jump_ns = seconds_to_ns(rig.clock_jump_s)
         self._now_ns: int | None = None
         self._run = 0
+        self._overdue_before = 0
         self._rejected = {name: Counter[str]() for name in rig.sensors}
         self._last_error = dict.fromkeys(rig.sensors, "")
         self._begin()
@@ -88,6 +77,7 @@ class Intake:
         """Let the watchdog see the time. A clock that went far back means a new run."""
         if self._now_ns is not None and now_ns < self._now_ns - self._jump_ns:
             self._run += 1
+            self._overdue_before += self._synchronizer.overdue
             self._begin()
             self._on_new_run()
             self._now_ns = None
@@ -180,7 +170,7 @@ class Intake:
         """
         waiting = list(self._held.values())
         self._held.clear()
-        return [held.sample for held in waiting if held.run == self._run]
+        return waiting
 
     def judge_decoded(self, sample: Sample, error: DecodeError | None) -> bool:
         """Judge a sample whose pixels have been made, or could not be made.
@@ -190,7 +180,9 @@ class Intake:
         """
         if VERDICT in sample.made:
             return not sample.made[VERDICT]
-        held = sample.made.pop(_HELD, None)
+        if sample.made.get(_RUN) != self._run:
+            return False  # the clock has gone back while it was being decoded
+        held = _JUMPED in sample.made
         states = self._watchdog.states()
         if error is None:
             fault = self._inspect(sample, states[sample.sensor])
@@ -200,9 +192,10 @@ class Intake:
             fault = Fault(SensorState.INVALID, str(error))
             sample.made[VERDICT] = fault.reason
             self._count_rejection(sample.sensor, fault, sample.received_ns, error.kind)
-        if held is not None:
+        if held:
+            jumped = sample.made.pop(_JUMPED)
             if error is None:
-                self._let_go_on(sample, fault, held.jumped)
+                self._let_go_on(sample, fault, jumped)
             else:
                 # Its header and geometry still hold; nobody after this meets the damaged pixels.
                 self._synchronizer.withhold(_black(sample), states, sample.made[VERDICT])
@@ -246,7 +239,7 @@ class Intake:
     @property
     def overdue(self) -> int:
         """Frame sets that were given up because nobody came to poll for seconds."""
-        return self._synchronizer.overdue
+        return self._overdue_before + self._synchronizer.overdue
 
     def newest(self, reference: str) -> dict[str, Sample]:
         """Return the newest sample of every living sensor that frame sets to come will want.
@@ -287,12 +280,12 @@ class Intake:
                 sensor.checks,
                 planes=self._planes.get(name),
                 recover_frames=sensor.recover_frames,
-                depth_unit_known=bool(sensor.counts.per_count),
+                counts=sensor.counts,
             )
             for name, sensor in rig.sensors.items()
             if rig.content_checks
         }
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, Sample] = {}
         self._originals: dict[str, Sample] = {}
         self._lags = ArrivalLags(rig.sensors)
         self._event_checks: dict[str, tuple[CheckResult, ...]] = {}
@@ -301,6 +294,7 @@ class Intake:
     def _take(self, sample: Sample, jumped: bool) -> None:
         """Judge the stamp of a sample, and its pixels if they are at hand."""
         sensor, states = sample.sensor, self._watchdog.states()
+        sample.made[_RUN] = self._run
         if jumped:
             self._offsets.jumped(sensor, sample.received_ns)
             self._lags.forget(sensor)
@@ -376,11 +370,10 @@ class Intake:
         """Keep the newest sample of a sensor that has yet to prove itself."""
         before = self._held.pop(sample.sensor, None)
         if before is not None:
-            jumped = jumped or before.jumped
+            jumped = jumped or before.made[_JUMPED]
             self._synchronizer.count(sample.sensor, NEWER_CAME)
-        held = _Held(sample, jumped, self._run)
-        sample.made[_HELD] = held
-        self._held[sample.sensor] = held
+        sample.made[_JUMPED] = jumped
+        self._held[sample.sensor] = sample
 
     def _count_rejection(
         self, sensor: str, fault: Fault, now_ns: int, kind: RejectionKind | None

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.simulation.camera import Camera, Intrinsics
-from anymodal_seg_ros.simulation.classes import CLASSES
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.view import look
+from anymodal_seg_ros.simulation.world.camera import Intrinsics, MountedCamera
+from anymodal_seg_ros.simulation.world.classes import CLASSES
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.world.view import look
 
-SMALL_CAMERA = Camera(Intrinsics(160, 120, 122.5, 122.5, 79.5, 59.5))
+SMALL_CAMERA = MountedCamera(Intrinsics(160, 120, 122.5, 122.5, 79.5, 59.5))
 """The default camera at half its resolution."""
 
 _SEEN_PIXELS = 12

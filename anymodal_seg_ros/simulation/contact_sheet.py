@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Mask, Pixels
-from anymodal_seg_ros.simulation.classes import CLASSES, SKY
 from anymodal_seg_ros.simulation.dataset.frames import SceneFrame, scene_frames, sized_sensors
 from anymodal_seg_ros.simulation.dataset.plan import CASES, ScenePlan
 from anymodal_seg_ros.simulation.dataset.stored import lidar_image
-from anymodal_seg_ros.simulation.weather import WEATHERS
+from anymodal_seg_ros.simulation.world.classes import CLASSES, SKY
+from anymodal_seg_ros.simulation.world.weather import WEATHERS
 
 Rgb = npt.NDArray[np.uint8]
 

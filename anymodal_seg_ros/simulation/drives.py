@@ -6,10 +6,10 @@ import itertools
 
 import numpy as np
 
-from anymodal_seg_ros.simulation.scene import SceneConfig
 from anymodal_seg_ros.simulation.sequence import SequenceConfig
-from anymodal_seg_ros.simulation.street import KINDS
-from anymodal_seg_ros.simulation.weather import WEATHERS
+from anymodal_seg_ros.simulation.world.scene import SceneConfig
+from anymodal_seg_ros.simulation.world.street import KINDS
+from anymodal_seg_ros.simulation.world.weather import WEATHERS
 
 FIRST_SEED = 900_000
 """Of the places; RigBench has other seeds."""

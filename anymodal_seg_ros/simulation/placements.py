@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from anymodal_seg_ros.simulation.camera import Matrix, Pose, axes
-from anymodal_seg_ros.simulation.lidar import Lidar
-from anymodal_seg_ros.simulation.scene import Scene
-from anymodal_seg_ros.simulation.sensors import SensorModel
+from anymodal_seg_ros.simulation.cameras.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
+from anymodal_seg_ros.simulation.frame_ids import cloud_frame, optical_frame
+from anymodal_seg_ros.simulation.world.camera import Matrix, Pose, axes
+from anymodal_seg_ros.simulation.world.scene import Scene
 
 WORLD_FRAME = "odom"
 VEHICLE_FRAME = "base_link"
@@ -43,16 +44,6 @@ def placement(parent: str, child: str, parent_from_child: Matrix) -> Placement:
     x, y, z = (float(a) * math.sin(angle / 2) for a in axis)
     tx, ty, tz = (float(t) for t in parent_from_child[:3, 3])
     return Placement(parent, child, (tx, ty, tz), (x, y, z, math.cos(angle / 2)))
-
-
-def optical_frame(sensor: str) -> str:
-    """Name of the frame of a sensor's images: x right, y down, z forward (REP 103)."""
-    return f"{sensor}_optical_frame"
-
-
-def cloud_frame(sensor: str) -> str:
-    """Name of the frame of a LiDAR's points: x forward, y left, z up."""
-    return f"{sensor}_frame"
 
 
 def sensor_placements(sensors: Iterable[SensorModel]) -> list[Placement]:

@@ -9,15 +9,15 @@ import numpy as np
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Image, Mask
-from anymodal_seg_ros.simulation.camera import Camera, Intrinsics, Mount
-from anymodal_seg_ros.simulation.depth import DepthCamera
-from anymodal_seg_ros.simulation.events import EventCamera
-from anymodal_seg_ros.simulation.lidar import Lidar
-from anymodal_seg_ros.simulation.rgb import RgbCamera
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.sensors import Observer, SensorModel
-from anymodal_seg_ros.simulation.shapes import Floats
-from anymodal_seg_ros.simulation.thermal import ThermalCamera
+from anymodal_seg_ros.simulation.cameras.depth import DepthCamera
+from anymodal_seg_ros.simulation.cameras.events import EventCamera
+from anymodal_seg_ros.simulation.cameras.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.rgb import RgbCamera
+from anymodal_seg_ros.simulation.cameras.sensors import Observer, SensorModel
+from anymodal_seg_ros.simulation.cameras.thermal import ThermalCamera
+from anymodal_seg_ros.simulation.world.camera import Intrinsics, Mount, MountedCamera
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.world.shapes import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,32 +92,36 @@ def mounted_sensors() -> tuple[SensorModel, ...]:
     """Five sensors as on a real rig: each with its pose, picture, rate and latency."""
     return (
         RgbCamera(
-            camera=Camera(Intrinsics(640, 480, 490.0, 490.0, 319.5, 239.5), Mount(0.02, 0.0, 1.6)),
+            camera=MountedCamera(
+                Intrinsics(640, 480, 490.0, 490.0, 319.5, 239.5), Mount(0.02, 0.0, 1.6)
+            ),
             latency_ns=33_000_000,
         ),
         ThermalCamera(
-            camera=Camera(
+            camera=MountedCamera(
                 Intrinsics(320, 256, 262.0, 262.0, 159.5, 127.5),
                 Mount(0.0, -0.12, 1.55, yaw=0.012, pitch=0.025),
             ),
             latency_ns=60_000_000,
         ),
         DepthCamera(
-            camera=Camera(
+            camera=MountedCamera(
                 Intrinsics(424, 240, 225.0, 225.0, 211.5, 119.5),
                 Mount(0.05, 0.10, 1.5, yaw=-0.008, pitch=0.035),
             ),
             latency_ns=45_000_000,
         ),
         EventCamera(
-            camera=Camera(
+            camera=MountedCamera(
                 Intrinsics(346, 260, 280.0, 280.0, 172.5, 129.5),
                 Mount(0.03, 0.2, 1.62, yaw=0.005, pitch=0.03),
             ),
             latency_ns=4_000_000,
         ),
         Lidar(
-            camera=Camera(Intrinsics(640, 480, 490.0, 490.0, 319.5, 239.5), Mount(0.02, 0.0, 1.6)),
+            camera=MountedCamera(
+                Intrinsics(640, 480, 490.0, 490.0, 319.5, 239.5), Mount(0.02, 0.0, 1.6)
+            ),
             latency_ns=50_000_000,
         ),
     )

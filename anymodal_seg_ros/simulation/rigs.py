@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
 from anymodal_seg_ros.simulation.rig import aligned_sensors, mounted_sensors
-from anymodal_seg_ros.simulation.sensors import SensorModel
 
 RIGS = ("aligned", "mounted")
 

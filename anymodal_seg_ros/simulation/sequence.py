@@ -1,12 +1,13 @@
 """A continuous sequence of the rig, rendered once and kept as memory-mapped arrays.
 
-A sequence is a folder: one ``.npy`` array per sensor, one per distinct label map, and
-``sequence.json``. Its name is a hash of the parameters and of this package's own source, so that a
-second call with the same parameters only opens the files and an edited rig renders anew.
+A sequence is a folder, see ``recorded.py``. Its name is a hash of the parameters and of this
+package's own source, so that a second call with the same parameters only opens the files and an
+edited rig renders anew.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -24,16 +25,16 @@ import numpy as np
 
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.frames import Image, Mask, Pixels
+from anymodal_seg_ros.frames import Pixels
+from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
+from anymodal_seg_ros.simulation.recorded import INDEX, RecordedCamera, Sequence
 from anymodal_seg_ros.simulation.rig import Rig, RigFrame, aligned_sensors
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.sensors import SensorModel
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 Progress = Callable[[int, int], None]
 """Called with the number of frames done and of all frames."""
 
 _CHUNK = 12
-_INDEX = "sequence.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,45 +76,6 @@ class SequenceConfig:
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-class Sequence:
-    """A rendered sequence. Its arrays are mapped read-only: many processes share one copy.
-
-    Attributes:
-        folder: where it lies.
-        period_ns: time from frame to frame.
-        encodings: by sensor name.
-        images: by sensor name, ``[N, H, W]`` or ``[N, H, W, C]``.
-        labels: by sensor name, uint8 ``[N, H, W]``.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        index = json.loads((folder / _INDEX).read_text())
-        self.folder = folder
-        self.period_ns: int = index["period_ns"]
-        self.encodings: dict[str, str] = index["encodings"]
-        self.images: dict[str, Pixels] = {
-            name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in self.encodings
-        }
-        maps = {f: np.load(folder / f, mmap_mode="r") for f in set(index["labels"].values())}
-        self.labels: dict[str, Mask] = {n: maps[f] for n, f in index["labels"].items()}
-
-    def __len__(self) -> int:
-        return len(next(iter(self.images.values())))
-
-    def index_at(self, elapsed_ns: int) -> int:
-        """The number of the frame nearest to a time since the sequence began."""
-        return round(elapsed_ns / self.period_ns)
-
-    def image(self, sensor: str, index: int) -> Image:
-        """Image ``index`` of ``sensor``; the sequence goes on from its beginning after its end."""
-        return Image(self.images[sensor][index % len(self)], self.encodings[sensor])
-
-    def label(self, sensor: str, index: int) -> Mask:
-        """The label map of that image, uint8 ``[H, W]``."""
-        label: Mask = self.labels[sensor][index % len(self)]
-        return label
-
-
 def render_sequence(
     config: SequenceConfig, cache_dir: Path, workers: int = 2, progress: Progress | None = None
 ) -> Sequence:
@@ -127,7 +89,7 @@ def render_sequence(
         progress: told how far it is; not called if the sequence was there.
     """
     folder = cache_dir / config.key()
-    if not (folder / _INDEX).exists():
+    if not (folder / INDEX).exists():
         cache_dir.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=cache_dir))
         try:
@@ -138,12 +100,25 @@ def render_sequence(
     return Sequence(folder)
 
 
+def camera_of(sensor: SensorModel) -> RecordedCamera:
+    """Return what a player of a sensor's pictures must know of it."""
+    lens = sensor.camera.intrinsics
+    return RecordedCamera(
+        sensor.name,
+        sensor.rate_hz,
+        sensor.latency_ns,
+        lens.width,
+        lens.height,
+        tuple(float(entry) for entry in lens.matrix.ravel()),
+    )
+
+
 def _publish(unfinished: Path, folder: Path) -> None:
     """Give the finished folder its name, unless another process was faster."""
     try:
         os.rename(unfinished, folder)
     except OSError:
-        if not (folder / _INDEX).exists():
+        if not (folder / INDEX).exists():
             raise
 
 
@@ -197,8 +172,9 @@ def _prepare(config: SequenceConfig, folder: Path) -> dict[str, str]:
         "period_ns": config.period_ns,
         "encodings": {name: image.encoding for name, image in first.images.items()},
         "labels": label_files,
+        "cameras": {s.name: dataclasses.asdict(camera_of(s)) for s in config.sensors},
     }
-    (folder / _INDEX).write_text(json.dumps(index, indent=1))
+    (folder / INDEX).write_text(json.dumps(index, indent=1))
     return label_files
 
 
@@ -233,6 +209,6 @@ def _scene(config: SceneConfig) -> Scene:
 def _source_digest() -> str:
     """Hash of this subpackage's source."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

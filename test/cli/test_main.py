@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.cli.main import SUBCOMMANDS, main
-from anymodal_seg_ros.cli.simulate import Outputs
+from anymodal_seg_ros.cli.simulate import SimulationOutputs
 
 
 def test_help_names_every_subcommand_and_each_has_help_of_its_own() -> None:
@@ -25,7 +25,7 @@ def test_help_names_every_subcommand_and_each_has_help_of_its_own() -> None:
 def test_every_file_with_a_command_is_a_subcommand(project_root: Path) -> None:
     files = (project_root / "anymodal_seg_ros" / "cli").glob("*.py")
     with_command = {f.stem.replace("_", "-") for f in files if "\ndef command(" in f.read_text()}
-    assert with_command == {*SUBCOMMANDS, *(f"simulate-{name}" for name in Outputs.names)}
+    assert with_command == {*SUBCOMMANDS, *(f"simulate-{name}" for name in SimulationOutputs.names)}
 
 
 def test_version() -> None:

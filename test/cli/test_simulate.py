@@ -12,7 +12,7 @@ pytest.importorskip("trimesh", reason="the simulation is not installed: pip inst
 
 from anymodal_seg_ros.cli import simulate_rigbench
 from anymodal_seg_ros.cli.main import main
-from anymodal_seg_ros.cli.simulate import Outputs
+from anymodal_seg_ros.cli.simulate import SimulationOutputs
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.simulation import contact_sheet
 from anymodal_seg_ros.simulation.dataset.frames import sized_sensors
@@ -41,7 +41,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["simulate", *map(str, arguments)])
 
 
-@pytest.mark.parametrize("name", Outputs.names)
+@pytest.mark.parametrize("name", SimulationOutputs.names)
 def test_every_output_explains_itself(name: str) -> None:
     result = run(name, "--help")
     assert result.exit_code == 0
@@ -51,7 +51,7 @@ def test_every_output_explains_itself(name: str) -> None:
 def test_the_group_shows_how_to_begin() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    assert all(f"simulate {name}" in result.output for name in Outputs.names)
+    assert all(f"simulate {name}" in result.output for name in SimulationOutputs.names)
 
 
 def test_a_data_set_is_an_even_mixture_of_what_is_asked_for(tmp_path: Path) -> None:

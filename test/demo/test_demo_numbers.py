@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anymodal_seg_ros.demo.numbers import frames_without_mask, measure, summary
-from anymodal_seg_ros.demo.records import Incident, MaskRecord, Phase
+from anymodal_seg_ros.demo.records import Incident, Phase, ScoredMask
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -12,9 +12,9 @@ PERIOD = S // 30
 RIG = ("rgb", "events")
 
 
-def record(time_ns: int, sensors: tuple[str, ...], hit: bool = True) -> MaskRecord:
+def record(time_ns: int, sensors: tuple[str, ...], hit: bool = True) -> ScoredMask:
     confusion = np.array([[9, 0], [0, 1]] if hit else [[0, 9], [1, 0]], np.int64)
-    return MaskRecord(
+    return ScoredMask(
         stamp_ns=time_ns,
         received_ns=time_ns + 10 * MS,
         reference=sensors[0],

@@ -18,11 +18,11 @@ from anymodal_seg_ros.faults.timeline import parse_timeline
 from anymodal_seg_ros.sensing.decoding.decode import decode_image
 from anymodal_seg_ros.sensing.decoding.point_clouds import decode_cloud
 from anymodal_seg_ros.sensing.events.windows import EventStream
-from anymodal_seg_ros.simulation.camera import Camera, Mount
+from anymodal_seg_ros.simulation.cameras.sensors import Observer
 from anymodal_seg_ros.simulation.dataset.frames import sized_sensors
 from anymodal_seg_ros.simulation.rig import Rig, mounted_sensors
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.sensors import Observer
+from anymodal_seg_ros.simulation.world.camera import Mount, MountedCamera
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 SCENE = SceneConfig(11, weather="sun", kind="suburban", ego="driving")
 LATENCY_NS = {"rgb": 30_000_000, "thermal": 70_000_000, "depth": 0, "events": 5_000_000, "lidar": 0}
@@ -30,7 +30,7 @@ SENSORS: Any = tuple(
     dataclasses.replace(
         sensor,
         latency_ns=LATENCY_NS[sensor.name],
-        camera=Camera(sensor.camera.intrinsics, Mount(y=0.1 * number)),
+        camera=MountedCamera(sensor.camera.intrinsics, Mount(y=0.1 * number)),
     )
     for number, sensor in enumerate(sized_sensors(64, 48))
 )

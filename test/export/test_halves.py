@@ -12,9 +12,9 @@ from fixtures.zoo import HEIGHT, MODALITIES, WIDTH, network_of, sensors
 
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.networks import DeployedNetwork, network_names
-from anymodal_seg_training.graphs import GRAPHS, agreement, deploy, write_graphs
-from anymodal_seg_training.onnx_file import OPSET, open_session
-from anymodal_seg_training.sampling import all_subsets
+from anymodal_seg_training.data.sampling import all_subsets
+from anymodal_seg_training.export.graphs import GRAPHS, agreement, deploy, write_graphs
+from anymodal_seg_training.export.onnx_file import OPSET, open_session
 
 SPLIT = {"anyseg", "charm", "magic", "quorum"}
 """The networks whose encoder sees one sensor at a time, with one set of weights for all kinds."""

@@ -22,14 +22,14 @@ from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest, load_ma
 from anymodal_seg_ros.inference.model import load_model, sha256
 from anymodal_seg_ros.inference.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, build_network
-from anymodal_seg_training import export as export_module
+from anymodal_seg_training.commands import export as export_module
+from anymodal_seg_training.commands.evaluate import Evaluation
+from anymodal_seg_training.commands.export import export, read_result
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.evaluate import Evaluation
-from anymodal_seg_training.export import export, read_result
-from anymodal_seg_training.graphs import GRAPHS, deploy, rewrite_graphs, write_graphs
-from anymodal_seg_training.model_card import Rival
-from anymodal_seg_training.onnx_file import write_onnx
+from anymodal_seg_training.export.graphs import GRAPHS, deploy, rewrite_graphs, write_graphs
+from anymodal_seg_training.export.model_card import Rival
+from anymodal_seg_training.export.onnx_file import write_onnx
 from anymodal_seg_training.recipe import parse_recipe
 from anymodal_seg_training.run_folder import RunFolder
 

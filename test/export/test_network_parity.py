@@ -10,8 +10,8 @@ import pytest
 from fixtures.zoo import HEIGHT, MODALITIES, WIDTH, network_of
 
 from anymodal_seg_ros.networks import network_names
-from anymodal_seg_training.network_parity import MeasuredNetwork, Parity, parity_of
-from anymodal_seg_training.onnx_file import OPSET
+from anymodal_seg_training.export.network_parity import MeasuredNetwork, Parity, parity_of
+from anymodal_seg_training.export.onnx_file import OPSET
 
 pytestmark = pytest.mark.export
 

@@ -8,7 +8,7 @@ import pytest
 
 from anymodal_seg_ros.networks import network_names
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.network_tables import (
+from anymodal_seg_training.export.network_tables import (
     HEAD_WIDTHS,
     PUBLISHED,
     Published,

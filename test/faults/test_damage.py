@@ -15,13 +15,13 @@ from anymodal_seg_ros.faults.kinds import (
     Covered,
     Defocus,
     Drift,
-    Fault,
     Fog,
     Glare,
     Grain,
     Hanging,
     Holes,
     ImageFault,
+    InjectedFault,
     Stripes,
     StuckLines,
     SwappedBytes,
@@ -40,7 +40,9 @@ def broken(fault: ImageFault, image: Image = RGB, seed: int = 0) -> Pixels:
     return apply_image_fault(fault, image, np.random.default_rng(seed)).pixels
 
 
-def stream(fault: Fault, images: list[Image], modality: str = "rgb") -> list[tuple[int, Pixels]]:
+def stream(
+    fault: InjectedFault, images: list[Image], modality: str = "rgb"
+) -> list[tuple[int, Pixels]]:
     """Push an image every 0.1 s; return delays in ms and pixels."""
     injector = Injector[Image](FaultTimeline(0, (fault,)), {"one": modality})
     told = []

@@ -17,10 +17,10 @@ from anymodal_seg_ros.faults.kinds import (
     EVERY_SENSOR,
     Delayed,
     Drift,
-    Fault,
     Garbage,
     Hanging,
     ImageFault,
+    InjectedFault,
     Intermittent,
     MotionBlur,
     Off,
@@ -39,7 +39,7 @@ PICTURES = [picture("rgb", k) for k in range(100)]
 Told = list[Delivery[Image] | None]
 
 
-def run(*faults: Fault, seed: int = 0, pictures: list[Image] = PICTURES) -> Told:
+def run(*faults: InjectedFault, seed: int = 0, pictures: list[Image] = PICTURES) -> Told:
     """Push a picture every 0.1 s for ten seconds."""
     injector = Injector[Image](FaultTimeline(seed, faults))
     return [injector.push("rgb", k * S // HZ, image) for k, image in enumerate(pictures)]
@@ -225,7 +225,7 @@ STREAMS = {sensor: stream(sensor, 1) for sensor in SENSORS}
 def fitting(timeline: FaultTimeline) -> FaultTimeline:
     """Leave out what is an error: an image kind for a sensor that it does not fit."""
 
-    def fit(fault: Fault) -> bool:
+    def fit(fault: InjectedFault) -> bool:
         if isinstance(fault, ImageFault):
             return fits(fault, picture(fault.sensor, 0))
         if isinstance(fault, Hanging) and fault.how == "recompressed":
@@ -286,7 +286,7 @@ def test_no_message_is_lost_or_invented_outside_of_faults(timeline: FaultTimelin
 @settings(max_examples=40, deadline=None)
 @given(timeline=timelines())
 def test_only_delays_change_the_order(timeline: FaultTimeline) -> None:
-    def delays(fault: Fault) -> bool:
+    def delays(fault: InjectedFault) -> bool:
         return isinstance(fault, Delayed) or (isinstance(fault, Drift) and fault.what == "delay")
 
     without = tuple(f for f in fitting(timeline).faults if not delays(f))

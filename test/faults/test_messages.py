@@ -23,8 +23,8 @@ from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.kinds import (
     KINDS,
     EventLowResolution,
-    Fault,
     Garbage,
+    InjectedFault,
     LidarJitter,
     MotionBlur,
     OverExposure,
@@ -39,7 +39,7 @@ MS = 1_000_000
 TYPES = get_typestore(Stores.ROS2_HUMBLE)
 
 
-def broken(fault: Fault, *messages: Any, modality: str = "") -> list[Any]:
+def broken(fault: InjectedFault, *messages: Any, modality: str = "") -> list[Any]:
     """Push messages a millisecond apart; every one must be delivered."""
     injector = Injector[Any](FaultTimeline(3, (fault,)), {"x": modality})
     told = [injector.push("x", k * MS, message) for k, message in enumerate(messages)]
@@ -221,7 +221,9 @@ def test_events_can_be_garbage_too() -> None:
         (MotionBlur("x"), "cloud", "PointCloud2: it fits picture, 16-bit counts, depth"),
     ],
 )
-def test_what_does_not_fit_is_said_with_the_entry(fault: Fault, name: str, says: str) -> None:
+def test_what_does_not_fit_is_said_with_the_entry(
+    fault: InjectedFault, name: str, says: str
+) -> None:
     with pytest.raises(ConfigError, match=f"entry 1 for x: .*{says}"):
         broken(fault, MESSAGES[name])
 

@@ -74,9 +74,11 @@ def test_rows_of_a_batch_have_the_ids_of_the_modality_axis() -> None:
     assert ids_of_rows(torch.tensor([2, 0]), 3).tolist() == [2, 0, 2, 0, 2, 0]
 
 
-def encoder_of(norms: str, stem: str) -> MixTransformer:
+def encoder_of(norms: str, stem: str, adapters: str = "none") -> MixTransformer:
     torch.manual_seed(1)
-    encoder = MixTransformer(TINY, norms=norms, stem=stem, modalities=KINDS).eval()
+    encoder = MixTransformer(
+        TINY, norms=norms, stem=stem, adapters=adapters, modalities=KINDS
+    ).eval()
     for module in encoder.modules():
         if isinstance(module, ModalityTensor):
             for row in module.rows:
@@ -85,11 +87,16 @@ def encoder_of(norms: str, stem: str) -> MixTransformer:
 
 
 @pytest.mark.parametrize(
-    ("norms", "stem"),
-    [("per_modality", "shared"), ("shared", "per_modality"), ("per_modality", "per_modality")],
+    ("norms", "stem", "adapters"),
+    [
+        ("per_modality", "shared", "none"),
+        ("shared", "per_modality", "none"),
+        ("shared", "shared", "per_modality"),
+        ("per_modality", "per_modality", "per_modality"),
+    ],
 )
-def test_an_encoder_treats_a_row_by_its_kind_alone(norms: str, stem: str) -> None:
-    encoder = encoder_of(norms, stem)
+def test_an_encoder_treats_a_row_by_its_kind_alone(norms: str, stem: str, adapters: str) -> None:
+    encoder = encoder_of(norms, stem, adapters)
     image = torch.randn(1, 3, 64, 96)
     rows = torch.tensor([0, 2, 0])
     with torch.inference_mode():
@@ -101,8 +108,19 @@ def test_an_encoder_treats_a_row_by_its_kind_alone(norms: str, stem: str) -> Non
         assert not torch.allclose(features[0], features[1], atol=1e-2)
 
 
+def test_fresh_adapters_change_nothing() -> None:
+    adapted = MixTransformer(TINY, adapters="per_modality", modalities=KINDS).eval()
+    plain = MixTransformer(TINY).eval()
+    missing = plain.load_state_dict(adapted.state_dict(), strict=False).missing_keys
+    assert not missing
+    images, ids = torch.randn(2, 3, 64, 64), torch.tensor([2, 0])
+    with torch.inference_mode():
+        for features, expected in zip(adapted(images, ids), plain(images), strict=True):
+            assert torch.equal(features, expected)
+
+
 def test_folding_an_encoder_changes_nothing_but_its_names() -> None:
-    encoder = encoder_of("per_modality", "per_modality")
+    encoder = encoder_of("per_modality", "per_modality", "per_modality")
     images, ids = torch.randn(2, 3, 64, 64), torch.tensor([1, 2])
     with torch.inference_mode():
         before = encoder(images, ids)
@@ -150,6 +168,7 @@ def test_a_new_kind_begins_as_a_copy_and_trains_alone() -> None:
     [
         ({"norms": "own"}, r"norms is 'own': expected one of shared, per_modality"),
         ({"stem": "both"}, r"stem is 'both'"),
+        ({"adapters": "shared"}, r"adapters is 'shared': expected one of none, per_modality"),
         ({"stem": "per_modality"}, r"stem is 'per_modality', but the number of modalities is 0"),
     ],
 )

@@ -23,7 +23,7 @@ OPTIONS = [
         ("quorum", "reliability", "mean"), ("coarse_to_fine", "stage")
     )
     for consensus in (True, False)
-]
+] + [{"stem": "per_modality", "adapters": "per_modality", "fusion": "quorum"}]
 
 
 def quorum(**options: object) -> Quorum:

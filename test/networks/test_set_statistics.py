@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from anymodal_seg_ros.networks import DeployedNetwork
 from anymodal_seg_ros.networks.segformer_head import SegFormerHead
 from anymodal_seg_ros.networks.set_statistics import MAX_KINDS, SetStatistics, set_of
-from anymodal_seg_training.onnx_file import write_onnx
+from anymodal_seg_training.export.onnx_file import write_onnx
 
 CHANNELS = (8, 16, 24, 32)
 SETS = [torch.tensor(s) for n in (1, 2, 3) for s in itertools.combinations(range(3), n)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from anymodal_seg_ros.nodes.worker import PipelineWorker
-from anymodal_seg_ros.pipeline import Progress
+from anymodal_seg_ros.pipeline.tasks import Progress
 
 SOON_S = 5.0
 
@@ -25,7 +25,14 @@ class ScriptedPipeline:
         self.polled = threading.Semaphore(0)
         self.lock = threading.Lock()
 
-    def work(self, now_ns: int, *, ahead: bool = False, deliver: Callable[[Any], None]) -> Progress:
+    def work(
+        self,
+        now_ns: int,
+        *,
+        ahead: bool = False,
+        deliver: Callable[[Any], None],
+        begun: Callable[[], None],
+    ) -> Progress:
         assert ahead, "a robot prepares samples before they are asked for"
         with self.lock:
             self.polls += 1
@@ -165,6 +172,27 @@ def test_several_threads_do_all_that_there_is_to_do(threads: int) -> None:
         time.sleep(0.005)
     assert worker.stop()
     assert published == list(range(50)), "in order"
+
+
+def test_a_message_that_is_work_for_one_wakes_one() -> None:
+    pipeline = ScriptedPipeline()
+    worker = PipelineWorker(
+        pipeline,  # type: ignore[arg-type]
+        time.monotonic_ns,
+        lambda prediction: None,
+        lambda error: None,
+        threads=3,
+    )
+    worker.start()
+    try:
+        for _ in range(3):
+            assert pipeline.polled.acquire(timeout=SOON_S)
+        time.sleep(0.05)  # now all three are asleep
+        worker.notify()
+        assert pipeline.polled.acquire(timeout=SOON_S)
+        assert not pipeline.polled.acquire(timeout=0.1), "another one was woken for nothing"
+    finally:
+        worker.stop()
 
 
 def test_a_pipeline_is_let_alone_until_its_clock_runs() -> None:

@@ -226,3 +226,14 @@ assert len(sets) == 1, sync.status()
         [sys.executable, "-c", script], cwd=project_root, capture_output=True, text=True
     )
     assert process.returncode == 0, process.stderr
+
+
+def test_a_class_name_exists_once() -> None:
+    found: dict[str, list[str]] = {}
+    root = Path(__file__).resolve().parents[2]
+    for folder in (PACKAGE, "training"):
+        for path in sorted((root / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    found.setdefault(node.name, []).append(str(path.relative_to(root)))
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}

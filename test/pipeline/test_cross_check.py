@@ -171,8 +171,8 @@ def test_no_look_is_taken_before_work_on_masks(model: Model) -> None:
 def test_looks_wait_longer_where_they_would_take_more_than_their_share(model: Model) -> None:
     def looks(share: float) -> int:
         pipe = Pipeline(rig(cross_check_share=share), model, CountingEngine())
-        assert pipe._cross_check is not None
-        pipe._cross_check._thrifty = True
+        assert pipe._parts.cross_check is not None
+        pipe._parts.cross_check._thrifty = True
         begun = set()
         for number in range(60):
             now_ns = number * S // HZ + S

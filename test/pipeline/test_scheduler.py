@@ -15,7 +15,7 @@ from fixtures.virtual_machine import Machine, SplitEngine, split_pipeline
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig, default_sensors
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.pipeline.budget import Backlog
+from anymodal_seg_ros.pipeline.budget import Backlog, Budget
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -100,6 +100,34 @@ def test_no_reference_frame_is_lost_while_the_reference_itself_fits(load: float)
             if load > 1 and reason.startswith("no time"):
                 assert name != "rgb"
     assert made.pipeline.superseded <= 1
+
+
+@pytest.mark.parametrize(("burners", "stall_ms"), [(0, 20.0), (1, 15.0), (2, 10.0)])
+def test_no_reference_frame_is_lost_beside_processes_that_take_the_cores(
+    burners: int, stall_ms: float
+) -> None:
+    """Two threads on two cores; one piece of work in ten stands still for longer than it takes."""
+    masks, _, made = run(
+        threads=2, cores=2, burners=burners, stall_ms=stall_ms, encode_ms=9, fuse_ms=6
+    )
+    assert len(reference_stamps() - served(masks)) <= 1
+    assert made.pipeline.superseded == 0
+    used = Counter(name for mask in settled(masks) for name in mask.sensors)
+    assert all(used[name] > 0.4 * used["rgb"] for name in RIG.sensors), used
+
+
+def test_of_two_threads_one_is_free_for_the_reference_when_its_next_frame_comes() -> None:
+    budget = Budget(0, threads=2)
+    budget.encode.observe(20 * MS)
+    budget.expect(100 * MS, 33 * MS)
+    assert budget.leaves_a_thread(70 * MS, []), "it ends before"
+    assert budget.leaves_a_thread(90 * MS, []), "the other one is free"
+    assert budget.leaves_a_thread(90 * MS, [95 * MS]), "the other one will be free"
+    assert not budget.leaves_a_thread(90 * MS, [105 * MS])
+    assert not budget.leaves_a_thread(110 * MS, [125 * MS]), "it is a little late"
+    assert budget.leaves_a_thread(140 * MS, [155 * MS]), "it does not come"
+    budget.threads = 1
+    assert budget.leaves_a_thread(90 * MS, []), "one thread has its credit to go by"
 
 
 def test_when_the_reference_alone_is_too_much_the_newest_come_first_and_others_have_a_share() -> (
@@ -196,7 +224,7 @@ def test_the_result_is_the_same_as_encoding_all_afresh() -> None:
 def test_memory_does_not_grow_with_what_has_been_encoded() -> None:
     pipeline, _ = split_pipeline(RIG)
     Machine(pipeline, threads=2, encode_ms=5, fuse_ms=4).run(arrivals(seconds=6.0))
-    buffers = pipeline._intake._synchronizer._buffers
+    buffers = pipeline._parts.intake._synchronizer._buffers
     assert all(len(buffer) < 16 for buffer in buffers.values())
     assert all(len(buffer._used) <= len(buffer) for buffer in buffers.values())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.ros
 
 PERIOD_NS, FRAMES = 33_333_333, 8
 RIG_NODE = "anymodal_seg_ros.nodes.rig_node"
+DEMO_CAMERA = "anymodal_seg_ros.nodes.demo_camera"
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,17 @@ def sequence(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "period_ns": PERIOD_NS,
         "encodings": {"rgb": "rgb8", "thermal": "mono16"},
         "labels": {},
+        "cameras": {
+            name: {
+                "name": name,
+                "rate_hz": rate_hz,
+                "latency_ns": 0,
+                "width": 320,
+                "height": 240,
+                "matrix": [245.0, 0.0, 159.5, 0.0, 245.0, 119.5, 0.0, 0.0, 1.0],
+            }
+            for name, rate_hz in (("rgb", 30.0), ("thermal", 10.0))
+        },
     }
     (folder / "sequence.json").write_text(json.dumps(index))
     return folder
@@ -54,12 +68,13 @@ def test_processes_show_the_same_world_at_the_same_time(
 ) -> None:
     epoch_ns = time.time_ns()
 
-    def start(sensor: str) -> RosProcess:
-        args = ["--sequence", str(sequence), "--sensors", sensor, "--epoch-ns", str(epoch_ns)]
+    def start(module: str, sensor: str) -> RosProcess:
+        option = "--sensors" if module == RIG_NODE else "--sensor"
+        args = ["--sequence", str(sequence), option, sensor, "--epoch-ns", str(epoch_ns)]
         remap = ["--ros-args", "-r", f"__ns:={namespace}"]
-        return RosProcess(RIG_NODE, [*args, *remap], tmp_path / sensor)
+        return RosProcess(module, [*args, *remap], tmp_path / sensor)
 
-    cameras = [start("rgb"), start("thermal")]
+    cameras = [start(RIG_NODE, "rgb"), start(DEMO_CAMERA, "thermal")]
     with (
         graph.collect(Image, f"{namespace}/rgb/image", BEST_EFFORT) as rgb,
         graph.collect(CameraInfo, f"{namespace}/rgb/camera_info", BEST_EFFORT) as info,
@@ -69,7 +84,7 @@ def test_processes_show_the_same_world_at_the_same_time(
         thermal.wait(lambda all_: len(all_) >= 5, "5 thermal images")
         cameras[0].kill()
         before = len(rgb.messages)
-        cameras.append(start("rgb"))
+        cameras.append(start(DEMO_CAMERA, "rgb"))
         rgb.wait(lambda all_: len(all_) >= before + 5, "images of the camera that came back")
     for message in (*rgb.messages, *thermal.messages):
         elapsed_ns = to_ns(message.header.stamp) - epoch_ns
@@ -81,6 +96,13 @@ def test_processes_show_the_same_world_at_the_same_time(
     assert (info.messages[0].width, info.messages[0].k[0]) == (320, 245.0)
     for camera in cameras[1:]:
         camera.stop()
+
+
+def test_a_camera_of_the_demo_starts_without_what_renders() -> None:
+    heavy = ("trimesh", "embreex", "scipy", "networkx", "onnxruntime")
+    code = f"import sys, {DEMO_CAMERA}; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_timeline_breaks_one_sensor_and_leaves_the_truth(

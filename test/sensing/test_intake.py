@@ -286,6 +286,40 @@ def test_a_clock_that_goes_back_begins_anew(loops: int) -> None:
         watched.poll(4 * S)
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("held", [True, False])
+def test_a_picture_that_is_decoded_while_the_clock_goes_back_stays_out_of_the_new_run(
+    damaged: bool, held: bool
+) -> None:
+    intake = Intake(one_sensor())
+    late = [
+        replace(sample, image=LateImage(lambda: scene("rgb"), "rgb8"))
+        for sample in healthy("rgb", 1.0, 0)
+    ]
+    intake.push(late[0])
+    (waiting,) = intake.undecoded()
+    if not held:  # but chosen for a frame set
+        intake.judge_decoded(waiting, None)
+        intake.push(late[1])
+        waiting = intake.poll(late[1].received_ns)[-1].reference_sample
+    intake.advance(waiting.received_ns - 60 * S)
+    before = intake.status(waiting.received_ns - 60 * S)
+    error = DecodeError("data is no JPEG", "data") if damaged else None
+    assert not intake.judge_decoded(waiting, error)
+    assert intake.status(waiting.received_ns - 60 * S) == before
+    assert intake.poll(waiting.received_ns - 59 * S) == []
+
+
+def test_frame_sets_that_nobody_fetched_stay_counted_when_the_clock_goes_back() -> None:
+    intake = Intake(one_sensor())
+    for sample in healthy("rgb", 20.0, 0):
+        intake.push(sample)
+    given_up = intake.overdue
+    assert given_up > 0
+    intake.advance(-60 * S)
+    assert intake.overdue == given_up
+
+
 def test_a_reference_with_a_bad_image_keeps_its_frames_until_the_next_takes_over() -> None:
     black = Image(0 * images("rgb")[0].pixels, "rgb8")
     bad_ns = EPOCH + 3 * S

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from fixtures.small_rig import SECOND
 
-from anymodal_seg_ros.simulation.camera import Camera, Mount
 from anymodal_seg_ros.simulation.rig import Rig, RigFrame, aligned_sensors, mounted_sensors
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.world.camera import Mount, MountedCamera
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,9 @@ def frame() -> RigFrame:
 CAMERAS = {s.name: s.camera for s in mounted_sensors()}
 
 
-def warped(labels: np.ndarray, camera: Camera, z: np.ndarray, reference: Camera) -> np.ndarray:
+def warped(
+    labels: np.ndarray, camera: MountedCamera, z: np.ndarray, reference: MountedCamera
+) -> np.ndarray:
     """Labels of one sensor in the picture of the reference, by the reference's true depth."""
     k = reference.calibration()
     v, u = np.indices(z.shape)
@@ -47,7 +49,7 @@ def test_labels_warped_by_the_calibration_and_true_depth_agree(frame: RigFrame, 
 
 def test_a_wrong_pose_is_worse(frame: RigFrame):
     right = CAMERAS["thermal"]
-    wrong = Camera(right.intrinsics, Mount(0.0, 0.12, 1.55, yaw=-0.012, pitch=0.0))
+    wrong = MountedCamera(right.intrinsics, Mount(0.0, 0.12, 1.55, yaw=-0.012, pitch=0.0))
     agreements = []
     for camera in (right, wrong):
         moved = warped(frame.labels["thermal"], camera, frame.depths["rgb"], CAMERAS["rgb"])

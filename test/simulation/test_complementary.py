@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from fixtures.small_rig import SECOND, small_rig
 
-from anymodal_seg_ros.simulation.classes import BARRIER, OBSTACLE, PERSON, ROAD_MARKING
 from anymodal_seg_ros.simulation.rig import RigFrame
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.world.classes import BARRIER, OBSTACLE, PERSON, ROAD_MARKING
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 SEEDS = range(14)
 NEAR_M = 25.0

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.simulation.classes import CLASSES
 from anymodal_seg_ros.simulation.dataset.deliver_layout import (
     check_root,
     class_labels,
@@ -20,7 +19,7 @@ from anymodal_seg_ros.simulation.dataset.deliver_layout import (
 )
 from anymodal_seg_ros.simulation.dataset.frames import SceneFrame, scene_frames, sized_sensors
 from anymodal_seg_ros.simulation.dataset.manifest import (
-    Manifest,
+    DatasetManifest,
     compare,
     folder_digests,
     read_manifest,
@@ -31,6 +30,7 @@ from anymodal_seg_ros.simulation.dataset.plan import CASES, ScenePlan
 from anymodal_seg_ros.simulation.dataset.rigbench import MANIFEST, rigbench
 from anymodal_seg_ros.simulation.dataset.stored import MODALITIES
 from anymodal_seg_ros.simulation.dataset.writer import DatasetConfig, write_dataset
+from anymodal_seg_ros.simulation.world.classes import CLASSES
 
 WIDTH, HEIGHT = 64, 48
 PLANS = (
@@ -206,7 +206,7 @@ def test_a_folder_is_checked_frame_by_frame(
     found = folder_digests(root, CONFIG, workers=1)
     assert compare(found, digests).holds
     path = tmp_path / "manifest.sha256"
-    write_manifest(path, Manifest(this_machine(), digests), "a test")
+    write_manifest(path, DatasetManifest(this_machine(), digests), "a test")
     manifest = read_manifest(path)
     assert manifest.digests == digests
     assert manifest.machine == this_machine()

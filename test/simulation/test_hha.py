@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anymodal_seg_ros.simulation.camera import Camera, Intrinsics, Mount
 from anymodal_seg_ros.simulation.dataset.hha import hha
+from anymodal_seg_ros.simulation.world.camera import Intrinsics, Mount, MountedCamera
 
-CAMERA = Camera(Intrinsics(80, 60, 61.0, 61.0, 39.5, 29.5), Mount(z=1.5, pitch=0.1))
+CAMERA = MountedCamera(Intrinsics(80, 60, 61.0, 61.0, 39.5, 29.5), Mount(z=1.5, pitch=0.1))
 K, POSE = CAMERA.intrinsics.matrix, CAMERA.mount.camera_from_vehicle
 
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.simulation.illumination import WEATHERS, Illumination, draw_illumination
-from anymodal_seg_ros.simulation.weather import rain_extinction
+from anymodal_seg_ros.simulation.world.illumination import WEATHERS, Illumination, draw_illumination
+from anymodal_seg_ros.simulation.world.weather import rain_extinction
 
 
 def drawn(weather: str, hour: float = -1.0, seed: int = 0) -> Illumination:

@@ -7,11 +7,11 @@ import pytest
 from fixtures.small_rig import SECOND, SMALL
 
 from anymodal_seg_ros.frames import UNLABELED
-from anymodal_seg_ros.simulation.classes import CLASSES, ROAD
-from anymodal_seg_ros.simulation.lidar import POINT, Lidar
+from anymodal_seg_ros.simulation.cameras.lidar import POINT, Lidar
+from anymodal_seg_ros.simulation.cameras.sensors import Observer
 from anymodal_seg_ros.simulation.rig import Rig
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.sensors import Observer
+from anymodal_seg_ros.simulation.world.classes import CLASSES, ROAD
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 SENSOR = Lidar(camera=SMALL, rings=16, steps=512)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from anymodal_seg_ros.sensing.geometry.extrinsics import move, pose_from_quaternion
-from anymodal_seg_ros.simulation.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.lidar import Lidar
+from anymodal_seg_ros.simulation.cameras.sensors import Observer
 from anymodal_seg_ros.simulation.placements import (
     first_from,
     placement,
@@ -14,8 +15,7 @@ from anymodal_seg_ros.simulation.placements import (
     vehicle_placement,
 )
 from anymodal_seg_ros.simulation.rig import mounted_sensors
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.sensors import Observer
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 SENSORS = {sensor.name: sensor for sensor in mounted_sensors()}
 NOW_NS = 1_234_000_000

@@ -5,10 +5,10 @@ import pytest
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.simulation.classes import CLASS_NAMES, CLASSES
-from anymodal_seg_ros.simulation.rgb import RgbCamera
+from anymodal_seg_ros.simulation.cameras.rgb import RgbCamera
 from anymodal_seg_ros.simulation.rig import Rig, aligned_sensors, random_frames
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.world.classes import CLASS_NAMES, CLASSES
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 
 def test_images_have_the_encodings_of_the_contract():

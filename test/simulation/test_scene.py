@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA, rotation
+from anymodal_seg_ros.simulation.cameras.thermal import surface_kelvin
 from anymodal_seg_ros.simulation.census import SMALL_CAMERA, take_census
-from anymodal_seg_ros.simulation.classes import (
+from anymodal_seg_ros.simulation.rig import Rig, RigFrame
+from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA, rotation
+from anymodal_seg_ros.simulation.world.classes import (
     BARRIER,
     CLASSES,
     OBSTACLE,
@@ -23,12 +25,10 @@ from anymodal_seg_ros.simulation.classes import (
     TRAFFIC_SIGN,
     TWO_WHEELER,
 )
-from anymodal_seg_ros.simulation.rig import Rig, RigFrame
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.street import KINDS
-from anymodal_seg_ros.simulation.textures import MARKING_PAINT
-from anymodal_seg_ros.simulation.thermal import surface_kelvin
-from anymodal_seg_ros.simulation.view import look
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.world.street import KINDS
+from anymodal_seg_ros.simulation.world.textures import MARKING_PAINT
+from anymodal_seg_ros.simulation.world.view import look
 
 PACKAGE_ROOT = Path(__file__).parents[2]
 SEEDS = st.integers(0, 2**31 - 1)
@@ -54,7 +54,7 @@ def test_equal_seeds_give_equal_frames_whatever_was_captured_before():
 def test_another_process_draws_the_same_frame():
     code = (
         "import hashlib; from anymodal_seg_ros.simulation.rig import Rig;"
-        "from anymodal_seg_ros.simulation.scene import Scene, SceneConfig;"
+        "from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig;"
         "f = Rig().capture(Scene(SceneConfig(11)), 2_000_000_000);"
         "print(hashlib.sha256(b''.join(i.pixels.tobytes() for i in f.images.values())).hexdigest())"
     )

@@ -20,8 +20,8 @@ from anymodal_seg_ros.simulation.dataset.plan import (
     plan_scenes,
 )
 from anymodal_seg_ros.simulation.dataset.rigbench import DEFINITION, load_rigbench, rigbench
-from anymodal_seg_ros.simulation.street import KINDS
-from anymodal_seg_ros.simulation.weather import WEATHERS
+from anymodal_seg_ros.simulation.world.street import KINDS
+from anymodal_seg_ros.simulation.world.weather import WEATHERS
 
 EVERYTHING = set(itertools.product(KINDS, WEATHERS, (CLEAN, *CASES)))
 

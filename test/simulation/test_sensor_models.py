@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from fixtures.small_rig import SMALL
 
-from anymodal_seg_ros.simulation.blur import blurred
-from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA
-from anymodal_seg_ros.simulation.classes import BUILDING, PERSON, POLE, ROAD, SKY
-from anymodal_seg_ros.simulation.depth import DepthCamera
-from anymodal_seg_ros.simulation.events import EventCamera
-from anymodal_seg_ros.simulation.rgb import RgbCamera
+from anymodal_seg_ros.simulation.cameras.blur import blurred
+from anymodal_seg_ros.simulation.cameras.depth import DepthCamera
+from anymodal_seg_ros.simulation.cameras.events import EventCamera
+from anymodal_seg_ros.simulation.cameras.rgb import RgbCamera
+from anymodal_seg_ros.simulation.cameras.sensors import Observer
+from anymodal_seg_ros.simulation.cameras.thermal import ThermalCamera, apparent_kelvin
 from anymodal_seg_ros.simulation.rig import Rig, RigFrame
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.sensors import Observer
-from anymodal_seg_ros.simulation.thermal import ThermalCamera, apparent_kelvin
+from anymodal_seg_ros.simulation.world.camera import DEFAULT_CAMERA
+from anymodal_seg_ros.simulation.world.classes import BUILDING, PERSON, POLE, ROAD, SKY
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 SECOND = 1_000_000_000
 

@@ -7,8 +7,8 @@ import pytest
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.rig import Rig
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.sequence import SequenceConfig, render_sequence
+from anymodal_seg_ros.simulation.sequence import SequenceConfig, camera_of, render_sequence
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 SHORT = SequenceConfig(SceneConfig(2, "sun", ego="driving"), duration_s=0.5, rate_hz=30.0)
 
@@ -42,6 +42,8 @@ def test_a_sequence_goes_on_from_its_beginning_and_cannot_be_written(tmp_path: P
     sequence = render_sequence(short, tmp_path, 1)
     assert np.array_equal(sequence.image("rgb", 3).pixels, sequence.image("rgb", 0).pixels)
     assert len(list(sequence.folder.glob("labels_*.npy"))) == 1  # shared by aligned sensors
+    assert sequence.cameras == {s.name: camera_of(s) for s in short.sensors}
+    assert sequence.cameras["thermal"].matrix[0] == short.sensors[1].camera.intrinsics.fx
     with pytest.raises(ValueError, match="read-only"):
         sequence.images["rgb"][0] = 0
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from fixtures.tiny_training import CLASSES, tiny_frames
 
-from anymodal_seg_training.loop import Frames
+from anymodal_seg_training.runs.loop import Frames
 
 
 @pytest.fixture(scope="session")

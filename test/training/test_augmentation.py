@@ -8,9 +8,9 @@ from fixtures.tiny_training import tiny_recipe
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import ModalitySpec
-from anymodal_seg_training.augmentation import augment
+from anymodal_seg_training.data.augmentation import augment
+from anymodal_seg_training.data.sampling import frame_generators
 from anymodal_seg_training.recipe import AugmentationOptions, parse_recipe
-from anymodal_seg_training.sampling import frame_generators
 
 SPECS = [
     ModalitySpec(0, "color", (0.0,) * 3, (1.0,) * 3),

@@ -21,10 +21,10 @@ from anymodal_seg_ros.evaluation.rig_bag import write_rig_bag
 from anymodal_seg_ros.evaluation.rig_shots import RigBagConfig
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
-from anymodal_seg_ros.simulation.camera import Camera, Mount
-from anymodal_seg_ros.simulation.classes import CLASS_NAMES
 from anymodal_seg_ros.simulation.dataset.frames import sized_sensors
-from anymodal_seg_ros.simulation.scene import SceneConfig
+from anymodal_seg_ros.simulation.world.camera import Mount, MountedCamera
+from anymodal_seg_ros.simulation.world.classes import CLASS_NAMES
+from anymodal_seg_ros.simulation.world.scene import SceneConfig
 from anymodal_seg_training.cli import main as command
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.errors import TrainingError
@@ -38,7 +38,9 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sensors side by side, each with a lens of its own; events one by one."""
     path = tmp_path_factory.mktemp("bags") / "drive"
     sensors: Any = tuple(
-        dataclasses.replace(sensor, camera=Camera(sensor.camera.intrinsics, Mount(y=0.1 * number)))
+        dataclasses.replace(
+            sensor, camera=MountedCamera(sensor.camera.intrinsics, Mount(y=0.1 * number))
+        )
         for number, sensor in enumerate(sized_sensors(WIDTH, HEIGHT))
         if sensor.name in ("rgb", "thermal", "events")
     )

@@ -16,8 +16,13 @@ from fixtures.tiny_training import tiny_recipe
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.manifest import ModalitySpec
 from anymodal_seg_training.cli import main as command
+from anymodal_seg_training.datasets.plane_statistics import (
+    Measure,
+    PlaneSums,
+    guessed_spec,
+    yaml_line,
+)
 from anymodal_seg_training.errors import UnknownLabelError
-from anymodal_seg_training.plane_statistics import Measure, PlaneSums, guessed_spec, yaml_line
 from anymodal_seg_training.recipe import parse_recipe
 
 HEIGHT, WIDTH = 32, 64  # of the tiny recipe's input, so that nothing is resized

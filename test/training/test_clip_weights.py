@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from anymodal_seg_ros.networks.ma_clip import MaClip, clip_tower, load_clip_weights
-from anymodal_seg_training import clip_weights
-from anymodal_seg_training.clip_weights import read_clip_weights
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.published import clip_weights
+from anymodal_seg_training.published.clip_weights import read_clip_weights
 
 
 @pytest.mark.parametrize("form", ["clip.safetensors", "clip.pt", "nested.pt"])

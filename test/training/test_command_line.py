@@ -10,9 +10,10 @@ import yaml
 from click.testing import CliRunner, Result
 from fixtures.tiny_training import TinyDataset, tiny_recipe
 
-from anymodal_seg_training import datasets, evaluate, export, train
+from anymodal_seg_training import datasets, train
 from anymodal_seg_training.checkpoint import load_checkpoint
-from anymodal_seg_training.loop import Frames
+from anymodal_seg_training.commands import evaluate, export
+from anymodal_seg_training.runs.loop import Frames
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class NoOptions:
 
 @pytest.fixture
 def tiny_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = datasets._Entry(NoOptions, lambda options: TinyDataset())
+    entry = datasets._DatasetEntry(NoOptions, lambda options: TinyDataset())
     monkeypatch.setitem(datasets._DATASETS, "tiny", lambda: entry)
 
 

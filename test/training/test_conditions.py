@@ -12,15 +12,15 @@ from fixtures.tiny_training import TinyDataset, TinySplit, tiny_format, tiny_rec
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import build_network
-from anymodal_seg_training.case_evaluation import case_confusions
-from anymodal_seg_training.cases import combinations
-from anymodal_seg_training.conditions import ConditionTally
+from anymodal_seg_training.commands.evaluate import Evaluation
 from anymodal_seg_training.datasets.condition_layout import ConditionLayout
 from anymodal_seg_training.datasets.folders import bundled_layout
 from anymodal_seg_training.datasets.frame_cache import open_cache
-from anymodal_seg_training.evaluate import Evaluation
-from anymodal_seg_training.loop import Frames
-from anymodal_seg_training.report import condition_table, write_condition_csv
+from anymodal_seg_training.evaluation.case_evaluation import case_confusions
+from anymodal_seg_training.evaluation.cases import combinations
+from anymodal_seg_training.evaluation.conditions import ConditionTally
+from anymodal_seg_training.evaluation.report import condition_table, write_condition_csv
+from anymodal_seg_training.runs.loop import Frames
 
 CPU = torch.device("cpu")
 
@@ -58,8 +58,8 @@ def test_paths_of_the_published_data_sets_tell_conditions(
 
 def test_the_rig_tells_what_was_drawn_where_the_recipe_leaves_it_to_chance() -> None:
     pytest.importorskip("trimesh", reason="the simulation is not installed: pip install '.[sim]'")
-    from anymodal_seg_ros.simulation.street import KINDS
-    from anymodal_seg_ros.simulation.weather import WEATHERS
+    from anymodal_seg_ros.simulation.world.street import KINDS
+    from anymodal_seg_ros.simulation.world.weather import WEATHERS
     from anymodal_seg_training.datasets.rig import RigSplit
 
     (frame,) = RigSplit("train", range(3, 4), 1, "random", "").frames(0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anymodal_seg_training.corruption import (
+from anymodal_seg_training.evaluation.corruption import (
     NOISE_LEVELS,
     NoiseLevel,
     noisy,

@@ -13,21 +13,21 @@ from torch import Tensor
 
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_ros.networks import AnyModalNetwork, Decoded, build_network
-from anymodal_seg_training.case_evaluation import case_confusions
-from anymodal_seg_training.cases import combinations
 from anymodal_seg_training.checkpoint import save_weights
+from anymodal_seg_training.commands.evaluate import Evaluation
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.evaluate import Evaluation
-from anymodal_seg_training.loop import Frames
-from anymodal_seg_training.report import (
+from anymodal_seg_training.evaluation.case_evaluation import case_confusions
+from anymodal_seg_training.evaluation.cases import combinations
+from anymodal_seg_training.evaluation.report import (
     benchmark_table,
     class_table,
     combination_table,
     save_heat_map,
     write_csv,
 )
+from anymodal_seg_training.export.trained_network import load_best
 from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.trained_network import load_best
+from anymodal_seg_training.runs.loop import Frames
 
 NAMES = ["left", "right", "spot"]
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from anymodal_seg_training.datasets.frame_cache import FrameCache, open_cache
 from anymodal_seg_training.datasets.frame_source import read_frames
 from anymodal_seg_training.datasets.reading import Reading
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.loop import Frames
+from anymodal_seg_training.runs.loop import Frames
 
 
 def test_frames_are_what_the_node_would_see(frames: Frames) -> None:

@@ -12,7 +12,7 @@ from fixtures.hostile_yaml import HOSTILE
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_training.datasets.layout import load_layout
 from anymodal_seg_training.recipe import load_recipe
-from anymodal_seg_training.study import load_study
+from anymodal_seg_training.studies.study import load_study
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "recipe": load_recipe,

@@ -18,9 +18,9 @@ from anymodal_seg_ros.inference.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_ros.networks.mit_weights import load_mit_weights
 from anymodal_seg_ros.networks.mix_transformer import SIZES, MixTransformer
-from anymodal_seg_training.initial_weights import fill
-from anymodal_seg_training.loop import Frames
 from anymodal_seg_training.recipe import InitialWeights, parse_recipe
+from anymodal_seg_training.runs.initial_weights import fill
+from anymodal_seg_training.runs.loop import Frames
 
 BUNDLED = load_network(load_model("rig-nano"))
 SAME = load_model("rig-nano").manifest.architecture

@@ -16,14 +16,14 @@ from fixtures.training_runs import facts, run, stopped_run
 
 from anymodal_seg_ros.networks import build_network
 from anymodal_seg_ros.networks.windows import WindowCrossAttention
-from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.log import read_log
-from anymodal_seg_training.loop import Frames, Trainer
-from anymodal_seg_training.optimisation import build_optimiser, learning_rate, parameter_rates
 from anymodal_seg_training.recipe import InitialWeights, TrainingOptions
 from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.runs.log import read_log
+from anymodal_seg_training.runs.loop import Frames, Trainer
+from anymodal_seg_training.runs.optimisation import build_optimiser, learning_rate, parameter_rates
 from anymodal_seg_training.strategies import build_strategy
 from anymodal_seg_training.strategies.base import Setting
 
@@ -88,7 +88,7 @@ CHILD = """
 import sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
-from anymodal_seg_training.display import Display
+from anymodal_seg_training.runs.display import Display
 from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.train import train
 from anymodal_seg_training.run_folder import RunFolder

@@ -28,7 +28,7 @@ from anymodal_seg_training.datasets.packed import PackedDataset, PackedOptions
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.names import check_name
 from anymodal_seg_training.recipe import parse_recipe
-from anymodal_seg_training.study import load_study
+from anymodal_seg_training.studies.study import load_study
 
 ROOT = Path(__file__).parents[2]
 CLASSES = (ClassSpec("a", (255, 0, 0)), ClassSpec("b", (0, 255, 0)))

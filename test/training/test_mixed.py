@@ -25,17 +25,17 @@ from torch import Tensor
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork, Decoded, build_network
-from anymodal_seg_training.augmentation import Batch
-from anymodal_seg_training.batches import BatchJob, MakeBatch, batch_jobs
 from anymodal_seg_training.checkpoint import load_checkpoint
+from anymodal_seg_training.data.augmentation import Batch
+from anymodal_seg_training.data.sampling import turns
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.mixed import open_mixed
 from anymodal_seg_training.datasets.mixed_frames import MixedFrames
+from anymodal_seg_training.evaluation.member_view import MemberNetwork, check_modalities, views_of
 from anymodal_seg_training.fabric import open_fabric
-from anymodal_seg_training.loop import Frames
-from anymodal_seg_training.member_view import MemberNetwork, check_modalities, views_of
 from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.sampling import turns
+from anymodal_seg_training.runs.batches import BatchJob, MakeBatch, batch_jobs
+from anymodal_seg_training.runs.loop import Frames
 from anymodal_seg_training.strategies import build_strategy, strategy_names
 from anymodal_seg_training.strategies.base import Setting, Strategy
 

@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 from fixtures.mixed_training import DATASETS, SETS, UNION, mixed_recipe
 
 from anymodal_seg_ros.inference.model import load_model
-from anymodal_seg_training import check_data, datasets, evaluate, export, pack, train
+from anymodal_seg_training import datasets, train
+from anymodal_seg_training.commands import check_data, evaluate, export, pack
 
 SUBSETS = {"heat": 3, "range": 7}
 
@@ -28,7 +29,7 @@ class NoOptions:
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, dataset in DATASETS.items():
-        entry = datasets._Entry(NoOptions, lambda options, dataset=dataset: dataset())
+        entry = datasets._DatasetEntry(NoOptions, lambda options, dataset=dataset: dataset())
         monkeypatch.setitem(datasets._DATASETS, name, lambda entry=entry: entry)
 
 

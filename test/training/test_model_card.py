@@ -8,7 +8,7 @@ import pytest
 from fixtures.tiny_training import TinyDataset, tiny_recipe
 
 from anymodal_seg_training.datasets.base import SYNTHETIC
-from anymodal_seg_training.model_card import model_card
+from anymodal_seg_training.export.model_card import model_card
 
 
 class Drawn(TinyDataset):

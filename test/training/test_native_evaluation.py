@@ -12,8 +12,8 @@ from torch import Tensor
 
 from anymodal_seg_ros.evaluation.metrics import mean_iou
 from anymodal_seg_ros.networks import AnyModalNetwork, Decoded
-from anymodal_seg_training.cases import combinations
-from anymodal_seg_training.native_evaluation import _starts, native_confusions
+from anymodal_seg_training.evaluation.cases import combinations
+from anymodal_seg_training.evaluation.native_evaluation import _starts, native_confusions
 
 CPU = torch.device("cpu")
 RECIPE = tiny_recipe()

@@ -17,15 +17,15 @@ from hypothesis.extra.numpy import arrays
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Image
+from anymodal_seg_training.commands.pack import pack
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import LabelledFrame
 from anymodal_seg_training.datasets.packed import PackedDataset, PackedOptions
 from anymodal_seg_training.datasets.packed_members import pack_frame, unpack_image, unpack_label
 from anymodal_seg_training.datasets.reading import Reading
 from anymodal_seg_training.datasets.streaming import StreamedFrames
-from anymodal_seg_training.display import Display
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.pack import pack
+from anymodal_seg_training.runs.display import Display
 from anymodal_seg_training.train import _blocks
 
 NAMES = ("rgb", "thermal", "depth", "event")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,35 +14,38 @@ from fixtures.mixed_training import write_texts
 from fixtures.tiny_training import tiny_recipe
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_training.batches import part_size
-from anymodal_seg_training.log import read_log
-from anymodal_seg_training.loop import Frames
 from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.runs.batches import part_size
+from anymodal_seg_training.runs.log import read_log
 
 ROOT = Path(__file__).parents[2]
 CHILD = """
-import dataclasses, sys, torch
+import dataclasses, json, sys, torch
 from functools import partial
 from pathlib import Path
 torch.set_num_threads(1)
-from anymodal_seg_training.display import Display
+from anymodal_seg_training.runs.display import Display
 from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.train import train
 from fixtures.mixed_training import clip_recipe, mixed_dataset, mixed_recipe
 from fixtures.tiny_training import LabelledDataset, still_recipe
 if __name__ == "__main__":  # workers that prepare frames import this file
-    recipe, dataset = {
-        "tiny": (still_recipe, LabelledDataset),
-        "mixed": (mixed_recipe, mixed_dataset),
-        "clip": (partial(clip_recipe, Path(sys.argv[2]) / "texts.safetensors"), mixed_dataset),
-    }[sys.argv[4]]
-    recipe, dataset = recipe(), dataset()
-    store = dataclasses.replace(recipe.input, store=sys.argv[3])
-    recipe = dataclasses.replace(recipe, input=store)
-    train(recipe, dataset, RunFolder(Path(sys.argv[1])), False, Path(sys.argv[2]),
-          open_fabric(torch.device("cpu"), "fp32"), 1, Display())
+    out, cache = Path(sys.argv[1]), Path(sys.argv[2])
+    fabric = open_fabric(torch.device("cpu"), "fp32")
+    for what, store in json.loads(sys.argv[3]):
+        recipe, dataset = {
+            "tiny": (still_recipe, LabelledDataset),
+            "mixed": (mixed_recipe, mixed_dataset),
+            "clip": (partial(clip_recipe, cache / "texts.safetensors"), mixed_dataset),
+        }[what]
+        recipe, dataset = recipe(), dataset()
+        recipe = dataclasses.replace(recipe, input=dataclasses.replace(recipe.input, store=store))
+        run = RunFolder(out / f"{what}-{store}")
+        train(recipe, dataset, run, False, cache, fabric, 1, Display())
 """
+RUNS = [("tiny", "cache"), ("tiny", "stream"), ("mixed", "cache"), ("clip", "cache")]
+"""What is trained, and where its frames come from."""
 
 
 class Curves(NamedTuple):
@@ -51,54 +55,58 @@ class Curves(NamedTuple):
     scores: list[float]
 
 
-def curves(
-    folder: Path, cache: Path, processes: int, store: str = "cache", what: str = "tiny"
-) -> Curves:
-    """Train and return what the log says."""
-    script = folder.with_suffix(".py")
+def curves(folder: Path, cache: Path, processes: int) -> dict[str, Curves]:
+    """Train every one of the runs and return what their logs say."""
+    folder.mkdir()
+    script = folder / "child.py"
     script.write_text(CHILD)
     paths = [ROOT, ROOT / "training", ROOT / "test"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     launcher = torchrun if processes > 1 else []
-    command = [sys.executable, *launcher, str(script), str(folder), str(cache), store, what]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    command = [sys.executable, *launcher, str(script), str(folder), str(cache), json.dumps(RUNS)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
-    lines = read_log(RunFolder(folder).log_file)
-    return Curves(
-        [line["loss"] for line in lines if line["kind"] == "train"],
-        [line["score"] for line in lines if "score" in line],
-    )
+    found = {}
+    for what, store in RUNS:
+        lines = read_log(RunFolder(folder / f"{what}-{store}").log_file)
+        found[f"{what}-{store}"] = Curves(
+            [line["loss"] for line in lines if line["kind"] == "train"],
+            [line["score"] for line in lines if "score" in line],
+        )
+    return found
 
 
-def assert_alike(together: Curves, alone: Curves) -> None:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Curves]]:
+    """The curves of every run by the number of processes; a process is dear, so each trains all."""
+    folder = tmp_path_factory.mktemp("processes")
+    cache = folder / "cache"
+    cache.mkdir()
+    write_texts(cache / "texts.safetensors")
+    return {count: curves(folder / f"by-{count}", cache, count) for count in (1, 2)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", [f"{what}-{store}" for what, store in RUNS])
+def test_two_processes_give_the_losses_of_one(
+    trained: dict[int, dict[str, Curves]], run: str
+) -> None:
+    """Which data set comes, and the contrast of images with texts, depend on no process."""
+    alone, together = trained[1][run], trained[2][run]
+    assert len(alone.losses) >= 6
+    assert alone.scores or not run.startswith("tiny")
     assert together.losses == pytest.approx(alone.losses, rel=2e-4, abs=1e-5)
     # Counts of pixels: where two classes are all but equal, a pixel goes one way or the other.
     assert together.scores == pytest.approx(alone.scores, abs=1e-3)
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_losses_of_one(frames: Frames, tmp_path: Path) -> None:
-    cache = frames.train.folder.parent
-    alone = curves(tmp_path / "one", cache, 1)
-    assert len(alone.losses) == 6 and alone.scores
-    for store in ("cache", "stream"):
-        together = curves(tmp_path / f"two-{store}", cache, 2, store)
-        assert_alike(together, alone)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("what", ["mixed", "clip"])
-def test_so_do_mixed_data_sets(tmp_path: Path, what: str) -> None:
-    """Which data set comes, and the contrast of images with texts, depend on no process."""
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    write_texts(cache / "texts.safetensors")
-    alone, together = (
-        curves(tmp_path / f"run{processes}", cache, processes, what=what) for processes in (1, 2)
-    )
-    assert len(alone.losses) >= 6
-    assert_alike(together, alone)
+def test_streamed_frames_give_the_losses_of_cached_ones(
+    trained: dict[int, dict[str, Curves]],
+) -> None:
+    streamed, cached = trained[2]["tiny-stream"].losses, trained[1]["tiny-cache"].losses
+    assert streamed == pytest.approx(cached, rel=2e-4, abs=1e-5)
 
 
 def test_a_batch_that_cannot_be_split_is_refused() -> None:

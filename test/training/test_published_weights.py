@@ -23,7 +23,7 @@ from anymodal_seg_ros.networks.mix_transformer import SIZES
 from anymodal_seg_training.checkpoint import load_public_weights
 from anymodal_seg_training.cli import main
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.published_weights import network_of
+from anymodal_seg_training.published.weights import network_of
 
 KINDS = ("rgb", "depth", "event", "lidar")
 CMNEXT = {"network": "cmnext", "missing": "zeros", "add_back": "scrambled", "primary": "rgb"}

@@ -12,13 +12,13 @@ from fixtures.training_runs import run
 
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_ros.networks.segformer_head import SegFormerHead
-from anymodal_seg_training import recalibration
 from anymodal_seg_training.cli import main
+from anymodal_seg_training.data.sampling import all_subsets
 from anymodal_seg_training.datasets.frame_cache import FrameCache
-from anymodal_seg_training.loop import Frames
-from anymodal_seg_training.recalibration import recalibrate
-from anymodal_seg_training.sampling import all_subsets
-from anymodal_seg_training.trained_network import load_best
+from anymodal_seg_training.export import recalibration
+from anymodal_seg_training.export.recalibration import recalibrate
+from anymodal_seg_training.export.trained_network import load_best
+from anymodal_seg_training.runs.loop import Frames
 
 CPU = torch.device("cpu")
 RECIPE = tiny_recipe()

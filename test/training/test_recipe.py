@@ -13,7 +13,7 @@ from anymodal_seg_ros.networks import build_network
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.folders import bundled_layout
 from anymodal_seg_training.datasets.mixed import MixedDataset
-from anymodal_seg_training.member_view import check_modalities
+from anymodal_seg_training.evaluation.member_view import check_modalities
 from anymodal_seg_training.recipe import load_recipe, parse_recipe
 from anymodal_seg_training.strategies import build_strategy
 from anymodal_seg_training.strategies.base import Setting

@@ -12,11 +12,11 @@ import pytest
 pytest.importorskip("trimesh", reason="the simulation is not installed: pip install '.[sim]'")
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.simulation.classes import CLASS_NAMES, CLASSES
 from anymodal_seg_ros.simulation.dataset.frames import scene_frames, sized_sensors
 from anymodal_seg_ros.simulation.dataset.plan import ScenePlan
 from anymodal_seg_ros.simulation.dataset.rigbench import rigbench
 from anymodal_seg_ros.simulation.dataset.writer import DatasetConfig, write_dataset
+from anymodal_seg_ros.simulation.world.classes import CLASS_NAMES, CLASSES
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import SPLITS
 from anymodal_seg_training.datasets.rigbench import RigBenchSplit

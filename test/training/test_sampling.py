@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anymodal_seg_training.sampling import (
+from anymodal_seg_training.data.sampling import (
     all_subsets,
     batch_indices,
     draw_subset,

@@ -26,21 +26,21 @@ from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.networks import build_network
 from anymodal_seg_ros.networks.ma_clip import clip_tower
 from anymodal_seg_ros.networks.segrgbx import SegRGBX
-from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.checkpoint import load_checkpoint, load_weights, save_weights
-from anymodal_seg_training.clip_texts import read_clip_texts
-from anymodal_seg_training.display import Display
+from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.export.trained_network import load_best
 from anymodal_seg_training.fabric import open_fabric
-from anymodal_seg_training.loop import Frames, Trainer
 from anymodal_seg_training.losses.contrast import text_contrast
 from anymodal_seg_training.losses.prompts import gate_supervision, prompt_alignment
-from anymodal_seg_training.optimisation import build_optimiser, set_learning_rate
+from anymodal_seg_training.published.clip_texts import read_clip_texts
 from anymodal_seg_training.recipe import TrainingOptions
 from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.runs.display import Display
+from anymodal_seg_training.runs.loop import Frames, Trainer
+from anymodal_seg_training.runs.optimisation import build_optimiser, set_learning_rate
 from anymodal_seg_training.strategies import build_strategy
 from anymodal_seg_training.strategies.base import Setting, Strategy
-from anymodal_seg_training.trained_network import load_best
 
 FOUR = ("rgb", "thermal", "depth", "event")
 KNOWN = dict(mixed_dataset().space.members)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from anymodal_seg_training.spoiling import lie, suffer
+from anymodal_seg_training.data.spoiling import lie, suffer
 
 
 def images() -> Tensor:

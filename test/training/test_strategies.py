@@ -16,11 +16,11 @@ from fixtures.tiny_training import CLASSES, tiny_recipe
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_ros.networks.charm import Charm
-from anymodal_seg_ros.networks.magic import Selection
-from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_ros.networks.magic import ModalitySelection
 from anymodal_seg_training.checkpoint import save_weights
-from anymodal_seg_training.loop import Learner
+from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.runs.loop import Learner
 from anymodal_seg_training.strategies import build_strategy, strategy_names
 from anymodal_seg_training.strategies.base import Setting, Strategy
 from anymodal_seg_training.strategies.magic import inconsistency
@@ -306,9 +306,9 @@ def test_magic_compares_what_was_not_selected_and_nothing_else(teacher: str) -> 
     whole = torch.tensor([[0.9, 0.1, 0.5, 0.4], [0.1, 0.6, 0.9, 0.3]])
     other = torch.tensor([[0.0, 0.0, 0.3, 0.4], [0.0, 0.6, 0.0, 0.7]])
     expected = (0.2**2 + 0.0 + 0.0 + 0.4**2) / 4
-    found = inconsistency(Selection(rows, torch.empty(0), whole, other))
+    found = inconsistency(ModalitySelection(rows, torch.empty(0), whole, other))
     assert float(found) == pytest.approx(expected)
-    all_selected = Selection(rows[:1], torch.empty(0), whole[:1, :2], other[:1, :2])
+    all_selected = ModalitySelection(rows[:1], torch.empty(0), whole[:1, :2], other[:1, :2])
     assert float(inconsistency(all_selected)) == 0.0
     step = build("magic", teacher).loss(network_of("magic"), batch(), np.random.default_rng(0))
     assert set(step.parts) == {"whole", "selected", "consistency"}

@@ -18,13 +18,13 @@ from anymodal_seg_ros.networks import build_network
 from anymodal_seg_training import datasets
 from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.cli import main as command
-from anymodal_seg_training.command_line import open_source
+from anymodal_seg_training.commands.pack import pack
 from anymodal_seg_training.datasets.folders import FolderSplit, bundled_layout
 from anymodal_seg_training.datasets.packed import PackedDataset, PackedOptions
 from anymodal_seg_training.datasets.streaming import StreamedFrames
-from anymodal_seg_training.display import Display
-from anymodal_seg_training.pack import pack
 from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.runs.command_line import open_source
+from anymodal_seg_training.runs.display import Display
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class NoOptions:
 
 @pytest.fixture(autouse=True)
 def tiny_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = datasets._Entry(NoOptions, lambda options: TinyDataset())
+    entry = datasets._DatasetEntry(NoOptions, lambda options: TinyDataset())
     monkeypatch.setitem(datasets._DATASETS, "tiny", lambda: entry)
 
 

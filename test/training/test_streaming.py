@@ -18,8 +18,8 @@ from anymodal_seg_training.checkpoint import load_checkpoint
 from anymodal_seg_training.datasets.reading import Reading
 from anymodal_seg_training.datasets.streaming import StreamedFrames
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.loop import Frames
 from anymodal_seg_training.recipe import Recipe, parse_recipe
+from anymodal_seg_training.runs.loop import Frames
 
 NAMES = ("rgb", "thermal", "depth", "event")
 

@@ -18,11 +18,16 @@ from click.testing import CliRunner
 from fixtures.tiny_training import tiny_recipe
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_training import study_runner
-from anymodal_seg_training.comparison import MEASURES, Row, compare, markdown_table
+from anymodal_seg_training.commands import study as study_runner
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.study import load_study
+from anymodal_seg_training.studies.comparison import (
+    MEASURES,
+    MethodRow,
+    compare,
+    markdown_table,
+)
+from anymodal_seg_training.studies.study import load_study
 
 ROOT = Path(__file__).parents[2]
 
@@ -166,7 +171,7 @@ def test_who_stops_a_study_stops_its_runs(tmp_path: Path) -> None:
     study = content(**folders(tmp_path / "data"))
     study["recipe"]["training"] |= {"steps": 100_000, "warmup_steps": 1}
     path, out = write(tmp_path / "study.yaml", study), tmp_path / "out"
-    module = ["-m", "anymodal_seg_training.study_runner", str(path), str(out), "--threads", "1"]
+    module = ["-m", "anymodal_seg_training.commands.study", str(path), str(out), "--threads", "1"]
     options = ["--cache-dir", str(tmp_path / "cache"), "--workers", "1"]
     process = subprocess.Popen([sys.executable, *module, *options])
     run = RunFolder(out / "teacher-3")
@@ -197,9 +202,9 @@ def _free(run: RunFolder) -> bool:
 
 def test_the_best_of_each_column_is_bold_and_seeds_have_a_spread() -> None:
     rows = [
-        Row("one", (1,), dict.fromkeys(MEASURES, (40.0,))),
-        Row("two", (1, 2), dict.fromkeys(MEASURES, (41.0, 43.0))),
-        Row("none", (), dict.fromkeys(MEASURES, ())),
+        MethodRow("one", (1,), dict.fromkeys(MEASURES, (40.0,))),
+        MethodRow("two", (1, 2), dict.fromkeys(MEASURES, (41.0, 43.0))),
+        MethodRow("none", (), dict.fromkeys(MEASURES, ())),
     ]
     _, _, one, two, none = markdown_table(rows).splitlines()
     assert "| 40.0 |" in one and "**" not in one

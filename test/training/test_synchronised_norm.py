@@ -10,7 +10,7 @@ import torch
 import torch.distributed as distributed
 from torch import nn
 
-from anymodal_seg_training.synchronised_norm import synchronise_norms
+from anymodal_seg_training.runs.synchronised_norm import synchronise_norms
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from fixtures.tiny_training import CLASSES, tiny_recipe
 from fixtures.training_runs import run
 
 from anymodal_seg_ros.networks import AnyModalNetwork
-from anymodal_seg_training.calibration import Calibration
-from anymodal_seg_training.case_evaluation import case_confusions
-from anymodal_seg_training.cases import combinations
-from anymodal_seg_training.loop import Frames
-from anymodal_seg_training.temperature import fit_temperature
-from anymodal_seg_training.trained_network import load_best
+from anymodal_seg_training.evaluation.calibration import ConfidenceCalibration
+from anymodal_seg_training.evaluation.case_evaluation import case_confusions
+from anymodal_seg_training.evaluation.cases import combinations
+from anymodal_seg_training.evaluation.temperature import fit_temperature
+from anymodal_seg_training.export.trained_network import load_best
+from anymodal_seg_training.runs.loop import Frames
 
 CPU = torch.device("cpu")
 RECIPE = tiny_recipe(steps=30, validate_every=30)
@@ -74,7 +74,7 @@ def test_labels_are_less_surprising_at_it_than_beside_it(
 
 
 def test_pixels_without_a_label_do_not_count() -> None:
-    meter = Calibration(2)
+    meter = ConfidenceCalibration(2)
     logits = torch.randn(1, 2, 8, 8)
     meter.update(logits, torch.full((1, 8, 8), 255))
     assert meter.error() != meter.error()  # NaN

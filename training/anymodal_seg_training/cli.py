@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import click
 
-from anymodal_seg_training import (
+from anymodal_seg_training import train
+from anymodal_seg_training.commands import (
     agreement,
     check_data,
     evaluate,
     export,
-    graphs,
+    import_published,
     pack,
-    published_import,
-    recalibration,
-    study_runner,
-    train,
+    study,
 )
+from anymodal_seg_training.export import graphs, recalibration
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,13 +25,13 @@ def main() -> None:
 main.add_command(train.main, "train")
 main.add_command(recalibration.main, "recalibrate")
 main.add_command(evaluate.main, "evaluate")
-main.add_command(published_import.main, "import")
+main.add_command(import_published.main, "import")
 main.add_command(export.main, "export")
 main.add_command(graphs.main, "graphs")
 main.add_command(agreement.main, "agreement")
 main.add_command(check_data.main, "check-data")
 main.add_command(pack.main, "pack")
-main.add_command(study_runner.main, "study")
+main.add_command(study.main, "study")
 
 if __name__ == "__main__":
     main()

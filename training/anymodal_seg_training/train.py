@@ -9,21 +9,21 @@ import click
 from lightning_fabric import Fabric
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_training.command_line import (
+from anymodal_seg_training.datasets import open_dataset
+from anymodal_seg_training.datasets.base import Dataset
+from anymodal_seg_training.datasets.mixed import MixedDataset
+from anymodal_seg_training.datasets.packed import PackedSplit
+from anymodal_seg_training.fabric import open_fabric
+from anymodal_seg_training.recipe import Recipe, load_recipe
+from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.runs.command_line import (
     choose_device,
     machine_options,
     open_source,
     run_command,
 )
-from anymodal_seg_training.datasets import open_dataset
-from anymodal_seg_training.datasets.base import Dataset
-from anymodal_seg_training.datasets.mixed import MixedDataset
-from anymodal_seg_training.datasets.packed import PackedSplit
-from anymodal_seg_training.display import Display
-from anymodal_seg_training.fabric import open_fabric
-from anymodal_seg_training.loop import Frames, Trainer
-from anymodal_seg_training.recipe import Recipe, load_recipe
-from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.runs.display import Display
+from anymodal_seg_training.runs.loop import Frames, Trainer
 
 
 def train(
@@ -63,12 +63,12 @@ def _frames(
     workers: int,
     display: Display,
 ) -> Frames:
+    blocks = _blocks(dataset, recipe.input.mix_shards)  # refused before frames are prepared
     for_gpu = fabric.device.type == "cuda"
     learned, validation = (
         open_source(dataset, name, recipe, cache_dir, workers, display, for_gpu, name == "train")
         for name in ("train", "validation")
     )
-    blocks = _blocks(dataset, recipe.input.mix_shards)
     return Frames(learned, validation, len(dataset.classes), blocks)
 
 

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 from anymodal_seg_ros.config import parse_yaml
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 
+_USUAL_DEPTH = 10
+"""Of a publisher, where nobody says it."""
+
 
 class BagError(AnymodalError):
     """A bag cannot be read or written, or does not hold what is asked for."""
@@ -127,4 +130,5 @@ def _kept(profile: Any) -> int:
     if not isinstance(profile, dict) or profile.get("durability") not in (1, "transient_local"):
         return 0
     depth = profile.get("depth")
-    return depth if isinstance(depth, int) and 0 < depth <= 10_000 else 1
+    # Other nodes' depths are not known to recorders, which write 0 then: players take the default.
+    return depth if isinstance(depth, int) and 0 < depth <= 10_000 else _USUAL_DEPTH

@@ -13,7 +13,7 @@ import numpy as np
 
 from anymodal_seg_ros.config import NodeConfig
 from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, READABLE, sensors_by_topic
-from anymodal_seg_ros.evaluation.inspection.survey import TRANSFORMS, Topic
+from anymodal_seg_ros.evaluation.inspection.survey import TRANSFORMS, RecordedTopic
 
 
 class Severity(enum.Enum):
@@ -80,7 +80,7 @@ _RATE_SHARE = 0.2
 _OLDEST_NS = 86_400_000_000_000  # a day: nobody's clock says 1970
 
 
-def find(topics: Sequence[Topic], where: NodeConfig | None = None) -> list[Finding]:
+def find(topics: Sequence[RecordedTopic], where: NodeConfig | None = None) -> list[Finding]:
     """List what is remarkable, the worst first.
 
     Args:
@@ -97,13 +97,13 @@ def find(topics: Sequence[Topic], where: NodeConfig | None = None) -> list[Findi
     return sorted(found, key=lambda f: (order.index(f.severity), f.code, f.topic))
 
 
-def is_input(topic: Topic) -> bool:
+def is_input(topic: RecordedTopic) -> bool:
     """Whether a topic carries what a sensor saw, and not labels or masks."""
     last = topic.name.rsplit("/", 1)[-1].lower()
     return topic.is_sensor and not any(word in last for word in ("label", "mask", "overlay"))
 
 
-def _bag(topics: Sequence[Topic], sensors: Sequence[Topic]) -> Iterator[Finding]:
+def _bag(topics: Sequence[RecordedTopic], sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
     if not sensors:
         types = sorted({topic.type for topic in topics})
         yield Finding(
@@ -123,7 +123,7 @@ def _bag(topics: Sequence[Topic], sensors: Sequence[Topic]) -> Iterator[Finding]
             yield Finding("L801", topic.name, "anymodal-seg evaluate compares with it")
 
 
-def _stamps(topic: Topic) -> Iterator[Finding]:
+def _stamps(topic: RecordedTopic) -> Iterator[Finding]:
     stamps = np.array(topic.stamps_ns, np.int64)
     absurd = int(np.count_nonzero(stamps < _OLDEST_NS))
     if absurd:
@@ -159,7 +159,7 @@ def _stamps(topic: Topic) -> Iterator[Finding]:
         )
 
 
-def _latency(sensors: Sequence[Topic]) -> Iterator[Finding]:
+def _latency(sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
     behind = {topic.name: b for topic in sensors if (b := topic.offset_s()) is not None}
     if len(behind) < 2:
         return
@@ -175,7 +175,7 @@ def _latency(sensors: Sequence[Topic]) -> Iterator[Finding]:
             )
 
 
-def _rate(topic: Topic) -> Iterator[Finding]:
+def _rate(topic: RecordedTopic) -> Iterator[Finding]:
     steps = topic.steps_s()
     if steps.size < 4:
         return
@@ -201,7 +201,7 @@ def _rate(topic: Topic) -> Iterator[Finding]:
         )
 
 
-def _content(topic: Topic) -> Iterator[Finding]:
+def _content(topic: RecordedTopic) -> Iterator[Finding]:
     for reason, number in topic.errors.items():
         yield Finding("E501", topic.name, f"{number} of {len(topic.log_ns)}: {reason}")
     for what, found in (("encodings", topic.encodings), ("sizes", topic.sizes)):
@@ -210,7 +210,7 @@ def _content(topic: Topic) -> Iterator[Finding]:
             yield Finding("E502", topic.name, f"several {what}: {shown}")
 
 
-def _calibration(topic: Topic, topics: Sequence[Topic]) -> Iterator[Finding]:
+def _calibration(topic: RecordedTopic, topics: Sequence[RecordedTopic]) -> Iterator[Finding]:
     if not topic.encodings:
         return  # points and events have none of their own
     info = camera_info_of(topic, topics)
@@ -225,7 +225,7 @@ def _calibration(topic: Topic, topics: Sequence[Topic]) -> Iterator[Finding]:
         yield Finding("C602", info.name, "its focal length is 0: the camera was never calibrated")
 
 
-def _overlap(sensors: Sequence[Topic]) -> Iterator[Finding]:
+def _overlap(sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
     spans = {t.name: (min(t.log_ns), max(t.log_ns)) for t in sensors if len(t.log_ns) > 1}
     if not spans:
         return
@@ -247,7 +247,7 @@ def _overlap(sensors: Sequence[Topic]) -> Iterator[Finding]:
             )
 
 
-def _parameters(topics: Sequence[Topic], where: NodeConfig) -> Iterator[Finding]:
+def _parameters(topics: Sequence[RecordedTopic], where: NodeConfig) -> Iterator[Finding]:
     rig = where.config.rig
     by_name = {topic.name: topic for topic in topics}
     for name, sensor in sensors_by_topic(rig, where.namespace, where.node).items():
@@ -266,7 +266,7 @@ def _parameters(topics: Sequence[Topic], where: NodeConfig) -> Iterator[Finding]
             )
 
 
-def camera_info_of(topic: Topic, topics: Sequence[Topic]) -> Topic | None:
+def camera_info_of(topic: RecordedTopic, topics: Sequence[RecordedTopic]) -> RecordedTopic | None:
     """Return the CameraInfo that belongs to a topic of images; None if there is none."""
     parent = topic.name.rsplit("/", 1)[0]
     if topic.name.rsplit("/", 1)[-1] in ("compressed", "compressedDepth"):

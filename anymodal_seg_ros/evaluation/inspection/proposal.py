@@ -11,7 +11,7 @@ import yaml
 from anymodal_seg_ros.config import MESSAGE_TYPES
 from anymodal_seg_ros.evaluation.bags import BagError
 from anymodal_seg_ros.evaluation.inspection.findings import camera_info_of, is_input
-from anymodal_seg_ros.evaluation.inspection.survey import Topic
+from anymodal_seg_ros.evaluation.inspection.survey import RecordedTopic
 from anymodal_seg_ros.sensing.decoding.encodings import COUNTS, METRES
 
 _WORDS = (
@@ -34,7 +34,7 @@ _HEAD = """\
 """
 
 
-def propose(topics: Sequence[Topic], known: Collection[str]) -> str:
+def propose(topics: Sequence[RecordedTopic], known: Collection[str]) -> str:
     """Write the text of a parameter file.
 
     Args:
@@ -58,7 +58,7 @@ def propose(topics: Sequence[Topic], known: Collection[str]) -> str:
     return _HEAD + yaml.safe_dump(content, sort_keys=False, width=100)
 
 
-def modality_of(topic: Topic) -> str:
+def modality_of(topic: RecordedTopic) -> str:
     """Guess the kind of sensor behind a topic."""
     if topic.type in _EVENT_TYPES or topic.type.startswith("prophesee"):
         return "event"
@@ -75,7 +75,7 @@ def modality_of(topic: Topic) -> str:
 
 
 def _sensor(
-    topic: Topic, modality: str, topics: Sequence[Topic], known: Collection[str]
+    topic: RecordedTopic, modality: str, topics: Sequence[RecordedTopic], known: Collection[str]
 ) -> dict[str, Any]:
     entry: dict[str, Any] = {"topic": topic.name, "modality": modality}
     if topic.rate_hz is not None:
@@ -92,7 +92,7 @@ def _sensor(
     return entry
 
 
-def _is_second_form(topic: Topic, topics: Sequence[Topic]) -> bool:
+def _is_second_form(topic: RecordedTopic, topics: Sequence[RecordedTopic]) -> bool:
     """Whether another topic carries the same pictures in a better form."""
     names = {t.name: t for t in topics}
     parent, _, last = topic.name.rpartition("/")
@@ -106,7 +106,7 @@ def _is_second_form(topic: Topic, topics: Sequence[Topic]) -> bool:
     )
 
 
-def _name(topic: Topic, modality: str, taken: Collection[str]) -> str:
+def _name(topic: RecordedTopic, modality: str, taken: Collection[str]) -> str:
     """Name a sensor by the last part of its topic that says something."""
     parts = [part.lower() for part in topic.name.split("/") if part]
     telling = [p for p in parts if not _GENERIC.fullmatch(p) and p.isidentifier() and p.isascii()]

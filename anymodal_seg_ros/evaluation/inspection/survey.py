@@ -23,7 +23,7 @@ _MOST_ERRORS = 3
 
 
 @dataclass(slots=True)
-class Topic:
+class RecordedTopic:
     """What was found on one topic.
 
     Attributes:
@@ -73,7 +73,7 @@ class Topic:
         return float(np.median(behind)) / 1e9
 
 
-def survey(bag: Bag, progress: Callable[[float], None] = lambda share: None) -> list[Topic]:
+def survey(bag: Bag, progress: Callable[[float], None] = lambda share: None) -> list[RecordedTopic]:
     """Read a bag once.
 
     Args:
@@ -86,7 +86,7 @@ def survey(bag: Bag, progress: Callable[[float], None] = lambda share: None) -> 
     Raises:
         BagError: the bag is damaged.
     """
-    topics = {name: Topic(name, kind) for name, kind in sorted(bag.topics.items())}
+    topics = {name: RecordedTopic(name, kind) for name, kind in sorted(bag.topics.items())}
     length = max(1, bag.end_ns - bag.start_ns)
     for number, message in enumerate(bag.messages(topics)):
         topic = topics[message.topic]
@@ -98,7 +98,7 @@ def survey(bag: Bag, progress: Callable[[float], None] = lambda share: None) -> 
     return list(topics.values())
 
 
-def _look(bag: Bag, message: BagMessage, topic: Topic) -> None:
+def _look(bag: Bag, message: BagMessage, topic: RecordedTopic) -> None:
     """Take note of what one message holds."""
     try:
         decoded = bag.decode(message)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from anymodal_seg_ros.config import RigConfig, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.faults.content import check_modalities
-from anymodal_seg_ros.faults.kinds import KINDS, Fault, ImageFault, Ok
+from anymodal_seg_ros.faults.kinds import KINDS, ImageFault, InjectedFault, Ok
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 
 HEALTHY, FAULTS = "healthy", "faults"
@@ -74,7 +74,7 @@ def path_name(text: str) -> str:
     return kept or "unnamed"
 
 
-def fault_label(fault: Fault) -> str:
+def fault_label(fault: InjectedFault) -> str:
     """Name a fault by its kind, and by what it does where that is a choice."""
     how = getattr(fault, "how", "")
     return f"{fault.kind}-{how}" if how else fault.kind
@@ -118,7 +118,7 @@ def subset_cases(rig: RigConfig) -> Iterator[Case]:
             yield Case(path_name("subset-" + ".".join(chosen)), sensors=chosen)
 
 
-def sweep_faults(kinds: Sequence[str] = ()) -> Iterator[Fault]:
+def sweep_faults(kinds: Sequence[str] = ()) -> Iterator[InjectedFault]:
     """Yield one fault of every kind, and of every way in which it can happen, for no sensor yet.
 
     Image faults come with full severity. What shows a recorded past is left out: it needs a bag
@@ -130,7 +130,7 @@ def sweep_faults(kinds: Sequence[str] = ()) -> Iterator[Fault]:
     Raises:
         ConfigError: one of the kinds is unknown.
     """
-    found: list[Fault] = []
+    found: list[InjectedFault] = []
     for cls in KINDS.values():
         if cls is Ok:
             continue

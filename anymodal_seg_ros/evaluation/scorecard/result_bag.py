@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +19,10 @@ from anymodal_seg_ros.evaluation.replay import (
 )
 from anymodal_seg_ros.evaluation.scorecard.cases import Case
 from anymodal_seg_ros.evaluation.scorecard.job import Subject
-from anymodal_seg_ros.frames import Image, Prediction, SensorState
+from anymodal_seg_ros.frames import Image, Prediction
 from anymodal_seg_ros.inference.visualize import overlay
 from anymodal_seg_ros.messages import values
+from anymodal_seg_ros.messages.evidence import Status, mask_evidence
 from anymodal_seg_ros.messages.rosbags import make
 from anymodal_seg_ros.messages.values import Message
 from anymodal_seg_ros.pipeline import Pipeline
@@ -31,7 +31,6 @@ NODE = "/segmentation_node"
 """Under which the results stand, as those of the live node do."""
 
 _DIAGNOSTICS: Final = "diagnostic_msgs/msg/DiagnosticArray"
-_OK, _WARN, _ERROR = 0, 1, 2
 
 
 def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
@@ -80,42 +79,21 @@ def _write(out: ImageBagWriter, prediction: Prediction, pipeline: Pipeline, alph
     ):
         out.write(f"{NODE}/{name}", image, sample.stamp_ns, log_ns, sample.frame_id)
     head = values.header(sample.stamp_ns, sample.frame_id)
-    array = Message(_DIAGNOSTICS, {"header": head, "status": _statuses(prediction)})
+    topics = {name: sensor.topic for name, sensor in pipeline.rig.sensors.items()}
+    statuses = [_status(status) for status in mask_evidence(prediction, topics)]
+    array = Message(_DIAGNOSTICS, {"header": head, "status": statuses})
     out.append(f"{NODE}/modality_status", _DIAGNOSTICS, make(array), log_ns)
 
 
-def _statuses(prediction: Prediction) -> list[Message]:
-    """Say for every sensor whether it made this mask; the keys are those of the live node."""
-    found = []
-    for status in prediction.status:
-        used = status.sensor in prediction.sensors
-        reason = "" if used else prediction.frame_set.missing.get(status.sensor, "not fused")
-        facts = {"state": status.state.value, "used": "true" if used else "false"}
-        if status.sensor in prediction.contributions:
-            facts["contribution"] = f"{prediction.contributions[status.sensor]:.3f}"
-        if reason:
-            facts["reason"] = reason
-        level = _ERROR if status.state.down else _OK if status.state is SensorState.OK else _WARN
-        found.append(_status(status.sensor, level, "used" if used else reason, facts))
-    facts = {
-        "reference": prediction.frame_set.reference,
-        "sensors": ",".join(prediction.sensors),
-        "unlabeled": prediction.unlabeled,
-    }
-    message = prediction.unlabeled or f"made from {', '.join(prediction.sensors)}"
-    found.append(_status("mask", _ERROR if prediction.unlabeled else _OK, message, facts))
-    return found
-
-
-def _status(name: str, level: int, message: str, facts: Mapping[str, str]) -> Message:
+def _status(status: Status) -> Message:
     fields = {
-        "level": level,
-        "name": name,
-        "message": message,
-        "hardware_id": "",
+        "level": status.level,
+        "name": status.name,
+        "message": status.message,
+        "hardware_id": status.hardware_id,
         "values": [
             Message("diagnostic_msgs/msg/KeyValue", {"key": key, "value": value})
-            for key, value in facts.items()
+            for key, value in status.values.items()
         ],
     }
     return Message("diagnostic_msgs/msg/DiagnosticStatus", fields)

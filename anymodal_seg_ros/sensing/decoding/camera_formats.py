@@ -16,7 +16,7 @@ import numpy as np
 
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import Pixels
-from anymodal_seg_ros.sensing.decoding.encodings import Layout, for_opencv
+from anymodal_seg_ros.sensing.decoding.encodings import PixelLayout, for_opencv
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class CameraFormat:
         least: smallest height and width.
     """
 
-    layout: Layout
+    layout: PixelLayout
     encoding: str
     convert: Callable[[Pixels, int], Pixels]
     rows: Fraction = Fraction(1)
@@ -78,8 +78,8 @@ def _nv24(stored: Pixels, width: int) -> Pixels:
     return np.asarray(cv2.transform(cv2.merge([stored[:height, :width], chroma]), _BT601))
 
 
-_BYTE = Layout(np.dtype(np.uint8), 1)
-_BYTE_PAIR = Layout(np.dtype(np.uint8), 2)
+_BYTE = PixelLayout(np.dtype(np.uint8), 1)
+_BYTE_PAIR = PixelLayout(np.dtype(np.uint8), 2)
 
 # OpenCV names a mosaic after the second row's second and third pixel: its BG is our RGGB.
 _BAYER = {
@@ -95,7 +95,7 @@ _YUYV = CameraFormat(_BYTE_PAIR, "rgb8", _opencv(cv2.COLOR_YUV2RGB_YUYV), multip
 CAMERA_FORMATS: dict[str, CameraFormat] = {
     **{
         f"bayer_{pattern}{bits}": CameraFormat(
-            Layout(np.dtype(f"u{bits // 8}"), 1), f"rgb{bits}", _opencv(code), least=3
+            PixelLayout(np.dtype(f"u{bits // 8}"), 1), f"rgb{bits}", _opencv(code), least=3
         )
         for bits in (8, 16)
         for pattern, code in _BAYER.items()

@@ -17,8 +17,9 @@ from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import DeferredImage, Image, Pixels
 from anymodal_seg_ros.sensing.decoding.camera_formats import CAMERA_FORMATS
-from anymodal_seg_ros.sensing.decoding.encodings import COLORS, COUNTS, LAYOUTS, Layout
+from anymodal_seg_ros.sensing.decoding.encodings import COLORS, COUNTS, LAYOUTS, PixelLayout
 from anymodal_seg_ros.sensing.decoding.image_headers import (
+    PNG_SIGNATURE,
     PictureHeader,
     check_complete,
     read_header,
@@ -111,7 +112,7 @@ def _encoding(form: Format, header: PictureHeader) -> str:
         layout = CAMERA_FORMATS[form.original].layout if form.original in CAMERA_FORMATS else None
     if layout is None:
         return natural
-    if layout != Layout(np.dtype(f"u{header.bits // 8}"), header.channels):
+    if layout != PixelLayout(np.dtype(f"u{header.bits // 8}"), header.channels):
         raise DecodeError(
             f"format is '{form.text}', but data is a {header.codec} of {header.channels} x "
             f"{header.bits} bits: expected a picture that holds {form.original}; "
@@ -159,7 +160,9 @@ def _decode_depth(form: Format, data: Bytes) -> Image:
         raise DecodeError(
             f"data has {data.size} bytes: expected a compressedDepth header and more", "data"
         )
-    picture = data[size:]
+    # Who packs counts by hand mostly leaves out the parameters, which only floats need.
+    bare = form.original in COUNTS and data[:8].tobytes() == PNG_SIGNATURE
+    picture = data if bare else data[size:]
     if "rvl" in form.words:
         width, height = (int(side) for side in picture[:8].view(_RVL_HEADER)[0])
         check_rvl_size(height, width)

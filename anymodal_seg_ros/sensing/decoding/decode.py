@@ -16,7 +16,7 @@ from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import DeferredImage, Image, Pixels
 from anymodal_seg_ros.sensing.decoding.camera_formats import CAMERA_FORMATS, CameraFormat
 from anymodal_seg_ros.sensing.decoding.compressed import decode_compressed
-from anymodal_seg_ros.sensing.decoding.encodings import LAYOUTS, Layout
+from anymodal_seg_ros.sensing.decoding.encodings import LAYOUTS, PixelLayout
 from anymodal_seg_ros.sensing.decoding.payload import Bytes, as_bytes, check_size
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD, decode_cloud, positions
 
@@ -60,9 +60,8 @@ def decode_image(message: Any) -> Image:
     layout = LAYOUTS.get(encoding)
     if layout is not None:
         check_size(height, width)
-        step = _checked_step(message, width, layout)
         data = as_bytes(message.data)
-        _check_bytes(data, step, height)
+        step = _checked_step(message, data, height, width, layout)
         return Image(_view(data, height, width, step, layout, message.is_bigendian), encoding)
     camera_format = CAMERA_FORMATS.get(encoding)
     if camera_format is not None:
@@ -99,12 +98,9 @@ def _decode_camera_format(
     """View the stored rows and promise their conversion to RGB."""
     camera_format.check_size(encoding, height, width)
     layout = camera_format.layout
-    step = _checked_step(message, width, layout)
     data = as_bytes(message.data)
     rows = int(height * camera_format.rows)
-    if camera_format.planar and data.size == step * height == width * rows:
-        step = width  # some drivers divide the whole buffer, chroma and all, by the image's height
-    _check_bytes(data, step, rows)
+    step = _checked_step(message, data, rows, width, layout)
     # The padding is kept: where the chroma plane lies is counted in whole rows.
     columns = step if camera_format.planar else width
     stored = _view(data, rows, columns, step, layout, message.is_bigendian)
@@ -113,27 +109,34 @@ def _decode_camera_format(
     )
 
 
-def _checked_step(message: Any, width: int, layout: Layout) -> int:
-    step, least = int(message.step), width * layout.dtype.itemsize * layout.channels
-    if step < least:
+def _checked_step(message: Any, data: Bytes, rows: int, width: int, layout: PixelLayout) -> int:
+    """Return the bytes from row to row, if what the message says leaves one way to read them.
+
+    Drivers leave ``step`` at zero, count it in pixels or samples, give the length of all the data,
+    or divide that, chroma and all, by the image's height. Where rows without padding fill the data
+    exactly, that is what they meant.
+    """
+    step, row = int(message.step), width * layout.dtype.itemsize * layout.channels
+    whole = row * rows
+    meant = (0, width, width * layout.channels, whole, whole / int(message.height))
+    if data.size == whole and step in meant:
+        return row
+    if step < row:
         raise DecodeError(
-            f"step is {step}: expected at least {least}, "
+            f"step is {step}: expected at least {row}, "
             f"as {width} pixels of {message.encoding} need",
             "step",
         )
-    return step
-
-
-def _check_bytes(data: Bytes, step: int, rows: int) -> None:
     if data.size != step * rows:
         raise DecodeError(
             f"data has {data.size} bytes: expected step x height = {step} x {rows} = {step * rows}",
             "data",
         )
+    return step
 
 
 def _view(
-    data: Bytes, height: int, width: int, step: int, layout: Layout, big_endian: bool
+    data: Bytes, height: int, width: int, step: int, layout: PixelLayout, big_endian: bool
 ) -> Pixels:
     """View checked bytes as ``[height, width]`` or ``[height, width, channels]``, read-only."""
     size = layout.dtype.itemsize

@@ -8,20 +8,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from anymodal_seg_ros.config import CountsConfig
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import Image, Pixels
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PixelLayout:
     """How one encoding lies in memory: dtype of a channel and channels per pixel."""
 
     dtype: np.dtype[np.generic]
     channels: int
 
 
-def _layout(dtype: type[np.generic], channels: int = 1) -> Layout:
-    return Layout(np.dtype(dtype), channels)
+def _layout(dtype: type[np.generic], channels: int = 1) -> PixelLayout:
+    return PixelLayout(np.dtype(dtype), channels)
 
 
 _DEPTHS: dict[str, type[np.generic]] = {
@@ -34,7 +35,7 @@ _DEPTHS: dict[str, type[np.generic]] = {
     "64F": np.float64,
 }
 
-LAYOUTS: dict[str, Layout] = {
+LAYOUTS: dict[str, PixelLayout] = {
     "rgb8": _layout(np.uint8, 3),
     "bgr8": _layout(np.uint8, 3),
     "rgba8": _layout(np.uint8, 4),
@@ -68,7 +69,7 @@ COUNTS = ("mono16", "16UC1")
 """Encodings of raw 16-bit counts: millimetres of a depth camera, or a radiometric thermal one."""
 
 METRES = ("32FC1", "64FC1")
-"""Encodings of metres (REP-118)."""
+"""Encodings of floats: of depth, metres (REP-118); of a thermal camera, kelvin or degrees C."""
 
 INVALID_MILLIMETRES = (0, 65535)
 """16-bit depth values that mean "no measurement" (REP-118, and what drivers really send)."""
@@ -83,10 +84,12 @@ def for_opencv(pixels: Pixels) -> Pixels:
     return np.require(pixels, dtype=pixels.dtype.newbyteorder("="), requirements="A")
 
 
-def to_rgb(image: Image) -> npt.NDArray[np.uint8]:
+def to_rgb(image: Image, full_scale: float = 0.0) -> npt.NDArray[np.uint8]:
     """Return an 8-bit image in RGB order, or as it is if it is grey or of unnamed channels.
 
-    16-bit colours are scaled so that 65535 becomes 255.
+    Args:
+        image: one of :data:`COLORS`.
+        full_scale: what becomes 255 of 16-bit colours; 0 means 65535.
 
     Returns:
         uint8 ``[H, W, 3]`` or ``[H, W]``; the input's own array where nothing has to change.
@@ -102,8 +105,29 @@ def to_rgb(image: Image) -> npt.NDArray[np.uint8]:
     if code is not None:
         pixels = cv2.cvtColor(for_opencv(pixels), code)
     if pixels.dtype.itemsize == 2:
-        pixels = cv2.convertScaleAbs(for_opencv(pixels), alpha=255 / 65535)
+        pixels = cv2.convertScaleAbs(for_opencv(pixels), alpha=255 / (full_scale or 65535))
     return pixels
+
+
+def in_metres(image: Image, counts: CountsConfig) -> Image:
+    """Give a depth image the unit that its camera counts in, where that is not the usual one.
+
+    Args:
+        image: as it was sent, 16 bits or floats.
+        counts: of its sensor. A float that is sent is a count too, of 1 m by default.
+
+    Returns:
+        The image itself, or one of metres (``32FC1``) with NaN where there is no measurement.
+    """
+    if not (counts.per_count or counts.offset) or image.encoding not in (*COUNTS, *METRES):
+        return image
+    if image.encoding in COUNTS:
+        per_count = counts.per_count or METRES_PER_COUNT
+        return Image(to_metres(image, per_count, counts.offset), "32FC1")
+    metres = to_metres(image)
+    metres *= np.float32(counts.per_count or 1.0)
+    metres += np.float32(counts.offset)
+    return Image(metres, "32FC1")
 
 
 METRES_PER_COUNT = 1e-3
@@ -122,6 +146,8 @@ def to_metres(
         image: ``[H, W]``.
         per_count: metres of one count of a 16-bit image.
         offset: metres of count 0 of a 16-bit image.
+
+    See :func:`in_metres` for images of another unit.
 
     Returns:
         float32 ``[H, W]``, always a new array.

@@ -30,6 +30,22 @@ _JPEG_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive;
 _JPEG_OTHER_FRAMES = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
 _JPEG_MAX_SEGMENTS = 1000
 
+_VIDEO = "as h264 and h265 video do: let the driver or image_transport send single pictures"
+_OTHER_KINDS = {
+    b"\0\0\0\1": _VIDEO,
+    b"\0\0\1": _VIDEO,
+    b"RIFF": "a webp picture",
+    b"II*\0": "a tiff picture",
+    b"MM\0*": "a tiff picture",
+    b"BM": "a bmp picture",
+    b"GIF8": "a gif picture",
+    b"\0\0\0\x0cjP": "a jpeg 2000 picture",
+    b"\0\0\0\x0cJXL": "a jpeg xl picture",
+    b"\xff\x0a": "a jpeg xl picture",
+    b"OggS": "as theora video does: let image_transport send 'compressed'",
+}
+"""What drivers and transports send as CompressedImage as well, by its first bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class PictureHeader:
@@ -64,7 +80,8 @@ def read_header(data: Bytes) -> PictureHeader:
         least = header.height * header.width // _JPEG_MOST_PIXELS_PER_BYTE
     else:
         raise DecodeError(
-            f"data begins with {start.hex(' ') or 'nothing'}: expected a jpeg or png picture",
+            f"data begins with {start.hex(' ') or 'nothing'}{_other_kind(data)}: expected a jpeg "
+            "or png picture",
             "data",
         )
     check_decompressed_size(header.height, header.width)
@@ -75,6 +92,15 @@ def read_header(data: Bytes) -> PictureHeader:
             "data",
         )
     return header
+
+
+def _other_kind(data: Bytes) -> str:
+    """Return what else data are, in words, after a comma; empty if that cannot be told."""
+    begin = data[:32].tobytes()
+    if begin[12:].startswith(PNG_SIGNATURE):
+        return ", a png behind the header of compressedDepth, which format does not say"
+    found = next((what for sign, what in _OTHER_KINDS.items() if begin.startswith(sign)), "")
+    return f", {found}" if found else ""
 
 
 def check_complete(data: Bytes, codec: str) -> None:

@@ -32,6 +32,11 @@ MAX_FIELDS = 256
 _PADDING = ("", "_")
 """Names of fields that only fill gaps; PCL writes the second, any number of times."""
 
+_READ = frozenset(
+    {"x", "y", "z", "intensity", "t", "ts", "time", "timestamp", "p", "pol", "polarity"}
+)
+"""Fields that somebody here reads. What is wrong with another one harms nobody: it is left out."""
+
 _MOST_SHOWN = 6
 """Names of fields that an error lists."""
 
@@ -56,7 +61,8 @@ def decode_cloud(message: Any) -> Cloud:
     Returns:
         A read-only structured array ``[height, width]`` with the sender's field names; a field with
         a count of n > 1 has the shape ``[height, width, n]``. ``[0, 0]`` for a cloud without
-        points. Fields that only fill gaps, without a name or called ``_``, are left out.
+        points. Fields that only fill gaps, without a name or called ``_``, are left out, and of
+        those that nobody here reads what is impossible, or comes a second time.
 
     Raises:
         DecodeError: naming the field, its value and what was expected.
@@ -188,11 +194,18 @@ def _point_type(fields: Sequence[Any], point_step: int, big_endian: bool) -> np.
         name = str(field.name)
         if name in _PADDING:
             continue
+        read = name in _READ
         if name in columns:
-            raise DecodeError(
-                f"fields.{quote(name)} occurs twice: expected different names", "fields"
-            )
-        columns[name] = _field_type(field, quote(name), point_step, big_endian)
+            if read:
+                raise DecodeError(
+                    f"fields.{quote(name)} occurs twice: expected different names", "fields"
+                )
+            continue
+        try:
+            columns[name] = _field_type(field, quote(name), point_step, big_endian)
+        except DecodeError:
+            if read:
+                raise
     described: Any = {
         "names": list(columns),
         "formats": [form for form, _ in columns.values()],

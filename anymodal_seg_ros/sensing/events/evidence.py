@@ -102,6 +102,12 @@ class EventEvidence:
             side = "before" if behind_s > 0 else "after"
             end = f"{abs(behind_s):.3g} s {side} the header stamps"
             why.append(f"their {meanwhile.events} events end {end}")
+        asked_ns, latest_ns = self._stream.asked_ns, self._stream.latest_stamp_ns
+        if asked_ns is not None and latest_ns is not None:
+            apart_s = (asked_ns - latest_ns) / 1e9
+            if abs(apart_s) > 1:
+                side = "behind" if apart_s > 0 else "ahead of"
+                why.append(f"their stamps are {abs(apart_s):.3g} s {side} those of the frames")
         said = ", ".join(why) or "their time stands still"
         return Fault(
             SensorState.INVALID,

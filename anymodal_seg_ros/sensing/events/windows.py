@@ -78,6 +78,7 @@ class EventStream:
         grid: of the camera; None before the first message.
         frame_id: of the newest message.
         latest_stamp_ns: of the newest message; None before the first.
+    asked_ns: end of the window that was asked for last, a header stamp; None before the first.
         counts: of messages and events, and of what was wrong with them.
     """
 
@@ -95,6 +96,7 @@ class EventStream:
         self.grid: PixelGrid | None = None
         self.frame_id = ""
         self.latest_stamp_ns: int | None = None
+        self.asked_ns: int | None = None
         self._format: PacketFormat | None = None
         self._decoder: PacketDecoder | None = None
         self._sequence.forget()
@@ -281,6 +283,7 @@ class EventAccumulator:
 
     def request(self, end_ns: int) -> None:
         """Ask for the window that ends at a header stamp, in the clock of this camera's stamps."""
+        self.stream.asked_ns = end_ns
         if end_ns not in self._asked:
             self._asked = [*self._asked[1 - _MOST_ASKED :], end_ns]
         if self.stream.latest_stamp_ns is not None:

@@ -151,7 +151,7 @@ def _vertex(values: Pixels, at: int) -> float:
     return 0.5 * (before - after) / curvature if curvature < 0 else 0.0
 
 
-class Drift:
+class PictureDrift:
     """Where each part of a picture lies, gathered over many frames.
 
     A shift alone tells a wrong mounting angle; that the shift differs from part to part tells a

@@ -45,6 +45,10 @@ _FILE_NAMES = {
 """The fields of CameraInfo in a camera_info file."""
 
 
+_MATRICES = ("k", "K", "d", "D", "r", "R", "p", "P")
+"""Those of a CameraInfo, by their names in ROS 2 and ROS 1; OpenCV's users have them too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """What one calibration says about one camera.
@@ -103,7 +107,10 @@ def _as_message(content: Mapping[str, Any]) -> SimpleNamespace:
         }
         width, height = content.get("image_width"), content.get("image_height")
     elif {"k", "K", "p", "P"} & set(map(str, content)):
-        found = _named(content)
+        found = {
+            name: _data(value, name) if name in _MATRICES else value
+            for name, value in _named(content).items()
+        }
         roi = content.get("roi")
         found["roi"] = SimpleNamespace(**_named(roi)) if isinstance(roi, Mapping) else None
         width, height = content.get("width"), content.get("height")
@@ -120,7 +127,9 @@ def _named(content: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _data(entry: Any, where: str) -> Any:
-    """Take the numbers out of ``{rows: …, cols: …, data: […]}``."""
+    """Take the numbers out of ``{rows: …, cols: …, data: […]}``, a list, or a list of rows."""
+    if isinstance(entry, list):
+        return [n for row in entry for n in (row if isinstance(row, list) else [row])]
     if not isinstance(entry, Mapping) or "data" not in entry:
         raise CalibrationError(f"{where} is {shown(entry)}: expected rows, cols and data")
     data, rows, columns = entry["data"], entry.get("rows"), entry.get("cols")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from typing import Any
 
@@ -9,8 +10,27 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.foreign_text import quote
-from anymodal_seg_ros.sensing.geometry.cameras import ALIASES, CalibrationError, Camera
+from anymodal_seg_ros.sensing.geometry.cameras import (
+    ALIASES,
+    COEFFICIENTS,
+    CalibrationError,
+    Camera,
+)
 from anymodal_seg_ros.sensing.geometry.extrinsics import rigid
+
+_LONGEST_NAME = 60
+
+_PINHOLES = (
+    "",
+    "none",
+    "pinhole",
+    "perspective",
+    "plumb_bob",
+    "rational_polynomial",
+    "inverse_brown_conrady",
+    "modified_brown_conrady",
+)
+"""Names of models that are no model where all coefficients are zero."""
 
 _MOST_NUMBERS = 32
 """Longest list of numbers that is read; the longest that means anything is 14 long."""
@@ -30,7 +50,7 @@ def camera_from_info(message: Any, rectified: bool = False) -> Camera:
     """
     width, height = (whole(_either(message, name), name) for name in ("width", "height"))
     camera = _flat(message, width, height) if rectified else _raw(message, width, height)
-    check_principal_point(camera)
+    check_principal_point(camera, "projection_matrix" if rectified else "camera_matrix")
     return _cut(camera, message)
 
 
@@ -38,7 +58,11 @@ def _raw(message: Any, width: int, height: int) -> Camera:
     """Return the camera of images as the sensor took them: ``k``, ``d`` and a sound ``r``."""
     matrix = numbers(_either(message, "k"), 9, "camera_matrix").reshape(3, 3)
     if not matrix.any():
-        raise CalibrationError("camera_matrix is all zeros: the camera was never calibrated")
+        flat = np.any(numbers(_either(message, "p", ()), None, "projection_matrix"))
+        mend = "; its projection_matrix is not: set 'rectified' to true if the images are"
+        raise CalibrationError(
+            f"camera_matrix is all zeros: the camera was never calibrated{mend if flat else ''}"
+        )
     turn = numbers(_either(message, "r", np.zeros(9)), 9, "rectification_matrix")
     if turn.any():  # all zeros: nobody filled it in
         upright = np.eye(4)
@@ -74,8 +98,8 @@ def distortion_of(
     """Bring a model's name and coefficients to the forms that a :class:`Camera` takes.
 
     OpenCV has one order of coefficients for ``plumb_bob`` and ``rational_polynomial`` and tells the
-    two apart by their number alone; drivers send either name with either number. A fisheye's
-    coefficients are sometimes followed by zeros.
+    two apart by their number alone; drivers send either name with either number, or none at all. A
+    fisheye's coefficients are sometimes followed by zeros. Names are written in many ways.
 
     Args:
         model: as it is called in the message or file.
@@ -86,9 +110,13 @@ def distortion_of(
     """
     if not isinstance(model, str):
         raise CalibrationError(f"distortion_model is {shown(model)}: expected a name")
-    model = ALIASES.get(model, model)
-    if not coefficients.any() and model in ("", "none", "plumb_bob"):
+    plain = "_".join(re.split(r"[\s_-]+", model[:_LONGEST_NAME].strip().lower()))
+    plain = ALIASES.get(plain, plain)
+    if not coefficients.any() and plain in _PINHOLES:
         return "plumb_bob", np.empty(0)  # simulators name no model
+    if plain == "" and coefficients.size in (5, 8, 12, 14):  # four may be those of a fisheye
+        plain = "plumb_bob"
+    model = plain if plain in COEFFICIENTS else model
     if model in ("plumb_bob", "rational_polynomial") and coefficients.size in (4, 5, 8, 12, 14):
         if not coefficients[5:].any():
             return "plumb_bob", coefficients[:5]
@@ -98,8 +126,12 @@ def distortion_of(
     return model, coefficients
 
 
-def check_principal_point(camera: Camera) -> None:
+def check_principal_point(camera: Camera, where: str = "camera_matrix") -> None:
     """Refuse a matrix that belongs to another image size: its centre is outside the picture.
+
+    Args:
+        camera: whose matrix it is.
+        where: names the matrix in the error.
 
     Raises:
         CalibrationError: it is.
@@ -107,7 +139,7 @@ def check_principal_point(camera: Camera) -> None:
     cx, cy = camera.matrix[:2, 2]
     if not (0 < cx < camera.width and 0 < cy < camera.height):
         raise CalibrationError(
-            f"camera_matrix has its centre at {cx:g}, {cy:g}, outside the {camera.width}x"
+            f"{where} has its centre at {cx:g}, {cy:g}, outside the {camera.width}x"
             f"{camera.height} image: the matrix belongs to another image size"
         )
 

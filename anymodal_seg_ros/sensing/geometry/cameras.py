@@ -21,8 +21,14 @@ from anymodal_seg_ros.sensing.geometry.lenses import Lens, Points, distort, make
 COEFFICIENTS = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 """The distortion models by their names in sensor_msgs, and how many coefficients each may have."""
 
-ALIASES = {"fisheye": "equidistant", "radtan": "plumb_bob"}
-"""Other names of the models, as OpenCV's nodes and kalibr write them."""
+ALIASES = {
+    "fisheye": "equidistant",
+    "kannala_brandt": "equidistant",
+    "radtan": "plumb_bob",
+    "brown_conrady": "plumb_bob",
+    "thin_prism": "rational_polynomial",
+}
+"""Other names of the models, as OpenCV's nodes, kalibr and drivers write them."""
 
 BLOCK = 16_384
 """Points that are projected at a time: what lies in between stays in the processor's cache."""
@@ -30,6 +36,9 @@ BLOCK = 16_384
 
 LARGEST_COEFFICIENT = 1e3
 """No lens has coefficients beyond this; what has are doubles that nobody filled in."""
+
+_ROUNDING = 1e-6
+"""What numbers that are to be 0 or 1 may be off by."""
 
 _FOCAL_LENGTHS = (1e-3, 1e9)
 """Focal lengths in pixels that any picture could have."""
@@ -218,7 +227,8 @@ def _check_matrix(matrix: npt.NDArray[np.float64]) -> None:
             f"camera_matrix has the focal lengths {matrix[0, 0]:g}, {matrix[1, 1]:g}: expected "
             f"pixels, {low:g} to {high:g}"
         )
-    if matrix[0, 1] or matrix[1, 0] or not np.array_equal(matrix[2], (0.0, 0.0, 1.0)):
+    zeros = (matrix[0, 1], matrix[1, 0], matrix[2, 0], matrix[2, 1])
+    if max(map(abs, zeros)) > _ROUNDING or not abs(matrix[2, 2] - 1.0) <= _ROUNDING:
         raise CalibrationError(
             f"camera_matrix is {matrix.tolist()}: expected fx 0 cx / 0 fy cy / 0 0 1"
         )

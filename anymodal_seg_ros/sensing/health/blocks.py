@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.sensing.health.image_figures import Grid, floats, metres
+from anymodal_seg_ros.sensing.health.image_figures import Grid, floats
 
 ROWS, COLUMNS = 12, 16
 """Blocks of a picture."""
@@ -57,15 +57,16 @@ class BlockView:
         if sampled.values.shape[0] < ROWS or sampled.values.shape[1] < COLUMNS:
             return None
         if self._depth:
-            values = metres(sampled.values) * np.float32(1000.0)
-            neighbours = metres(sampled.neighbours) * np.float32(1000.0)
+            values, neighbours = (m * np.float32(1000.0) for m in sampled.metres)
         else:
             values, neighbours = floats(sampled.values), floats(sampled.neighbours)
-        known = np.isfinite(values)
-        values = np.where(known, values, np.float32(0.0))
-        covered = _means(known.astype(np.float32))
+        covered = np.ones((ROWS, COLUMNS), np.float32)
         near = np.abs(values - neighbours)
-        near[~np.isfinite(near)] = 0.0
+        if self._depth or sampled.values.dtype.kind == "f":
+            known = np.isfinite(values)
+            values = np.where(known, values, np.float32(0.0))
+            covered = _means(known.astype(np.float32))
+            near[~np.isfinite(near)] = 0.0
         before, self._before = self._before, values
         comparable = before is not None and before.shape == values.shape
         means = _means(values) / np.maximum(covered, np.float32(1e-3))

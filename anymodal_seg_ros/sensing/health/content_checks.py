@@ -6,18 +6,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from anymodal_seg_ros.config import ChecksConfig, seconds_to_ns
+from anymodal_seg_ros.config import ChecksConfig, CountsConfig, seconds_to_ns
 from anymodal_seg_ros.frames import CheckResult, Image, Pixels, SensorState
+from anymodal_seg_ros.sensing.decoding.encodings import COLORS, METRES
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.health import image_figures as figures
 from anymodal_seg_ros.sensing.health.blocks import Flags
 from anymodal_seg_ros.sensing.health.kinds import KINDS as KINDS
-from anymodal_seg_ros.sensing.health.kinds import REPEATS_FRESH_S, Check, Kind, kind_of
+from anymodal_seg_ros.sensing.health.kinds import REPEATS_FRESH_S, FigureCheck, Kind, kind_of
 from anymodal_seg_ros.sensing.health.parts import COVERED_ABOVE, PartsWatch
 from anymodal_seg_ros.sensing.health.repetition import RepetitionWatch
 from anymodal_seg_ros.sensing.health.running_checks import Checks, RunningCheck
 from anymodal_seg_ros.sensing.health.scans import ScanWatch
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
+
+_USUAL_COUNTS = CountsConfig()
+_ZERO_COUNTS = 30_000
+"""Room for degrees below zero; there is as much above for kelvin."""
 
 _SHUTTER_CHECKS = ("black", "saturated", "blocked")
 
@@ -77,7 +82,7 @@ class ContentChecker:
         *,
         planes: str | None = None,
         recover_frames: int = 5,
-        depth_unit_known: bool = False,
+        counts: CountsConfig = _USUAL_COUNTS,
     ) -> None:
         """Choose the checks of a kind of sensor.
 
@@ -88,12 +93,14 @@ class ContentChecker:
                 ``thermal``, ``depth`` or ``lidar``. It decides over the checks of a modality of
                 one's own; without it, its name does.
             recover_frames: equal images in a row that make another size or encoding the normal.
-            depth_unit_known: the configuration says what a count of depth is, so that distances
-                are not judged as if they were millimetres.
+            counts: what the camera's numbers mean. Where it says what a count of depth is,
+                distances are not judged as if they were millimetres.
         """
         kind = kind_of(modality, planes)
         frozen_ns = seconds_to_ns(config.frozen_after_s or kind.frozen_after_s)
         self._config = config
+        self._counts = counts
+        self._shows_heat = kind.parts == "heat"
         self._checks = Checks(
             RunningCheck(
                 check,
@@ -101,7 +108,7 @@ class ContentChecker:
                 seconds_to_ns(kind.shutter_s) if check.name in _SHUTTER_CHECKS else 0,
             )
             for check, threshold in _switched_on(kind, config)
-            if not (depth_unit_known and check.name == "units")
+            if not (counts.per_count and check.name == "units")
         )
         self._repetition = RepetitionWatch(
             frozen_ns,
@@ -148,7 +155,7 @@ class ContentChecker:
             found.add(*self._format.inspect(image))
             if known and known != self._format.known:
                 self._forget_pictures()
-        sampled = figures.grid(_looked_at(image))
+        sampled = figures.grid(self._looked_at(image), self._full_scale(image))
         for verdict in self._checks.inspect(sampled, received_ns):
             found.add(*verdict)
         repeated = None
@@ -179,6 +186,22 @@ class ContentChecker:
         for result, fault in self._parts.inspect(sampled, now_ns) if look else self._parts.found:
             found.add(result, None if bad else fault)
 
+    def _looked_at(self, image: Image) -> Pixels:
+        """Return what figures are taken of: pixels as usual, or how far ahead points are."""
+        if image.encoding == POINT_CLOUD:
+            return _ahead(image.pixels)
+        if image.encoding not in METRES:
+            return image.pixels
+        per_count = self._counts.per_count
+        if self._shows_heat:
+            return _heat_counts(image.pixels, per_count)
+        return image.pixels * np.float32(per_count) if per_count else image.pixels
+
+    def _full_scale(self, image: Image) -> float | None:
+        """Return the largest count of 16-bit colours, if the configuration says it."""
+        color = image.encoding in COLORS and image.pixels.dtype.itemsize == 2
+        return self._counts.full_scale or None if color else None
+
     def _forget_pictures(self) -> None:
         self._repetition.forget()
         self._checks.forget()
@@ -188,7 +211,7 @@ class ContentChecker:
             self._scans.forget()
 
 
-def _switched_on(kind: Kind, config: ChecksConfig) -> list[tuple[Check, float]]:
+def _switched_on(kind: Kind, config: ChecksConfig) -> list[tuple[FigureCheck, float]]:
     return [(check, threshold) for check, threshold in kind.checks if getattr(config, check.name)]
 
 
@@ -204,11 +227,19 @@ def _describe(image: Image) -> str:
     return f"{image.width}x{image.height} {image.encoding}"
 
 
-def _looked_at(image: Image) -> Pixels:
-    """Return what the figures are taken of: the pixels, or how far ahead or behind points are."""
-    if image.encoding != POINT_CLOUD:
-        return image.pixels
-    if not image.pixels.size:
+def _ahead(points: Pixels) -> Pixels:
+    """Return how far ahead or behind points are, ``[H, W]``, not empty."""
+    if not points.size:
         return np.zeros((1, 1), np.float32)
     with np.errstate(over="ignore"):
-        return np.abs(image.pixels["x"].astype(np.float32))
+        return np.abs(points["x"].astype(np.float32))
+
+
+def _heat_counts(temperatures: Pixels, per_count: float) -> Pixels:
+    """Return counts of 10 mK as a radiometric camera sends them, of kelvin or of degrees C.
+
+    Only differences are judged, so where zero lies does not matter.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        counts = temperatures * (100.0 * (per_count or 1.0)) + _ZERO_COUNTS
+        return np.clip(np.nan_to_num(counts, nan=0.0), 0, 65534).astype(np.uint16)

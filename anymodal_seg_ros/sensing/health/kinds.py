@@ -14,9 +14,12 @@ from anymodal_seg_ros.config import SHUTTER_S
 from anymodal_seg_ros.frames import SensorState
 from anymodal_seg_ros.sensing.health import image_figures as figures
 
+Measure = Callable[[figures.Grid], float | None]
+"""Takes a figure of an image; None where the image does not say."""
+
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class FigureCheck:
     """One figure of an image, and on which side of a threshold it fails.
 
     Attributes:
@@ -32,7 +35,7 @@ class Check:
     """
 
     name: str
-    measure: Callable[[figures.Grid], float | None]
+    measure: Measure
     fails_above: bool
     figure: str
     state: SensorState = SensorState.INVALID
@@ -46,21 +49,23 @@ class Check:
         return f"{self.name}_{'above' if self.fails_above else 'below'}"
 
 
-BLACK = Check("black", figures.brightest, False, "99th percentile in counts")
-BLOCKED = Check("blocked", figures.block_contrast, False, "contrast between blocks in counts")
-SATURATED = Check("saturated", figures.saturated_share, True, "share of saturated pixels")
-GLARE = Check("glare", figures.saturated_share, True, SATURATED.figure, SensorState.DEGRADED)
-FLOODED = Check("saturated", figures.active_share, True, "share of active pixels")
-STUCK_ROWS = Check(
+BLACK = FigureCheck("black", figures.brightest, False, "99th percentile in counts")
+BLOCKED = FigureCheck("blocked", figures.block_contrast, False, "contrast between blocks in counts")
+SATURATED = FigureCheck("saturated", figures.saturated_share, True, "share of saturated pixels")
+GLARE = FigureCheck("glare", figures.saturated_share, True, SATURATED.figure, SensorState.DEGRADED)
+FLOODED = FigureCheck("saturated", figures.active_share, True, "share of active pixels")
+STUCK_ROWS = FigureCheck(
     "stuck_rows", figures.stuck_lines_share, True, "share of repeated rows or columns"
 )
-NOISE = Check("noise", figures.noise_ratio, True, "neighbours' difference over any two pixels'")
-THERMAL_NOISE = Check("noise", figures.thermal_noise_ratio, True, NOISE.figure)
-DEPTH_NOISE = Check("noise", figures.depth_noise_ratio, True, NOISE.figure)
-NO_DEPTH = Check("no_depth", figures.depth_share, False, "share of pixels with a depth")
-NEAR_UNITS = Check("units", figures.median_depth_m, False, "median distance in m")
-FAR_UNITS = Check("units", figures.median_depth_m, True, NEAR_UNITS.figure)
-HOLES = Check(
+NOISE = FigureCheck(
+    "noise", figures.noise_ratio, True, "neighbours' difference over any two pixels'"
+)
+THERMAL_NOISE = FigureCheck("noise", figures.thermal_noise_ratio, True, NOISE.figure)
+DEPTH_NOISE = FigureCheck("noise", figures.depth_noise_ratio, True, NOISE.figure)
+NO_DEPTH = FigureCheck("no_depth", figures.depth_share, False, "share of pixels with a depth")
+NEAR_UNITS = FigureCheck("units", figures.median_depth_m, False, "median distance in m")
+FAR_UNITS = FigureCheck("units", figures.median_depth_m, True, NEAR_UNITS.figure)
+HOLES = FigureCheck(
     "holes",
     figures.scattered_holes,
     True,
@@ -69,23 +74,23 @@ HOLES = Check(
     confirm=3,
     healthy=0.4,
 )
-SPECKLE = Check(
+SPECKLE = FigureCheck(
     "speckle", figures.speckle_share, True, "share of lone bright or dark pixels", in_turn=True
 )
-STRIPES = Check(
+STRIPES = FigureCheck(
     "stripes", figures.stripes, True, "share of differences common to whole lines", in_turn=True
 )
-TORN = Check(
+TORN = FigureCheck(
     "torn", figures.torn, True, "share of rows that are out of place", in_turn=True, confirm=2
 )
-BYTE_ORDER = Check(
+BYTE_ORDER = FigureCheck(
     "byte_order",
     figures.swapped_bytes,
     True,
     "gain in smoothness by swapping the bytes",
     in_turn=True,
 )
-SOFT = Check(
+SOFT = FigureCheck(
     "soft",
     figures.sharpness,
     False,
@@ -109,7 +114,7 @@ class Kind:
         parts: what blocks are watched for dying: of ``pictures``, ``heat`` or ``depth``.
     """
 
-    checks: tuple[tuple[Check, float], ...] = ()
+    checks: tuple[tuple[FigureCheck, float], ...] = ()
     frozen_after_s: float = 0.5
     shutter_s: float = 0.0
     silence_is_healthy: bool = False

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Pixels
+from anymodal_seg_ros.sensing.health.order import median
 
 _ACROSS = 160
 """So many pixels of each line are looked at."""
@@ -19,8 +20,12 @@ _LINES = 30
 """So many lines are looked at where all are alike."""
 _SAMPLED = 60
 """So many lines are compared before all are."""
+_FIRST = 16
+"""So many pixels of them are compared first."""
 _BEAT_SLACK = 2.5
 """Lines by which an even beat may be off, by rounding and where a clipped sky hides it."""
+_MOSTLY = 0.9
+"""Share of the rows that must come equally often for that to be how the picture was enlarged."""
 _FEWEST_LINES = 24
 """A picture of fewer lines says nothing of them."""
 _SMOOTH = 1e-6
@@ -64,8 +69,9 @@ def _stuck_rows_share(rows: Pixels) -> float:
     if rows.shape[0] < 2:
         return 0.0
     step = max(1, rows.shape[0] // _SAMPLED)
-    if not (rows[:-1:step] == rows[1::step]).all(axis=1).any():
-        return 0.0  # as of nearly every picture
+    for some in (rows[:, :_FIRST], rows):
+        if not (some[:-1:step] == some[1::step]).all(axis=1).any():
+            return 0.0  # as of nearly every picture
     repeats = (rows[1:] == rows[:-1]).all(axis=1)
     if not repeats.any():
         return 0.0
@@ -75,8 +81,10 @@ def _stuck_rows_share(rows: Pixels) -> float:
     clipped = ((first == ends[0]) | (first == ends[1]))[:, 0]
     clipped &= (following == first).all(axis=1)
     repeats = repeats[~clipped]
-    share = float(np.count_nonzero(repeats)) / (rows.shape[0] - 1)
-    return 0.0 if share == 0.0 or _on_a_beat(repeats) else share
+    count = int(np.count_nonzero(repeats))
+    if count == 0 or _on_a_beat(repeats):
+        return 0.0
+    return float((count - _rows_on_a_beat(repeats)) / (rows.shape[0] - 1))
 
 
 def _on_a_beat(repeats: npt.NDArray[np.bool_]) -> bool:
@@ -89,6 +97,19 @@ def _on_a_beat(repeats: npt.NDArray[np.bool_]) -> bool:
     beat = (new[-1] - new[0]) / (new.size - 1)
     slack = float(np.abs(new - even).max())
     return slack <= _BEAT_SLACK and longest <= float(beat) + _BEAT_SLACK
+
+
+def _rows_on_a_beat(repeats: npt.NDArray[np.bool_]) -> int:
+    """Return how many rows only repeat because nearly every row comes equally often.
+
+    An enlarged picture may have had a few equal rows before: those alone are stuck.
+    """
+    lengths = np.diff(np.flatnonzero(~repeats))
+    if lengths.size < _FEWEST_LINES:
+        return 0
+    usual = int(np.bincount(lengths).argmax())
+    evenly = int(np.count_nonzero(lengths == usual))
+    return evenly * (usual - 1) if evenly >= _MOSTLY * lengths.size else 0
 
 
 def stripes_share(plane: Pixels) -> float:
@@ -107,7 +128,7 @@ def _common(differences: Values) -> float:
     """Share of a mean over lines, ``[pixels of a line, lines]``, in the differences' energy."""
     mean, energy = differences.mean(axis=0) ** 2, (differences**2).mean(axis=0)
     chance = 1.0 / len(differences)
-    common = float(np.median(mean)) / (float(np.median(energy)) + _SMOOTH)
+    common = median(mean) / (median(energy) + _SMOOTH)
     return max(0.0, common - chance)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anymodal_seg_ros.frames import CheckResult
-from anymodal_seg_ros.sensing.geometry.alignment import Drift
+from anymodal_seg_ros.sensing.geometry.alignment import PictureDrift
 from anymodal_seg_ros.sensing.health.contradiction import Pair, pair_of
 from anymodal_seg_ros.sensing.health.structure import Structure
 
@@ -52,7 +52,7 @@ class Misalignment:
     def __init__(self, above: float) -> None:
         """Begin without a look; ``above`` is the displacement that is told; 0: none is."""
         self._above = above
-        self._drifts: dict[str, tuple[str, int, Drift]] = {}
+        self._drifts: dict[str, tuple[str, int, PictureDrift]] = {}
         self._found: dict[str, Displacement] = {}
         self._told: set[str] = set()
         self._turn = 0
@@ -74,7 +74,7 @@ class Misalignment:
         rows, columns = reference.shape
         against, looks, drift = self._drifts.get(name, ("", 0, None))
         if drift is None or against != first:
-            looks, drift = 0, Drift(rows, columns, round(_SEARCH * columns))
+            looks, drift = 0, PictureDrift(rows, columns, round(_SEARCH * columns))
         drift.add(reference, other)
         self._drifts[name] = (first, looks + 1, drift)
         if looks + 1 >= LOOKS:
@@ -116,7 +116,7 @@ class Misalignment:
         told = sensor in self._told
         return (CheckResult("misaligned", found.farthest, self._above, not told),)
 
-    def _measured(self, name: str, drift: Drift, aspect: float) -> None:
+    def _measured(self, name: str, drift: PictureDrift, aspect: float) -> None:
         """Take the result of so many looks."""
         back = drift.homography()  # takes x / width and y / height to where they should be
         corners = np.array([[x, y, 1.0] for x in (0.25, 0.5, 0.75) for y in (0.25, 0.5, 0.75)])

@@ -14,7 +14,8 @@ import numpy as np
 
 from anymodal_seg_ros.frames import CheckResult, SensorState
 from anymodal_seg_ros.sensing.health.image_figures import Grid
-from anymodal_seg_ros.sensing.health.kinds import Check
+from anymodal_seg_ros.sensing.health.kinds import FigureCheck, Measure
+from anymodal_seg_ros.sensing.health.order import median
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 MARGIN = 0.1
@@ -29,7 +30,7 @@ _MEMORY = 50
 class RunningCheck:
     """A check that is switched on: its verdict, and since when it has been failing."""
 
-    def __init__(self, check: Check, threshold: float, patience_ns: int) -> None:
+    def __init__(self, check: FigureCheck, threshold: float, patience_ns: int) -> None:
         """Begin with a sensor that has failed nothing.
 
         Args:
@@ -60,10 +61,9 @@ class RunningCheck:
         """When its last figure was taken; long ago if none was."""
         return -(1 << 62) if self._measured_ns is None else self._measured_ns
 
-    def measure(self, sampled: Grid, now_ns: int) -> None:
-        """Take the figure of an image and come to a verdict."""
+    def judge(self, figure: float | None, now_ns: int) -> None:
+        """Come to a verdict by the figure of an image."""
         self._measured_ns = now_ns
-        figure = self.check.measure(sampled)
         if figure is None:
             return  # such an image says nothing: the last verdict holds
         self._figure = figure
@@ -109,7 +109,7 @@ class RunningCheck:
             return True
         if len(self._normal) < _FEWEST:
             return False
-        usual = float(np.median(self._normal))
+        usual = median(np.array(self._normal))
         return usual < healthy if self.check.fails_above else usual > healthy
 
 
@@ -129,11 +129,13 @@ class Checks:
 
     def inspect(self, sampled: Grid, now_ns: int) -> list[tuple[CheckResult, Fault | None]]:
         """Measure an image, and return every check's verdict."""
-        for running in self._running:
-            if not running.check.in_turn:
-                running.measure(sampled, now_ns)
-        for running in self._whose_turn(now_ns):
-            running.measure(sampled, now_ns)
+        taken: dict[Measure, float | None] = {}  # some checks go by the same figure
+        cheap = [running for running in self._running if not running.check.in_turn]
+        for running in (*cheap, *self._whose_turn(now_ns)):
+            measure = running.check.measure
+            if measure not in taken:
+                taken[measure] = measure(sampled)
+            running.judge(taken[measure], now_ns)
         return [(running.result(), running.fault(now_ns)) for running in self._running]
 
     def _whose_turn(self, now_ns: int) -> list[RunningCheck]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 
-from anymodal_seg_ros.config import SensorConfig
+from anymodal_seg_ros.config import Thresholds
 from anymodal_seg_ros.frames import SensorState, SensorStatus
 
 SLOW_WINDOW = 10
@@ -60,7 +60,7 @@ def withheld(fault: Fault | None) -> Fault | None:
 class SensorHealth:
     """What is known of one sensor. Times are on the caller's clock."""
 
-    def __init__(self, config: SensorConfig) -> None:
+    def __init__(self, config: Thresholds) -> None:
         """Set up a sensor that was never seen."""
         self.state = SensorState.WAITING if config.enabled else SensorState.DISABLED
         self.received = 0
@@ -88,7 +88,7 @@ class SensorHealth:
         self._first_failure_ns: int | None = None
         self.configure(config)
 
-    def configure(self, config: SensorConfig) -> None:
+    def configure(self, config: Thresholds) -> None:
         """Take other thresholds from now on."""
         self.config = config
         self._late_ns = config.late_after_ns

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Blocks, Flags, largest_patch
+from anymodal_seg_ros.sensing.health.order import median, quantile
 
 _DEAD_SHARE = 0.4
 """Of its own noise: a block that changes by less is dead."""
@@ -103,7 +104,7 @@ class StillnessWatch:
         dead = (blocks.change < limit) & ~blocks.bright
         self._sudden = dead & (self._sudden | self._lively)
         self._lively = blocks.change >= _LIVELY
-        pace, self._pace = self._pace, float(np.median(blocks.change))
+        pace, self._pace = self._pace, median(blocks.change)
         if self._pace >= _DEAD:
             self._stopped_at_once = False
         elif pace >= _BRISK:
@@ -136,10 +137,10 @@ class StillnessWatch:
         if np.count_nonzero(seen) < seen.size // 4:
             return
         detail, change = blocks.detail[seen], blocks.change[seen]
-        self._noise.append(float(np.quantile(detail, 0.1)))
+        self._noise.append(quantile(detail, 0.1))
         level = noise or self._noise[-1]
         flat = detail <= _FLAT * level
-        if flat.any() and self._noise[-1] <= _FLATTER * float(np.quantile(detail, 0.9)):
-            temporal = float(np.median(change[flat] / np.maximum(detail[flat], 1e-3)))
+        if flat.any() and self._noise[-1] <= _FLATTER * quantile(detail, 0.9):
+            temporal = median(change[flat] / np.maximum(detail[flat], 1e-3))
             self._evidence += temporal >= _TEMPORAL
         self._idle += (float(dead.mean()) - self._idle) / len(self._noise)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Blocks, Flags
+from anymodal_seg_ros.sensing.health.order import median
 
 _LOST = 0.25
 """Share of what a block showed; with less, it has lost it."""
@@ -93,7 +94,7 @@ class SuddenLossWatch:
                 self._loss, self._before_loss = lost, before
         if self._loss is None:
             return None
-        left = float(np.median(shown[self._loss] / self._before_loss[self._loss]))
+        left = median(shown[self._loss] / self._before_loss[self._loss])
         if left > _RECOVERED:
             self._loss = None
             return None
@@ -119,7 +120,7 @@ def _stayed(lost: Flags, before: Floats, now: Floats) -> bool:
     rest = ~lost
     if rest.mean() >= _SMALLEST:
         spread = float(np.ptp(before[rest])) + 1e-3
-        return float(np.median(np.abs(now[rest] - before[rest]))) <= _MOST_MOVED * spread
+        return median(np.abs(now[rest] - before[rest])) <= _MOST_MOVED * spread
     one, other = before.ravel() - before.mean(), now.ravel() - now.mean()
     norm = float(np.linalg.norm(one) * np.linalg.norm(other))
     return norm > 0.0 and float(one @ other) / norm >= _ALIKE

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from anymodal_seg_ros.config import SensorConfig
+from anymodal_seg_ros.config import Thresholds
 from anymodal_seg_ros.frames import SensorState, SensorStatus
 from anymodal_seg_ros.sensing.health.sensor_health import Fault, SensorHealth
 
@@ -23,7 +23,7 @@ class Watchdog:
     messages in a row, none of them late.
     """
 
-    def __init__(self, sensors: Mapping[str, SensorConfig], startup_grace_ns: int) -> None:
+    def __init__(self, sensors: Mapping[str, Thresholds], startup_grace_ns: int) -> None:
         """Set up one state machine per sensor; the grace starts with the first call of a method."""
         self._sensors = {name: SensorHealth(config) for name, config in sensors.items()}
         self._states = {name: health.state for name, health in self._sensors.items()}
@@ -110,7 +110,7 @@ class Watchdog:
         """Return the health of one sensor; rejections, drops and checks are others' to fill in."""
         return self._sensors[sensor].status(sensor, now_ns)
 
-    def configure(self, sensor: str, config: SensorConfig) -> None:
+    def configure(self, sensor: str, config: Thresholds) -> None:
         """Give one sensor other thresholds from now on."""
         self._sensors[sensor].configure(config)
         self._next_due_ns = self.next_change_ns()

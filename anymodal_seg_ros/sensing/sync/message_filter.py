@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
-from anymodal_seg_ros.config import SensorConfig, SensorLimits, seconds_to_ns
+from anymodal_seg_ros.config import SensorLimits, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError, DecodeError
 from anymodal_seg_ros.frames import CheckResult, Image, Sample, SensorState, SensorStatus
 from anymodal_seg_ros.sensing.health.sensor_health import Fault, withheld
@@ -48,7 +48,7 @@ class Filter(Protocol):
         """Call ``cb(message, *args)`` for every message."""
 
 
-class Check(Protocol):
+class ImageCheck(Protocol):
     """Looks for faults in one input's images, e.g. ``ContentChecker("rgb", ChecksConfig())``."""
 
     @property
@@ -65,7 +65,7 @@ class Check(Protocol):
 class _Input:
     """What is kept for one input beside its messages."""
 
-    def __init__(self, name: str, limits: SensorLimits, check: Check | None) -> None:
+    def __init__(self, name: str, limits: SensorLimits, check: ImageCheck | None) -> None:
         self.name = name
         self.limits = limits
         self.check = check
@@ -110,7 +110,7 @@ class PartialTimeSynchronizer:
         *,
         deadline: float | None = None,
         rates: Sequence[float] | None = None,
-        checks: Sequence[Check | None] | None = None,
+        checks: Sequence[ImageCheck | None] | None = None,
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Connect to the inputs.
@@ -170,8 +170,7 @@ class PartialTimeSynchronizer:
 
     def _begin(self) -> None:
         """Set up what knows the clock of arrivals."""
-        # A watchdog asks a configuration for nothing but what limits offer.
-        limits = cast("dict[str, SensorConfig]", {i.name: i.limits for i in self._inputs})
+        limits = {entry.name: entry.limits for entry in self._inputs}
         self._watchdog = Watchdog(limits, _STARTUP_GRACE_NS)
         self._sets = PartialSets(
             len(self._inputs), self._queue_size, self._slop_ns, self._deadline_ns
@@ -317,7 +316,7 @@ class PartialTimeSynchronizer:
                 entry.newest_ns = believed.time_ns
         if self._learns and (hz := entry.rate.observe(arrival.time_ns)) is not None:
             entry.limits = replace(entry.limits, expected_hz=hz)
-            self._watchdog.configure(entry.name, cast(SensorConfig, entry.limits))
+            self._watchdog.configure(entry.name, entry.limits)
 
     def _inspect(
         self, entry: _Input, index: int, msg: Any, received_ns: int | None
@@ -398,7 +397,7 @@ def _check(
     slop: float,
     deadline: float | None,
     rates: Sequence[float] | None,
-    checks: Sequence[Check | None] | None,
+    checks: Sequence[ImageCheck | None] | None,
 ) -> None:
     """Refuse arguments that cannot be meant."""
     if queue_size < 1:

@@ -16,8 +16,8 @@ import numpy as np
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import UNLABELED, Mask, Pixels
-from anymodal_seg_ros.simulation.classes import CLASSES
 from anymodal_seg_ros.simulation.dataset.plan import CASES, ScenePlan
+from anymodal_seg_ros.simulation.world.classes import CLASSES
 
 FOLDERS = {
     "rgb": ("img", "rgb"),

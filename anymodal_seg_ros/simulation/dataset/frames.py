@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 
 from anymodal_seg_ros.frames import Image, Mask, Pixels
-from anymodal_seg_ros.simulation.camera import DEFAULT_CAMERA, Camera, Intrinsics
+from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
 from anymodal_seg_ros.simulation.dataset.faulty import with_failure
 from anymodal_seg_ros.simulation.dataset.plan import ScenePlan
 from anymodal_seg_ros.simulation.dataset.stored import restored, stored
 from anymodal_seg_ros.simulation.rig import Rig, aligned_sensors
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
-from anymodal_seg_ros.simulation.sensors import SensorModel
-from anymodal_seg_ros.simulation.shapes import Floats
+from anymodal_seg_ros.simulation.world.camera import (
+    DEFAULT_CAMERA,
+    Intrinsics,
+    MountedCamera,
+)
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.world.shapes import Floats
 
 REFERENCE = "rgb"
 """The modality whose labels and depth are kept; the sensors are pixel aligned."""
@@ -43,7 +47,7 @@ class SceneFrame:
     pixels: Mapping[str, Pixels]
     labels: Mask
     depth: Floats
-    camera: Camera
+    camera: MountedCamera
 
     @property
     def name(self) -> str:
@@ -63,11 +67,11 @@ def sized_sensors(width: int, height: int) -> tuple[SensorModel, ...]:
     sized = Intrinsics(
         width, height, lens.fx * scale, lens.fy * scale, (width - 1) / 2, (height - 1) / 2
     )
-    camera = DEFAULT_CAMERA if sized == lens else Camera(sized, DEFAULT_CAMERA.mount)
+    camera = DEFAULT_CAMERA if sized == lens else MountedCamera(sized, DEFAULT_CAMERA.mount)
     return tuple(_behind(camera, sensor) for sensor in aligned_sensors(lidar=True))
 
 
-def _behind(camera: Camera, sensor: SensorModel) -> SensorModel:
+def _behind(camera: MountedCamera, sensor: SensorModel) -> SensorModel:
     # Every model is a frozen dataclass with a camera, but a protocol cannot say so.
     moved: Any = dataclasses.replace(sensor, camera=camera)  # type: ignore[type-var]
     model: SensorModel = moved

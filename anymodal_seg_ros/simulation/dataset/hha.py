@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.simulation.shapes import Floats
+from anymodal_seg_ros.simulation.world.shapes import Floats
 
 NEAR_M = 2.0
 """Depth at which the disparity channel is full."""

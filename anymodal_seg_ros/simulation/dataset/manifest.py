@@ -22,7 +22,7 @@ _LIBRARIES = ("numpy", "opencv-python-headless", "embreex", "trimesh")
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class DatasetManifest:
     """What a data set must hold.
 
     Attributes:
@@ -68,7 +68,7 @@ def this_machine() -> dict[str, str]:
     return found
 
 
-def write_manifest(path: Path, manifest: Manifest, title: str) -> None:
+def write_manifest(path: Path, manifest: DatasetManifest, title: str) -> None:
     """Write a manifest as text: comments with the machine, then ``HASH  NAME`` for every frame."""
     lines = [f"# {title}: SHA-256 of every frame's pixels in their stored form, and its labels"]
     lines += [f"# {key}: {value}" for key, value in manifest.machine.items()]
@@ -76,7 +76,7 @@ def write_manifest(path: Path, manifest: Manifest, title: str) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> DatasetManifest:
     """Read what ``write_manifest`` wrote.
 
     Raises:
@@ -96,7 +96,7 @@ def read_manifest(path: Path) -> Manifest:
         if len(digest) != 64 or not gap or not name:
             raise ConfigError(f"{path}: line {number} is {line!r}: expected 'HASH  NAME'")
         digests[name] = digest
-    return Manifest(machine, digests)
+    return DatasetManifest(machine, digests)
 
 
 def compare(found: Mapping[str, str], expected: Mapping[str, str]) -> Comparison:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.simulation.street import KINDS
-from anymodal_seg_ros.simulation.weather import WEATHERS
+from anymodal_seg_ros.simulation.world.street import KINDS
+from anymodal_seg_ros.simulation.world.weather import WEATHERS
 
 SPLITS = ("train", "validation", "test")
 CASES = {

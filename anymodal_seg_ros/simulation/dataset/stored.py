@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Image, Pixels
-from anymodal_seg_ros.simulation.shapes import Floats
+from anymodal_seg_ros.simulation.world.shapes import Floats
 
 LIDAR_FAR_M = 120.0
 LIDAR_HEIGHT_M = (-4.0, 12.0)

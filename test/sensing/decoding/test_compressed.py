@@ -166,7 +166,7 @@ def test_pixels_are_made_once_and_cannot_be_written() -> None:
     ("data", "format", "says"),
     [
         (b"", "jpeg", "data begins with nothing: expected a jpeg or png picture"),
-        (b"GIF89a" + bytes(40), "gif", "data begins with 47 49 46 38 39 61 00 00: expected a jpeg"),
+        (b"GIF89a" + bytes(40), "gif", "data begins with 47 49 46 38 39 61 00 00, a gif picture"),
         (b"\0\0\0\1gB\0\x1f" * 5, "h264", "expected a jpeg or png picture"),
         (jpeg(smooth())[:-2], "jpeg", "data is a jpeg picture without an end"),
         (jpeg(smooth())[:100], "jpeg", "data is a jpeg picture whose header is damaged"),
@@ -240,3 +240,19 @@ def test_real_camera_pictures_are_decoded() -> None:
     for file in files:
         image = decode(file.read_bytes(), "rgb8; jpeg compressed bgr8")
         np.testing.assert_array_equal(image.pixels, cv2.imread(str(file), cv2.IMREAD_COLOR))
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"\0\0\0\1\x67" + bytes(90), "as h264 and h265 video do"),
+        (b"RIFF" + bytes(90), "a webp picture"),
+        (b"II*\0" + bytes(90), "a tiff picture"),
+        (b"OggS" + bytes(90), "as theora video does"),
+        (bytes(12) + png(GREY), "behind the header of compressedDepth"),
+    ],
+)
+def test_what_else_is_sent_as_a_compressed_image_is_named(data: bytes, says: str) -> None:
+    said = refusal(data, "x")
+    assert says in said
+    assert "expected a jpeg or png picture" in said

@@ -9,10 +9,11 @@ from fixtures.messages import image_message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anymodal_seg_ros.config import CountsConfig
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
-from anymodal_seg_ros.sensing.decoding.encodings import LAYOUTS, to_metres, to_rgb
+from anymodal_seg_ros.sensing.decoding.encodings import LAYOUTS, in_metres, to_metres, to_rgb
 
 
 def random_pixels(encoding: str, height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -40,6 +41,29 @@ def test_any_layout_gives_the_pixels_that_were_sent(
     image = decode_image(message)
     np.testing.assert_array_equal(image.pixels, pixels)
     assert (image.height, image.width, image.encoding) == (height, width, encoding)
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "mono8", "16UC1", "rgb16", "32FC1"])
+@pytest.mark.parametrize("step", ["zero", "pixels", "samples", "all the data"])
+def test_a_step_that_drivers_leave_wrong_says_nothing_of_full_rows(
+    encoding: str, step: str
+) -> None:
+    pixels = random_pixels(encoding, 5, 7)
+    message = image_message(pixels, encoding)
+    message.step = {
+        "zero": 0,
+        "pixels": 7,
+        "samples": 7 * LAYOUTS[encoding].channels,
+        "all the data": len(message.data),
+    }[step]
+    np.testing.assert_array_equal(decode_image(message).pixels, pixels)
+
+
+def test_width_and_height_that_were_changed_over_are_noticed() -> None:
+    message = image_message(random_pixels("rgb8", 4, 6), "rgb8")
+    message.width, message.height = 4, 6
+    with pytest.raises(DecodeError, match="expected step x height = 18 x 6"):
+        decode_image(message)
 
 
 @pytest.mark.parametrize("kind", ["bytes", "array", "ndarray", "memoryview"])
@@ -130,3 +154,22 @@ def test_depth_becomes_metres_and_every_kind_of_invalid_becomes_nan(big_endian: 
     metres = np.array([[np.nan, 2.5, np.inf, -1.0, 0.0]], np.float32)
     image = decode_image(image_message(metres, "32FC1", big_endian=big_endian))
     np.testing.assert_allclose(to_metres(image), [[np.nan, 2.5, np.nan, np.nan, np.nan]])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sent", "counts"),
+    [
+        ("16UC1", 1500, {}),
+        ("16UC1", 15000, {"per_count": 0.0001}),
+        ("16UC1", 500, {"per_count": 0.001, "offset": 1.0}),
+        ("32FC1", 1.5, {}),
+        ("32FC1", 1500, {"per_count": 0.001}),
+        ("64FC1", 15, {"per_count": 0.1}),
+    ],
+)
+def test_depth_of_any_unit_becomes_metres(
+    encoding: str, sent: float, counts: dict[str, float]
+) -> None:
+    pixels = np.array([[0, sent]], LAYOUTS[encoding].dtype)
+    metres = to_metres(in_metres(Image(pixels, encoding), CountsConfig(**counts)))
+    np.testing.assert_allclose(metres, [[np.nan, 1.5]], rtol=1e-6)

@@ -159,6 +159,19 @@ def test_bad_fields_are_named_with_value_and_mend(change: dict, says: str) -> No
 
 
 @pytest.mark.parametrize(
+    "change", [{"datatype": 0}, {"offset": 99}, {"count": 2**32 - 1}, {"name": "ring"}]
+)
+def test_a_bad_field_that_nobody_reads_costs_nobody_the_scan(change: dict) -> None:
+    sent = some_columns({**dict.fromkeys("xyz", "f4"), "ring": "u2", "line": "u2"}, {}, 6)
+    message = cloud_message(sent)
+    vars(message.fields[4]).update(change)
+    read = decode_cloud(message)
+    assert read.dtype.names == ("x", "y", "z", "ring")
+    np.testing.assert_array_equal(read["z"].ravel(), sent["z"])
+    np.testing.assert_array_equal(read["ring"].ravel(), sent["ring"])  # the first, as PCL has it
+
+
+@pytest.mark.parametrize(
     ("height", "row_step"), [(1, 0), (1, 5 * 16 * 40), (8, 0), (8, 40 * 16), (8, 7), (8, 1 << 32)]
 )
 def test_points_that_fill_the_data_need_no_row_step(height: int, row_step: int) -> None:

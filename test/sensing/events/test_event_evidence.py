@@ -167,3 +167,18 @@ def test_a_reset_forgives() -> None:
     made.reset()
     assert made.fault("events") is None
     assert made.checks("events") == ()
+
+
+@pytest.mark.parametrize(("ahead_s", "side"), [(100, "behind"), (-100, "ahead of")])
+def test_stamps_of_another_epoch_than_the_frames_are_told(ahead_s: int, side: str) -> None:
+    sensors = {"events": SensorConfig("events", "event", expected_hz=30.0)}
+    made = EventSampler(sensors, {"events": EventConfig()}, SECOND_NS)
+    for number in range(300):
+        now_ns = PACKET_MS * number * MS
+        made.push("events", good(number, START_NS + now_ns), now_ns)
+        if number % 8 == 0:
+            frame_ns = START_NS + now_ns + ahead_s * SECOND_NS
+            made.follow(sample("rgb", frame_ns))
+    fault = made.fault("events")
+    assert fault is not None
+    assert f"their stamps are 100 s {side} those of the frames" in fault.reason

@@ -11,8 +11,8 @@ from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.geometry.alignment import (
     SURE,
-    Drift,
     Field,
+    PictureDrift,
     Shift,
     edge_field,
     grey_of,
@@ -83,7 +83,7 @@ def test_drift_over_many_frames_gives_back_an_affine_map() -> None:
     centre = np.array([WIDTH / 2, HEIGHT / 2])
     linear = np.array([[c, -s], [s, c]])
     move = np.hstack([linear, (centre - linear @ centre + (5, -3))[:, np.newaxis]])
-    drift = Drift(HEIGHT, WIDTH, 32)
+    drift = PictureDrift(HEIGHT, WIDTH, 32)
     for seed in range(12):
         labels = street(seed)
         drift.add(field(seen_by_rgb(labels)), field(seen_by_thermal(labels, move)))
@@ -98,7 +98,7 @@ def test_drift_over_many_frames_gives_back_an_affine_map() -> None:
 
 
 def test_drift_of_pictures_that_show_nothing_is_no_move() -> None:
-    drift = Drift(HEIGHT, WIDTH, 20)
+    drift = PictureDrift(HEIGHT, WIDTH, 20)
     empty = np.zeros((HEIGHT, WIDTH), np.complex64)
     drift.add(empty, empty)
     np.testing.assert_array_equal(drift.homography(), np.eye(3))

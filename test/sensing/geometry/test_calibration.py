@@ -132,11 +132,56 @@ def test_messages_of_ros_1_have_upper_case_names() -> None:
     np.testing.assert_array_equal(camera_from_info(old).matrix.ravel(), K)
 
 
-@pytest.mark.parametrize("model", ["", "none", "plumb_bob"])
+@pytest.mark.parametrize(
+    "model", ["", "none", "plumb_bob", "pinhole", "Plumb Bob", "Inverse Brown Conrady"]
+)
 @pytest.mark.parametrize("zeros", [[], [0.0] * 5])
 def test_simulators_leave_the_distortion_out(model: str, zeros: list[float]) -> None:
     camera = camera_from_info(info(distortion_model=model, d=zeros))
     assert (camera.model, camera.distortion.size) == ("plumb_bob", 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "count", "meant"),
+    [
+        ("Brown Conrady", 5, "plumb_bob"),
+        ("PLUMB-BOB", 4, "plumb_bob"),
+        ("", 5, "plumb_bob"),
+        ("", 8, "rational_polynomial"),
+        ("thin_prism", 12, "rational_polynomial"),
+        ("Kannala-Brandt", 4, "equidistant"),
+    ],
+)
+def test_models_are_known_by_the_names_that_drivers_give_them(
+    model: str, count: int, meant: str
+) -> None:
+    coefficients = [0.01, 0.002, 0.001, 0.001, 0.001, 0.01, 0.001, 0.001, *[1e-4] * 4][:count]
+    camera = camera_from_info(info(distortion_model=model, d=coefficients))
+    assert camera.model == meant
+    np.testing.assert_array_equal(camera.distortion, coefficients)
+
+
+@pytest.mark.parametrize(
+    ("model", "count"), [("", 4), ("inverse_brown_conrady", 5), ("omnidirectional", 4), ("fov", 1)]
+)
+def test_a_model_that_cannot_be_told_is_refused(model: str, count: int) -> None:
+    said = refused(camera_from_info, info(distortion_model=model, d=[0.1] * count))
+    assert f"distortion_model is '{model}': expected one of plumb_bob" in said
+
+
+def test_rounding_in_a_matrix_is_no_skew() -> None:
+    matrix = np.array(K)
+    matrix[1], matrix[8] = 1e-12, 1.0 + 1e-12
+    assert camera_from_info(info(k=matrix)).width == 640
+    matrix[1] = 0.5
+    assert "expected fx 0 cx" in refused(camera_from_info, info(k=matrix))
+
+
+def test_a_camera_that_only_tells_of_rectified_images_is_told_apart() -> None:
+    said = refused(camera_from_info, info(k=[0.0] * 9))
+    assert "never calibrated; its projection_matrix is not: set 'rectified' to true" in said
+    said = refused(camera_from_info, info(k=[0.0] * 9, p=[0.0] * 12))
+    assert said.endswith("never calibrated")
 
 
 def test_opencv_calls_equidistant_fisheye() -> None:
@@ -319,6 +364,21 @@ def test_a_file_as_opencvs_own_storage_writes_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(camera.distortion, RADTAN)
 
 
+@pytest.mark.parametrize("form", ["rows", "list", "matrix"])
+@pytest.mark.parametrize("upper", [True, False])
+def test_matrices_in_the_forms_that_people_write(tmp_path: Path, form: str, upper: bool) -> None:
+    rows = np.reshape(K, (3, 3)).tolist()
+    matrix: Any = {"rows": rows, "list": list(K), "matrix": {"rows": 3, "cols": 3, "data": K}}[form]
+    content = {"width": 640, "height": 480, "K" if upper else "k": matrix, "D": [RADTAN]}
+    camera = load_calibration(written(tmp_path, content)).camera
+    np.testing.assert_array_equal(camera.matrix.ravel(), K)
+    np.testing.assert_array_equal(camera.distortion, RADTAN)
+    content = ros_file(camera_matrix=matrix)
+    np.testing.assert_array_equal(
+        load_calibration(written(tmp_path, content)).camera.matrix.ravel(), K
+    )
+
+
 def test_a_message_as_ros2_topic_echo_prints_it(tmp_path: Path) -> None:
     text = yaml.safe_dump(echoed()).replace("- 0.1\n", "- 1e-01\n") + "---\n"
     assert "1e-01" in text
@@ -393,7 +453,7 @@ def test_a_broken_chain_is_refused(tmp_path: Path) -> None:
         ),
         ("fx: 500\nfy: 500\n", "it has the entries fx, fy: expected a ROS camera_info file"),
         (ros_file(camera_matrix={"data": "K"}), "camera_matrix is 'K': expected a list of numbers"),
-        (ros_file(camera_matrix=K), "expected rows, cols and data"),
+        (ros_file(camera_matrix=5), "expected rows, cols and data"),
         (
             ros_file(camera_matrix={"rows": 3, "cols": 3, "data": K[:8]}),
             "camera_matrix.data has 8 numbers: expected rows x cols = 9",

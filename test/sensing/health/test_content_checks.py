@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from anymodal_seg_ros.config import ChecksConfig
+from anymodal_seg_ros.config import ChecksConfig, CountsConfig
 from anymodal_seg_ros.frames import Image, SensorState
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD, decode_cloud
 from anymodal_seg_ros.sensing.health.content_checks import KINDS, ContentChecker
@@ -346,3 +346,45 @@ def test_any_image_of_any_type_is_judged_without_a_crash(
         watch.inspect(Image(pixels_now, "test"), k * FRAME)
         assert watch.results
         assert all(isinstance(r.figure, float | int) for r in watch.results)
+
+
+@pytest.mark.parametrize("zero", [0.0, 273.15, 300.0])
+def test_temperatures_as_floats_are_judged_as_counts_are(zero: float) -> None:
+    counts = scene("thermal", 0, *SIZE)
+    floats = (counts / 100.0 - zero).astype(np.float32)
+    watch = checker("thermal")
+    assert watch.inspect(Image(floats, "32FC1"), 0) is None
+    dice = np.random.default_rng(0)
+    noise = dice.uniform(floats.min(), floats.max(), floats.shape).astype(np.float32)
+    fault = checker("thermal").inspect(Image(noise, "32FC1"), 0)
+    assert fault is not None and fault.reason.startswith("noise: ")
+    flat_heat = Image(np.full(SIZE, floats.mean(), np.float32), "32FC1")
+    fault = checker("thermal").inspect(flat_heat, 0)
+    assert fault is not None and fault.reason.startswith("blocked: ")
+
+
+def test_depth_of_another_unit_is_judged_in_metres() -> None:
+    millimetres = 1000 * scene("depth", 0, *SIZE).astype(np.float32)
+    fault = checker("depth").inspect(Image(millimetres, "32FC1"), 0)
+    assert fault is not None and fault.reason.startswith("units: ")
+    known = ContentChecker("depth", ChecksConfig(), counts=CountsConfig(per_count=0.001))
+    assert known.inspect(Image(millimetres, "32FC1"), 0) is None
+
+
+def test_a_full_scale_of_twelve_bits_is_saturated_at_its_own_end() -> None:
+    counts = CountsConfig(full_scale=4095.0)
+    watch = ContentChecker("rgb", ChecksConfig(), counts=counts)
+    white = np.full((*SIZE, 3), 4095, np.uint16)
+    fault = watch.inspect(Image(white, "rgb16"), 0)
+    assert fault is not None and fault.reason.startswith("saturated: ")
+
+
+def test_a_few_equal_rows_of_an_enlarged_picture_do_not_make_all_others_stuck() -> None:
+    small = scene("thermal", 0, 120, 160)
+    small[20:26] = small[20]
+    large = np.repeat(np.repeat(small, 2, axis=0), 2, axis=1)
+    assert inspect("thermal", large) is None
+    small[40:80] = small[40]
+    large = np.repeat(np.repeat(small, 2, axis=0), 2, axis=1)
+    fault = inspect("thermal", large)
+    assert fault is not None and fault.reason.startswith("stuck_rows: ")

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from fixtures.drives import drive
 
-from anymodal_seg_ros.config import ChecksConfig
+from anymodal_seg_ros.config import ChecksConfig, CountsConfig
 from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.kinds import (
     Covered,
     Defocus,
-    Fault,
     Grain,
     Hanging,
     Holes,
+    InjectedFault,
     Stripes,
     StuckLines,
     SwappedBytes,
@@ -39,7 +39,7 @@ Told = list[sensor_health.Fault | None]
 
 def play(
     modality: str,
-    *faults: Fault,
+    *faults: InjectedFault,
     seconds: float = 4.0,
     picture: Callable[[int], Image] | None = None,
     **checks: Any,
@@ -124,7 +124,9 @@ def test_noise_of_one_count_is_less_than_a_cameras_own() -> None:
     ],
     ids=lambda fault: f"{fault.kind} {fault.how}",
 )
-def test_a_dead_part_degrades_a_camera_and_is_told_where(modality: str, fault: Fault) -> None:
+def test_a_dead_part_degrades_a_camera_and_is_told_where(
+    modality: str, fault: InjectedFault
+) -> None:
     told, checker = play(modality, fault, stuck_rows=False)
     degraded = lasting(told)
     assert {f.state for f in degraded} == {SensorState.DEGRADED}
@@ -155,7 +157,7 @@ def test_what_recovers_is_healthy_again() -> None:
         (Grain("one", BEGIN, how="salt", severity=0.2), "speckle"),
     ],
 )
-def test_broken_read_outs_are_told_by_name(modality: str, fault: Fault, name: str) -> None:
+def test_broken_read_outs_are_told_by_name(modality: str, fault: InjectedFault, name: str) -> None:
     told, checker = play(modality, fault)
     assert told[round((BEGIN + 1.0) * HZ)] is not None
     failed = {result.name for result in checker.results if not result.passed}
@@ -199,7 +201,7 @@ def test_metres_that_are_taken_for_millimetres_are_told_unless_the_unit_is_confi
     assert told[-1] is not None
     assert told[-1].reason.startswith("units: median distance in m is 0.00")
     metres = Image(drive("depth", 0).pixels // 1000 + 1, "16UC1")
-    checker = ContentChecker("depth", ChecksConfig(), depth_unit_known=True)
+    checker = ContentChecker("depth", ChecksConfig(), counts=CountsConfig(per_count=0.001))
     fault = checker.inspect(metres, 0)
     assert fault is None or not fault.reason.startswith("units")
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anymodal_seg_ros.config import SensorConfig
-from anymodal_seg_ros.faults.kinds import STREAM_KINDS, Fault, Wrong
+from anymodal_seg_ros.faults.kinds import STREAM_KINDS, InjectedFault, Wrong
 from anymodal_seg_ros.frames import SensorState
 from anymodal_seg_ros.sensing.health.content_checks import KINDS
 from anymodal_seg_ros.sensing.health.sensor_health import SLOW_WINDOW
@@ -24,7 +24,7 @@ NOISE_S = 0.05
 """Latency and its jitter."""
 
 
-FAULTS: dict[str, Fault] = {
+FAULTS: dict[str, InjectedFault] = {
     **{kind: cls() for kind, cls in STREAM_KINDS.items()},
     "wrong": Wrong(how="half_size"),
 }

@@ -13,46 +13,46 @@ from anymodal_seg_training.datasets.mixed import open_mixed
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _DatasetEntry:
     """How to read a data set's options and how to open it."""
 
     options: type[Any]
     open: Callable[[Any], Dataset]
 
 
-def _rig() -> _Entry:
+def _rig() -> _DatasetEntry:
     # Imported only when asked for: the simulator needs libraries that other data sets do not.
     from anymodal_seg_training.datasets.rig import RigDataset, RigOptions
 
-    return _Entry(RigOptions, RigDataset)
+    return _DatasetEntry(RigOptions, RigDataset)
 
 
-def _rigbench() -> _Entry:
+def _rigbench() -> _DatasetEntry:
     from anymodal_seg_training.datasets.rigbench import RigBenchDataset, RigBenchOptions
 
-    return _Entry(RigBenchOptions, RigBenchDataset)
+    return _DatasetEntry(RigBenchOptions, RigBenchDataset)
 
 
-def _folders() -> _Entry:
+def _folders() -> _DatasetEntry:
     from anymodal_seg_training.datasets.folders import FolderDataset, FolderOptions
 
-    return _Entry(FolderOptions, FolderDataset)
+    return _DatasetEntry(FolderOptions, FolderDataset)
 
 
-def _bag() -> _Entry:
+def _bag() -> _DatasetEntry:
     from anymodal_seg_training.datasets.bag import BagDataset
     from anymodal_seg_training.datasets.bag_options import BagOptions
 
-    return _Entry(BagOptions, BagDataset)
+    return _DatasetEntry(BagOptions, BagDataset)
 
 
-def _packed() -> _Entry:
+def _packed() -> _DatasetEntry:
     from anymodal_seg_training.datasets.packed import PackedDataset, PackedOptions
 
-    return _Entry(PackedOptions, PackedDataset)
+    return _DatasetEntry(PackedOptions, PackedDataset)
 
 
-_DATASETS: dict[str, Callable[[], _Entry]] = {
+_DATASETS: dict[str, Callable[[], _DatasetEntry]] = {
     "rig": _rig,
     "rigbench": _rigbench,
     "folders": _folders,

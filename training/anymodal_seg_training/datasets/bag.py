@@ -27,7 +27,7 @@ from anymodal_seg_training.datasets.bag_instants import (
 )
 from anymodal_seg_training.datasets.bag_options import (
     BagOptions,
-    BagPart,
+    BagStretch,
     bag_parts,
     label_encoding,
 )
@@ -182,7 +182,7 @@ class BagDataset:
         options = self._options
         return BagSplit(name, options, self._rig, self._classes, self._label, instants)
 
-    def _found(self, part: BagPart) -> list[LabelledInstant]:
+    def _found(self, part: BagStretch) -> list[LabelledInstant]:
         options, sensors = self._options, enabled_sensors(self._rig)
         topic = absolute_topic(options.label_topic)
         with Bag(part.path) as bag:

@@ -37,14 +37,14 @@ class BagOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class BagPart:
+class BagStretch:
     """A stretch of a bag, from ``start`` up to ``end``, in parts of its length."""
 
     path: Path
     start: float = 0.0
     end: float = 1.0
 
-    def overlaps(self, other: BagPart) -> bool:
+    def overlaps(self, other: BagStretch) -> bool:
         """Whether a moment is in both."""
         same = self.path.resolve() == other.path.resolve()
         return same and self.start < other.end and other.start < self.end
@@ -55,7 +55,7 @@ class BagPart:
         return self.start <= share and (share < self.end or self.end == 1.0)
 
 
-def bag_parts(option: str, name: str) -> tuple[BagPart, ...]:
+def bag_parts(option: str, name: str) -> tuple[BagStretch, ...]:
     """Read which stretches of which bags a split has.
 
     Raises:
@@ -68,9 +68,9 @@ def bag_parts(option: str, name: str) -> tuple[BagPart, ...]:
         ranged = _PART.fullmatch(word)
         try:
             part = (
-                BagPart(Path(word).expanduser())
+                BagStretch(Path(word).expanduser())
                 if ranged is None
-                else BagPart(
+                else BagStretch(
                     Path(ranged["path"]).expanduser(), float(ranged["start"]), float(ranged["end"])
                 )
             )
@@ -92,7 +92,7 @@ def label_encoding(classes: str) -> tuple[tuple[ClassSpec, ...], LabelLayout]:
     """
     if classes == "rig":
         # Needs the simulator's libraries, as the rig does.
-        from anymodal_seg_ros.simulation.classes import CLASSES
+        from anymodal_seg_ros.simulation.world.classes import CLASSES
 
         return tuple(ClassSpec(entry.name, entry.color) for entry in CLASSES), LabelLayout()
     if classes in layout_names():

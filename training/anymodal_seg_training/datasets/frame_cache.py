@@ -29,8 +29,8 @@ from anymodal_seg_training.checkpoint import write_atomically
 from anymodal_seg_training.datasets.base import LabelledFrame, Split
 from anymodal_seg_training.datasets.frame_source import FrameSource, Job, Result
 from anymodal_seg_training.datasets.reading import Reading, in_workers
+from anymodal_seg_training.datasets.source_hash import source_hash
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.source_hash import source_hash
 
 LABELS = "labels"
 Progress = Callable[[int, int], None]

@@ -24,7 +24,7 @@ from anymodal_seg_training.datasets.packed_members import (
     CONDITIONS,
     INDEX_DTYPE,
     LABEL,
-    Member,
+    PackedFile,
     unpack_conditions,
     unpack_image,
     unpack_label,
@@ -59,7 +59,7 @@ class PackedSplit:
     folder: Path
     split_name: str
     title: str
-    members: tuple[Member, ...]
+    members: tuple[PackedFile, ...]
     shards: tuple[int, ...]
     digest: int
 
@@ -105,7 +105,7 @@ class PackedSplit:
                 return (unpack_conditions(self.content(unit, member)),)
         return ({},)
 
-    def content(self, unit: int, member: Member) -> bytes:
+    def content(self, unit: int, member: PackedFile) -> bytes:
         """Read one file of a frame.
 
         Raises:
@@ -219,7 +219,7 @@ def _class(name: Any, color: Any) -> ClassSpec:
 
 
 def _split(folder: Path, name: str, entry: Any) -> PackedSplit:
-    members = tuple(Member(*map(str, member)) for member in entry["members"])
+    members = tuple(PackedFile(*map(str, member)) for member in entry["members"])
     shards = tuple(int(count) for count in entry["shards"])
     if name not in SPLITS or not shards or min(shards) < 1:
         raise ValueError(f"the split {name!r} has {shards!r} frames")

@@ -26,7 +26,7 @@ _COMPRESSION = 3  # OpenCV's own choice takes twice as long for a few percent
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class PackedFile:
     """One file of every frame.
 
     Attributes:
@@ -45,7 +45,7 @@ class Member:
         return f"{self.name}.{self.suffix}"
 
 
-def pack_frame(frame: LabelledFrame) -> dict[Member, bytes]:
+def pack_frame(frame: LabelledFrame) -> dict[PackedFile, bytes]:
     """Write the files of a frame, the label last; its conditions too, if it has any.
 
     Raises:
@@ -58,16 +58,16 @@ def pack_frame(frame: LabelledFrame) -> dict[Member, bytes]:
     files = {}
     for name, image in frame.images.items():
         suffix, content = _write(image.pixels)
-        files[Member(name, image.encoding, suffix)] = content
+        files[PackedFile(name, image.encoding, suffix)] = content
     if frame.conditions:
         content = json.dumps(dict(frame.conditions)).encode()
-        files[Member(CONDITIONS, "", "json")] = content
+        files[PackedFile(CONDITIONS, "", "json")] = content
     suffix, content = _write(frame.label)
-    files[Member(LABEL, "", suffix)] = content
+    files[PackedFile(LABEL, "", suffix)] = content
     return files
 
 
-def unpack_image(content: bytes, member: Member) -> Image:
+def unpack_image(content: bytes, member: PackedFile) -> Image:
     """Read one sensor's file.
 
     Raises:
@@ -76,7 +76,7 @@ def unpack_image(content: bytes, member: Member) -> Image:
     return Image(_read(content, member), member.encoding)
 
 
-def unpack_label(content: bytes, member: Member) -> Mask:
+def unpack_label(content: bytes, member: PackedFile) -> Mask:
     """Read the label's file.
 
     Raises:
@@ -115,7 +115,7 @@ def _write(pixels: Pixels) -> tuple[str, bytes]:
     return "npy", file.getvalue()
 
 
-def _read(content: bytes, member: Member) -> Pixels:
+def _read(content: bytes, member: PackedFile) -> Pixels:
     name = f"the {member.name} of a packed frame"
     if member.suffix == "npy":
         return array_of(io.BytesIO(content), len(content), name)

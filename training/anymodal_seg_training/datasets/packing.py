@@ -24,7 +24,7 @@ import webdataset
 
 from anymodal_seg_training.checkpoint import write_atomically
 from anymodal_seg_training.datasets.base import Split
-from anymodal_seg_training.datasets.packed_members import INDEX_DTYPE, Member, pack_frame
+from anymodal_seg_training.datasets.packed_members import INDEX_DTYPE, PackedFile, pack_frame
 from anymodal_seg_training.errors import TrainingError
 
 Progress = Callable[[int, int], None]
@@ -143,7 +143,7 @@ def _pack_shard(number: int) -> None:
     packing, path = _packing, _packing.shard_file(number)
     checksums: list[list[int]] = []
     left_out: list[str] = []
-    kinds: set[tuple[Member, ...]] = set()
+    kinds: set[tuple[PackedFile, ...]] = set()
 
     def write(temporary: Path) -> None:
         with (
@@ -177,7 +177,7 @@ def _pack_shard(number: int) -> None:
 
 def _frames(
     packing: Packing, number: int, left_out: list[str]
-) -> Iterator[tuple[str, dict[Member, bytes]]]:
+) -> Iterator[tuple[str, dict[PackedFile, bytes]]]:
     """Give the sound frames of a shard: which one it is, and its files.
 
     What comes after a damaged frame in its unit is left out with it.
@@ -198,7 +198,7 @@ def _frames(
             left_out.append(sentence)
 
 
-def _index(path: Path, members: tuple[Member, ...], checksums: list[list[int]]) -> list[Any]:
+def _index(path: Path, members: tuple[PackedFile, ...], checksums: list[list[int]]) -> list[Any]:
     """Find where each member of each frame lies in a shard."""
     with tarfile.open(path) as tar:
         found = {entry.name: entry for entry in tar}

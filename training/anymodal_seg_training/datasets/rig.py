@@ -10,11 +10,11 @@ from anymodal_seg_ros import simulation
 from anymodal_seg_ros.config import count, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import ClassSpec
-from anymodal_seg_ros.simulation.classes import CLASSES
 from anymodal_seg_ros.simulation.rig import Rig, random_frames
-from anymodal_seg_ros.simulation.scene import Scene, SceneConfig
+from anymodal_seg_ros.simulation.world.classes import CLASSES
+from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 from anymodal_seg_training.datasets.base import SPLITS, SYNTHETIC, LabelledFrame
-from anymodal_seg_training.source_hash import source_hash
+from anymodal_seg_training.datasets.source_hash import source_hash
 
 REFERENCE = "rgb"
 """The sensor whose labels are used; the default rig's sensors are pixel aligned."""

@@ -11,7 +11,6 @@ from anymodal_seg_ros.config import text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Mask, Pixels
 from anymodal_seg_ros.inference.manifest import ClassSpec
-from anymodal_seg_ros.simulation.classes import CLASSES
 from anymodal_seg_ros.simulation.dataset.deliver_layout import read_frame
 from anymodal_seg_ros.simulation.dataset.frames import scene_frames, sized_sensors
 from anymodal_seg_ros.simulation.dataset.plan import ScenePlan
@@ -19,6 +18,7 @@ from anymodal_seg_ros.simulation.dataset.rigbench import RigBench, rigbench
 from anymodal_seg_ros.simulation.dataset.source import source_digest
 from anymodal_seg_ros.simulation.dataset.stored import MODALITIES, restored
 from anymodal_seg_ros.simulation.dataset.writer import CONTENT
+from anymodal_seg_ros.simulation.world.classes import CLASSES
 from anymodal_seg_training.datasets.base import SYNTHETIC, LabelledFrame
 
 

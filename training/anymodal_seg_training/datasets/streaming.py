@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from anymodal_seg_ros.inference import preprocess
+from anymodal_seg_training.data.sampling import spread_indices
 from anymodal_seg_training.datasets.base import LabelledFrame, Split
 from anymodal_seg_training.datasets.frame_cache import PlaneFormat, resize_label
 from anymodal_seg_training.datasets.frame_source import FrameSource, Job, Result
 from anymodal_seg_training.datasets.reading import Reading, in_workers
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.sampling import spread_indices
 
 LONGEST_GAP = 100
 """So many damaged frames in a row are no accident: the run stops even if it may replace them."""

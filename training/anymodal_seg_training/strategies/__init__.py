@@ -16,7 +16,7 @@ from anymodal_seg_training.strategies.base import Setting, Strategy
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _StrategyEntry:
     """Where a strategy and its options are; both are imported from ``module`` when needed."""
 
     module: str
@@ -34,15 +34,15 @@ class _Entry:
         return f"{self.strategy.removesuffix('Strategy')}Options"
 
 
-_STRATEGIES: dict[str, _Entry] = {
-    "supervised": _Entry("supervised", "Supervised", mixes=True),
-    "anyseg": _Entry("anyseg", "AnySegStrategy"),
-    "charm": _Entry("charm", "CharmStrategy"),
-    "equiseg": _Entry("equiseg", "EQUISegStrategy", mixes=True),
-    "magic": _Entry("magic", "MagicStrategy"),
-    "quorum": _Entry("quorum", "QuorumStrategy"),
-    "segrgbx": _Entry("segrgbx", "SegRGBXStrategy", mixes=True),
-    "segrgbx_clip": _Entry("segrgbx_clip", "SegRGBXClipStrategy", mixes=True, masks=False),
+_STRATEGIES: dict[str, _StrategyEntry] = {
+    "supervised": _StrategyEntry("supervised", "Supervised", mixes=True),
+    "anyseg": _StrategyEntry("anyseg", "AnySegStrategy"),
+    "charm": _StrategyEntry("charm", "CharmStrategy"),
+    "equiseg": _StrategyEntry("equiseg", "EQUISegStrategy", mixes=True),
+    "magic": _StrategyEntry("magic", "MagicStrategy"),
+    "quorum": _StrategyEntry("quorum", "QuorumStrategy"),
+    "segrgbx": _StrategyEntry("segrgbx", "SegRGBXStrategy", mixes=True),
+    "segrgbx_clip": _StrategyEntry("segrgbx_clip", "SegRGBXClipStrategy", mixes=True, masks=False),
 }
 
 

@@ -10,8 +10,8 @@ import torch
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork
-from anymodal_seg_training.augmentation import Batch
-from anymodal_seg_training.sampling import all_subsets
+from anymodal_seg_training.data.augmentation import Batch
+from anymodal_seg_training.data.sampling import all_subsets
 from anymodal_seg_training.strategies.base import Strategy
 
 

@@ -11,7 +11,9 @@ import torch
 from anymodal_seg_ros.config import choice, number, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork
-from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_training.data.augmentation import Batch
+from anymodal_seg_training.data.sampling import draw_subset
+from anymodal_seg_training.export.trained_network import load_best
 from anymodal_seg_training.losses.distillation import (
     CROSS_MODAL_FEATURES,
     UNIMODAL_AXES,
@@ -20,7 +22,6 @@ from anymodal_seg_training.losses.distillation import (
     unimodal_distillation,
 )
 from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.sampling import draw_subset
 from anymodal_seg_training.strategies.all_modalities import (
     AllModalities,
     of_rows,
@@ -28,7 +29,6 @@ from anymodal_seg_training.strategies.all_modalities import (
 )
 from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
-from anymodal_seg_training.trained_network import load_best
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from anymodal_seg_ros.networks import AnyModalNetwork
-from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_training.data.augmentation import Batch
 
 
 @dataclass(frozen=True, slots=True)

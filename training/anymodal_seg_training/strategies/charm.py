@@ -13,7 +13,7 @@ from anymodal_seg_ros.config import choice, number
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_ros.networks.charm import Charm, softmin_probabilities
-from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.fabric import mean_of_processes
 from anymodal_seg_training.strategies.all_modalities import AllModalities
 from anymodal_seg_training.strategies.base import Setting, StepLoss

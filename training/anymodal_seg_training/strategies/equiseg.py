@@ -9,7 +9,7 @@ import numpy as np
 from anymodal_seg_ros.config import choice, number
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork
-from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.losses.prototypes import prototype_distillation
 from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions

@@ -16,8 +16,8 @@ from torch import Tensor
 from anymodal_seg_ros.config import number
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork
-from anymodal_seg_ros.networks.magic import Magic, Selection
-from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_ros.networks.magic import Magic, ModalitySelection
+from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.strategies.all_modalities import AllModalities
 from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
@@ -66,7 +66,7 @@ class MagicStrategy(AllModalities):
         return StepLoss.sum_of(terms)
 
 
-def inconsistency(selection: Selection) -> Tensor:
+def inconsistency(selection: ModalitySelection) -> Tensor:
     """How differently the sensors that were not selected relate to all and to the selected.
 
     Returns:

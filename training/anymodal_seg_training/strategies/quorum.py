@@ -18,10 +18,10 @@ from torch import Tensor
 
 from anymodal_seg_ros.config import choice, number
 from anymodal_seg_ros.networks import AnyModalNetwork
-from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_training.data.augmentation import Batch
+from anymodal_seg_training.data.sampling import draw_subset
+from anymodal_seg_training.data.spoiling import lie, suffer
 from anymodal_seg_training.losses.distillation import prediction_distillation
-from anymodal_seg_training.sampling import draw_subset
-from anymodal_seg_training.spoiling import lie, suffer
 from anymodal_seg_training.strategies.all_modalities import AllModalities, refuse_mixing
 from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions

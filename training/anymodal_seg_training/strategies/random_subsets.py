@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anymodal_seg_training.sampling import all_subsets, draw_subset
+from anymodal_seg_training.data.sampling import all_subsets, draw_subset
 from anymodal_seg_training.strategies.base import Strategy
 
 

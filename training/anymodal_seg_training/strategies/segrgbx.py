@@ -16,12 +16,12 @@ from anymodal_seg_ros.config import build, choice, number, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_ros.networks.segrgbx import SegRGBX, SegRGBXArchitecture
-from anymodal_seg_training.augmentation import Batch
 from anymodal_seg_training.checkpoint import load_weights
+from anymodal_seg_training.data.augmentation import Batch
+from anymodal_seg_training.data.sampling import all_subsets, draw_subset
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.losses.prompts import gate_supervision, prompt_alignment
 from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.sampling import all_subsets, draw_subset
 from anymodal_seg_training.strategies.base import Setting, StepLoss, Strategy
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
 from anymodal_seg_training.strategies.segrgbx_clip import RANDOM

@@ -22,11 +22,11 @@ from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_ros.networks.ma_clip import MaClip, load_clip_weights
 from anymodal_seg_ros.networks.modality_layers import ids_of_rows
 from anymodal_seg_ros.networks.segrgbx import SegRGBX
-from anymodal_seg_training.augmentation import Batch
-from anymodal_seg_training.clip_texts import ClipTexts, read_clip_texts
-from anymodal_seg_training.clip_weights import read_clip_weights
+from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.fabric import of_all_processes
 from anymodal_seg_training.losses.contrast import text_contrast
+from anymodal_seg_training.published.clip_texts import ClipTexts, read_clip_texts
+from anymodal_seg_training.published.clip_weights import read_clip_weights
 from anymodal_seg_training.strategies.all_modalities import AllModalities
 from anymodal_seg_training.strategies.base import Setting, StepLoss
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from anymodal_seg_ros.config import choice
 from anymodal_seg_ros.networks import AnyModalNetwork
-from anymodal_seg_training.augmentation import Batch
+from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
 from anymodal_seg_training.strategies.random_subsets import AllOrRandomSubset

@@ -1,0 +1,73 @@
+"""The event cameras of a pipeline: what they send is kept until frames say what to make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from anymodal_seg_ros.config import RigConfig, seconds_to_ns
+from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.frames import CheckResult, Sample
+from anymodal_seg_ros.sensing.events.event_thread import EventOutcome, EventThread
+from anymodal_seg_ros.sensing.events.sampler import EventSampler
+from anymodal_seg_ros.sensing.health.sensor_health import Fault
+
+
+class EventInput:
+    """Decodes events where it is called, or in a thread of its own once that is started."""
+
+    def __init__(self, rig: RigConfig) -> None:
+        """Set up for the enabled event cameras of a rig."""
+        self._sampler = EventSampler(
+            rig.sensors,
+            {n: s.events for n, s in rig.sensors.items() if s.modality == "event" and s.enabled},
+            seconds_to_ns(rig.clock_jump_s),
+        )
+        self._thread: EventThread | None = None
+
+    def __contains__(self, sensor: str) -> bool:
+        return sensor in self._sampler
+
+    def start(self, deliver: Callable[[EventOutcome], object]) -> None:
+        """Decode in a thread from now on, if there is any event camera.
+
+        Args:
+            deliver: takes what has come of a message or a frame, in that thread.
+        """
+        if self._sampler:
+            self._thread = EventThread(self._sampler, deliver)
+            self._thread.start()
+
+    def stop(self) -> bool:
+        """End the thread. Returns whether it has ended."""
+        thread, self._thread = self._thread, None
+        return thread is None or thread.stop()
+
+    def reset(self) -> None:
+        """Forget all events, as when the clock has gone back."""
+        if (thread := self._thread) is not None:
+            thread.reset()
+        else:
+            self._sampler.reset()
+
+    def push(self, sensor: str, message: Any, received_ns: int) -> EventOutcome | None:
+        """Take a message. Returns what has come of it; None if a thread will deliver that."""
+        if (thread := self._thread) is not None:
+            thread.push(sensor, message, received_ns)
+            return None
+        try:
+            samples = tuple(self._sampler.push(sensor, message, received_ns))
+        except DecodeError as damage:
+            return EventOutcome(sensor, received_ns, (), damage)
+        return EventOutcome(sensor, received_ns, samples)
+
+    def follow(self, reference: Sample) -> list[Sample]:
+        """Ask for the events until a reference frame. Returns what no thread will deliver."""
+        if (thread := self._thread) is not None:
+            thread.follow(reference)
+            return []
+        return self._sampler.follow(reference)
+
+    def judgement(self, sensor: str) -> tuple[Fault | None, tuple[CheckResult, ...]]:
+        """Return why nothing comes of a camera's messages, if so, and the figures behind it."""
+        return self._sampler.fault(sensor), self._sampler.checks(sensor)

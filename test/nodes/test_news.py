@@ -1,0 +1,81 @@
+"""What the console hears of sensors: once per change, and also of those that nobody fuses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+from anymodal_seg_ros.frames import FusedShare, SensorState, SensorStatus
+from anymodal_seg_ros.nodes import health as module
+from anymodal_seg_ros.nodes.health import Health
+
+S = 1_000_000_000
+
+
+class Told:
+    """A node's health over sensors whose states are set by hand, on a clock of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_ns = S
+        self.status = self.of(SensorState.WAITING)
+        monkeypatch.setattr(module.time, "monotonic_ns", lambda: self.now_ns)
+        pipeline: Any = SimpleNamespace(
+            rig=SimpleNamespace(sensors={"rgb": SimpleNamespace(topic="rgb")}),
+            record=SimpleNamespace(masks=0, blank=0),
+            superseded=0,
+            worked_ns=0,
+            status=lambda now_ns: (self.status,),
+        )
+        self.health = Health("node", pipeline)
+
+    @staticmethod
+    def of(state: SensorState, used: int = 60, reason: str = "") -> SensorStatus:
+        return SensorStatus("rgb", state, 0, 100, 1, None, fused=FusedShare(used, 60, reason))
+
+    def says(self, seconds: float = 20.0) -> list[tuple[str, bool]]:
+        """Ask twice a second."""
+        lines: list[tuple[str, bool]] = []
+        for _ in range(round(2 * seconds)):
+            self.now_ns += S // 2
+            lines += [(line.text, line.bad) for line in self.health.news(self.now_ns)]
+        return lines
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    return Told(monkeypatch)
+
+
+def test_each_state_is_told_once_and_a_bad_one_as_such(told: Told) -> None:
+    assert told.says() == []
+    told.status = told.of(SensorState.OK)
+    assert told.says() == [("sensor rgb is OK (was WAITING)", False)]
+    told.status = told.of(SensorState.FAILED)
+    assert told.says() == [("sensor rgb is FAILED (was OK)", True)]
+
+
+def test_a_living_sensor_that_is_not_fused_is_told_with_the_mend_and_so_is_the_end(
+    told: Told,
+) -> None:
+    told.status = told.of(SensorState.OK)
+    told.says()
+    told.status = told.of(SensorState.OK, 3, "covers 0% of the picture: check extrinsics")
+    words = "fused in 3 of the last 60 masks: covers 0% of the picture: check extrinsics"
+    assert told.says() == [(f"sensor rgb is OK, but {words}", True)]
+    told.status = told.of(SensorState.OK, 40, "covers 0% of the picture: check extrinsics")
+    assert told.says() == [], "not yet in most of them"
+    told.status = told.of(SensorState.OK)
+    assert told.says() == [("sensor rgb is in the masks again", False)]
+
+
+def test_a_sensor_at_the_edge_does_not_flood_the_console(told: Told) -> None:
+    lines: Counter[str] = Counter()
+    for number in range(200):
+        told.status = told.of(SensorState.OK, 29 + number % 2, "nearest message 60 ms away")
+        lines.update(text for text, _ in told.says(0.5))
+    assert sum(lines.values()) <= 2

@@ -1,0 +1,70 @@
+"""Which room of the trainer and of the simulated rig may import which."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TRAINER = (
+    {"", "errors", "names", "recipe", "checkpoint", "fabric", "run_folder"},
+    {"data", "losses", "published"},
+    {"strategies", "datasets"},
+    {"evaluation"},
+    {"runs"},
+    {"export", "studies"},
+    {"commands", "train"},
+    {"cli"},
+)
+RIG = (
+    {"", "world"},
+    {"light"},
+    {"cameras"},
+    {"rig"},
+    {"placements", "schedule", "sequence", "dataset", "rigs"},
+    {"census", "contact_sheet"},
+)
+"""From the bottom to the top: a room imports from its own floor and from those below."""
+
+TEACHER = ("strategies/anyseg.py", "export")
+"""A teacher is a trained network like any other, read when the strategy is built."""
+
+
+def imports_of(root: Path, package: str) -> Iterator[tuple[str, str]]:
+    """Yield the file and the imported room of every import of a package from itself."""
+    for path in sorted(root.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names: list[str] = []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            for name in names:
+                if name.startswith(f"{package}."):
+                    yield path.relative_to(root).as_posix(), name[len(package) + 1 :].split(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("folder", "package", "floors"),
+    [
+        ("training/anymodal_seg_training", "anymodal_seg_training", TRAINER),
+        ("anymodal_seg_ros/simulation", "anymodal_seg_ros.simulation", RIG),
+    ],
+)
+def test_rooms_import_downwards(
+    project_root: Path, folder: str, package: str, floors: tuple[set[str], ...]
+) -> None:
+    floor_of = {room: floor for floor, rooms in enumerate(floors) for room in rooms}
+    root = project_root / folder
+    rooms = {p.relative_to(root).parts[0].removesuffix(".py") for p in root.rglob("*.py")}
+    assert rooms - {"__init__"} <= set(floor_of)
+    upwards = [
+        f"{file} imports {target}"
+        for file, target in imports_of(root, package)
+        if floor_of.get(target, 0)
+        > floor_of[file.split("/")[0].removesuffix(".py").removesuffix("__init__")]
+        and (file, target) != TEACHER
+    ]
+    assert upwards == []

@@ -1,0 +1,115 @@
+"""Messages of event cameras on their way to a mask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from fixtures.event_messages import event_packet, evt3_words
+from fixtures.manifests import small_manifest
+from fixtures.messages import compressed_message
+from fixtures.pictures import png
+from fixtures.pipelines import MS, START, CountingEngine, S, message, pipeline
+from fixtures.scenes import scene
+
+from anymodal_seg_ros.config import RigConfig, SensorConfig
+from anymodal_seg_ros.frames import Prediction, SensorState
+from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.pipeline import Pipeline
+
+
+def test_packets_of_an_event_camera_are_fused_with_the_frames_they_lead_to() -> None:
+    manifest = small_manifest()
+    rig = RigConfig(
+        {
+            "rgb": SensorConfig("rgb/image", "rgb", expected_hz=10.0),
+            "events": SensorConfig("events/packets", "event", type="event_packet"),
+        }
+    )
+    pipe = Pipeline(rig, Model(Path("nowhere"), manifest), CountingEngine())
+    dice = np.random.default_rng(0)
+    made: list[Prediction] = []
+
+    def run(start: int, begin: int) -> None:
+        for number in range(250):  # packets of 4 ms, and a frame each 100 ms that comes 10 ms late
+            now = begin + number * 4 * MS
+            times = 1_000_000 + number * 4000 + np.sort(dice.integers(0, 4000, 300))
+            x, y, on = (dice.integers(0, high, 300) for high in (640, 480, 2))
+            packet = event_packet(
+                evt3_words(times, x, y, on), seq=number, stamp_ns=start + number * 4 * MS
+            )
+            assert pipe.push_message("events", packet, now) is None
+            if number % 25 == 5:
+                stamp = start + number * 4 * MS - 10 * MS
+                assert pipe.push_message("rgb", message("rgb", stamp), now + MS) is None
+            prediction = pipe.poll(now + 2 * MS)
+            if prediction is not None:
+                made.append(prediction)
+
+    def check(predictions: list[Prediction]) -> None:
+        # The first frame may come before the camera's clock is known.
+        fused = [p for p in predictions if p.sensors == ("rgb", "events")]
+        assert len(fused) >= 9
+        for prediction in fused:
+            samples = prediction.frame_set.samples
+            assert prediction.frame_set.reference == "rgb"
+            assert samples["events"].stamp_ns == samples["rgb"].stamp_ns
+            assert samples["events"].image.pixels.any()
+
+    run(START, 10 * S)
+    check(made)
+    status = pipe.status(10 * S + 1000 * MS)[1]
+    assert status.state is SensorState.OK
+    assert status.rejected == {}
+    made.clear()
+    run(START, 1 * S)  # the bag begins again
+    check(made)
+
+
+def test_a_packet_that_cannot_be_read_is_counted_and_named() -> None:
+    rig = RigConfig({"events": SensorConfig("events/packets", "event", type="event_packet")})
+    pipe = pipeline(rig)
+    error = pipe.push_message("events", event_packet(b"1234", encoding="h264"), 0)
+    assert error is not None
+    assert error.startswith("events/packets: encoding is 'h264'")
+    assert pipe.status(0)[0].rejected == {"encoding": 1}
+
+
+def test_a_compressed_picture_on_an_event_sensor_is_no_packet() -> None:
+    rig = RigConfig({"events": SensorConfig("events/image/compressed", "event")})
+    pipe = pipeline(rig)
+    picture = png(scene("event", 1, 20, 30))
+    assert pipe.push_message("events", compressed_message(picture, "png", START), 0) is None
+    prediction = pipe.poll(100 * MS)
+    assert prediction is not None
+    assert prediction.sensors == ("events",)
+
+
+def test_packets_without_events_cost_the_camera_its_place_and_not_the_masks() -> None:
+    rig = RigConfig(
+        {
+            "events": SensorConfig("events/packets", "event", type="event_packet"),
+            "rgb": SensorConfig("rgb", "rgb"),
+        }
+    )
+    pipe = pipeline(rig)
+    stamps = []
+    for tick in range(900):  # 3 s; the packets are empty from 1 s on
+        now = START + tick * S // 300
+        time_us, place = tick * 10_000 // 3, np.array([tick % 30])
+        words = evt3_words(np.array([time_us]), place, place % 20, place % 2)
+        data = words.tobytes() if tick < 300 else b""
+        packet = event_packet(data, seq=tick, stamp_ns=now, height=20, width=30)
+        assert pipe.push_message("events", packet, now) is None
+        if tick % 10 == 0:
+            pipe.push_message("rgb", message("rgb", now), now)
+        while (prediction := pipe.poll(now)) is not None:
+            stamps.append(prediction.frame_set.reference_sample.stamp_ns)
+    status = {one.sensor: one for one in pipe.status(now)}
+    assert status["events"].state is SensorState.INVALID
+    assert "no window of events for " in status["events"].fault
+    assert {check.name for check in status["events"].checks} >= {"lost_packets", "events_outside"}
+    assert status["rgb"].state is SensorState.OK
+    gaps = np.diff(stamps)
+    assert len(stamps) > 70
+    assert gaps.max() < S, "within a second the other camera leads"

@@ -1,0 +1,1 @@
+"""The subcommands of ``anymodal-train``, one file each."""

@@ -1,0 +1,224 @@
+"""``anymodal-train import FILE OUT --as METHOD``: a published checkpoint becomes a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+from anymodal_seg_ros.inference.manifest import FileSpec, Manifest, ModalitySpec, dump_manifest
+from anymodal_seg_ros.inference.model import load_model, sha256
+from anymodal_seg_ros.networks import DeployedNetwork
+from anymodal_seg_training.checkpoint import load_public_weights, save_weights
+from anymodal_seg_training.data.sampling import all_subsets, subset_key
+from anymodal_seg_training.datasets.folders import bundled_layout, layout_names
+from anymodal_seg_training.datasets.layout import Layout
+from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.export.graphs import agreement, demand_agreement, deploy, write_graphs
+from anymodal_seg_training.names import check_name
+from anymodal_seg_training.published.weights import METHODS, network_of
+from anymodal_seg_training.recipe import parse_recipe
+from anymodal_seg_training.runs.command_line import run_command
+
+WEIGHTS_FILE = "model.safetensors"
+IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+"""How the colour camera is normalised in the code of all these methods; other pictures are not."""
+
+PLANES = {"thermal": "thermal"}
+"""Kinds of planes by modality; every other one is a picture of three channels."""
+
+
+def import_checkpoint(
+    file: Path, method: str, modalities: tuple[str, ...], layout: Layout, size: tuple[int, int],
+    out: Path,
+) -> float:  # fmt: skip
+    """Write the model folder of a published checkpoint and check it.
+
+    Args:
+        file: ``.pth`` or ``.safetensors``; no code in it is executed.
+        method: one of :data:`.published_weights.METHODS`.
+        modalities: names in the order of the checkpoint's training, the colour camera first.
+        layout: of the data set that it was trained on; it knows the classes.
+        size: height and width of the network's input.
+        out: the model folder.
+
+    Returns:
+        The smallest share of pixels, over some subsets, to which ONNX graphs and network give the
+        same class on random pictures.
+
+    Raises:
+        TrainingError: the checkpoint cannot be read or does not fit, or the folder not be written.
+    """
+    network, architecture = network_of(method, load_public_weights(file), modalities)
+    if network.num_classes != len(layout.classes):
+        raise TrainingError(
+            f"{file} tells {network.num_classes} classes, {layout.title} has "
+            f"{len(layout.classes)}: name another data set with --classes"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"cannot make the model folder {out}: {error}") from error
+    deployed = deploy(network)
+    save_weights(out / WEIGHTS_FILE, network.state_dict())
+    files = write_graphs(deployed, *size, out)
+    files["weights"] = FileSpec(WEIGHTS_FILE, sha256(out / WEIGHTS_FILE))
+    shares = _parity(deployed, modalities, size, out)
+    demand_agreement(shares, out)
+    _write_manifest(
+        file, method, architecture, modalities, layout, size, files, deployed.outputs, out
+    )
+    return min(shares.values())
+
+
+def _parity(
+    network: DeployedNetwork, names: tuple[str, ...], size: tuple[int, int], folder: Path
+) -> dict[str, float]:
+    """Compare graphs and network on random pictures: each sensor, and all."""
+    shape = (1, len(names), 3, *size)
+    images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    shares = {}
+    for subset in all_subsets(names):
+        if len(subset) in (1, len(names)):
+            ids = np.array([names.index(name) for name in subset], np.int64)
+            rows = np.ascontiguousarray(images[:, ids])
+            shares[subset_key(subset)] = agreement(network, folder, rows, ids)
+    return shares
+
+
+def _spec(place: int, name: str) -> dict[str, object]:
+    """Say how pictures of a modality become planes."""
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if place == 0 else ([0.0] * 3, [1.0] * 3)
+    sparse = name == "event"
+    planes = PLANES.get(name, "color")
+    return {"id": place, "planes": planes, "mean": mean, "std": std, "sparse": sparse}
+
+
+def _write_manifest(
+    file: Path,
+    method: str,
+    architecture: dict[str, object],
+    modalities: tuple[str, ...],
+    layout: Layout,
+    size: tuple[int, int],
+    files: dict[str, FileSpec],
+    outputs: tuple[str, ...],
+    out: Path,
+) -> None:
+    name = check_name(out.resolve().name, "the name of the model folder")
+    origin = f"{file.name}, sha256 {sha256(file)}"
+    description = f"The published {method} checkpoint {origin}, of {layout.title}, imported."
+    recipe = parse_recipe(
+        {
+            "name": name,
+            "description": description,
+            "architecture": architecture,
+            "modalities": {m: _spec(place, m) for place, m in enumerate(modalities)},
+            "data": {"dataset": "folders", "layout": layout.name, "root": "FOLDER"},
+            "strategy": {"name": "supervised", "modality_dropout": "none"},
+            "input": {"height": size[0], "width": size[1]},
+            "augmentation": {"crop_height": size[0], "crop_width": size[1]},
+        }
+    )
+    specs: dict[str, ModalitySpec] = dict(recipe.modalities)
+    manifest = Manifest(
+        name=name,
+        version="0.1.0",
+        description=description,
+        architecture=architecture,
+        height=size[0],
+        width=size[1],
+        classes=layout.classes,
+        modalities=specs,
+        files=files,
+        outputs=outputs,
+        recipe=recipe.plain(),
+    )
+    (out / "MODEL_CARD.md").write_text(_card(manifest, layout, origin), encoding="utf-8")
+    dump_manifest(manifest, out)
+    load_model(str(out))  # what was written can be opened
+
+
+def _card(manifest: Manifest, layout: Layout, origin: str) -> str:
+    """Say what the model is, and what nobody has measured yet."""
+    pictures = "\n".join(
+        f"- {name}: `planes: {spec.planes}`, as `{layout.images[name].path}` of the data set"
+        if name in layout.images
+        else f"- {name}: `planes: {spec.planes}`"
+        for name, spec in manifest.modalities.items()
+    )
+    return f"""# {manifest.name}
+
+Imported from {origin}. The weights are their authors', under their terms.
+
+Data set: {layout.title}. {layout.obtain}
+
+## Pictures
+
+The network must be given pictures as the data set has them:
+
+{pictures}
+
+The first is normalised by the statistics of ImageNet, the others are only brought to 0..1. Depth as
+an HHA picture, and LiDAR and events as the data set paints them, are pictures of three channels: a
+node that is to run this model needs topics that carry such pictures.
+
+## Not measured
+
+Nothing was measured by the import. To do so, put the folder of the data set into `recipe.data.root`
+of model.yaml and run `anymodal-train evaluate` on this folder.
+"""
+
+
+def _names(context: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in value.split(","))
+    if not all(names) or len(set(names)) != len(names):
+        raise click.BadParameter("expected names parted by commas, each once")
+    return names
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--as", "method", type=click.Choice(METHODS), required=True, help="Whose it is.")
+@click.option(
+    "--modalities",
+    callback=_names,
+    required=True,
+    help="In the order of its training, e.g. rgb,depth,event,lidar; the colour camera first.",
+)
+@click.option(
+    "--classes",
+    required=True,
+    help=f"Data set of its training: {', '.join(layout_names())}, or the path of a layout.",
+)
+@click.option("--height", type=click.IntRange(32, 4096), default=512, show_default=True)
+@click.option("--width", type=click.IntRange(32, 4096), default=512, show_default=True)
+def main(
+    file: Path,
+    out: Path,
+    method: str,
+    modalities: tuple[str, ...],
+    classes: str,
+    height: int,
+    width: int,
+) -> None:
+    """Write the published checkpoint FILE as the model folder OUT.
+
+    Reads what the authors of CMNeXt, StitchFusion, AnySeg and SegFormer publish; no code in the
+    file is executed. The size of the encoder and of the head, and the kind of the adapters, are
+    taken from it. The network computes what the authors' code does, its oddities included.
+    """
+
+    def command() -> None:
+        layout = bundled_layout(classes)
+        share = import_checkpoint(file, method, modalities, layout, (height, width), out)
+        click.echo(f"ONNX Runtime and PyTorch agree on {100 * share:.4f} % of pixels or more")
+        click.echo(f"written: {out}; nothing was measured, see {out / 'MODEL_CARD.md'}")
+
+    run_command(command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A trained network becomes a model folder: graphs, statistics, parity, card."""

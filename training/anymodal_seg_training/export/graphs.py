@@ -1,0 +1,253 @@
+"""``anymodal-train graphs FOLDER``: the ONNX graphs of a model folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+
+import click
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.inference.argmax import lazy_argmax
+from anymodal_seg_ros.inference.manifest import (
+    PYRAMID,
+    FileSpec,
+    Manifest,
+    dump_manifest,
+    names_by_id,
+)
+from anymodal_seg_ros.inference.model import load_model, sha256
+from anymodal_seg_ros.inference.preprocess import batch
+from anymodal_seg_ros.inference.self_test import (
+    ROLE,
+    SelfTest,
+    frame_of,
+    read_self_test,
+    subsets,
+)
+from anymodal_seg_ros.inference.torch_engine import load_network
+from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, weights_sensors
+from anymodal_seg_training.data.sampling import all_subsets, subset_key
+from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.export.onnx_file import open_session, write_halves, write_onnx
+from anymodal_seg_training.runs.command_line import run_command
+
+GRAPHS = {"onnx": "model.onnx", "encode": "encode.onnx", "fuse": "fuse.onnx"}
+"""Files by role; networks that do not split have only the first."""
+
+MIN_AGREEMENT = 0.9999
+"""Smallest share of pixels to which graphs and network must give the same class."""
+
+NOISE_FRAMES = 4
+SELF_TEST_FILE, SELF_TEST_SEED = "self_test.npz", 20_000_000
+
+
+def deploy(network: AnyModalNetwork, confidence: bool = True) -> DeployedNetwork:
+    """Return the form of a network that is exported.
+
+    Its graphs tell logits, from which the mask follows at the camera's own size; with
+    ``confidence`` how sure they are; and how much each sensor counts where the network weights its
+    sensors.
+    """
+    extras = {"confidence": confidence, "contributions": weights_sensors(network)}
+    return DeployedNetwork(network, ("logits", *(name for name, tells in extras.items() if tells)))
+
+
+def write_graphs(
+    deployed: DeployedNetwork, height: int, width: int, folder: Path
+) -> dict[str, FileSpec]:
+    """Write the whole graph, and its two halves if it splits.
+
+    Returns:
+        What ``files`` of the manifest says about them.
+
+    Raises:
+        TrainingError: the network cannot be exported.
+    """
+    whole, encode, fuse = (folder / name for name in GRAPHS.values())
+    write_onnx(deployed, height, width, whole)
+    if deployed.splits:
+        write_halves(deployed, height, width, encode, fuse)
+    return {
+        role: FileSpec(name, sha256(folder / name))
+        for role, name in GRAPHS.items()
+        if role == "onnx" or deployed.splits
+    }
+
+
+def agreement(
+    deployed: DeployedNetwork,
+    folder: Path,
+    images: npt.NDArray[np.float32],
+    modality_ids: npt.NDArray[np.int64],
+) -> float:
+    """Return the share of pixels to which graphs and network give the same class.
+
+    The smaller one of the whole graph and of the two halves.
+
+    Args:
+        deployed: what was exported.
+        folder: where its graphs are.
+        images: float32 ``[N, M, 3, H, W]``, N frames with the same M modalities.
+        modality_ids: int64 ``[M]``.
+    """
+    sessions = {
+        role: open_session(folder / name)
+        for role, name in GRAPHS.items()
+        if role == "onnx" or deployed.splits
+    }
+    height, width = images.shape[-2:]
+    equal: list[list[float]] = []
+    for frame in images:
+        inputs = {"images": frame, "modality_ids": modality_ids}
+        logits = sessions["onnx"].run(["logits"], inputs)
+        if deployed.splits:
+            pyramid = dict(zip(PYRAMID, sessions["encode"].run(PYRAMID, inputs), strict=True))
+            rows = {**pyramid, "modality_ids": modality_ids}
+            logits += sessions["fuse"].run(["logits"], rows)
+        with torch.inference_mode():
+            found = deployed(torch.from_numpy(frame), torch.from_numpy(modality_ids))
+        eager = found[0] if isinstance(found, tuple) else found
+        expected = lazy_argmax(eager.numpy(), height, width)
+        masks = (lazy_argmax(values, height, width) for values in logits)
+        equal.append([float(np.mean(mask == expected)) for mask in masks])
+    return min(np.mean(equal, axis=0).tolist())
+
+
+def write_self_test(
+    deployed: DeployedNetwork, images: npt.NDArray[np.float32], folder: Path
+) -> FileSpec:
+    """Write the frame by which engines show on a robot that they are right.
+
+    Args:
+        deployed: what was exported; its masks are the right ones.
+        images: float32 ``[N, 3, H, W]``, normalised, every kind of sensor in the order of the ids.
+        folder: of the model.
+    """
+    stored = images.astype(np.float16)
+    masks = []
+    for subset in subsets(len(images)):
+        frame = frame_of(stored, subset)
+        with torch.inference_mode():
+            found = deployed(torch.from_numpy(frame.images), torch.from_numpy(frame.modality_ids))
+        logits = found[0] if isinstance(found, tuple) else found
+        masks.append(logits.argmax(dim=0).numpy().astype(np.uint8))
+    path = folder / SELF_TEST_FILE
+    path.write_bytes(SelfTest(stored, np.stack(masks)).packed())
+    return FileSpec(SELF_TEST_FILE, sha256(path))
+
+
+def demand_agreement(shares: dict[str, float], folder: Path) -> None:
+    """Refuse graphs that compute something else than the network.
+
+    Raises:
+        TrainingError: a share of :func:`agreement`, by subset, is too small.
+    """
+    worst = min(shares, key=lambda key: shares[key])
+    if shares[worst] < MIN_AGREEMENT:
+        raise TrainingError(
+            f"with {worst} the ONNX graphs and the network agree on only {shares[worst]:.5f} of "
+            f"the pixels: expected at least {MIN_AGREEMENT}; do not use {folder}"
+        )
+
+
+def rewrite_graphs(folder: Path, images: npt.NDArray[np.float32] | None = None) -> dict[str, float]:
+    """Write the graphs of a model folder anew from its weights, which stay as they are.
+
+    The folder is changed only when the new graphs are found to compute what the network computes.
+
+    Args:
+        folder: of the model.
+        images: frame of the self-test, see :func:`write_self_test`; None keeps the one that there
+            is, and takes noise where there is none.
+
+    Returns:
+        For each subset of the modalities the :func:`agreement`, on noise.
+
+    Raises:
+        ModelError: it is no model folder.
+        TrainingError: the graphs cannot be written, or compute something else.
+    """
+    model = load_model(str(folder))
+    manifest, before = model.manifest, read_self_test(model)
+    if images is None:
+        images = _noise(manifest)[0] if before is None else before.images.astype(np.float32)
+    deployed = deploy(load_network(model), "confidence" in manifest.outputs)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".graphs-") as name:
+        made = Path(name)
+        files = write_graphs(deployed, manifest.height, manifest.width, made)
+        shares = _on_noise(deployed, made, manifest)
+        demand_agreement(shares, made)
+        files[ROLE] = write_self_test(deployed, images, made)
+        for spec in files.values():
+            os.replace(made / spec.path, folder / spec.path)
+    written = {*GRAPHS, ROLE}
+    weights = {role: spec for role, spec in manifest.files.items() if role not in written}
+    new = dataclasses.replace(manifest, files={**files, **weights}, outputs=deployed.outputs)
+    dump_manifest(new, folder)
+    return shares
+
+
+def _on_noise(deployed: DeployedNetwork, folder: Path, manifest: Manifest) -> dict[str, float]:
+    names, noise, shares = names_by_id(manifest.modalities), _noise(manifest), {}
+    for subset in all_subsets(names):
+        ids = np.array([names.index(name) for name in subset], np.int64)
+        shares[subset_key(subset)] = agreement(
+            deployed, folder, np.ascontiguousarray(noise[:, ids]), ids
+        )
+    return shares
+
+
+def _noise(manifest: Manifest) -> npt.NDArray[np.float32]:
+    shape = (NOISE_FRAMES, len(manifest.modalities), 3, manifest.height, manifest.width)
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+def rig_frame(manifest: Manifest) -> npt.NDArray[np.float32]:
+    """Return what the simulated rig sees in a street, for a model that knows all its sensors.
+
+    Raises:
+        TrainingError: the model knows others.
+    """
+    from anymodal_seg_ros.simulation.rig import Rig, random_frames
+
+    rig = Rig()
+    frame = next(iter(random_frames([SELF_TEST_SEED], per_scene=1, rig=rig)))
+    seen = {rig.sensors[name].modality: image for name, image in frame.images.items()}
+    names = names_by_id(manifest.modalities)
+    if lacking := set(names) - set(seen):
+        raise TrainingError(f"the simulated rig has no {', '.join(sorted(lacking))}: omit --rig")
+    return batch([(name, seen[name]) for name in names], manifest).images
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--rig", is_flag=True, help="Take the self-test's frame from the simulated rig.")
+def main(folder: Path, rig: bool) -> None:
+    """Write the ONNX graphs of the model folder FOLDER anew from its weights.
+
+    For folders of an older version, and when the way in which networks are exported has changed.
+    The graphs are compared with the network on noise, for every subset of the modalities. So is
+    what engines later show that they are right by: one frame, and the masks that it must give.
+    """
+
+    def command() -> None:
+        try:
+            images = rig_frame(load_model(str(folder)).manifest) if rig else None
+            shares = rewrite_graphs(folder, images)
+        except AnymodalError as error:
+            raise TrainingError(str(error)) from error
+        for key, share in shares.items():
+            click.echo(f"{key:28} ONNX Runtime and PyTorch agree on {100 * share:.4f} % of pixels")
+        click.echo(f"written: {', '.join(GRAPHS.values())} and model.yaml in {folder}")
+
+    run_command(command)
+
+
+if __name__ == "__main__":
+    main()

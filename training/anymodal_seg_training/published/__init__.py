@@ -1,0 +1,1 @@
+"""Weights that others publish, as networks of this project."""

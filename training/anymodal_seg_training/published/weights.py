@@ -1,0 +1,330 @@
+"""Checkpoints that the authors of CMNeXt, StitchFusion, AnySeg and SegFormer publish, as networks.
+
+What a file says about its network, by the shapes and names of its tensors, is taken from there:
+size of the encoder, width of the head, kind of the adapters. Every tensor of the network must be
+found, and every tensor of the file be used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from anymodal_seg_ros.errors import ModelError
+from anymodal_seg_ros.networks import AnyModalNetwork, build_network
+from anymodal_seg_ros.networks.mit_weights import load_mit_weights
+from anymodal_seg_ros.networks.mix_transformer import SIZES
+from anymodal_seg_ros.networks.pair_adapters import pair_table
+from anymodal_seg_ros.networks.stitchfusion import StitchFusion
+from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.published.hugging_face_names import with_authors_names
+
+Weights = Mapping[str, Tensor]
+"""Tensors by name."""
+
+METHODS = ("cmnext", "stitchfusion", "anyseg", "segformer")
+"""Whose checkpoints can be read."""
+
+_UNUSED = re.compile(r"head\.(weight|bias)|(conv_seg|aux_head)\..*|.*attn_mask")
+"""Tensors that their own networks do not use: classifiers of ImageNet and the like."""
+
+_OF_BODY, _OF_HEAD = "patch_embed1.proj.weight", "linear_fuse.conv.weight"
+"""Tensors by which encoder and head are found, whatever stands before their names."""
+
+_HEAD_NAME = re.compile(r"(linear_c\d|linear_fuse|linear_pred|conv_seg)\.")
+_NORM = "(?P<a>weight|bias|running_mean|running_var|num_batches_tracked)"
+_BOTH = "(?P<a>weight|bias)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Where the tensors of some names are.
+
+    Attributes:
+        ours: pattern of the names in the network; its groups fill ``theirs``.
+        theirs: their names in the file; ``{n}`` is the stage ``i`` counted from 1.
+        change: what makes ours of theirs.
+    """
+
+    ours: str
+    theirs: str
+    change: Callable[[Tensor], Tensor] = lambda tensor: tensor
+
+
+def _as_convolution(weight: Tensor) -> Tensor:
+    return weight[:, :, None, None] if weight.ndim == 2 else weight
+
+
+_HEAD = (
+    _Rule(r"projections\.(?P<i>\d)\.weight", "linear_c{n}.proj.weight", _as_convolution),
+    _Rule(r"projections\.(?P<i>\d)\.bias", "linear_c{n}.proj.bias"),
+    _Rule(r"fuse\.weight", "linear_fuse.conv.weight"),
+    _Rule(rf"norm\.{_NORM}", "linear_fuse.bn.{a}"),
+    _Rule(rf"classify\.{_BOTH}", "linear_pred.{a}"),
+)
+
+_AUXILIARY = r"auxiliary\.(?P<i>\d)\."
+_SCORES = "extra_score_predictor.{i}.score_nets.{m}."
+_MIXER = rf"{_AUXILIARY}mixers\.(?P<j>\d+)\."
+_FUSE = r"fuse\.(?P<i>\d)\."
+_CMNEXT = (
+    _Rule(rf"{_AUXILIARY}embedding\.projection\.{_BOTH}", "extra_downsample_layers.{i}.proj.module.{a}"),  # noqa: E501
+    _Rule(rf"{_AUXILIARY}embedding\.norm\.{_BOTH}\.rows\.(?P<m>\d+)", "extra_downsample_layers.{i}.norm.ln_{m}.{a}"),  # noqa: E501
+    _Rule(rf"{_AUXILIARY}norm\.{_BOTH}", "extra_norm{n}.{a}"),
+    _Rule(rf"{_AUXILIARY}hub\.depthwise\.rows\.(?P<m>\d+)", _SCORES + "0.weight", lambda w: w.flatten(1)),  # noqa: E501
+    _Rule(rf"{_AUXILIARY}hub\.depthwise_bias\.rows\.(?P<m>\d+)", _SCORES + "0.bias"),
+    _Rule(rf"{_AUXILIARY}hub\.pointwise\.rows\.(?P<m>\d+)", _SCORES + "1.weight", Tensor.flatten),
+    _Rule(rf"{_AUXILIARY}hub\.pointwise_bias\.rows\.(?P<m>\d+)", _SCORES + "1.bias", lambda b: b.reshape(())),  # noqa: E501
+    _Rule(rf"{_MIXER}attention_norm\.{_NORM}", "extra_block{n}.{j}.norm1.{a}"),
+    _Rule(rf"{_MIXER}feed_forward_norm\.{_NORM}", "extra_block{n}.{j}.norm2.{a}"),
+    _Rule(rf"{_MIXER}attention\.depthwise\.{_BOTH}", "extra_block{n}.{j}.attn.conv0.{a}"),
+    _Rule(rf"{_MIXER}attention\.mix\.{_BOTH}", "extra_block{n}.{j}.attn.conv4.{a}"),
+    _Rule(rf"{_MIXER}gate\.neighbours\.weight", "extra_block{n}.{j}.c_nets.0.weight"),
+    _Rule(rf"{_MIXER}feed_forward\.0\.{_BOTH}", "extra_block{n}.{j}.mlp.fc1.{a}"),
+    _Rule(rf"{_MIXER}feed_forward\.1\.{_BOTH}", "extra_block{n}.{j}.mlp.dwconv.dwconv.{a}"),
+    _Rule(rf"{_MIXER}feed_forward\.3\.{_BOTH}", "extra_block{n}.{j}.mlp.fc2.{a}"),
+    _Rule(rf"{_MIXER}attention_scale", "extra_block{n}.{j}.layer_scale_1", lambda s: s[:, None, None]),  # noqa: E501
+    _Rule(rf"{_MIXER}feed_forward_scale", "extra_block{n}.{j}.layer_scale_2", lambda s: s[:, None, None]),  # noqa: E501
+    _Rule(rf"rectify\.(?P<i>\d)\.(?P<w>channel|spatial)_weights\.(?P<m>\d)\.{_BOTH}", "FRMs.{i}.{w}_weights.mlp.{m}.{a}"),  # noqa: E501
+    _Rule(rf"{_FUSE}cross_path\.first_split\.{_BOTH}", "FFMs.{i}.cross.channel_proj1.{a}"),
+    _Rule(rf"{_FUSE}cross_path\.second_split\.{_BOTH}", "FFMs.{i}.cross.channel_proj2.{a}"),
+    _Rule(rf"{_FUSE}cross_path\.exchange\.first_key_value\.weight", "FFMs.{i}.cross.cross_attn.kv1.weight"),  # noqa: E501
+    _Rule(rf"{_FUSE}cross_path\.exchange\.second_key_value\.weight", "FFMs.{i}.cross.cross_attn.kv2.weight"),  # noqa: E501
+    _Rule(rf"{_FUSE}cross_path\.first_out\.{_BOTH}", "FFMs.{i}.cross.end_proj1.{a}"),
+    _Rule(rf"{_FUSE}cross_path\.second_out\.{_BOTH}", "FFMs.{i}.cross.end_proj2.{a}"),
+    _Rule(rf"{_FUSE}cross_path\.first_norm\.{_BOTH}", "FFMs.{i}.cross.norm1.{a}"),
+    _Rule(rf"{_FUSE}cross_path\.second_norm\.{_BOTH}", "FFMs.{i}.cross.norm2.{a}"),
+    _Rule(rf"{_FUSE}residual\.weight", "FFMs.{i}.channel_emb.residual.weight"),
+    _Rule(rf"{_FUSE}embed\.(?P<m>\d)\.{_NORM}", "FFMs.{i}.channel_emb.channel_embed.{m}.{a}"),
+    _Rule(rf"{_FUSE}norm\.{_NORM}", "FFMs.{i}.channel_emb.norm.{a}"),
+)  # fmt: skip
+
+_CROSS = r"fusions\.(?P<i>\d)\."
+_MIX = "feature_cross.mix_ffn.{i}."
+_STITCHFUSION = (
+    _Rule(rf"{_CROSS}reduce\.{_BOTH}", "feature_cross.liner_fusion_layers.{i}.{a}"),
+    _Rule(rf"{_CROSS}feed_forward\.first\.{_BOTH}", _MIX + "fc1.{a}"),
+    _Rule(rf"{_CROSS}feed_forward\.mix_before\.{_BOTH}", _MIX + "pwconv1.pwconv.{a}"),
+    _Rule(rf"{_CROSS}feed_forward\.norm_before\.{_NORM}", _MIX + "pwconv1.bn.{a}"),
+    _Rule(rf"{_CROSS}feed_forward\.depthwise\.0\.{_BOTH}", _MIX + "dwconv3.dwconv.{a}"),
+    _Rule(rf"{_CROSS}feed_forward\.depthwise\.1\.{_BOTH}", _MIX + "dwconv5.dwconv.{a}"),
+    _Rule(rf"{_CROSS}feed_forward\.depthwise\.2\.{_BOTH}", _MIX + "dwconv7.dwconv.{a}"),
+    _Rule(rf"{_CROSS}feed_forward\.mix_after\.{_BOTH}", _MIX + "pwconv2.pwconv.{a}"),
+    _Rule(rf"{_CROSS}feed_forward\.norm_after\.{_NORM}", _MIX + "pwconv2.bn.{a}"),
+    _Rule(rf"{_CROSS}feed_forward\.last\.{_BOTH}", _MIX + "fc2.{a}"),
+    _Rule(rf"{_CROSS}attention\.(?P<m>\d)\.weight", "feature_cross.channel_attns.{i}.fc.{m}.weight"),  # noqa: E501
+)  # fmt: skip
+
+
+class _Source:
+    """The tensors of a file, of which every one is to be used."""
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
+        self._used: set[str] = set()
+
+    def take(self, name: str, wanted_for: str) -> Tensor:
+        """Return a tensor, which is used now."""
+        if name not in self._weights:
+            raise TrainingError(
+                f"the checkpoint has no {name}, needed for {wanted_for}: is it of another method, "
+                "of other modalities, or of other adapters?"
+            )
+        self._used.add(name)
+        return self._weights[name]
+
+    def take_all(self, kept: Callable[[str], bool]) -> dict[str, Tensor]:
+        """Return all tensors whose name is kept; they are used now."""
+        found = {name: tensor for name, tensor in self._weights.items() if kept(name)}
+        self._used |= set(found)
+        return found
+
+    def left(self) -> list[str]:
+        """Names of tensors that nobody used and that are not known to be of no use."""
+        rest = sorted(set(self._weights) - self._used)
+        return [name for name in rest if not _UNUSED.fullmatch(name)]
+
+
+def network_of(
+    method: str, weights: Weights, modalities: Sequence[str]
+) -> tuple[AnyModalNetwork, dict[str, Any]]:
+    """Build the network that a published checkpoint is of, with its weights, for evaluation.
+
+    Args:
+        method: one of :data:`METHODS`.
+        weights: tensors by name, as published.
+        modalities: in the order in which the checkpoint was trained with them, the colour camera
+            first.
+
+    Returns:
+        The network, and what ``build_network`` takes to build it again.
+
+    Raises:
+        TrainingError: the checkpoint is of another method, or of other modalities.
+    """
+    if method not in METHODS:
+        raise TrainingError(f"method is {method!r}: expected one of {', '.join(METHODS)}")
+    if method == "segformer" and len(modalities) != 1:
+        raise TrainingError(f"a SegFormer has one modality, not {', '.join(modalities)}")
+    body, head = _parted(with_authors_names(weights))
+    classes = len(_Source(head).take("linear_pred.weight", "the classifier"))
+    architecture = _architecture(method, body, head, modalities)
+    network = build_network(architecture, classes, modalities)
+    filled = dict(_filled(network, architecture, _Source(body), _Source(head)))
+    try:
+        network.load_state_dict(filled, strict=False)
+    except RuntimeError as error:
+        said = " ".join(str(error).split())[:400]
+        raise TrainingError(f"the checkpoint does not fit {method}: {said}") from error
+    return network.eval(), architecture
+
+
+def _parted(weights: Weights) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the tensors of the encoder and of the head, without what stands before their names."""
+    body, head = (_prefix(weights, landmark) for landmark in (_OF_BODY, _OF_HEAD))
+    parts: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
+    for name, tensor in weights.items():
+        of_head = name.startswith(head) and _HEAD_NAME.match(name.removeprefix(head))
+        prefix = head if of_head else body
+        parts[bool(of_head)][name.removeprefix(prefix)] = tensor
+    return parts
+
+
+def _prefix(weights: Weights, landmark: str) -> str:
+    before = {name.removesuffix(landmark) for name in weights if name.endswith(landmark)}
+    if not before:
+        raise TrainingError(
+            f"the checkpoint has no {landmark}: it is of none of {', '.join(METHODS)}, or in the "
+            "layout of another library"
+        )
+    return min(before, key=len)
+
+
+def _architecture(
+    method: str, body: Weights, head: Weights, modalities: Sequence[str]
+) -> dict[str, Any]:
+    """Read the options of a network off the tensors."""
+    common: dict[str, Any] = {
+        "backbone": _backbone(body),
+        "head_width": len(head["linear_fuse.conv.weight"]),
+    }
+    if method == "cmnext":
+        rely = {"missing": "zeros", "add_back": "scrambled", "primary": modalities[0]}
+        return {"network": "cmnext", **common, **rely}
+    if method == "stitchfusion":
+        adapters = {name for name in body if "adap" in name}
+        pairs = "shared" if any(".adap_t." in name for name in adapters) else "every_one"
+        if any("adap_t_att21." in name for name in adapters):
+            pairs = "every_two"
+        stages = {int(name[5]) for name in adapters if name.startswith("block")}
+        fusion = "concat" if any(name.startswith("feature_cross.") for name in body) else "sum"
+        rely = {"update": "in_turn", "absent": "zeros", "pairs": pairs, "fusion": fusion}
+        first = min(stages, default=1)
+        return {"network": "stitchfusion", **common, **rely, "first_stitched_stage": first}
+    return {"network": "anyseg", **common}
+
+
+def _backbone(body: Weights) -> str:
+    """Return which size of the Mix Transformer the tensors are of."""
+    channels = tuple(len(body.get(f"norm{n}.weight", ())) for n in range(1, 5))
+    depths = tuple(
+        len({name.split(".")[1] for name in body if name.startswith(f"block{n}.")})
+        for n in range(1, 5)
+    )
+    for name, size in SIZES.items():
+        if (size.channels, size.depths) == (channels, depths):
+            return name
+    raise TrainingError(
+        f"the checkpoint's encoder has {channels} channels and {depths} blocks: this is no size of "
+        f"the Mix Transformer; known are {', '.join(SIZES)}"
+    )
+
+
+def _filled(
+    network: AnyModalNetwork, architecture: Mapping[str, Any], body: _Source, head: _Source
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of a network, by name.
+
+    Raises:
+        TrainingError: one is not in the checkpoint, or something of it is left.
+    """
+    own = re.compile(r"(patch_embed|block|norm)\d\.(?!.*adap)")
+    try:
+        encoder = network.get_submodule("encoder")
+        load_mit_weights(encoder, body.take_all(lambda name: bool(own.match(name))))
+    except ModelError as error:
+        raise TrainingError(f"the encoder of the checkpoint: {error}") from error
+    method = architecture["network"]
+    rules = {"cmnext": _CMNEXT, "stitchfusion": _STITCHFUSION}.get(method, ())
+    for name in network.state_dict():
+        if name.startswith("head.") and not name.startswith("head.sets."):
+            yield name, _ruled(name.removeprefix("head."), name, _HEAD, head)
+        elif not name.startswith(("encoder.", "head.", "stitches.")) and name != "temperature":
+            yield name, _ruled(name, name, rules, body)
+    if isinstance(network, StitchFusion):
+        yield from _stitches(network, architecture["pairs"], body)
+    if left := body.left() + head.left():
+        some = ", ".join(left[:6])
+        raise TrainingError(
+            f"the checkpoint has {len(left)} tensors that {method} has no place for, such as "
+            f"{some}: is it of another method, or of more modalities?"
+        )
+
+
+def _ruled(ours: str, whole: str, rules: Sequence[_Rule], source: _Source) -> Tensor:
+    """Return the tensor that a rule finds for a name."""
+    for rule in rules:
+        if match := re.fullmatch(rule.ours, ours):
+            groups = match.groupdict()
+            stage = int(groups["i"]) + 1 if "i" in groups else 0
+            return rule.change(source.take(rule.theirs.format(**groups, n=stage), whole))
+    raise TrainingError(f"no published name is known for {whole}")
+
+
+def _stitches(network: StitchFusion, pairs: str, source: _Source) -> Iterator[tuple[str, Tensor]]:
+    """Yield the adapters, which we keep in one tensor for all pairs of a place in the network."""
+    order = _order_of(pairs, len(network.modalities))
+    for i, stage in enumerate(network.stitches):
+        assert isinstance(stage, nn.ModuleList)
+        for j in range(len(stage)):
+            for ours, theirs in (("after_attention", "att"), ("after_feed_forward", "mlp")):
+                place = f"stitches.{i}.{j}.{ours}."
+                block = f"block{i + 1}.{j}."
+                found = [
+                    {
+                        part: source.take(f"{block}{_adapter(theirs, pair)}.adapter_{part}", place)
+                        for layer in ("down", "mid", "up")
+                        for part in (f"{layer}.weight", f"{layer}.bias")
+                    }
+                    for pair in order
+                ]
+                yield f"{place}down", torch.stack([each["down.weight"] for each in found])
+                yield f"{place}down_bias", torch.cat([each["down.bias"] for each in found])
+                yield f"{place}middle", torch.stack([each["mid.weight"] for each in found])
+                yield f"{place}middle_bias", torch.cat([each["mid.bias"] for each in found])
+                yield f"{place}up", torch.stack([each["up.weight"].t() for each in found])
+                yield f"{place}up_bias", torch.cat([each["up.bias"] for each in found])
+
+
+def _order_of(pairs: str, kinds: int) -> list[tuple[int, int] | None]:
+    """Return which pair of kinds, source and target, each adapter is of; None where of all."""
+    if pairs == "shared":
+        return [None]
+    found: dict[int, tuple[int, int]] = {}
+    for source, row in enumerate(pair_table(pairs, kinds)):
+        for target, number in enumerate(row):
+            if source != target:
+                found.setdefault(number, (source, target))
+    return [found[number] for number in range(len(found))]
+
+
+def _adapter(where: str, pair: tuple[int, int] | None) -> str:
+    """Return the published name of an adapter."""
+    if pair is None:
+        return {"att": "adap_t", "mlp": "adap2_t"}[where]
+    return f"adap_t_{where}{pair[0] + 1}{pair[1] + 1}"

@@ -1,0 +1,1 @@
+"""A run: its folder, frames, steps, optimiser, log and validation."""
