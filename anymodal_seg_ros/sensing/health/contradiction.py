@@ -167,14 +167,19 @@ class Contradiction:
             What is held of each of them now.
         """
         present = sorted({name for pair in accords for name in pair})
-        found = {}
+        judged = {}
         for name in present:
             others = [n for n in present if n != name and not self._is_blamed(n)]
-            if not others:
-                continue
-            normal = self.normal.of(self.kinds[name], [self.kinds[n] for n in others])
-            if normal is not None:
-                found[name] = self._weigh(name, others, accords, *normal)
+            if others:
+                normal = self.normal.of(self.kinds[name], [self.kinds[n] for n in others])
+                if normal is not None:
+                    judged[name] = (others, *normal)
+        if len(judged) < 2:  # who is judged needs a witness that can be judged itself
+            judged = {}
+        found = {
+            name: self._weigh(name, others, accords, usual, chance)
+            for name, (others, usual, chance) in judged.items()
+        }
         self._decide(list(found), accords)
         self._follow(accords)
         return {name: self._held(name, *found[name]) for name in found}
