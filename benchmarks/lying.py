@@ -29,7 +29,7 @@ from anymodal_seg_ros.inference.agreement import load_agreement
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.pipeline.cross_check import structure_of
-from anymodal_seg_ros.sensing.health.comparison import Comparison
+from anymodal_seg_ros.sensing.health.comparison import SensorComparison
 from anymodal_seg_ros.sensing.health.contradiction import NormalAccord
 from anymodal_seg_ros.sensing.health.structure import CLEAR, Structure
 from anymodal_seg_ros.simulation.drives import HZ, testing_drives
@@ -190,7 +190,9 @@ class Watch:
     """Looks at the sensors as the pipeline does."""
 
     def __init__(self, normal: NormalAccord, rig: RigConfig, kinds: Mapping[str, str] = KINDS):
-        self.comparison = Comparison(normal, kinds, rig.cross_check_evidence, rig.misaligned_above)
+        self.comparison = SensorComparison(
+            normal, kinds, rig.cross_check_evidence, rig.misaligned_above
+        )
         self._every_ns, self._now_ns = round(rig.cross_check_s * 1e9), 0
 
     def look(self, frame: Look) -> None:

@@ -19,7 +19,7 @@ from anymodal_seg_ros.inference.engines import Engine, can_split, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.pipeline.activity import Activity
 from anymodal_seg_ros.pipeline.assembly import Assembly, assemble
-from anymodal_seg_ros.pipeline.cross_check import Look
+from anymodal_seg_ros.pipeline.cross_check import SensorLook
 from anymodal_seg_ros.pipeline.reading import Unreadable, read
 from anymodal_seg_ros.pipeline.record import FusionRecord
 from anymodal_seg_ros.pipeline.stages import Stages
@@ -267,7 +267,7 @@ class Pipeline:
         if isinstance(task, Prepare):
             self._parts.preparer.prepare(task.sample, task.picture, task.companions)
             return None
-        if isinstance(task, Look):
+        if isinstance(task, SensorLook):
             if (cross_check := self._parts.cross_check) is not None:
                 cross_check.step(task)
             return None
@@ -287,7 +287,7 @@ class Pipeline:
             took_ns: how long it took.
         """
         with self._lock:
-            if isinstance(task, Look):
+            if isinstance(task, SensorLook):
                 self._end_step(task, took_ns)
                 return None
             self._parts.scheduler.done(task)
@@ -404,7 +404,7 @@ class Pipeline:
             if order.frame_set.samples.get(sample.sensor) is sample:
                 order.frame_set = self._parts.intake.reselect(order.frame_set)
 
-    def _end_step(self, look: Look, took_ns: int) -> None:
+    def _end_step(self, look: SensorLook, took_ns: int) -> None:
         """Take note of one step of a look at the sensors, and tell what has come of it."""
         cross_check, intake = self._parts.cross_check, self._parts.intake
         if cross_check is None:
@@ -415,7 +415,7 @@ class Pipeline:
     def _failed(self, task: Task, error: Exception) -> None:
         """Go on after an engine that raised: without the sample, or without the frame set."""
         with self._lock:
-            if isinstance(task, Look):
+            if isinstance(task, SensorLook):
                 if self._parts.cross_check is not None:
                     self._parts.cross_check.abandon()
                 return

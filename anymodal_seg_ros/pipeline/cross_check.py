@@ -23,13 +23,13 @@ from anymodal_seg_ros.inference.preprocess import MODELS_OWN, planes
 from anymodal_seg_ros.pipeline.stages import Preparer
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 from anymodal_seg_ros.sensing.geometry.rig_geometry import UnknownGeometryError
-from anymodal_seg_ros.sensing.health.comparison import Comparison
+from anymodal_seg_ros.sensing.health.comparison import SensorComparison
 from anymodal_seg_ros.sensing.health.contradiction import Doubt, NormalAccord, Pair
 from anymodal_seg_ros.sensing.health.structure import CLEAR, ROWS, Structure, edge_structure
 
 
 @dataclass(slots=True, eq=False)
-class Look:
+class SensorLook:
     """One look at all living sensors, step by step.
 
     Attributes:
@@ -54,7 +54,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CrossFinding:
     """What a look has found of one sensor.
 
     Attributes:
@@ -105,14 +105,14 @@ class CrossCheck:
 
     def begin_anew(self) -> None:
         """Forget what belongs to another time."""
-        self._comparison = Comparison(
+        self._comparison = SensorComparison(
             self._normal, self._kinds, self._rig.cross_check_evidence, self._rig.misaligned_above
         )
         self._aside: dict[str, Sample] = {}
         self._blamed: frozenset[str] = frozenset()
         self._reasons: dict[str, str] = {}
-        self._next: Look | None = None
-        self._running: Look | None = None
+        self._next: SensorLook | None = None
+        self._running: SensorLook | None = None
         self._begun = False
         self._due_ns: int | None = None
         self._spent_ns = 0
@@ -148,9 +148,9 @@ class CrossCheck:
                 samples[name] = sample
         samples = {name: samples[name] for name in self._kinds if name in samples}
         if len(samples) > 1:
-            self._next = Look(now_ns, picture, samples, list(samples), size)
+            self._next = SensorLook(now_ns, picture, samples, list(samples), size)
 
-    def take(self) -> Look | None:
+    def take(self) -> SensorLook | None:
         """Return a look of which the next step is to be done; None if none is due."""
         if self._begun:
             return None
@@ -161,7 +161,7 @@ class CrossCheck:
         self._begun = True
         return self._running
 
-    def step(self, look: Look) -> None:
+    def step(self, look: SensorLook) -> None:
         """Do the next step of a look, without the lock."""
         if look.todo:
             name = look.todo.pop()
@@ -176,7 +176,7 @@ class CrossCheck:
         """Give up a look of which a step has failed."""
         self._begun, self._running = False, None
 
-    def end(self, look: Look, took_ns: int) -> Mapping[str, Finding] | None:
+    def end(self, look: SensorLook, took_ns: int) -> Mapping[str, CrossFinding] | None:
         """Take note that a step is done. Returns what was found once all are."""
         self._begun = False
         self._spent_ns += took_ns
@@ -191,7 +191,7 @@ class CrossCheck:
         self._due_ns = look.time_ns + wait_ns
         return self._judge(look)
 
-    def _structure(self, name: str, look: Look) -> Structure | None:
+    def _structure(self, name: str, look: SensorLook) -> Structure | None:
         """Return the edges of a sensor's picture; None if there is no picture to look at."""
         sample, sensor = look.samples[name], self._rig.sensors[name]
         spec = self._manifest.modalities[sensor.modality]
@@ -204,7 +204,7 @@ class CrossCheck:
         except (DecodeError, UnknownGeometryError):
             return None
 
-    def _cover(self, name: str, sample: Sample, look: Look) -> npt.NDArray[np.uint8] | None:
+    def _cover(self, name: str, sample: Sample, look: SensorLook) -> npt.NDArray[np.uint8] | None:
         """Return which part of the picture is the sensor's; None for all of it.
 
         Where a warped picture ends is no edge: two that end at one place would seem to agree.
@@ -220,7 +220,7 @@ class CrossCheck:
             self._covers[key] = np.asarray(shown, np.uint8)
         return self._covers[key]
 
-    def _judge(self, look: Look) -> dict[str, Finding]:
+    def _judge(self, look: SensorLook) -> dict[str, CrossFinding]:
         """Let the test decide."""
         comparison = self._comparison
         held = comparison.judge(look.time_ns, look.samples, look.accords)
@@ -229,7 +229,7 @@ class CrossCheck:
             doubt = held.get(name)
             if doubt is not None:
                 self._reasons[name] = self._words(name, doubt, look)
-            findings[name] = Finding(
+            findings[name] = CrossFinding(
                 self._reasons.get(name, "") if name in comparison.doubted else "",
                 comparison.misalignment.words(name, look.size),
                 (*_figures(doubt), *comparison.misalignment.checks(name)),
@@ -237,7 +237,7 @@ class CrossCheck:
         self._blamed = comparison.blamed
         return findings
 
-    def _words(self, name: str, doubt: Doubt, look: Look) -> str:
+    def _words(self, name: str, doubt: Doubt, look: SensorLook) -> str:
         """Say what is held against a sensor."""
         others = ", ".join(other for other in look.structures if other != name)
         kept = "" if doubt.blamed else "; fused all the same: nobody knows which of them is right"

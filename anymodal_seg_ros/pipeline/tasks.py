@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from anymodal_seg_ros.frames import FrameSet, Prediction, Sample, SensorStatus
-from anymodal_seg_ros.pipeline.cross_check import Look
+from anymodal_seg_ros.pipeline.cross_check import SensorLook
 from anymodal_seg_ros.pipeline.picture import Picture
 
 
@@ -61,7 +61,7 @@ class Fuse:
 MaskTask = Decode | Prepare | Fuse
 """What masks are made by."""
 
-Task = MaskTask | Look
+Task = MaskTask | SensorLook
 
 
 class Progress(NamedTuple):

@@ -163,9 +163,9 @@ def test_no_look_is_taken_before_work_on_masks(model: Model) -> None:
     while (task := pipe.begin(now_ns)) is not None:
         kinds.append(type(task).__name__)
         pipe.end(task, pipe.execute(task), 1000)
-    assert "Look" in kinds
-    assert kinds.index("Fuse") < kinds.index("Look")
-    assert "Fuse" not in kinds[kinds.index("Look") :]
+    assert "SensorLook" in kinds
+    assert kinds.index("Fuse") < kinds.index("SensorLook")
+    assert "Fuse" not in kinds[kinds.index("SensorLook") :]
 
 
 def test_looks_wait_longer_where_they_would_take_more_than_their_share(model: Model) -> None:
@@ -179,7 +179,7 @@ def test_looks_wait_longer_where_they_would_take_more_than_their_share(model: Mo
             for sensor in KINDS:
                 pipe.push(Sample(sensor, now_ns, now_ns, now_ns, sensor, drive(sensor, number)))
             while (task := pipe.begin(now_ns)) is not None:
-                if type(task).__name__ == "Look":
+                if type(task).__name__ == "SensorLook":
                     begun.add(id(task))
                     kept.append(task)
                 pipe.end(task, pipe.execute(task), 10_000_000)  # 40 ms in four steps

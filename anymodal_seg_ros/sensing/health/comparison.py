@@ -22,7 +22,7 @@ STALE_NS = 2_000_000_000
 """What two sensors had in common before this is no more of now."""
 
 
-class Comparison:
+class SensorComparison:
     """What is known of the accord of some sensors. Deterministic: it has no clock of its own.
 
     Attributes:

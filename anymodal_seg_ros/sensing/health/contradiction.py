@@ -41,7 +41,7 @@ _CALM = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class LogSpread:
     """A normal distribution of ``log(1 + accord)``."""
 
     mean: float
@@ -53,7 +53,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Usual(Spread):
+class Usual(LogSpread):
     """What a sensor and the best of some others have in common.
 
     Attributes:
@@ -64,7 +64,7 @@ class Usual(Spread):
 
 
 @dataclass(frozen=True, slots=True)
-class Chance(Spread):
+class Chance(LogSpread):
     """What pictures of two worlds have in common.
 
     Attributes:
@@ -215,7 +215,7 @@ class Contradiction:
     ) -> tuple[float, float]:
         """Weigh a sensor's best accord. Returns it, and what is usual."""
         record = self._records.setdefault(name, _Record())
-        usual = Spread(max(anywhere.mean + record.offset, chance.mean), anywhere.deviation)
+        usual = LogSpread(max(anywhere.mean + record.offset, chance.mean), anywhere.deviation)
         best = max(accords[pair_of(name, n)] for n in others)
         value = math.log1p(max(best, 0.0))
         # Less than chance is chance, and more than usual is usual.

@@ -10,8 +10,8 @@ from typing import Any
 
 from anymodal_seg_ros.sensing.health.contradiction import (
     Chance,
+    LogSpread,
     NormalAccord,
-    Spread,
     Usual,
 )
 
@@ -64,11 +64,11 @@ def dump_normal(normal: NormalAccord) -> str:
     return json.dumps(plain, indent=1) + "\n"
 
 
-def _spread(entry: Any, where: str) -> Spread:
+def _spread(entry: Any, where: str) -> LogSpread:
     mean, deviation = _number(entry, "mean", where), _number(entry, "deviation", where)
     if not (0.0 <= mean <= 20.0 and 1e-3 <= deviation <= 20.0):
         raise ValueError(f"{where} is {mean:g}, {deviation:g}: expected 0..20 and 0.001..20")
-    return Spread(mean, deviation)
+    return LogSpread(mean, deviation)
 
 
 def _usual(entry: Any, where: str) -> Usual:
@@ -94,5 +94,5 @@ def _number(entry: Any, name: str, where: str) -> float:
     return float(value)
 
 
-def _plain(spread: Spread) -> dict[str, float]:
+def _plain(spread: LogSpread) -> dict[str, float]:
     return {name: round(value, 4) for name, value in dataclasses.asdict(spread).items()}
