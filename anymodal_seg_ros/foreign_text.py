@@ -15,9 +15,9 @@ QUOTED_LENGTH = 60
 LINE_LENGTH = 480
 """Characters of a whole error message that are shown."""
 
-_UNFIT = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_UNFIT = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 """Unicode categories that are not shown: C0 and C1 controls, marks that reverse or hide text,
-lone surrogates, private characters, and separators of lines."""
+characters that do not exist (yet), private ones, lone surrogates, and separators of lines."""
 
 
 def quote(text: object, limit: int = QUOTED_LENGTH) -> str:

@@ -330,6 +330,9 @@ class SensorStatus:
         state: its health.
         age_ns: time since its last message arrived, good or bad; None if there was none.
         received: accepted messages so far.
+        arrived: all messages so far, of event cameras also the pictures made of them. Each is
+            taken, dropped or rejected in the end.
+        taken: those that were in a frame set.
         rejected: rejected messages so far, by reason.
         dropped: accepted samples that no frame set could use, by reason.
         transitions: how often the state changed.
@@ -359,6 +362,8 @@ class SensorStatus:
     fault: str = ""
     checks: tuple[CheckResult, ...] = ()
     fused: FusedShare = field(default_factory=lambda: FusedShare())
+    arrived: int = 0
+    taken: int = 0
 
 
 @dataclass(frozen=True, slots=True)

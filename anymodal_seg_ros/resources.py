@@ -1,4 +1,4 @@
-"""Where models/, config/ and launch/ are: in a checkout, a pip or colcon install, or elsewhere."""
+"""Where models/, config/ and launch/ are, however it was installed; and where caches may be."""
 
 from __future__ import annotations
 
@@ -50,3 +50,13 @@ def models_dir() -> Path:
 def config_dir() -> Path:
     """Return the folder of the parameter files and the DDS profile."""
     return share_dir() / "config"
+
+
+def user_cache_dir() -> Path:
+    """Return the folder of what can be made again: ``$XDG_CACHE_HOME/anymodal_seg_ros``.
+
+    The standard of the desktops says that a relative path there is to be ignored.
+    """
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(home) if os.path.isabs(home) else Path("~/.cache").expanduser()
+    return base / PACKAGE

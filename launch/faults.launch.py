@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from launch import LaunchDescription
@@ -22,7 +21,7 @@ from launch_ros.actions import Node, SetRemap
 from anymodal_seg_ros.config import load_config
 from anymodal_seg_ros.faults.topics import faulty_topic
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import existing_file, overrides
+from anymodal_seg_ros.nodes.launch_arguments import existing_file, interpreter, overrides
 from anymodal_seg_ros.resources import share_dir
 
 INJECTOR = "anymodal_seg_ros.nodes.fault_injector"
@@ -59,7 +58,7 @@ def generate_launch_description() -> LaunchDescription:
             "log_level", default_value="info", description="debug, info, warn, error or fatal"
         ),
         DeclareLaunchArgument(
-            "python", default_value=sys.executable, description="Interpreter to run the nodes with"
+            "python", default_value=interpreter(), description="Interpreter to run the nodes with"
         ),
     ]
     return LaunchDescription([*arguments, OpaqueFunction(function=start_nodes)])

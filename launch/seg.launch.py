@@ -5,7 +5,6 @@ It may be included: nothing is set for other processes, and what is not given is
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from launch import LaunchDescription
@@ -14,7 +13,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import boolean, overrides, parameter_file
+from anymodal_seg_ros.nodes.launch_arguments import boolean, interpreter, overrides, parameter_file
 
 NODE = "anymodal_seg_ros.nodes.segmentation_node"
 RESPAWN_DELAY_S = 2.0
@@ -80,8 +79,9 @@ def generate_launch_description() -> LaunchDescription:
         ),
         DeclareLaunchArgument(
             "python",
-            default_value=sys.executable,
-            description="Interpreter to run the node with, e.g. that of a venv with PyTorch",
+            default_value=interpreter(),
+            description="Interpreter to run the node with, e.g. that of a venv with PyTorch; by "
+            "default the one that the package was installed for",
         ),
     ]
     return LaunchDescription([*arguments, OpaqueFunction(function=start_node)])

@@ -6,7 +6,6 @@ Kill a sensor's process and watch ``/segmentation_node/modality_status``. Needs 
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from typing import Any
 
@@ -25,7 +24,7 @@ from launch_ros.actions import Node
 
 from anymodal_seg_ros.config import default_sensors
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import existing_file
+from anymodal_seg_ros.nodes.launch_arguments import existing_file, interpreter
 from anymodal_seg_ros.resources import share_dir
 
 RIG = "anymodal_seg_ros.nodes.rig_node"
@@ -84,7 +83,7 @@ def generate_launch_description() -> LaunchDescription:
             "log_level", default_value="info", description="debug, info, warn, error or fatal"
         ),
         DeclareLaunchArgument(
-            "python", default_value=sys.executable, description="Interpreter to run the nodes with"
+            "python", default_value=interpreter(), description="Interpreter to run the nodes with"
         ),
     ]
     return LaunchDescription([*arguments, OpaqueFunction(function=render_and_start)])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.tiny_model import write_tiny_model
+from fixtures.fake_gpu import FakeGpu
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,12 +40,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more thre
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for marker, reason in (
-        ("ros", _no_ros()),
-        ("gpu", _no_gpu()),
-        ("shared_data", _no_shared_data()),
-    ):
-        if reason and item.get_closest_marker(marker):
+    for marker, lack in (("ros", _no_ros), ("gpu", _no_gpu), ("shared_data", _no_shared_data)):
+        # Asked only where it matters: to import torch takes seconds.
+        if item.get_closest_marker(marker) and (reason := lack()):
             pytest.skip(reason)
 
 
@@ -79,6 +78,60 @@ def _no_shared_data() -> str:
     return "" if folder.is_dir() else f"no recordings: ANYMODAL_TEST_DATA ({folder}) is no folder"
 
 
+if importlib.util.find_spec("hypothesis"):
+    from hypothesis import settings
+
+    settings.register_profile("ci", max_examples=40, deadline=None)
+    settings.register_profile("long", max_examples=5000, deadline=None)
+    settings.load_profile("ci")  # pytest --hypothesis-profile long: hours instead of seconds
+
+_STARTED_BY = "ANYMODAL_STARTED_BY_TEST_PROCESS"
+"""Every process that is started from here has it in its environment, and so have its children."""
+os.environ[_STARTED_BY] = str(os.getpid())
+
+_HELPERS = (
+    "multiprocessing.resource_tracker",
+    "multiprocessing.forkserver",
+    "multiprocessing.spawn",
+)
+"""What Python starts for its own ends, and ends when it ends itself."""
+
+_ENDING_S = 5.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_process_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail where a module's tests leave a process behind, child or orphan, and end it."""
+    before = set(_processes())
+    yield
+    until = time.monotonic() + _ENDING_S
+    while (left := {k: v for k, v in _processes().items() if k not in before}) and (
+        time.monotonic() < until
+    ):
+        time.sleep(0.05)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left, f"{request.node.name} left behind: {'; '.join(left.values())}"
+
+
+def _processes() -> dict[int, str]:
+    """Return the command lines of the processes that come from here; none without /proc."""
+    wanted = f"{_STARTED_BY}={os.getpid()}".encode()
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if wanted not in (folder / "environ").read_bytes().split(b"\0"):
+                continue
+            command = (
+                (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            )
+        except OSError:  # it has ended, or is somebody else's
+            continue
+        if command and not any(helper in command for helper in _HELPERS):
+            found[int(folder.name)] = command.strip()[:200]
+    return found
+
+
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     """The checkout."""
@@ -94,4 +147,23 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder that runs in no time and whose mask depends on which sensors are present."""
+    pytest.importorskip("onnx", reason="onnx is not installed: it writes the model of the tests")
+    from fixtures.tiny_model import write_tiny_model
+
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder in two halves, with a self-test, that runs in no time."""
+    from fixtures.tiny_halves import write_tiny_halves
+
+    return write_tiny_halves(tmp_path_factory.mktemp("models") / "tiny_halves")
+
+
+@pytest.fixture()
+def fake_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeGpu]:
+    """A GPU and a TensorRT that are none, with a cache of plans of their own."""
+    gpu = FakeGpu(monkeypatch, tmp_path / "cache")
+    yield gpu
+    gpu.remove()

@@ -35,6 +35,36 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names by which the headings of a page are linked to."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    titles = (re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", title) for title in HEADING.findall(text))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_link_to_a_heading_finds_it(page: Path) -> None:
+    for target, heading in re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text("utf-8")):
+        where = (page.parent / target).resolve() if target else page
+        if where.suffix == ".md":
+            assert heading in anchors(where), f"{page.name} links to {target}#{heading}"
+
+
+def test_tests_that_hold_a_promise_are_there() -> None:
+    for page in sorted((ROOT / "docs" / "reliability").glob("*.md")):
+        for path in re.findall(r"`(test/[\w/.]+)`", page.read_text(encoding="utf-8")):
+            assert (ROOT / path).exists(), f"{page.name} names {path}"
+
+
+def test_the_first_page_fits_a_screen_and_a_half_and_says_the_licence() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 75
+    assert any("Apache-2.0" in line for line in lines[:20])
+
+
 def test_the_site_shows_every_page_and_only_those_that_exist() -> None:
     site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     shown = re.findall(r"[\w/-]+\.md", str(site["nav"]))

@@ -24,6 +24,7 @@ def test_ordinary_text_stays_as_it_is() -> None:
         ("abc\u202eexe", "abc?exe"),
         ("a\u2028b\u2029c", "a b c"),
         ("file\udcff.bag", "file?.bag"),
+        ("a\U0002fa1e\ufdd0b", "a??b"),  # no characters, so far
         (12, "12"),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fixtures.calibrations import write_camera_info
+from fixtures.damage import GOOD
 from fixtures.event_messages import event_array, event_cloud, event_packet
 from fixtures.manifests import small_manifest
 from fixtures.messages import compressed_message, image_message
@@ -113,6 +114,20 @@ def packets(draw: st.DrawFn) -> Any:
     )
 
 
+@st.composite
+def misfits(draw: st.DrawFn) -> Any:
+    """Messages of a bag that defines a standard type in its own way."""
+    message = draw(images() | clouds() | packets() | pictures())
+    names = sorted(name for name in vars(message) if name != "header")
+    for name in draw(st.sets(st.sampled_from(names), min_size=1)):
+        setattr(message, name, draw(st.none() | st.floats() | hostile | st.lists(number)))
+    if draw(st.booleans()):
+        message.header.stamp = draw(
+            st.none() | st.floats() | st.builds(SimpleNamespace, sec=hostile)
+        )
+    return message
+
+
 others = st.one_of(
     st.builds(SimpleNamespace, data=hostile),
     st.builds(SimpleNamespace, header=st.builds(SimpleNamespace, frame_id=hostile), format=hostile),
@@ -120,7 +135,7 @@ others = st.one_of(
     st.just(event_array(Events.none(), START_NS, 3, 5000)),
     st.none(),
 )
-messages = st.one_of(images(), pictures(), clouds(), packets(), others)
+messages = st.one_of(images(), pictures(), clouds(), packets(), misfits(), others)
 SENSORS = ("rgb", "thermal", "lidar", "events", "points")
 
 
@@ -142,6 +157,23 @@ def test_any_message_leaves_bounded_evidence(pipeline: Pipeline, sensor: str, me
     for status in pipeline.status(0):
         assert bounded(status.last_error) and bounded(status.fault)
         assert status.rejected.keys() <= REJECTION_KINDS
+
+
+def test_a_camera_that_was_told_its_size_sends_no_larger_one() -> None:
+    sensors = {
+        "rgb": SensorConfig("rgb", "rgb", max_pixels=30 * 20),
+        "thermal": SensorConfig("thermal/compressed", "thermal", max_pixels=100),
+    }
+    limited = Pipeline(RigConfig(sensors), Model(Path("nowhere"), small_manifest()), NoEngine())
+    for height, width, taken in ((20, 30, True), (30, 20, True), (21, 30, False), (1, 601, False)):
+        message = image_message(np.zeros((height, width, 3), np.uint8), "rgb8", START_NS)
+        said = limited.push_message("rgb", message, 0)
+        assert (said is None) == taken, said
+    form, data = next(one for one in GOOD if one[0].startswith("mono16; png"))
+    said = limited.push_message("thermal", compressed_message(data, form, START_NS), 0)
+    assert said is not None and "size is 12x9: expected at most max_pixels = 100" in said
+    rejected = {status.sensor: status.rejected for status in limited.status(0)}
+    assert rejected == {"rgb": {"size": 2}, "thermal": {"size": 1}}
 
 
 @settings(max_examples=200, deadline=None)

@@ -17,6 +17,20 @@ LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
 ARGUMENTS = {
     "faults.launch.py": {"timeline", "model", "params_file", "namespace", "use_sim_time"},
+    "replay.launch.py": {
+        "bag",
+        "params_file",
+        "model",
+        "engine",
+        "namespace",
+        "labels",
+        "require",
+        "baseline",
+        "junit",
+        "out",
+        "rate",
+        "player",
+    },
     "seg.launch.py": {
         "params_file",
         "rig",
@@ -84,12 +98,16 @@ def test_nodes_run_by_interpreter_and_module(tree: ast.Module) -> None:
         if isinstance(target, ast.Name)
     }
     nodes = [*calls(tree, "Node"), *calls(tree, "LifecycleNode")]
-    assert nodes
-    for node in nodes:
-        given = keywords(node)
-        assert "package" not in given
-        assert isinstance(given["arguments"], ast.List)
-        flag, module, *_ = given["arguments"].elts
+    processes = list(calls(tree, "ExecuteProcess"))
+    assert nodes or processes
+    assert all("package" not in keywords(node) for node in nodes)
+    commands = [keywords(node)["arguments"] for node in nodes]
+    for command in (keywords(process)["cmd"] for process in processes):
+        assert isinstance(command, ast.List)
+        commands.append(ast.List(command.elts[1:]))
+    for command in commands:
+        assert isinstance(command, ast.List)
+        flag, module, *_ = command.elts
         assert isinstance(flag, ast.Constant)
         assert flag.value == "-m"
         assert isinstance(module, ast.Name)

@@ -10,6 +10,8 @@ from rich.table import Table
 
 from anymodal_seg_ros.config import load_config
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.inference.model import load_model
+from anymodal_seg_ros.pipeline.modalities import check_modalities
 
 
 @click.command("check")
@@ -30,6 +32,8 @@ def command(context: click.Context, rig: Path, seconds: float, namespace: str) -
     exit code is 0 if everything is in order, 1 if something is not.
     """
     config = load_config(rig)
+    manifest = load_model(config.model).manifest
+    check_modalities(config.rig, manifest)
     try:
         from anymodal_seg_ros.nodes.rig_check import check_rig
         from anymodal_seg_ros.nodes.rig_findings import findings
@@ -43,7 +47,7 @@ def command(context: click.Context, rig: Path, seconds: float, namespace: str) -
     if namespace:
         arguments += ["--ros-args", "-r", f"__ns:=/{namespace.strip('/')}"]
     with ros_session(arguments) as stop:
-        looks = check_rig(config.rig, seconds, stop)
+        looks = check_rig(config.rig, seconds, stop, manifest.modalities)
     console = Console()
     table = Table("sensor", "topic", "publishers", "heard", "Hz", "lost", "what", "stamp age")
     wrong = {}

@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
-import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import click
 from rich.console import Console
 
 from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.inference.machine import machine
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.resources import models_dir
 
@@ -56,7 +57,7 @@ def command(context: click.Context, no_images: bool) -> None:
 
 
 def _everything(no_images: bool) -> Iterator[Diagnosis]:
-    yield Diagnosis("machine", f"{platform.platform()}, Python {platform.python_version()}")
+    yield Diagnosis("machine", _machine(machine()))
     yield from libraries()
     yield from models()
     if importlib.util.find_spec("rclpy") is None:
@@ -70,6 +71,13 @@ def _everything(no_images: bool) -> Iterator[Diagnosis]:
     yield from middleware()
     if not no_images:
         yield images()
+
+
+def _machine(about: Mapping[str, Any]) -> str:
+    """Say what the machine is, a Jetson with its board, release and power mode."""
+    words = [f"{about['system']}, Python {about['python']}"]
+    words += [f"{name} {about[name]}" for name in ("board", "l4t", "power_mode") if name in about]
+    return ", ".join(words)
 
 
 def libraries() -> Iterator[Diagnosis]:

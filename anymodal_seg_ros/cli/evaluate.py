@@ -15,11 +15,12 @@ from anymodal_seg_ros.cli.jobs_progress import jobs_progress
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.config import NODE_NAME
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.evaluation.naive import PIPELINES
 from anymodal_seg_ros.evaluation.scorecard.agreement import with_agreement
 from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, NAME, Case
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.fleet import run_jobs
-from anymodal_seg_ros.evaluation.scorecard.gate import Check, load_gate
+from anymodal_seg_ros.evaluation.scorecard.gate import VERSION, Check, load_gate, parse_gate
 from anymodal_seg_ros.evaluation.scorecard.job import AUTO
 from anymodal_seg_ros.evaluation.scorecard.junit import junit_xml
 from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of, names_of
@@ -63,6 +64,14 @@ EXIT_UNKNOWN = 2
     "rig of the demo]",
 )
 @click.option("--engine", help="onnxruntime or torch; wins over the file's.")
+@click.option(
+    "--pipeline",
+    default=PIPELINES[0],
+    show_default=True,
+    type=click.Choice(PIPELINES),
+    help="naive: to compare with, how most nodes do it: the usual synchroniser (the rule of "
+    "ApproximateTimeSynchronizer), zeros for what is missing, no watchdog.",
+)
 @click.option(
     "--namespace",
     help="That the node is in, and its relative topics.  [default: the parameter file's]",
@@ -135,6 +144,11 @@ EXIT_UNKNOWN = 2
 )
 @click.option("--require", type=click.Path(path_type=Path), help="Gate: what the figures must be.")
 @click.option("--baseline", type=click.Path(path_type=Path), help="An earlier scorecard.")
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(min=0.0, max=1.0),
+    help="How far the mIoU may be below the baseline's, besides what --require says.",
+)
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the verdict as JUnit XML.")
 @click.option(
     "--from",
@@ -155,6 +169,41 @@ EXIT_UNKNOWN = 2
     show_default=True,
     type=click.IntRange(min=1, max=256),
     help="Processes. The figures do not depend on it.",
+)
+@click.option(
+    "--cluster",
+    default="",
+    metavar="ADDRESS|local:N",
+    help="Replay on the workers of this Dask scheduler, e.g. tcp://head:8786, or on N workers of "
+    "this machine. They see bags and models under the same paths.",
+)
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Play the bag to a segmentation node that is running, and measure the masks that it "
+    "publishes. 'ros2 launch anymodal_seg_ros replay.launch.py' starts both.",
+)
+@click.option(
+    "--rate",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=0.01, max=100.0),
+    help="With --live, seconds of the bag in a second; the node must have use_sim_time.",
+)
+@click.option(
+    "--player",
+    default="auto",
+    show_default=True,
+    type=click.Choice(("auto", "ros2", "own")),
+    help="With --live, what plays the bag: 'ros2 bag play' where it is installed, or our own.",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    default=120.0,
+    show_default=True,
+    type=click.FloatRange(min=0.0),
+    help="With --live, seconds to wait at most for the node to listen.",
 )
 @click.option(
     "--bag",
@@ -187,6 +236,7 @@ class _Options:
     model: str | None
     params: Path | None
     engine: str | None
+    pipeline: str
     namespace: str | None
     node: str
     latency: str
@@ -203,23 +253,43 @@ class _Options:
     conditions: tuple[str, ...]
     require: Path | None
     baseline: Path | None
+    max_drop: float | None
     junit: Path | None
     workers: int
+    cluster: str
+    live: bool
+    rate: float
+    player: str
+    wait_s: float
     bag: Path | None
 
 
 def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Options) -> int:
     """Replay, measure, judge; returns the exit code."""
     console = PlainConsole()
-    checks = load_gate(options.require) if options.require else None
+    checks = _checks(options)
     baseline = load_scorecard(options.baseline) if options.baseline else None
     if source is None:
         trials = load_suite(options.suite) if options.suite else _trials(bags, options)
-        _replay(trials, out, options.workers, console)
+        if options.live:
+            _play_live(trials, out, options, console)
+        else:
+            _replay(trials, out, options, console)
         if options.bag:
             _write_bag(trials, options.bag, console)
     card = load_scorecard(source or out)
     return conclude(card, checks, baseline, options.junit, console)
+
+
+def _checks(options: _Options) -> tuple[Check, ...] | None:
+    """Return what is required; None if nothing is."""
+    checks = load_gate(options.require) if options.require else ()
+    if options.max_drop is not None:
+        if options.baseline is None:
+            raise ConfigError("--max-drop is below what? Give --baseline, an earlier scorecard")
+        drop = {"figure": "miou", "max_drop": options.max_drop}
+        checks = (*checks, *parse_gate({"version": VERSION, "checks": [drop]}))
+    return checks or None
 
 
 def conclude(
@@ -249,14 +319,41 @@ def conclude(
     return verdict.exit_code
 
 
-def _replay(trials: Sequence[Trial], out: Path, workers: int, console: PlainConsole) -> None:
+def _replay(trials: Sequence[Trial], out: Path, options: _Options, console: PlainConsole) -> None:
     """Do what is not done yet."""
     jobs, failures = jobs_of(_with_agreement(trials, out), out)
     with jobs_progress(console) as progress:
-        failed = run_jobs(jobs, workers, progress)
+        failed = run_jobs(jobs, options.workers, progress, options.cluster)
     for failure in failed:
         name = f"{failure.job.subject.name} {failure.job.case.name}"
         failures[name] = failure.reason
+    _remember(out, failures)
+
+
+def _play_live(
+    trials: Sequence[Trial], out: Path, options: _Options, console: PlainConsole
+) -> None:
+    """Let a node that is running segment the bag, anew every time."""
+    try:
+        from anymodal_seg_ros.nodes.evaluator import LiveOptions, evaluate_live
+        from anymodal_seg_ros.nodes.shutdown import ros_session
+    except ImportError as error:
+        raise ConfigError(
+            f"--live needs ROS 2 ({error}): source an installation, "
+            "or pip install 'anymodal_seg_ros[ros]'"
+        ) from error
+    if len(trials) != 1 or trials[0].timelines or trials[0].sweep:
+        raise ConfigError("--live is for one bag, without --faults and --sweep")
+    jobs, failures = jobs_of(trials, out)
+    how = LiveOptions(options.rate, options.player, options.wait_s)
+    for job in jobs:
+        with ros_session(["anymodal-seg"]) as stop:
+            evaluate_live(job, how, stop, console.say)
+    _remember(out, failures)
+
+
+def _remember(out: Path, failures: dict[str, str]) -> None:
+    """Write down what could not be evaluated, and the command."""
     write_failures(out, failures)
     if out.is_dir():
         (out / COMMAND).write_text(shlex.join(("anymodal-seg", *sys.argv[1:])), encoding="utf-8")
@@ -294,6 +391,7 @@ def _trials(bags: Sequence[Path], options: _Options) -> list[Trial]:
             params=str(options.params or ""),
             models=(options.model,) if options.model else (),
             engine=options.engine or "",
+            pipeline=options.pipeline,
             namespace=options.namespace or "",
             node=options.node,
             latency=options.latency,
@@ -348,7 +446,8 @@ def _report(card: Scorecard, verdict: Verdict | None, console: PlainConsole) -> 
 
 
 def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
-    table = Table(title=f"{len(card.runs)} runs in {card.folder}")
+    number = len(card.runs)
+    table = Table(title=f"{number} run{'' if number == 1 else 's'} in {card.folder}")
     for title in ("figure", "value", "what it is"):
         table.add_column(title, justify="right" if title == "value" else "left")
     for row in headline(card.runs):

@@ -99,11 +99,16 @@ def _tell(
     console = PlainConsole()
     table = Table(title=quote(title, LINE_LENGTH))
     for title in ("topic", "type", "messages", "Hz", "what"):
-        table.add_column(title, justify="right" if title in ("messages", "Hz") else "left")
+        counts_up = title in ("messages", "Hz")
+        table.add_column(title, justify="right" if counts_up else "left", overflow="fold")
     for topic in topics:
         rate = "" if topic.rate_hz is None else f"{topic.rate_hz:.2f}"
         table.add_row(
-            quote(topic.name), quote(topic.type), str(len(topic.log_ns)), rate, quote(_what(topic))
+            quote(topic.name),
+            quote(topic.type).replace("/msg/", "/"),
+            str(len(topic.log_ns)),
+            rate,
+            quote(_what(topic)),
         )
     console.print(table)
     for line in notes:

@@ -8,15 +8,18 @@ import click
 
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.foreign_text import one_line
 
 SUBCOMMANDS = (
     "assemble-bag",
     "benchmark",
+    "build-engine",
     "check",
     "check-alignment",
     "compare",
     "demo",
     "doctor",
+    "engines",
     "evaluate",
     "faults",
     "inspect",
@@ -60,6 +63,9 @@ class Subcommands(click.Group):
             return super().invoke(ctx)
         except AnymodalError as error:
             raise click.ClickException(str(error)) from error
+        except click.UsageError as error:
+            # Click repeats what it was given; names of files may hold what a terminal obeys.
+            raise click.UsageError(one_line(error.format_message()), error.ctx) from error
 
 
 @click.group(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})

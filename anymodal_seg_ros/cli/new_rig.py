@@ -10,9 +10,9 @@ import yaml
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 
 _HEAD = """\
-# Drafted from the topics that were published. Look it over: kinds of sensors are guessed by the
-# names of topics, rates are what came. Then say how the sensors lie to each other (registration),
-# and check it: anymodal-seg check {name}
+# Drafted from the topics that were published. Look it over: kinds of sensors are guessed by names
+# of topics and by encodings, rates are what came. Then say how the sensors lie to each other
+# (registration), and check it: anymodal-seg check {name}
 """
 
 

@@ -27,6 +27,7 @@ from anymodal_seg_ros.config.param_files import (
     nest,
 )
 from anymodal_seg_ros.config.seg import (
+    BlackBoxConfig,
     RigConfig,
     SegConfig,
     default_sensors,
@@ -53,6 +54,7 @@ __all__ = [
     "OF_EVERY_NODE",
     "SCHEDULING_NOISE_NS",
     "SHUTTER_S",
+    "BlackBoxConfig",
     "ChecksConfig",
     "CountsConfig",
     "EventConfig",

@@ -105,6 +105,24 @@ class RigConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BlackBoxConfig:
+    """What is kept of the last seconds, to be written down when a sensor fails."""
+
+    before_s: float = number(
+        0.0,
+        0.0,
+        600.0,
+        "Seconds of all inputs that are kept, and written as an mcap when a sensor fails, in s; 0: "
+        "none",
+    )
+    max_mb: int = count(
+        256, 1, 65_536, "Most memory that kept messages may take, in MB; the oldest go first"
+    )
+    max_messages: int = count(20_000, 10, 10_000_000, "Most messages that are kept")
+    keep: int = count(10, 1, 10_000, "Recordings that stay on disk; the oldest goes first")
+
+
+@dataclass(frozen=True, slots=True)
 class SegConfig:
     """Everything that the segmentation node and the offline runner need."""
 
@@ -113,8 +131,23 @@ class SegConfig:
     )
     engine: str = text(
         "onnxruntime",
-        "What executes the model: onnxruntime, openvino, torch, or auto: the fastest that is "
-        "installed and right on this machine",
+        "What executes the model: onnxruntime, openvino, torch, tensorrt, or auto: the fastest "
+        "that is installed and right on this machine",
+    )
+    build_timeout_s: float = number(
+        1800.0, 10.0, 86_400.0, "Longest time that building plans for TensorRT may take, in s"
+    )
+    build_memory_mb: int = count(
+        0,
+        0,
+        1_000_000,
+        "Memory that building plans for TensorRT may take, in MB; 0: three quarters of what is "
+        "free when it begins",
+    )
+    providers: str = text(
+        "auto",
+        "What ONNX Runtime executes on: auto (CUDA where it is installed and there is a GPU, else "
+        "the CPU), or names by preference, such as 'tensorrt,cuda,cpu'",
     )
     threads: int = count(0, 0, 256, "CPU threads of the engine; 0 means one per core, at most 4")
     workers: int = count(
@@ -139,6 +172,7 @@ class SegConfig:
     demo: bool = switch(
         False, "Without sensors of one's own the four of the simulator are taken, not refused"
     )
+    black_box: BlackBoxConfig = field(default_factory=BlackBoxConfig)
     rig: RigConfig = field(default_factory=RigConfig)
 
 

@@ -109,7 +109,8 @@ class RegistrationConfig:
     extrinsics: str = text(
         "",
         "Its pose in the first sensor's optical frame: 'x y z qx qy qz qw' in m, or the 12 numbers "
-        "of [R t]; empty if both are in one camchain",
+        "of [R t]; 'tf': what /tf_static says of the frame_ids of their messages; empty if both "
+        "are in one camchain",
     )
     homography: str = text(
         "",
@@ -287,6 +288,13 @@ class SensorConfig(Thresholds):
     )
     enabled: bool = switch(True, "Whether the sensor takes part at all")
     critical: bool = switch(False, "Masks are UNLABELED (255) wherever this sensor is missing")
+    max_pixels: int = count(
+        0,
+        0,
+        1 << 28,
+        "Largest image, or cloud in points, that is believed; larger ones are rejected before they "
+        "are looked at; 0: what the encoding allows, 16384 on each side or 16777216 points",
+    )
     type: str = choice(
         ("auto", *MESSAGE_TYPES),
         "What the topic carries; auto: compressed if its name ends in /compressed or "

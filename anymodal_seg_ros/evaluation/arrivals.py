@@ -17,8 +17,10 @@ READABLE = tuple(MESSAGE_TYPES.values())
 
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 
+TF_STATIC, TRANSFORMS = "/tf_static", "tf2_msgs/msg/TFMessage"
+
 Arrival = tuple[str, int, Any]
-"""Name of the sensor, arrival in nanoseconds, message, or :class:`CameraUpdate`."""
+"""Name of the sensor, arrival in nanoseconds, message or one of :data:`UPDATES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,17 @@ class CameraUpdate:
     """A ``sensor_msgs/CameraInfo`` of a sensor, among the sensors' own messages."""
 
     message: Any
+
+
+@dataclass(frozen=True, slots=True)
+class TransformUpdate:
+    """A ``tf2_msgs/TFMessage`` of ``/tf_static``, among the sensors' own messages."""
+
+    message: Any
+
+
+UPDATES = (CameraUpdate, TransformUpdate)
+"""What tells of the rig's geometry and is no sensor's message: nothing ever happens to it."""
 
 
 class UnreadableMessage:
@@ -80,11 +93,13 @@ def sensors_by_topic(rig: RigConfig, namespace: str = "/", node: str = NODE_NAME
 def cameras_by_topic(
     rig: RigConfig, namespace: str = "/", node: str = NODE_NAME
 ) -> dict[str, list[str]]:
-    """Return the sensors that a CameraInfo topic describes, by its absolute name."""
+    """Return the sensors that a topic of CameraInfo, or of tf, describes, by its absolute name."""
     found: dict[str, list[str]] = {}
     for name, sensor in rig.sensors.items():
         if topic := sensor.registration.camera_info:
             found.setdefault(absolute_topic(topic, namespace, node), []).append(name)
+        if sensor.registration.extrinsics == "tf":
+            found.setdefault(TF_STATIC, []).append(name)
     return found
 
 
@@ -143,6 +158,10 @@ def arrivals(
             message = read(bag, recorded)
             for sensor in cameras[recorded.topic]:
                 yield sensor, recorded.log_ns, CameraUpdate(message)
+        elif recorded.topic in cameras and recorded.type == TRANSFORMS:
+            message = read(bag, recorded)
+            if not isinstance(message, UnreadableMessage):
+                yield cameras[recorded.topic][0], recorded.log_ns, TransformUpdate(message)
         elif recorded.topic in sensors and recorded.type in READABLE:
             yield sensors[recorded.topic], recorded.log_ns, read(bag, recorded)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from anymodal_seg_ros.config import seconds_to_ns
+from anymodal_seg_ros.evaluation.naive import Replayable
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.pipeline.tasks import Fuse, Task
 
 Latency = Callable[[Task, int], int]
@@ -58,7 +58,7 @@ class _Running:
 class Worker:
     """One thread that works on a pipeline when it is woken and not busy."""
 
-    def __init__(self, pipeline: Pipeline, latency: Latency | None) -> None:
+    def __init__(self, pipeline: Replayable, latency: Latency | None) -> None:
         """Begin with nothing to do.
 
         Args:

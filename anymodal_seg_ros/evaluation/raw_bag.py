@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+
+from anymodal_seg_ros.messages.rosbags import TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,11 @@ def write_raw_bag(path: Path, messages: Iterable[RawMessage]) -> list[str]:
     Returns:
         The types whose definition is not known here, whose messages were left out.
     """
-    types = get_typestore(Stores.ROS2_HUMBLE)
     ordered = sorted(messages, key=lambda message: message.time_ns)
-    known = [message for message in ordered if message.type in types.types]
+    known = [message for message in ordered if message.type in TYPES.types]
     with Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as bag:
         connections = {
-            topic: bag.add_connection(topic, kind, typestore=types)
+            topic: bag.add_connection(topic, kind, typestore=TYPES)
             for topic, kind in {message.topic: message.type for message in known}.items()
         }
         for message in known:

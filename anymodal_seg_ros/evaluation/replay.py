@@ -15,8 +15,10 @@ from anymodal_seg_ros.config import RigConfig, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.arrivals import (
     READABLE,
+    UPDATES,
     Arrival,
     CameraUpdate,
+    TransformUpdate,
     UnreadableMessage,
     absolute_topic,
     arrivals,
@@ -25,12 +27,12 @@ from anymodal_seg_ros.evaluation.arrivals import (
     sensors_by_topic,
 )
 from anymodal_seg_ros.evaluation.latency import Latency, Worker, latency_model
+from anymodal_seg_ros.evaluation.naive import Replayable
 from anymodal_seg_ros.faults.content import check_modalities
 from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.stream import inject
 from anymodal_seg_ros.faults.timeline import FaultTimeline, check_sensors, load_timeline
 from anymodal_seg_ros.frames import Prediction, SensorState
-from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 __all__ = [
@@ -80,7 +82,7 @@ def with_faults(
         ConfigError: a fault does not fit its sensor.
     """
     injector = Injector[Any](timeline, _modalities(rig))
-    return inject(injector, messages, start_ns, lambda m: isinstance(m, CameraUpdate))
+    return inject(injector, messages, start_ns, lambda m: isinstance(m, UPDATES))
 
 
 def _modalities(rig: RigConfig) -> dict[str, str]:
@@ -88,7 +90,7 @@ def _modalities(rig: RigConfig) -> dict[str, str]:
 
 
 def replay(
-    pipeline: Pipeline, messages: Iterable[Arrival], latency: Latency | None = None
+    pipeline: Replayable, messages: Iterable[Arrival], latency: Latency | None = None
 ) -> Iterator[Prediction]:
     """Push messages into a pipeline and yield every prediction it makes.
 
@@ -110,6 +112,9 @@ def replay(
         now_ns = received_ns
         if isinstance(message, CameraUpdate):
             pipeline.push_camera_info(sensor, message.message)
+            continue
+        if isinstance(message, TransformUpdate):
+            pipeline.push_transforms(message.message)
             continue
         if isinstance(message, UnreadableMessage) and pipeline.rig.sensors[sensor].enabled:
             fault = Fault(SensorState.INVALID, str(message.error))

@@ -13,7 +13,7 @@ from anymodal_seg_ros.inference.processors import engine_threads
 if TYPE_CHECKING:
     from anymodal_seg_ros.inference.choice import Choice
 
-ENGINES = ("auto", "onnxruntime", "openvino", "torch")
+ENGINES = ("auto", "onnxruntime", "openvino", "torch", "tensorrt")
 
 
 class Engine(Protocol):
@@ -52,7 +52,17 @@ def can_split(engine: Engine) -> TypeGuard[SplitEngine]:
     return bool(getattr(engine, "splits", False))
 
 
-def create_engine(kind: str, model: Model, threads: int = 0, confidence: bool = False) -> Engine:
+def described(engine: Engine) -> str:
+    """Say what executes a model, and why where it was chosen: ``openvino cpu (auto: 8.1 ms …)``."""
+    serving = getattr(engine, "serving", engine)  # of an engine that hands on to another one
+    reason, note = getattr(serving, "chosen", ""), getattr(serving, "note", "")
+    words = "; ".join(filter(None, (reason and f"auto: {reason}", note)))
+    return f"{engine.name} ({words})" if words else engine.name
+
+
+def create_engine(
+    kind: str, model: Model, threads: int = 0, confidence: bool = False, providers: str = "auto"
+) -> Engine:
     """Create an engine for a model; its libraries are imported only then.
 
     Args:
@@ -60,19 +70,20 @@ def create_engine(kind: str, model: Model, threads: int = 0, confidence: bool = 
         model: an opened model folder.
         threads: CPU threads; 0 means one per processor that may be used, at most 4.
         confidence: whether it shall say how sure it is.
+        providers: of ONNX Runtime, see :mod:`~anymodal_seg_ros.inference.providers`.
 
     Raises:
-        ConfigError: the kind is unknown or its library is not installed, or the model cannot say
-            how sure it is.
+        ConfigError: the kind is unknown or its library is not installed, a provider is not there,
+            or the model cannot say how sure it is.
         ModelError: the model cannot be executed.
     """
     if kind == "auto":
-        return choose_engine(model, threads, confidence).engine
+        return choose_engine(model, threads, confidence, providers).engine
     threads = engine_threads(threads)
     if kind == "onnxruntime":
         from anymodal_seg_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
 
-        return OnnxRuntimeEngine(model, threads, confidence)
+        return OnnxRuntimeEngine(model, threads, confidence, providers)
     if kind == "openvino":
         try:
             from anymodal_seg_ros.inference.openvino_engine import OpenVinoEngine
@@ -85,20 +96,51 @@ def create_engine(kind: str, model: Model, threads: int = 0, confidence: bool = 
         except ImportError as error:
             raise _not_installed(kind, "PyTorch", error) from error
         return TorchEngine(model, threads, confidence)
+    if kind == "tensorrt":
+        from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
+
+        return TensorRtEngine(model, confidence)
     raise ConfigError(f"engine is {kind!r:.60}: expected one of {', '.join(ENGINES)}")
 
 
-def choose_engine(model: Model, threads: int = 0, confidence: bool = False) -> Choice:
+def choose_engine(
+    model: Model,
+    threads: int = 0,
+    confidence: bool = False,
+    providers: str = "auto",
+    but: str = "",
+) -> Choice:
     """Return the fastest engine that is installed and right here, and why it was taken.
+
+    On a machine that has not seen the model yet, every engine is tried out in a process of its own,
+    which takes some seconds; what was found is remembered. :func:`described` tells the reason.
+
+    Args:
+        model: an opened model folder.
+        threads: CPU threads; 0 means one per processor that may be used, at most 4.
+        confidence: whether it shall say how sure it is.
+        providers: of ONNX Runtime, see :mod:`~anymodal_seg_ros.inference.providers`.
+        but: a kind that is not wanted; empty if any will do.
 
     Raises:
         ConfigError: there is none.
     """
     from anymodal_seg_ros.inference.choice import choose
+    from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, choice_key
     from anymodal_seg_ros.inference.cuda import has_gpu
+    from anymodal_seg_ros.inference.trial import try_apart
 
-    on_gpu = ("onnxruntime", "torch") if has_gpu() else ()
-    return choose(model, lambda kind: create_engine(kind, model, threads, confidence), on_gpu)
+    gpu_kinds = ("tensorrt", "onnxruntime", "torch") if has_gpu() else ()
+    chosen = choose(
+        model,
+        lambda kind: create_engine(kind, model, threads, confidence, providers),
+        lambda kind: try_apart(kind, model, threads, confidence, providers),
+        [kind for kind in gpu_kinds if kind != but],
+        ChoiceMemory(),
+        choice_key(model, threads, confidence, providers),
+    )
+    chosen.engine.chosen = chosen.reason  # type: ignore[attr-defined]
+    return chosen
 
 
 def _not_installed(kind: str, library: str, error: ImportError) -> ConfigError:

@@ -26,6 +26,16 @@ PYRAMID = ("stride_4", "stride_8", "stride_16", "stride_32")
 """What the encoding half of a graph returns and the fusing one takes, beside ``modality_ids``:
 float32 ``[k, C_i, H/s, W/s]``."""
 
+
+def half_role(role: str) -> str:
+    """Return the role of the file that has a graph in half precision, ``onnx_fp16`` for ``onnx``.
+
+    Such a graph takes and returns what the other one does, but the maps :data:`PYRAMID`, that pass
+    from one half of a network to the other, are float16.
+    """
+    return f"{role}_fp16"
+
+
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 """What models, versions, kinds of sensors and roles of files may be called."""
 
@@ -97,7 +107,8 @@ class Manifest:
         classes: in the order of their ids.
         modalities: by name.
         files: by role: ``onnx`` and ``weights``; ``encode`` and ``fuse``, the halves of the graph,
-            where the network splits.
+            where the network splits; :func:`half_role` of these, in half precision, for GPUs;
+            ``self_test``.
         outputs: what the ONNX graphs return, some of :data:`OUTPUTS`.
         recipe: what repeats the training.
         metrics: what was measured, on what.

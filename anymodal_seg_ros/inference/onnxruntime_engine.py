@@ -13,12 +13,20 @@ import onnxruntime as ort
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.contract import check_engine
-from anymodal_seg_ros.inference.manifest import PYRAMID
+from anymodal_seg_ros.inference.cuda import has_gpu
+from anymodal_seg_ros.inference.manifest import PYRAMID, half_role
 from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.inference.providers import (
+    AUTO,
+    CPU,
+    fallen_away,
+    short,
+    wanted_providers,
+    with_options,
+)
 
-AUTO = ("CUDAExecutionProvider", "CPUExecutionProvider")
-"""Providers that are tried unasked, the fastest first. TensorRT's builds for minutes before the
-first frame, so it must be asked for."""
+AXIS = "modalities"
+"""What the trainer calls the axis of the sensors in a graph."""
 
 LOAD_LIMIT_S = 60.0
 """Time in which a graph must have segmented the frames with which it is looked at."""
@@ -29,9 +37,13 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 class OnnxRuntimeEngine:
     """Runs the ONNX files of a model; the number of sensors may change from call to call.
 
+    On a GPU those in half precision, where the folder has them. What runs on a GPU is not yet
+    verified on hardware.
+
     Attributes:
         name: engine and device, e.g. ``onnxruntime cpu``.
         splits: whether the model has an encoding and a fusing half.
+        note: which provider was asked for and has not loaded, in words; else empty.
     """
 
     def __init__(
@@ -39,7 +51,7 @@ class OnnxRuntimeEngine:
         model: Model,
         threads: int,
         confidence: bool = False,
-        providers: Sequence[str] = AUTO,
+        providers: str = AUTO,
     ) -> None:
         """Load the graphs and run them once per number of sensors, so that no first frame is slow.
 
@@ -49,20 +61,35 @@ class OnnxRuntimeEngine:
                 thread that calls it: cores are better used by sensors side by side than by threads
                 within one.
             confidence: whether it shall say how sure it is.
-            providers: what ONNX Runtime may execute on, by preference; what is not installed or
-                does not load is passed over.
+            providers: what ONNX Runtime may execute on: ``auto``, or names by preference, such as
+                ``tensorrt,cuda``. Only with ``cpu`` among them it may be the CPU instead.
 
         Raises:
-            ConfigError: ``confidence`` is wanted, but the graph has no such output.
+            ConfigError: ``confidence`` is wanted, but the graph has no such output; or a provider
+                was asked for that is not there, or does not load.
             ModelError: ONNX Runtime refuses a file, or it is not what the manifest says.
         """
         outputs = wanted_outputs(model, confidence)
         self.splits = model.has("encode", "fuse") and "logits" in outputs
-        self._whole = _OnnxGraph(model, "onnx", outputs, threads, providers)
+        wanted = wanted_providers(providers, ort.get_available_providers(), has_gpu)
+        half = wanted[0] != CPU and model.has(half_role("onnx"))
+        self._whole = _OnnxGraph(model, "onnx", outputs, threads, wanted, half)
+        self.note = ""
+        if lost := fallen_away(wanted, self._whole.providers):
+            self.note = f"its {' and '.join(lost)} provider is installed but does not load"
+            if providers != AUTO and CPU not in wanted:
+                raise ConfigError(
+                    f"providers is {providers!r}, but ONNX Runtime loads {', '.join(lost)} not: "
+                    "the libraries of CUDA, cuDNN or TensorRT in the versions that it was built "
+                    "for are missing; what ONNX Runtime has printed names them"
+                )
+            wanted = tuple(name for name in wanted if name not in lost)
+            half = wanted[0] != CPU and half
+            self._whole = _OnnxGraph(model, "onnx", outputs, threads, wanted, half)
         if self.splits:
-            self._encode = _OnnxGraph(model, "encode", PYRAMID, 1, providers)
-            self._fuse = _OnnxGraph(model, "fuse", outputs, threads, providers)
-        self.name = f"onnxruntime {self._whole.device}"
+            self._encode = _OnnxGraph(model, "encode", PYRAMID, 1, wanted, half, rows=1)
+            self._fuse = _OnnxGraph(model, "fuse", outputs, threads, wanted, half)
+        self.name = f"onnxruntime {short(self._whole.providers[0])}"
         self._limit: ort.RunOptions | None = ort.RunOptions()
         alarm = threading.Timer(LOAD_LIMIT_S, setattr, (self._limit, "terminate", True))
         alarm.daemon = True
@@ -129,17 +156,35 @@ class _OnnxGraph:
     """One ONNX file of a model, and the outputs that are wanted of it.
 
     Attributes:
-        device: what executes it, ``cpu``, ``cuda`` or ``tensorrt``.
+        providers: that have loaded, by preference.
     """
 
     def __init__(
-        self, model: Model, role: str, outputs: Sequence[str], threads: int, wanted: Sequence[str]
+        self,
+        model: Model,
+        role: str,
+        outputs: Sequence[str],
+        threads: int,
+        wanted: Sequence[str],
+        half: bool,
+        rows: int = 0,
     ) -> None:
-        """Load it; ``wanted`` are the providers by preference.
+        """Load it.
+
+        Args:
+            model: that has it.
+            role: of its file in single precision.
+            outputs: that are wanted.
+            threads: that compute.
+            wanted: names of the providers, by preference.
+            half: whether it is the file in half precision.
+            rows: sensors at a time, if it is always the same number; ONNX Runtime then knows all
+                shapes beforehand.
 
         Raises:
             ModelError: ONNX Runtime refuses it.
         """
+        role = half_role(role) if half else role
         self._outputs = tuple(outputs)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -151,16 +196,15 @@ class _OnnxGraph:
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", "/weights/must/be/in/the/file"
         )
-        known = ort.get_available_providers()
-        providers = [name for name in wanted if name in known] or ["CPUExecutionProvider"]
+        if rows:
+            options.add_free_dimension_override_by_name(AXIS, rows)
+        providers = with_options(wanted, ort.get_available_providers(), half)
         content = model.read(role)
         try:
             self._session = ort.InferenceSession(content, options, providers=providers)
         except Exception as error:  # ONNX Runtime's errors have no common public base
             raise ModelError(f"ONNX Runtime cannot load {model.file(role)}: {error}") from error
-        # A provider whose libraries are missing is left out without a word.
-        used = self._session.get_providers()[0]
-        self.device = used.removesuffix("ExecutionProvider").lower()
+        self.providers = tuple(self._session.get_providers())
 
     def run(self, inputs: Arrays, limit: ort.RunOptions | None) -> dict[str, npt.NDArray[Any]]:
         """Compute the outputs, by name. May be called from several threads at once."""

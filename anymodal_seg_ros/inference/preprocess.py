@@ -187,7 +187,8 @@ def _thermal(
             values = values.mean(axis=2)
     unit = kelvin_per_count(image, spec, counts)
     low, high = _thermal_range(values, full_scale, spec, unit, counts.offset)
-    np.multiply(values, 1.0 / (high - low), out=out[0], casting="unsafe")
+    with np.errstate(over="ignore"):  # doubles beyond all temperatures; they are clipped
+        np.multiply(values, 1.0 / (high - low), out=out[0], casting="unsafe")
     out[0] -= low / (high - low)
     np.clip(out[0], 0.0, 1.0, out=out[0])
     for plane, mean, std in reversed(list(zip(out, spec.mean, spec.std, strict=True))):

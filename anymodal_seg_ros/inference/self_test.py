@@ -78,18 +78,40 @@ def frame_of(images: npt.NDArray[np.float16], subset: tuple[int, ...]) -> Modali
     return ModalityBatch(rows, np.array(subset, np.int64))
 
 
+def frame_of_all(model: Model) -> ModalityBatch:
+    """Return a frame with every kind of sensor: that of the self-test, or zeros."""
+    test, kinds = read_self_test(model), len(model.manifest.modalities)
+    if test is not None:
+        return frame_of(test.images, tuple(range(kinds)))
+    shape = (kinds, 3, model.manifest.height, model.manifest.width)
+    return ModalityBatch(np.zeros(shape, np.float32), np.arange(kinds, dtype=np.int64))
+
+
 def agreements(engine: Engine, test: SelfTest) -> dict[tuple[int, ...], float]:
     """Return the share of pixels with the right class for each subset of the sensors.
 
-    In halves, if the engine can split, as it will be used; else whole. A result that is not finite,
-    or without logits, agrees nowhere.
+    In halves, if the engine can split, as it will be used: each sensor is encoded once, and what it
+    became is fused in every subset; else whole. A result that is not finite, or without logits,
+    agrees nowhere.
     """
-    shares = {}
-    for subset, expected in zip(subsets(len(test.images)), test.masks, strict=True):
-        batch = frame_of(test.images, subset)
-        result = engine.fuse(engine.encode(batch)) if can_split(engine) else engine.run(batch)
-        shares[subset] = _share(result, expected)
-    return shares
+    every = subsets(len(test.images))
+    if can_split(engine):
+        features = engine.encode(frame_of(test.images, every[-1]))
+        results = (engine.fuse([features[row] for row in subset]) for subset in every)
+    else:
+        results = (engine.run(frame_of(test.images, subset)) for subset in every)
+    return {
+        subset: _share(result, expected)
+        for subset, result, expected in zip(every, results, test.masks, strict=True)
+    }
+
+
+def whole_agreements(engine: Engine, test: SelfTest) -> dict[tuple[int, ...], float]:
+    """Return the same of the whole network in one piece, whether the engine can split or not."""
+    return {
+        subset: _share(engine.run(frame_of(test.images, subset)), expected)
+        for subset, expected in zip(subsets(len(test.images)), test.masks, strict=True)
+    }
 
 
 def _share(result: Segmentation, expected: Mask) -> float:

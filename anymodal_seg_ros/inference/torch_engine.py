@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
+from torch import Tensor, nn
 
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.contract import check_engine
+from anymodal_seg_ros.inference.cuda_graphs import CudaCapture, Replayer
 from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.networks import (
@@ -48,29 +51,48 @@ def load_network(model: Model) -> AnyModalNetwork:
 
 
 class TorchEngine:
-    """Runs the weights file of a model in eager PyTorch.
+    """Runs the weights file of a model in PyTorch: eager on a CPU, in half precision on a GPU.
+
+    On a GPU products and convolutions are float16, norms, softmax and sums float32, as autocast
+    divides them, and everything is replayed from CUDA graphs, one for each number of sensors. Not
+    yet verified on hardware.
 
     Attributes:
         splits: whether the network encodes its sensors apart.
     """
 
-    def __init__(self, model: Model, threads: int, confidence: bool = False) -> None:
+    def __init__(
+        self, model: Model, threads: int, confidence: bool = False, half: bool | None = None
+    ) -> None:
         """Build the network, load its weights and run it once per number of sensors.
+
+        Args:
+            model: an opened model folder.
+            threads: on a CPU.
+            confidence: whether it shall say how sure it is.
+            half: whether in half precision; None: on a GPU.
 
         Raises:
             ModelError: see :func:`load_network`; or what it computes makes no sense.
         """
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if self._device.type == "cpu":
+        on_gpu = self._device.type == "cuda"
+        self._half = on_gpu if half is None else half
+        if not on_gpu:
             torch.set_num_threads(threads)
+        self._stream = torch.cuda.Stream(self._device) if on_gpu else None  # type: ignore[no-untyped-call]
+        self._replayer = Replayer(None if self._stream is None else CudaCapture(self._stream))
         network = load_network(model)
         outputs = ["logits", *(["confidence"] if confidence else [])]
         if weights_sensors(network):
             outputs.append("contributions")
-        self._network = DeployedNetwork(network, outputs).to(self._device)
+        self._network = DeployedNetwork(network, outputs).to(self._device).requires_grad_(False)
+        if self._half:
+            _halve(self._network)
         self.splits = self._network.splits
         try:
-            check_engine(self, model.manifest)
+            # A network in halves is not run whole unless somebody asks for it.
+            check_engine(self, model.manifest, whole=not (self.splits and on_gpu))
         except ModelError as error:
             raise ModelError(f"the weights of {model.folder} are of no use, {error}") from error
 
@@ -79,33 +101,65 @@ class TorchEngine:
         """Engine and device."""
         return f"torch {self._device.type}"
 
-    @torch.inference_mode()
+    @property
+    def note(self) -> str:
+        """What could not be captured as a CUDA graph; empty if all could."""
+        return self._replayer.note
+
     def run(self, batch: ModalityBatch) -> Segmentation:
         """Segment one frame."""
-        images = torch.from_numpy(batch.images).to(self._device)
-        ids = torch.from_numpy(batch.modality_ids).to(self._device)
-        return self._segmentation(self._network.encode(images, ids), ids)
+        with self._computing():
+            images = torch.from_numpy(batch.images).to(self._device)
+            ids = torch.from_numpy(batch.modality_ids).to(self._device)
+            return self._segmentation(self._replayer("run", self._whole, images, ids))
 
-    @torch.inference_mode()
     def encode(self, batch: ModalityBatch) -> tuple[Features, ...]:
         """Encode some sensors, one after the other; what they become stays on the device."""
         features = []
-        for row, kind in enumerate(batch.modality_ids.tolist()):
-            image = torch.from_numpy(batch.images[row : row + 1]).to(self._device)
-            pyramid = tuple(self._network.encode(image, torch.tensor([kind], device=self._device)))
-            size = sum(stage.numel() * stage.element_size() for stage in pyramid)
-            features.append(Features(kind, pyramid, size))
+        with self._computing():
+            for row, kind in enumerate(batch.modality_ids.tolist()):
+                image = torch.from_numpy(batch.images[row : row + 1]).to(self._device)
+                ids = torch.tensor([kind], device=self._device)
+                pyramid = self._replayer("encode", self._network.encode, image, ids)
+                size = sum(stage.numel() * stage.element_size() for stage in pyramid)
+                features.append(Features(kind, pyramid, size))
         return tuple(features)
 
-    @torch.inference_mode()
     def fuse(self, features: Sequence[Features]) -> Segmentation:
         """Segment one frame from what its sensors, at least one, were encoded to."""
-        pyramid = [torch.cat(rows) for rows in zip(*(f.pyramid for f in features), strict=True)]
-        ids = torch.tensor([f.modality_id for f in features], device=self._device)
-        return self._segmentation(pyramid, ids)
+        with self._computing():
+            pyramid = [torch.cat(rows) for rows in zip(*(f.pyramid for f in features), strict=True)]
+            ids = torch.tensor([f.modality_id for f in features], device=self._device)
+            return self._segmentation(self._replayer("fuse", self._fused, *pyramid, ids))
 
-    def _segmentation(self, pyramid: Sequence[torch.Tensor], ids: torch.Tensor) -> Segmentation:
-        """Decode, and bring the results to where everybody can read them."""
-        values = self._network.results(self._network.decoded(pyramid, ids), 0, 0)
+    def _whole(self, images: Tensor, ids: Tensor) -> Sequence[Tensor]:
+        return self._fused(*self._network.encode(images, ids), ids)
+
+    def _fused(self, *values: Tensor) -> Sequence[Tensor]:
+        *pyramid, ids = values
+        return self._network.results(self._network.decoded(pyramid, ids), 0, 0)
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Set precision and stream of the calling thread."""
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode())
+            if self._half:
+                # Casts that are kept would belong to the graph in which they were made.
+                kind = self._device.type
+                stack.enter_context(torch.autocast(kind, torch.float16, cache_enabled=False))
+            if self._stream is not None:
+                stack.enter_context(torch.cuda.stream(self._stream))
+            yield
+
+    def _segmentation(self, values: Sequence[Tensor]) -> Segmentation:
+        """Bring the results to where everybody can read them."""
         arrays = (value.cpu().numpy() for value in values)
         return Segmentation(**dict(zip(self._network.outputs, arrays, strict=True)))
+
+
+def _halve(network: nn.Module) -> None:
+    """Keep the weights of what autocast computes in half precision in it, as all runs need them."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            module.half()

@@ -86,7 +86,8 @@ class DeployedNetwork(nn.Module):
         # this faster than a softmax over channels.
         scaled = logits.float() / self.network.temperature
         total = (scaled - scaled.amax(dim=1, keepdim=True)).exp().sum(dim=1)
-        return (255.0 / total).round().to(torch.uint8)[0]
+        # The cast comes last: TensorRT knows uint8 only as the type of an output.
+        return (255.0 / total).round()[0].to(torch.uint8)
 
 
 class EncodeHalf(nn.Module):
@@ -142,7 +143,7 @@ def weights_sensors(network: AnyModalNetwork) -> bool:
 
 
 def _mask(logits: Tensor, height: int, width: int) -> Tensor:
-    return upsample_logits(logits, height, width).argmax(dim=1).to(torch.uint8)[0]
+    return upsample_logits(logits, height, width).argmax(dim=1)[0].to(torch.uint8)
 
 
 def _shares(decoded: Decoded) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from anymodal_seg_ros.frames import SensorState, SensorStatus
+from anymodal_seg_ros.inference.engines import described
 from anymodal_seg_ros.nodes.diagnostics import (
     PipelineReport,
     left_out,
@@ -189,7 +190,7 @@ class Health:
         elapsed_ns = max(steady_ns - before.steady_ns, 1)
         p50, p99 = np.percentile(latencies, (50, 99)) if latencies.size else (0.0, 0.0)
         return PipelineReport(
-            engine=self._pipeline.engine.name,
+            engine=described(self._pipeline.engine),
             model=f"{manifest.name} {manifest.version}",
             masks=now.masks,
             masks_now=now.masks - before.masks,

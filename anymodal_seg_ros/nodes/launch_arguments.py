@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.config import did_you_mean
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.resources import config_dir
+
+_PACKAGE, _SCRIPT = "anymodal_seg_ros", "segmentation_node"
+
+_INTERPRETER = re.compile(
+    r"#!(/\S*python[\d.]*)\s|#!/bin/sh\n'''exec' \"?(/[^\"\n]*?python[\d.]*)[\" ]"
+)
+"""The first line of a script, or, where a path is too long for the kernel, a shell's exec."""
 
 _WORDS = {
     True: ("true", "1", "yes", "on"),
@@ -28,6 +39,18 @@ def boolean(name: str, text: str) -> bool | None:
         if word in spellings:
             return value
     raise ConfigError(f"{name}:={text} cannot be understood: expected true or false")
+
+
+def interpreter() -> str:
+    """Return the interpreter that this package was installed for, as ``ros2 run`` would use it.
+
+    ``ros2 launch`` itself runs in the distribution's own, which does not see what is installed in
+    the virtual environment that ran colcon.
+    """
+    prefixes = [Path(text) for text in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
+    scripts = [prefix / "lib" / _PACKAGE / _SCRIPT for prefix in prefixes if prefix.name]
+    found = (_shebang(path) for path in scripts if path.is_file())
+    return next((python for python in found if python), sys.executable)
 
 
 def rigs() -> dict[str, Path]:
@@ -98,5 +121,26 @@ def overrides(**given: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value not in (None, "")}
 
 
+def evaluate_arguments(bag: Path, params_file: Path, given: Mapping[str, str]) -> list[str]:
+    """Return the arguments of ``anymodal-seg`` that score what a running node makes of a bag.
+
+    Args:
+        bag: its folder or file.
+        params_file: of the node.
+        given: options of ``evaluate`` by name; what is empty is left out.
+    """
+    chosen = [word for name, text in given.items() if text for word in (f"--{name}", text)]
+    return ["evaluate", str(bag), "--live", "--params", str(params_file), *chosen]
+
+
 def _siblings(path: Path) -> list[Path]:
     return list(path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+
+
+def _shebang(script: Path) -> str:
+    """Return the interpreter that a script names; empty if it names none that can be run."""
+    with script.open("rb") as file:
+        head = file.read(1000).decode("utf-8", "replace")
+    named = _INTERPRETER.match(head)
+    python = next((path for path in named.groups() if path), "") if named else ""
+    return python if os.access(python, os.X_OK) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from array import array
 from typing import Any
 
@@ -15,7 +16,7 @@ from anymodal_seg_ros.inference.labelled_cloud import POINT, LabelledCloud
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.nodes.messages import to_stamp
 from anymodal_seg_ros.sensing.decoding.encodings import in_metres, to_metres
-from anymodal_seg_ros.sensing.geometry.cameras import Camera
+from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError, Camera
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry, UnknownGeometryError
 
@@ -27,7 +28,7 @@ class MaskGeometry:
         self._rig = rig
         self._geometry = RigGeometry(rig.sensors, self._clouds())
         self._infos: dict[str, Any] = {}
-        self._registrar: tuple[tuple[int, int], Registrar] | None = None
+        self._registrar: tuple[tuple[int, int], int, Registrar] | None = None
         self._cloud = LabelledCloud(manifest)
 
     def take_camera_info(self, sensor: str, message: Any) -> None:
@@ -36,7 +37,11 @@ class MaskGeometry:
         self._geometry.take_camera_info(sensor, message)
         if self._geometry.generation != before:
             self._infos = {**self._infos, sensor: message}
-            self._registrar = None
+
+    def take_transforms(self, message: Any) -> None:
+        """Take a message of ``/tf_static`` that the pipeline has taken."""
+        with contextlib.suppress(CalibrationError):  # it was told already
+            self._geometry.take_transforms(message)
 
     def camera_info(self, prediction: Prediction) -> Any:
         """Return the ``sensor_msgs/CameraInfo`` of a mask, with its header and size.
@@ -74,6 +79,8 @@ class MaskGeometry:
         if not depths:
             raise UnknownGeometryError("no depth sensor is in the mask")
         counts = self._rig.sensors[depths[0]].counts
+        for name, sample in frames.samples.items():
+            self._geometry.take_frame(name, sample.frame_id)
         if depths[0] == frames.reference:
             return to_metres(in_metres(frames.reference_sample.image, counts))
         registered = self._registrar_at(height, width).register(
@@ -90,7 +97,8 @@ class MaskGeometry:
 
     def _registrar_at(self, height: int, width: int) -> Registrar:
         """Return what brings distances to the mask's picture, at its own size."""
-        if self._registrar is None or self._registrar[0] != (height, width):
+        generation = self._geometry.generation
+        if self._registrar is None or self._registrar[:2] != ((height, width), generation):
             sensors = self._rig.sensors
             registrar = Registrar(
                 sensors,
@@ -99,10 +107,9 @@ class MaskGeometry:
                 depths=[name for name, s in sensors.items() if s.modality == "depth"],
                 clouds=self._clouds(),
             )
-            for name, message in self._infos.items():
-                registrar.take_camera_info(name, message)
-            self._registrar = (height, width), registrar
-        return self._registrar[1]
+            registrar.take_cameras_of(self._geometry)
+            self._registrar = (height, width), generation, registrar
+        return self._registrar[2]
 
     def _clouds(self) -> list[str]:
         return [name for name, sensor in self._rig.sensors.items() if sensor.sends_points]

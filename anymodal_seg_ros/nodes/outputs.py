@@ -80,6 +80,10 @@ class Outputs:
         """Take a calibration that the pipeline has taken."""
         self._geometry.take_camera_info(sensor, message)
 
+    def take_transforms(self, message: Any) -> None:
+        """Take a message of ``/tf_static`` that the pipeline has taken."""
+        self._geometry.take_transforms(message)
+
     def publish(self, prediction: Prediction, now_ns: Callable[[], int]) -> None:
         """Publish one mask with the header of its reference sample, and all that goes with it.
 

@@ -18,7 +18,7 @@ from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.validate_topic_name import validate_topic_name
 
-from anymodal_seg_ros.config import OF_EVERY_NODE, SegConfig, nest, seg_config
+from anymodal_seg_ros.config import OF_EVERY_NODE, RigConfig, SegConfig, nest, seg_config
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.nodes.parameter_files import empty_values, unheard_files
 
@@ -83,11 +83,7 @@ def configured(values: Mapping[str, Any]) -> SegConfig:
         ConfigError: a parameter is unknown, of the wrong type or out of range.
     """
     config = seg_config(nest(values))
-    for name, sensor in config.rig.sensors.items():
-        _check_topic(sensor.topic, f"rig.sensors.{name}.topic")
-        if sensor.registration.camera_info:
-            where = f"rig.sensors.{name}.registration.camera_info"
-            _check_topic(sensor.registration.camera_info, where)
+    check_topics(config.rig)
     rig = dataclasses.replace(config.rig, reference=tuple(config.rig.sensors))
     return dataclasses.replace(config, rig=rig)
 
@@ -111,6 +107,19 @@ def _check_own_sensors(own: Mapping[str, Any], unheard: str) -> None:
 
 def _full_name(node: Node) -> str:
     return str(node.get_fully_qualified_name())
+
+
+def check_topics(rig: RigConfig) -> None:
+    """Check that the topics of a rig have names that topics can have.
+
+    Raises:
+        ConfigError: naming the parameter.
+    """
+    for name, sensor in rig.sensors.items():
+        _check_topic(sensor.topic, f"rig.sensors.{name}.topic")
+        if sensor.registration.camera_info:
+            where = f"rig.sensors.{name}.registration.camera_info"
+            _check_topic(sensor.registration.camera_info, where)
 
 
 def _check_topic(topic: str, parameter: str) -> None:

@@ -13,13 +13,18 @@ from rclpy.node import Node
 from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.errors import AnymodalError, DecodeError
 from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.inference.manifest import ModalitySpec
+from anymodal_seg_ros.inference.preprocess import check_encoding
 from anymodal_seg_ros.nodes.graph_watch import GraphWatch
 from anymodal_seg_ros.nodes.guard import guarded
+from anymodal_seg_ros.nodes.parameters import check_topics
 from anymodal_seg_ros.nodes.rig_findings import Look
 from anymodal_seg_ros.nodes.shutdown import spinning
+from anymodal_seg_ros.nodes.static_transforms import StaticTransforms
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 from anymodal_seg_ros.sensing.events.messages import is_event_message
 from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info
+from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry, UnknownGeometryError
 
 NAME = "rig_check"
 
@@ -35,17 +40,24 @@ class _Tally:
         self.calibration = self.calibration_error = ""
 
 
-def check_rig(rig: RigConfig, seconds: float, stop: threading.Event) -> list[Look]:
+def check_rig(
+    rig: RigConfig,
+    seconds: float,
+    stop: threading.Event,
+    modalities: Mapping[str, ModalitySpec] | None = None,
+) -> list[Look]:
     """Listen to every enabled sensor of a rig.
 
     Args:
         rig: its sensors.
         seconds: how long to listen after the first look at the graph.
         stop: ends it early when set.
+        modalities: what the model takes of each kind of sensor; without, any encoding is fine.
 
     Raises:
-        ConfigError: a package of messages is not installed.
+        ConfigError: a package of messages is not installed, or a topic's name is none.
     """
+    check_topics(rig)
     node = Node(NAME)
     tallies = {n: _Tally(s) for n, s in rig.sensors.items() if s.enabled}
 
@@ -70,6 +82,8 @@ def check_rig(rig: RigConfig, seconds: float, stop: threading.Event) -> list[Loo
     def failed(name: str, error: Exception) -> None:
         tallies[name].calibration_error = f"{type(error).__name__}: {one_line(error)}"
 
+    geometry = RigGeometry(rig.sensors, [n for n, s in rig.sensors.items() if s.sends_points])
+    tf = StaticTransforms(node, geometry.take_transforms) if geometry.by_tf else None
     watch = GraphWatch(
         node, rig, guarded(on_message, failed), guarded(on_camera_info, failed), tells=False
     )
@@ -82,16 +96,36 @@ def check_rig(rig: RigConfig, seconds: float, stop: threading.Event) -> list[Loo
             elapsed_s = time.monotonic() - started_s
             counted = {name: tally.messages - before[name] for name, tally in tallies.items()}
         watch.look()
+        places = _places(geometry, tallies)
         return [
-            _look(name, tally, watch, elapsed_s, counted[name]) for name, tally in tallies.items()
+            _look(
+                name,
+                tally,
+                watch,
+                elapsed_s,
+                counted[name],
+                (modalities or {}).get(tally.sensor.modality),
+                places.get(name, ""),
+            )
+            for name, tally in tallies.items()
         ]
     finally:
         watch.destroy()
+        if tf is not None:
+            tf.destroy()
         node.destroy_node()
 
 
-def _look(name: str, tally: _Tally, watch: GraphWatch, seconds: float, messages: int) -> Look:
-    form, unreadable = _form(tally.newest)
+def _look(
+    name: str,
+    tally: _Tally,
+    watch: GraphWatch,
+    seconds: float,
+    messages: int,
+    spec: ModalitySpec | None,
+    place_error: str,
+) -> Look:
+    form, unreadable = _form(tally.newest, spec)
     return Look(
         sensor=name,
         facts=watch.facts[name],
@@ -103,11 +137,26 @@ def _look(name: str, tally: _Tally, watch: GraphWatch, seconds: float, messages:
         unstamped=min(tally.unstamped, messages),
         calibration=tally.calibration,
         calibration_error=tally.calibration_error,
+        place_error=place_error,
     )
 
 
-def _form(message: Any) -> tuple[str, str]:
-    """Return size and encoding of a message, and why it cannot be read."""
+def _places(geometry: RigGeometry, tallies: Mapping[str, _Tally]) -> dict[str, str]:
+    """Return why places that are left to tf are not known, by sensor."""
+    for name, tally in tallies.items():
+        if tally.newest is not None and not isinstance(tally.newest, bytes):
+            geometry.take_frame(name, str(tally.newest.header.frame_id))
+    unknown = {}
+    for name in geometry.by_tf:
+        try:
+            geometry.first_from(name)
+        except UnknownGeometryError as error:
+            unknown[name] = str(error)
+    return unknown
+
+
+def _form(message: Any, spec: ModalitySpec | None) -> tuple[str, str]:
+    """Return size and encoding of a message, and why it cannot be used."""
     if message is None or is_event_message(message):
         return "", ""
     try:
@@ -117,4 +166,10 @@ def _form(message: Any) -> tuple[str, str]:
         _ = image.pixels
     except DecodeError as error:
         return "", one_line(error)
-    return f"{image.width}x{image.height} {image.encoding}", ""
+    form = f"{image.width}x{image.height} {image.encoding}"
+    try:
+        if spec is not None:
+            check_encoding(image, spec)
+    except DecodeError as error:
+        return form, one_line(error)
+    return form, ""

@@ -24,11 +24,12 @@ class Look:
         seconds: how long messages were counted.
         messages: how many came in that time.
         form: size and encoding of the newest, e.g. ``640x480 rgb8``; empty if none could be read.
-        unreadable: why the newest message cannot be read; empty if it can.
+        unreadable: why the newest message cannot be used; empty if it can.
         stamp_age_s: how old stamps were when their messages came, median; None without messages.
         unstamped: messages whose stamp is 0.
         calibration: size of its calibration, e.g. ``640x480``; empty if none came.
         calibration_error: why its calibration cannot be used; empty if it can, or none came.
+        place_error: why its place is not known, where it is left to tf; empty if it is.
     """
 
     sensor: str
@@ -41,6 +42,7 @@ class Look:
     unstamped: int = 0
     calibration: str = ""
     calibration_error: str = ""
+    place_error: str = ""
 
     @property
     def rate_hz(self) -> float:
@@ -61,13 +63,15 @@ def findings(look: Look, config: SensorConfig) -> list[str]:
     if not look.messages:
         return [*found, f"nothing came on {look.facts.topic} in {look.seconds:.0f} s"]
     if look.unreadable:
-        found.append(f"its messages cannot be read: {look.unreadable}")
-    return [*found, *_of_rate(look, config), *_of_stamps(look), *_of_calibration(look, config)]
+        found.append(f"its messages cannot be used: {look.unreadable}")
+    found += [*_of_rate(look, config), *_of_stamps(look), *_of_calibration(look, config)]
+    return [*found, look.place_error] if look.place_error else found
 
 
 def _of_rate(look: Look, config: SensorConfig) -> list[str]:
     share = look.rate_hz / config.expected_hz
-    if SLOW <= share <= FAST:
+    explained = look.facts.trouble in (Trouble.LOST, Trouble.TWO_PUBLISHERS)
+    if SLOW <= share <= FAST or explained:
         return []
     return [
         f"{look.rate_hz:.1f} Hz come, {config.expected_hz:g} are promised: "

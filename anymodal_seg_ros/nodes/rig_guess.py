@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import threading
 import time
@@ -19,6 +20,9 @@ _WORDS = (
     ("event", r"event|dvs|prophesee|davis"),
 )
 """What topics of each kind of camera are usually called; everything else is taken for colour."""
+
+_ENCODINGS = {"16UC1": "depth", "32FC1": "depth", "mono16": "thermal"}
+"""What an encoding says where the name says nothing."""
 
 _OWN = r"/(mask|mask_color|overlay|confidence)(/compressed)?$|/image_rect_raw/|/theora|/zstd"
 _SETTLED_S, _DISCOVERY_S = 2.0, 10.0
@@ -58,6 +62,19 @@ def sensors_of(published: Mapping[str, str]) -> dict[str, SensorConfig]:
     return found
 
 
+def with_encoding(sensor: SensorConfig, form: str) -> SensorConfig:
+    """Return a sensor whose kind its images tell, where its topic's name has told nothing.
+
+    Args:
+        sensor: as guessed by its topic.
+        form: size and encoding of its messages, e.g. ``640x480 16UC1``; empty if unknown.
+    """
+    encoding = form.rpartition(" ")[2]
+    if sensor.modality != "rgb" or encoding not in _ENCODINGS:
+        return sensor
+    return dataclasses.replace(sensor, modality=_ENCODINGS[encoding])
+
+
 def guess_rig(seconds: float, stop: threading.Event) -> dict[str, Any]:
     """Look at the graph, measure the rates, and return nested parameters.
 
@@ -76,10 +93,12 @@ def guess_rig(seconds: float, stop: threading.Event) -> dict[str, Any]:
     sensors = sensors_of(published)
     if not sensors:
         return {"rig": {"sensors": {}}}
-    looks = check_rig(RigConfig(sensors=sensors), seconds, stop)
-    described = {
-        look.sensor: _described(sensors[look.sensor], look.rate_hz, published) for look in looks
-    }
+    described: dict[str, Any] = {}
+    for look in check_rig(RigConfig(sensors=sensors), seconds, stop):
+        sensor = with_encoding(sensors[look.sensor], look.form)
+        described[_free_name(sensor.modality, described)] = _described(
+            sensor, look.rate_hz, published
+        )
     order = sorted(described, key=lambda name: (not name.startswith("rgb"), name))
     return {"rig": {"reference": order, "sensors": described}}
 

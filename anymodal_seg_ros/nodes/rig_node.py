@@ -26,6 +26,7 @@ from anymodal_seg_ros.nodes.camera_driver import CameraDriver, Driver, publish_u
 from anymodal_seg_ros.nodes.cloud_driver import CloudDriver
 from anymodal_seg_ros.nodes.rig_tf import TfDriver
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session
+from anymodal_seg_ros.resources import user_cache_dir
 from anymodal_seg_ros.simulation.cameras.lidar import Lidar
 from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
 from anymodal_seg_ros.simulation.recorded import Sequence
@@ -110,7 +111,7 @@ def _options(arguments: Arguments[str]) -> argparse.Namespace:
     parser.add_argument(
         "--cache",
         type=Path,
-        default=Path.home() / ".cache" / "anymodal_seg_ros" / "sequences",
+        default=user_cache_dir() / "sequences",
         help="folder that rendered sequences are kept in",
     )
     options = parser.parse_args(arguments)

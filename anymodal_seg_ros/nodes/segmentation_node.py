@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
@@ -25,18 +25,25 @@ from anymodal_seg_ros.config import SegConfig, nest, seconds_to_ns
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import Prediction, SensorState
+from anymodal_seg_ros.inference.engines import described
 from anymodal_seg_ros.nodes.arrival import waited_ns
+from anymodal_seg_ros.nodes.black_box import BlackBox
 from anymodal_seg_ros.nodes.diagnostics import resting
+from anymodal_seg_ros.nodes.engine_build import EngineBuild
 from anymodal_seg_ros.nodes.graph_watch import GraphWatch
 from anymodal_seg_ros.nodes.guard import guarded
 from anymodal_seg_ros.nodes.health import Health
 from anymodal_seg_ros.nodes.live_parameters import LiveParameters
+from anymodal_seg_ros.nodes.machine_status import MachineWatch
 from anymodal_seg_ros.nodes.message_class import message_class
+from anymodal_seg_ros.nodes.one_instance import hold_name
 from anymodal_seg_ros.nodes.outputs import Outputs
 from anymodal_seg_ros.nodes.parameters import declare_parameters, flat, parameters_named
+from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, home
 from anymodal_seg_ros.nodes.services import NodeServices
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session, run_until_signal
 from anymodal_seg_ros.nodes.snapshot import Snapshots
+from anymodal_seg_ros.nodes.static_transforms import StaticTransforms
 from anymodal_seg_ros.nodes.transitions import refuse_impossible_transitions, told
 from anymodal_seg_ros.nodes.worker import PipelineWorker, any_worker_lives
 from anymodal_seg_ros.pipeline import Pipeline
@@ -68,6 +75,8 @@ class SegmentationNode(LifecycleNode):
         self._give_up = give_up or threading.Event()
         self.broken = ""
         """Why the process has to end, in words; empty while it has not."""
+        self.held: IO[str] | None = None
+        """What keeps other processes from this node's name."""
         with parameters_named(arguments):
             super().__init__(NAME, automatically_declare_parameters_from_overrides=True)
         refuse_impossible_transitions(self)
@@ -75,8 +84,14 @@ class SegmentationNode(LifecycleNode):
         self._outputs: Outputs | None = None
         self._worker: PipelineWorker | None = None
         self._watch: GraphWatch | None = None
+        self._transforms: StaticTransforms | None = None
         self._timer: Any = None
+        self._machine = MachineWatch(self.get_fully_qualified_name().lstrip("/"))
+        self._machine.start()
         self._snapshots = Snapshots()
+        self._engine_build = EngineBuild(self)
+        self._black_box: BlackBox | None = None
+        self._said: list[Any] = []
         self._active = False
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.config = declare_parameters(self, arguments)
@@ -94,16 +109,22 @@ class SegmentationNode(LifecycleNode):
         """Configure and activate; False if one of them failed, which is logged."""
         return all(step() == _SUCCESS for step in (self.trigger_configure, self.trigger_activate))
 
+    def build(self, stop: threading.Event) -> bool:
+        """Configure, and build what the engine needs; False if that failed or ``stop`` was set."""
+        return self.trigger_configure() == _SUCCESS and self._engine_build.build(stop)
+
     @told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the publishers."""
         for name, sensor in self.config.rig.sensors.items():
             message_class(name, sensor)  # better now than when it is to subscribe
-        self._loaded = Pipeline.from_config(self.config, in_time=True)
+        self._loaded = Pipeline.from_config(
+            self.config, in_time=True, serve=self._engine_build.serve
+        )
         manifest = self._loaded.model.manifest
         self._outputs = Outputs(self, self.config, manifest)
         self.get_logger().info(
-            f"model {manifest.name} {manifest.version} on {self._loaded.engine.name}, "
+            f"model {manifest.name} {manifest.version} on {described(self._loaded.engine)}, "
             f"{manifest.width}x{manifest.height}, {len(manifest.classes)} classes"
         )
         return _SUCCESS
@@ -116,6 +137,7 @@ class SegmentationNode(LifecycleNode):
         self._begin()
         assert self._watch is not None
         self._active = True
+        self._engine_build.start()
         self._timer = self.create_timer(
             1.0 / self.config.diagnostics_hz,
             self._report,
@@ -128,6 +150,7 @@ class SegmentationNode(LifecycleNode):
         """Start to listen and to make masks."""
         assert self._loaded is not None
         rig = self.config.rig
+        self._snapshots.forget()
         self._pipeline = Pipeline(rig, self._loaded.model, self._loaded.engine, in_time=True)
         # Parameters may have changed since configure: topics are resolved anew.
         topics = {name: self.resolve_topic_name(s.topic) for name, s in rig.sensors.items()}
@@ -149,22 +172,36 @@ class SegmentationNode(LifecycleNode):
             self._wanted,
         )
         self._worker.start()
+        if self.config.black_box.before_s:
+            folder = home("black_box") / self.get_fully_qualified_name().strip("/").replace(
+                "/", "_"
+            )
+            tell = self.get_logger().warning
+            self._black_box = BlackBox(self.config.black_box, folder, self._circumstances, tell)
         self._watch = GraphWatch(
             self,
             rig,
             guarded(self._on_message, self._callback_failed),
             guarded(self._on_camera_info, self._callback_failed),
         )
+        if self._pipeline.wants_transforms:
+            self._transforms = StaticTransforms(self, self._on_transforms)
 
     def _end(self) -> None:
         """Stop to listen and to make masks."""
         if self._watch is not None:
             self._watch.destroy()
             self._watch = None
+        if self._transforms is not None:
+            self._transforms.destroy()
+            self._transforms = None
         if self._worker is not None:
             if not self._worker.stop() and not self.broken:
                 self.broken = "the engine hangs: its thread cannot be stopped"
             self._worker = None
+        if self._black_box is not None:
+            self._black_box.stop()
+            self._black_box = None
 
     @told
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -194,6 +231,7 @@ class SegmentationNode(LifecycleNode):
     def stop(self) -> None:
         """End everything that ``activate`` started; may be called in any state."""
         self._active = False
+        self._engine_build.cancel(orderly=not self.broken)
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
@@ -202,6 +240,7 @@ class SegmentationNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop the worker before what it publishes with goes away."""
         self.stop()
+        self._machine.stop()
         super().destroy_node()
 
     def _let_go(self) -> None:
@@ -209,6 +248,7 @@ class SegmentationNode(LifecycleNode):
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
+        self._engine_build.let_go()
         self._loaded = None
 
     def _now_ns(self) -> int:
@@ -219,7 +259,7 @@ class SegmentationNode(LifecycleNode):
         """Hand one message to the pipeline and be gone, in well under a millisecond."""
         started_ns = time.perf_counter_ns()
         config = self.config.rig.sensors[sensor]
-        self._snapshots.note(config.topic, config.message_type, message)
+        self._note(config.topic, config.message_type, message)
         now_ns = self._now_ns()
         if now_ns == 0:
             if self._health.may_warn("clock"):
@@ -237,12 +277,28 @@ class SegmentationNode(LifecycleNode):
     def _on_camera_info(self, sensor: str, message: Any, info: Mapping[str, Any] | None) -> None:
         """Hand a calibration to the pipeline; repetitions cost next to nothing."""
         topic = self.config.rig.sensors[sensor].registration.camera_info
-        self._snapshots.note(topic, "sensor_msgs/msg/CameraInfo", message)
+        self._note(topic, "sensor_msgs/msg/CameraInfo", message, latched=True)
         error = self._pipeline.push_camera_info(sensor, message)
         if error is not None and self._health.may_warn(f"{sensor} camera_info"):
             self.get_logger().warning(f"calibration rejected: {one_line(error)}")
         if error is None and self._outputs is not None:
             self._outputs.take_camera_info(sensor, message)
+
+    def _on_transforms(self, message: Any) -> None:
+        """Hand the places of frames to the pipeline."""
+        self._note("/tf_static", "tf2_msgs/msg/TFMessage", message, latched=True)
+        error = self._pipeline.push_transforms(message)
+        if error is not None and self._health.may_warn("tf"):
+            self.get_logger().warning(f"transform rejected: {one_line(error)}")
+        if self._outputs is not None:
+            self._outputs.take_transforms(message)
+
+    def _note(self, topic: str, type_name: str, message: Any, *, latched: bool = False) -> None:
+        """Keep a message for those who may write it down."""
+        kept = Kept(f"/{topic.lstrip('/')}", type_name, time.time_ns(), message)
+        self._snapshots.note(kept)
+        if self._black_box is not None:
+            self._black_box.note(kept, latched=latched)
 
     def _callback_failed(self, sensor: str, error: Exception) -> None:
         """Count what a callback raised, and tell it; the message is lost, the node is not."""
@@ -301,9 +357,16 @@ class SegmentationNode(LifecycleNode):
         """Write down what there is now. For ``~/save_snapshot``."""
         if self._loaded is None:
             raise ConfigError("the node is not configured: there is nothing to write down")
-        statuses = [] if self._watch is None else self._statuses()
+        self._said = [] if self._watch is None else self._statuses()
+        return str(self._snapshots.save(self._circumstances()))
+
+    def _circumstances(self) -> Circumstances:
+        """Return what belongs to this moment beside the messages."""
+        assert self._loaded is not None
         manifest = self._loaded.model.manifest
-        return str(self._snapshots.save(nest(flat(self.config)), statuses, manifest))
+        return Circumstances(
+            nest(flat(self.config)), self._said, manifest, self._snapshots.prediction
+        )
 
     def _wanted(self) -> bool:
         """Whether masks are to be made now."""
@@ -325,9 +388,11 @@ class SegmentationNode(LifecycleNode):
 
     def _statuses(self) -> list[Any]:
         """Return what ``/diagnostics`` says now."""
+        engine = self._engine_build.statuses()
         if self._watch is None:
-            return [resting(self.get_fully_qualified_name().lstrip("/"))]
-        return self._health.report(self._now_ns(), self._watch.settled())
+            return [resting(self.get_fully_qualified_name().lstrip("/")), *engine]
+        health = self._health.report(self._now_ns(), self._watch.settled())
+        return [*health, *engine, *self._machine.statuses()]
 
     def _report(self) -> None:
         """Publish ``/diagnostics``, and end the node when its engine is past hope."""
@@ -337,9 +402,12 @@ class SegmentationNode(LifecycleNode):
                     self.get_logger().warning(line.text)
                 else:
                     self.get_logger().info(line.text)
-        array = DiagnosticArray(status=self._statuses())
+        self._said = self._statuses()
+        array = DiagnosticArray(status=self._said)
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
+        if self._black_box is not None and (now_ns := self._now_ns()):
+            self._black_box.look(self._pipeline.status(now_ns))
         if self._worker is not None and (hopeless := self._health.supervisor.hopeless()):
             self.broken = hopeless
             self.get_logger().fatal(hopeless)
@@ -386,8 +454,14 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _run(arguments: Sequence[str], build_only: bool, stop: threading.Event) -> int:
     node = SegmentationNode(arguments, stop)
+    if not build_only:
+        try:
+            node.held = hold_name(node.get_fully_qualified_name())
+        except ConfigError:
+            node.destroy_node()
+            raise
     if build_only or node.config.autostart:
-        started = node.trigger_configure() == _SUCCESS if build_only else node.start()
+        started = node.build(stop) if build_only else node.start()
         if build_only or not started:
             node.destroy_node()
             return 0 if started else 1

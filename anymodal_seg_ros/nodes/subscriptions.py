@@ -32,6 +32,9 @@ WINDOW_S = 5.0
 
 _ALIKE = 3
 
+_EVIDENCE = "/modality_status"
+"""What only segmentation nodes publish, below their own name."""
+
 
 class TopicSubscription:
     """One topic, subscribed to as well as its publishers allow.
@@ -162,11 +165,13 @@ class TopicSubscription:
 
     def _alike(self) -> tuple[str, ...]:
         """Return topics of this type that somebody else publishes, the most alike first."""
-        own = self._node.get_fully_qualified_name() + "/"
+        there = self._node.get_topic_names_and_types()
+        # Masks and overlays of nodes like this one are no cameras.
+        ours = tuple(t.removesuffix(_EVIDENCE) + "/" for t, _ in there if t.endswith(_EVIDENCE))
         found = [
             topic
-            for topic, types in self._node.get_topic_names_and_types()
-            if self._type in types and not topic.startswith(own) and topic != self.name
+            for topic, types in there
+            if self._type in types and not topic.startswith(ours) and topic != self.name
         ]
         published = [topic for topic in found if self._node.count_publishers(topic)]
         return tuple(difflib.get_close_matches(self.name, published, n=_ALIKE, cutoff=0.0))

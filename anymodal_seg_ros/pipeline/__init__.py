@@ -82,15 +82,28 @@ class Pipeline:
         return self._parts.rig
 
     @classmethod
-    def from_config(cls, config: SegConfig, *, in_time: bool = False) -> Pipeline:
+    def from_config(
+        cls,
+        config: SegConfig,
+        *,
+        in_time: bool = False,
+        serve: Callable[[SegConfig, Model], Engine | None] = lambda config, model: None,
+    ) -> Pipeline:
         """Load the model and its engine, and put a pipeline together.
+
+        Args:
+            config: of the whole.
+            in_time: as of :class:`Pipeline`.
+            serve: returns an engine of the caller's own, or None for the one that is configured.
 
         Raises:
             ConfigError: the engine or a sensor's modality is unknown.
             ModelError: the model folder cannot be used.
         """
         model = load_model(config.model)
-        engine = create_engine(config.engine, model, config.threads, config.confidence)
+        engine = serve(config, model) or create_engine(
+            config.engine, model, config.threads, config.confidence, config.providers
+        )
         return cls(config.rig, model, engine, in_time=in_time)
 
     def attach(self, threads: int, notify: Callable[[], None]) -> None:
@@ -165,10 +178,28 @@ class Pipeline:
                 return self._parts.intake.reject_camera_info(sensor, str(error))
         return None
 
+    @property
+    def wants_transforms(self) -> bool:
+        """Whether places of sensors are to be told by ``/tf_static``."""
+        return self._parts.registrar.by_tf
+
+    def push_transforms(self, message: Any) -> str | None:
+        """Take a ``tf2_msgs/TFMessage`` of ``/tf_static``.
+
+        Returns:
+            None, or in words which transform of it is none; the others are taken.
+        """
+        try:
+            self._parts.registrar.take_transforms(message)
+        except CalibrationError as error:
+            return f"/tf_static: {error}"
+        return None
+
     def push(self, sample: Sample) -> str | None:
         """Take one decoded sample. Returns why a sample was rejected, as :meth:`push_message`."""
         if not self.rig.sensors[sample.sensor].enabled:
             return None
+        self._parts.registrar.take_frame(sample.sensor, sample.frame_id)
         self._parts.pictures.see(sample)
         with self._lock:
             error = self._parts.intake.push(sample)

@@ -10,6 +10,7 @@ from anymodal_seg_ros.frames import Sample, SensorState
 from anymodal_seg_ros.inference.manifest import ModalitySpec
 from anymodal_seg_ros.inference.preprocess import check_encoding
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.decoding.payload import check_pixels
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 
@@ -42,6 +43,7 @@ def read(
         stamp = stamp_ns(getattr(message, "header", None))
         state = SensorState.INVALID
         image = decode_image(message)
+        check_pixels(image, config.max_pixels)
         check_encoding(image, spec)
     except DecodeError as error:
         return Unreadable(Fault(state, str(error)), error.kind)

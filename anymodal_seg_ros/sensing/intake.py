@@ -394,6 +394,7 @@ class Intake:
             fault=status.fault or (shifted if status.state.alive else ""),
             rejected=dict(self._rejected[sensor]),
             dropped=self._synchronizer.dropped(sensor),
+            taken=self._synchronizer.taken(sensor),
             last_error=self._last_error[sensor],
             checks=(
                 *content,

@@ -202,6 +202,16 @@ def test_a_baseline_that_was_better_fails_the_gate(evaluated: Path, tmp_path: Pa
     lines = card / "runs" / "drive" / "healthy" / "masks.jsonl"
     lines.write_text("".join(lines.open().readlines()[:-1]))
     evaluate("--from", card, "--require", gate, "--baseline", evaluated, code=1)
+    worse = card / "runs" / "drive" / "faults" / "masks.jsonl"
+    records = [json.loads(line) for line in worse.open()]
+    for record in records:
+        record["overlap"][0] = [0] * len(record["overlap"][0])  # not one pixel is hit
+    worse.write_text("".join(json.dumps(record) + "\n" for record in records))
+    run = evaluated / "runs" / "drive" / "healthy" / "run.json"
+    dropped = evaluate("--from", card, "--baseline", run, "--max-drop", 0.01, code=1)
+    assert "FAILED: miou" in dropped.output
+    evaluate("--from", card, "--baseline", run, "--max-drop", 1.0)
+    assert "Give --baseline" in evaluate("--from", card, "--max-drop", 0.1, code=2).output
 
 
 def test_a_bad_bag_is_named_and_the_others_go_on(bag: Path, tmp_path: Path) -> None:
@@ -257,9 +267,12 @@ def test_the_masks_are_those_of_run(bag: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(message.data).reshape(HEIGHT, WIDTH), mask)
 
 
-def test_results_as_a_bag(bag: Path, tmp_path: Path) -> None:
-    evaluate(bag, "--out", tmp_path / "card", "--bag", tmp_path / "results")
-    with Bag(tmp_path / "results") as opened, Bag(bag) as recorded:
+@pytest.mark.parametrize("name", ["results", "out.mcap"])
+def test_results_as_a_bag(name: str, bag: Path, tmp_path: Path) -> None:
+    evaluate(bag, "--out", tmp_path / "card", "--bag", tmp_path / name)
+    assert (tmp_path / name).is_file() == name.endswith(".mcap"), "a file where one is asked for"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    with Bag(tmp_path / name) as opened, Bag(bag) as recorded:
         node = "/segmentation_node"
         for topic in ("mask", "overlay", "modality_status"):
             assert opened.count([f"{node}/{topic}"]) == 40
@@ -270,6 +283,11 @@ def test_results_as_a_bag(bag: Path, tmp_path: Path) -> None:
         assert (mask.height, mask.width, mask.encoding) == (HEIGHT, WIDTH, "mono8")
         status = opened.decode(next(iter(opened.messages([f"{node}/modality_status"]))))
         assert [s.name for s in status.status] == ["rgb", "thermal", "mask"]
+        health = [opened.decode(m) for m in opened.messages(["/diagnostics"])]
+        assert len(health) == 4, "once a second"
+        names = [s.name for s in health[0].status]
+        assert names == ["segmentation_node: sensor rgb", "segmentation_node: sensor thermal"]
+    evaluate(bag, "--out", tmp_path / "card", "--bag", tmp_path / name, code=2)
 
 
 SUITE = """

@@ -38,6 +38,13 @@ def test_an_unknown_subcommand_is_refused() -> None:
     assert "fly" in result.output
 
 
+def test_what_is_repeated_of_the_command_line_controls_no_terminal() -> None:
+    result = CliRunner().invoke(main, ["benchmark", "a\x1b[31m\x07\u202eb"], color=True)
+    assert result.exit_code == 2
+    assert "a?[31m??b" in result.output
+    assert "\x1b" not in result.output
+
+
 def test_playing_without_ros_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -13,7 +13,15 @@ from fixtures.zoo import HEIGHT, MODALITIES, WIDTH, network_of, sensors
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.networks import DeployedNetwork, network_names
 from anymodal_seg_training.data.sampling import all_subsets
-from anymodal_seg_training.export.graphs import GRAPHS, agreement, deploy, write_graphs
+from anymodal_seg_training.export.graphs import (
+    GRAPHS,
+    HALF_GRAPHS,
+    agreement,
+    deploy,
+    half_agreement,
+    write_graphs,
+    write_half_graphs,
+)
 from anymodal_seg_training.export.onnx_file import OPSET, open_session
 
 SPLIT = {"anyseg", "charm", "magic", "quorum"}
@@ -65,6 +73,18 @@ def test_halves_and_whole_agree_with_the_eager_network_for_all_subsets(
     for subset in all_subsets(MODALITIES):
         ids = np.array([MODALITIES.index(name) for name in subset])
         assert agreement(deployed, folder, np.ascontiguousarray(noise[:, ids]), ids) >= 0.9999
+
+
+@pytest.mark.export
+def test_half_precision_gives_the_same_classes_for_all_subsets(
+    exported: tuple[DeployedNetwork, Path],
+) -> None:
+    deployed, folder = exported
+    noise = np.random.default_rng(2).standard_normal((4, 3, HEIGHT, WIDTH), np.float32)
+    files = write_half_graphs(deployed, noise, folder)
+    assert {role: spec.path for role, spec in files.items()} == HALF_GRAPHS
+    shares = half_agreement(deployed, noise, MODALITIES, folder)
+    assert len(shares) == 15 and min(shares.values()) >= 0.995, shares
 
 
 @pytest.mark.export

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from fixtures.tensorrt_operators import unsupported
 from fixtures.zoo import HEIGHT, MODALITIES, WIDTH, network_of
 
 from anymodal_seg_ros.networks import network_names
@@ -45,6 +46,7 @@ def test_the_graph_has_only_operators_that_engines_know(exported: Exported) -> N
     assert [o.version for o in exported.graph.opset_import if o.domain == ""] == [OPSET]
     assert not exported.graph.functions
     assert not {n.op_type for n in graph.node} & {"GatherND", "Loop", "If", "Scan", "NonZero"}
+    assert unsupported(exported.graph) == [], "by the tables of TensorRT's parser"
     constants = {tensor.name for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type in ("Conv", "ConvTranspose"):

@@ -11,9 +11,12 @@ import pytest
 
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import ModalityBatch, Segmentation
-from anymodal_seg_ros.inference.choice import choose
+from anymodal_seg_ros.inference import choice_memory
+from anymodal_seg_ros.inference import trial as trial_module
+from anymodal_seg_ros.inference.choice import Choice, choose
+from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, Remembered, choice_key
 from anymodal_seg_ros.inference.cuda import has_gpu
-from anymodal_seg_ros.inference.engines import Engine, create_engine
+from anymodal_seg_ros.inference.engines import Engine, create_engine, described
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
 from anymodal_seg_ros.inference.processors import engine_threads, usable_processors
@@ -24,6 +27,7 @@ from anymodal_seg_ros.inference.self_test import (
     read_self_test,
     subsets,
 )
+from anymodal_seg_ros.inference.trial import EngineTrial, try_apart, try_engine
 
 
 class Replay:
@@ -55,39 +59,196 @@ def refuse(kind: str) -> Engine:
     raise ConfigError(f"{kind} is not installed")
 
 
-def test_the_fastest_that_is_right_is_taken_and_the_others_are_explained(model: Model) -> None:
+class Bench:
+    """Engines that replay, on a bench that says how long each takes and what is wrong with it."""
+
+    def __init__(self, model: Model, **ms: float | str) -> None:
+        self.model, self.ms = model, ms
+        self.made: list[str] = []
+        self.tried: list[str] = []
+
+    def make(self, kind: str) -> Engine:
+        self.made.append(kind)
+        return Replay(self.model, 0.0, f"{kind} cpu")
+
+    def attempt(self, kind: str) -> EngineTrial:
+        self.tried.append(kind)
+        found = self.ms.get(kind, "not installed")
+        if isinstance(found, str):
+            return EngineTrial(kind, problem=found)
+        return EngineTrial(kind, f"{kind} cpu", found, "15 subsets right")
+
+    def choose(self, memory: ChoiceMemory | None = None, key: str = "") -> Choice:
+        return choose(self.model, self.make, self.attempt, memory=memory, key=key)
+
+
+def test_the_fastest_is_taken_and_the_reason_names_the_others(model: Model) -> None:
+    bench = Bench(model, openvino=8.1, onnxruntime=11.9)
+    chosen = bench.choose()
+    assert chosen.kind == "openvino" and chosen.engine.name == "openvino cpu"
+    assert chosen.reason == (
+        "8.1 ms a mask of all sensors against onnxruntime cpu 11.9 ms; 15 subsets right; "
+        "torch not installed"
+    )
+    assert bench.made == ["openvino"], "what is not taken is never loaded in this process"
+    assert Bench(model, openvino=12.0, onnxruntime=8.0, torch=9.0).choose().kind == "onnxruntime"
+
+
+def test_what_is_as_good_as_equal_does_not_change_from_start_to_start(model: Model) -> None:
+    assert Bench(model, openvino=10.4, onnxruntime=10.0).choose().kind == "openvino"
+    assert Bench(model, openvino=10.6, onnxruntime=10.0).choose().kind == "onnxruntime"
+
+
+def test_what_fails_in_its_trial_or_afterwards_is_passed_over(model: Model) -> None:
+    bench = Bench(model, openvino="ended its process with signal 11", onnxruntime=11.9, torch=9.0)
+
     def make(kind: str) -> Engine:
-        return refuse(kind) if kind == "openvino" else Replay(model, 0.0)
+        if kind == "torch":
+            raise RuntimeError("out of memory")
+        return bench.make(kind)
 
-    chosen = choose(model, make)
-    assert chosen.kind == "onnxruntime" and chosen.engine.name == "replay cpu"
-    assert "15 subsets right in at least 100.00 %" in chosen.reason
-    assert "openvino: openvino is not installed" in chosen.reason
+    chosen = choose(model, make, bench.attempt)
+    assert chosen.kind == "onnxruntime"
+    assert "openvino ended its process with signal 11" in chosen.reason
+    assert "torch failed: out of memory" in chosen.reason
 
 
-def test_an_engine_that_is_wrong_on_this_machine_is_passed_over(model: Model) -> None:
+def test_that_none_is_left_is_told_with_all_reasons(model: Model) -> None:
+    with pytest.raises(ConfigError, match=r"none can run .*openvino.*onnxruntime.*torch"):
+        Bench(model).choose()
+
+
+def test_the_next_start_tries_nothing_out(model: Model, tmp_path: Path) -> None:
+    memory = ChoiceMemory(tmp_path / "engines.json")
+    first = Bench(model, openvino=8.1, onnxruntime=11.9).choose(memory, "key")
+    again = Bench(model, openvino=99.0, onnxruntime=11.9)
+    second = again.choose(memory, "key")
+    assert again.tried == [] and again.made == ["openvino"]
+    assert second.kind == first.kind and second.reason == first.reason
+    other = Bench(model, onnxruntime=11.9)
+    assert other.choose(memory, "another machine").kind == "onnxruntime" and other.tried
+
+
+def test_what_was_taken_before_is_held_to_the_self_test_again(model: Model, tmp_path: Path) -> None:
+    memory = ChoiceMemory(tmp_path / "engines.json")
+    memory.keep("key", Remembered("openvino", "it was fast"))
+    bench = Bench(model, onnxruntime=11.9)
+
     def make(kind: str) -> Engine:
         return Replay(model, 0.002 if kind == "openvino" else 0.0)
 
-    chosen = choose(model, make)
+    chosen = choose(model, make, bench.attempt, memory=memory, key="key")
     assert chosen.kind == "onnxruntime"
-    assert "openvino failed: with rgb only 99.8" in chosen.reason
+    assert "openvino, which was taken before, failed: with rgb only 99.8" in chosen.reason
+    kept = memory.find("key")
+    assert kept is not None and kept.kind == "onnxruntime" and "before" not in kept.reason
 
 
-def test_half_precision_on_a_gpu_may_differ_a_little(model: Model) -> None:
-    chosen = choose(model, lambda kind: Replay(model, 0.002, "replay cuda"))
-    assert chosen.kind == "openvino"
+def test_what_was_found_on_a_machine_too_busy_to_tell_is_not_remembered(
+    model: Model, tmp_path: Path
+) -> None:
+    memory, bench = ChoiceMemory(tmp_path / "engines.json"), Bench(model, onnxruntime=11.9)
+
+    def attempt(kind: str) -> EngineTrial:
+        if kind == "openvino":
+            return EngineTrial(kind, problem="was not ready after 30 s", late=True)
+        return bench.attempt(kind)
+
+    chosen = choose(model, bench.make, attempt, memory=memory, key="key")
+    assert chosen.kind == "onnxruntime" and "openvino was not ready" in chosen.reason
+    assert memory.find("key") is None
 
 
-def test_what_uses_the_gpu_comes_first_and_what_only_might_does_not(model: Model) -> None:
-    def make(kind: str) -> Engine:
-        return Replay(model, 0.0, "replay cuda" if kind == "torch" else f"{kind} cpu")
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"key": 1}', '{"key": {"kind": 1, "reason": 2}}', '{"key": {}}']
+)
+def test_a_damaged_memory_is_none(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "engines.json"
+    path.write_text(content)
+    memory = ChoiceMemory(path)
+    assert memory.find("key") is None
+    memory.keep("key", Remembered("torch", "because"))
+    assert ChoiceMemory(path).find("key") == Remembered("torch", "because")
+    assert path.stat().st_mode & 0o077 == 0
 
-    chosen = choose(model, make, on_gpu=("onnxruntime", "torch"))
-    assert chosen.kind == "torch"
-    assert "onnxruntime does not use the GPU: it is built without CUDA" in chosen.reason
-    on_cpu = choose(model, lambda kind: Replay(model, 0.0), on_gpu=("onnxruntime", "torch"))
-    assert on_cpu.kind == "openvino"
+
+def test_a_memory_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    memory = ChoiceMemory(tmp_path / "file" / "engines.json")
+    memory.keep("key", Remembered("torch", "because"))
+    assert memory.find("key") is None
+
+
+def test_the_memory_keeps_the_newest(tmp_path: Path) -> None:
+    memory = ChoiceMemory(tmp_path / "engines.json")
+    for number in range(choice_memory.MOST + 2):
+        memory.keep(str(number), Remembered("torch", str(number)))
+    assert memory.find("1") is None and memory.find("2") is not None
+
+
+def test_the_key_changes_with_the_model_the_machine_and_how_it_runs(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = choice_key(model, 1, False, "auto")
+    assert key == choice_key(model, 1, False, "auto")
+    files = {**model.manifest.files, "onnx": FileSpec("model.onnx", "0" * 64)}
+    other = replace(model, manifest=replace(model.manifest, files=files))
+    keys = {key, choice_key(other, 1, False, "auto"), choice_key(model, 2, False, "auto")}
+    keys |= {choice_key(model, 1, True, "auto"), choice_key(model, 1, False, "cpu")}
+    monkeypatch.setattr(choice_memory, "machine", lambda: {"libraries": {"openvino": "9"}})
+    keys.add(choice_key(model, 1, False, "auto"))
+    assert len(keys) == 6
+
+
+def test_a_trial_in_a_process_of_its_own_tells_how_fast_and_how_right(model: Model) -> None:
+    trial = try_apart("onnxruntime", model, 1, False, "auto")
+    assert trial.engine == "onnxruntime cpu" and trial.ms > 0 and not trial.problem
+    assert trial.words.startswith("15 subsets right in at least ")
+
+
+def test_an_engine_that_ends_its_process_is_passed_over(
+    model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As TensorRT's runtime does without a driver; here by a module that kills its process."""
+    (tmp_path / "onnxruntime.py").write_text("import os, signal\nos.kill(os.getpid(), 11)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    trial = try_apart("onnxruntime", model, 1, False, "auto")
+    assert trial.problem == "ended its process with signal 11"
+    (tmp_path / "onnxruntime.py").write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setattr(trial_module, "LIMIT_S", 0.2)
+    for load, late in ((0.1, False), (99.0, True)):
+        monkeypatch.setattr("os.getloadavg", lambda load=load: (load, load, load))
+        trial = try_apart("onnxruntime", model, 1, False, "auto")
+        assert "was not ready after 0.2 s" in trial.problem and trial.late is late
+
+
+def test_a_trial_tells_what_is_wrong(model: Model) -> None:
+    wrong = try_engine("openvino", lambda kind: Replay(model, 0.002), model)
+    assert wrong.problem.startswith("failed: with rgb only 99.8")
+    half = try_engine("torch", lambda kind: Replay(model, 0.002, "torch cuda"), model)
+    assert not half.problem, "half precision on a GPU may differ a little"
+
+    def absent(kind: str) -> Engine:
+        raise ConfigError("engine is 'torch'") from ModuleNotFoundError("torch")
+
+    assert try_engine("torch", absent, model).problem == "not installed"
+    assert "cannot be used: openvino is" in try_engine("openvino", refuse, model).problem
+
+
+def test_what_is_built_for_a_gpu_comes_first_and_untimed_where_there_is_one(model: Model) -> None:
+    bench = Bench(model, openvino=8.1)
+    chosen = choose(model, bench.make, bench.attempt, on_gpu=("tensorrt", "onnxruntime"))
+    assert chosen.kind == "tensorrt" and not bench.tried
+    assert bench.choose().kind == "openvino"
+
+
+def test_what_runs_and_why_is_one_line(model: Model) -> None:
+    engine: Any = Replay(model, 0.0, "openvino cpu")
+    assert described(engine) == "openvino cpu"
+    engine.chosen = "8.1 ms against onnxruntime cpu 11.9 ms"
+    assert described(engine) == "openvino cpu (auto: 8.1 ms against onnxruntime cpu 11.9 ms)"
+    engine.note = "its cuda provider is installed but does not load"
+    assert described(engine).endswith("11.9 ms; its cuda provider is installed but does not load)")
 
 
 def test_a_driver_that_is_missing_or_sees_no_device_is_no_gpu(
@@ -118,25 +279,11 @@ def test_a_driver_that_is_missing_or_sees_no_device_is_no_gpu(
     assert not has_gpu()
 
 
-def test_an_engine_that_raises_anything_is_passed_over(model: Model) -> None:
-    def make(kind: str) -> Engine:
-        if kind == "openvino":
-            raise RuntimeError("illegal instruction")
-        return Replay(model, 0.0)
-
-    assert "openvino failed: illegal instruction" in choose(model, make).reason
-
-
-def test_that_none_is_left_is_told_with_all_reasons(model: Model) -> None:
-    with pytest.raises(ConfigError, match=r"none can run .*openvino.*onnxruntime.*torch"):
-        choose(model, refuse)
-
-
 def test_a_model_without_a_self_test_is_taken_on_trust(tiny_model: Path) -> None:
     model = load_model(str(tiny_model))
     assert read_self_test(model) is None
-    chosen = choose(model, lambda kind: create_engine("onnxruntime", model, 1))
-    assert "the model folder has no self-test" in chosen.reason
+    trial = try_engine("onnxruntime", lambda kind: create_engine(kind, model, 1), model)
+    assert "the model folder has no self-test" in trial.words and trial.ms > 0
 
 
 @pytest.mark.parametrize("name", ["rig-nano", "rig-b0"])

@@ -197,7 +197,6 @@ def test_a_batch_keeps_the_order_and_the_ids() -> None:
         ("rgb", "32FC1", (4, 4), np.float32),
         ("depth", "rgb8", (4, 4, 3), np.uint8),
         ("depth", "mono8", (4, 4), np.uint8),
-        ("thermal", "32FC1", (4, 4), np.float32),
         ("thermal", "16UC3", (4, 4, 3), np.uint16),
         ("rgb", "8SC1", (4, 4), np.int8),
         ("rgb", "8UC2", (4, 4, 2), np.uint8),

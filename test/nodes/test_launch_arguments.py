@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.nodes.launch_arguments import (
     boolean,
     existing_file,
+    interpreter,
     overrides,
     parameter_file,
     rigs,
@@ -61,3 +63,43 @@ def test_sensors_are_named_somehow() -> None:
         parameter_file("", "realsense_d453", False)
     with pytest.raises(ConfigError, match="both given"):
         parameter_file("a.yaml", "zed", False)
+
+
+def installed(prefix: Path, head: str) -> None:
+    folder = prefix / "lib" / "anymodal_seg_ros"
+    folder.mkdir(parents=True)
+    (folder / "segmentation_node").write_text(head)
+
+
+def test_the_node_is_run_by_the_interpreter_that_it_was_installed_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``ros2`` is run by /usr/bin/python3, which sees nothing of the workspace's environment."""
+    own = tmp_path / "venv" / "bin" / "python3.12"
+    own.parent.mkdir(parents=True)
+    own.symlink_to(sys.executable)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{tmp_path}/other:{tmp_path}/install")
+    assert interpreter() == sys.executable, "nothing is installed"
+    installed(tmp_path / "install", f"#!{own}\nimport sys\n")
+    assert interpreter() == str(own)
+
+
+@pytest.mark.parametrize(
+    ("head", "found"),
+    [
+        ("#!/bin/sh\n'''exec' {0} \"$0\" \"$@\"\n' '''\n", True),
+        ("#!/bin/sh\n'''exec' \"{0}\" \"$0\" \"$@\"\n' '''\n", True),
+        ("#!/usr/bin/env python3\n", False),
+        ("#!/no/such/python3\n", False),
+        ("no script at all", False),
+        ("", False),
+    ],
+)
+def test_other_forms_of_a_script_are_read_or_passed_over(
+    head: str, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "python3"
+    own.symlink_to(sys.executable)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path / "install"))
+    installed(tmp_path / "install", head.format(own))
+    assert interpreter() == (str(own) if found else sys.executable)

@@ -35,14 +35,25 @@ def test_a_healthy_sensor_has_no_findings() -> None:
     [
         (replace(GOOD, facts=TopicFacts("/front", IMAGE)), "nobody publishes /front"),
         (replace(GOOD, messages=0), "nothing came on /front"),
-        (replace(GOOD, unreadable="step is 3"), "cannot be read: step is 3"),
+        (replace(GOOD, unreadable="step is 3"), "cannot be used: step is 3"),
         (replace(GOOD, messages=20), "set expected_hz to 5.0"),
         (replace(GOOD, messages=120), "30.0 Hz come, 15 are promised"),
+        (
+            replace(
+                GOOD, messages=20, facts=TopicFacts("/front", IMAGE, (DRIVER,), lost_share=0.6)
+            ),
+            "60% of the messages",
+        ),
+        (
+            replace(GOOD, messages=120, facts=replace(GOOD.facts, offers=(DRIVER, DRIVER))),
+            "2 publishers",
+        ),
         (replace(GOOD, unstamped=60), "let the driver stamp"),
         (replace(GOOD, stamp_age_s=-0.3), "300 ms in the future"),
         (replace(GOOD, stamp_age_s=3.0), "3.00 s old"),
         (replace(GOOD, calibration=""), "no CameraInfo came on front/info"),
         (replace(GOOD, calibration_error="all zeros"), "all zeros"),
+        (replace(GOOD, place_error="/tf_static does not name x"), "/tf_static does not name x"),
         (replace(GOOD, calibration="1280x720"), "images are 640x480"),
     ],
 )

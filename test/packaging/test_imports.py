@@ -27,7 +27,12 @@ LAYERS = [
 
 ROS = {"rclpy", "ament_index_python", "builtin_interfaces", "rcl_interfaces", "std_srvs"}
 ONLY_IN = {
-    "torch": ("networks/", "inference/torch_engine.py"),
+    "torch": (
+        "networks/",
+        "inference/cuda_graphs.py",
+        "inference/gemm_floor.py",
+        "inference/torch_engine.py",
+    ),
     "safetensors": ("networks/", "inference/torch_engine.py"),
     "trimesh": ("simulation/",),
     "embreex": ("simulation/",),
@@ -36,7 +41,8 @@ ONLY_IN = {
     "backports": ("evaluation/bag_storage/",),
     "click": ("cli/",),
     "jinja2": ("evaluation/scorecard/report.py",),
-    "matplotlib": ("evaluation/scorecard/plots.py",),
+    "jtop": ("inference/jetson_stats.py",),
+    "matplotlib": ("evaluation/engine_picture.py", "evaluation/scorecard/plots.py"),
     "pytest": ("evaluation/pytest_scorecard.py",),
     "onnx": (),
     "openvino": ("inference/openvino_engine.py",),

@@ -7,13 +7,35 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anymodal_seg_ros.config import load_config
+from anymodal_seg_ros.config import SegConfig, load_config
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.nodes.launch_arguments import rigs
 from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 FILES = [*sorted(CONFIG.glob("*.yaml")), *sorted((CONFIG / "rigs").glob("*.yaml"))]
+IMAGE, CLOUD = "sensor_msgs/msg/Image", "sensor_msgs/msg/PointCloud2"
+EVENTS = "event_camera_msgs/msg/EventPacket"
+REALSENSE = "/camera/camera/aligned_depth_to_color/image_raw"
+DRIVERS = {
+    "davis": {"/event_camera/image_raw": IMAGE, "/event_camera/events": EVENTS},
+    "oak_d": {"/oak/rgb/image_raw": IMAGE, "/oak/stereo/image_raw": IMAGE},
+    "orbbec": {"/camera/color/image_raw": IMAGE, "/camera/depth/image_raw": IMAGE},
+    "realsense_d405": {"/camera/camera/color/image_rect_raw": IMAGE, REALSENSE: IMAGE},
+    "realsense_d435": {"/camera/camera/color/image_raw": IMAGE, REALSENSE: IMAGE},
+    "rgb_boson": {"/camera1/image_raw": IMAGE, "/boson/image_raw": IMAGE},
+    "rgb_lepton": {"/camera1/image_raw": IMAGE, "/lepton/image_raw": IMAGE},
+    "rgb_livox": {"/camera1/image_raw": IMAGE, "/livox/lidar": CLOUD},
+    "rgb_ouster": {"/camera1/image_raw": IMAGE, "/ouster/points": CLOUD},
+    "rgb_prophesee": {"/camera1/image_raw": IMAGE, "/event_camera/events": EVENTS},
+    "rgb_velodyne": {"/camera1/image_raw": IMAGE, "/velodyne_points": CLOUD},
+    "zed": {
+        "/zed/zed_node/rgb/color/rect/image": IMAGE,
+        "/zed/zed_node/depth/depth_registered": IMAGE,
+    },
+}
+"""Topics and types as the drivers' documentation has them, by the rig."""
+
 MODALITIES = {"rgb", "thermal", "depth", "event", "lidar"}
 
 
@@ -38,6 +60,14 @@ def test_a_bundled_rig_names_drivers_topics_outright_and_its_reference(path: Pat
         assert sensor.topic.startswith("/")
 
 
+def test_a_bundled_rig_has_the_topics_and_types_of_its_drivers() -> None:
+    described = {
+        path.stem: {s.topic: s.message_type for s in load_config(path).rig.sensors.values()}
+        for path in (CONFIG / "rigs").glob("*.yaml")
+    }
+    assert described == DRIVERS
+
+
 def test_the_costmap_of_nav2_takes_our_topics_and_knows_every_class() -> None:
     content = yaml.safe_load((CONFIG / "nav2" / "semantic_layer.yaml").read_text(encoding="utf-8"))
     layer = content["local_costmap"]["local_costmap"]["ros__parameters"]
@@ -46,4 +76,6 @@ def test_the_costmap_of_nav2_takes_our_topics_and_knows_every_class() -> None:
     classes = [spec.name for spec in load_model().manifest.classes]
     assert sorted(named) == sorted(classes), "each once"
     topics = {camera[key].rsplit("/", 1)[1] for key in camera if key.endswith("_topic")}
-    assert topics == {"mask", "label_info", "points", "confidence"}
+    # The layer waits for confidence where it is named, and the node does not publish it by default.
+    assert topics == {"mask", "label_info", "points"}
+    assert SegConfig().confidence is False

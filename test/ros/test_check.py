@@ -28,6 +28,7 @@ RIG = """/**:
         absent: {{topic: {0}/goood, modality: rgb}}
         packed: {{topic: {0}/packed, modality: rgb}}
         unstamped: {{topic: {0}/unstamped, modality: thermal, expected_hz: 20.0}}
+        mistaken: {{topic: {0}/mistaken, modality: depth, expected_hz: 20.0}}
 """
 
 
@@ -37,6 +38,7 @@ def cameras(graph: Graph, namespace: str) -> Iterator[None]:
     node, stop = graph.node, threading.Event()
     good = node.create_publisher(Image, f"{namespace}/good", RELIABLE)
     unstamped = node.create_publisher(Image, f"{namespace}/unstamped", BEST_EFFORT)
+    mistaken = node.create_publisher(Image, f"{namespace}/mistaken", RELIABLE)
     packed = node.create_publisher(CompressedImage, f"{namespace}/packed", BEST_EFFORT)
 
     def send() -> None:
@@ -45,6 +47,7 @@ def cameras(graph: Graph, namespace: str) -> Iterator[None]:
                 return
             rgb, thermal = picture("rgb8", seed=seed % 8), picture("mono16", seed=seed % 8)
             good.publish(image_message(rgb, "rgb8", time.time_ns(), "camera"))
+            mistaken.publish(image_message(rgb, "rgb8", time.time_ns(), "camera"))
             unstamped.publish(image_message(thermal, "mono16", 0, "camera"))
 
     thread = threading.Thread(target=send)
@@ -52,7 +55,7 @@ def cameras(graph: Graph, namespace: str) -> Iterator[None]:
     yield
     stop.set()
     thread.join()
-    for publisher in (good, unstamped, packed):
+    for publisher in (good, unstamped, packed, mistaken):
         node.destroy_publisher(publisher)
 
 
@@ -75,4 +78,16 @@ def test_each_fault_is_named_and_the_exit_code_says_so(
     assert f"{namespace}/good" in said["absent"], "the most alike"
     assert "set type: compressed" in said["packed"]
     assert "let the driver stamp" in said["unstamped"]
+    assert "encoding rgb8 cannot be used as depth" in said["mistaken"]
     assert "good" not in said or "Hz come" in said["good"], "nothing, unless the machine is slow"
+
+
+def test_a_topic_that_can_be_none_is_said_in_one_line(tmp_path: Path) -> None:
+    rig = tmp_path / "rig.yaml"
+    text = RIG.replace("{0}/goood", "'[/x]\\e[31m'").format("/nobody")
+    rig.write_text(text.replace("'[/x]", '"[/x]').replace("31m'", '31m"'))
+    command = [sys.executable, "-m", "anymodal_seg_ros.cli.main", "check", str(rig)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: rig.sensors.absent.topic is")
+    assert "Traceback" not in done.stderr and "\x1b" not in done.stderr + done.stdout

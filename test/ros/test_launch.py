@@ -13,7 +13,10 @@ import pytest
 pytest.importorskip("launch_ros.actions", reason="launch and launch_ros are not installed")
 
 from fixtures.ros_graph import CHECKOUT, Graph, wait_until
+from fixtures.scored_bags import write_scored_bag
 from rcl_interfaces.srv import GetParameters
+
+from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
 
 pytestmark = pytest.mark.ros
 
@@ -100,6 +103,8 @@ def run(file: str, **arguments: object) -> subprocess.Popen[str]:
         ("seg.launch.py", {"rig": "realsense_d453"}, "did you mean realsense_d435"),
         ("seg.launch.py", {"demo": "maybe"}, "demo:=maybe"),
         ("faults.launch.py", {}, "timeline is missing"),
+        ("replay.launch.py", {}, "bag is missing"),
+        ("replay.launch.py", {"bag": "nowhere"}, "there is no file"),
     ],
 )
 def test_what_is_missing_is_said_in_a_line_and_nothing_is_started(
@@ -169,6 +174,80 @@ def test_faults_launch_puts_the_injector_between_the_drivers_and_the_node(
                 lambda heard=listeners: [n for n in heard() if "UNKNOWN" not in n], topic
             )
             assert names == [listener]
+    finally:
+        launch.send_signal(signal.SIGINT)
+        output, _ = launch.communicate(timeout=60)
+    assert launch.returncode == 0, output
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("least", "code"), [(0.0, 0), (0.99, 1)])
+def test_replay_launch_ends_with_the_bag_and_the_verdict(
+    least: float, code: int, namespace: str, tiny_model: Path, tmp_path: Path, ros_domain: int
+) -> None:
+    bag = write_scored_bag(tmp_path, tiny_model, 20)
+    rig, gate = bag / "rig.yaml", tmp_path / "gate.yaml"
+    rig.write_text(rig.read_text().replace("topic: ", "topic: /"))
+    gate.write_text(f"version: 1\nchecks: [{{figure: miou, min: {least}}}]\n")
+    launch = run(
+        "replay.launch.py",
+        bag=bag,
+        namespace=namespace,
+        require=gate,
+        out=tmp_path / "card",
+        player="own",
+        rate="0.5",
+    )
+    output, _ = launch.communicate(timeout=200)
+    assert launch.returncode == code, output
+    assert f"verdict: {'failed' if code else 'passed'}" in output
+    card = load_scorecard(tmp_path / "card")
+    assert card.value("masks") >= 18
+    assert (tmp_path / "card" / "report.html").is_file()
+
+
+XML = """<launch>
+  <set_parameter name="use_sim_time" value="true"/>
+  <include file="{path}">
+    <arg name="demo" value="true"/>
+    <arg name="model" value="{model}"/>
+    <arg name="namespace" value="{namespace}"/>
+  </include>
+</launch>
+"""
+YAML = """launch:
+- include:
+    file: "{path}"
+    arg:
+    - {{name: demo, value: "true"}}
+    - {{name: model, value: "{model}"}}
+    - {{name: namespace, value: "{namespace}"}}
+    - {{name: use_sim_time, value: "True"}}
+"""
+
+
+@pytest.mark.parametrize(("kind", "text"), [("xml", XML), ("yaml", YAML)])
+def test_it_can_be_included_from_xml_and_yaml(
+    kind: str, text: str, graph: Graph, namespace: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip(f"launch_{kind}", reason=f"launch_{kind} is not installed")
+    path = CHECKOUT / "launch" / "seg.launch.py"
+    outer = tmp_path / f"outer.launch.{kind}"
+    outer.write_text(text.format(path=path, model=tiny_model, namespace=namespace))
+    program = PROGRAM.replace("PythonLaunchDescriptionSource", "AnyLaunchDescriptionSource")
+    launch = subprocess.Popen(
+        [sys.executable, "-c", program, str(outer)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        name = f"{namespace}/segmentation_node"
+        wait_until(lambda: graph.state(name) == "active", "the node to be active")
+        (sim_time,) = graph.call(
+            GetParameters, f"{name}/get_parameters", GetParameters.Request(names=["use_sim_time"])
+        ).values
+        assert sim_time.bool_value, "of a SetParameter around it, or an argument"
     finally:
         launch.send_signal(signal.SIGINT)
         output, _ = launch.communicate(timeout=60)

@@ -14,9 +14,9 @@ from fixtures.fake_sensor import picture
 from fixtures.ros_graph import BEST_EFFORT, CHECKOUT, Graph
 from sensor_msgs.msg import CameraInfo, Image
 
-from anymodal_seg_ros.config import load_config
+from anymodal_seg_ros.config import SensorConfig, load_config
 from anymodal_seg_ros.nodes.messages import image_message
-from anymodal_seg_ros.nodes.rig_guess import modality_of, sensors_of
+from anymodal_seg_ros.nodes.rig_guess import modality_of, sensors_of, with_encoding
 
 pytestmark = pytest.mark.ros
 
@@ -35,6 +35,21 @@ IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 )
 def test_kinds_are_guessed_by_type_and_name(topic: str, type_name: str, modality: str) -> None:
     assert modality_of(topic, type_name) == modality
+
+
+@pytest.mark.parametrize(
+    ("topic", "form", "modality"),
+    [
+        ("/left/image", "640x480 rgb8", "rgb"),
+        ("/left/image", "640x480 16UC1", "depth"),
+        ("/left/image", "640x480 mono16", "thermal"),
+        ("/left/image", "", "rgb"),
+        ("/boson/image", "640x512 16UC1", "thermal"),
+    ],
+)
+def test_images_tell_what_the_name_does_not(topic: str, form: str, modality: str) -> None:
+    sensor = SensorConfig(topic, modality_of(topic, IMAGE))
+    assert with_encoding(sensor, form).modality == modality
 
 
 def test_raw_goes_before_compressed_and_masks_are_no_sensors() -> None:

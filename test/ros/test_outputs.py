@@ -200,3 +200,25 @@ def test_services_let_the_node_rest_forget_and_write_down(
     )
     assert again.returncode == 0, again.stdout + again.stderr
     assert (tmp_path / "out" / "predictions.jsonl").read_text().strip(), "the snapshot gives masks"
+
+
+def test_the_seconds_before_a_sensor_failed_are_written_and_open_at_a_desk(
+    graph: Graph, start_node: StartNode, namespace: str, tmp_path: Path
+) -> None:
+    box = tmp_path / "anymodal_seg_ros" / "black_box"
+    start_node(
+        **RGBD, black_box__before_s=3.0, diagnostics_hz=10.0, env={"ROS_HOME": str(tmp_path)}
+    )
+    with graph.collect(Image, f"{namespace}/segmentation_node/mask") as masks:
+        with rgbd(graph, namespace):
+            for _ in range(20):
+                masks.next(what="masks")
+        whole = wait_until(lambda: list(box.glob("*/[!.]*")), "a recording of the seconds before")
+    folder = min(whole)
+    assert folder.parent.name == f"{namespace.strip('/')}_segmentation_node"
+    assert {path.suffix for path in (folder / "bag").iterdir()} == {".mcap", ".yaml"}
+    run = [sys.executable, "-m", "anymodal_seg_ros.cli.main", "run", str(folder / "bag")]
+    run += ["--params-file", str(folder / "params.yaml"), "--out", str(tmp_path / "out")]
+    again = subprocess.run(run, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert (tmp_path / "out" / "predictions.jsonl").read_text().strip(), "it gives masks"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.ros_graph import StartNode
+from fixtures.ros_graph import Graph, StartNode, wait_until
 
 pytestmark = pytest.mark.ros
 
@@ -83,3 +83,18 @@ def test_altered_model_file(start_node: StartNode, tmp_path: Path, tiny_model: P
 def test_model_folder_without_a_manifest(start_node: StartNode, tmp_path: Path) -> None:
     line = refused(start_node, model=tmp_path)
     assert "model.yaml" in line
+
+
+def test_a_second_node_of_the_same_name_is_refused_and_a_killed_one_is_no_hindrance(
+    graph: Graph, start_node: StartNode, namespace: str
+) -> None:
+    name = f"{namespace}/segmentation_node"
+    first = start_node()
+    wait_until(lambda: graph.state(name) == "active", "the first one to be active")
+    assert f"a node {name} runs already" in refused(start_node)
+    beside = start_node("-r", "__node:=other_node")
+    wait_until(lambda: graph.state(f"{namespace}/other_node") == "active", "another name")
+    first.kill()
+    third = start_node()
+    wait_until(lambda: "active: " in third.stdout, "a new one in its place")
+    assert beside.process.poll() is None

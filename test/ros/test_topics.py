@@ -142,7 +142,12 @@ def test_two_robots_have_diagnostics_of_their_own(
     start_node("-r", "__node:=rear_seg", **FRONT, diagnostics_hz=10.0)
 
     def names(seen: Collector) -> set[tuple[str, str]]:
-        mine = [s for a in seen.messages for s in a.status if s.name.startswith(namespace[1:])]
+        mine = [
+            s
+            for a in seen.messages
+            for s in a.status
+            if s.name.startswith(namespace[1:]) and not s.name.endswith(": machine")
+        ]
         return {(s.name, s.hardware_id) for s in mine}
 
     with graph.collect(DiagnosticArray, "/diagnostics") as diagnostics:

@@ -187,8 +187,8 @@ def _rate(topic: RecordedTopic) -> Iterator[Finding]:
         yield Finding(
             "R301",
             topic.name,
-            f"{gaps.size} gaps, the longest of {gaps.max():.2f} s: the "
-            "sensor will be STALE in them",
+            f"{gaps.size} gap{'s' if gaps.size > 1 else ''}, the longest of {gaps.max():.2f} s: "
+            "the sensor will be STALE in them",
         )
     late = float(np.mean((steps > _LATE_PERIODS * typical) & (steps <= _GAP_S)))
     if late > _JITTERY_SHARE:

@@ -15,7 +15,7 @@ from anymodal_seg_ros.evaluation.inspection.survey import RecordedTopic
 from anymodal_seg_ros.sensing.decoding.encodings import COUNTS, METRES
 
 _WORDS = (
-    ("thermal", re.compile(r"thermal|lwir|flir|infra|(?<![a-z])(t?ir)\d*(?![a-z])")),
+    ("thermal", re.compile(r"thermal|boson|lepton|lwir|flir|infra|(?<![a-z])(t?ir)\d*(?![a-z])")),
     ("depth", re.compile(r"depth|disparity")),
     ("event", re.compile(r"event|dvs|prophesee")),
 )

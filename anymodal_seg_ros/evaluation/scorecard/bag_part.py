@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.config import seconds_to_ns
-from anymodal_seg_ros.evaluation.arrivals import read
+from anymodal_seg_ros.evaluation.arrivals import TRANSFORMS, TransformUpdate, read
 from anymodal_seg_ros.evaluation.bags import Bag, BagMessage
 
 
@@ -47,7 +47,7 @@ class BagPart(Bag):
         return super().messages(topics, first, self._after_ns if end_ns is None else end_ns)
 
     def cameras_before(self, cameras: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Any]]:
-        """Yield the first CameraInfo of every sensor, if the stretch begins later than the bag.
+        """Yield the first CameraInfo of every sensor and all of tf, if the stretch begins later.
 
         Args:
             cameras: names of the sensors by the absolute topics of their CameraInfo.
@@ -56,7 +56,9 @@ class BagPart(Bag):
             return
         left = set(cameras)
         for recorded in super().messages(left, self.start_ns, self._first_ns):
-            if recorded.topic in left:
+            if recorded.type == TRANSFORMS:
+                yield cameras[recorded.topic][0], TransformUpdate(read(self, recorded))
+            elif recorded.topic in left:
                 left.remove(recorded.topic)
                 for sensor in cameras[recorded.topic]:
                     yield sensor, read(self, recorded)

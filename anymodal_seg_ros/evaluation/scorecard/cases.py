@@ -76,7 +76,7 @@ def path_name(text: str) -> str:
 
 def fault_label(fault: InjectedFault) -> str:
     """Name a fault by its kind, and by what it does where that is a choice."""
-    how = getattr(fault, "how", "")
+    how = getattr(fault, "how", "") or getattr(fault, "what", "")
     return f"{fault.kind}-{how}" if how else fault.kind
 
 
@@ -135,9 +135,10 @@ def sweep_faults(kinds: Sequence[str] = ()) -> Iterator[InjectedFault]:
         if cls is Ok:
             continue
         options = {f.name: f for f in dataclasses.fields(cls)}
-        ways = options["how"].metadata["choices"] if "how" in options else (None,)
+        choice = next((name for name in ("how", "what") if name in options), "")
+        ways = options[choice].metadata["choices"] if choice else (None,)
         for way in ways:
-            extra = {} if way is None else {"how": way}
+            extra = {} if way is None else {choice: way}
             if issubclass(cls, ImageFault):
                 extra["severity"] = 1.0
             if way != "past":

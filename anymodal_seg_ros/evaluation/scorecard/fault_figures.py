@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ ALARMS = frozenset(state.value for state in SensorState if state.down) | {
     "LATE",
     "SLOW",
     "DOUBTFUL",
+    "DEGRADED",
 }
 """States that say that something is wrong with a sensor."""
 
@@ -115,14 +115,16 @@ def _outcome(run: Run, well: Run | None, window: FaultWindow) -> FaultOutcome:
 
 
 def _reaction(records: Sequence[MaskRecord], window: FaultWindow) -> float | None:
-    before = [r for r in records if r.time_s < window.start_s]
-    if before and window.sensor not in before[-1].sensors:
-        return None
+    was_fused = True
     for record in records:
-        if record.time_s >= window.start_s and window.sensor not in record.sensors:
+        if record.time_s < window.start_s:
+            was_fused = window.sensor in record.sensors
+        elif not was_fused:
+            break
+        elif window.sensor not in record.sensors:
             reaction_s = record.time_s - window.start_s
             return reaction_s if record.time_s < window.end_s + SETTLE_S else NEVER
-    return NEVER
+    return NEVER if was_fused else None
 
 
 def _recovery(run: Run, window: FaultWindow, noticed: bool) -> float | None:
@@ -170,20 +172,22 @@ def masks_lost(run: Run, start_s: float, end_s: float) -> int:
     nothing. They are compared by stamp, or by the time they were due if their references differ.
     Masks without labels are no masks. A gap counts in the part of it that lies in the span.
     """
-    made = [r for r in run.records if r.sensors]
-    if not made:
-        slowest = max((run.period_s[name] for name in run.sensors), default=1.0)
-        return int((end_s - start_s) / slowest)
-    lost = 0
-    for first, second in itertools.pairwise(made):
+    lost, first = 0, None
+    for second in (r for r in run.records if r.sensors):
+        if first is None:
+            first = second
+            continue
         period = max(run.period_s[first.reference], run.period_s[second.reference])
         apart = second.time_s - first.time_s
         if first.reference == second.reference:
             apart = (second.stamp_ns - first.stamp_ns) / 1e9
         lost += _missing(apart / period, first.time_s, second.time_s, start_s, end_s)
-    last = made[-1]
-    rest = (run.span_s[1] - last.time_s) / run.period_s[last.reference]
-    return lost + _missing(rest, last.time_s, run.span_s[1], start_s, end_s)
+        first = second
+    if first is None:
+        slowest = max((run.period_s[name] for name in run.sensors), default=1.0)
+        return int((end_s - start_s) / slowest)
+    rest = (run.span_s[1] - first.time_s) / run.period_s[first.reference]
+    return lost + _missing(rest, first.time_s, run.span_s[1], start_s, end_s)
 
 
 def _missing(periods: float, a: float, b: float, start_s: float, end_s: float) -> int:

@@ -1,10 +1,11 @@
-"""Many jobs: one after the other or in several processes, with the same results.
+"""Many jobs: one after the other, in several processes or on a cluster, with the same results.
 
 What is finished is not done again; a job that fails is reported and the others go on.
 """
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -33,7 +34,10 @@ class Failure:
 
 
 def run_jobs(
-    jobs: Sequence[Job], workers: int = 1, progress: FleetProgress = lambda what, done, of: None
+    jobs: Sequence[Job],
+    workers: int = 1,
+    progress: FleetProgress = lambda what, done, of: None,
+    cluster: str = "",
 ) -> tuple[Failure, ...]:
     """Do jobs, and return those that failed.
 
@@ -41,9 +45,15 @@ def run_jobs(
         jobs: with folders of their own each.
         workers: processes; 1 works in this one.
         progress: told how far it is.
+        cluster: address of a Dask scheduler, or ``local:N``, to work there; empty: on this machine.
+
+    Raises:
+        ConfigError: the cluster cannot be reached, or Dask is not installed.
     """
     left = [job for job in jobs if not is_finished(job.folder, job.key)]
     done = len(jobs) - len(left)
+    if cluster and left:
+        return _on_cluster(left, cluster, done, len(jobs), progress)
     if workers <= 1 or len(left) <= 1:
         return _one_by_one(left, done, len(jobs), progress)
     found: list[Failure] = []
@@ -61,7 +71,33 @@ def run_jobs(
                 found.append(Failure(job, reason))
             done += 1
             progress(_title(job), done, len(jobs))
-    return tuple(sorted(found, key=lambda failure: str(failure.job.folder)))
+    return _sorted(found)
+
+
+def _on_cluster(
+    jobs: Sequence[Job], cluster: str, done: int, total: int, progress: FleetProgress
+) -> tuple[Failure, ...]:
+    try:
+        from anymodal_seg_ros.evaluation.scorecard.cluster import run_on_cluster
+    except ImportError as error:
+        raise ConfigError(
+            f"--cluster needs Dask ({error}): install anymodal_seg_ros[cluster]"
+        ) from error
+    found: list[Failure] = []
+    finished = itertools.count(done + 1)
+
+    def tell(job: Job, reason: str) -> None:
+        if reason:
+            found.append(Failure(job, reason))
+        progress(_title(job), next(finished), total)
+
+    progress("", done, total)
+    run_on_cluster(jobs, cluster, _attempt, tell)
+    return _sorted(found)
+
+
+def _sorted(failures: Sequence[Failure]) -> tuple[Failure, ...]:
+    return tuple(sorted(failures, key=lambda failure: str(failure.job.folder)))
 
 
 def _one_by_one(

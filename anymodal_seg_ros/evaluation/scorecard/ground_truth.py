@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -78,16 +78,17 @@ class LabelMap:
         Raises:
             BagError: an id is neither a class of the model nor :data:`UNLABELED`, without a map.
         """
+        label = np.asarray(self._table[ids], np.uint8)
         if self._strict:
-            known = np.unique(ids)
-            foreign = known[(known >= len(self._names)) & (known != UNLABELED)]
-            if foreign.size:
+            foreign = (label == UNLABELED) & (ids != UNLABELED)
+            if foreign.any():
+                first = int(ids[foreign].min())
                 raise BagError(
-                    f"{where}: the label has the id {int(foreign[0])}, the model knows 0 to "
+                    f"{where}: the label has the id {first}, the model knows 0 to "
                     f"{len(self._names) - 1} and {UNLABELED} for nothing: say what it means with "
                     "--label-map"
                 )
-        return np.asarray(self._table[ids], np.uint8)
+        return label
 
     def _target(self, key: int, value: object) -> int:
         if value == IGNORE:
@@ -152,22 +153,34 @@ class TopicLabels:
         if wanted not in waiting:
             return None
         where = f"{self._topics[sensor]} at {wanted} ns"
-        return _fitted(self._map.apply(waiting[wanted], where), image.height, image.width, where)
+        return fitted(self._map.apply(waiting[wanted], where), image.height, image.width, where)
 
     def _read(self, topic: str) -> Iterator[tuple[int, npt.NDArray[np.integer]]]:
         for recorded in self._bag.messages([topic]):
-            message = self._bag.decode(recorded)
-            try:
-                image = decode_image(message)
-                stamp = stamp_ns(message.header)
-            except DecodeError as error:
-                raise BagError(f"{topic} at {recorded.log_ns} ns is no label: {error}") from error
-            if image.encoding not in _LABEL_ENCODINGS:
-                raise BagError(
-                    f"{topic} has the encoding {image.encoding}: labels are one of "
-                    f"{', '.join(_LABEL_ENCODINGS)}"
-                )
-            yield stamp, np.asarray(image.pixels)
+            yield label_of(self._bag.decode(recorded), f"{topic} at {recorded.log_ns} ns")
+
+
+def label_of(message: Any, where: str) -> tuple[int, npt.NDArray[np.integer]]:
+    """Return the header stamp and the ids of a message that is a label.
+
+    Args:
+        message: a ``sensor_msgs/Image``, of rclpy or of rosbags.
+        where: it is from, for the error.
+
+    Raises:
+        BagError: it is damaged, or has an encoding that no label has.
+    """
+    try:
+        image = decode_image(message)
+        stamp = stamp_ns(message.header)
+    except DecodeError as error:
+        raise BagError(f"{where} is no label: {error}") from error
+    if image.encoding not in _LABEL_ENCODINGS:
+        raise BagError(
+            f"{where} has the encoding {image.encoding}: labels are one of "
+            f"{', '.join(_LABEL_ENCODINGS)}"
+        )
+    return stamp, np.asarray(image.pixels)
 
 
 class FolderLabels:
@@ -201,7 +214,7 @@ class FolderLabels:
         if ids is None or ids.ndim != 2:
             raise BagError(f"{path} is no label: expected a grey PNG of class ids")
         label = self._map.apply(np.asarray(ids), str(path))
-        return _fitted(label, image.height, image.width, str(path))
+        return fitted(label, image.height, image.width, str(path))
 
 
 def label_topics(bag: Bag, sensors: Mapping[str, str], pattern: str = "") -> dict[str, str]:
@@ -232,8 +245,18 @@ def _sibling(topic: str) -> str:
     return topic.rsplit("/", 1)[0] + "/labels"
 
 
-def _fitted(label: Mask, height: int, width: int, where: str) -> Mask:
-    """Bring a label to the size of the picture if it shows the same."""
+def fitted(label: Mask, height: int, width: int, where: str) -> Mask:
+    """Bring a label to the size of the picture if it shows the same.
+
+    Args:
+        label: uint8 ``[h, w]``.
+        height: rows of the picture.
+        width: columns of the picture.
+        where: the label is from, for the error.
+
+    Raises:
+        BagError: the two have another aspect ratio.
+    """
     if label.shape == (height, width):
         return label
     if label.shape[0] * width != label.shape[1] * height:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,9 @@ import onnxruntime
 
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.config import NODE_NAME, SegConfig, seconds_to_ns
+from anymodal_seg_ros.evaluation.arrivals import TransformUpdate
 from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.evaluation.naive import PIPELINES, Replayable, make_pipeline
 from anymodal_seg_ros.evaluation.replay import (
     Arrival,
     arrivals,
@@ -58,7 +61,6 @@ from anymodal_seg_ros.faults.timeline import FaultTimeline, dump_timeline
 from anymodal_seg_ros.inference.engines import Engine, create_engine
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.pipeline import Pipeline
 
 AUTO, NONE = "auto", "none"
 """Instead of a topic or a folder with labels: look beside the pictures, or do without."""
@@ -97,6 +99,7 @@ class Subject:
         latency: how long the node is busy with a mask: ``none``, ``measured`` or ``fixed:MS``.
         truth: where labels come from.
         recorded_faults: what was wrong already when the bag was recorded.
+        pipeline: one of :data:`PIPELINES`.
     """
 
     bag: Path
@@ -108,6 +111,7 @@ class Subject:
     latency: str = "none"
     truth: Truth = Truth()
     recorded_faults: FaultTimeline = field(default_factory=FaultTimeline)
+    pipeline: str = PIPELINES[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,7 @@ class Job:
                 "config": dataclasses.asdict(self.subject.config),
                 "names": (self.subject.namespace, self.subject.node),
                 "latency": self.subject.latency,
+                "pipeline": self.subject.pipeline,
                 "truth": (self.subject.truth.source, self.subject.truth.agree_with),
                 "condition": self.subject.condition,
                 "bag": self.subject.name,
@@ -197,7 +202,7 @@ class _SetUp:
         notes: what the bag has not, one line each.
     """
 
-    pipeline: Pipeline
+    pipeline: Replayable
     sensors: dict[str, str]
     cameras: dict[str, list[str]]
     truth: GroundTruth
@@ -211,12 +216,15 @@ def _set_up(job: Job, bag: BagPart) -> _SetUp:
     cameras = cameras_by_topic(rig, subject.namespace, subject.node)
     notes = check_topics(bag, sensors)
     config = subject.config
-    model, engine = _engine(config.model, config.engine, config.threads)
+    model, engine = _engine(config.model, config.engine, config.threads, config.providers)
     in_time = latency_model(subject.latency) is not None
-    pipeline = Pipeline(rig, model, engine, in_time=in_time)
+    pipeline = make_pipeline(subject.pipeline, rig, model, engine, in_time=in_time)
     for sensor, info in bag.cameras_before(cameras):
-        pipeline.push_camera_info(sensor, info)
-    truth, text = _ground_truth(subject, bag, sensors, pipeline.model.manifest)
+        if isinstance(info, TransformUpdate):
+            pipeline.push_transforms(info.message)
+        else:
+            pipeline.push_camera_info(sensor, info)
+    truth, text = _ground_truth(subject, bag, sensors, model.manifest)
     return _SetUp(pipeline, sensors, cameras, truth, text, tuple(notes))
 
 
@@ -238,6 +246,34 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
             worst.add(record, prediction, label)
             masks += 1
     status = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1] + rig.deadline_s))
+    return run_of(
+        job,
+        bag,
+        manifest,
+        ground_truth=made.truth_text,
+        transitions=recorder.transitions(status),
+        messages=counter.messages,
+        masks=masks,
+        superseded=pipeline.superseded,
+        rejected={entry.sensor: sum(entry.rejected.values()) for entry in status},
+        wall_s=time.perf_counter() - started,
+        settings=settings_of(manifest, pipeline.engine.name, subject.pipeline),
+        worst=worst.write(partial / WORST),
+        notes=(*made.notes, *bag.notes),
+    )
+
+
+def run_of(job: Job, bag: BagPart, manifest: Manifest, **found: Any) -> Run:
+    """Describe a run: what was asked for, and what came of it.
+
+    Args:
+        job: what was asked for.
+        bag: what was played.
+        manifest: of the model.
+        found: the other attributes of the run.
+    """
+    subject, case = job.subject, job.case
+    rig = case.rig(subject.config.rig)
     faults = (*subject.recorded_faults.faults, *case.timeline.faults)
     timeline = FaultTimeline(case.timeline.seed, faults)
     enabled = tuple(name for name, sensor in rig.sensors.items() if sensor.enabled)
@@ -252,17 +288,8 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
         classes=tuple(spec.name for spec in manifest.classes),
         windows=fault_windows(timeline, enabled, bag.length_s),
         timeline=dump_timeline(timeline),
-        ground_truth=made.truth_text,
-        transitions=recorder.transitions(status),
-        messages=counter.messages,
-        masks=masks,
-        superseded=pipeline.superseded,
-        rejected={entry.sensor: sum(entry.rejected.values()) for entry in status},
-        wall_s=time.perf_counter() - started,
-        settings=_settings(pipeline.model, pipeline.engine),
         inputs=job.inputs,
-        worst=worst.write(partial / WORST),
-        notes=(*made.notes, *bag.notes),
+        **found,
     )
 
 
@@ -282,11 +309,11 @@ class _Counter:
 
 
 @functools.lru_cache(maxsize=2)
-def _engine(name: str, kind: str, threads: int) -> tuple[Model, Engine]:
+def _engine(name: str, kind: str, threads: int, providers: str) -> tuple[Model, Engine]:
     """Load a model once for all cases of this process, with its confidence if it has one."""
     model = load_model(name)
     confidence = "confidence" in model.manifest.outputs
-    return model, create_engine(kind, model, threads, confidence)
+    return model, create_engine(kind, model, threads, confidence, providers)
 
 
 def _ground_truth(
@@ -308,10 +335,12 @@ def _ground_truth(
     return TopicLabels(bag, topics, label_map), f"topics {', '.join(topics.values())}"
 
 
-def _settings(model: Model, engine: Engine) -> dict[str, str]:
+def settings_of(manifest: Manifest, engine: str, pipeline: str) -> dict[str, str]:
+    """Return what people want to know of a run: model, engine, pipeline and versions."""
     return {
-        "model": f"{model.manifest.name} {model.manifest.version}",
-        "engine": engine.name,
+        "model": f"{manifest.name} {manifest.version}",
+        "engine": engine,
+        "pipeline": pipeline,
         "anymodal_seg_ros": __version__,
         "onnxruntime": str(onnxruntime.__version__),
         "numpy": np.__version__,

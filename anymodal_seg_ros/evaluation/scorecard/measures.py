@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -88,18 +89,46 @@ def of_counts(part: str, of: Callable[[Counts, Selection, Sequence[str]], float 
 
     def figure(_: Figure, runs: Sequence[Run], selection: Selection, __: str) -> Value:
         chosen = selection.runs(runs)
-        records = [record for run in chosen for record in selection.records(run)]
-        if not records:
+        pools = [_pool(run, dataclasses.replace(selection, class_name=""), part) for run in chosen]
+        if not any(pool.masks for pool in pools):
             return Value(None, NO_MASKS)
-        counts = pooled(getattr(record, part) for record in records)
+        counts = pooled(pool.counts for pool in pools)
         if counts is None:
-            labelled = any(record.overlap is not None for record in records)
+            labelled = any(pool.labelled for pool in pools)
             return Value(None, NOT_MEASURED if labelled else NO_GROUND_TRUTH)
         value = of(counts, selection, chosen[0].classes)
-        known = sum(getattr(record, part) is not None for record in records)
+        known = sum(pool.known for pool in pools)
         return Value(value, "" if value is not None else NO_GROUND_TRUTH, known)
 
     return figure
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """Counts of the chosen masks of a run, of how many, and of how many with labels."""
+
+    counts: Counts | None
+    masks: int
+    known: int
+    labelled: int
+
+
+def _pool(run: Run, selection: Selection, part: str) -> _Pool:
+    """Add up counts once for all classes: whoever asks for one asks for the others next."""
+    key = (selection, part)
+    if key not in run.pools:
+        masks = known = labelled = 0
+        counts: Counts | None = None
+        for record in selection.records(run):
+            own = getattr(record, part)
+            masks += 1
+            known += own is not None
+            labelled += record.overlap is not None
+            if own is not None:
+                counts = own.astype(np.int64) if counts is None else counts + own
+        run.pools[key] = _Pool(counts, masks, known, labelled)
+    found: _Pool = run.pools[key]
+    return found
 
 
 def mean_or_class(counts: Counts, selection: Selection, classes: Sequence[str]) -> float | None:
@@ -118,10 +147,10 @@ def of_masks(
     """A figure with one value for every mask."""
 
     def figure(_: Figure, runs: Sequence[Run], selection: Selection, statistic: str) -> Value:
-        records = [r for run in selection.runs(runs) for r in selection.records(run)]
-        if not records:
+        found = [of(r, selection) for run in selection.runs(runs) for r in selection.records(run)]
+        if not found:
             return Value(None, NO_MASKS)
-        values = [value for r in records if (value := of(r, selection)) is not None]
+        values = [value for value in found if value is not None]
         if not values:
             return Value(None, NOT_MEASURED)
         return Value(STATISTICS[statistic](values), count=len(values))
@@ -133,10 +162,14 @@ def of_pairs(part: str, rest: bool) -> Measure:
     """A share of pixels: the first of two counts, or what is left to the second."""
 
     def figure(_: Figure, runs: Sequence[Run], selection: Selection, __: str) -> Value:
-        records = [r for run in selection.runs(runs) for r in selection.records(run)]
-        if not records:
+        found = [
+            getattr(record, part)
+            for run in selection.runs(runs)
+            for record in selection.records(run)
+        ]
+        if not found:
             return Value(None, NO_MASKS)
-        pairs = [pair for record in records if (pair := getattr(record, part)) is not None]
+        pairs = [pair for pair in found if pair is not None]
         total = sum(pair[1] for pair in pairs)
         if not total:
             return Value(None, NO_GROUND_TRUTH if part == "stable" else NOT_MEASURED)

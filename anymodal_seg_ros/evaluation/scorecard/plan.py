@@ -45,9 +45,9 @@ def jobs_of(trials: Sequence[Trial], out: Path) -> tuple[list[Job], dict[str, st
     for trial in trials:
         subject = trial.subject
         try:
-            inputs = inputs_of(subject)
             with Bag(subject.bag) as bag:
                 length_s = (bag.end_ns - bag.start_ns) / 1e9
+            inputs = inputs_of(subject)
         except (AnymodalError, OSError) as error:
             failures[subject.name] = str(error)
             continue

@@ -22,6 +22,7 @@ from anymodal_seg_ros.foreign_text import quote
 STATE_COLORS = {
     "OK": "#4c9f70",
     "DOUBTFUL": "#2a9d8f",
+    "DEGRADED": "#c9b458",
     "SLOW": "#a3b18a",
     "LATE": "#f2c14e",
     "STALE": "#f78154",
@@ -34,6 +35,7 @@ STATE_COLORS = {
 }
 """Of the bands in a timeline."""
 
+_MOST_POINTS = 3000
 _OTHER_STATE = "#303030"
 _FAULT = "#c1121f"
 _STYLE: dict[Any, Any] = {
@@ -97,9 +99,8 @@ def subset_heat_map(runs: Sequence[Run], subsets: Sequence[str]) -> str:
 
 def run_timeline(run: Run) -> str:
     """Draw the mIoU over time, the states of the sensors and their votes under it."""
-    records = run.records
-    times = [record.time_s for record in records]
-    voted = any(record.votes for record in records)
+    times = [record.time_s for record in run.records]
+    voted = any(record.votes for record in run.records)
     heights = [2.0, 0.32 * len(run.sensors) + 0.2, *([1.3] if voted else [])]
     with matplotlib.rc_context(_STYLE):
         canvas = Canvas(figsize=(10.0, 0.9 + sum(heights)))
@@ -117,12 +118,13 @@ def run_timeline(run: Run) -> str:
 
 
 def _draw_scores(axes: Any, run: Run, times: Sequence[float]) -> None:
-    scores = [np.nan if r.overlap is None else (mean_iou(r.overlap) or np.nan) for r in run.records]
+    known = [None if r.overlap is None else mean_iou(r.overlap) for r in run.records]
+    scores = [np.nan if score is None else score for score in known]
     label = "mIoU of a mask"
     if all(math.isnan(score) for score in scores):
         label = "share of pixels kept\n(no ground truth)"
         scores = [r.kept[0] / r.kept[1] if r.kept and r.kept[1] else np.nan for r in run.records]
-    axes.plot(times, scores, color="#264653", linewidth=1.0)
+    axes.plot(*_thinned(times, scores), color="#264653", linewidth=1.0)
     axes.set_ylabel(label)
     for window in run.windows:
         axes.axvspan(window.start_s, window.end_s, color=_FAULT, alpha=0.10)
@@ -135,6 +137,16 @@ def _draw_scores(axes: Any, run: Run, times: Sequence[float]) -> None:
             va="top",
             fontsize=8,
         )
+
+
+def _thinned(*columns: Sequence[float]) -> list[Any]:
+    """Return means over equal stretches, so that a page can show hours; a gap stays a gap."""
+    stretch = -(-len(columns[0]) // _MOST_POINTS)
+    if stretch <= 1:
+        return list(columns)
+    starts = np.arange(0, len(columns[0]), stretch)
+    counts = np.diff([*starts, len(columns[0])])
+    return [np.add.reduceat(np.asarray(column, float), starts) / counts for column in columns]
 
 
 def _draw_states(axes: Any, run: Run) -> None:
@@ -159,8 +171,9 @@ def _draw_states(axes: Any, run: Run) -> None:
 
 
 def _draw_votes(axes: Any, run: Run, times: Sequence[float]) -> None:
-    votes = [[record.votes.get(name, 0.0) for record in run.records] for name in run.sensors]
-    axes.stackplot(times, votes, labels=[_label(name) for name in run.sensors], alpha=0.85)
+    votes = [[record.votes.get(name, 0.0) for name in run.sensors] for record in run.records]
+    shown, *shares = _thinned(times, *zip(*votes, strict=True))
+    axes.stackplot(shown, shares, labels=[_label(name) for name in run.sensors], alpha=0.85)
     axes.set_ylim(0.0, 1.0)
     axes.set_ylabel("votes")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.1), frameon=False, fontsize=8)
@@ -168,16 +181,18 @@ def _draw_votes(axes: Any, run: Run, times: Sequence[float]) -> None:
 
 def latency_histogram(runs: Sequence[Run]) -> str:
     """Draw how long masks took: waiting on the bag's clock, processing as measured here."""
-    records = [record for run in runs for record in run.records]
+    latencies = [(r.wait_ms, r.process_ms, r.latency_ms) for run in runs for r in run.records]
+    waiting, processing, both = zip(*latencies, strict=True) if latencies else ((), (), ())
     with matplotlib.rc_context(_STYLE):
         canvas = Canvas(figsize=(7.0, 2.4))
         axes = canvas.subplots()
+        edges = np.linspace(0.0, max(1.0, max(both, default=1.0)), 41)
         for label, values in (
-            ("waiting for the other sensors", [r.wait_ms for r in records]),
-            ("processing, measured on this machine", [r.process_ms for r in records]),
-            ("both", [r.latency_ms for r in records]),
+            ("waiting for the other sensors", waiting),
+            ("processing, measured on this machine", processing),
+            ("both", both),
         ):
-            axes.hist(values, bins=60, histtype="step", linewidth=1.3, label=label)
+            axes.hist(values, bins=edges.tolist(), histtype="step", linewidth=1.3, label=label)
         axes.set_xlabel("ms")
         axes.set_ylabel("masks")
         axes.legend(frameon=False, fontsize=8)

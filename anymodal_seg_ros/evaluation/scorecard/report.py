@@ -76,7 +76,7 @@ def _content(card: Scorecard, verdict: Verdict | None, command: str) -> dict[str
     sensors = list(dict.fromkeys(name for run in runs for name in run.sensors))
     files = {file.path: file for run in runs for file in run.inputs}
     faults = by_fault(runs)
-    rows = [*by_class(runs), *by_condition(runs), *by_sensor(runs)]
+    rows = [*by_condition(runs), *by_sensor(runs)]
     return {
         "title": ", ".join(dict.fromkeys(run.bag for run in runs)),
         "bags": {run.bag for run in runs},
@@ -94,6 +94,7 @@ def _content(card: Scorecard, verdict: Verdict | None, command: str) -> dict[str
         "fault_rows": [[_text(v) for v in fault.values()] for fault in faults],
         "charts": _charts(runs, found),
         "worst": _worst(runs),
+        "classes": _classes(runs),
         "rows": [_row(row) for row in rows if not row.value.reason],
         "command": command,
         "inputs": list(files.values()),
@@ -121,7 +122,18 @@ def _charts(runs: Sequence[Run], found: Sequence[FaultOutcome]) -> dict[str, Any
 def _card(row: Row) -> dict[str, str]:
     figure = FIGURES[row.figure]
     text = row.value.reason or said(row.value.value, figure.unit)
-    return {"name": row.figure.replace("_", " "), "text": text, "doc": figure.doc}
+    css = "why" if row.value.reason else ""
+    return {"name": row.figure.replace("_", " "), "text": text, "doc": figure.doc, "css": css}
+
+
+def _classes(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """Return the figures of every class that occurs, a row for each."""
+    found: dict[str, dict[str, str]] = {}
+    for row in by_class(runs):
+        if not row.value.reason:
+            own = found.setdefault(row.where.class_name, {"miou": "–", "boundary_iou": "–"})
+            own[row.figure] = said(row.value.value)
+    return [{"name": name, **values} for name, values in found.items()]
 
 
 def _row(row: Row) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
+import shutil
 from pathlib import Path
 from typing import Final
 
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
-from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.evaluation.bags import Bag, BagError
+from anymodal_seg_ros.evaluation.naive import Replayable, make_pipeline
 from anymodal_seg_ros.evaluation.replay import (
     arrivals,
     cameras_by_topic,
@@ -20,12 +21,16 @@ from anymodal_seg_ros.evaluation.replay import (
 from anymodal_seg_ros.evaluation.scorecard.cases import Case
 from anymodal_seg_ros.evaluation.scorecard.job import Subject
 from anymodal_seg_ros.frames import Image, Prediction
+from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.inference.visualize import overlay
 from anymodal_seg_ros.messages import values
-from anymodal_seg_ros.messages.evidence import Status, mask_evidence
+from anymodal_seg_ros.messages.evidence import Status, level_of, mask_evidence, milliseconds
 from anymodal_seg_ros.messages.rosbags import make
 from anymodal_seg_ros.messages.values import Message
-from anymodal_seg_ros.pipeline import Pipeline
+
+DIAGNOSTICS, DIAGNOSTICS_NS = "/diagnostics", 1_000_000_000
+"""Topic of the sensors' health, and how often it is written, as by the live node."""
 
 NODE = "/segmentation_node"
 """Under which the results stand, as those of the live node do."""
@@ -43,7 +48,7 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
     Args:
         subject: the bag and how it is segmented.
         case: which faults it is replayed with.
-        path: folder of the new bag; nothing that is there is replaced.
+        path: folder of the new bag, or a file ``*.mcap``; nothing that is there is replaced.
 
     Returns:
         The number of masks.
@@ -51,11 +56,16 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
     Raises:
         AnymodalError: the bag or the model cannot be used, or ``path`` is taken.
     """
+    if path.suffix == ".mcap":
+        return _write_file(subject, case, path)
     rig = case.rig(subject.config.rig)
     latency = latency_model(subject.latency)
-    config = dataclasses.replace(subject.config, rig=rig)
-    pipeline = Pipeline.from_config(config, in_time=latency is not None)
-    masks = 0
+    config = subject.config
+    model = load_model(config.model)
+    engine = create_engine(config.engine, model, config.threads)
+    in_time = latency is not None
+    pipeline = make_pipeline(subject.pipeline, rig, model, engine, in_time=in_time)
+    masks, told_ns = 0, None
     with Bag(subject.bag) as bag, ImageBagWriter(path) as out:
         sensors = sensors_by_topic(rig, subject.namespace, subject.node)
         cameras = cameras_by_topic(rig, subject.namespace, subject.node)
@@ -65,11 +75,30 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
         faulty = with_faults(arrivals(bag, sensors, cameras), case.timeline, rig, bag.start_ns)
         for prediction in replay(pipeline, faulty, latency):
             _write(out, prediction, pipeline, subject.config.overlay_alpha)
+            now_ns = prediction.frame_set.completed_ns
+            if told_ns is None or now_ns >= told_ns + DIAGNOSTICS_NS:
+                _write_health(out, prediction, now_ns)
+                told_ns = now_ns
             masks += 1
     return masks
 
 
-def _write(out: ImageBagWriter, prediction: Prediction, pipeline: Pipeline, alpha: float) -> None:
+def _write_file(subject: Subject, case: Case, path: Path) -> int:
+    """Write a bag and keep its one file, which is all that viewers want."""
+    if path.exists():
+        raise BagError(f"{path} exists already: choose another name")
+    folder = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        masks = write_result_bag(subject, case, folder)
+        (file,) = folder.glob("*.mcap")
+        file.rename(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return masks
+
+
+def _write(out: ImageBagWriter, prediction: Prediction, pipeline: Replayable, alpha: float) -> None:
     frames = prediction.frame_set
     sample, log_ns = frames.reference_sample, frames.completed_ns
     picture = overlay(sample.image, prediction.mask, pipeline.model.manifest, alpha)
@@ -83,6 +112,26 @@ def _write(out: ImageBagWriter, prediction: Prediction, pipeline: Pipeline, alph
     statuses = [_status(status) for status in mask_evidence(prediction, topics)]
     array = Message(_DIAGNOSTICS, {"header": head, "status": statuses})
     out.append(f"{NODE}/modality_status", _DIAGNOSTICS, make(array), log_ns)
+
+
+def _write_health(out: ImageBagWriter, prediction: Prediction, now_ns: int) -> None:
+    """Write what ``/diagnostics`` says of the sensors; the names are those of the live node."""
+    statuses = []
+    for status in prediction.status:
+        facts = {
+            "state": status.state.value,
+            "rate_hz": "" if status.rate_hz is None else f"{status.rate_hz:.2f}",
+            "age_ms": milliseconds(status.age_ns),
+            "received": str(status.received),
+            "rejected": str(sum(status.rejected.values())),
+            "fault": status.fault,
+            "last_error": status.last_error,
+        }
+        name = f"{NODE.lstrip('/')}: sensor {status.sensor}"
+        words = f"{status.state.value}: {status.fault}" if status.fault else status.state.value
+        statuses.append(_status(Status(level_of(status.state), name, words, values=facts)))
+    array = Message(_DIAGNOSTICS, {"header": values.header(now_ns, ""), "status": statuses})
+    out.append(DIAGNOSTICS, _DIAGNOSTICS, make(array), now_ns)
 
 
 def _status(status: Status) -> Message:

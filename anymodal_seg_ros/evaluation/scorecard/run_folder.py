@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
+from anymodal_seg_ros.evaluation.scorecard.record_blocks import RecordBlocks
 from anymodal_seg_ros.evaluation.scorecard.records import (
     MaskRecord,
     RunError,
@@ -91,13 +92,18 @@ class Run:
     folder: Path = Path()
 
     @cached_property
-    def records(self) -> tuple[MaskRecord, ...]:
+    def records(self) -> Sequence[MaskRecord]:
         """One for every mask, in the order in which they were due.
 
         Raises:
             RunError: the file is damaged.
         """
-        return tuple(read_records(self.folder / MASKS))
+        return RecordBlocks(read_records(self.folder / MASKS))
+
+    @cached_property
+    def pools(self) -> dict[Any, Any]:
+        """What has been added up of the records already, by what was asked for."""
+        return {}
 
     @property
     def seconds(self) -> float:
@@ -106,6 +112,10 @@ class Run:
 
     def every_transition(self) -> tuple[Transition, ...]:
         """Return all changes of states, in the order of time."""
+        return self._every_transition
+
+    @cached_property
+    def _every_transition(self) -> tuple[Transition, ...]:
         found = [t for record in self.records for t in record.transitions]
         return tuple(sorted((*found, *self.transitions), key=lambda t: t.time_s))
 
@@ -178,9 +188,31 @@ def finish(partial: Path, folder: Path, run: Run) -> None:
     plain = {"format": FORMAT, **asdict(run)}
     del plain["folder"]
     (partial / RUN).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    _take_name(partial, folder)
+
+
+def _take_name(partial: Path, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
+
+
+def adopt(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the folder of a run that was made elsewhere.
+
+    Args:
+        folder: that it will be.
+        files: contents by paths in the folder.
+
+    Raises:
+        RunError: it cannot be written, or something else is in the way.
+    """
+    with new_run(folder) as partial:
+        for name, content in files.items():
+            path = partial / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        _take_name(partial, folder)
 
 
 def file_hash(path: Path) -> InputFile:

@@ -84,13 +84,15 @@ def load_scorecard(folder: Path) -> Scorecard:
     """Read a scorecard.
 
     Args:
-        folder: of an evaluation, or a file in it.
+        folder: of an evaluation, or a file in it, or a run of it.
 
     Raises:
         RunError: there is no run in it, or one is of another version.
     """
     if folder.is_file():
         folder = folder.parent
+    if (folder / RUN).is_file():  # runs/BAG/CASE
+        folder = folder.resolve().parents[2]
     found = sorted((folder / RUNS).glob(f"*/*/{RUN}"), key=_order)
     unreadable = _unreadable(folder)
     if not found and not unreadable:

@@ -13,6 +13,7 @@ from anymodal_seg_ros.config import (
     NodeConfig,
     SegConfig,
     build,
+    choice,
     load_node_config,
     names,
     number,
@@ -21,6 +22,7 @@ from anymodal_seg_ros.config import (
     text,
 )
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.evaluation.naive import PIPELINES
 from anymodal_seg_ros.evaluation.replay import latency_model, read_timeline
 from anymodal_seg_ros.evaluation.scorecard.cases import NAME, Sweep, path_name
 from anymodal_seg_ros.evaluation.scorecard.job import AUTO, Subject, Truth
@@ -47,6 +49,7 @@ class Entry:
     params: str = text("", "Parameter file; empty for rig.yaml in the bag's folder")
     models: tuple[str, ...] = names("Model folders or names; empty for the parameter file's")
     engine: str = text("", "Engine; empty for the parameter file's")
+    pipeline: str = choice(PIPELINES, "naive: how most nodes do it, to compare with")
     namespace: str = text("", "That the node is in; empty for the parameter file's")
     node: str = text(NODE_NAME, "Name of the node in the parameter file")
     latency: str = text("none", "How long the node is busy with a mask: none, measured, fixed:MS")
@@ -179,6 +182,7 @@ def trials_of(entry: Entry, folder: Path) -> list[Trial]:
                     _path_or_name(entry.agree_with, folder),
                 ),
                 recorded,
+                entry.pipeline,
             )
             found.append(Trial(subject, timelines, entry.tried))
     return found

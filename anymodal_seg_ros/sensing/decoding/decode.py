@@ -44,6 +44,18 @@ def decode_image(message: Any) -> Image:
     Raises:
         DecodeError: naming the field, its value and what was expected.
     """
+    try:
+        return _decoded(message)
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
+        # A bag may define a standard type in its own way: no field need be what its name says.
+        raise DecodeError(
+            f"message is a {quote(type(message).__name__)} with fields of other types than it "
+            f"should have: {quote(error, 120)}",
+            "type",
+        ) from error
+
+
+def _decoded(message: Any) -> Image:
     if hasattr(message, "format") and hasattr(message, "data") and not hasattr(message, "step"):
         return decode_compressed(message.format, message.data)
     if hasattr(message, "point_step") and hasattr(message, "fields"):
@@ -82,7 +94,10 @@ def stamp_ns(header: Any) -> int:
         raise DecodeError(
             "message has no header with a stamp: look at the sensor's topic and type", "type"
         )
-    sec, nanosec = int(stamp.sec), int(stamp.nanosec)
+    try:
+        sec, nanosec = int(stamp.sec), int(stamp.nanosec)
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
+        raise DecodeError(f"stamp is no time: {quote(error, 120)}", "stamp") from error
     if sec < 0 or not 0 <= nanosec < 1_000_000_000 or sec == nanosec == 0:
         raise DecodeError(
             f"stamp is {sec} s {nanosec} ns: expected a positive time with less than 1e9 ns; "

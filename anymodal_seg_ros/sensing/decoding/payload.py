@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.frames import Image
 
 MAX_SIDE = 16384
 """Largest width or height that is believed, in pixels."""
@@ -51,5 +52,14 @@ def check_decompressed_size(height: int, width: int) -> None:
         raise DecodeError(
             f"size is {width}x{height}: expected at most {MAX_DECOMPRESSED_PIXELS} pixels "
             "in a compressed image",
+            "size",
+        )
+
+
+def check_pixels(image: Image, most: int) -> None:
+    """Raise :class:`DecodeError` if an image is larger than its sensor's limit; 0: none is."""
+    if most and image.height * image.width > most:
+        raise DecodeError(
+            f"size is {image.width}x{image.height}: expected at most max_pixels = {most} in all",
             "size",
         )

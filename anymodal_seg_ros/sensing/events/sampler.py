@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from anymodal_seg_ros.config import EventConfig, SensorConfig, seconds_to_ns
+from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import CheckResult, Sample
 from anymodal_seg_ros.sensing.events.evidence import EventEvidence
 from anymodal_seg_ros.sensing.events.render import render_image
@@ -85,7 +87,14 @@ class EventSampler:
             DecodeError: the message cannot be used.
         """
         with self._lock:
-            self._cameras[sensor].push(message)
+            try:
+                self._cameras[sensor].push(message)
+            except (AttributeError, OverflowError, TypeError, ValueError) as error:
+                raise DecodeError(
+                    f"message is a {quote(type(message).__name__)} with fields of other types "
+                    f"than it should have: {quote(error, 120)}",
+                    "type",
+                ) from error
             windows = self._cameras[sensor].take()
             if self._evidence[sensor].observe(received_ns) is not None:
                 windows = []  # pictures of nothing

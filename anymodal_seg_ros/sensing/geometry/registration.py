@@ -119,13 +119,31 @@ class Registrar:
         self._geometry.take_camera_info(sensor, message)
 
     @property
+    def by_tf(self) -> bool:
+        """Whether a sensor's place is told by ``/tf_static``."""
+        return bool(self._geometry.by_tf)
+
+    def take_transforms(self, message: Any) -> None:
+        """Take a message of ``/tf_static``, from any thread.
+
+        Raises:
+            CalibrationError: a transform of it is none; the others are taken.
+        """
+        self._geometry.take_transforms(message)
+
+    def take_frame(self, sensor: str, frame_id: str) -> None:
+        """Take note of the frame that a sensor's messages are in; costs next to nothing."""
+        self._geometry.take_frame(sensor, frame_id)
+
+    @property
     def generation(self) -> int:
         """Counts up when a camera changes: what was registered before is out of date."""
         return self._geometry.generation
 
-    def take_cameras_of(self, other: Registrar) -> None:
-        """Take over what another registrar of the same sensors has learned from CameraInfo."""
-        self._geometry.take_cameras_of(other._geometry)
+    def take_cameras_of(self, other: Registrar | RigGeometry) -> None:
+        """Take over what another one of the same sensors has learned from CameraInfo and tf."""
+        geometry = other._geometry if isinstance(other, Registrar) else other
+        self._geometry.take_cameras_of(geometry)
 
     def can_bring(self, name: str, target: str) -> bool:
         """Whether enough is known (yet) to bring a sensor's images into another's picture."""
@@ -134,6 +152,7 @@ class Registrar:
         try:
             if name in self.clouds:
                 self._geometry.camera(target)
+                self._geometry.first_from(name)
             else:
                 self._static_places(name, target)
         except UnknownGeometryError:

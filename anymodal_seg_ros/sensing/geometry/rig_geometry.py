@@ -14,10 +14,14 @@ from anymodal_seg_ros.sensing.geometry.calibration import Calibration, load_cali
 from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info
 from anymodal_seg_ros.sensing.geometry.cameras import Camera, shift_px
 from anymodal_seg_ros.sensing.geometry.extrinsics import Transform, invert, pose_from_text
+from anymodal_seg_ros.sensing.geometry.frame_tree import FrameTree
 from anymodal_seg_ros.sensing.geometry.views import CameraView, HomographyView, View
 
 _MOST_COMPARED = 32
 """Numbers of a list in a CameraInfo that are compared."""
+
+BY_TF = "tf"
+"""The value of ``registration.extrinsics`` that leaves them to ``/tf_static``."""
 
 METHODS = ("resize", "homography", "cameras", "depth")
 """The values of ``registration.method``."""
@@ -61,7 +65,12 @@ class RigGeometry:
             if config.calibration:
                 self._files[name] = load_calibration(config.calibration, config.rectified)
                 self._cameras[name] = self._files[name].camera
-        self._poses = {name: self._pose(name) for name in self._configs if self.by_cameras(name)}
+        placed = [name for name in self._configs if self.by_cameras(name)]
+        self.by_tf = [n for n in placed if self._configs[n].extrinsics.strip().lower() == BY_TF]
+        """The sensors whose places ``/tf_static`` tells, by the frame_id of their messages."""
+        self._poses = {name: self._pose(name) for name in placed if name not in self.by_tf}
+        self._frames: dict[str, str] = {}
+        self._tree = FrameTree()
         self._homographies = {
             name: HomographyView.from_text(config.homography, _path(name, "homography"))
             for name, config in self._configs.items()
@@ -101,13 +110,33 @@ class RigGeometry:
         self._cameras[sensor] = camera
         self.generation += 1
 
+    def take_transforms(self, message: Any) -> None:
+        """Take a ``tf2_msgs/TFMessage`` of ``/tf_static``.
+
+        Raises:
+            CalibrationError: a transform of it is none; the others are taken.
+        """
+        try:
+            self._tree.take(message)
+        finally:
+            self._place()
+
+    def take_frame(self, sensor: str, frame_id: str) -> None:
+        """Take note of the frame that a sensor's messages are in; costs next to nothing."""
+        if not self.by_tf or self._frames.get(sensor) == frame_id:
+            return
+        self._frames = {**self._frames, sensor: frame_id}
+        self._place()
+
     def take_cameras_of(self, other: RigGeometry) -> None:
         """Take over the cameras that another geometry has learned from CameraInfo messages."""
         for sensor, fingerprint in other._fingerprints.items():
             if sensor in self._configs and self._configs[sensor] == other._configs[sensor]:
                 self._fingerprints[sensor] = fingerprint
                 self._cameras[sensor] = other._cameras[sensor]
-        self.generation = other.generation + 1
+        self._tree, self._frames = other._tree, {**other._frames}
+        self._place()
+        self.generation = max(self.generation, other.generation) + 1
 
     def camera(self, sensor: str) -> Camera:
         """Return the camera whose picture a sensor's image shows.
@@ -133,6 +162,8 @@ class RigGeometry:
         """
         if self._configs[sensor].method == "homography":
             raise UnknownGeometryError(f"{sensor} is registered by a homography: it has no pose")
+        if sensor in self.by_tf and sensor not in self._poses:
+            raise UnknownGeometryError(self._why_unplaced(sensor))
         return self._poses.get(sensor, np.eye(4))
 
     def view(self, sensor: str) -> View:
@@ -146,7 +177,7 @@ class RigGeometry:
             return CameraView(
                 self.camera(sensor),
                 self.camera(self.first),
-                self._poses[sensor],
+                self.first_from(sensor),
                 config.distance_m or math.inf,
             )
         return self._homographies.get(sensor, HomographyView(np.eye(3)))
@@ -204,6 +235,32 @@ class RigGeometry:
                         f"{_path(needed, 'calibration')} is missing: {name} is registered by "
                         f"{config.method!r}; name a file, or a topic as camera_info"
                     )
+
+    def _place(self) -> None:
+        """Look up the places that ``/tf_static`` tells, as far as it does."""
+        for name in self.by_tf:
+            if name not in self._frames or self.first not in self._frames:
+                continue
+            try:
+                pose = self._tree.pose(self._frames[name], self._frames[self.first])
+            except LookupError:
+                continue  # what was known stays
+            known = self._poses.get(name)
+            if known is None or not np.allclose(known, pose, rtol=0.0, atol=1e-6):
+                self._poses = {**self._poses, name: pose}
+                self.generation += 1
+
+    def _why_unplaced(self, sensor: str) -> str:
+        for name in (sensor, self.first):
+            if name not in self._frames:
+                return f"the place of {sensor} is unknown: no message of {name} has come"
+            if not self._frames[name]:
+                return f"the place of {sensor} is unknown: messages of {name} have no frame_id"
+        try:
+            self._tree.pose(self._frames[sensor], self._frames[self.first])
+        except LookupError as error:
+            return str(error)
+        return f"the place of {sensor} is not known yet"
 
     def _pose(self, name: str) -> Transform:
         """Take a sensor's pose from its extrinsics, or from a camchain shared with the first."""

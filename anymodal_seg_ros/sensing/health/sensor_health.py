@@ -63,7 +63,7 @@ class SensorHealth:
     def __init__(self, config: Thresholds) -> None:
         """Set up a sensor that was never seen."""
         self.state = SensorState.WAITING if config.enabled else SensorState.DISABLED
-        self.received = 0
+        self.arrived = self.received = 0
         self._grace_end_ns: int | None = None
         self._since_ns: int | None = None
         self._last_ns: int | None = None
@@ -103,6 +103,7 @@ class SensorHealth:
 
     def arrive(self, now_ns: int) -> None:
         """Take note of a message; silence up to ``now_ns`` has been considered already."""
+        self.arrived += 1
         self._late = self._measure_gap(now_ns)
         self._last_ns = now_ns
         self._arrivals.append(now_ns)
@@ -165,6 +166,7 @@ class SensorHealth:
             state=self.state,
             age_ns=None if self._last_ns is None else max(0, now_ns - self._last_ns),
             received=self.received,
+            arrived=self.arrived,
             transitions=sum(self._entered.values()),
             first_failure_ns=self._first_failure_ns,
             rate_hz=self._rate_hz(),

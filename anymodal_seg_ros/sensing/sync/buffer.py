@@ -35,6 +35,8 @@ class SampleBuffer:
         self._reasons: dict[int, str] = {}
         """Why a sample is no good for opening a set, and what it is counted as if none takes it."""
         self.dropped: Counter[str] = Counter()
+        self.taken = 0
+        """Samples that a frame set has taken so far, each counted once."""
         self.seen_ns: int | None = None
         """The latest stamp, also of samples that were not to be fused."""
         self.seen_received_ns = 0
@@ -93,8 +95,9 @@ class SampleBuffer:
 
     def use(self, sample: Sample) -> None:
         """Remember that a frame set took the sample."""
-        if self._holds(sample.time_ns):
+        if self._holds(sample.time_ns) and sample.time_ns not in self._used:
             self._used.add(sample.time_ns)
+            self.taken += 1
 
     def used(self, sample: Sample) -> bool:
         """Whether a frame set took a sample that is still buffered."""
@@ -109,8 +112,10 @@ class SampleBuffer:
         if sample.time_ns not in self._awaited:
             return
         self._awaited.discard(sample.time_ns)
-        if taken:
+        if taken and self._holds(sample.time_ns):
             self.use(sample)
+        elif taken:  # let go of while its set waited
+            self.taken += 1
         elif not self._holds(sample.time_ns):
             self.dropped[self._reasons.pop(sample.time_ns, "not needed by any frame set")] += 1
 
@@ -123,6 +128,7 @@ class SampleBuffer:
         """Take a buffered sample out whose pixels turned out to be damaged; it is counted so."""
         at = bisect_left(self._times, sample.time_ns)
         if at < len(self._times) and self._samples[at] is sample:
+            self.taken -= sample.time_ns in self._used
             self._remove(at)
 
     def nearest(self, time_ns: int) -> Sample | None:

@@ -147,7 +147,7 @@ class StampOffsets:
         where = "behind" if deviation_ns > 0 else "ahead of"
         return Fault(
             SensorState.CLOCK,
-            f"stamps are {abs(deviation_ns) / 1e6:.0f} ms {where} those of {self._anchor}: "
+            f"stamps are {_spoken(deviation_ns)} {where} those of {self._anchor}: "
             f"expected less than {limit_ns / 1e6:.0f} ms",
         )
 
@@ -188,6 +188,12 @@ class StampOffsets:
             return friends, trusted, -(varies // _STEP_NS), -(moved // _STEP_NS)
 
         self._anchor = max(seen, key=claim, default=None)
+
+
+def _spoken(time_ns: int) -> str:
+    """Return a distance in time in the unit that a person reads easily."""
+    size_s = abs(time_ns) / 1e9
+    return f"{size_s * 1e3:.0f} ms" if size_s < 10 else f"{size_s:.0f} s"
 
 
 def _limit_ns(sensor: SensorConfig, rig: RigConfig) -> int:

@@ -177,6 +177,10 @@ class Synchronizer:
         """Return how many samples of a sensor no frame set used, by reason."""
         return dict(self._buffers[sensor].dropped)
 
+    def taken(self, sensor: str) -> int:
+        """Return how many samples of a sensor frame sets have used."""
+        return self._buffers[sensor].taken
+
     def _open(
         self, sample: Sample | None, states: States, unfit: str = "", optional: bool = False
     ) -> None:

@@ -99,6 +99,7 @@ def test_everything_is_in_the_report(tmp_path: Path) -> None:
         "subsets",
         "timeline-1",
         "latency",
+        "classes",
         "figures",
         "settings",
         "inputs",

@@ -16,6 +16,7 @@ import torch
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.inference.manifest import FileSpec, Manifest, dump_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
+from anymodal_seg_ros.inference.self_test import HALF
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork
 from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.data.sampling import all_subsets, spread_indices, subset_key
@@ -29,7 +30,9 @@ from anymodal_seg_training.export.graphs import (
     agreement,
     demand_agreement,
     deploy,
+    half_agreement,
     write_graphs,
+    write_half_graphs,
     write_self_test,
 )
 from anymodal_seg_training.export.model_card import Rival, model_card
@@ -57,15 +60,18 @@ def export(
     rival: Rival | None,
     out: Path,
     confidence: bool = True,
+    half: bool = False,
 ) -> dict[str, float]:
     """Write a model folder and check it.
 
     With ``confidence`` the ONNX graphs can say how sure they are. How much each sensor contributes
-    they say whenever the network weights its sensors.
+    they say whenever the network weights its sensors. With ``half`` they are also written in half
+    precision.
 
     Returns:
         For each subset of the modalities, the share of pixels to which the ONNX graphs, whole and
-        in halves, and the network give the same class, on frames of the test split.
+        in halves, and the network give the same class, on frames of the test split; with ``fp16 ``
+        before their names those of half precision, on one frame.
 
     Raises:
         TrainingError: they differ, or the folder cannot be written.
@@ -79,7 +85,14 @@ def export(
     files = write_graphs(deployed, recipe.input.height, recipe.input.width, out)
     shares = parity(recipe, deployed, frames, out)
     demand_agreement(shares, out)
-    files["self_test"] = write_self_test(deployed, _one_frame(recipe, frames), out)
+    frame = _one_frame(recipe, frames)
+    if half:
+        files.update(write_half_graphs(deployed, frame, out))
+        names = sorted(recipe.modality_names, key=lambda name: recipe.modalities[name].id)
+        halves = half_agreement(deployed, frame, names, out)
+        demand_agreement(halves, out, HALF)
+        shares.update({f"fp16 {key}": share for key, share in halves.items()})
+    files["self_test"] = write_self_test(deployed, frame, out)
     files["weights"] = FileSpec(WEIGHTS_FILE, sha256(out / WEIGHTS_FILE))
     parameters = sum(parameter.numel() for parameter in network.parameters())
     card = model_card(recipe, dataset, metrics, rival, parameters)
@@ -201,12 +214,16 @@ def read_rival(run: RunFolder, metrics: Mapping[str, Any]) -> Rival:
     default=True,
     help="Let the ONNX graphs say how sure they are, for the node's ~/confidence.  [default: yes]",
 )
+@click.option(
+    "--fp16", "half", is_flag=True, help="Also write the graphs in half precision, for TensorRT."
+)
 @machine_options
 def main(
     run: Path,
     out: Path,
     compare: Path | None,
     confidence: bool,
+    half: bool,
     device: str,
     threads: int,
     workers: int,
@@ -238,7 +255,7 @@ def main(
         click.echo(
             f"confidence: logits are divided by {fitted:.3f}, fitted on the validation split"
         )
-        shares = export(recipe, network, dataset, frames, metrics, rival, out, confidence)
+        shares = export(recipe, network, dataset, frames, metrics, rival, out, confidence, half)
         for key, share in shares.items():
             click.echo(f"{key:28} ONNX Runtime and PyTorch agree on {100 * share:.4f} % of pixels")
         try:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 import numpy.typing as npt
+import onnx
 import torch
 
 from anymodal_seg_ros.errors import AnymodalError
@@ -19,11 +22,13 @@ from anymodal_seg_ros.inference.manifest import (
     FileSpec,
     Manifest,
     dump_manifest,
+    half_role,
     names_by_id,
 )
 from anymodal_seg_ros.inference.model import load_model, sha256
 from anymodal_seg_ros.inference.preprocess import batch
 from anymodal_seg_ros.inference.self_test import (
+    HALF,
     ROLE,
     SelfTest,
     frame_of,
@@ -34,11 +39,15 @@ from anymodal_seg_ros.inference.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, weights_sensors
 from anymodal_seg_training.data.sampling import all_subsets, subset_key
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.export.half_precision import to_half
 from anymodal_seg_training.export.onnx_file import open_session, write_halves, write_onnx
 from anymodal_seg_training.runs.command_line import run_command
 
 GRAPHS = {"onnx": "model.onnx", "encode": "encode.onnx", "fuse": "fuse.onnx"}
 """Files by role; networks that do not split have only the first."""
+
+HALF_GRAPHS = {half_role(role): name.replace(".", ".fp16.") for role, name in GRAPHS.items()}
+"""The same in half precision, for GPUs."""
 
 MIN_AGREEMENT = 0.9999
 """Smallest share of pixels to which graphs and network must give the same class."""
@@ -80,24 +89,63 @@ def write_graphs(
     }
 
 
+def write_half_graphs(
+    deployed: DeployedNetwork, images: npt.NDArray[np.float32], folder: Path
+) -> dict[str, FileSpec]:
+    """Write the graphs of a folder in half precision, too.
+
+    Args:
+        deployed: what was exported.
+        images: float32 ``[N, 3, H, W]``, normalised, every kind of sensor in the order of the ids;
+            what is too large for half precision on them stays in single.
+        folder: where :func:`write_graphs` has written.
+
+    Returns:
+        What ``files`` of the manifest says about them.
+
+    Raises:
+        TrainingError: a graph cannot be brought to half precision.
+    """
+    kinds = range(len(images))
+    frames: dict[str, list[dict[str, Any]]] = {"onnx": [], "encode": [], "fuse": []}
+    encode = open_session(folder / GRAPHS["encode"]) if deployed.splits else None
+    for rows in (tuple(kinds), *((row,) for row in kinds)):
+        ids = np.array(rows, np.int64)
+        inputs = {"images": np.ascontiguousarray(images[ids]), "modality_ids": ids}
+        frames["onnx"].append(inputs)
+        if encode is not None:
+            frames["encode"].append(inputs)
+            maps = zip(PYRAMID, encode.run(PYRAMID, inputs), strict=True)
+            frames["fuse"].append({**dict(maps), "modality_ids": ids})
+    specs = {}
+    for role, name in GRAPHS.items():
+        if frames[role]:
+            path = folder / HALF_GRAPHS[half_role(role)]
+            onnx.save(to_half(onnx.load(folder / name), frames[role]), path)
+            specs[half_role(role)] = FileSpec(path.name, sha256(path))
+    return specs
+
+
 def agreement(
     deployed: DeployedNetwork,
     folder: Path,
     images: npt.NDArray[np.float32],
     modality_ids: npt.NDArray[np.int64],
+    half: bool = False,
 ) -> float:
     """Return the share of pixels to which graphs and network give the same class.
 
-    The smaller one of the whole graph and of the two halves.
+    The smaller one of the whole graph and of the two halves; 0 where logits are not finite.
 
     Args:
         deployed: what was exported.
         folder: where its graphs are.
         images: float32 ``[N, M, 3, H, W]``, N frames with the same M modalities.
         modality_ids: int64 ``[M]``.
+        half: whether the graphs in half precision are meant.
     """
     sessions = {
-        role: open_session(folder / name)
+        role: open_session(folder / (HALF_GRAPHS[half_role(role)] if half else name))
         for role, name in GRAPHS.items()
         if role == "onnx" or deployed.splits
     }
@@ -114,8 +162,14 @@ def agreement(
             found = deployed(torch.from_numpy(frame), torch.from_numpy(modality_ids))
         eager = found[0] if isinstance(found, tuple) else found
         expected = lazy_argmax(eager.numpy(), height, width)
-        masks = (lazy_argmax(values, height, width) for values in logits)
-        equal.append([float(np.mean(mask == expected)) for mask in masks])
+        equal.append(
+            [
+                float(np.mean(lazy_argmax(values, height, width) == expected))
+                if np.isfinite(values).all()
+                else 0.0
+                for values in logits
+            ]
+        )
     return min(np.mean(equal, axis=0).tolist())
 
 
@@ -142,21 +196,23 @@ def write_self_test(
     return FileSpec(SELF_TEST_FILE, sha256(path))
 
 
-def demand_agreement(shares: dict[str, float], folder: Path) -> None:
+def demand_agreement(shares: dict[str, float], folder: Path, needed: float = MIN_AGREEMENT) -> None:
     """Refuse graphs that compute something else than the network.
 
     Raises:
         TrainingError: a share of :func:`agreement`, by subset, is too small.
     """
     worst = min(shares, key=lambda key: shares[key])
-    if shares[worst] < MIN_AGREEMENT:
+    if shares[worst] < needed:
         raise TrainingError(
             f"with {worst} the ONNX graphs and the network agree on only {shares[worst]:.5f} of "
-            f"the pixels: expected at least {MIN_AGREEMENT}; do not use {folder}"
+            f"the pixels: expected at least {needed}; do not use {folder}"
         )
 
 
-def rewrite_graphs(folder: Path, images: npt.NDArray[np.float32] | None = None) -> dict[str, float]:
+def rewrite_graphs(
+    folder: Path, images: npt.NDArray[np.float32] | None = None, half: bool | None = None
+) -> dict[str, float]:
     """Write the graphs of a model folder anew from its weights, which stay as they are.
 
     The folder is changed only when the new graphs are found to compute what the network computes.
@@ -165,9 +221,11 @@ def rewrite_graphs(folder: Path, images: npt.NDArray[np.float32] | None = None) 
         folder: of the model.
         images: frame of the self-test, see :func:`write_self_test`; None keeps the one that there
             is, and takes noise where there is none.
+        half: whether graphs in half precision are written, too; None: where there were some.
 
     Returns:
-        For each subset of the modalities the :func:`agreement`, on noise.
+        For each subset of the modalities the :func:`agreement`, on noise; with ``fp16 `` before
+        their names those of half precision, on the frame of the self-test.
 
     Raises:
         ModelError: it is no model folder.
@@ -183,13 +241,41 @@ def rewrite_graphs(folder: Path, images: npt.NDArray[np.float32] | None = None) 
         files = write_graphs(deployed, manifest.height, manifest.width, made)
         shares = _on_noise(deployed, made, manifest)
         demand_agreement(shares, made)
+        if half or (half is None and model.has(half_role("onnx"))):
+            files.update(write_half_graphs(deployed, images, made))
+            names = names_by_id(manifest.modalities)
+            halves = half_agreement(deployed, images, names, made)
+            demand_agreement(halves, made, HALF)
+            shares.update({f"fp16 {key}": share for key, share in halves.items()})
         files[ROLE] = write_self_test(deployed, images, made)
         for spec in files.values():
             os.replace(made / spec.path, folder / spec.path)
-    written = {*GRAPHS, ROLE}
+    written = {*GRAPHS, *HALF_GRAPHS, ROLE}
+    for role in (written & set(manifest.files)) - set(files):
+        model.file(role).unlink(missing_ok=True)
     weights = {role: spec for role, spec in manifest.files.items() if role not in written}
     new = dataclasses.replace(manifest, files={**files, **weights}, outputs=deployed.outputs)
     dump_manifest(new, folder)
+    return shares
+
+
+def half_agreement(
+    deployed: DeployedNetwork, images: npt.NDArray[np.float32], names: Sequence[str], folder: Path
+) -> dict[str, float]:
+    """Return the :func:`agreement` in half precision for each subset of the sensors of a frame.
+
+    Args:
+        deployed: what was exported.
+        images: float32 ``[N, 3, H, W]``, normalised, every kind of sensor in the order of the ids.
+        names: of the kinds of sensors, in the order of their ids.
+        folder: where its graphs are.
+    """
+    shares = {}
+    for subset in subsets(len(images)):
+        ids = np.array(subset, np.int64)
+        frame = np.ascontiguousarray(images[None, ids])
+        key = subset_key(tuple(names[row] for row in subset))
+        shares[key] = agreement(deployed, folder, frame, ids, half=True)
     return shares
 
 
@@ -225,10 +311,22 @@ def rig_frame(manifest: Manifest) -> npt.NDArray[np.float32]:
     return batch([(name, seen[name]) for name in names], manifest).images
 
 
+def _graph_files(folder: Path) -> list[str]:
+    files = load_model(str(folder)).manifest.files
+    return [spec.path for role, spec in files.items() if role in {*GRAPHS, *HALF_GRAPHS}]
+
+
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--rig", is_flag=True, help="Take the self-test's frame from the simulated rig.")
-def main(folder: Path, rig: bool) -> None:
+@click.option(
+    "--fp16/--no-fp16",
+    "half",
+    default=None,
+    help="Also write the graphs in half precision, from which TensorRT builds its engines.  "
+    "[default: if FOLDER has them]",
+)
+def main(folder: Path, rig: bool, half: bool | None) -> None:
     """Write the ONNX graphs of the model folder FOLDER anew from its weights.
 
     For folders of an older version, and when the way in which networks are exported has changed.
@@ -239,12 +337,12 @@ def main(folder: Path, rig: bool) -> None:
     def command() -> None:
         try:
             images = rig_frame(load_model(str(folder)).manifest) if rig else None
-            shares = rewrite_graphs(folder, images)
+            shares = rewrite_graphs(folder, images, half)
         except AnymodalError as error:
             raise TrainingError(str(error)) from error
         for key, share in shares.items():
             click.echo(f"{key:28} ONNX Runtime and PyTorch agree on {100 * share:.4f} % of pixels")
-        click.echo(f"written: {', '.join(GRAPHS.values())} and model.yaml in {folder}")
+        click.echo(f"written: {', '.join(_graph_files(folder))} and model.yaml in {folder}")
 
     run_command(command)
 

@@ -1,0 +1,105 @@
+"""``anymodal-seg engines``: the plans that were built for TensorRT, to look at and to remove."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.inference.tensorrt.cache import CachedPlan, PlanCache, machine_parts
+from anymodal_seg_ros.inference.tensorrt.engine import UNVERIFIED
+from anymodal_seg_ros.inference.tensorrt.kept_files import meta_of, remove_kept
+from anymodal_seg_ros.inference.tensorrt.libraries import load_libraries
+
+
+@click.group("engines")
+def command() -> None:
+    """Plans that were built for TensorRT on this machine. Nothing of the kind is downloaded."""
+
+
+@command.command("list")
+def list_() -> None:
+    """List the plans: of which model, how large, how old, and whether this machine can use them."""
+    cache, console = PlanCache(), Console()
+    console.print(f"{cache.folder} ({UNVERIFIED})", markup=False, soft_wrap=True)
+    mine = _this_machine()
+    table = Table()
+    for title in ("file", "model", "precision", "MB", "written", "of"):
+        table.add_column(title, justify="right" if title == "MB" else "left", overflow="fold")
+    entries = list(cache.entries())
+    for entry in entries:
+        key = entry.about.get("key", {})
+        table.add_row(
+            entry.path.name,
+            str(entry.about.get("model", "all" if entry.path.suffix == ".cache" else "")),
+            str(key.get("precision", "")),
+            f"{entry.path.stat().st_size / 1e6:.1f}",
+            f"{datetime.fromtimestamp(_written(entry.path)):%Y-%m-%d %H:%M}",
+            entry.damage or _whose(entry, mine),
+        )
+    console.print(table if entries else "no plans: anymodal-seg build-engine builds some")
+
+
+@command.command("prune")
+@click.option("--all", "all_", is_flag=True, help="Remove everything, timing caches included.")
+@click.option(
+    "--older-than", type=click.IntRange(0), help="Remove also plans that are older, in days."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+def prune(all_: bool, older_than: int | None, dry_run: bool) -> None:
+    """Remove damaged plans, those of another GPU, driver or TensorRT, and half-written files."""
+    cache, mine = PlanCache(), _this_machine()
+    removed, size = 0, 0
+    for entry in list(cache.entries()):
+        reason = "asked for" if all_ else _useless(entry, mine, older_than)
+        if reason:
+            removed, size = removed + 1, size + entry.path.stat().st_size
+            click.echo(f"{'would remove' if dry_run else 'removed'} {entry.path.name}: {reason}")
+            if not dry_run:
+                remove_kept(entry.path)
+    for path in list(cache.leftovers()):
+        removed, size = removed + 1, size + path.stat().st_size
+        click.echo(f"{'would remove' if dry_run else 'removed'} {path.name}: left by a writer")
+        if not dry_run:
+            path.unlink(missing_ok=True)
+    click.echo(f"{removed} files, {size / 1e6:.1f} MB")
+
+
+def _this_machine() -> dict[str, str] | None:
+    """Return what plans of this machine depend on; None where TensorRT cannot be asked."""
+    try:
+        return machine_parts(load_libraries())
+    except ConfigError:
+        return None
+
+
+def _whose(entry: CachedPlan, mine: dict[str, str] | None) -> str:
+    """Say of which machine a plan is."""
+    key = entry.about.get("key", {})
+    if mine is not None and all(key.get(name) == value for name, value in mine.items()):
+        return "this machine"
+    other = f"{key.get('gpu')}, TensorRT {key.get('tensorrt')}, driver {key.get('driver')}"
+    return other if mine is None else f"another: {other}"
+
+
+def _useless(entry: CachedPlan, mine: dict[str, str] | None, older_than: int | None) -> str:
+    """Say why nobody needs a file any more; empty if somebody may."""
+    if entry.damage:
+        return entry.damage
+    whose = _whose(entry, mine)
+    if whose.startswith("another: "):
+        return f"of another machine ({whose.removeprefix('another: ')})"
+    if older_than is not None and entry.path.suffix == ".plan":
+        built = datetime.fromtimestamp(_written(entry.path), timezone.utc)
+        if datetime.now(timezone.utc) - built > timedelta(days=older_than):
+            return f"older than {older_than} days"
+    return ""
+
+
+def _written(path: Path) -> float:
+    told = meta_of(path)
+    return (told if told.exists() else path).stat().st_mtime

@@ -1,0 +1,1 @@
+"""TensorRT: plans that are built for one GPU, kept, and executed. Not yet verified on hardware."""

@@ -1,0 +1,87 @@
+"""What is built of a model: which ONNX files, for which numbers of sensors, which outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from anymodal_seg_ros.inference.manifest import PYRAMID
+from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.inference.onnxruntime_engine import wanted_outputs
+
+MOST_SENSORS = 8
+"""Sensors that a fusing plan takes where several are of one kind, such as two colour cameras."""
+
+Counts = tuple[int, int, int]
+"""Smallest, most usual and largest number of rows of an optimisation profile."""
+
+ENCODING: tuple[Counts, ...] = ((1, 1, 1),)
+"""Sensors are encoded as their messages come, each by itself. Kernels differ between batch sizes in
+their last bits, so a batch would make a mask depend on who happened to arrive together."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSpec:
+    """One graph of a model, as it is to be built.
+
+    Attributes:
+        role: ``encode``, ``fuse``, or ``onnx`` for a whole network.
+        precision: ``fp16`` or ``fp32``, as the file is typed.
+        content: of the ONNX file.
+        outputs: that are kept; others are not computed.
+        profiles: for which numbers of rows.
+    """
+
+    role: str
+    precision: str
+    content: bytes
+    outputs: tuple[str, ...]
+    profiles: tuple[Counts, ...]
+
+
+def graphs_of(model: Model, confidence: bool = False) -> tuple[GraphSpec, ...]:
+    """Return what has to be built for a model: its two halves, or the whole of one that has none.
+
+    Half precision where the folder has such files for all of them, else single.
+
+    Args:
+        model: an opened model folder.
+        confidence: whether it shall be told how sure it is.
+
+    Raises:
+        ConfigError: ``confidence`` is wanted, but the graphs have no such output.
+        ModelError: a file is missing or altered.
+    """
+    outputs = wanted_outputs(model, confidence)
+    kinds = len(model.manifest.modalities)
+    wanted: dict[str, tuple[tuple[str, ...], tuple[Counts, ...]]]
+    if model.has("encode", "fuse") and "logits" in outputs:
+        wanted = {
+            "encode": (PYRAMID, ENCODING),
+            "fuse": (outputs, fusing(kinds, MOST_SENSORS)),
+        }
+    else:
+        wanted = {"onnx": (outputs, fusing(kinds, kinds))}
+    halves = {role: half_precision_file(role, model) for role in wanted}
+    half = all(halves.values())
+    return tuple(
+        GraphSpec(role, "fp16" if half else "fp32", model.read(halves[role] if half else role), *of)
+        for role, of in wanted.items()
+    )
+
+
+def fusing(kinds: int, most: int) -> tuple[Counts, ...]:
+    """Return the profiles of a graph that sees all sensors of a frame.
+
+    One for each number from 1 to ``kinds``, of exactly this shape: kernels are chosen for it, its
+    buffers are no larger than they must be, and it is captured as a CUDA graph. One range beyond,
+    for rigs with several sensors of a kind.
+    """
+    exact = tuple((count, count, count) for count in range(1, kinds + 1))
+    return (*exact, (kinds + 1, kinds + 1, most)) if most > kinds else exact
+
+
+def half_precision_file(role: str, model: Model) -> str:
+    """Return the role of a graph's file in half precision; empty if the manifest names none."""
+    name = model.manifest.files[role].path.removesuffix(".onnx") + ".fp16.onnx"
+    found = (other for other, spec in model.manifest.files.items() if spec.path == name)
+    return next(found, "")

@@ -1,0 +1,299 @@
+"""Executes one plan: its buffers stay, each number of rows is captured once as a CUDA graph."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import weakref
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.errors import EngineError
+from anymodal_seg_ros.inference.tensorrt.device import (
+    Cuda,
+    DeviceArray,
+    DevicePool,
+    HostArray,
+    Stream,
+)
+from anymodal_seg_ros.inference.tensorrt.libraries import Libraries
+from anymodal_seg_ros.inference.tensorrt.log import make_log
+
+LANES = 2
+"""Frames of one shape that may be under way at a time: while one computes, the next is copied. More
+would take memory and gain nothing, the GPU being one."""
+
+_WARM_UP = 2
+"""Runs before a CUDA graph is captured: TensorRT and its libraries allocate in the first ones."""
+
+_DTYPES: Mapping[str, np.dtype[Any]] = {
+    "FLOAT": np.dtype(np.float32),
+    "HALF": np.dtype(np.float16),
+    "INT64": np.dtype(np.int64),
+    "INT32": np.dtype(np.int32),
+    "UINT8": np.dtype(np.uint8),
+    "INT8": np.dtype(np.int8),
+    "BOOL": np.dtype(np.bool_),
+}
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+Rows = Mapping[str, Sequence[DeviceArray]]
+
+
+class Plan:
+    """A plan that is ready to run. May be used by several threads at once.
+
+    Attributes:
+        dtypes: of all inputs and outputs, by name.
+        captured: numbers of rows that run as a CUDA graph.
+    """
+
+    def __init__(
+        self,
+        libraries: Libraries,
+        role: str,
+        content: bytes,
+        pool: DevicePool,
+        on_device: Collection[str] = (),
+    ) -> None:
+        """Load a plan.
+
+        Args:
+            libraries: what to run it with.
+            role: of its graph, for what is told.
+            content: the plan.
+            pool: whose memory it uses.
+            on_device: inputs and outputs that stay in the GPU's memory.
+
+        Raises:
+            EngineError: TensorRT refuses it: it is damaged, or of another version or GPU.
+        """
+        self._trt, self.role = libraries.trt, role
+        self.cuda, self.pool = Cuda(libraries.cudart), pool
+        self.on_device = frozenset(on_device)
+        self._log = make_log(libraries.trt)  # it must outlive the runtime, and that the engine
+        self._runtime = libraries.trt.Runtime(self._log)
+        self.engine = self._runtime.deserialize_cuda_engine(content)
+        if self.engine is None:
+            raise EngineError(
+                f"TensorRT {libraries.version} refuses the plan of {role!r}: "
+                f"{self._log.errors or 'it does not say why'}"
+            )
+        names = [self.engine.get_tensor_name(n) for n in range(self.engine.num_io_tensors)]
+        inputs = libraries.trt.TensorIOMode.INPUT
+        self.inputs = tuple(n for n in names if self.engine.get_tensor_mode(n) == inputs)
+        self.outputs = tuple(n for n in names if n not in self.inputs)
+        self.dtypes = {name: self._dtype(name) for name in names}
+        self.captured: set[int] = set()
+        self._lanes: dict[int, _Lanes] = {}
+        self._making = threading.Lock()
+
+    def run(
+        self, rows: int, arrays: Arrays, features: Rows
+    ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, list[DeviceArray]]]:
+        """Compute some rows.
+
+        Args:
+            rows: how many, M or k.
+            arrays: inputs from the host, by name; they are cast to what the plan takes.
+            features: inputs that are in the GPU's memory, row by row, by name.
+
+        Returns:
+            The outputs for the host, and those that stay in the GPU's memory, row by row.
+
+        Raises:
+            EngineError: the plan is not made for so many rows, or the GPU fails.
+        """
+        lanes = self._lanes.get(rows) or self._add(rows)
+        lane = lanes.take()
+        try:
+            return lane.run(arrays, features)
+        finally:
+            lanes.give_back(lane)
+
+    def profile(self, rows: int) -> int:
+        """Return the index of the profile for so many rows, the narrowest one.
+
+        Raises:
+            EngineError: there is none.
+        """
+        most, fitting = 0, []
+        for index in range(self.engine.num_optimization_profiles):
+            low, _, high = (s[0] for s in self._shapes(self.inputs[0], index))
+            most = max(most, high)
+            if low <= rows <= high:
+                fitting.append((high - low, index))
+        if not fitting:
+            raise EngineError(
+                f"the plan of {self.role!r} is made for at most {most} rows, not for {rows}: use "
+                "another engine for so many sensors"
+            )
+        return min(fitting)[1]
+
+    def shape(self, name: str, rows: int) -> tuple[int, ...]:
+        """Return the shape of an input with so many rows."""
+        shape = tuple(self.engine.get_tensor_shape(name))
+        return tuple(rows if size < 0 else size for size in shape)
+
+    def context(self, rows: int, stream: Stream) -> Any:
+        """Return an execution context for so many rows, with memory for no more than these."""
+        strategy = self._trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
+        context = self.engine.create_execution_context(strategy)
+        index = self.profile(rows)
+        if context is None or not context.set_optimization_profile_async(index, int(stream.handle)):
+            raise EngineError(
+                f"no memory for {rows} rows of {self.role!r}: {self._log.errors or 'out of memory'}"
+            )
+        stream.wait()
+        for name in self.inputs:
+            shape = self.shape(name, rows)
+            if not context.set_input_shape(name, shape):
+                raise EngineError(f"the plan of {self.role!r} refuses {name} {shape}")
+        if lacking := context.infer_shapes():
+            raise EngineError(f"the plan of {self.role!r} lacks the shapes of {', '.join(lacking)}")
+        return context
+
+    def failure(self) -> EngineError:
+        """Return what to raise when a call has said no."""
+        return EngineError(f"{self.role!r} cannot be executed: {self._log.errors or 'no reason'}")
+
+    def _add(self, rows: int) -> _Lanes:
+        # The only lock that is held over work: nobody can compute before it is done anyway.
+        with self._making:
+            if rows not in self._lanes:
+                self._lanes[rows] = _Lanes(self, rows)
+            return self._lanes[rows]
+
+    def _shapes(self, name: str, profile: int) -> Sequence[tuple[int, ...]]:
+        return [tuple(s) for s in self.engine.get_tensor_profile_shape(name, profile)]
+
+    def _dtype(self, name: str) -> np.dtype[Any]:
+        dtype = self.engine.get_tensor_dtype(name).name
+        if dtype not in _DTYPES:
+            raise EngineError(f"the plan of {self.role!r} has {name} as {dtype}: export it anew")
+        return _DTYPES[dtype]
+
+
+class _Lanes:
+    """The lanes of one number of rows: the first is made at once, others when they are wanted."""
+
+    def __init__(self, plan: Plan, rows: int) -> None:
+        self._plan, self._rows = plan, rows
+        self._making = threading.Lock()
+        self._idle: queue.LifoQueue[_Lane] = queue.LifoQueue()
+        self._made = 1
+        self._idle.put(_Lane(plan, rows))
+
+    def take(self) -> _Lane:
+        """Return a lane that nobody uses, waiting for one if there are as many as there may be."""
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            pass
+        with self._making:
+            if self._made < LANES:
+                lane = _Lane(self._plan, self._rows)
+                self._made += 1
+                return lane
+        return self._idle.get()
+
+    def give_back(self, lane: _Lane) -> None:
+        """Let others use it."""
+        self._idle.put(lane)
+
+
+class _Lane:
+    """A context with a stream and buffers of its own, for one number of rows."""
+
+    def __init__(self, plan: Plan, rows: int) -> None:
+        self._plan, self._cuda = plan, plan.cuda
+        self._stream = Stream(plan.cuda)
+        self._context = plan.context(rows, self._stream)
+        self._device: dict[str, DeviceArray] = {}
+        self._host: dict[str, HostArray] = {}
+        for name in (*plan.inputs, *plan.outputs):
+            shape, dtype = tuple(self._context.get_tensor_shape(name)), plan.dtypes[name]
+            buffer = plan.pool.take(shape, dtype)
+            self._device[name] = buffer
+            if not self._context.set_tensor_address(name, buffer.address):
+                raise plan.failure()
+            if name not in plan.on_device:
+                self._host[name] = HostArray(plan.cuda, shape, dtype)
+        for _ in range(_WARM_UP):
+            self._enqueue()
+            self._stream.wait()
+        self._graph = self._captured()
+        if self._graph is not None:
+            plan.captured.add(rows)
+
+    def run(
+        self, arrays: Arrays, features: Rows
+    ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, list[DeviceArray]]]:
+        """Compute; see :meth:`Plan.run`."""
+        plan, stream = self._plan, self._stream.handle
+        for name, value in arrays.items():
+            np.copyto(self._host[name].array, value, casting="same_kind")
+        for name, rows in features.items():
+            target = self._device[name].address
+            for row in rows:
+                self._cuda.on_device(target, row.address, row.nbytes, stream)
+                target += row.nbytes
+        if self._graph is None:
+            self._enqueue()
+        else:
+            self._cuda.call("cudaGraphLaunch", self._graph, stream)
+        kept = {name: self._kept(name) for name in plan.outputs if name in plan.on_device}
+        self._stream.wait()
+        # The buffers are used again, so what is handed out is a copy.
+        found = {n: np.array(self._host[n].array) for n in plan.outputs if n in self._host}
+        return found, kept
+
+    def _kept(self, name: str) -> list[DeviceArray]:
+        """Copy an output, row by row, to where it may stay."""
+        made = self._device[name]
+        shape, source = (1, *made.shape[1:]), made.address
+        rows = [self._plan.pool.take(shape, made.dtype) for _ in range(made.shape[0])]
+        for row in rows:
+            self._cuda.on_device(row.address, source, row.nbytes, self._stream.handle)
+            source += row.nbytes
+        return rows
+
+    def _enqueue(self) -> None:
+        """Ask for all that is the same in every run: copy in, compute, copy out."""
+        plan, stream = self._plan, self._stream.handle
+        for name in plan.inputs:
+            if (host := self._host.get(name)) is not None:
+                self._cuda.to_device(self._device[name].address, host.address, host.nbytes, stream)
+        if not self._context.execute_async_v3(int(stream)):
+            raise plan.failure()
+        for name in plan.outputs:
+            if (host := self._host.get(name)) is not None:
+                self._cuda.to_host(host.address, self._device[name].address, host.nbytes, stream)
+
+    def _captured(self) -> Any:
+        """Return all of it as a CUDA graph; None where something in it cannot be captured."""
+        runtime, stream = self._cuda.runtime, self._stream.handle
+        # Thread-local: what other threads allocate meanwhile does not disturb.
+        mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        self._cuda.call("cudaStreamBeginCapture", stream, mode)
+        failed = False
+        try:
+            self._enqueue()
+        except EngineError:
+            failed = True
+        error, graph = runtime.cudaStreamEndCapture(stream)
+        if failed or int(error) != 0:
+            runtime.cudaGetLastError()  # it is dealt with
+            return None
+        try:
+            executable = self._cuda.call("cudaGraphInstantiate", graph, 0)
+        except EngineError:
+            runtime.cudaGetLastError()
+            return None
+        finally:
+            runtime.cudaGraphDestroy(graph)
+        weakref.finalize(self, runtime.cudaGraphExecDestroy, executable).atexit = False
+        return executable

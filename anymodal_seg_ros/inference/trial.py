@@ -1,0 +1,155 @@
+"""Tries an engine out in a process of its own: does it load, is it right, how fast is it?
+
+A process of its own, because a library may end its process where something is missing, keeps its
+threads and memory for good, and measures best alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from anymodal_seg_ros.errors import AnymodalError, ConfigError, ModelError
+from anymodal_seg_ros.inference.engines import Engine, can_split
+from anymodal_seg_ros.inference.manifest import names_by_id
+from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.inference.processors import usable_processors
+from anymodal_seg_ros.inference.self_test import (
+    EXACT,
+    HALF,
+    agreements,
+    frame_of_all,
+    read_self_test,
+)
+
+LIMIT_S = 30.0
+"""What takes longer to load, to be tested and to be timed is not tried any longer."""
+
+RUNS, RUNS_S = 7, 1.0
+"""Masks that are timed at most, and about how long."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTrial:
+    """How an engine did.
+
+    Attributes:
+        kind: of the engine, e.g. ``openvino``.
+        engine: engine and device, e.g. ``openvino cpu``; empty if it did not load.
+        ms: shortest time of a mask of all sensors, in ms.
+        words: how the self-test went.
+        problem: why it cannot be taken, to be read after its kind; empty if it can.
+        late: whether it took too long on a machine that is busy with other things now.
+    """
+
+    kind: str
+    engine: str = ""
+    ms: float = 0.0
+    words: str = ""
+    problem: str = ""
+    late: bool = False
+
+
+def tested(engine: Engine, model: Model) -> str:
+    """Hold an engine to the self-test of its model and say how it went.
+
+    Raises:
+        ModelError: it did not pass.
+    """
+    test = read_self_test(model)
+    if test is None:
+        return "not tested: the model folder has no self-test"
+    shares = agreements(engine, test)
+    worst = min(shares, key=lambda subset: shares[subset])
+    needed = EXACT if engine.name.endswith("cpu") else HALF
+    if shares[worst] < needed:
+        names = names_by_id(model.manifest.modalities)
+        raise ModelError(
+            f"with {'+'.join(names[row] for row in worst)} only {100 * shares[worst]:.2f} % of the "
+            f"pixels have the right class: expected {100 * needed:.2f} %"
+        )
+    return f"{len(shares)} subsets right in at least {100 * shares[worst]:.2f} % of the pixels"
+
+
+def try_engine(kind: str, make: Callable[[str], Engine], model: Model) -> EngineTrial:
+    """Load an engine in this process, test it and time it."""
+    try:
+        engine = make(kind)
+        words = tested(engine, model)
+        return EngineTrial(kind, engine.name, mask_ms(engine, model), words)
+    except ConfigError as error:
+        return EngineTrial(kind, problem=_short(error))
+    except (AnymodalError, RuntimeError, OSError) as error:
+        return EngineTrial(kind, problem=f"failed: {error}")
+
+
+def mask_ms(engine: Engine, model: Model) -> float:
+    """Return the shortest time that a mask of all sensors takes, in ms, after one to warm up."""
+    frame = frame_of_all(model)
+    best, ended = float("inf"), time.perf_counter() + RUNS_S
+    for turn in range(RUNS + 1):
+        started = time.perf_counter()
+        if can_split(engine):
+            engine.fuse(engine.encode(frame))
+        else:
+            engine.run(frame)
+        now = time.perf_counter()
+        if turn:
+            best = min(best, now - started)
+        if turn and now > ended:
+            break
+    return best * 1e3
+
+
+def try_apart(
+    kind: str, model: Model, threads: int, confidence: bool, providers: str
+) -> EngineTrial:
+    """Do as :func:`try_engine` in a process of its own, within :data:`LIMIT_S`."""
+    command = [sys.executable, "-m", __name__, str(model.folder.absolute()), kind]
+    command += [str(threads), str(int(confidence)), providers]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=LIMIT_S, env=environment, check=False
+        )
+    except subprocess.TimeoutExpired:
+        late = os.getloadavg()[0] > usable_processors()
+        return EngineTrial(kind, problem=f"was not ready after {LIMIT_S:g} s", late=late)
+    except OSError as error:
+        return EngineTrial(kind, problem=f"could not be tried: {error}")
+    try:
+        return EngineTrial(**json.loads(done.stdout.strip().rpartition("\n")[2]))
+    except (ValueError, TypeError):
+        last = done.stderr.strip().rpartition("\n")[2]
+        how = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
+        return EngineTrial(kind, problem=f"ended its process with {how}{last and f': {last:.200}'}")
+
+
+def _short(error: ConfigError) -> str:
+    """Say that a library is not installed in as many words; others in their own."""
+    missing = isinstance(error.__cause__, ModuleNotFoundError)
+    return "not installed" if missing else f"cannot be used: {error}"
+
+
+def main(arguments: list[str]) -> None:
+    """Try the engine that the arguments name, and print the :class:`EngineTrial` as JSON."""
+    from anymodal_seg_ros.inference.engines import create_engine
+
+    folder, kind, threads, confidence, providers = arguments
+    model = load_model(folder)
+
+    def make(name: str) -> Engine:
+        return create_engine(name, model, int(threads), confidence == "1", providers)
+
+    trial = try_engine(kind, make, model)
+    print(json.dumps(dataclasses.asdict(trial)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,188 @@
+"""What the node has seen and said, in a folder that repeats it at a desk.
+
+``anymodal-seg run FOLDER/bag --params-file FOLDER/params.yaml`` does it all again: the folder holds
+a bag with messages as they came, and the node's own parameters.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+import time
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import yaml
+from rclpy.serialization import serialize_message
+from rclpy.utilities import get_rmw_implementation_identifier
+
+from anymodal_seg_ros import __version__
+from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.inference.visualize import overlay
+
+_LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "rclpy", "rosbags", "torch")
+
+_BUFFERS = (array, bytes, bytearray, memoryview, np.ndarray)
+"""What rclpy keeps a payload of numbers in."""
+
+_OVERHEAD = 1024
+"""Bytes that a message takes beside its payload, roughly."""
+
+
+class Kept(NamedTuple):
+    """One message that may be written down; nothing of it is copied.
+
+    Attributes:
+        topic: as it is configured, so that the parameters fit the bag without a namespace.
+        type: e.g. ``sensor_msgs/msg/Image``.
+        time_ns: when it came, nanoseconds since the epoch.
+        message: from rclpy, or the bytes that were sent.
+    """
+
+    topic: str
+    type: str
+    time_ns: int
+    message: Any
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes, roughly."""
+        if isinstance(self.message, bytes):
+            return len(self.message) + _OVERHEAD
+        for name in ("data", "events"):
+            payload: Any = getattr(self.message, name, None)
+            if type(payload) in _BUFFERS:
+                return int(memoryview(payload).nbytes) + _OVERHEAD
+        return _OVERHEAD
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What belongs to a moment beside the messages.
+
+    Attributes:
+        parameters: of the node, nested.
+        statuses: the ``DiagnosticStatus`` messages of then.
+        manifest: of the model.
+        prediction: the newest mask; None if there is none.
+    """
+
+    parameters: Mapping[str, Any]
+    statuses: Sequence[Any]
+    manifest: Manifest
+    prediction: Prediction | None
+
+
+def home(kind: str) -> Path:
+    """Return the folder below ``$ROS_HOME`` that folders of a kind are written into."""
+    ros = os.environ.get("ROS_HOME") or str(Path.home() / ".ros")
+    return Path(ros) / "anymodal_seg_ros" / kind
+
+
+def write_folder(
+    parent: Path, name: str, kept: Iterable[Kept], circumstances: Circumstances
+) -> Path:
+    """Write a new folder, which is there only once it is whole, and return it.
+
+    Args:
+        parent: where it will be; made if it is missing.
+        name: what follows the time in its name; may be empty.
+        kept: the messages.
+        circumstances: what else is written down.
+
+    Raises:
+        AnymodalError: it cannot be written, or rosbags is not installed.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = _unused(parent, _now() + (f"_{name}" if name else ""))
+        unfinished = folder.with_name(f".{folder.name}")
+        unfinished.mkdir()
+        left_out = _write_bag(unfinished / "bag", kept)
+        nested = {"/**": {"ros__parameters": dict(circumstances.parameters)}}
+        (unfinished / "params.yaml").write_text(yaml.safe_dump(nested), encoding="utf-8")
+        _write_json(unfinished / "states.json", _readable(circumstances.statuses))
+        _write_json(unfinished / "versions.json", {**_versions(), "left_out": left_out})
+        if circumstances.prediction is not None:
+            _write_pictures(unfinished, circumstances.prediction, circumstances.manifest)
+        return unfinished.rename(folder)
+    except OSError as error:
+        raise AnymodalError(f"{parent} cannot be written to: {error}") from error
+
+
+def _write_bag(path: Path, kept: Iterable[Kept]) -> list[str]:
+    try:
+        from anymodal_seg_ros.evaluation.raw_bag import RawMessage, write_raw_bag
+    except ImportError as error:  # a robot can do without
+        raise AnymodalError(
+            f"a bag cannot be written ({error}): python -m pip install rosbags"
+        ) from error
+    raw = (RawMessage(k.topic, k.type, k.time_ns, _serialized(k.message)) for k in kept)
+    return write_raw_bag(path, raw)
+
+
+def _now() -> str:
+    """Return the time as it may stand in a file's name, in an order that sorts."""
+    seconds, ns = divmod(time.time_ns(), 10**9)
+    return time.strftime("%Y-%m-%dT%H-%M-%S", time.localtime(seconds)) + f".{ns // 10**6:03d}"
+
+
+def _unused(parent: Path, name: str) -> Path:
+    """Return a path that is not there yet."""
+    candidates = (parent / (f"{name}_{n}" if n else name) for n in range(1000))
+    return next(path for path in candidates if not path.exists())
+
+
+def _serialized(message: Any) -> bytes:
+    """Return the bytes of a message, which some topics are heard as anyway."""
+    return message if isinstance(message, bytes) else bytes(serialize_message(message))
+
+
+def _readable(statuses: Sequence[Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": status.name,
+            "level": int.from_bytes(status.level, "little"),
+            "message": status.message,
+            "values": {pair.key: pair.value for pair in status.values},
+        }
+        for status in statuses
+    ]
+
+
+def _versions() -> dict[str, Any]:
+    libraries = {}
+    for name in _LIBRARIES:
+        try:
+            libraries[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "anymodal_seg_ros": __version__,
+        "python": sys.version.split()[0],
+        "machine": platform.platform(),
+        "middleware": str(get_rmw_implementation_identifier()),
+        "ros_distro": os.environ.get("ROS_DISTRO", ""),
+        "libraries": libraries,
+    }
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def _write_pictures(folder: Path, prediction: Prediction, manifest: Manifest) -> None:
+    cv2.imwrite(str(folder / "mask.png"), prediction.mask)
+    image = prediction.frame_set.reference_sample.image
+    picture = overlay(image, prediction.mask, manifest)
+    cv2.imwrite(str(folder / "overlay.png"), np.ascontiguousarray(picture[..., ::-1]))

@@ -1,0 +1,142 @@
+"""Play a bag to the segmentation node and score what it publishes, as ``anymodal-seg evaluate``.
+
+``ros2 launch anymodal_seg_ros replay.launch.py bag:=drive require:=gate.yaml``
+
+Ends with the bag. A gate that fails, or a bag that cannot be judged, makes it end with an error.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from launch import LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    Shutdown,
+)
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.nodes.environment import dds_environment
+from anymodal_seg_ros.nodes.launch_arguments import evaluate_arguments, existing_file
+from anymodal_seg_ros.resources import share_dir
+
+CLI = "anymodal_seg_ros.cli.main"
+PASSED_ON = ("model", "engine", "namespace", "log_level", "python")
+
+
+def generate_launch_description() -> LaunchDescription:
+    arguments = [
+        DeclareLaunchArgument(
+            "bag", default_value="", description="Bag to play; ROS 2, any storage; required"
+        ),
+        DeclareLaunchArgument(
+            "params_file",
+            default_value="",
+            description="Parameters of the node; empty: rig.yaml in the bag's folder",
+        ),
+        DeclareLaunchArgument(
+            "model",
+            default_value="",
+            description="Model folder or name of a bundled model; empty: as the params_file says",
+        ),
+        DeclareLaunchArgument(
+            "engine",
+            default_value="",
+            description="What executes the model; empty: as the params_file says",
+        ),
+        DeclareLaunchArgument(
+            "namespace", default_value="", description="Namespace of the node and its topics"
+        ),
+        DeclareLaunchArgument(
+            "labels",
+            default_value="auto",
+            description="Ground truth: auto, none, or a topic; {sensor} stands for each sensor",
+        ),
+        DeclareLaunchArgument(
+            "require", default_value="", description="Gate: what the figures must be; YAML file"
+        ),
+        DeclareLaunchArgument(
+            "baseline", default_value="", description="An earlier scorecard, for the gate"
+        ),
+        DeclareLaunchArgument(
+            "junit", default_value="", description="Write the verdict here as JUnit XML"
+        ),
+        DeclareLaunchArgument(
+            "out", default_value="scorecard", description="Folder of the scorecard"
+        ),
+        DeclareLaunchArgument(
+            "rate", default_value="1.0", description="Seconds of the bag in a second"
+        ),
+        DeclareLaunchArgument(
+            "player",
+            default_value="auto",
+            choices=["auto", "ros2", "own"],
+            description="What plays the bag: 'ros2 bag play' where it is installed, or our own",
+        ),
+        DeclareLaunchArgument(
+            "log_level", default_value="info", description="debug, info, warn, error or fatal"
+        ),
+        DeclareLaunchArgument(
+            "python", default_value=sys.executable, description="Interpreter to run the nodes with"
+        ),
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=start_nodes)])
+
+
+def start_nodes(context: Any) -> list[Any]:
+    """Describe the node on the bag's clock, and the evaluator, which starts the player."""
+
+    def given(name: str) -> str:
+        return str(LaunchConfiguration(name).perform(context))
+
+    if not given("bag"):
+        raise ConfigError("bag is missing: give bag:=PATH of the bag to play")
+    bag = Path(given("bag")).expanduser().absolute()
+    file = existing_file("params_file", given("params_file") or str(bag / "rig.yaml"))
+    options = {
+        name: given(name)
+        for name in (
+            "model",
+            "engine",
+            "namespace",
+            "labels",
+            "require",
+            "baseline",
+            "junit",
+            "out",
+            "rate",
+            "player",
+        )
+    }
+
+    def on_exit(event: Any, context: Any) -> list[Any]:
+        """End with the evaluator, and with an error if it did: launch has no other exit codes."""
+        if context.is_shutdown:
+            return []
+        if event.returncode:
+            words = f"the evaluator ended with exit code {event.returncode}: 1 failed, 2 unknown"
+            context.asyncio_loop.call_exception_handler({"message": words})
+        return [Shutdown(reason="the bag is over and judged")]
+
+    # No Node: launch_ros adds --ros-args to those, which is not for a command.
+    evaluator = ExecuteProcess(
+        cmd=[given("python"), "-m", CLI, *evaluate_arguments(bag, file, options)],
+        name="evaluator",
+        additional_env=dds_environment(),
+        on_exit=on_exit,
+        output="screen",
+    )
+    passed_on = {name: given(name) for name in PASSED_ON}
+    passed_on |= {"params_file": str(file), "rig": "", "use_sim_time": "true"}
+    segmentation = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(share_dir() / "launch" / "seg.launch.py")),
+        launch_arguments=passed_on.items(),
+    )
+    return [segmentation, evaluator]

@@ -1,0 +1,188 @@
+"""The engine on the fake GPU: right for every subset, and nothing leaves the GPU in between."""
+
+from __future__ import annotations
+
+import gc
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fixtures.fake_gpu import FakeGpu
+from fixtures.tiny_halves import HEIGHT, WIDTH
+
+from anymodal_seg_ros.errors import ConfigError, EngineError, ModelError
+from anymodal_seg_ros.frames import ModalityBatch
+from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.inference.self_test import subsets
+from anymodal_seg_ros.inference.tensorrt.build_process import PlanBuilder, Request
+from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
+from anymodal_seg_ros.inference.tensorrt.engine import NotBuiltError, TensorRtEngine
+from anymodal_seg_ros.inference.tensorrt.graphs import graphs_of
+from anymodal_seg_ros.inference.tensorrt.libraries import load_libraries
+from anymodal_seg_ros.inference.tensorrt.proof import proven
+
+RIGHT = "15 subsets right in at least 100.00 % of the pixels"
+
+
+@pytest.fixture(scope="module")
+def model(tiny_halves: Path) -> Model:
+    return load_model(str(tiny_halves))
+
+
+def build(model: Model, confidence: bool = False) -> None:
+    request = Request(str(model.folder), confidence, str(PlanCache().folder))
+    PlanBuilder(request, lambda news: None, lambda: False).build()
+
+
+@pytest.fixture()
+def engine(model: Model, fake_gpu: FakeGpu) -> TensorRtEngine:
+    build(model)
+    return TensorRtEngine(model)
+
+
+def frame(rows: tuple[int, ...], seed: int = 0) -> ModalityBatch:
+    images = np.random.default_rng(seed).standard_normal((len(rows), 3, HEIGHT, WIDTH), np.float32)
+    return ModalityBatch(images, np.array(rows, np.int64))
+
+
+def test_every_subset_is_as_in_onnx_runtime(engine: TensorRtEngine, model: Model) -> None:
+    reference = create_engine("onnxruntime", model, 1)
+    for subset in subsets(4):
+        batch = frame(subset, len(subset))
+        expected = reference.run(batch).logits
+        for result in (engine.run(batch), engine.fuse(engine.encode(batch))):
+            np.testing.assert_allclose(result.logits, expected, atol=1e-4)
+            assert result.logits is not None and result.logits.dtype == np.float32
+    assert proven(engine, model) == RIGHT
+    assert engine.name == "tensorrt 10.3.0 fp32 cuda" and engine.splits
+
+
+def test_features_stay_on_the_gpu_and_results_are_copies(engine: TensorRtEngine) -> None:
+    batch = frame((0, 2))
+    features = engine.encode(batch)
+    runtime = load_libraries().cudart
+    for row in features:
+        assert [stage.shape[1:] for stage in row.pyramid] == [
+            (3, HEIGHT // s, WIDTH // s) for s in (4, 8, 16, 32)
+        ]
+        for stage in row.pyramid:
+            assert runtime._within(runtime._device, stage.address, stage.nbytes)
+        assert row.nbytes == sum(stage.nbytes for stage in row.pyramid)
+    first = engine.fuse(features).logits
+    assert first is not None
+    kept = first.copy()
+    engine.fuse(engine.encode(frame((1, 3), seed=9)))
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(engine.fuse(features).logits, kept, "features are as they were")
+
+
+def test_each_number_of_sensors_is_one_cuda_graph(engine: TensorRtEngine) -> None:
+    assert engine._plans["encode"].captured == {1}
+    assert engine._plans["fuse"].captured == {1, 2, 3, 4}
+    engine.run(frame((0, 0, 1, 1, 2, 3)))  # a rig with two cameras of a kind
+    assert engine._plans["fuse"].captured == {1, 2, 3, 4, 6}
+
+
+@pytest.mark.parametrize("how", ["refused", "impossible"])
+def test_what_cannot_be_captured_runs_without(how: str, model: Model, fake_gpu: FakeGpu) -> None:
+    fake_gpu.says(capture=how)
+    build(model)
+    engine = TensorRtEngine(model)
+    assert engine._plans["fuse"].captured == set()
+    assert proven(engine, model) == RIGHT
+
+
+def test_memory_does_not_grow_over_many_switches(engine: TensorRtEngine) -> None:
+    runtime = load_libraries().cudart
+    held: list[Any] = []
+
+    def turn(number: int) -> None:
+        batch = frame(subsets(4)[number % 15], number)
+        held.append(engine.encode(batch))
+        engine.fuse(held[-1])
+        del held[:-3]
+
+    for number in range(15):  # all subsets once
+        turn(number)
+    gc.collect()
+    before = len(runtime._device), len(runtime._pinned)
+    for number in range(30):
+        turn(number)
+    gc.collect()
+    assert (len(runtime._device), len(runtime._pinned)) == before
+
+
+def test_all_memory_goes_back_with_the_engine(model: Model, fake_gpu: FakeGpu) -> None:
+    build(model)
+    engine = TensorRtEngine(model)
+    runtime = load_libraries().cudart
+    features = engine.encode(frame((0,)))
+    assert runtime._device and runtime._pinned
+    del engine
+    gc.collect()
+    assert len(runtime._device) >= 4 and not runtime._pinned, "what is held is still there"
+    del features
+    gc.collect()
+    assert not runtime._device
+
+
+def test_several_threads_get_what_one_gets(engine: TensorRtEngine) -> None:
+    batches = [frame(subset, 7) for subset in subsets(4)] * 3
+    expected = [engine.run(batch).logits for batch in batches]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda batch: engine.run(batch).logits, batches))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_ids_and_numbers_that_the_plans_are_not_made_for(engine: TensorRtEngine) -> None:
+    for ids in ((), (4,), (-1,), (0, 17)):
+        batch = ModalityBatch(
+            np.zeros((len(ids), 3, HEIGHT, WIDTH), np.float32), np.array(ids, np.int64)
+        )
+        with pytest.raises(EngineError, match="expected at least one, of 0 to 3"):
+            engine.encode(batch)
+    with pytest.raises(EngineError, match="made for at most 8 rows, not for 9: use another engine"):
+        engine.run(frame((0, 1, 2, 3, 0, 1, 2, 3, 0)))
+
+
+def test_without_plans_or_with_damaged_ones_it_says_what_to_do(
+    model: Model, fake_gpu: FakeGpu
+) -> None:
+    with pytest.raises(NotBuiltError, match="no plan for this machine yet: anymodal-seg build-eng"):
+        TensorRtEngine(model)
+    build(model)
+    path = PlanCache().path(plan_key(graphs_of(model)[1], load_libraries()))
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(NotBuiltError, match="has 50 bytes"):
+        TensorRtEngine(model)
+
+
+def test_a_plan_that_tensorrt_refuses_is_told_in_its_words(model: Model, fake_gpu: FakeGpu) -> None:
+    """As after an update that did not change the version, or a GPU that calls itself the same."""
+    build(model)
+    cache, key = PlanCache(), plan_key(graphs_of(model)[0], load_libraries())
+    cache.keep(key, b"ftrt something else")
+    with pytest.raises(EngineError, match="refuses the plan of 'encode': Magic tag does not match"):
+        TensorRtEngine(model)
+
+
+def test_an_engine_that_computes_nonsense_is_not_taken(model: Model, fake_gpu: FakeGpu) -> None:
+    build(model)
+    fake_gpu.says(run="nan")
+    with pytest.raises(ModelError, match="not finite"):
+        TensorRtEngine(model)
+    fake_gpu.says(run="wrong")
+    with pytest.raises(EngineError, match=r"is wrong here: with rgb only \d+\.\d+ % of the pixels"):
+        proven(TensorRtEngine(model), model)
+    fake_gpu.says(run="well", memory_mb=0)
+    with pytest.raises((EngineError, ModelError), match="cudaErrorMemoryAllocation"):
+        TensorRtEngine(model)
+
+
+def test_confidence_must_be_in_the_graphs(model: Model, fake_gpu: FakeGpu) -> None:
+    with pytest.raises(ConfigError, match="confidence is on"):
+        build(model, confidence=True)

@@ -1,0 +1,157 @@
+"""The seconds before a sensor failed: what is kept, when it is written, and what is told."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+pytest.importorskip("rosbags", reason="rosbags is not installed")
+
+from rosbags.rosbag2 import Reader
+from sensor_msgs.msg import CameraInfo, Image
+
+from anymodal_seg_ros.config import BlackBoxConfig
+from anymodal_seg_ros.frames import SensorState, SensorStatus
+from anymodal_seg_ros.inference.model import load_model
+from anymodal_seg_ros.nodes.black_box import BlackBox
+from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept
+
+S = 1_000_000_000
+
+
+class Rig:
+    """A black box with a clock of its own, and cameras that send images of 1000 bytes."""
+
+    def __init__(self, folder: Path, **limits: float) -> None:
+        self.folder, self.now_ns = folder, 100 * S
+        self.told: list[str] = []
+        scene = Circumstances({"rig": {}}, [], load_model().manifest, None)
+        self.box = BlackBox(
+            BlackBoxConfig(**{"before_s": 2.0, **limits}),  # type: ignore[arg-type]
+            folder,
+            lambda: scene,
+            self.told.append,
+            lambda: self.now_ns,
+        )
+
+    def send(self, count: int, topic: str = "/rgb") -> None:
+        for _ in range(count):
+            self.now_ns += S // 10
+            image = Image(height=10, width=100, encoding="mono8", step=100)
+            image.data = array("B", bytes(1000))
+            self.box.note(Kept(topic, "sensor_msgs/msg/Image", self.now_ns, image))
+
+    def look(self, state: SensorState, received: int = 5, **entered: int) -> None:
+        self.box.look([SensorStatus("rgb", state, 0, received, entered=entered)])
+
+    def wait_told(self, count: int) -> None:
+        end = time.monotonic() + 60.0
+        while len(self.told) < count:
+            assert time.monotonic() < end, self.told
+            time.sleep(0.02)
+
+    @property
+    def recordings(self) -> list[Path]:
+        return sorted(self.folder.iterdir()) if self.folder.exists() else []
+
+
+@pytest.fixture()
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path / "box")
+    yield rig
+    rig.box.stop()
+
+
+def test_what_is_kept_is_bounded_by_age_number_and_bytes(tmp_path: Path) -> None:
+    limits: list[tuple[dict[str, float], int]] = [
+        ({}, 21),  # 2 s at 10 Hz, both ends
+        ({"max_messages": 12}, 12),
+        ({"before_s": 600.0, "max_mb": 1}, 494),  # of 2024 bytes
+    ]
+    for given, expected in limits:
+        rig = Rig(tmp_path, **given)
+        rig.send(600)
+        messages, size = rig.box.size
+        assert messages == expected
+        assert size == expected * 2024 <= 1_000_000
+        rig.box.stop()
+        assert rig.box.size == (0, 0)
+
+
+def test_a_sensor_that_goes_down_is_recorded_with_its_calibration(rig: Rig) -> None:
+    info = Kept("/rgb/camera_info", "sensor_msgs/msg/CameraInfo", rig.now_ns, CameraInfo(width=7))
+    rig.box.note(info, latched=True)
+    rig.send(100)
+    rig.look(SensorState.OK, OK=1)
+    assert rig.box.size[0] == 21, "the calibration has long been let go"
+    rig.look(SensorState.STALE, OK=1, STALE=1)
+    rig.box.stop()
+    (folder,) = rig.recordings
+    assert folder.name.endswith("_rgb_STALE")
+    assert {p.name for p in folder.iterdir()} == {
+        "bag",
+        "params.yaml",
+        "states.json",
+        "versions.json",
+    }
+    with Reader(folder / "bag") as bag:
+        counts = {connection.topic: connection.msgcount for connection in bag.connections}
+        assert (bag.end_time - bag.start_time) / S == pytest.approx(2.0, abs=0.01)
+    assert counts == {"/rgb": 21, "/rgb/camera_info": 1}
+    assert list((folder / "bag").glob("*.mcap"))
+    assert "rgb became STALE" in rig.told[-1]
+    assert str(folder) in rig.told[-1]
+
+
+def test_one_outage_is_one_recording_and_one_between_two_looks_counts(rig: Rig) -> None:
+    rig.send(30)
+    rig.look(SensorState.STALE, STALE=1)
+    rig.wait_told(1)
+    rig.send(40)
+    rig.look(SensorState.FAILED, STALE=1, FAILED=1)  # the same outage, seconds later
+    rig.look(SensorState.OK, STALE=1, FAILED=1, OK=1)
+    rig.send(40)
+    rig.look(SensorState.OK, STALE=1, FAILED=1, OK=2, INVALID=1)  # down and up again
+    rig.box.stop()
+    assert [path.name.split("_", 1)[1] for path in rig.recordings] == ["rgb_STALE", "rgb_INVALID"]
+
+
+def test_nothing_is_recorded_of_a_sensor_that_never_sent_and_of_seconds_twice(rig: Rig) -> None:
+    rig.send(30)
+    rig.look(SensorState.FAILED, received=0, FAILED=1)
+    assert not rig.told
+    rig.look(SensorState.OK, FAILED=1, OK=1)
+    rig.look(SensorState.FROZEN, FAILED=1, OK=1, FROZEN=1)
+    rig.wait_told(1)
+    rig.look(SensorState.OK, FAILED=1, OK=2, FROZEN=1)
+    rig.send(10)
+    rig.look(SensorState.FROZEN, FAILED=1, OK=2, FROZEN=2)
+    rig.box.stop()
+    assert len(rig.recordings) == 1
+    assert any("the last recording is 1.0 s old" in line for line in rig.told)
+
+
+def test_the_oldest_recording_goes(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, keep=2)
+    for falls in range(1, 5):
+        rig.look(SensorState.OK, STALE=falls - 1)
+        rig.send(30)
+        rig.look(SensorState.STALE, STALE=falls)
+        rig.wait_told(falls)
+    rig.box.stop()
+    kept = {line.rsplit(" ", 1)[1] for line in rig.told[-2:]}
+    assert {str(path) for path in rig.recordings} == kept
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    rig = Rig(tmp_path / "file" / "box")
+    rig.send(3)
+    rig.look(SensorState.CLOCK, CLOCK=1)
+    rig.box.stop()
+    assert "nothing is recorded" in rig.told[0]

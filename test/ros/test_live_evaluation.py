@@ -1,0 +1,110 @@
+"""A bag played to a node on real DDS gives the scorecard that it gives offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from fixtures.ros_graph import Graph, RosProcess, StartNode
+from fixtures.scored_bags import write_scored_bag
+
+from anymodal_seg_ros.cli.main import main
+from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
+from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
+from anymodal_seg_ros.nodes.evaluator import LiveError, LiveOptions, player_command
+
+pytestmark = pytest.mark.ros
+
+FRAMES, RATE = 20, 0.2
+GATE = """
+version: 1
+checks:
+  - {figure: masks_lost, max: 0}
+  - {figure: miou, min: 0.99}
+"""
+RIG = """
+/**:
+  ros__parameters:
+    model: {model}
+    use_sim_time: true
+    rig:
+      deadline_s: 0.09
+      sensors:
+        rgb: {{topic: /rgb/image, modality: rgb, expected_hz: 10.0}}
+        thermal: {{topic: /thermal/image, modality: thermal, expected_hz: 10.0}}
+"""
+
+
+def only_run(folder: Path) -> Run:
+    (run,) = load_scorecard(folder).runs
+    return run
+
+
+@pytest.mark.timeout(240)
+def test_live_and_offline_agree(
+    graph: Graph, start_node: StartNode, namespace: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    bag = write_scored_bag(tmp_path, tiny_model, FRAMES)
+    rig, gate = bag / "rig.yaml", tmp_path / "gate.yaml"
+    rig.write_text(RIG.format(model=tiny_model))
+    gate.write_text(GATE)
+    asked = ["evaluate", str(bag), "--params", str(rig), "--namespace", namespace]
+    asked += ["--require", str(gate)]
+    offline = CliRunner().invoke(main, [*asked, "--out", str(tmp_path / "offline")])
+    assert offline.exit_code == 1, offline.output
+
+    # Slowly, so that on a busy machine a message is not late by the clock of the bag.
+    node = start_node("--params-file", str(rig), demo=False)
+    live = RosProcess(
+        "anymodal_seg_ros.cli.main",
+        [*asked, "--live", "--rate", str(RATE), "--player", "own", "--out", str(tmp_path / "live")],
+        tmp_path / "evaluator",
+    )
+    assert live.wait(200) == offline.exit_code, live.stdout + live.stderr
+    assert live.stderr == ""
+
+    one, other = only_run(tmp_path / "live"), only_run(tmp_path / "offline")
+    assert one.case == other.case
+    assert one.ground_truth == other.ground_truth
+    theirs = {record.stamp_ns: record for record in other.records}
+    assert [record.stamp_ns for record in one.records] == list(theirs), "no mask is lost"
+    for record in one.records:
+        beside = theirs[record.stamp_ns]
+        assert record.sensors == beside.sensors
+        assert record.reference == beside.reference
+        assert record.overlap is not None and beside.overlap is not None
+        assert record.overlap.tolist() == beside.overlap.tolist(), "the same pixels"
+        assert record.boundary is not None and beside.boundary is not None
+        assert record.boundary.tolist() == beside.boundary.tolist()
+        assert record.kept == beside.kept
+        assert abs(record.time_s - beside.time_s) < 2.0, "on the clock of the bag"
+    for figure in ("miou", "boundary_iou", "masks", "masks_lost", "temporal_consistency"):
+        cards = [load_scorecard(tmp_path / name) for name in ("live", "offline")]
+        assert cards[0].value(figure) == cards[1].value(figure), figure
+    assert "miou" in live.stdout
+    assert node.stderr == ""
+
+
+def test_without_a_node_it_cannot_judge(ros_domain: int, tiny_model: Path, tmp_path: Path) -> None:
+    bag = write_scored_bag(tmp_path, tiny_model, 3)
+    command = ["evaluate", str(bag), "--live", "--wait", "1", "--out", str(tmp_path / "out")]
+    process = RosProcess("anymodal_seg_ros.cli.main", command, tmp_path / "evaluator")
+    assert process.wait() == 2
+    assert "does not listen to /rgb/image" in process.stderr
+    assert not (tmp_path / "out" / "runs" / "drive" / "healthy").exists()
+
+
+def test_players(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = player_command(Path("b"), ["/a", "/c"], LiveOptions(rate=0.5, player="own"))
+    assert own[1:] == [
+        *("-m", "anymodal_seg_ros.cli.main", "play", "b", "--clock"),
+        *("--rate", "0.5", "--topics", "/a,/c"),
+    ]
+    monkeypatch.setattr("anymodal_seg_ros.nodes.evaluator._has_ros2_bag", lambda: True)
+    theirs = player_command(Path("b"), ["/a", "/c"], LiveOptions())
+    assert theirs[:4] == ["ros2", "bag", "play", "b"]
+    assert theirs[-3:] == ["--topics", "/a", "/c"]
+    monkeypatch.setattr("anymodal_seg_ros.nodes.evaluator._has_ros2_bag", lambda: False)
+    with pytest.raises(LiveError, match="no 'ros2 bag'"):
+        player_command(Path("b"), ["/a"], LiveOptions(player="ros2"))

@@ -1,0 +1,231 @@
+"""The books of one sensor, to the message and to the nanosecond."""
+
+from __future__ import annotations
+
+import pytest
+
+from anymodal_seg_ros.config import SensorConfig
+from anymodal_seg_ros.frames import SensorState
+from anymodal_seg_ros.sensing.health.sensor_health import Fault, SensorHealth, withheld
+from anymodal_seg_ros.sensing.health.watchdog import Watchdog
+
+MS = 1_000_000
+PERIOD = 100 * MS
+GRACE = 1000 * MS
+CONFIG = SensorConfig(
+    "x",
+    "rgb",
+    expected_hz=10.0,
+    late_after_periods=1.5,
+    stale_after_s=0.3,
+    failed_after_s=2.0,
+    recover_frames=3,
+    fault_frames=2,
+)
+BAD = Fault(SensorState.INVALID, "black: too dark")
+NEUTRAL = Fault(SensorState.INVALID, "flat: the shutter is closed", lasting=False)
+DAMAGED = Fault(SensorState.DEGRADED, "glare: too bright", withhold=False)
+
+
+class Sensor:
+    """One sensor of a watchdog, at whose side time passes."""
+
+    def __init__(self, config: SensorConfig = CONFIG) -> None:
+        self.watchdog = Watchdog({"x": config}, GRACE)
+        self.watchdog.update(0)
+        self.now_ns = 0
+
+    def send(self, *faults: Fault | None, after_ns: int = PERIOD) -> None:
+        for fault in faults:
+            self.now_ns += after_ns
+            self.watchdog.observe("x", self.now_ns, fault)
+
+    def rest(self, silence_ns: int) -> None:
+        self.now_ns += silence_ns
+        self.watchdog.update(self.now_ns)
+
+    @property
+    def state(self) -> SensorState:
+        return self.watchdog.states()["x"]
+
+    def said(self) -> str:
+        return self.watchdog.status("x", self.now_ns).fault
+
+
+def test_only_what_is_to_be_withheld_is_withheld() -> None:
+    assert withheld(None) is None
+    assert withheld(BAD) is BAD
+    assert withheld(DAMAGED) is None
+
+
+def test_the_rate_is_known_from_the_second_message_on() -> None:
+    sensor = Sensor()
+    sensor.send(None)
+    assert sensor.watchdog.status("x", sensor.now_ns).rate_hz is None
+    sensor.send(None)
+    assert sensor.watchdog.status("x", sensor.now_ns).rate_hz == 10.0
+    sensor.send(None, after_ns=3 * PERIOD // 2)
+    assert sensor.watchdog.status("x", sensor.now_ns).rate_hz == 8.0
+
+
+def test_only_accepted_messages_are_received_but_all_arrive() -> None:
+    sensor = Sensor()
+    sensor.send(None, None)
+    sensor.watchdog.arrive("x", sensor.now_ns + PERIOD)
+    sensor.watchdog.judge("x", sensor.now_ns + PERIOD, BAD, accepted=False)
+    status = sensor.watchdog.status("x", sensor.now_ns + PERIOD)
+    assert (status.received, status.arrived) == (2, 3)
+
+
+def test_the_next_change_is_when_silence_is_too_long() -> None:
+    sensor = Sensor()
+    assert sensor.watchdog.next_change_ns() == GRACE
+    sensor.send(None)
+    assert sensor.watchdog.next_change_ns() == PERIOD + 3 * PERIOD // 2
+    sensor.rest(3 * PERIOD // 2 - 1)
+    assert sensor.state is SensorState.OK
+    sensor.rest(1)
+    assert sensor.state is SensorState.LATE
+    assert sensor.watchdog.next_change_ns() == PERIOD + 300 * MS
+    sensor.rest(150 * MS)
+    assert sensor.state is SensorState.STALE
+    assert sensor.watchdog.next_change_ns() == PERIOD + 2000 * MS
+    sensor.rest(1700 * MS)
+    assert sensor.state is SensorState.FAILED
+    assert sensor.watchdog.next_change_ns() is None
+
+
+def test_a_sensor_that_gives_signs_of_life_but_nothing_good_waits_for_longer() -> None:
+    sensor = Sensor()
+    sensor.send(NEUTRAL, after_ns=900 * MS)
+    assert sensor.state is SensorState.WAITING
+    assert sensor.watchdog.next_change_ns() == 2900 * MS
+    sensor.rest(1999 * MS)
+    assert sensor.state is SensorState.WAITING
+    sensor.rest(1 * MS)
+    assert sensor.state is SensorState.FAILED
+
+
+def test_a_state_knows_since_when() -> None:
+    sensor = Sensor()
+    sensor.send(None)
+    sensor.send(BAD, BAD)
+    status = sensor.watchdog.status("x", sensor.now_ns)
+    assert (status.state, status.since_ns) == (SensorState.INVALID, 3 * PERIOD)
+    assert status.first_failure_ns == 3 * PERIOD
+    sensor.send(None, None, None)
+    status = sensor.watchdog.status("x", sensor.now_ns)
+    assert (status.state, status.since_ns) == (SensorState.OK, 6 * PERIOD)
+    assert status.transitions == 3
+
+
+def test_a_fault_is_told_until_as_many_good_messages_came_as_are_needed() -> None:
+    sensor = Sensor()
+    sensor.send(None, BAD, BAD)
+    assert sensor.said() == BAD.reason
+    sensor.send(None)
+    assert sensor.said() == "recovering, 1 of 3 good"
+    sensor.send(None)
+    assert sensor.said() == "recovering, 2 of 3 good"
+    sensor.send(None)
+    assert sensor.said() == "" and sensor.state is SensorState.OK
+    sensor.send(BAD)
+    assert sensor.said() == BAD.reason and sensor.state is SensorState.OK
+    sensor.send(None, None, None)
+    assert sensor.said() == ""
+
+
+def test_good_messages_that_come_late_are_told_from_those_in_time() -> None:
+    sensor = Sensor()
+    sensor.send(None, BAD, BAD)
+    sensor.send(None, after_ns=PERIOD)
+    sensor.send(None, after_ns=250 * MS)
+    assert sensor.said() == "recovering, 1 of 3 good and in time"
+    sensor.rest(300 * MS)
+    assert sensor.said() == "", "silence is what is wrong now"
+
+
+def test_a_neutral_message_is_no_fault_and_its_words_pass_with_the_next() -> None:
+    sensor = Sensor()
+    sensor.send(None)
+    sensor.rest(300 * MS)
+    assert sensor.state is SensorState.STALE
+    sensor.send(NEUTRAL)
+    assert sensor.said() == "waits for 3 good messages: flat: the shutter is closed"
+    for after, words in ((None, "recovering, 1 of 3 good"), (BAD, BAD.reason)):
+        sensor.send(after)
+        assert sensor.said() == words
+
+
+def test_the_gap_of_an_outage_says_nothing_of_the_rate() -> None:
+    sensor = Sensor()
+    sensor.send(*[None] * 5)
+    for _ in range(4):  # four outages, of which three late gaps would make it SLOW
+        sensor.rest(500 * MS)
+        assert sensor.state is SensorState.STALE
+        sensor.send(*[None] * 5)
+        assert sensor.state is SensorState.OK
+    assert sensor.watchdog.status("x", sensor.now_ns).rate_hz == 10.0
+
+
+def test_damage_before_an_outage_does_not_count_after_it() -> None:
+    sensor = Sensor()
+    sensor.send(None, DAMAGED, DAMAGED)
+    assert sensor.state is SensorState.DEGRADED
+    assert sensor.said() == DAMAGED.reason
+    sensor.rest(500 * MS)
+    sensor.send(None, None, None, None)
+    assert sensor.state is SensorState.OK
+    sensor.send(DAMAGED)
+    assert sensor.state is SensorState.OK, "one damaged message of two"
+    sensor.send(DAMAGED)
+    assert sensor.state is SensorState.DEGRADED
+
+
+def test_bad_messages_before_an_outage_do_not_count_after_it() -> None:
+    sensor = Sensor()
+    sensor.send(None, BAD)
+    sensor.rest(500 * MS)
+    assert sensor.state is SensorState.STALE
+    sensor.send(BAD)
+    assert sensor.state is SensorState.STALE, "one bad message of two"
+    sensor.send(BAD)
+    assert sensor.state is SensorState.INVALID
+
+
+@pytest.mark.parametrize("slow_gaps", [3, 4])
+def test_a_slow_sensor_is_slow_from_the_third_late_message_of_ten(slow_gaps: int) -> None:
+    sensor = Sensor()
+    sensor.send(*[None] * 12)
+    for number in range(slow_gaps):
+        sensor.send(None, after_ns=200 * MS)
+        assert sensor.state is (SensorState.SLOW if number >= 2 else SensorState.OK)
+    status = sensor.watchdog.status("x", sensor.now_ns)
+    assert status.since_ns == 12 * PERIOD + 3 * 200 * MS
+    sensor.send(*[None] * 10, after_ns=80 * MS)
+    assert sensor.state is SensorState.OK, "ten in time bring it back"
+
+
+def test_other_thresholds_hold_from_now_on() -> None:
+    sensor = Sensor()
+    sensor.send(None, None)
+    slower = SensorConfig("x", "rgb", expected_hz=1.0, stale_after_s=5.0, failed_after_s=9.0)
+    sensor.watchdog.configure("x", slower)
+    sensor.rest(1700 * MS)
+    assert sensor.state is SensorState.OK
+    sensor.rest(200 * MS)
+    assert sensor.state is SensorState.LATE
+    sensor.rest(3000 * MS)
+    assert sensor.state is SensorState.LATE
+    sensor.rest(200 * MS)
+    assert sensor.state is SensorState.STALE
+
+
+def test_a_sensor_that_is_off_counts_nothing() -> None:
+    health = SensorHealth(SensorConfig("x", "rgb", enabled=False))
+    health.start(0, GRACE)
+    assert health.due_ns() is None
+    watchdog = Watchdog({"x": SensorConfig("x", "rgb", enabled=False)}, GRACE)
+    watchdog.observe("x", PERIOD, None)
+    assert watchdog.status("x", PERIOD).arrived == 0
+    assert watchdog.next_change_ns() is None
