@@ -26,13 +26,18 @@ Mask = npt.NDArray[np.uint8]
 
 
 class SensorState(enum.Enum):
-    """Health of one sensor. ``OK``, ``DEGRADED`` and ``SLOW`` ones are waited for and fused."""
+    """Health of one sensor. ``OK``, ``DEGRADED`` and ``SLOW`` ones are waited for and fused.
+
+    ``DOUBTFUL`` ones are waited for, and fused where nobody knows who is right.
+    """
 
     WAITING = "WAITING"
     """Never seen, still within the start-up grace."""
     OK = "OK"
     DEGRADED = "DEGRADED"
     """Its pictures are damaged, but most of what they show is true."""
+    DOUBTFUL = "DOUBTFUL"
+    """Its pictures are sound, but show another world than those of the others."""
     SLOW = "SLOW"
     """Good messages come, but far fewer than promised."""
     LATE = "LATE"
@@ -52,7 +57,7 @@ class SensorState(enum.Enum):
 
     def __init__(self, word: str) -> None:
         # Attributes, because every message asks for them and hashing an enum member is slow.
-        self.alive: bool = word in ("OK", "DEGRADED", "SLOW")
+        self.alive: bool = word in ("OK", "DEGRADED", "DOUBTFUL", "SLOW")
         """Whether frame sets wait for this sensor and the network sees it."""
         self.down: bool = word in ("STALE", "FAILED", "FROZEN", "INVALID", "CLOCK")
         """Whether the sensor has failed, so that only a run of good messages brings it back."""

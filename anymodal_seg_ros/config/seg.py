@@ -64,6 +64,30 @@ class RigConfig:
     content_checks: bool = switch(
         True, "Look for faults in the images; off only where faults shall reach the network"
     )
+    cross_check: bool = switch(
+        True,
+        "Check sensors against each other: DOUBTFUL, and with three or more not fused, is one that "
+        "shows another world; needs a model with an agreement file",
+    )
+    cross_check_s: float = number(
+        0.3, 0.05, 3600.0, "Time from one look at what the sensors have in common to the next, in s"
+    )
+    cross_check_share: float = number(
+        0.1, 0.001, 1.0, "Share of one core that looks may take on a robot; more wait longer"
+    )
+    cross_check_evidence: float = number(
+        9.0,
+        1.0,
+        1000.0,
+        "DOUBTFUL at this evidence, in nats; one more makes false alarms about e times rarer, and "
+        "the doubt later",
+    )
+    misaligned_above: float = number(
+        0.015,
+        0.0,
+        0.05,
+        "Told when a sensor lies beside the first by more than this share of the width; 0: never",
+    )
     clock_jump_s: float = number(
         1.0, 0.05, 3600.0, "A stamp this far off its sensor's own clock is absurd or a jump, in s"
     )

@@ -16,14 +16,17 @@ from anymodal_seg_ros.faults.kinds import (
     EVERY_SENSOR,
     Delayed,
     Drift,
+    Exchanged,
     Garbage,
     Hanging,
     ImageFault,
     InjectedFault,
     Intermittent,
+    Moved,
     Off,
     Slow,
     Stuck,
+    Turned,
     Wrong,
 )
 from anymodal_seg_ros.faults.payloads import (
@@ -32,6 +35,7 @@ from anymodal_seg_ros.faults.payloads import (
     with_drift,
     with_garbage,
     with_image_fault,
+    with_other_view,
     with_wrong_content,
 )
 from anymodal_seg_ros.faults.timeline import FaultTimeline
@@ -62,8 +66,9 @@ class Injector(Generic[P]):
     """Breaks sensors as a timeline says.
 
     What comes of a sensor's messages depends on the timeline and on these messages alone: neither
-    on other sensors nor on how their messages are interleaved. Images are changed first, then the
-    stream, each in the order of the timeline's entries. Not thread-safe.
+    on other sensors nor on how their messages are interleaved, but for those that are exchanged.
+    Images are changed first, then the stream, each in the order of the timeline's entries. Not
+    thread-safe.
     """
 
     def __init__(
@@ -79,6 +84,8 @@ class Injector(Generic[P]):
         self.timeline = timeline
         self._modalities = dict(modalities or {})
         self._streams: dict[str, _Stream[P]] = {}
+        wanted = {fault.with_sensor for fault in timeline.faults if isinstance(fault, Exchanged)}
+        self._newest: dict[str, P | None] = dict.fromkeys(wanted)
 
     def push(self, sensor: str, time_ns: int, payload: P) -> Delivery[P] | None:
         """Take one message of a sensor, in the order in which the sensor sends them.
@@ -100,15 +107,24 @@ class Injector(Generic[P]):
         """
         if sensor not in self._streams:
             modality = self._modalities.get(sensor, "")
-            self._streams[sensor] = _Stream(sensor, modality, self.timeline)
+            self._streams[sensor] = _Stream(sensor, modality, self.timeline, self._newest)
+        if sensor in self._newest:
+            self._newest[sensor] = payload
         return self._streams[sensor].push(time_ns, payload)
 
 
 class _Stream(Generic[P]):
     """What is remembered of one sensor."""
 
-    def __init__(self, sensor: str, modality: str, timeline: FaultTimeline) -> None:
+    def __init__(
+        self,
+        sensor: str,
+        modality: str,
+        timeline: FaultTimeline,
+        others: Mapping[str, P | None],
+    ) -> None:
         self._sensor, self._modality, self._timeline = sensor, modality, timeline
+        self._others = others
         self._key = (timeline.seed, zlib.crc32(sensor.encode()))
         self._counts: Counter[int] = Counter()
         self._newest: P | None = None
@@ -174,6 +190,11 @@ class _Stream(Generic[P]):
             elif isinstance(fault, Wrong) and fault.how == "past":
                 past = self._past.at(time_ns - seconds_to_ns(fault.age_s))
                 changed = under_header_of(payload, past)
+            elif isinstance(fault, Exchanged):
+                other = self._others[fault.with_sensor]
+                changed = shown if other is None else under_header_of(payload, other)
+            elif isinstance(fault, (Moved, Turned)):
+                changed = with_other_view(fault, shown)
             elif isinstance(fault, Wrong):
                 changed = with_wrong_content(fault, shown, self._dice(number))
         except DecodeError:

@@ -4,7 +4,7 @@ Eight say what becomes of a stream of messages; they are those of PX4's failure 
 what becomes of an image; they are the sensor failures of DELIVER (Zhang et al., arXiv 2303.01480,
 §3), which names them and leaves their strength open: the formulas here are proposals. The others
 are what cameras on robots suffer: dirt, broken read-outs, streams that hang without being equal,
-distances in the wrong unit, scans that are none, and what drifts.
+distances in the wrong unit, scans that are none, what drifts, and pictures of another world.
 """
 
 from __future__ import annotations
@@ -85,6 +85,34 @@ class Wrong(InjectedFault):
         "scene elsewhere; half_size: every second row and column only",
     )
     age_s: float = number(10.0, 0.0, 3600.0, "How long ago the past is, in s")
+
+
+@dataclass(frozen=True, slots=True)
+class Moved(InjectedFault):
+    """Every picture is moved sideways, as if the camera stood elsewhere; the border is mirrored."""
+
+    kind: ClassVar[str] = "moved"
+    share: float = number(0.1, -1.0, 1.0, "How far to the right, in shares of the width")
+
+
+@dataclass(frozen=True, slots=True)
+class Turned(InjectedFault):
+    """The camera looks elsewhere than its extrinsics say; what it cannot see is empty."""
+
+    kind: ClassVar[str] = "turned"
+    axis: str = choice(
+        ("yaw", "pitch", "roll"), "yaw: to the right; pitch: up; roll: clockwise, about its axis"
+    )
+    angle_deg: float = number(5.0, -180.0, 180.0, "How far, in degrees")
+    view_deg: float = number(66.0, 1.0, 170.0, "Its horizontal angle of view, in degrees")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged(InjectedFault):
+    """The newest message of another sensor comes in its place, under its own header."""
+
+    kind: ClassVar[str] = "exchanged"
+    with_sensor: str = text("", "Name of the other sensor; required")
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +310,21 @@ class BrokenScan(ImageFault):
 
 STREAM_KINDS: dict[str, type[InjectedFault]] = {
     cls.kind: cls
-    for cls in (Ok, Off, Stuck, Garbage, Wrong, Slow, Delayed, Intermittent, Hanging, Drift)
+    for cls in (
+        Ok,
+        Off,
+        Stuck,
+        Garbage,
+        Wrong,
+        Moved,
+        Turned,
+        Exchanged,
+        Slow,
+        Delayed,
+        Intermittent,
+        Hanging,
+        Drift,
+    )
 }
 """What may happen to a stream of messages, by name."""
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from anymodal_seg_ros.faults.creeping import drifted, nearly_stuck
 from anymodal_seg_ros.faults.image_faults import apply_image_fault
-from anymodal_seg_ros.faults.kinds import Garbage, Hanging, ImageFault, Wrong
+from anymodal_seg_ros.faults.kinds import Garbage, Hanging, ImageFault, Moved, Turned, Wrong
 from anymodal_seg_ros.faults.messages import garbage_message, image_of, with_header, with_image
+from anymodal_seg_ros.faults.other_views import other_view
 from anymodal_seg_ros.faults.pictures import garbage_picture, wrong_picture
 from anymodal_seg_ros.frames import Image
 
@@ -40,6 +41,13 @@ def with_wrong_content(fault: Wrong, payload: Any, rng: np.random.Generator) -> 
     if isinstance(payload, Image):
         return wrong_picture(payload, fault.how, rng)
     return with_image(payload, wrong_picture(image_of(payload), fault.how, rng))
+
+
+def with_other_view(fault: Moved | Turned, payload: Any) -> Any:
+    """Show what a camera elsewhere sees; errors as :func:`with_image_fault`."""
+    if isinstance(payload, Image):
+        return other_view(fault, payload)
+    return with_image(payload, other_view(fault, image_of(payload)))
 
 
 def hanging(

@@ -12,7 +12,7 @@ import yaml
 
 from anymodal_seg_ros.config import build, read_yaml
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.faults.kinds import EVERY_SENSOR, KINDS, InjectedFault, Off, Ok
+from anymodal_seg_ros.faults.kinds import EVERY_SENSOR, KINDS, Exchanged, InjectedFault, Off, Ok
 
 MAX_SEED = 2**32 - 1
 """Largest seed."""
@@ -114,6 +114,11 @@ def check_sensors(timeline: FaultTimeline, sensors: Mapping[str, Any]) -> None:
                 f"entry {number} ({fault.kind}): sensor is {fault.sensor!r}: "
                 f"expected one of {', '.join(sensors)}, or '*'"
             )
+        if isinstance(fault, Exchanged) and fault.with_sensor not in sensors:
+            raise ConfigError(
+                f"entry {number} ({fault.kind}): with_sensor is {fault.with_sensor!r}: "
+                f"expected one of {', '.join(sensors)}"
+            )
 
 
 def _entry(number: int, entry: Any) -> InjectedFault:
@@ -135,6 +140,10 @@ def _entry(number: int, entry: Any) -> InjectedFault:
         fault = build(KINDS[kind], values, "")
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+    if isinstance(fault, Exchanged) and fault.with_sensor in ("", fault.sensor):
+        raise ConfigError(
+            f"{where}: with_sensor is {fault.with_sensor!r}: expected the name of another sensor"
+        )
     if fault.end_s <= fault.start_s:
         raise ConfigError(
             f"{where}: end_s is {fault.end_s:g}: expected more than start_s, which is "

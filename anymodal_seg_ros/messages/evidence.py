@@ -10,7 +10,13 @@ from anymodal_seg_ros.frames import Prediction, SensorState, SensorStatus
 OK, WARN, ERROR = 0, 1, 2
 """Levels of a ``diagnostic_msgs/DiagnosticStatus``."""
 
-_WARN = (SensorState.WAITING, SensorState.DEGRADED, SensorState.LATE, SensorState.SLOW)
+_WARN = (
+    SensorState.WAITING,
+    SensorState.DEGRADED,
+    SensorState.DOUBTFUL,
+    SensorState.LATE,
+    SensorState.SLOW,
+)
 
 
 @dataclass(frozen=True, slots=True)

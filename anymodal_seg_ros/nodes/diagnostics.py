@@ -125,6 +125,7 @@ def sensor_health(
     if status.state is SensorState.DISABLED:
         message += " in the configuration"
     elif status.fault:
+        level = max(level, DiagnosticStatus.WARN)
         message += f": {status.fault}"
     elif status.age_ns is None:
         message += ": no message so far"

@@ -19,6 +19,7 @@ from anymodal_seg_ros.inference.engines import Engine, can_split, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.pipeline.activity import Activity
 from anymodal_seg_ros.pipeline.assembly import Assembly, assemble
+from anymodal_seg_ros.pipeline.cross_check import SensorLook
 from anymodal_seg_ros.pipeline.reading import Unreadable, read
 from anymodal_seg_ros.pipeline.record import FusionRecord
 from anymodal_seg_ros.pipeline.stages import Stages
@@ -65,7 +66,15 @@ class Pipeline:
         self._parts = self._assembled(rig)
 
     def _assembled(self, rig: RigConfig) -> Assembly:
-        return assemble(rig, self.model, self.engine, self.record, self._threads, self._begin_anew)
+        return assemble(
+            rig,
+            self.model,
+            self.engine,
+            self.record,
+            self._threads,
+            self._begin_anew,
+            in_time=self.in_time,
+        )
 
     @property
     def rig(self) -> RigConfig:
@@ -289,6 +298,10 @@ class Pipeline:
         if isinstance(task, Prepare):
             self._parts.preparer.prepare(task.sample, task.picture, task.companions)
             return None
+        if isinstance(task, SensorLook):
+            if (cross_check := self._parts.cross_check) is not None:
+                cross_check.step(task)
+            return None
         order = task.order
         return self._parts.fusion.segment(
             order.frame_set, self._prepared(order), order.picture, order.status
@@ -305,6 +318,9 @@ class Pipeline:
             took_ns: how long it took.
         """
         with self._lock:
+            if isinstance(task, SensorLook):
+                self._end_step(task, took_ns)
+                return None
             self._parts.scheduler.done(task)
             if isinstance(task, Decode):
                 self._judge(task.sample, result if isinstance(result, DecodeError) else None)
@@ -317,6 +333,10 @@ class Pipeline:
             self.record.fused(result)
             if result.sensors:
                 self._parts.budget.fused(len(result.sensors), took_ns)
+            if (cross_check := self._parts.cross_check) is not None:
+                picture = task.order.picture
+                size = picture.height, picture.width
+                cross_check.offer(task.order.frame_set, picture.sensor, size)
             return result
 
     def next_wakeup_ns(self) -> int | None:
@@ -368,20 +388,25 @@ class Pipeline:
             self._parts.scheduler,
             self._parts.pictures,
         )
+        cross_check = self._parts.cross_check
         intake.advance(now_ns)
         for sample in intake.undecoded():
             scheduler.add_unproven(sample)
         if not scheduler.proving:
             for frame_set in intake.poll(now_ns):
+                if cross_check is not None:
+                    frame_set = cross_check.without_doubted(frame_set)
                 status = intake.status(now_ns)
                 order = Order(frame_set, status, pictures.of(frame_set), None)
                 if self.in_time:
                     self._limit(order)
                 scheduler.add(order)
-        task = scheduler.take(now_ns)
+        task: Task | None = scheduler.take(now_ns)
         if task is None and ahead and (leader := intake.leader()) is not None:
             newest, wanted_in = intake.newest(leader), pictures.sensor(leader)
             task = scheduler.take_ahead(newest, wanted_in, now_ns, in_time=self.in_time)
+        if task is None and cross_check is not None and not scheduler.backlog.behind:
+            return cross_check.take()
         return task
 
     def _limit(self, order: Order) -> None:
@@ -410,9 +435,21 @@ class Pipeline:
             if order.frame_set.samples.get(sample.sensor) is sample:
                 order.frame_set = self._parts.intake.reselect(order.frame_set)
 
+    def _end_step(self, look: SensorLook, took_ns: int) -> None:
+        """Take note of one step of a look at the sensors, and tell what has come of it."""
+        cross_check, intake = self._parts.cross_check, self._parts.intake
+        if cross_check is None:
+            return
+        for name, found in (cross_check.end(look, took_ns) or {}).items():
+            intake.take_cross_check(name, look.time_ns, found.doubt, found.shifted, found.checks)
+
     def _failed(self, task: Task, error: Exception) -> None:
         """Go on after an engine that raised: without the sample, or without the frame set."""
         with self._lock:
+            if isinstance(task, SensorLook):
+                if self._parts.cross_check is not None:
+                    self._parts.cross_check.abandon()
+                return
             self._parts.scheduler.done(task)
             if isinstance(task, Prepare):
                 key = self._parts.preparer.key(task.sample, task.picture, task.companions)
@@ -430,6 +467,8 @@ class Pipeline:
         """Forget what belongs to the time before the clock went back."""
         self._parts.events.reset()
         self._parts.scheduler.begin_anew()
+        if self._parts.cross_check is not None:
+            self._parts.cross_check.begin_anew()
 
     def _push_events(self, sensor: str, message: Any, received_ns: int) -> str | None:
         """Take a message of events, and push the images that it completes."""

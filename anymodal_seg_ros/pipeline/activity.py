@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from anymodal_seg_ros.pipeline.cross_check import SensorLook
 from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, Task
 
 
@@ -45,4 +46,6 @@ class Activity:
 def _words(task: Task) -> str:
     if isinstance(task, Fuse):
         return "fusing"
+    if isinstance(task, SensorLook):
+        return "comparing the sensors"
     return f"{'decoding' if isinstance(task, Decode) else 'encoding'} {task.sample.sensor}"

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from anymodal_seg_ros.config import RigConfig
+from anymodal_seg_ros.inference.agreement import load_agreement
 from anymodal_seg_ros.inference.engines import Engine, can_split
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.pipeline.budget import Budget
+from anymodal_seg_ros.pipeline.cross_check import CrossCheck
 from anymodal_seg_ros.pipeline.event_input import EventInput
 from anymodal_seg_ros.pipeline.fusion import Fusion
 from anymodal_seg_ros.pipeline.modalities import check_modalities, registrar_for
@@ -34,6 +36,7 @@ class Assembly:
         fusion: makes masks.
         budget: of time.
         scheduler: hands out the work.
+        cross_check: compares the sensors; None where that is off, or the model knows no agreement.
     """
 
     rig: RigConfig
@@ -45,6 +48,7 @@ class Assembly:
     fusion: Fusion
     budget: Budget
     scheduler: Scheduler
+    cross_check: CrossCheck | None
 
     @property
     def superseded(self) -> int:
@@ -59,6 +63,8 @@ def assemble(
     record: FusionRecord,
     threads: int,
     on_new_run: Callable[[], None],
+    *,
+    in_time: bool,
 ) -> Assembly:
     """Put the parts together.
 
@@ -69,8 +75,10 @@ def assemble(
         record: of what was fused; outlives the parts.
         threads: how many will work.
         on_new_run: called when the clock has gone back.
+        in_time: whether time is short, as on a robot.
 
     Raises:
+        ModelError: the agreement file of the model is damaged.
         ConfigError: a sensor has a modality that the model does not know, or the sensors cannot be
             registered to each other with what is configured.
     """
@@ -81,6 +89,10 @@ def assemble(
     budget = Budget(round(rig.budget_ms * 1e6), threads)
     enabled = {name: sensor for name, sensor in rig.sensors.items() if sensor.enabled}
     planes = {name: manifest.modalities[s.modality].planes for name, s in enabled.items()}
+    normal = load_agreement(model) if rig.cross_check else None
+    cross_check = None
+    if normal is not None:
+        cross_check = CrossCheck(rig, manifest, normal, registrar, preparer, thrifty=in_time)
     return Assembly(
         rig,
         Intake(rig, on_new_run, planes),
@@ -91,4 +103,5 @@ def assemble(
         Fusion(rig, manifest, engine, preparer),
         budget,
         Scheduler(rig, preparer, record, budget),
+        cross_check,
     )

@@ -15,7 +15,7 @@ from anymodal_seg_ros.frames import DeferredImage, Sample
 from anymodal_seg_ros.pipeline.budget import Backlog, Budget
 from anymodal_seg_ros.pipeline.record import FusionRecord
 from anymodal_seg_ros.pipeline.stages import Preparer
-from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, Order, Prepare, Task
+from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, MaskTask, Order, Prepare
 from anymodal_seg_ros.sensing.intake import VERDICT
 
 NO_TIME = "no time"
@@ -100,7 +100,7 @@ class Scheduler:
         # After it, only the end of work that is under way can change anything.
         return due_ns if due_ns is not None and due_ns > self._asked_ns else None
 
-    def take(self, now_ns: int) -> Task | None:
+    def take(self, now_ns: int) -> MaskTask | None:
         """Return the most urgent work on the frame sets that are due; None if there is none.
 
         Give what comes back to :meth:`done`.
@@ -126,7 +126,7 @@ class Scheduler:
 
     def take_ahead(
         self, newest: Mapping[str, Sample], picture: str, now_ns: int, *, in_time: bool
-    ) -> Task | None:
+    ) -> MaskTask | None:
         """Return work on the newest samples, which frame sets to come will want.
 
         Args:
@@ -156,7 +156,7 @@ class Scheduler:
         self._running.add(id(sample))
         return Prepare(sample, picture)
 
-    def done(self, task: Task) -> None:
+    def done(self, task: MaskTask) -> None:
         """Take note that a piece of work is done, or has failed."""
         if isinstance(task, Fuse):
             if task is self._fusing:  # and not one of before the configuration changed
@@ -180,7 +180,7 @@ class Scheduler:
                 return Decode(sample)
         return None
 
-    def _preparing(self, order: Order, now_ns: int) -> Task | None:
+    def _preparing(self, order: Order, now_ns: int) -> MaskTask | None:
         """Return the next sample to prepare, the fusion, or None while others are at work."""
         frame_set, picture = order.frame_set, order.picture.sensor
         if any(undecided(sample) for sample in frame_set.samples.values()):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from anymodal_seg_ros.frames import FrameSet, Prediction, Sample, SensorStatus
+from anymodal_seg_ros.pipeline.cross_check import SensorLook
 from anymodal_seg_ros.pipeline.picture import Picture
 
 
@@ -57,7 +58,10 @@ class Fuse:
     order: Order
 
 
-Task = Decode | Prepare | Fuse
+MaskTask = Decode | Prepare | Fuse
+"""What masks are made by."""
+
+Task = MaskTask | SensorLook
 
 
 class Progress(NamedTuple):

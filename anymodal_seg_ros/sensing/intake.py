@@ -115,6 +115,26 @@ class Intake:
         if fault is not None:
             self._watchdog.judge(sensor, received_ns, fault, accepted=False)
 
+    def take_cross_check(
+        self,
+        sensor: str,
+        now_ns: int,
+        doubt: str,
+        shifted: str,
+        checks: tuple[CheckResult, ...],
+    ) -> None:
+        """Take note of what the other sensors say of one.
+
+        Args:
+            sensor: its name.
+            now_ns: when it was looked at.
+            doubt: why it is doubted, in words; empty if it is not.
+            shifted: that it lies beside the others, in words; empty if it does not.
+            checks: the figures behind both.
+        """
+        self._watchdog.doubt(sensor, max(now_ns, self._now_ns or now_ns), doubt)
+        self._cross_checks[sensor] = (shifted, checks)
+
     def arrive(self, sensor: str, received_ns: int) -> None:
         """Take note of a message that is a sign of life but no sample: a packet of events."""
         self.advance(received_ns)
@@ -269,6 +289,7 @@ class Intake:
         self._originals: dict[str, Sample] = {}
         self._lags = ArrivalLags(rig.sensors)
         self._event_checks: dict[str, tuple[CheckResult, ...]] = {}
+        self._cross_checks: dict[str, tuple[str, tuple[CheckResult, ...]]] = {}
 
     def _take(self, sample: Sample, jumped: bool) -> None:
         """Judge the stamp of a sample, and its pixels if they are at hand."""
@@ -366,8 +387,11 @@ class Intake:
     def _status(self, sensor: str, now_ns: int) -> SensorStatus:
         checker = self._checkers.get(sensor)
         content = () if checker is None else checker.results
+        status = self._watchdog.status(sensor, now_ns)
+        shifted, compared = self._cross_checks.get(sensor, ("", ()))
         return replace(
-            self._watchdog.status(sensor, now_ns),
+            status,
+            fault=status.fault or (shifted if status.state.alive else ""),
             rejected=dict(self._rejected[sensor]),
             dropped=self._synchronizer.dropped(sensor),
             taken=self._synchronizer.taken(sensor),
@@ -376,6 +400,7 @@ class Intake:
                 *content,
                 *self._event_checks.get(sensor, ()),
                 *self._offsets.results(sensor),
+                *compared,
             ),
         )
 

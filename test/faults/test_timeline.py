@@ -71,7 +71,8 @@ def test_what_is_written_is_read_back(
 @pytest.mark.parametrize("kind", KINDS)
 def test_defaults_are_within_their_ranges(kind: str) -> None:
     """What is left out must be as good as what is written."""
-    fault = KINDS[kind]("rgb")
+    options = {"with_sensor": "left"} if kind == "exchanged" else {}
+    fault = KINDS[kind]("rgb", **options)
     entry = {**dataclasses.asdict(fault), "kind": kind}
     assert parse_timeline({"faults": [entry]}).faults == (fault,)
 

@@ -6,6 +6,7 @@ import click
 
 from anymodal_seg_training import train
 from anymodal_seg_training.commands import (
+    agreement,
     check_data,
     evaluate,
     export,
@@ -27,6 +28,7 @@ main.add_command(evaluate.main, "evaluate")
 main.add_command(import_published.main, "import")
 main.add_command(export.main, "export")
 main.add_command(graphs.main, "graphs")
+main.add_command(agreement.main, "agreement")
 main.add_command(check_data.main, "check-data")
 main.add_command(pack.main, "pack")
 main.add_command(study.main, "study")

@@ -15,6 +15,7 @@ from anymodal_seg_ros.frames import SensorState
 ALARMS = frozenset(state.value for state in SensorState if state.down) | {
     "LATE",
     "SLOW",
+    "DOUBTFUL",
     "DEGRADED",
 }
 """States that say that something is wrong with a sensor."""

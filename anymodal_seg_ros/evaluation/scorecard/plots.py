@@ -21,6 +21,7 @@ from anymodal_seg_ros.foreign_text import quote
 
 STATE_COLORS = {
     "OK": "#4c9f70",
+    "DOUBTFUL": "#2a9d8f",
     "DEGRADED": "#c9b458",
     "SLOW": "#a3b18a",
     "LATE": "#f2c14e",

@@ -23,7 +23,7 @@ _CLEARLY = 0.85
 
 _RATE_WINDOW = 30
 _FAULTS = (SensorState.FROZEN, SensorState.INVALID, SensorState.CLOCK)
-_GOOD = (SensorState.OK, SensorState.DEGRADED)
+_GOOD = (SensorState.OK, SensorState.DEGRADED, SensorState.DOUBTFUL)
 _SILENT = (SensorState.STALE, SensorState.FAILED)
 
 
@@ -81,6 +81,8 @@ class SensorHealth:
         self._neutral = ""
         """Why the newest message was no more than a sign of life."""
         self._damage = ""
+        self._doubt = ""
+        """Why its pictures are taken for those of another world."""
         self._damaged_run = self._sound_run = 0
         self._entered: Counter[str] = Counter()
         self._first_failure_ns: int | None = None
@@ -119,6 +121,15 @@ class SensorHealth:
         else:
             self._neutral = ""
             self._bad(now_ns, fault)
+
+    def doubt(self, now_ns: int, reason: str) -> None:
+        """Take note of what the other sensors say of this one; empty if they agree with it."""
+        self._doubt = reason
+        if reason and self.state in (*_GOOD, SensorState.SLOW):
+            self._enter(SensorState.DOUBTFUL, now_ns)
+        elif not reason and self.state is SensorState.DOUBTFUL:
+            damaged = self._damaged_run >= self.config.fault_frames
+            self._enter(SensorState.DEGRADED if damaged else SensorState.OK, now_ns)
 
     def update(self, now_ns: int) -> int | None:
         """Let time pass: the state goes down where messages are overdue. Returns what is due."""
@@ -167,6 +178,8 @@ class SensorHealth:
     def _wrong(self, now_ns: int) -> str:
         """Say what is wrong now: a figure that has passed again is no fault any more."""
         needed = self.config.recover_frames
+        if self.state is SensorState.DOUBTFUL:
+            return self._doubt
         if self.state.alive and self._damaged_run >= self.config.fault_frames:
             if self._sound_run:
                 return f"recovering, {self._sound_run} of {needed} good"
@@ -204,6 +217,8 @@ class SensorHealth:
             self._fault = ""
         slow = self._late_gaps >= SLOW_AT
         in_time = SensorState.DEGRADED if degraded else SensorState.OK
+        if self._doubt:
+            in_time, slow = SensorState.DOUBTFUL, False
         alive = SensorState.SLOW if slow else in_time
         if self.state in (*_GOOD, SensorState.WAITING, SensorState.LATE):
             self._enter(alive, now_ns)

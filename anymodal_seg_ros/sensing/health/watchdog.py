@@ -18,8 +18,9 @@ class Watchdog:
 
     Silence leads from ``OK`` over ``LATE`` and ``STALE`` to ``FAILED``, and from ``WAITING`` to
     ``FAILED`` when the start-up grace is over. ``fault_frames`` bad messages lead to ``FROZEN``,
-    ``INVALID`` or ``CLOCK``, many late ones to ``SLOW``. The first good message ends ``WAITING``
-    and ``LATE``; all else takes ``recover_frames`` good messages in a row, none of them late.
+    ``INVALID`` or ``CLOCK``, many late ones to ``SLOW``, what the others say to ``DOUBTFUL``. The
+    first good message ends ``WAITING`` and ``LATE``; all else takes ``recover_frames`` good
+    messages in a row, none of them late.
     """
 
     def __init__(self, sensors: Mapping[str, Thresholds], startup_grace_ns: int) -> None:
@@ -66,6 +67,19 @@ class Watchdog:
         due_ns = health.due_ns()
         if due_ns is not None and (self._next_due_ns is None or due_ns < self._next_due_ns):
             self._next_due_ns = due_ns
+
+    def doubt(self, sensor: str, now_ns: int, reason: str) -> None:
+        """Take note of whether a sensor contradicts the others.
+
+        Args:
+            sensor: its name.
+            now_ns: on the clock of its messages' arrival.
+            reason: in words; empty if it does not.
+        """
+        health = self._sensors[sensor]
+        health.doubt(now_ns, reason)
+        self._states[sensor] = health.state
+        self._next_due_ns = self.next_change_ns()
 
     def update(self, now_ns: int) -> None:
         """Let time pass: states go down where messages are overdue."""

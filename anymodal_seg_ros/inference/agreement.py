@@ -1,0 +1,27 @@
+"""What a model's folder says of how far its sensors usually agree."""
+
+from __future__ import annotations
+
+from anymodal_seg_ros.errors import ModelError
+from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.sensing.health.contradiction import NormalAccord
+from anymodal_seg_ros.sensing.health.normal_accord import parse_normal
+
+ROLE = "agreement"
+"""Of the file, in the manifest."""
+
+
+def load_agreement(model: Model) -> NormalAccord | None:
+    """Return what is normal for the sensors of a model; None if its folder does not say.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    if not model.has(ROLE):
+        return None
+    try:
+        return parse_normal(model.read(ROLE))
+    except ValueError as error:
+        raise ModelError(
+            f"{model.file(ROLE)}: {error}; make it anew with 'anymodal-train agreement'"
+        ) from error
