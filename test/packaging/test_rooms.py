@@ -23,7 +23,7 @@ RIG = (
     {"light"},
     {"cameras"},
     {"rig"},
-    {"placements", "schedule", "sequence", "dataset", "rigs"},
+    {"placements", "schedule", "sequence", "dataset", "rigs", "drives"},
     {"census", "contact_sheet"},
 )
 """From the bottom to the top: a room imports from its own floor and from those below."""
