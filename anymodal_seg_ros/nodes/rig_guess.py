@@ -13,30 +13,12 @@ from rclpy.node import Node
 
 from anymodal_seg_ros.config import MESSAGE_TYPES, RigConfig, SensorConfig
 from anymodal_seg_ros.nodes.rig_check import check_rig
-
-_WORDS = (
-    ("thermal", r"thermal|boson|lepton|flir|lwir|infra_?red|_ir_|/ir/"),
-    ("depth", r"depth|stereo|range_image"),
-    ("event", r"event|dvs|prophesee|davis"),
-)
-"""What topics of each kind of camera are usually called; everything else is taken for colour."""
-
-_ENCODINGS = {"16UC1": "depth", "32FC1": "depth", "mono16": "thermal"}
-"""What an encoding says where the name says nothing."""
+from anymodal_seg_ros.sensing.decoding.modality_guess import guess_modality
 
 _OWN = r"/(mask|mask_color|overlay|confidence)(/compressed)?$|/image_rect_raw/|/theora|/zstd"
 _SETTLED_S, _DISCOVERY_S = 2.0, 10.0
 """The graph is complete when nothing was added for so long; and it is waited for at most so long.
 """
-
-
-def modality_of(topic: str, type_name: str) -> str:
-    """Guess what kind of sensor a topic is of, by its type and its name."""
-    if type_name in (MESSAGE_TYPES["event_packet"], MESSAGE_TYPES["event_array"]):
-        return "event"
-    if type_name == MESSAGE_TYPES["point_cloud"]:
-        return "lidar"
-    return next((kind for kind, words in _WORDS if re.search(words, topic.lower())), "rgb")
 
 
 def sensors_of(published: Mapping[str, str]) -> dict[str, SensorConfig]:
@@ -54,25 +36,12 @@ def sensors_of(published: Mapping[str, str]) -> dict[str, SensorConfig]:
             continue
         if re.search(_OWN, topic):
             continue
-        modality = modality_of(topic, type_name)
+        modality = guess_modality(topic, type_name)
         kind = words[type_name]
         found[_free_name(modality, found)] = SensorConfig(
             topic, modality, type="auto" if kind in ("image", "compressed") else kind
         )
     return found
-
-
-def with_encoding(sensor: SensorConfig, form: str) -> SensorConfig:
-    """Return a sensor whose kind its images tell, where its topic's name has told nothing.
-
-    Args:
-        sensor: as guessed by its topic.
-        form: size and encoding of its messages, e.g. ``640x480 16UC1``; empty if unknown.
-    """
-    encoding = form.rpartition(" ")[2]
-    if sensor.modality != "rgb" or encoding not in _ENCODINGS:
-        return sensor
-    return dataclasses.replace(sensor, modality=_ENCODINGS[encoding])
 
 
 def guess_rig(seconds: float, stop: threading.Event) -> dict[str, Any]:
@@ -95,7 +64,10 @@ def guess_rig(seconds: float, stop: threading.Event) -> dict[str, Any]:
         return {"rig": {"sensors": {}}}
     described: dict[str, Any] = {}
     for look in check_rig(RigConfig(sensors=sensors), seconds, stop):
-        sensor = with_encoding(sensors[look.sensor], look.form)
+        sensor = sensors[look.sensor]
+        encoding = look.form.rpartition(" ")[2]  # of e.g. 640x480 16UC1
+        kind = guess_modality(sensor.topic, published[sensor.topic], encoding)
+        sensor = dataclasses.replace(sensor, modality=kind)
         described[_free_name(sensor.modality, described)] = _described(
             sensor, look.rate_hz, published
         )

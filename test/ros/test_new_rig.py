@@ -14,42 +14,13 @@ from fixtures.fake_sensor import picture
 from fixtures.ros_graph import BEST_EFFORT, CHECKOUT, Graph
 from sensor_msgs.msg import CameraInfo, Image
 
-from anymodal_seg_ros.config import SensorConfig, load_config
+from anymodal_seg_ros.config import load_config
 from anymodal_seg_ros.nodes.messages import image_message
-from anymodal_seg_ros.nodes.rig_guess import modality_of, sensors_of, with_encoding
+from anymodal_seg_ros.nodes.rig_guess import sensors_of
 
 pytestmark = pytest.mark.ros
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-
-
-@pytest.mark.parametrize(
-    ("topic", "type_name", "modality"),
-    [
-        ("/camera/color/image_raw", IMAGE, "rgb"),
-        ("/boson/image_raw", IMAGE, "thermal"),
-        ("/camera/aligned_depth_to_color/image_raw", IMAGE, "depth"),
-        ("/event_camera/events", "event_camera_msgs/msg/EventPacket", "event"),
-        ("/ouster/points", "sensor_msgs/msg/PointCloud2", "lidar"),
-    ],
-)
-def test_kinds_are_guessed_by_type_and_name(topic: str, type_name: str, modality: str) -> None:
-    assert modality_of(topic, type_name) == modality
-
-
-@pytest.mark.parametrize(
-    ("topic", "form", "modality"),
-    [
-        ("/left/image", "640x480 rgb8", "rgb"),
-        ("/left/image", "640x480 16UC1", "depth"),
-        ("/left/image", "640x480 mono16", "thermal"),
-        ("/left/image", "", "rgb"),
-        ("/boson/image", "640x512 16UC1", "thermal"),
-    ],
-)
-def test_images_tell_what_the_name_does_not(topic: str, form: str, modality: str) -> None:
-    sensor = SensorConfig(topic, modality_of(topic, IMAGE))
-    assert with_encoding(sensor, form).modality == modality
 
 
 def test_raw_goes_before_compressed_and_masks_are_no_sensors() -> None:

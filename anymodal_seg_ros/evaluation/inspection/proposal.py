@@ -12,20 +12,12 @@ from anymodal_seg_ros.config import MESSAGE_TYPES
 from anymodal_seg_ros.evaluation.bags import BagError
 from anymodal_seg_ros.evaluation.inspection.findings import camera_info_of, is_input
 from anymodal_seg_ros.evaluation.inspection.survey import RecordedTopic
-from anymodal_seg_ros.sensing.decoding.encodings import COUNTS, METRES
-
-_WORDS = (
-    ("thermal", re.compile(r"thermal|boson|lepton|lwir|flir|infra|(?<![a-z])(t?ir)\d*(?![a-z])")),
-    ("depth", re.compile(r"depth|disparity")),
-    ("event", re.compile(r"event|dvs|prophesee")),
-)
-"""What the name of a topic says about the kind of sensor."""
+from anymodal_seg_ros.sensing.decoding.modality_guess import EVENT_TYPES, guess_modality
 
 _GENERIC = re.compile(
     r"image\w*|compressed\w*|points?\w*|packets|raw|data|camera|sensors?|cam|scan|velodyne_points"
 )
 _ORDER = ("rgb", "thermal", "depth", "event", "lidar")
-_EVENT_TYPES = (MESSAGE_TYPES["event_packet"], MESSAGE_TYPES["event_array"])
 
 _HEAD = """\
 # Proposed by 'anymodal-seg inspect --init' from what the bag holds. Check:
@@ -48,7 +40,7 @@ def propose(topics: Sequence[RecordedTopic], known: Collection[str]) -> str:
     chosen = [t for t in chosen if not _is_second_form(t, chosen)]
     if not chosen:
         raise BagError("no topic carries readable images, points or events: there is no rig here")
-    kinds = {topic.name: modality_of(topic) for topic in chosen}
+    kinds = {t.name: guess_modality(t.name, t.type, next(iter(t.encodings), "")) for t in chosen}
     chosen.sort(key=lambda t: (_ORDER.index(kinds[t.name]), -(t.rate_hz or 0.0), t.name))
     sensors: dict[str, Any] = {}
     for topic in chosen:
@@ -56,22 +48,6 @@ def propose(topics: Sequence[RecordedTopic], known: Collection[str]) -> str:
         sensors[name] = _sensor(topic, kinds[topic.name], topics, known)
     content = {"/**": {"ros__parameters": {"rig": {"sensors": sensors}}}}
     return _HEAD + yaml.safe_dump(content, sort_keys=False, width=100)
-
-
-def modality_of(topic: RecordedTopic) -> str:
-    """Guess the kind of sensor behind a topic."""
-    if topic.type in _EVENT_TYPES or topic.type.startswith("prophesee"):
-        return "event"
-    if topic.type == MESSAGE_TYPES["point_cloud"]:
-        return "lidar"
-    name = topic.name.lower()
-    for modality, pattern in _WORDS:
-        if pattern.search(name):
-            return modality
-    encoding = next(iter(topic.encodings), "")
-    if encoding in METRES or encoding == "16UC1":
-        return "depth"
-    return "thermal" if encoding in COUNTS else "rgb"
 
 
 def _sensor(
@@ -100,9 +76,9 @@ def _is_second_form(topic: RecordedTopic, topics: Sequence[RecordedTopic]) -> bo
         return True
     # An event camera's frames beside its packets.
     return (
-        modality_of(topic) == "event"
-        and topic.type not in _EVENT_TYPES
-        and any(t.type in _EVENT_TYPES and t.name.rpartition("/")[0] == parent for t in topics)
+        guess_modality(topic.name, topic.type) == "event"
+        and topic.type not in EVENT_TYPES
+        and any(t.type in EVENT_TYPES and t.name.rpartition("/")[0] == parent for t in topics)
     )
 
 
