@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from fixtures.zoo import HEIGHT, MODALITIES, WIDTH, network_of, sensors
+from fixtures.tensorrt_operators import unsupported
+from fixtures.zoo import HEIGHT, MODALITIES, SPLIT, WIDTH, network_of, sensors
 
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.networks import DeployedNetwork, network_names
@@ -23,9 +24,6 @@ from anymodal_seg_training.export.graphs import (
     write_half_graphs,
 )
 from anymodal_seg_training.export.onnx_file import OPSET, open_session
-
-SPLIT = {"anyseg", "charm", "magic", "quorum"}
-"""The networks whose encoder sees one sensor at a time, with one set of weights for all kinds."""
 
 
 @pytest.mark.parametrize("name", network_names())
@@ -116,6 +114,7 @@ def test_the_halves_have_dynamic_rows_and_operators_that_engines_know(
         assert [o.version for o in model.opset_import if o.domain == ""] == [OPSET]
         kinds = {node.op_type for node in model.graph.node}
         assert not kinds & {"GatherND", "Loop", "If", "Scan", "NonZero"}
+        assert unsupported(model) == [], "by the tables of TensorRT's parser"
         axes = {value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input}
         assert len(axes) == 1 and axes != {""}
     weights = sum(

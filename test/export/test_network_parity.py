@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 from fixtures.tensorrt_operators import unsupported
-from fixtures.zoo import HEIGHT, MODALITIES, WIDTH, network_of
+from fixtures.zoo import HEIGHT, MODALITIES, SPLIT, WIDTH, network_of
 
 from anymodal_seg_ros.networks import network_names
 from anymodal_seg_training.export.network_parity import MeasuredNetwork, Parity, parity_of
@@ -24,7 +24,11 @@ class Exported:
     parity: dict[str, Parity]
 
 
-@pytest.fixture(scope="module", params=network_names())
+WHOLE = [name for name in network_names() if name not in SPLIT or name == "quorum"]
+"""An export takes long: those that split are exported in ``test_halves``, the whole among them."""
+
+
+@pytest.fixture(scope="module", params=WHOLE)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     network = MeasuredNetwork(network_of(request.param))
     path: Path = tmp_path_factory.mktemp(request.param) / "model.onnx"
