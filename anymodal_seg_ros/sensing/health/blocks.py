@@ -60,13 +60,16 @@ class BlockView:
             values, neighbours = (m * np.float32(1000.0) for m in sampled.metres)
         else:
             values, neighbours = floats(sampled.values), floats(sampled.neighbours)
-        covered = np.ones((ROWS, COLUMNS), np.float32)
-        near = np.abs(values - neighbours)
         if self._depth or sampled.values.dtype.kind == "f":
             known = np.isfinite(values)
+            # Holes count as 0, so that their edges are detail, as their coming and going is change.
             values = np.where(known, values, np.float32(0.0))
             covered = _means(known.astype(np.float32))
+            near = np.abs(values - neighbours)
             near[~np.isfinite(near)] = 0.0
+        else:
+            covered = np.ones((ROWS, COLUMNS), np.float32)
+            near = np.abs(values - neighbours)
         before, self._before = self._before, values
         comparable = before is not None and before.shape == values.shape
         means = _means(values) / np.maximum(covered, np.float32(1e-3))

@@ -12,14 +12,19 @@ def quantile(values: npt.NDArray[Any], share: float) -> float:
     """Return the value below which a share of the values lies, linear between two of them.
 
     Args:
-        values: of any shape, at least one, finite.
+        values: of any shape, at least one.
         share: 0 to 1.
+
+    Returns:
+        The value; NaN if one of them is.
     """
     flat = values.ravel()
     at = share * (flat.size - 1)
     low = min(int(at), flat.size - 1)
     high = min(low + 1, flat.size - 1)
-    ordered = np.partition(flat, (low, high))
+    ordered = np.partition(flat, (low, high, flat.size - 1))  # NaN comes last
+    if ordered[-1] != ordered[-1]:
+        return float("nan")
     one, other = float(ordered[low]), float(ordered[high])
     return one + (at - low) * (other - one)
 
