@@ -14,6 +14,7 @@ from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters
 from rclpy.qos import ReliabilityPolicy
 
 from anymodal_seg_ros.config import SegConfig, SensorConfig
+from anymodal_seg_ros.config.seg import BlackBoxConfig
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.nodes.parameters import nest
 
@@ -44,7 +45,10 @@ def test_every_field_is_a_parameter_with_description_and_range(
         f"rig.sensors.{s}.{f}" for s in ("rgb", "events", "depth", "thermal") for f in fields
     }
     assert {n for n in own if n.startswith("rig.sensors")} == expected
-    assert own >= {f.name for f in dataclasses.fields(SegConfig)} - {"rig"}
+    assert own >= {f.name for f in dataclasses.fields(SegConfig)} - {"rig", "black_box"}
+    assert {n for n in listed.result.names if n.startswith("black_box.")} == {
+        f"black_box.{f.name}" for f in dataclasses.fields(BlackBoxConfig)
+    }
 
     names = sorted(own - {"use_sim_time", "start_type_description_service"})
     described = graph.call(
