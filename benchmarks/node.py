@@ -2,9 +2,10 @@
 
     python benchmarks/node.py
 
-Two models run in the real node, as a process of its own on real DDS, fed with four sensors of
-640x480: an MiT-B0 network whose input is 480x640 (random weights: they do not change the time), and
-the bundled model. Frames come one at a time, so nothing ever queues. Needs the extras ros, train.
+The real node, as a process of its own on real DDS, is fed with four sensors of 640x480 and runs an
+MiT-B0 network whose input is 480x640 (random weights: they do not change the time), whole for every
+mask. Frames come one at a time, so nothing ever queues. Needs the extras ros, train. Of a model in
+two halves, such as the bundled ones, ``benchmarks/cpu.py`` tells where the time goes.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from traffic import ENCODINGS, HEIGHT, WIDTH, pictures
 from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.demo.processes import Processes
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
-from anymodal_seg_ros.inference.model import DEFAULT_MODEL, load_model, sha256
+from anymodal_seg_ros.inference.model import load_model, sha256
 from anymodal_seg_ros.networks import DeployedNetwork, build_network
 from anymodal_seg_training.export.onnx_file import write_onnx
 
@@ -180,8 +181,6 @@ def cases(folder: Path) -> Iterator[tuple[str, Path | str, list[str]]]:
     b0 = write_b0(folder)
     for sensors in (["rgb", "events", "depth", "thermal"], ["rgb"]):
         yield f"MiT-B0 480x640, M={len(sensors)}", b0, sensors
-    for sensors in (["rgb", "events", "depth", "thermal"], ["rgb"]):
-        yield f"bundled model, M={len(sensors)}", DEFAULT_MODEL, sensors
 
 
 def main() -> int:
