@@ -79,9 +79,11 @@ def _no_shared_data() -> str:
 
 
 if importlib.util.find_spec("hypothesis"):
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
-    settings.register_profile("ci", max_examples=40, deadline=None)
+    # On a busy machine everything is slow; that says nothing of the tests.
+    slow = [HealthCheck.too_slow]
+    settings.register_profile("ci", max_examples=40, deadline=None, suppress_health_check=slow)
     settings.register_profile("long", max_examples=5000, deadline=None)
     settings.load_profile("ci")  # pytest --hypothesis-profile long: hours instead of seconds
 
