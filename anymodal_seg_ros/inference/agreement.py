@@ -14,10 +14,13 @@ ROLE = "agreement"
 def load_agreement(model: Model) -> NormalAccord | None:
     """Return what is normal for the sensors of a model; None if its folder does not say.
 
+    Whoever brings an engine of their own may bring no more of a model than its manifest: then there
+    is no folder to ask.
+
     Raises:
         ModelError: the file is damaged.
     """
-    if not model.has(ROLE):
+    if ROLE not in model.manifest.files or getattr(model, "folder", None) is None:
         return None
     try:
         return parse_normal(model.read(ROLE))

@@ -28,6 +28,7 @@ from anymodal_seg_ros.sensing.events.event_thread import EventOutcome
 from anymodal_seg_ros.sensing.events.messages import is_event_message
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.intake import Intake
 
 
 class Pipeline:
@@ -80,6 +81,10 @@ class Pipeline:
     def rig(self) -> RigConfig:
         """The sensors, as they are configured now."""
         return self._parts.rig
+
+    @property
+    def _intake(self) -> Intake:
+        return self._parts.intake
 
     @classmethod
     def from_config(
@@ -163,7 +168,7 @@ class Pipeline:
     ) -> str:
         """Count a message that could not be read. Returns what was wrong, with the topic."""
         with self._lock:
-            return self._parts.intake.reject(sensor, fault, received_ns, kind)
+            return self._intake.reject(sensor, fault, received_ns, kind)
 
     def push_camera_info(self, sensor: str, message: Any) -> str | None:
         """Take a ``sensor_msgs/CameraInfo`` of a sensor. Repetitions cost next to nothing.
@@ -175,7 +180,7 @@ class Pipeline:
             self._parts.registrar.take_camera_info(sensor, message)
         except CalibrationError as error:
             with self._lock:
-                return self._parts.intake.reject_camera_info(sensor, str(error))
+                return self._intake.reject_camera_info(sensor, str(error))
         return None
 
     @property
@@ -202,8 +207,8 @@ class Pipeline:
         self._parts.registrar.take_frame(sample.sensor, sample.frame_id)
         self._parts.pictures.see(sample)
         with self._lock:
-            error = self._parts.intake.push(sample)
-            leads = self._parts.intake.leader() == sample.sensor
+            error = self._intake.push(sample)
+            leads = self._intake.leader() == sample.sensor
         if leads:
             for events in self._parts.events.follow(sample):
                 self.push(events)
@@ -266,8 +271,8 @@ class Pipeline:
     def pass_over(self, now_ns: int) -> None:
         """Let everything that is due go without a mask, because nobody wants one."""
         with self._lock:
-            self._parts.intake.advance(now_ns)
-            self._parts.intake.poll(now_ns)
+            self._intake.advance(now_ns)
+            self._intake.poll(now_ns)
             self._parts.scheduler.drop_waiting()
 
     def begin(self, now_ns: int, *, ahead: bool = False) -> Task | None:
@@ -344,7 +349,7 @@ class Pipeline:
         with self._lock:
             if self._parts.scheduler.proving:
                 return None  # until a sensor has been judged, nothing else is looked at
-            times = (self._parts.intake.next_wakeup_ns(), self._parts.scheduler.next_wakeup_ns())
+            times = (self._intake.next_wakeup_ns(), self._parts.scheduler.next_wakeup_ns())
         return min((t for t in times if t is not None), default=None)
 
     def status(self, now_ns: int) -> tuple[SensorStatus, ...]:
@@ -352,13 +357,13 @@ class Pipeline:
         with self._lock:
             return tuple(
                 replace(status, fused=self._fused_share(status))
-                for status in self._parts.intake.status(now_ns)
+                for status in self._intake.status(now_ns)
             )
 
     def shortfall(self, now_ns: int) -> str:
         """Say why masks would be :data:`UNLABELED` now, in words; empty if they would not."""
         with self._lock:
-            return self._parts.intake.shortfall(now_ns)
+            return self._intake.shortfall(now_ns)
 
     def longest_work(self) -> tuple[str, float]:
         """Say what has been worked on for longest at this moment, and for how many seconds."""
@@ -384,7 +389,7 @@ class Pipeline:
     def _next_task(self, now_ns: int, ahead: bool) -> Task | None:
         """Collect what is due, and choose what to do about it."""
         intake, scheduler, pictures = (
-            self._parts.intake,
+            self._intake,
             self._parts.scheduler,
             self._parts.pictures,
         )
@@ -429,15 +434,15 @@ class Pipeline:
 
     def _judge(self, sample: Sample, damage: DecodeError | None) -> None:
         """Let a decoded sample be judged; frame sets that have chosen it may have to go without."""
-        if self._parts.intake.judge_decoded(sample, damage):
+        if self._intake.judge_decoded(sample, damage):
             return
         for order in self._parts.scheduler.waiting():
             if order.frame_set.samples.get(sample.sensor) is sample:
-                order.frame_set = self._parts.intake.reselect(order.frame_set)
+                order.frame_set = self._intake.reselect(order.frame_set)
 
     def _end_step(self, look: SensorLook, took_ns: int) -> None:
         """Take note of one step of a look at the sensors, and tell what has come of it."""
-        cross_check, intake = self._parts.cross_check, self._parts.intake
+        cross_check, intake = self._parts.cross_check, self._intake
         if cross_check is None:
             return
         for name, found in (cross_check.end(look, took_ns) or {}).items():
@@ -459,7 +464,7 @@ class Pipeline:
     def _fused_share(self, status: SensorStatus) -> FusedShare:
         """Return what was fused of a sensor, with the mend where that is less than it could be."""
         share = self.record.status(status.sensor)
-        if share.used < share.masks and (late := self._parts.intake.too_late_by(status.sensor)):
+        if share.used < share.masks and (late := self._intake.too_late_by(status.sensor)):
             share = replace(share, reason=f"{share.reason}; {late}")
         return share
 
@@ -474,7 +479,7 @@ class Pipeline:
         """Take a message of events, and push the images that it completes."""
         with self._lock:
             # A new run is noticed before events are kept.
-            self._parts.intake.arrive(sensor, received_ns)
+            self._intake.arrive(sensor, received_ns)
         outcome = self._parts.events.push(sensor, message, received_ns)
         return None if outcome is None else self._take_events(outcome)
 
@@ -487,7 +492,7 @@ class Pipeline:
         if sensor:
             nothing, checks = self._parts.events.judgement(sensor)
             with self._lock:
-                self._parts.intake.judge_events(sensor, received_ns, nothing, checks)
+                self._intake.judge_events(sensor, received_ns, nothing, checks)
         errors = [self.push(sample) for sample in outcome.samples]
         if outcome.samples:
             self._notify()
