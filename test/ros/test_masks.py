@@ -77,17 +77,22 @@ def test_masks_carry_the_header_of_the_reference_and_the_evidence_carries_the_sa
 
         # On a busy machine an image may come so late that another sensor stands in for one frame.
         def of_rgb(all_: list[Image]) -> list[Image]:
-            rgb_only = [m for m in all_ if m.header.frame_id == "rgb_frame"]
-            return [m for m in rgb_only if to_ns(m.header.stamp) >= begin_ns]
+            told = {
+                to_ns(a.header.stamp)
+                for a in evidence.messages
+                if values(a, "mask")["reference"] == "rgb" and to_ns(a.header.stamp) >= begin_ns
+            }
+            return [m for m in all_ if to_ns(m.header.stamp) in told]
 
         masks.wait(lambda all_: len(of_rgb(all_)) >= 20, "20 masks of rgb")
     rgb_stamps = {to_ns(m.header.stamp) for m in rgb.messages}
     steady = of_rgb(masks.messages)
     for mask in steady:
         assert (mask.height, mask.width, mask.step) == (HEIGHT, WIDTH, WIDTH)
-        assert mask.encoding == "mono8"
-        assert to_ns(mask.header.stamp) in rgb_stamps
+        assert mask.encoding == "mono8" and mask.header.frame_id == "rgb_frame"
     stamps = [to_ns(m.header.stamp) for m in steady]
+    # This process too may be too busy to get every image.
+    assert len(set(stamps) & rgb_stamps) >= 0.8 * len(stamps)
     assert stamps == sorted(set(stamps)), "one mask for each reference frame, in order"
     told = [to_ns(e.header.stamp) for e in evidence.messages]  # from when it was subscribed
     assert set(told) >= {stamp for stamp in stamps if told[0] <= stamp <= told[-1]}
