@@ -23,14 +23,13 @@ from typing import Any
 
 import cv2
 import traffic
-from overload import Whole
 from rich.console import Console
 from rich.table import Table
 
 import anymodal_seg_ros.pipeline.fusion as fusion
 import anymodal_seg_ros.pipeline.stages as stages
 from anymodal_seg_ros.config import RigConfig, default_sensors
-from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.engines import WholeEngine, create_engine
 from anymodal_seg_ros.inference.model import DEFAULT_MODEL, load_model
 from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.sensing.intake import Intake
@@ -67,7 +66,7 @@ def measure(way: str, options: argparse.Namespace, clock: Clock) -> dict[str, fl
     for name in ("run", "encode", "fuse"):
         if hasattr(engine, name):
             clock.watch(engine, name, "network")
-    pipeline = Pipeline(rig, model, Whole(engine) if way == "whole" else engine)
+    pipeline = Pipeline(rig, model, WholeEngine(engine) if way == "whole" else engine)
     images = {name: traffic.pictures(sensor.modality) for name, sensor in rig.sensors.items()}
     masks, total_s = 0, 0.0
     for at, name, number in traffic.due(rig):

@@ -29,8 +29,8 @@ from rich.table import Table
 from traffic import Burning, due, message, pictures, rss_mb, sleep_until
 
 from anymodal_seg_ros.config import RigConfig, default_sensors
-from anymodal_seg_ros.frames import ModalityBatch, Prediction, Segmentation
-from anymodal_seg_ros.inference.engines import Engine, create_engine
+from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.inference.engines import Engine, WholeEngine, create_engine
 from anymodal_seg_ros.inference.model import DEFAULT_MODEL, load_model
 from anymodal_seg_ros.nodes.worker import PipelineWorker
 from anymodal_seg_ros.pipeline import Pipeline
@@ -39,24 +39,13 @@ WAYS = ("whole", "reuse", "budget")
 WARM_UP_S = 2.0
 
 
-class Whole:
-    """An engine that does not tell of its halves."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.name, self._engine = engine.name, engine
-
-    def run(self, batch: ModalityBatch) -> Segmentation:
-        """Segment one frame."""
-        return self._engine.run(batch)
-
-
 def measure(way: str, model: str, seconds: float, threads: int) -> dict[str, Any]:
     """Feed a pipeline in real time and count what becomes of the reference's frames."""
     rig = RigConfig(default_sensors())
     opened = load_model(model)
     engine: Engine = create_engine("onnxruntime", opened, 1 if way != "whole" else 0)
     pipeline = Pipeline(
-        rig, opened, Whole(engine) if way == "whole" else engine, in_time=way == "budget"
+        rig, opened, WholeEngine(engine) if way == "whole" else engine, in_time=way == "budget"
     )
     kinds = {name: sensor.modality for name, sensor in rig.sensors.items()}
     images = {name: pictures(kind) for name, kind in kinds.items()}

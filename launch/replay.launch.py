@@ -7,7 +7,6 @@ Ends with the bag. A gate that fails, or a bag that cannot be judged, makes it e
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from launch.substitutions import LaunchConfiguration
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import evaluate_arguments, existing_file
+from anymodal_seg_ros.nodes.launch_arguments import evaluate_arguments, existing_file, interpreter
 from anymodal_seg_ros.resources import share_dir
 
 CLI = "anymodal_seg_ros.cli.main"
@@ -84,7 +83,7 @@ def generate_launch_description() -> LaunchDescription:
             "log_level", default_value="info", description="debug, info, warn, error or fatal"
         ),
         DeclareLaunchArgument(
-            "python", default_value=sys.executable, description="Interpreter to run the nodes with"
+            "python", default_value=interpreter(), description="Interpreter to run the nodes with"
         ),
     ]
     return LaunchDescription([*arguments, OpaqueFunction(function=start_nodes)])

@@ -86,6 +86,8 @@ def test_arguments_are_declared_with_defaults_and_explained(
     for name, given in declared.items():
         assert "default_value" in given, name
         assert "description" in given, name
+    if "python" in declared:  # ros2 itself may run in another one
+        assert ast.unparse(declared["python"]["default_value"]) == "interpreter()"
 
 
 def test_nodes_run_by_interpreter_and_module(tree: ast.Module) -> None:

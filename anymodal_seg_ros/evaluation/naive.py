@@ -19,14 +19,12 @@ from anymodal_seg_ros.errors import ConfigError, DecodeError, RejectionKind
 from anymodal_seg_ros.frames import (
     FrameSet,
     Image,
-    ModalityBatch,
     Prediction,
     Sample,
-    Segmentation,
     SensorState,
     SensorStatus,
 )
-from anymodal_seg_ros.inference.engines import Engine
+from anymodal_seg_ros.inference.engines import Engine, WholeEngine
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.preprocess import check_encoding
 from anymodal_seg_ros.pipeline import Pipeline
@@ -118,20 +116,6 @@ class Replayable(Protocol):
         ...
 
 
-class _Whole:
-    """An engine that runs the whole network at once, as who fills zeros has to."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @property
-    def name(self) -> str:
-        return self._engine.name
-
-    def run(self, batch: ModalityBatch) -> Segmentation:
-        return self._engine.run(batch)
-
-
 class NaivePipeline:
     """Messages in, masks out, without any of this package's care."""
 
@@ -161,7 +145,7 @@ class NaivePipeline:
         registrar = self._registrar = registrar_for(rig, model.manifest)
         blind = replace(rig, content_checks=False)
         self._preparer = Preparer(blind, model.manifest, registrar, None)
-        self._fusion = Fusion(blind, model.manifest, _Whole(engine), self._preparer)
+        self._fusion = Fusion(blind, model.manifest, WholeEngine(engine), self._preparer)
         self._pictures = Pictures(rig, model.manifest, registrar)
         self._inputs = [name for name, sensor in rig.sensors.items() if sensor.enabled]
         self._queues = ApproximateTimeQueues(len(self._inputs), QUEUE_SIZE, seconds_to_ns(SLOP_S))

@@ -47,6 +47,18 @@ class SplitEngine(Engine, Protocol):
         ...
 
 
+class WholeEngine:
+    """An engine that runs the whole network for each frame, whether or not its model splits."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Hide the halves of an engine."""
+        self.name, self._engine = engine.name, engine
+
+    def run(self, batch: ModalityBatch) -> Segmentation:
+        """Segment one frame."""
+        return self._engine.run(batch)
+
+
 def can_split(engine: Engine) -> TypeGuard[SplitEngine]:
     """Whether an engine can encode and fuse apart."""
     return bool(getattr(engine, "splits", False))

@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
+from fixtures.fake_calibration import calibration
 from fixtures.fake_sensor import HEIGHT, WIDTH, picture
 from fixtures.ros_graph import BEST_EFFORT, CHECKOUT, Graph, StartNode, values, wait_until
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -37,14 +37,6 @@ RGBD = {
     "rig__sensors__depth__topic": "depth",
     "rig__sensors__depth__modality": "depth",
 }
-
-
-def calibration() -> Any:
-    info = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model="plumb_bob", d=[0.0] * 5)
-    info.k = [100.0, 0.0, 63.5, 0.0, 100.0, 47.5, 0.0, 0.0, 1.0]
-    info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    info.p = [100.0, 0.0, 63.5, 0.0, 0.0, 100.0, 47.5, 0.0, 0.0, 0.0, 1.0, 0.0]
-    return info
 
 
 @contextmanager

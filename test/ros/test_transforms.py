@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from fixtures.fake_sensor import HEIGHT, WIDTH, picture
+from fixtures.fake_calibration import calibration
+from fixtures.fake_sensor import picture
 from fixtures.ros_graph import BEST_EFFORT, CHECKOUT, Graph, StartNode, values, wait_until
 from geometry_msgs.msg import TransformStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -38,14 +39,6 @@ RIG = {
     "rig__sensors__thermal__registration__distance_m": 5.0,
     "rig__reference": "[rgb, thermal]",
 }
-
-
-def calibration() -> Any:
-    info = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model="plumb_bob", d=[0.0] * 5)
-    info.k = [100.0, 0.0, 63.5, 0.0, 100.0, 47.5, 0.0, 0.0, 1.0]
-    info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    info.p = [100.0, 0.0, 63.5, 0.0, 0.0, 100.0, 47.5, 0.0, 0.0, 0.0, 1.0, 0.0]
-    return info
 
 
 @contextmanager
