@@ -132,6 +132,11 @@ class ModalityAdapter(nn.Module):
         hidden = torch.baddbmm(self.offset(ids)[:, None], x, self.inward(ids))
         return x + torch.bmm(F.gelu(hidden), self.outward(ids))
 
+    def on_map(self, x: Tensor, ids: Tensor) -> Tensor:
+        """Adapt a map ``[N, C, H, W]`` by the kinds ``ids`` ``[N]``."""
+        tokens = x.permute(0, 2, 3, 1).flatten(1, 2)
+        return self(tokens, ids).unflatten(1, x.shape[-2:]).permute(0, 3, 1, 2)
+
 
 class ModalityStem(nn.Module):
     """A 7x7 convolution of stride 4 and padding 3, with weights of its own for each kind.

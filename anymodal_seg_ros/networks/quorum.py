@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from anymodal_seg_ros.config import choice, count, number, switch, text
 from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded
-from anymodal_seg_ros.networks.mix_transformer import MixTransformer, size_of
+from anymodal_seg_ros.networks.encoders import BACKBONES, pyramid_encoder
 from anymodal_seg_ros.networks.modality_layers import ids_of_rows
 from anymodal_seg_ros.networks.segformer_head import SegFormerHead, resize_map
 from anymodal_seg_ros.networks.votes import TRUST, Ballot, ReliabilityScorer, contributions_of
@@ -24,7 +24,7 @@ from anymodal_seg_ros.networks.votes import TRUST, Ballot, ReliabilityScorer, co
 class QuorumArchitecture:
     """What a model's manifest says about this network. The choices take its parts away."""
 
-    backbone: str = text("mit_b0", "Encoder: mit_nano or mit_b0 to mit_b5")
+    backbone: str = text("mit_b0", f"Encoder: {BACKBONES}")
     head_width: int = count(256, 8, 4096, "Channels inside the head")
     drop_path: float = number(0.1, 0.0, 0.9, "Stochastic depth of the last block while training")
     dropout: float = number(0.1, 0.0, 0.9, "Dropout in the head while training")
@@ -52,7 +52,7 @@ class QuorumArchitecture:
 
 
 class Quorum(AnyModalNetwork):
-    """Shared Mix Transformer, votes by reliability at each stage, SegFormer head."""
+    """Shared encoder, votes by reliability at each stage, SegFormer head."""
 
     def __init__(
         self, architecture: QuorumArchitecture, num_classes: int, modalities: Sequence[str]
@@ -60,18 +60,18 @@ class Quorum(AnyModalNetwork):
         """Build the network with random weights.
 
         Raises:
-            ConfigError: the backbone is unknown.
+            ConfigError: the backbone is unknown, or has not what is asked for.
         """
         super().__init__(num_classes, modalities)
-        channels = size_of(architecture.backbone).channels
-        self.encoder = MixTransformer(
-            size_of(architecture.backbone),
+        self.encoder = pyramid_encoder(
+            architecture.backbone,
             architecture.drop_path,
             norms=architecture.norms,
             stem=architecture.stem,
             adapters=architecture.adapters,
             modalities=len(self.modalities),
         )
+        channels = self.encoder.channels
         self.coarse_to_fine = architecture.context == "coarse_to_fine"
         self.scorers = nn.ModuleList()
         if architecture.fusion != "mean":

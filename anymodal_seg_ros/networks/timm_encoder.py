@@ -16,10 +16,13 @@ import timm
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from timm.models.efficientnet import EfficientNetFeatures
+from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks.mix_transformer import STRIDES
+from anymodal_seg_ros.networks.modality_layers import ModalityAdapter
 
 
 class TimmEncoder(nn.Module):
@@ -29,16 +32,28 @@ class TimmEncoder(nn.Module):
     cut to what belongs to the image, so that any size will do.
     """
 
-    def __init__(self, name: str, drop_path: float = 0.1, planes: int = 3) -> None:
+    def __init__(
+        self,
+        name: str,
+        drop_path: float = 0.1,
+        planes: int = 3,
+        *,
+        adapters: str = "none",
+        modalities: int = 0,
+    ) -> None:
         """Build the model with random weights; nothing is downloaded.
 
         Args:
             name: as timm calls it, e.g. ``pvt_v2_b0``.
             drop_path: stochastic depth of the last block.
             planes: of an image.
+            adapters: ``none``, or ``per_modality``: every map of the pyramid is adapted to the kind
+                of sensor, and the model goes on from the adapted map.
+            modalities: number of kinds, where there are adapters.
 
         Raises:
-            ConfigError: timm has no such model, or it has no such pyramid.
+            ConfigError: timm has no such model, it has no such pyramid, or adapters are asked of a
+                model whose stages cannot be called one by one.
         """
         super().__init__()
         if not timm.is_model(name):
@@ -69,19 +84,50 @@ class TimmEncoder(nn.Module):
         widths = self.model.feature_info.channels()
         self.channels = tuple(int(widths[i]) for i in self._picked)
         self._channels_last = str(getattr(self.model, "output_fmt", "NCHW")).endswith("NHWC")
+        self.adapters: nn.ModuleList | None = None
+        if adapters != "none":
+            if not isinstance(self.model, EfficientNetFeatures | MobileNetV3Features):
+                raise ConfigError(
+                    f"backbone is 'timm:{name}' with adapters: they go into timm's EfficientNets "
+                    "and MobileNets; take one of those, or adapters: none"
+                )
+            self.adapters = nn.ModuleList(ModalityAdapter(c, modalities) for c in self.channels)
+            # Where the map of each stride is complete, counted in blocks.
+            taken = self.model.feature_info.get_dicts(keys=["stage"])
+            self._stages = {int(taken[i]["stage"]): at for at, i in enumerate(self._picked)}
 
     def forward(self, images: Tensor, ids: Tensor | None = None) -> list[Tensor]:
         """Map ``[N, P, H, W]`` to four maps ``[N, C_i, ceil(H / stride_i), ceil(W / stride_i)]``.
 
-        ``ids`` are of no account: every kind of sensor shares all weights.
+        ``ids``, int64 ``[N]``, choose the adapters; every kind of sensor shares all other weights.
         """
         height, width = images.shape[-2:]
-        maps = self.model(F.pad(images, (0, -width % 32, 0, -height % 32)))
+        padded = F.pad(images, (0, -width % 32, 0, -height % 32))
+        if self.adapters is not None:
+            assert ids is not None
+            maps = self._adapted(padded, ids, self.adapters)
+        else:
+            every = self.model(padded)
+            maps = [every[index] for index in self._picked]
         pyramid = []
-        for index, stride in zip(self._picked, STRIDES, strict=True):
-            features = maps[index].permute(0, 3, 1, 2) if self._channels_last else maps[index]
-            pyramid.append(features[:, :, : -(-height // stride), : -(-width // stride)])
+        for features, stride in zip(maps, STRIDES, strict=True):
+            rows, columns = -(-height // stride), -(-width // stride)
+            features = features.permute(0, 3, 1, 2) if self._channels_last else features
+            pyramid.append(features[:, :, :rows, :columns])
         return pyramid
+
+    def _adapted(self, images: Tensor, ids: Tensor, adapters: nn.ModuleList) -> list[Tensor]:
+        """Call the stages one by one; each begins with what the adapter made of the last."""
+        x = self.model.bn1(self.model.conv_stem(images))
+        maps = []
+        for number, block in enumerate(self.model.blocks, start=1):
+            x = block(x)
+            if number in self._stages:
+                adapter = adapters[self._stages[number]]
+                assert isinstance(adapter, ModalityAdapter)
+                x = adapter.on_map(x, ids)
+                maps.append(x)
+        return maps
 
     @torch.no_grad()
     def load_public_weights(self) -> None:

@@ -8,6 +8,7 @@ import torch
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import build_network
 from anymodal_seg_ros.networks.encoders import pyramid_encoder
+from anymodal_seg_ros.networks.modality_layers import ModalityAdapter
 
 CHANNELS = {
     "timm:pvt_v2_b0": (32, 64, 160, 256),
@@ -70,3 +71,59 @@ def test_without_timm_the_mend_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delitem(sys.modules, "anymodal_seg_ros.networks.timm_encoder", raising=False)
     with pytest.raises(ConfigError, match=r"timm cannot be imported .* anymodal_seg_ros\[train\]"):
         pyramid_encoder("timm:pvt_v2_b0")
+
+
+LITE = "timm:tf_efficientnet_lite0"
+
+
+def test_adapters_begin_as_nothing_and_then_tell_kinds_apart() -> None:
+    """With adapters of zeros it is the plain pyramid; what one changes reaches the later maps."""
+    plain = pyramid_encoder(LITE).eval()
+    adapted = pyramid_encoder(LITE, adapters="per_modality", modalities=2).eval()
+    from anymodal_seg_ros.networks.timm_encoder import TimmEncoder
+
+    assert isinstance(plain, TimmEncoder) and isinstance(adapted, TimmEncoder)
+    adapted.model.load_state_dict(plain.model.state_dict())
+    images, ids = torch.randn(2, 3, 50, 75), torch.tensor([0, 1])
+    with torch.inference_mode():
+        for before, after in zip(plain(images), adapted(images, ids), strict=True):
+            torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
+    assert adapted.adapters is not None
+    first = adapted.adapters[0]
+    assert isinstance(first, ModalityAdapter)
+    with torch.no_grad():
+        first.outward.rows[1].normal_()
+    same = images[:1].expand(2, -1, -1, -1)
+    with torch.inference_mode():
+        for features in adapted(same, ids):
+            assert not torch.allclose(features[0], features[1], rtol=1e-2)
+
+
+def test_adapters_need_stages_that_can_be_called_one_by_one() -> None:
+    with pytest.raises(ConfigError, match=r"timm:resnet10t' with adapters: .*EfficientNets"):
+        pyramid_encoder("timm:resnet10t", adapters="per_modality", modalities=2)
+
+
+@pytest.mark.parametrize("option", ["norms", "stem"])
+def test_what_only_the_mix_transformer_has_is_refused(option: str) -> None:
+    architecture = {"network": "quorum", "backbone": LITE, "norms": "shared", "stem": "shared"}
+    with pytest.raises(ConfigError, match=rf"with {option}: per_modality.*set {option}: shared"):
+        build_network({**architecture, option: "per_modality"}, 5, ("rgb", "thermal"))
+
+
+def test_quorum_stands_on_it() -> None:
+    architecture = {
+        "network": "quorum",
+        "backbone": LITE,
+        "norms": "shared",
+        "stem": "shared",
+        "adapters": "per_modality",
+        "head_width": 16,
+    }
+    network = build_network(architecture, 5, ("rgb", "thermal")).eval()
+    images = torch.randn(1, 2, 3, 64, 96)
+    with torch.inference_mode():
+        both = network(images, torch.tensor([0, 1]))
+        swapped = network(images.flip(1), torch.tensor([1, 0]))
+    assert both.shape == (1, 5, 16, 24)
+    torch.testing.assert_close(both, swapped, rtol=1e-3, atol=1e-4)

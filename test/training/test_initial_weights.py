@@ -19,7 +19,7 @@ from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_ros.networks.mit_weights import load_mit_weights
 from anymodal_seg_ros.networks.mix_transformer import SIZES, MixTransformer
 from anymodal_seg_training.recipe import InitialWeights, parse_recipe
-from anymodal_seg_training.runs.initial_weights import fill
+from anymodal_seg_training.runs.initial_weights import fill, filled_by_encoder, keep_statistics
 from anymodal_seg_training.runs.loop import Frames
 
 BUNDLED = load_network(load_model("rig-nano"))
@@ -133,9 +133,72 @@ def test_a_timm_backbone_is_filled_from_a_file(tmp_path: Path) -> None:
     torch.testing.assert_close(last, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_weights_of_efficientnet_pytorch_are_known_by_their_names(tmp_path: Path) -> None:
+    """That package numbers blocks through, and names their layers by what they do."""
+    timm = pytest.importorskip("timm")
+    whole = timm.create_model("tf_efficientnet_lite0").eval().state_dict()
+    theirs = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1"}
+    numbers = {"0.0": 0, "1.0": 1, "1.1": 2, "2.0": 3, "2.1": 4, "3.0": 5, "3.1": 6, "3.2": 7}
+    numbers |= {
+        "4.0": 8,
+        "4.1": 9,
+        "4.2": 10,
+        "5.0": 11,
+        "5.1": 12,
+        "5.2": 13,
+        "5.3": 14,
+        "6.0": 15,
+    }
+    later = {"conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1"}
+    later |= {"conv_pwl": "_project_conv", "bn3": "_bn2"}
+    first = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+    published = {}
+    for name, tensor in whole.items():
+        if name.startswith("blocks."):
+            _, stage, block, layer, kind = name.split(".")
+            names = first if stage == "0" else later
+            published[f"_blocks.{numbers[f'{stage}.{block}']}.{names[layer]}.{kind}"] = tensor
+        else:
+            layer, kind = name.split(".")
+            published[f"{(theirs | {'classifier': '_fc'})[layer]}.{kind}"] = tensor
+    torch.save(published, tmp_path / "lite0.pth")
+    architecture = {
+        "network": "anyseg", "backbone": "timm:tf_efficientnet_lite0", "head_width": 16,
+    }  # fmt: skip
+    network = build_network(architecture, 5, ("rgb",))
+    fill(network, InitialWeights(encoder=str(tmp_path / "lite0.pth")))
+    last = network.encoder.model.blocks[6][0].conv_dw.weight
+    assert torch.equal(last, whole["blocks.6.0.conv_dw.weight"])
+
+
+def test_statistics_of_many_frames_are_kept(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    save_file(timm.create_model("tf_efficientnet_lite0").state_dict(), tmp_path / "a.safetensors")
+    architecture = {
+        "network": "anyseg", "backbone": "timm:tf_efficientnet_lite0", "head_width": 16,
+    }  # fmt: skip
+    network = build_network(architecture, 5, ("rgb",))
+    fill(network, InitialWeights(encoder=str(tmp_path / "a.safetensors"), keep_statistics=True))
+    before = network.encoder.model.bn1.running_mean.clone()
+    keep_statistics(network.train())
+    network(torch.randn(2, 1, 3, 64, 64), torch.tensor([0]))
+    assert torch.equal(network.encoder.model.bn1.running_mean, before)
+    assert network.encoder.model.bn1.weight.requires_grad, "they still learn scale and offset"
+    network.train()(torch.randn(2, 1, 3, 64, 64), torch.tensor([0]))
+    assert not torch.equal(network.encoder.model.bn1.running_mean, before)
+
+
+def test_adapters_behind_a_public_encoder_count_as_new(tmp_path: Path) -> None:
+    network = begun(InitialWeights(), adapters="per_modality")
+    given = filled_by_encoder(network, InitialWeights(encoder="any.pth"))
+    assert "encoder.stages.0.blocks.0.attention.query.weight" in given
+    assert not [name for name in given if "adapter" in name]
+
+
 @pytest.mark.parametrize(
     ("initial", "others", "complaint"),
     [
+        ({"model": "rig-nano", "keep_statistics": True}, {}, r"keep_statistics needs a network"),
         ({"model": "nosuch"}, {}, r"'nosuch', which is neither a folder nor a bundled model"),
         ({"model": "rig-nano"}, {"network": "anyseg"}, r"is a Quorum, the recipe's .* a AnySeg"),
         (
@@ -197,6 +260,7 @@ def test_weights_of_another_size_of_the_encoder_are_refused(tmp_path: Path) -> N
         ({"like": {"a": "b"}}, r"initial_weights.like needs initial_weights.model"),
         ({"model": "a", "like": {"x": 3}}, r"initial_weights.like.x is 3 \(int\): expected str"),
         ({"modle": "a"}, r"unknown parameter initial_weights.modle"),
+        ({"keep_statistics": True}, r"keep_statistics needs initial_weights.encoder or"),
     ],
 )
 def test_a_section_that_makes_no_sense_is_refused(section: dict[str, Any], complaint: str) -> None:

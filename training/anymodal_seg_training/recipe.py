@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from anymodal_seg_ros.config import build, choice, count, number, read_yaml, text
+from anymodal_seg_ros.config import build, choice, count, number, read_yaml, switch, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import ModalitySpec, check_ids, modality_spec, names_by_id
 from anymodal_seg_training.names import check_name
@@ -39,6 +39,11 @@ class InitialWeights:
         "File (.safetensors, .pth) with public weights of the Mix Transformer or of a timm "
         "backbone; or timm, which fetches those of a timm backbone",
     )
+    keep_statistics: bool = switch(
+        False,
+        "Batch norms of a timm backbone keep the means and variances that they began with; few "
+        "frames would spoil those of many",
+    )
 
     def check(self) -> None:
         """Refuse what does not go together.
@@ -53,6 +58,11 @@ class InitialWeights:
             )
         if self.like and not self.model:
             raise ConfigError("initial_weights.like needs initial_weights.model")
+        if self.keep_statistics and not (self.model or self.encoder):
+            raise ConfigError(
+                "initial_weights.keep_statistics needs initial_weights.encoder or "
+                "initial_weights.model: random weights have no statistics to keep"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,15 @@ class AugmentationOptions:
     )
     color_range: float = number(0.5, 0.0, 1.0, "Each by a factor from 1 - this to 1 + this")
     blur: float = number(0.0, 0.0, 1.0, "Probability that it is blurred, by a Gaussian of 3x3")
+    camera: float = number(
+        0.0, 0.0, 1.0, "Probability that a colour image has another camera's response to light"
+    )
+    contrast: float = number(
+        0.0, 0.0, 1.0, "Probability that a thermal image has its contrast stretched, as cameras do"
+    )
+    grain: float = number(
+        0.0, 0.0, 1.0, "Largest noise of colour and thermal images, in standard deviations"
+    )
 
 
 @dataclass(frozen=True, slots=True)

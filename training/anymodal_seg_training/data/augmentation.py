@@ -18,6 +18,7 @@ from torchvision.transforms.v2 import functional as kernels
 
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_ros.inference.manifest import ModalitySpec
+from anymodal_seg_training.data.photometry import other_camera
 from anymodal_seg_training.recipe import AugmentationOptions
 
 
@@ -106,6 +107,7 @@ def augment(
             planes = images[item, row]
             if row == colored:
                 planes = _vary_colors(planes, spec, colors)
+            planes = other_camera(planes, spec, options, generator)
             _cut(kinds[row](planes), window, out[item, row], blacks[row])
             if spec.planes != "depth":  # metres are metres; brightness depends on the hour
                 gain, offset = generator.uniform(-options.jitter, options.jitter, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,8 +14,10 @@ from anymodal_seg_ros.inference.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_ros.networks.mit_weights import load_mit_weights
 from anymodal_seg_ros.networks.mix_transformer import MixTransformer
+from anymodal_seg_ros.networks.modality_layers import ModalityAdapter
 from anymodal_seg_ros.networks.timm_encoder import TimmEncoder
 from anymodal_seg_training.checkpoint import load_public_weights
+from anymodal_seg_training.published.efficientnet_names import with_timm_names
 from anymodal_seg_training.recipe import InitialWeights
 
 _FROM_TIMM = "timm"
@@ -28,6 +31,11 @@ def fill(network: AnyModalNetwork, initial: InitialWeights) -> None:
     Raises:
         AnymodalError: what is named is missing, broken, or of another architecture.
     """
+    if initial.keep_statistics and not any(_timm_norms(network)):
+        raise ConfigError(
+            "initial_weights.keep_statistics needs a network with backbone: timm:NAME and batch "
+            "norms in it: leave it out"
+        )
     if initial.model:
         _begin_as_model(network, initial)
     elif initial.encoder:
@@ -41,12 +49,29 @@ def filled_by_encoder(network: AnyModalNetwork, initial: InitialWeights) -> froz
     """
     if not initial.encoder:
         return frozenset()
+    new = {p for m in network.modules() if isinstance(m, ModalityAdapter) for p in m.parameters()}
     return frozenset(
         f"{place}.{name}"
         for place, module in network.named_modules()
         if isinstance(module, MixTransformer | TimmEncoder)
-        for name, _ in module.named_parameters()
+        for name, parameter in module.named_parameters()
+        if parameter not in new
     )
+
+
+def keep_statistics(network: nn.Module) -> None:
+    """Let the batch norms of every timm encoder go on with the statistics that they have.
+
+    To be called after ``network.train()``, which sets them learning.
+    """
+    for norm in _timm_norms(network):
+        norm.eval()
+
+
+def _timm_norms(network: nn.Module) -> Iterator[nn.BatchNorm2d]:
+    for encoder in network.modules():
+        if isinstance(encoder, TimmEncoder):
+            yield from (m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d))
 
 
 def _begin_as_model(network: AnyModalNetwork, initial: InitialWeights) -> None:
@@ -105,7 +130,7 @@ def _begin_with_encoder(network: AnyModalNetwork, source: str) -> None:
     wanted = "backbone: mit_b0 to mit_b5, or timm:NAME"
     try:
         for backbone in timm_encoders:
-            backbone.load_weights(weights)
+            backbone.load_weights(with_timm_names(weights))
         for encoder in () if timm_encoders else _encoders(network, MixTransformer, wanted):
             load_mit_weights(encoder, weights)
     except AnymodalError as error:

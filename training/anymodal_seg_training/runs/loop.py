@@ -28,7 +28,7 @@ from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.batches import MakeBatch, batch_jobs, part_size
 from anymodal_seg_training.runs.display import Display
-from anymodal_seg_training.runs.initial_weights import fill
+from anymodal_seg_training.runs.initial_weights import fill, keep_statistics
 from anymodal_seg_training.runs.log import RunLog
 from anymodal_seg_training.runs.optimisation import (
     build_optimiser,
@@ -209,6 +209,8 @@ class Trainer:
         """Do one step of the optimiser, in as many parts as the recipe says."""
         options, step, fabric = self._options, self._step, self._fabric
         self._learner.train()
+        if self._recipe.initial_weights.keep_statistics:
+            keep_statistics(self._network)
         torch.manual_seed(torch_seed(self._recipe.seed, step, fabric.global_rank))  # dropout
         rate = learning_rate(options, step)
         set_learning_rate(self._optimiser, rate)

@@ -1,0 +1,69 @@
+"""Other cameras than the rig's: response to light, white balance, contrast enhancement, grain.
+
+A simulated camera is one camera. A network that has seen its pictures in the response of many is
+asked for shapes and not for one camera's greys (domain randomisation, arXiv 1703.06907).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as kernels
+
+from anymodal_seg_ros.inference.manifest import ModalitySpec
+from anymodal_seg_training.recipe import AugmentationOptions
+
+GAMMA = 1.8
+"""Largest exponent of a response to light; the smallest is its reciprocal."""
+BALANCE = 1.3
+"""Largest gain of one colour, as of another lamp; the smallest is its reciprocal."""
+MOST_COLOR = 1.4
+"""Largest saturation; the smallest is none, as of a grey camera."""
+CUT_PERCENT = 3.0
+"""Largest share of the pixels that a stretched thermal image loses at either end."""
+
+
+def other_camera(
+    planes: Tensor,
+    spec: ModalitySpec,
+    options: AugmentationOptions,
+    generator: np.random.Generator,
+) -> Tensor:
+    """Return normalised planes ``[3, H, W]`` as another camera might have taken them.
+
+    Colours get another response, white balance and saturation, thermal images a stretched contrast,
+    both get grain. Depth and events are returned as they are, and draw nothing.
+    """
+    colored = spec.planes == "color" and not spec.sparse
+    thermal = spec.planes == "thermal"
+    if not (colored or thermal):
+        return planes
+    chance = options.camera if colored else options.contrast
+    if chance > 0.0 and generator.random() < chance:
+        mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
+        image = (planes.float() * std + mean).clamp_(0.0, 1.0)
+        image = _other_response(image, generator) if colored else _stretched(image, generator)
+        planes = (image - mean) / std
+    if options.grain > 0.0:
+        strength = generator.uniform(0.0, options.grain)
+        noise = generator.standard_normal(planes.shape, np.float32)
+        # A thermal camera has one plane, three times.
+        noise = noise if colored else np.repeat(noise[:1], len(noise), axis=0)
+        planes = planes.float() + strength * torch.from_numpy(noise)
+    return planes
+
+
+def _other_response(image: Tensor, generator: np.random.Generator) -> Tensor:
+    gamma = GAMMA ** generator.uniform(-1.0, 1.0)
+    gains = torch.tensor(BALANCE ** generator.uniform(-1.0, 1.0, 3), dtype=image.dtype)
+    image = (image.pow(gamma) * gains[:, None, None]).clamp_(0.0, 1.0)
+    return kernels.adjust_saturation_image(image, float(generator.uniform(0.0, MOST_COLOR)))
+
+
+def _stretched(image: Tensor, generator: np.random.Generator) -> Tensor:
+    """What cameras that are not radiometric give: the whole range for what is in the picture."""
+    below, above = generator.uniform(0.0, CUT_PERCENT / 100.0, 2)
+    low, high = torch.quantile(image[0].flatten(), torch.tensor([below, 1.0 - above]).float())
+    gamma = GAMMA ** generator.uniform(-1.0, 1.0)
+    return ((image - low) / (high - low).clamp(min=1e-3)).clamp_(0.0, 1.0).pow(gamma)
