@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Prediction, SensorStatus
+from anymodal_seg_ros.inference.legend import annotate, sensor_notes
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.visualize import overlay
 
@@ -126,7 +127,9 @@ class ResultFolder:
         _save(self._folder / "masks" / f"{name}.png", prediction.mask)
         if self._alpha is not None:
             image = prediction.frame_set.reference_sample.image
-            picture = overlay(image, prediction.mask, self._manifest, self._alpha)
+            blended = overlay(image, prediction.mask, self._manifest, self._alpha)
+            notes = sensor_notes(prediction)
+            picture = annotate(blended, prediction.mask, self._manifest, notes)
             bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
             _save(self._folder / "overlays" / f"{name}.jpg", np.asarray(bgr))
         self._lines.write(json.dumps(describe(prediction)) + "\n")

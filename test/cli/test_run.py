@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from fixtures import image_folders
 from fixtures.bag_files import (
     IMAGE,
     MS,
@@ -90,6 +91,23 @@ def test_writes_what_the_pipeline_makes_of_the_bag(
         picture = cv2.imread(str(out / "overlays" / f"{name}.jpg"))
         assert picture is not None
         assert picture.shape == (HEIGHT, WIDTH, 3)
+
+
+def test_overlays_say_what_they_rest_on_as_the_node_does(
+    parameters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_folders, "HEIGHT", 192)
+    monkeypatch.setattr(image_folders, "WIDTH", 256)
+    rgb, _ = write_pairs(tmp_path / "images", 4)
+    bag, out = tmp_path / "bag", tmp_path / "out"
+    assert invoke("assemble-bag", bag, "--sensor", f"rgb={rgb}").exit_code == 0
+    assert invoke("run", bag, "--params-file", parameters, "--out", out).exit_code == 0
+    *_, path = sorted((out / "overlays").iterdir())
+    picture = cv2.imread(str(path))
+    assert picture is not None and picture.shape == (192, 256, 3)
+    strip, above = picture[-16:], picture[-48:-16]
+    assert np.median(strip) < 0.5 * np.median(above), "names stand on dark ground"
+    assert strip.max() > 150, "and can be read"
 
 
 def test_a_second_run_replaces_the_first(bag: Path, parameters: Path, tmp_path: Path) -> None:
