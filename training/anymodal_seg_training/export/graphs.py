@@ -40,7 +40,7 @@ from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, weights_
 from anymodal_seg_training.data.sampling import all_subsets, subset_key
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.export.half_precision import to_half
-from anymodal_seg_training.export.onnx_file import open_session, write_halves, write_onnx
+from anymodal_seg_training.export.onnx_file import open_session, write_onnx, write_split
 from anymodal_seg_training.runs.command_line import run_command
 
 GRAPHS = {"onnx": "model.onnx", "encode": "encode.onnx", "fuse": "fuse.onnx"}
@@ -79,9 +79,10 @@ def write_graphs(
         TrainingError: the network cannot be exported.
     """
     whole, encode, fuse = (folder / name for name in GRAPHS.values())
-    write_onnx(deployed, height, width, whole)
     if deployed.splits:
-        write_halves(deployed, height, width, encode, fuse)
+        write_split(deployed, height, width, whole, encode, fuse)
+    else:
+        write_onnx(deployed, height, width, whole)
     return {
         role: FileSpec(name, sha256(folder / name))
         for role, name in GRAPHS.items()
