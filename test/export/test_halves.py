@@ -125,8 +125,7 @@ def test_the_halves_have_dynamic_rows_and_operators_that_engines_know(
 
 
 @pytest.mark.export
-@pytest.mark.parametrize("name", ["concat", "late_fusion"])
-def test_what_does_not_split_has_the_whole_graph_alone(name: str, tmp_path: Path) -> None:
-    files = write_graphs(deploy(network_of(name)), HEIGHT, WIDTH, tmp_path)
+def test_what_does_not_split_has_the_whole_graph_alone(tmp_path: Path) -> None:
+    files = write_graphs(deploy(network_of("concat")), HEIGHT, WIDTH, tmp_path)
     assert set(files) == {"onnx"}
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
