@@ -3,7 +3,7 @@
 #   make demo    four simulated sensors, two of them killed, on real ROS 2 topics (no torch)
 #   make test    ruff, mypy and every test (adds torch); OpenVINO and real DDS come last
 #
-# make test-fast is what of that is quick, for while one works: no linters, exports, training, DDS.
+# make test-fast is what of that is quick, for while one works on what runs on the robot.
 # Another interpreter: make demo PYTHON=python3.12. More arguments: make test PYTEST_ARGS="-k sync".
 
 PYTHON ?= python3
@@ -15,6 +15,8 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet 
 PYTEST := $(BIN)/python -m pytest
 # pytest's exit code for PYTEST_ARGS that leave no test of one of the two kinds.
 NONE_CHOSEN := test $$? -eq 5
+# Nobody waits for these while working on something else; what is marked slow is left out, too.
+NOT_FAST := export networks packaging simulation training
 
 .PHONY: demo test test-fast lint clean
 .DEFAULT_GOAL := demo
@@ -30,7 +32,7 @@ test: lint
 
 test-fast: $(VENV)/test.stamp
 	$(PYTEST) -m "not ros and not openvino and not export and not slow" \
-		--numprocesses auto --dist loadfile $(PYTEST_ARGS)
+		$(NOT_FAST:%=--ignore=test/%) --numprocesses auto --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
