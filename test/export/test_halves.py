@@ -17,7 +17,7 @@ from anymodal_seg_training.data.sampling import all_subsets
 from anymodal_seg_training.export.graphs import (
     GRAPHS,
     HALF_GRAPHS,
-    Comparison,
+    GraphComparison,
     deploy,
     half_agreement,
     write_graphs,
@@ -68,7 +68,7 @@ def test_halves_and_whole_agree_with_the_eager_network_for_all_subsets(
 ) -> None:
     deployed, folder = exported
     noise = np.random.default_rng(0).standard_normal((2, 4, 3, HEIGHT, WIDTH), np.float32)
-    comparison = Comparison(deployed, folder)
+    comparison = GraphComparison(deployed, folder)
     for subset in all_subsets(MODALITIES):
         ids = np.array([MODALITIES.index(name) for name in subset])
         assert comparison.agreement(np.ascontiguousarray(noise[:, ids]), ids) >= 0.9999

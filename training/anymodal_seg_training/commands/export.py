@@ -27,7 +27,7 @@ from anymodal_seg_training.datasets.mixed_frames import shares_of
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.evaluation.temperature import fit_temperature
 from anymodal_seg_training.export.graphs import (
-    Comparison,
+    GraphComparison,
     demand_agreement,
     deploy,
     half_agreement,
@@ -121,7 +121,7 @@ def parity(
 
     Of mixed data sets on frames of each, for every subset of its own modalities.
     """
-    agreed, comparison = {}, Comparison(network, folder)
+    agreed, comparison = {}, GraphComparison(network, folder)
     for share in shares_of(frames, recipe.modality_names):
         names = share.modalities
         chosen = spread_indices(CHECKED_FRAMES, len(share.source))

@@ -15,7 +15,12 @@ from anymodal_seg_training.data.sampling import all_subsets, subset_key
 from anymodal_seg_training.datasets.folders import bundled_layout, layout_names
 from anymodal_seg_training.datasets.layout import Layout
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.export.graphs import Comparison, demand_agreement, deploy, write_graphs
+from anymodal_seg_training.export.graphs import (
+    GraphComparison,
+    demand_agreement,
+    deploy,
+    write_graphs,
+)
 from anymodal_seg_training.names import check_name
 from anymodal_seg_training.published.weights import METHODS, network_of
 from anymodal_seg_training.recipe import parse_recipe
@@ -78,7 +83,7 @@ def _parity(
     """Compare graphs and network on random pictures: each sensor, and all."""
     shape = (1, len(names), 3, *size)
     images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    shares, comparison = {}, Comparison(network, folder)
+    shares, comparison = {}, GraphComparison(network, folder)
     for subset in all_subsets(names):
         if len(subset) in (1, len(names)):
             ids = np.array([names.index(name) for name in subset], np.int64)

@@ -127,7 +127,7 @@ def write_half_graphs(
     return specs
 
 
-class Comparison:
+class GraphComparison:
     """A deployed network and its graphs, opened once for any number of frames."""
 
     def __init__(self, deployed: DeployedNetwork, folder: Path, half: bool = False) -> None:
@@ -213,7 +213,7 @@ def demand_agreement(shares: dict[str, float], folder: Path, needed: float = MIN
     """Refuse graphs that compute something else than the network.
 
     Raises:
-        TrainingError: a share of :meth:`Comparison.agreement`, by subset, is too small.
+        TrainingError: a share of :meth:`GraphComparison.agreement`, by subset, is too small.
     """
     worst = min(shares, key=lambda key: shares[key])
     if shares[worst] < needed:
@@ -237,7 +237,7 @@ def rewrite_graphs(
         half: whether graphs in half precision are written, too; None: where there were some.
 
     Returns:
-        For each subset of the modalities the :meth:`Comparison.agreement`, on noise; with
+        For each subset of the modalities the :meth:`GraphComparison.agreement`, on noise; with
         ``fp16 `` before their names those of half precision, on the frame of the self-test.
 
     Raises:
@@ -283,7 +283,7 @@ def half_agreement(
         names: of the kinds of sensors, in the order of their ids.
         folder: where its graphs are.
     """
-    shares, comparison = {}, Comparison(deployed, folder, half=True)
+    shares, comparison = {}, GraphComparison(deployed, folder, half=True)
     for subset in subsets(len(images)):
         ids = np.array(subset, np.int64)
         frame = np.ascontiguousarray(images[None, ids])
@@ -294,7 +294,7 @@ def half_agreement(
 
 def _on_noise(deployed: DeployedNetwork, folder: Path, manifest: Manifest) -> dict[str, float]:
     names, noise, shares = names_by_id(manifest.modalities), _noise(manifest), {}
-    comparison = Comparison(deployed, folder)
+    comparison = GraphComparison(deployed, folder)
     for subset in all_subsets(names):
         ids = np.array([names.index(name) for name in subset], np.int64)
         rows = np.ascontiguousarray(noise[:, ids])

@@ -60,14 +60,14 @@ def write_split(
     """
     axis, images, ids = _rows(network, height, width)
     inputs = {"images": (images, {0: axis}), "modality_ids": (ids, {0: axis})}
-    model = _exported(_Opened(network), inputs, (*PYRAMID, *network.outputs))
+    model = _exported(_WithPyramid(network), inputs, (*PYRAMID, *network.outputs))
     fused = [name for name in network.outputs if name != "mask"]
     _save(cut(model, list(inputs), network.outputs), whole)
     _save(cut(model, list(inputs), PYRAMID), encode)
     _save(cut(model, [*PYRAMID, "modality_ids"], fused), fuse)
 
 
-class _Opened(nn.Module):
+class _WithPyramid(nn.Module):
     """A deployed network that also returns what its two halves hand over."""
 
     def __init__(self, whole: DeployedNetwork) -> None:
