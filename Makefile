@@ -1,8 +1,9 @@
 # Two commands for a fresh machine, each with its own set-up in .venv:
 #
 #   make demo    four simulated sensors, two of them killed, on real ROS 2 topics (no torch)
-#   make test    ruff, mypy and every test (adds torch); OpenVINO and real DDS come last, one by one
+#   make test    ruff, mypy and every test (adds torch); OpenVINO and real DDS come last
 #
+# make test-fast is what of that is quick, for while one works on what runs on the robot.
 # Another interpreter: make demo PYTHON=python3.12. More arguments: make test PYTEST_ARGS="-k sync".
 
 PYTHON ?= python3
@@ -14,8 +15,10 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet 
 PYTEST := $(BIN)/python -m pytest
 # pytest's exit code for PYTEST_ARGS that leave no test of one of the two kinds.
 NONE_CHOSEN := test $$? -eq 5
+# Nobody waits for these while working on something else; what is marked slow is left out, too.
+NOT_FAST := export networks packaging simulation training
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-fast lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/demo.stamp
@@ -25,7 +28,11 @@ test: lint
 	$(PYTEST) -m "not ros and not openvino" --numprocesses auto --dist loadfile $(PYTEST_ARGS) \
 		|| $(NONE_CHOSEN)
 	$(PYTEST) -m openvino $(PYTEST_ARGS) || $(NONE_CHOSEN)
-	$(PYTEST) -m ros $(PYTEST_ARGS) || $(NONE_CHOSEN)
+	$(PYTEST) -m ros --numprocesses 2 --dist loadfile $(PYTEST_ARGS) || $(NONE_CHOSEN)
+
+test-fast: $(VENV)/test.stamp
+	$(PYTEST) -m "not ros and not openvino and not export and not slow" \
+		$(NOT_FAST:%=--ignore=test/%) --numprocesses auto --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

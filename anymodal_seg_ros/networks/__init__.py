@@ -3,8 +3,6 @@
 from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded, upsample_logits
 from anymodal_seg_ros.networks.deployed import (
     DeployedNetwork,
-    EncodeHalf,
-    FuseHalf,
     weights_sensors,
 )
 from anymodal_seg_ros.networks.registry import build_network, network_names
@@ -13,8 +11,6 @@ __all__ = [
     "AnyModalNetwork",
     "Decoded",
     "DeployedNetwork",
-    "EncodeHalf",
-    "FuseHalf",
     "build_network",
     "network_names",
     "upsample_logits",

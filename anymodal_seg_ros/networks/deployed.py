@@ -34,7 +34,7 @@ class DeployedNetwork(nn.Module):
 
     @property
     def splits(self) -> bool:
-        """Whether it has two halves that can run apart, :class:`EncodeHalf`, :class:`FuseHalf`.
+        """Whether it has two halves that can run apart, :meth:`encode` and :meth:`decoded`.
 
         The encoder must keep the sensors apart. Methods with a place for each kind of sensor have
         no halves either: their graphs compute every place, so one sensor would cost all of them.
@@ -62,7 +62,10 @@ class DeployedNetwork(nn.Module):
         return results[0] if len(results) == 1 else tuple(results)
 
     def encode(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
-        """Encode the sensors of one frame: maps ``[S, C_i, H_i, W_i]``, S being M or 1."""
+        """Encode the sensors of one frame: maps ``[S, C_i, H_i, W_i]``, S being M or 1.
+
+        Where the network :attr:`splits` S is M, and the rows do not know of each other.
+        """
         features = self.network.forward_features(images.unsqueeze(0), modality_ids)
         return [stage.squeeze(0) for stage in features]
 
@@ -88,48 +91,6 @@ class DeployedNetwork(nn.Module):
         total = (scaled - scaled.amax(dim=1, keepdim=True)).exp().sum(dim=1)
         # The cast comes last: TensorRT knows uint8 only as the type of an output.
         return (255.0 / total).round()[0].to(torch.uint8)
-
-
-class EncodeHalf(nn.Module):
-    """The encoder of a deployed network: what it makes of each sensor, whoever else is alive."""
-
-    def __init__(self, whole: DeployedNetwork) -> None:
-        """Share the weights of a network that :attr:`~DeployedNetwork.splits`."""
-        super().__init__()
-        self.whole = whole
-
-    def forward(self, images: Tensor, modality_ids: Tensor) -> tuple[Tensor, ...]:
-        """Map images ``[k, 3, H, W]`` and ids ``[k]`` to maps ``[k, C_i, H/s, W/s]``.
-
-        The strides s are 4, 8, 16 and 32. Rows do not know of each other.
-        """
-        return tuple(self.whole.encode(images, modality_ids))
-
-
-class FuseHalf(nn.Module):
-    """What remains for a frame when its sensors have been encoded.
-
-    Attributes:
-        outputs: those of the whole but the mask, which follows from the logits at any size.
-    """
-
-    def __init__(self, whole: DeployedNetwork) -> None:
-        """Share the weights of a network that :attr:`~DeployedNetwork.splits`."""
-        super().__init__()
-        self.whole = whole
-        self.outputs = tuple(name for name in whole.outputs if name != "mask")
-
-    def forward(
-        self,
-        stride_4: Tensor,
-        stride_8: Tensor,
-        stride_16: Tensor,
-        stride_32: Tensor,
-        modality_ids: Tensor,
-    ) -> tuple[Tensor, ...]:
-        """Map the rows of :class:`EncodeHalf`, M at a time, to :attr:`outputs`."""
-        pyramid = (stride_4, stride_8, stride_16, stride_32)
-        return tuple(self.whole.results(self.whole.decoded(pyramid, modality_ids), 0, 0))
 
 
 @torch.no_grad()

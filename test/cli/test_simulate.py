@@ -135,6 +135,7 @@ def test_a_bag_is_written_and_told_of(tmp_path: Path) -> None:
         assert "/rgb/image: 3 messages" in result.output
 
 
+@pytest.mark.slow
 def test_the_contact_sheet_has_a_tile_for_every_sensor_and_condition(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,16 +20,14 @@ from anymodal_seg_ros.inference.argmax import lazy_argmax
 from anymodal_seg_ros.inference.engines import can_split, create_engine
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest, load_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
-from anymodal_seg_ros.inference.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, build_network
 from anymodal_seg_training.commands import export as export_module
 from anymodal_seg_training.commands.evaluate import Evaluation
 from anymodal_seg_training.commands.export import export, read_result
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.export.graphs import GRAPHS, deploy, rewrite_graphs, write_graphs
+from anymodal_seg_training.export.graphs import GRAPHS, rewrite_graphs
 from anymodal_seg_training.export.model_card import Rival
-from anymodal_seg_training.export.onnx_file import write_onnx
 from anymodal_seg_training.recipe import parse_recipe
 from anymodal_seg_training.run_folder import RunFolder
 
@@ -159,20 +157,23 @@ def test_the_card_shows_all_subsets_beside_those_of_the_rival(
 
 
 def test_a_file_that_computes_something_else_is_refused(
-    network: AnyModalNetwork,
+    exported: tuple[Path, dict[str, float]],
     test_frames: FrameCache,
     metrics: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def write_another(_: DeployedNetwork, height: int, width: int, folder: Path) -> Any:
-        torch.manual_seed(9)
-        other = build_network(tiny_recipe().architecture, 3, tiny_recipe().modality_names)
-        return write_graphs(deploy(other), height, width, folder)
+        for name in GRAPHS.values():
+            shutil.copy(exported[0] / name, folder)
+        files = load_manifest(exported[0]).files
+        return {role: files[role] for role in GRAPHS}
 
+    torch.manual_seed(9)
+    other = build_network(tiny_recipe().architecture, 3, tiny_recipe().modality_names)
     monkeypatch.setattr(export_module, "write_graphs", write_another)
     with pytest.raises(TrainingError, match=r"agree on only 0\.\d+ of the pixels.*do not use"):
-        export(tiny_recipe(), network, TinyDataset(), test_frames, metrics, None, tmp_path / "m")
+        export(tiny_recipe(), other, TinyDataset(), test_frames, metrics, None, tmp_path / "m")
     assert not (tmp_path / "m" / "model.yaml").exists()
 
 
@@ -182,7 +183,7 @@ def test_graphs_are_written_anew_from_the_weights(
     """As for a folder of an older version, which has one graph that makes the mask itself."""
     folder = Path(shutil.copytree(exported[0], tmp_path / "old"))
     new = load_manifest(folder)
-    write_onnx(_with_mask(folder), HEIGHT, WIDTH, folder / "model.onnx")
+    onnx.save(_with_mask(onnx.load(folder / "model.onnx")), folder / "model.onnx")
     for role in ("encode", "fuse"):
         (folder / GRAPHS[role]).unlink()
     old_graph = FileSpec("model.onnx", sha256(folder / "model.onnx"))
@@ -201,8 +202,28 @@ def test_graphs_are_written_anew_from_the_weights(
     assert np.mean(lazy_argmax(logits, HEIGHT, WIDTH) == old.run(batch).mask) >= 0.9999
 
 
-def _with_mask(folder: Path) -> DeployedNetwork:
-    return DeployedNetwork(load_network(load_model(str(folder))), ("mask", "confidence"))
+def _with_mask(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Let a graph make the mask of its logits, and keep these to itself."""
+    node, graph = onnx.helper.make_node, model.graph
+    graph.initializer.extend(
+        onnx.numpy_helper.from_array(np.array(values, np.int64), name)
+        for name, values in (("batch", [0]), ("size", [1, 3, HEIGHT, WIDTH]))
+    )
+    graph.node.extend(
+        (
+            node("Unsqueeze", ["logits", "batch"], ["as_batch"]),
+            node("Resize", ["as_batch", "", "", "size"], ["at_full_size"], mode="linear"),
+            node("ArgMax", ["at_full_size"], ["best"], axis=1, keepdims=0),
+            node("Squeeze", ["best", "batch"], ["classes"]),
+            node("Cast", ["classes"], ["mask"], to=onnx.TensorProto.UINT8),
+        )
+    )
+    (logits,) = (value for value in graph.output if value.name == "logits")
+    graph.output.remove(logits)
+    kind = onnx.TensorProto.UINT8
+    graph.output.insert(0, onnx.helper.make_tensor_value_info("mask", kind, [HEIGHT, WIDTH]))
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
 def test_a_broken_result_is_named(tmp_path: Path) -> None:

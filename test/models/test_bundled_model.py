@@ -53,6 +53,7 @@ def test_the_manifest_tells_what_every_subset_reaches(model: Model) -> None:
     assert set(model.manifest.metrics["miou"]) == {"+".join(subset) for subset in SUBSETS}
 
 
+@pytest.mark.slow
 def test_every_subset_is_segmented_and_more_sensors_help(model: Model, frames: list[Frame]) -> None:
     engine = create_engine("onnxruntime", model, threads=1)
     size = (model.manifest.width, model.manifest.height)

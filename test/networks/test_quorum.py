@@ -145,6 +145,7 @@ def scenes(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tens
     return x, labels, bad
 
 
+@pytest.mark.slow
 def test_a_sensor_that_sees_noise_is_turned_down_though_nobody_told_which() -> None:
     torch.manual_seed(0)
     generator, ids = torch.Generator().manual_seed(0), torch.arange(3)

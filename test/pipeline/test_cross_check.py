@@ -133,6 +133,7 @@ def test_of_two_sensors_both_are_told_and_fused(model: Model) -> None:
         assert "nobody knows which of them is right" in status.fault
 
 
+@pytest.mark.slow
 def test_healthy_sensors_are_never_doubted_and_the_masks_are_as_without_the_check(
     model: Model,
 ) -> None:

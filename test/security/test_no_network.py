@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from fixtures.bag_files import IMAGE, images, write_bag
 
 CHILD = """
@@ -53,6 +54,7 @@ PARAMETERS = """/**:
 """
 
 
+@pytest.mark.slow
 def test_no_command_opens_a_connection(
     tmp_path: Path, tiny_model: Path, project_root: Path
 ) -> None:

@@ -64,12 +64,14 @@ def median_contrast(sensor: str, class_id: int, weather: str) -> float:
     return float(np.median(found))
 
 
+@pytest.mark.slow
 def test_people_at_night_are_seen_in_thermal_and_hardly_in_rgb():
     thermal, rgb = (median_contrast(s, PERSON, "night") for s in ("thermal", "rgb"))
     assert thermal > 2.5
     assert thermal > 4 * rgb
 
 
+@pytest.mark.slow
 def test_people_by_day_are_seen_in_rgb_too():
     assert median_contrast("rgb", PERSON, "cloud") > 2 * median_contrast("rgb", PERSON, "night")
 
@@ -105,6 +107,7 @@ def test_obstacles_that_look_like_the_ground_stand_out_in_depth():
     assert np.median(steps) < 0.15
 
 
+@pytest.mark.slow
 def test_thin_moving_barriers_are_in_the_events_and_not_in_depth():
     lost, fired, around = [], [], []
     for weather in ("night", "cloud", "rain"):

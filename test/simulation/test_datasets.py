@@ -75,6 +75,7 @@ def deliver_read(rgb: Path) -> dict[str, np.ndarray]:
     return sample
 
 
+@pytest.mark.slow
 def test_delivers_loader_reads_the_set_back_to_our_classes_exactly(
     written: tuple[Path, dict[str, str]], drawn: list[SceneFrame]
 ) -> None:
@@ -144,6 +145,7 @@ def test_frames_know_their_conditions_and_their_truth(drawn: list[SceneFrame]) -
     assert drawn[1].time_ns > drawn[0].time_ns
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_frames(
     written: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:

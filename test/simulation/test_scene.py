@@ -70,6 +70,7 @@ def test_another_process_draws_the_same_frame():
     assert run("1") == run("2")
 
 
+@pytest.mark.slow
 @few
 @given(st.sets(SEEDS, min_size=2, max_size=2), st.sampled_from(KINDS))
 def test_no_two_seeds_draw_the_same_place(seeds: set[int], kind: str):
@@ -79,6 +80,7 @@ def test_no_two_seeds_draw_the_same_place(seeds: set[int], kind: str):
     assert (labels[0] != labels[1]).mean() > 0.03
 
 
+@pytest.mark.slow
 @few
 @given(SEEDS, st.sampled_from(KINDS), st.floats(0.0, 8.0))
 def test_a_scene_is_a_function_of_its_config_and_repeats_after_its_period(
@@ -118,6 +120,7 @@ def test_the_road_lies_where_a_pinhole_sees_a_plane():
     assert z[row, 160] == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.slow
 def test_every_class_occurs_often_enough_to_be_learned():
     census = take_census(SceneConfig(seed) for seed in range(24))
     assert census.share.shape == (len(CLASSES),)
@@ -127,6 +130,7 @@ def test_every_class_occurs_often_enough_to_be_learned():
         assert census.seen[often] > 1 / 3
 
 
+@pytest.mark.slow
 @few
 @given(SEEDS, st.sampled_from(KINDS), st.sampled_from(["driving", "standing"]))
 def test_nothing_is_ever_inside_the_ego_vehicle(seed: int, kind: str, ego: str):

@@ -36,6 +36,7 @@ def contrast(values: np.ndarray, labels: np.ndarray) -> float:
     return float(abs(np.median(people) - np.median(ground)) / ground.std())
 
 
+@pytest.mark.slow
 def test_the_sky_has_no_depth_and_the_near_ground_has(nights: list[RigFrame]):
     for frame in nights:
         depth, labels = frame.images["depth"].pixels, frame.labels["depth"]

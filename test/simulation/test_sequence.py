@@ -13,6 +13,7 @@ from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 SHORT = SequenceConfig(SceneConfig(2, "sun", ego="driving"), duration_s=0.5, rate_hz=30.0)
 
 
+@pytest.mark.slow
 def test_two_processes_render_what_one_renders_and_the_second_call_only_opens(tmp_path: Path):
     told: list[tuple[int, int]] = []
     sequence = render_sequence(SHORT, tmp_path, 2, lambda done, total: told.append((done, total)))

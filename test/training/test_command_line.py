@@ -36,6 +36,7 @@ def call(command: object, *arguments: object) -> Result:
     return CliRunner().invoke(command, [str(argument) for argument in arguments])  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_registered")
 def test_train_resume_and_evaluate(frames: Frames, tmp_path: Path) -> None:
     recipe, run = write_recipe(tmp_path / "recipe.yaml"), tmp_path / "run"

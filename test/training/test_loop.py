@@ -117,6 +117,7 @@ def test_kill_9_and_resume(frames: Frames, tmp_path: Path) -> None:
     assert_same(files, run(recipe, frames, tmp_path / "unbroken"))
 
 
+@pytest.mark.slow
 def test_it_learns(frames: Frames, tmp_path: Path) -> None:
     recipe = tiny_recipe(steps=100, learning_rate=3e-3, validate_every=100, checkpoint_every=100)
     lines = facts(run(recipe, frames, tmp_path / "run"))

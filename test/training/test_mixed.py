@@ -288,6 +288,7 @@ def test_equiseg_trains_on_a_mixture_too(frames: Frames, tmp_path: Path) -> None
     assert set(sensors) == {2, 3} and all(np.isfinite(line.get("loss", 0.0)) for line in lines)
 
 
+@pytest.mark.slow
 def test_it_learns(frames: Frames, tmp_path: Path) -> None:
     recipe = mixed_recipe(steps=80, learning_rate=3e-3, validate_every=80, checkpoint_every=80)
     lines = facts(run(recipe, frames, tmp_path / "run"))

@@ -245,14 +245,17 @@ def test_what_does_not_fit_is_named() -> None:
 
 
 @pytest.mark.parametrize("nested", ["", "state_dict", "model_state_dict"])
-def test_the_command_writes_a_model_that_can_be_opened(nested: str, tmp_path: Path) -> None:
+def test_weights_lie_where_trainers_put_them(nested: str, tmp_path: Path) -> None:
+    weights = published(random_network(("rgb", "thermal"), 9, **CMNEXT))
+    torch.save({nested: weights, "epoch": 3} if nested else weights, tmp_path / "best.pth")
+    found = load_public_weights(tmp_path / "best.pth")
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
+
+
+def test_the_command_writes_a_model_that_can_be_opened(tmp_path: Path) -> None:
     network = random_network(("rgb", "thermal"), 9, **CMNEXT)
-    weights = published(network)
-    content = {nested: weights, "epoch": 3} if nested else weights
-    torch.save(content, tmp_path / "best.pth")
-    assert load_public_weights(tmp_path / "best.pth").keys() == weights.keys()
-    if nested == "state_dict":
-        return
+    torch.save({"model_state_dict": published(network), "epoch": 3}, tmp_path / "best.pth")
     arguments = ["import", str(tmp_path / "best.pth"), str(tmp_path / "mfnet"), "--as", "cmnext"]
     arguments += ["--modalities", "rgb,thermal", "--height", "64", "--width", "96"]
     result = CliRunner().invoke(main, [*arguments, "--classes", "deliver"])

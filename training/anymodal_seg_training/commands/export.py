@@ -27,7 +27,7 @@ from anymodal_seg_training.datasets.mixed_frames import shares_of
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.evaluation.temperature import fit_temperature
 from anymodal_seg_training.export.graphs import (
-    agreement,
+    GraphComparison,
     demand_agreement,
     deploy,
     half_agreement,
@@ -121,7 +121,7 @@ def parity(
 
     Of mixed data sets on frames of each, for every subset of its own modalities.
     """
-    agreed = {}
+    agreed, comparison = {}, GraphComparison(network, folder)
     for share in shares_of(frames, recipe.modality_names):
         names = share.modalities
         chosen = spread_indices(CHECKED_FRAMES, len(share.source))
@@ -130,7 +130,7 @@ def parity(
             rows = [names.index(name) for name in subset]
             ids = np.array([recipe.modalities[name].id for name in subset], np.int64)
             key = f"{share.name}/{subset_key(subset)}" if share.name else subset_key(subset)
-            agreed[key] = agreement(network, folder, np.ascontiguousarray(images[:, rows]), ids)
+            agreed[key] = comparison.agreement(np.ascontiguousarray(images[:, rows]), ids)
     return agreed
 
 

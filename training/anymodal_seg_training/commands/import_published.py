@@ -15,7 +15,12 @@ from anymodal_seg_training.data.sampling import all_subsets, subset_key
 from anymodal_seg_training.datasets.folders import bundled_layout, layout_names
 from anymodal_seg_training.datasets.layout import Layout
 from anymodal_seg_training.errors import TrainingError
-from anymodal_seg_training.export.graphs import agreement, demand_agreement, deploy, write_graphs
+from anymodal_seg_training.export.graphs import (
+    GraphComparison,
+    demand_agreement,
+    deploy,
+    write_graphs,
+)
 from anymodal_seg_training.names import check_name
 from anymodal_seg_training.published.weights import METHODS, network_of
 from anymodal_seg_training.recipe import parse_recipe
@@ -78,12 +83,12 @@ def _parity(
     """Compare graphs and network on random pictures: each sensor, and all."""
     shape = (1, len(names), 3, *size)
     images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    shares = {}
+    shares, comparison = {}, GraphComparison(network, folder)
     for subset in all_subsets(names):
         if len(subset) in (1, len(names)):
             ids = np.array([names.index(name) for name in subset], np.int64)
             rows = np.ascontiguousarray(images[:, ids])
-            shares[subset_key(subset)] = agreement(network, folder, rows, ids)
+            shares[subset_key(subset)] = comparison.agreement(rows, ids)
     return shares
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from anymodal_seg_training.datasets.base import LabelledFrame, Split
 from anymodal_seg_training.datasets.frame_source import FrameSource, Job, Result
 from anymodal_seg_training.datasets.reading import Reading, in_workers
 from anymodal_seg_training.datasets.source_hash import source_hash
+from anymodal_seg_training.datasets.workers import worker_context
 from anymodal_seg_training.errors import TrainingError
 
 LABELS = "labels"
@@ -176,8 +176,7 @@ def _make(
     workers: int,
     progress: Progress,
 ) -> None:
-    # spawn: a forked child would inherit the locks of torch's thread pool.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _use_one_thread) as pool:
+    with ProcessPoolExecutor(workers, worker_context(), _use_one_thread) as pool:
         futures: dict[Future[None], int] = {
             pool.submit(_make_unit, split, form, folder, unit): unit for unit in units
         }

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import webdataset
 from anymodal_seg_training.checkpoint import write_atomically
 from anymodal_seg_training.datasets.base import Split
 from anymodal_seg_training.datasets.packed_members import INDEX_DTYPE, PackedFile, pack_frame
+from anymodal_seg_training.datasets.workers import worker_context
 from anymodal_seg_training.errors import TrainingError
 
 Progress = Callable[[int, int], None]
@@ -81,9 +81,7 @@ def pack_split(packing: Packing, workers: int, progress: Progress) -> dict[str, 
     numbers = range(packing.shards)
     missing = [number for number in numbers if not packing.note_file(number).exists()]
     # The split goes to each worker once: of a million frames it is a large object.
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["torch", "cv2", "webdataset"])
-    with ProcessPoolExecutor(workers, context, _begin, (packing,)) as pool:
+    with ProcessPoolExecutor(workers, worker_context(), _begin, (packing,)) as pool:
         futures = {pool.submit(_pack_shard, number): number for number in missing}
         try:
             for done, future in enumerate(as_completed(futures), start=1):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Generic
 
 import cv2
@@ -13,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from anymodal_seg_training.datasets.frame_source import FrameSource, Job, Result
+from anymodal_seg_training.datasets.workers import worker_context
 from anymodal_seg_training.errors import TrainingError
 
 
@@ -50,17 +50,13 @@ def in_workers(
     Raises:
         TrainingError: a worker met one, or died.
     """
-    # Neither fork, which would copy the locks of this process's threads, nor spawn, which loads
-    # PyTorch anew in each worker of each validation.
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["torch", "torchvision.transforms.v2", "cv2"])
     loader: DataLoader[Result | _Failure] = DataLoader(
         _Jobs(source, work),
         batch_size=None,  # a job is a batch already
         sampler=jobs,
         num_workers=reading.workers,
         prefetch_factor=reading.prefetch,
-        multiprocessing_context=context,
+        multiprocessing_context=worker_context(),
         worker_init_fn=_begin,
         pin_memory=reading.pinned,
         generator=torch.Generator(),  # not to draw from the one that dropout draws from

@@ -40,7 +40,7 @@ from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, weights_
 from anymodal_seg_training.data.sampling import all_subsets, subset_key
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.export.half_precision import to_half
-from anymodal_seg_training.export.onnx_file import open_session, write_halves, write_onnx
+from anymodal_seg_training.export.onnx_file import open_session, write_onnx, write_split
 from anymodal_seg_training.runs.command_line import run_command
 
 GRAPHS = {"onnx": "model.onnx", "encode": "encode.onnx", "fuse": "fuse.onnx"}
@@ -79,9 +79,10 @@ def write_graphs(
         TrainingError: the network cannot be exported.
     """
     whole, encode, fuse = (folder / name for name in GRAPHS.values())
-    write_onnx(deployed, height, width, whole)
     if deployed.splits:
-        write_halves(deployed, height, width, encode, fuse)
+        write_split(deployed, height, width, whole, encode, fuse)
+    else:
+        write_onnx(deployed, height, width, whole)
     return {
         role: FileSpec(name, sha256(folder / name))
         for role, name in GRAPHS.items()
@@ -126,51 +127,63 @@ def write_half_graphs(
     return specs
 
 
-def agreement(
-    deployed: DeployedNetwork,
-    folder: Path,
-    images: npt.NDArray[np.float32],
-    modality_ids: npt.NDArray[np.int64],
-    half: bool = False,
-) -> float:
-    """Return the share of pixels to which graphs and network give the same class.
+class GraphComparison:
+    """A deployed network and its graphs, opened once for any number of frames."""
 
-    The smaller one of the whole graph and of the two halves; 0 where logits are not finite.
+    def __init__(self, deployed: DeployedNetwork, folder: Path, half: bool = False) -> None:
+        """Open the graphs.
 
-    Args:
-        deployed: what was exported.
-        folder: where its graphs are.
-        images: float32 ``[N, M, 3, H, W]``, N frames with the same M modalities.
-        modality_ids: int64 ``[M]``.
-        half: whether the graphs in half precision are meant.
-    """
-    sessions = {
-        role: open_session(folder / (HALF_GRAPHS[half_role(role)] if half else name))
-        for role, name in GRAPHS.items()
-        if role == "onnx" or deployed.splits
-    }
-    height, width = images.shape[-2:]
-    equal: list[list[float]] = []
-    for frame in images:
-        inputs = {"images": frame, "modality_ids": modality_ids}
-        logits = sessions["onnx"].run(["logits"], inputs)
-        if deployed.splits:
-            pyramid = dict(zip(PYRAMID, sessions["encode"].run(PYRAMID, inputs), strict=True))
-            rows = {**pyramid, "modality_ids": modality_ids}
-            logits += sessions["fuse"].run(["logits"], rows)
-        with torch.inference_mode():
-            found = deployed(torch.from_numpy(frame), torch.from_numpy(modality_ids))
-        eager = found[0] if isinstance(found, tuple) else found
-        expected = lazy_argmax(eager.numpy(), height, width)
-        equal.append(
-            [
-                float(np.mean(lazy_argmax(values, height, width) == expected))
-                if np.isfinite(values).all()
-                else 0.0
-                for values in logits
-            ]
-        )
-    return min(np.mean(equal, axis=0).tolist())
+        Args:
+            deployed: what was exported.
+            folder: where its graphs are.
+            half: whether those in half precision are meant.
+        """
+        self._deployed = deployed
+        self._sessions = {
+            role: open_session(folder / (HALF_GRAPHS[half_role(role)] if half else name))
+            for role, name in GRAPHS.items()
+            if role == "onnx" or deployed.splits
+        }
+
+    def agreement(
+        self, images: npt.NDArray[np.float32], modality_ids: npt.NDArray[np.int64]
+    ) -> float:
+        """Return the share of pixels to which graphs and network give the same class.
+
+        The smaller one of the whole graph and of the two halves; 0 where logits are not finite.
+
+        Args:
+            images: float32 ``[N, M, 3, H, W]``, N frames with the same M modalities.
+            modality_ids: int64 ``[M]``.
+        """
+        height, width = images.shape[-2:]
+        equal: list[list[float]] = []
+        for frame in images:
+            with torch.inference_mode():
+                found = self._deployed(torch.from_numpy(frame), torch.from_numpy(modality_ids))
+            eager = found[0] if isinstance(found, tuple) else found
+            expected = lazy_argmax(eager.numpy(), height, width)
+            equal.append(
+                [
+                    float(np.mean(lazy_argmax(values, height, width) == expected))
+                    if np.isfinite(values).all()
+                    else 0.0
+                    for values in self._logits(frame, modality_ids)
+                ]
+            )
+        return min(np.mean(equal, axis=0).tolist())
+
+    def _logits(
+        self, images: npt.NDArray[np.float32], modality_ids: npt.NDArray[np.int64]
+    ) -> list[npt.NDArray[np.float32]]:
+        """Return those of the whole graph, and of the halves if there are such."""
+        inputs = {"images": images, "modality_ids": modality_ids}
+        logits: list[npt.NDArray[np.float32]] = self._sessions["onnx"].run(["logits"], inputs)
+        if self._deployed.splits:
+            maps = self._sessions["encode"].run(PYRAMID, inputs)
+            rows = {**dict(zip(PYRAMID, maps, strict=True)), "modality_ids": modality_ids}
+            logits += self._sessions["fuse"].run(["logits"], rows)
+        return logits
 
 
 def write_self_test(
@@ -200,7 +213,7 @@ def demand_agreement(shares: dict[str, float], folder: Path, needed: float = MIN
     """Refuse graphs that compute something else than the network.
 
     Raises:
-        TrainingError: a share of :func:`agreement`, by subset, is too small.
+        TrainingError: a share of :meth:`GraphComparison.agreement`, by subset, is too small.
     """
     worst = min(shares, key=lambda key: shares[key])
     if shares[worst] < needed:
@@ -224,8 +237,8 @@ def rewrite_graphs(
         half: whether graphs in half precision are written, too; None: where there were some.
 
     Returns:
-        For each subset of the modalities the :func:`agreement`, on noise; with ``fp16 `` before
-        their names those of half precision, on the frame of the self-test.
+        For each subset of the modalities the :meth:`GraphComparison.agreement`, on noise; with
+        ``fp16 `` before their names those of half precision, on the frame of the self-test.
 
     Raises:
         ModelError: it is no model folder.
@@ -262,7 +275,7 @@ def rewrite_graphs(
 def half_agreement(
     deployed: DeployedNetwork, images: npt.NDArray[np.float32], names: Sequence[str], folder: Path
 ) -> dict[str, float]:
-    """Return the :func:`agreement` in half precision for each subset of the sensors of a frame.
+    """Compare in half precision, for each subset of the sensors of a frame.
 
     Args:
         deployed: what was exported.
@@ -270,22 +283,22 @@ def half_agreement(
         names: of the kinds of sensors, in the order of their ids.
         folder: where its graphs are.
     """
-    shares = {}
+    shares, comparison = {}, GraphComparison(deployed, folder, half=True)
     for subset in subsets(len(images)):
         ids = np.array(subset, np.int64)
         frame = np.ascontiguousarray(images[None, ids])
         key = subset_key(tuple(names[row] for row in subset))
-        shares[key] = agreement(deployed, folder, frame, ids, half=True)
+        shares[key] = comparison.agreement(frame, ids)
     return shares
 
 
 def _on_noise(deployed: DeployedNetwork, folder: Path, manifest: Manifest) -> dict[str, float]:
     names, noise, shares = names_by_id(manifest.modalities), _noise(manifest), {}
+    comparison = GraphComparison(deployed, folder)
     for subset in all_subsets(names):
         ids = np.array([names.index(name) for name in subset], np.int64)
-        shares[subset_key(subset)] = agreement(
-            deployed, folder, np.ascontiguousarray(noise[:, ids]), ids
-        )
+        rows = np.ascontiguousarray(noise[:, ids])
+        shares[subset_key(subset)] = comparison.agreement(rows, ids)
     return shares
 
 
