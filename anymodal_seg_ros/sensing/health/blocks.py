@@ -64,7 +64,7 @@ class BlockView:
             known = np.isfinite(values)
             # Holes count as 0, so that their edges are detail, as their coming and going is change.
             values = np.where(known, values, np.float32(0.0))
-            covered = _means(known.astype(np.float32))
+            covered = block_means(known.astype(np.float32))
             near = np.abs(values - neighbours)
             near[~np.isfinite(near)] = 0.0
         else:
@@ -72,19 +72,20 @@ class BlockView:
             near = np.abs(values - neighbours)
         before, self._before = self._before, values
         comparable = before is not None and before.shape == values.shape
-        means = _means(values) / np.maximum(covered, np.float32(1e-3))
+        means = block_means(values) / np.maximum(covered, np.float32(1e-3))
         edge = _CLIPPED * sampled.full_scale
         bright = covered < _CLIPPED if self._depth else means >= sampled.full_scale - edge
         return Blocks(
             means,
-            _means(near),
-            _means(np.abs(values - before)) if comparable and before is not None else None,
+            block_means(near),
+            block_means(np.abs(values - before)) if comparable and before is not None else None,
             covered,
             bright,
         )
 
 
-def _means(values: Floats) -> Floats:
+def block_means(values: Floats) -> Floats:
+    """Return the means of the blocks of ``[H, W]``, at least one value in each block."""
     height, width = values.shape[0] // ROWS, values.shape[1] // COLUMNS
     whole = values[: ROWS * height, : COLUMNS * width].reshape(ROWS, height, COLUMNS, width)
     return np.asarray(whole.sum(axis=(1, 3)) * np.float32(1.0 / (height * width)), np.float32)

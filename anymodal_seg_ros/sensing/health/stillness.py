@@ -46,8 +46,8 @@ _MOST_IDLE = 0.03
 """Share of blocks that may be dead in a healthy sensor: of others nothing is said."""
 _REST_ALIVE = 0.5
 """Of the other blocks so many must live: then the patch is to blame."""
-_WHOLE = 0.75
-"""Share of the blocks; with more, it is the picture as a whole that is dead."""
+_WHOLE, _MOST_LIVELY = 0.75, 0.1
+"""Share of the visible blocks that is dead at least, and lively at most, if the whole is dead."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -120,7 +120,9 @@ class StillnessWatch:
     def _judge(self, blocks: Blocks, dead: Flags, noisy: bool) -> Stillness:
         """Tell a dead part from a dead whole."""
         visible = max(1, int(np.count_nonzero(~blocks.bright)))
-        if np.count_nonzero(dead) >= _WHOLE * visible > dead.size // 4:
+        lively = int(np.count_nonzero(self._lively & ~blocks.bright))
+        nearly_all = np.count_nonzero(dead) >= _WHOLE * visible > dead.size // 4
+        if nearly_all and lively <= _MOST_LIVELY * visible:
             frozen = noisy or self._stopped_at_once
             return Stillness(dead, float(dead.mean()) if frozen else 0.0, frozen)
         patch = largest_patch(dead if noisy else self._sudden)
