@@ -73,6 +73,16 @@ class Grid:
     full_scale: float
 
     @functools.cached_property
+    def next_ones(self) -> Pixels:
+        """The neighbours of the neighbours, one more pixel to the right; at the edge, those."""
+        plane, (_, columns) = one_channel(self.pixels), self.values.shape
+        down, right = row_step(self.pixels), max(1, self.pixels.shape[1] // GRID_COLUMNS)
+        next_ones = np.array(self.neighbours)
+        found = plane[::down, 2::right][:, :columns]
+        next_ones[:, : found.shape[1]] = found
+        return next_ones
+
+    @functools.cached_property
     def metres(self) -> tuple[Values, Values]:
         """Values and neighbours of a depth image in metres, NaN where invalid; only to be read."""
         return metres(self.values), metres(self.neighbours)
