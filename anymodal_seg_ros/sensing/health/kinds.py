@@ -83,6 +83,18 @@ STRIPES = FigureCheck(
 TORN = FigureCheck(
     "torn", figures.torn, True, "share of rows that are out of place", in_turn=True, confirm=2
 )
+DEPTH_TORN = FigureCheck(
+    "torn", figures.torn_depth, True, TORN.figure, in_turn=True, confirm=2
+)
+LONE_DEPTHS = FigureCheck(
+    "speckle",
+    figures.lone_depths,
+    True,
+    "share of lone near or far pixels",
+    SensorState.DEGRADED,
+    in_turn=True,
+    confirm=2,
+)
 BYTE_ORDER = FigureCheck(
     "byte_order",
     figures.swapped_bytes,
@@ -121,7 +133,7 @@ class Kind:
     parts: str = ""
 
 
-_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.3))
+_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.4))
 
 KINDS = {
     "rgb": Kind(
@@ -161,7 +173,8 @@ KINDS = {
             (FAR_UNITS, 300),
             (BYTE_ORDER, 4),
             (STUCK_ROWS, 0.2),
-            (TORN, 0.3),
+            (DEPTH_TORN, 0.3),
+            (LONE_DEPTHS, 0.012),
             (HOLES, 0.7),
         ),
         parts="depth",

@@ -3,6 +3,10 @@
 A picture that was compressed anew, or to which something adds a count here and there, is not equal
 to the one before. But its flattest parts show the noise of that one, and change by less than the
 sensor's own noise would.
+
+How noisy a sensor is, is only known while nothing moves: on a drive, gravel is as new in every
+picture as noise is, and when the robot halts, it stays. So this finds a sensor that hangs while it
+stands, and goes on finding it when the robot drives off.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import Blocks
-from anymodal_seg_ros.sensing.health.order import quantile
+from anymodal_seg_ros.sensing.health.order import median, quantile
 
 _ECHO, _MORE_ECHO = 0.35, 0.2
 """Correlation of the noise of two pictures from which on it is the same, and by how much that must
@@ -27,8 +31,10 @@ _SHOWN = 0.8
 
 Where a lamp goes on, a camera has less noise from then on: the picture that changed shows it.
 """
+_UNMOVED = 0.75
+"""Of the detail of the busiest blocks: what moves by some pixels changes by all of it or more."""
 _MEMORY, _FEWEST = 100, 8
-"""Pictures from which what is usual is known, and so many of them at least."""
+"""Pictures in a row, of a scene that stands, from which what is usual is known; least of them."""
 _FLAT, _FLATTEST = 0.25, 0.1
 """Shares of the blocks that are looked at, and that show how noisy a sensor is."""
 
@@ -79,8 +85,18 @@ class SameNoiseWatch:
             if self._less and echo >= max(_ECHO, usual + _MORE_ECHO) and changed < _SAME * noise:
                 self._again = True
         if not self._less:
+            if not _still(blocks):
+                self._usual.clear()
             self._usual.append((echo, min(self._detail, changed)))
         return self._again
+
+
+def _still(blocks: Blocks) -> bool:
+    """Whether what shows most has changed by less than what motion would make of it."""
+    assert blocks.change is not None
+    detail, change = blocks.detail[blocks.seen], blocks.change[blocks.seen]
+    busy = detail >= quantile(detail, 1.0 - _FLAT)
+    return median(change[busy] / np.maximum(detail[busy], 1e-3)) <= _UNMOVED
 
 
 def _echo(blocks: Blocks, power_before: Floats) -> float:

@@ -41,8 +41,8 @@ _FLAT = 1.5
 """Blocks with up to so many times the least detail show noise and little else."""
 _FLATTER = 0.35
 """Share of the detail of busy blocks below which that of flat ones lies, if there are any."""
-_WHITE = 1.5
-"""Times their detail that pixels two apart differ by in those: of noise 1 to 1.45, of texture more.
+_WHITE = 1.4
+"""Times their detail that pixels two apart differ by in those: of noise 1 to 1.4, of texture more.
 
 Texture went through a lens: measured in recorded pictures of six cameras, it is 1.63 and more.
 """
@@ -121,7 +121,7 @@ class StillnessWatch:
         if len(self._noise) < _FEWEST or self._idle > _MOST_IDLE:
             self._learn(blocks, dead, noise)
             return None
-        if noisy and again:
+        if again:
             visible = ~blocks.bright
             return Stillness(visible, float(visible.mean()), True)
         found = self._judge(blocks, dead, noisy)
