@@ -113,8 +113,8 @@ class BlockView:
 def block_means(values: Floats) -> Floats:
     """Return the means of the blocks of ``[H, W]``, at least one value in each block."""
     height, width = values.shape[0] // ROWS, values.shape[1] // COLUMNS
-    whole = values[: ROWS * height, : COLUMNS * width].reshape(ROWS, height, COLUMNS, width)
-    return np.asarray(whole.sum(axis=(1, 3)) * np.float32(1.0 / (height * width)), np.float32)
+    whole = values[: ROWS * height, : COLUMNS * width]
+    return np.asarray(cv2.resize(whole, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def largest_patch(flags: Flags) -> Flags:

@@ -57,6 +57,9 @@ FLOODED = FigureCheck("saturated", figures.active_share, True, "share of active 
 STUCK_ROWS = FigureCheck(
     "stuck_rows", figures.stuck_lines_share, True, "share of repeated rows or columns"
 )
+DEPTH_STUCK_ROWS = FigureCheck(
+    "stuck_rows", figures.stuck_lines_share, True, STUCK_ROWS.figure, in_turn=True
+)
 NOISE = FigureCheck(
     "noise", figures.noise_ratio, True, "neighbours' difference over any two pixels'"
 )
@@ -83,9 +86,7 @@ STRIPES = FigureCheck(
 TORN = FigureCheck(
     "torn", figures.torn, True, "share of rows that are out of place", in_turn=True, confirm=2
 )
-DEPTH_TORN = FigureCheck(
-    "torn", figures.torn_depth, True, TORN.figure, in_turn=True, confirm=2
-)
+DEPTH_TORN = FigureCheck("torn", figures.torn_depth, True, TORN.figure, in_turn=True, confirm=2)
 LONE_DEPTHS = FigureCheck(
     "speckle",
     figures.lone_depths,
@@ -172,7 +173,7 @@ KINDS = {
             (NEAR_UNITS, 0.1),
             (FAR_UNITS, 300),
             (BYTE_ORDER, 4),
-            (STUCK_ROWS, 0.2),
+            (DEPTH_STUCK_ROWS, 0.2),
             (DEPTH_TORN, 0.3),
             (LONE_DEPTHS, 0.012),
             (HOLES, 0.7),

@@ -206,7 +206,8 @@ def torn_share(plane: Pixels, smoothed: int = 1) -> float:
 def _edges(rows: Pixels, smoothed: int) -> tuple[Values, npt.NDArray[np.bool_]]:
     """Return the differences of neighbours in each row, of unit energy, and which rows are full.
 
-    They are means of so many pixels each. Where there is no measurement there is no edge: holes in depth fall where they will.
+    They are means of so many pixels each. Where there is no measurement there is no edge: holes in
+    depth fall where they will.
     """
     edges = np.diff(_floats(rows), axis=1)
     full = np.ones(len(rows), bool)

@@ -100,7 +100,7 @@ def _still(blocks: Blocks) -> bool:
 
 
 def _echo(blocks: Blocks, power_before: Floats) -> float:
-    """Return the correlation of neighbours' differences in the flattest blocks with those before."""
+    """Return the correlation of the flattest blocks' edges with those before."""
     assert blocks.echo is not None
     seen = blocks.seen
     flat = seen & (blocks.detail <= quantile(blocks.detail[seen], _FLAT))

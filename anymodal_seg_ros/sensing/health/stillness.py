@@ -6,9 +6,10 @@ tail of a JPEG, a half that froze, or a whole picture that froze but for its clo
 
 A sensor must have shown that this is not its way: that none of its pictures were like that, and
 either how noisy it is (by the flattest blocks, in which successive pictures differ as much as
-neighbours do, and pixels that are two apart as much as neighbours), or that the part was lively until it died from one picture to the next while the
-rest lives on, or that all stopped at once from a brisk pace. A camera that smooths its noise away,
-on a robot that comes to a halt, does neither.
+neighbours do, and which are far flatter than others, or white: pixels two apart differ no more than
+neighbours), or that the part was lively until it died from one picture to the next while the rest
+lives on, or that all stopped at once from a brisk pace. A camera that smooths its noise away, on a
+robot that comes to a halt, does neither.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _UNUSUAL = 2.0
 _MEMORY, _FEWEST = 30, 5
 """Pictures from which that is known, and so many of them at least."""
 _MOST_MOVED = 0.15
-"""Of its distance: by so much what is left may have moved meanwhile, with its noise, in the median."""
+"""Of its distance: by so much what is left may have moved, in the median and with its noise."""
 _NEAREST = 0.1
 """Share of what is left that counts as near."""
 _BEYOND_NEAREST = 0.4
