@@ -36,6 +36,8 @@ _FADED = 0.6
 """Share of the contrast of the picture before."""
 _VEILED = 0.2
 """Share of contrast, and of the span from the darkest to the brightest pixel, left by a veil."""
+_THROUGH_A_VEIL = 0.9
+"""Correlation of the coarse picture before and after: on a drive it moves meanwhile."""
 _LEAST_CONTRAST = 12.0
 """Counts of contrast that a picture must have had to fade."""
 _FEWEST_REST = 6
@@ -167,7 +169,7 @@ def _veiled(before: _Seen, now: _Seen, least: float) -> bool:
         return False
     contrast = float(np.ptp(before.means))
     faded = contrast >= least and float(np.ptp(now.means)) <= _VEILED * contrast
-    return faded and _pattern(before.means, now.means) >= _ALIKE
+    return faded and _pattern(before.means, now.means) >= _THROUGH_A_VEIL
 
 
 def _pattern(before: Floats, now: Floats) -> float:
