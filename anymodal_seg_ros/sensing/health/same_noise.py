@@ -35,8 +35,9 @@ _UNMOVED = 0.75
 """Of the detail of the busiest blocks: what moves by some pixels changes by all of it or more."""
 _MEMORY, _FEWEST = 100, 8
 """Pictures in a row, of a scene that stands, from which what is usual is known; least of them."""
-_FLAT, _FLATTEST = 0.25, 0.1
-"""Shares of the blocks that are looked at, and that show how noisy a sensor is."""
+_FLAT, _FLATTEST, _MOST = 0.25, 0.1, 0.75
+"""Shares of the blocks: that are looked at, that show how noisy a sensor is, and that must change
+by less than that, so that it is not a part that has died."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -82,7 +83,8 @@ class SameNoiseWatch:
                 self._less = self._again = False
             elif changed < _LESS * noise and detail_before >= _SHOWN * noise:
                 self._less = True
-            if self._less and echo >= max(_ECHO, usual + _MORE_ECHO) and changed < _SAME * noise:
+            same = echo >= max(_ECHO, usual + _MORE_ECHO) and changed < _SAME * noise
+            if self._less and same and quantile(blocks.change[seen], _MOST) < noise:
                 self._again = True
         if not self._less:
             if not _still(blocks):
