@@ -49,6 +49,7 @@ class Blocks:
     echo: Floats | None
     covered: Floats
     bright: Flags
+    size: int
 
     @property
     def seen(self) -> Flags:
@@ -98,6 +99,7 @@ class BlockView:
             echo,
             covered,
             covered < _CLIPPED if self._depth else means >= sampled.full_scale - edge,
+            values.shape[0] // ROWS * (values.shape[1] // COLUMNS),
         )
 
     def _values(self, sampled: Grid) -> tuple[Floats, Floats, Floats]:

@@ -19,6 +19,8 @@ import numpy.typing as npt
 from anymodal_seg_ros.sensing.health.blocks import Blocks
 from anymodal_seg_ros.sensing.health.order import median, quantile
 
+FEWEST_PIXELS = 12
+"""Pixels of a block; of fewer, too many agree by chance."""
 _ECHO, _MORE_ECHO = 0.35, 0.2
 """Correlation of the noise of two pictures from which on it is the same, and by how much that must
 exceed the sensor's usual one: cameras have a pattern of their own that stays."""
@@ -71,7 +73,9 @@ class SameNoiseWatch:
         before, self._power = self._power, blocks.power
         detail_before = self._detail
         seen = blocks.seen
-        if blocks.change is None or before is None or np.count_nonzero(seen) < seen.size // 4:
+        if blocks.size < FEWEST_PIXELS or blocks.change is None or before is None:
+            return False
+        if np.count_nonzero(seen) < seen.size // 4:
             return False
         self._detail = quantile(blocks.detail[seen], _FLATTEST)
         echo = _echo(blocks, before)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Blocks, Flags, largest_patch
 from anymodal_seg_ros.sensing.health.order import median, quantile
-from anymodal_seg_ros.sensing.health.same_noise import SameNoiseWatch
+from anymodal_seg_ros.sensing.health.same_noise import FEWEST_PIXELS, SameNoiseWatch
 
 _DEAD_SHARE = 0.4
 """Of its own noise: a block that changes by less is dead."""
@@ -106,7 +106,7 @@ class StillnessWatch:
             What was found; None while too little is known of the sensor.
         """
         again = self._same_noise.look(blocks, _LEAST_NOISE)
-        if blocks.change is None:
+        if blocks.change is None or blocks.size < FEWEST_PIXELS:
             return None
         noise = min(self._noise, default=0.0)
         noisy = self._evidence >= _FEWEST and noise >= _LEAST_NOISE
@@ -160,4 +160,5 @@ class StillnessWatch:
             white = blocks.coarser[seen][flat].mean() <= _WHITE * detail[flat].mean()
             temporal = median(change[flat] / np.maximum(detail[flat], 1e-3))
             self._evidence += (clear or bool(white)) and temporal >= _TEMPORAL
+
         self._idle += (float(dead.mean()) - self._idle) / len(self._noise)
