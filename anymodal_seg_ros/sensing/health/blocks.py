@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.sensing.health.image_figures import Grid, floats
+from anymodal_seg_ros.sensing.health.image_figures import Grid, floats, metres
 
 ROWS, COLUMNS = 12, 16
 """Blocks of a picture."""
@@ -16,8 +16,12 @@ ROWS, COLUMNS = 12, 16
 _CLIPPED = 0.02
 """Share of full scale within which a block is as bright as the sensor can tell."""
 
+_MOSTLY = 0.5
+
 Floats = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
+
+_ALL = np.ones((ROWS, COLUMNS), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,10 @@ class Blocks:
         means: of the pixels; of depth, of those that have one, in millimetres.
         detail: mean difference of neighbours, in counts; 0 where there are none.
         change: mean difference to the picture before, in counts; None for the first.
+        coarser: mean difference of pixels two apart: as large as ``detail`` where all is noise.
+        power: mean square of the difference of neighbours.
+        echo: mean product of that difference with the one in the picture before: as large as
+            ``power`` where nothing is new, near 0 where all is noise; None for the first.
         covered: share of pixels that have a value; all but for depth.
         bright: flags of blocks that may be the same for ever: at the upper end of the scale, as of
             a bright sky, or without any depth.
@@ -36,8 +44,17 @@ class Blocks:
     means: Floats
     detail: Floats
     change: Floats | None
+    coarser: Floats
+    power: Floats
+    echo: Floats | None
     covered: Floats
     bright: Flags
+    size: int
+
+    @property
+    def seen(self) -> Flags:
+        """Flags of the blocks that show the sensor's noise, if any do."""
+        return ~self.bright & (self.covered > _MOSTLY)
 
 
 class BlockView:
@@ -46,7 +63,8 @@ class BlockView:
     def __init__(self, *, depth: bool) -> None:
         """Set up for pictures, or for depth."""
         self._depth = depth
-        self._before: Floats | None = None
+        self._before: tuple[Floats, Floats] | None = None
+        """Pixels of the last picture, and the differences of neighbours."""
 
     def forget(self) -> None:
         """Let the next picture be the first."""
@@ -56,38 +74,49 @@ class BlockView:
         """Return the blocks of a picture; None of one that is too small for them."""
         if sampled.values.shape[0] < ROWS or sampled.values.shape[1] < COLUMNS:
             return None
-        if self._depth:
-            values, neighbours = (m * np.float32(1000.0) for m in sampled.metres)
-        else:
-            values, neighbours = floats(sampled.values), floats(sampled.neighbours)
+        values, neighbours, next_ones = self._values(sampled)
+        near, far = neighbours - values, next_ones - values
+        known = None
         if self._depth or sampled.values.dtype.kind == "f":
+            # Holes count as 0, so that their coming and going is change.
             known = np.isfinite(values)
-            # Holes count as 0, so that their edges are detail, as their coming and going is change.
             values = np.where(known, values, np.float32(0.0))
-            covered = _means(known.astype(np.float32))
-            near = np.abs(values - neighbours)
             near[~np.isfinite(near)] = 0.0
-        else:
-            covered = np.ones((ROWS, COLUMNS), np.float32)
-            near = np.abs(values - neighbours)
-        before, self._before = self._before, values
-        comparable = before is not None and before.shape == values.shape
-        means = _means(values) / np.maximum(covered, np.float32(1e-3))
+            far[~np.isfinite(far)] = 0.0
+        before, self._before = self._before, (values, near)
+        change = echo = None
+        if before is not None and before[0].shape == values.shape:
+            change, echo = block_means(np.abs(values - before[0])), block_means(near * before[1])
+        covered = block_means(known.astype(np.float32)) if known is not None else _ALL
+        means = block_means(values) / np.maximum(covered, np.float32(1e-3))
         edge = _CLIPPED * sampled.full_scale
-        bright = covered < _CLIPPED if self._depth else means >= sampled.full_scale - edge
         return Blocks(
             means,
-            _means(near),
-            _means(np.abs(values - before)) if comparable and before is not None else None,
+            block_means(np.abs(near)),
+            change,
+            block_means(np.abs(far)),
+            block_means(near * near),
+            echo,
             covered,
-            bright,
+            covered < _CLIPPED if self._depth else means >= sampled.full_scale - edge,
+            values.shape[0] // ROWS * (values.shape[1] // COLUMNS),
         )
 
+    def _values(self, sampled: Grid) -> tuple[Floats, Floats, Floats]:
+        """Return pixels, their neighbours and the next ones; of depth in mm, NaN where none is."""
+        planes = (sampled.values, sampled.neighbours, sampled.next_ones)
+        if not self._depth:
+            return floats(planes[0]), floats(planes[1]), floats(planes[2])
+        values, neighbours = sampled.metres
+        thousand = np.float32(1000.0)
+        return values * thousand, neighbours * thousand, metres(planes[2]) * thousand
 
-def _means(values: Floats) -> Floats:
+
+def block_means(values: Floats) -> Floats:
+    """Return the means of the blocks of ``[H, W]``, at least one value in each block."""
     height, width = values.shape[0] // ROWS, values.shape[1] // COLUMNS
-    whole = values[: ROWS * height, : COLUMNS * width].reshape(ROWS, height, COLUMNS, width)
-    return np.asarray(whole.sum(axis=(1, 3)) * np.float32(1.0 / (height * width)), np.float32)
+    whole = values[: ROWS * height, : COLUMNS * width]
+    return np.asarray(cv2.resize(whole, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def largest_patch(flags: Flags) -> Flags:

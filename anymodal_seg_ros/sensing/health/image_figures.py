@@ -36,9 +36,11 @@ _FEW_HOLES = 0.01
 _MANY_KNOWN = 0.8
 """Share of pixels with a depth above which holes here and there are usual."""
 _FEWEST_COLUMNS = 64
-_SPECKLE = 0.25
+_SPECKLE, _AGREE = 0.25, 0.1
 _SMOOTHED, _STRIPS = 4, 20
 """Rows whose mean is taken against noise, and so many of such means."""
+_AGAINST_NOISE = 5
+"""Pixels of a row whose mean is taken before rows are compared."""
 _PARTS = (8, 6)
 _EDGE = 0.015
 """Of an image's span: what pixels four apart must differ by where there is an edge."""
@@ -47,6 +49,8 @@ _FEWEST_EDGES = 8
 _EIGHT_BITS = 255.0
 _NOISE_FLOOR_COUNTS = 80.0
 """Of a 16-bit thermal image. A count is 10 mK or so, and cameras are noisy by a few counts."""
+_STANDS_OUT = 50.0
+"""Counts of 16 bits between the darkest and the brightest pixel of a picture that is not flat."""
 _FEWEST_PAIRS = 100
 _BEYOND = 1e12
 """No sensor counts or measures this far."""
@@ -71,6 +75,16 @@ class Grid:
     values: Pixels
     neighbours: Pixels
     full_scale: float
+
+    @functools.cached_property
+    def next_ones(self) -> Pixels:
+        """The neighbours of the neighbours, one more pixel to the right; at the edge, those."""
+        plane, (_, columns) = one_channel(self.pixels), self.values.shape
+        down, right = row_step(self.pixels), max(1, self.pixels.shape[1] // GRID_COLUMNS)
+        next_ones = np.array(self.neighbours)
+        found = plane[::down, 2::right][:, :columns]
+        next_ones[:, : found.shape[1]] = found
+        return next_ones
 
     @functools.cached_property
     def metres(self) -> tuple[Values, Values]:
@@ -120,8 +134,17 @@ def brightest(sampled: Grid) -> float:
 
 
 def saturated_share(sampled: Grid) -> float:
-    """Return the share of pixels that are at the upper end of what the dtype can hold."""
-    return _share(sampled.values >= int(_NEARLY_FULL * sampled.full_scale))
+    """Return the share of pixels that are at the upper end of what the sensor can tell.
+
+    That is the upper end of the dtype, and of 16 bits, of which few sensors use all, the largest
+    value as well, if it stands out of the picture: two noisy pixels are hardly ever equal there.
+    """
+    values = sampled.values
+    share = _share(values >= int(_NEARLY_FULL * sampled.full_scale))
+    if values.dtype.kind not in "ui" or sampled.full_scale <= _EIGHT_BITS:
+        return share
+    top, low = float(values.max()), float(values.min())
+    return max(share, _share(values == top)) if top - low >= _STANDS_OUT else share
 
 
 def active_share(sampled: Grid) -> float:
@@ -238,6 +261,22 @@ def speckle_share(sampled: Grid) -> float:
     return _share(lone)
 
 
+def lone_depths(sampled: Grid) -> float:
+    """Return the share of depths that differ by a quarter from two neighbours which agree."""
+    plane = one_channel(sampled.pixels)
+    if plane.shape[1] < _FEWEST_COLUMNS:
+        return 0.0
+    values = metres(plane[:: 2 * row_step(plane)])
+    left, middle, right = values[:, :-2], values[:, 1:-1], values[:, 2:]
+    agree = np.abs(left - right) < _AGREE * left  # False where one is not known
+    known = agree & np.isfinite(middle)
+    count = int(np.count_nonzero(known))
+    if count < _FEWEST_PAIRS:
+        return 0.0
+    away = np.minimum(np.abs(middle - left), np.abs(middle - right))
+    return float(np.count_nonzero(known & (away > _SPECKLE * left)) / count)
+
+
 def sharpness(sampled: Grid) -> float | None:
     """Return how steep the edges of a picture are, whatever its contrast and its noise.
 
@@ -272,12 +311,8 @@ def _steepness(plane: Pixels) -> float | None:
 
 
 def stuck_lines_share(sampled: Grid) -> float:
-    """Return the share of rows or columns that repeat their neighbour; see ``line_figures``.
-
-    Of floats, 0: simulators without noise make walls of equal lines.
-    """
-    plane = one_channel(sampled.pixels)
-    return stuck_share(plane) if plane.dtype.kind in "ui" else 0.0
+    """Return the share of rows or columns that repeat their neighbour; see ``line_figures``."""
+    return stuck_share(one_channel(sampled.pixels))
 
 
 def stripes(sampled: Grid) -> float:
@@ -287,6 +322,11 @@ def stripes(sampled: Grid) -> float:
 
 def torn(sampled: Grid) -> float:
     """Return the share of rows that are out of place; see ``line_figures``."""
+    return torn_share(one_channel(sampled.pixels), smoothed=_AGAINST_NOISE)
+
+
+def torn_depth(sampled: Grid) -> float:
+    """As :func:`torn`, without smoothing: the holes of depth are not to be smeared."""
     return torn_share(one_channel(sampled.pixels))
 
 

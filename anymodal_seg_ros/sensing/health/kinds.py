@@ -57,6 +57,9 @@ FLOODED = FigureCheck("saturated", figures.active_share, True, "share of active 
 STUCK_ROWS = FigureCheck(
     "stuck_rows", figures.stuck_lines_share, True, "share of repeated rows or columns"
 )
+DEPTH_STUCK_ROWS = FigureCheck(
+    "stuck_rows", figures.stuck_lines_share, True, STUCK_ROWS.figure, in_turn=True
+)
 NOISE = FigureCheck(
     "noise", figures.noise_ratio, True, "neighbours' difference over any two pixels'"
 )
@@ -82,6 +85,16 @@ STRIPES = FigureCheck(
 )
 TORN = FigureCheck(
     "torn", figures.torn, True, "share of rows that are out of place", in_turn=True, confirm=2
+)
+DEPTH_TORN = FigureCheck("torn", figures.torn_depth, True, TORN.figure, in_turn=True, confirm=2)
+LONE_DEPTHS = FigureCheck(
+    "speckle",
+    figures.lone_depths,
+    True,
+    "share of lone near or far pixels",
+    SensorState.DEGRADED,
+    in_turn=True,
+    confirm=2,
 )
 BYTE_ORDER = FigureCheck(
     "byte_order",
@@ -121,7 +134,7 @@ class Kind:
     parts: str = ""
 
 
-_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.3))
+_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.4))
 
 KINDS = {
     "rgb": Kind(
@@ -160,8 +173,9 @@ KINDS = {
             (NEAR_UNITS, 0.1),
             (FAR_UNITS, 300),
             (BYTE_ORDER, 4),
-            (STUCK_ROWS, 0.2),
-            (TORN, 0.3),
+            (DEPTH_STUCK_ROWS, 0.2),
+            (DEPTH_TORN, 0.3),
+            (LONE_DEPTHS, 0.012),
             (HOLES, 0.7),
         ),
         parts="depth",

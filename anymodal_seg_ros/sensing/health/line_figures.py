@@ -6,8 +6,10 @@ comes as often as every other. A read-out that hangs does not keep such a beat.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -28,6 +30,11 @@ _MOSTLY = 0.9
 """Share of the rows that must come equally often for that to be how the picture was enlarged."""
 _FEWEST_LINES = 24
 """A picture of fewer lines says nothing of them."""
+_FLOAT_NOISE = 1e-4
+"""Of a value: a row that bends by less is smooth, but for rounding."""
+_FEWEST_TURNS, _TURNS = 8, 0.4
+"""Bends of a row that must be known, and share of them that must be followed by one the other way:
+of noise, three in four are."""
 _SMOOTH = 1e-6
 _BEYOND = 1e6
 """No sensor counts or measures this far."""
@@ -43,6 +50,8 @@ _BY_CHANCE = 6.0
 """Times the spread of the correlation of unrelated rows."""
 _CLEARLY = 0.5
 """Share of the best correlation below which that of unmoved rows must lie."""
+_NARROW = 50
+"""Pixels of a row for each pixel that is smoothed away."""
 _MOVED = 5
 """Pixels; a slanted edge moves by less in two rows."""
 
@@ -57,14 +66,44 @@ def stuck_share(plane: Pixels) -> float:
     """
     rows = plane[:, :: max(1, plane.shape[1] // _ACROSS)]
     columns = plane[:: max(1, plane.shape[0] // _ACROSS)].T
+    if plane.dtype.kind == "f":
+        return max(_stuck_floats_share(rows), _stuck_floats_share(columns))
     return max(_stuck_rows_share(rows), _stuck_rows_share(columns))
 
 
-def _stuck_rows_share(rows: Pixels) -> float:
+def _stuck_floats_share(rows: Pixels) -> float:
+    """As :func:`_stuck_rows_share`, of rows that repeat their noise.
+
+    Simulators without noise make walls of equal rows: those are smooth.
+    """
+    bits = np.ascontiguousarray(rows).view(f"u{rows.dtype.itemsize}")  # no number equals itself
+    return _stuck_rows_share(bits, lambda: _rough(rows))
+
+
+def _rough(rows: Pixels) -> npt.NDArray[np.bool_]:
+    """Flags of the rows of floats that go up and down from pixel to pixel, as noise does."""
+    values = _floats(rows)
+    known = values > 0
+    bends = values[:, :-2] - 2 * values[:, 1:-1] + values[:, 2:]
+    known = known[:, :-2] & known[:, 1:-1] & known[:, 2:]
+    known &= np.abs(bends) > _FLOAT_NOISE * values[:, 1:-1]
+    pairs = known[:, 1:] & known[:, :-1]
+    turns = pairs & (bends[:, 1:] * bends[:, :-1] < 0)
+    count = pairs.sum(axis=1)
+    return np.asarray((count >= _FEWEST_TURNS) & (turns.sum(axis=1) >= _TURNS * count))
+
+
+def _stuck_rows_share(
+    rows: Pixels, counted: Callable[[], npt.NDArray[np.bool_]] | None = None
+) -> float:
     """Return the share of rows that repeat the one before and do not follow an even beat.
 
     Rows of one single value that is the darkest or the brightest of all do not count: that is a
     clipped sky, not a broken sensor.
+
+    Args:
+        rows: whole numbers, ``[H, W]``.
+        counted: tells which rows count at all, if that matters.
     """
     if rows.shape[0] < 2:
         return 0.0
@@ -80,6 +119,8 @@ def _stuck_rows_share(rows: Pixels) -> float:
     ends = (rows.min(), rows.max())
     clipped = ((first == ends[0]) | (first == ends[1]))[:, 0]
     clipped &= (following == first).all(axis=1)
+    if counted is not None:
+        clipped |= ~counted()[1:]
     repeats = repeats[~clipped]
     count = int(np.count_nonzero(repeats))
     if count == 0 or _on_a_beat(repeats):
@@ -132,11 +173,15 @@ def _common(differences: Values) -> float:
     return max(0.0, common - chance)
 
 
-def torn_share(plane: Pixels) -> float:
+def torn_share(plane: Pixels, smoothed: int = 1) -> float:
     """Return the share of rows that resemble the last but one best when moved sideways.
 
     The last but one, because two fields of interlaced video may be apart. Only rows count that
     resemble each other at all: those of a flat wall do not.
+
+    Args:
+        plane: one channel, ``[H, W]``.
+        smoothed: pixels of a row whose mean is taken against noise; fewer in a narrow picture.
     """
     if min(plane.shape) < _FEWEST_LINES:
         return 0.0
@@ -144,11 +189,13 @@ def torn_share(plane: Pixels) -> float:
     first = np.arange(0, height - 2, max(1, height // _ROW_PAIRS))
     length = min(width, _LONGEST)
     left = (width - length) // 2
-    rows, full = _edges(plane[first, left : left + length])
-    others, full_too = _edges(plane[first + 2, left : left + length])
-    found = np.fft.irfft(np.fft.rfft(rows) * np.conj(np.fft.rfft(others)), n=length - 1)
+    smoothed = max(1, min(smoothed, length // _NARROW))
+    rows, full = _edges(plane[first, left : left + length], smoothed)
+    others, full_too = _edges(plane[first + 2, left : left + length], smoothed)
+    around = rows.shape[1]
+    found = np.fft.irfft(np.fft.rfft(rows) * np.conj(np.fft.rfft(others)), n=around)
     peak = found.argmax(axis=1)
-    shift = np.minimum(peak, length - 1 - peak)
+    shift = np.minimum(peak, around - peak)
     best, unmoved = found[np.arange(len(peak)), peak], found[:, 0]
     # Rows of few pixels resemble each other somewhere by chance, the more so with many holes.
     alike = max(_ALIKE, _BY_CHANCE / length**0.5)
@@ -156,10 +203,11 @@ def torn_share(plane: Pixels) -> float:
     return float(np.count_nonzero(moved)) / len(peak)
 
 
-def _edges(rows: Pixels) -> tuple[Values, npt.NDArray[np.bool_]]:
+def _edges(rows: Pixels, smoothed: int) -> tuple[Values, npt.NDArray[np.bool_]]:
     """Return the differences of neighbours in each row, of unit energy, and which rows are full.
 
-    Where there is no measurement there is no edge: holes in depth fall where they will.
+    They are means of so many pixels each. Where there is no measurement there is no edge: holes in
+    depth fall where they will.
     """
     edges = np.diff(_floats(rows), axis=1)
     full = np.ones(len(rows), bool)
@@ -168,6 +216,8 @@ def _edges(rows: Pixels) -> tuple[Values, npt.NDArray[np.bool_]]:
         pairs = known[:, 1:] & known[:, :-1]
         edges[~pairs] = 0.0
         full = np.asarray(pairs.mean(axis=1) > _FULL)
+    if smoothed > 1:  # what a mean differs by is the sum of what its pixels do, twice
+        edges = cv2.blur(cv2.blur(edges, (smoothed, 1)), (smoothed, 1))
     edges -= edges.mean(axis=1, keepdims=True)
     energy = np.sqrt((edges**2).sum(axis=1, keepdims=True))
     return np.asarray(edges / np.maximum(energy, np.float32(_SMOOTH)), np.float32), full

@@ -8,10 +8,11 @@ import numpy as np
 
 from anymodal_seg_ros.frames import CheckResult, SensorState
 from anymodal_seg_ros.sensing.health.blocks import BlockView, Flags
-from anymodal_seg_ros.sensing.health.image_figures import Grid
+from anymodal_seg_ros.sensing.health.image_figures import Grid, one_channel
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 from anymodal_seg_ros.sensing.health.stillness import StillnessWatch
 from anymodal_seg_ros.sensing.health.sudden_loss import SuddenLossWatch
+from anymodal_seg_ros.sensing.health.vanished_depth import VanishedDepthWatch
 
 COVERED_ABOVE = 0.12
 """Share of a picture that may be dead; what is less is a wing mirror, or a scratch."""
@@ -21,8 +22,6 @@ _PERIOD_NS = 80_000_000
 """Pictures that follow sooner than this after one that was looked at are passed over."""
 _PATIENCE_NS = 500_000_000
 """How long damage must go on before it is told."""
-_LEAST_DETAIL = 1.5
-_LEAST_COVERAGE = 0.6
 
 Found = tuple[CheckResult, Fault | None]
 
@@ -54,19 +53,20 @@ class PartsWatch:
             covered_above: share of a picture that may be dead.
             frozen_after_ns: how long a whole picture may be dead before the sensor is FROZEN.
         """
-        self._depth = kind == "depth"
+        self._depth, self._heat = kind == "depth", kind == "heat"
         self._covered_above = covered_above
         self._frozen_after_ns = frozen_after_ns
         self._view = BlockView(depth=self._depth)
         self._still = StillnessWatch()
-        least = _LEAST_COVERAGE if self._depth else _LEAST_DETAIL
-        self._loss = SuddenLossWatch(least, steady_contrast=kind != "heat")
+        self._vanished = VanishedDepthWatch()
+        self._loss = SuddenLossWatch(steady_contrast=not self._heat)
         self.forget()
 
     def forget(self) -> None:
         """Begin anew, as after an outage."""
         self._view.forget()
         self._still.forget()
+        self._vanished.forget()
         self._loss.forget()
         self._covered, self._whole, self._lost = _Since(), _Since(), _Since()
         self._looked_ns: int | None = None
@@ -97,8 +97,10 @@ class PartsWatch:
         ]
         if still is not None and (covered or whole):
             bad |= still.dead
-        shown = blocks.covered if self._depth else blocks.detail
-        loss = self._loss.look(shown, blocks, now_ns)
+        if self._depth:
+            loss = self._vanished.look(sampled.metres[0], now_ns)
+        else:
+            loss = self._loss.look(blocks, now_ns, _span(sampled) if self._heat else None)
         if self._lost.lasts(loss is not None, now_ns, _PATIENCE_NS) and loss is not None:
             bad |= loss.lost
             told.append(self._loss_fault(float(loss.lost.mean()), loss.left))
@@ -143,3 +145,9 @@ class PartsWatch:
             f"{left:.0%} of it is left",
             withhold=blind,
         )
+
+
+def _span(sampled: Grid) -> float:
+    """Return how far the brightest pixel of a whole picture lies above its darkest."""
+    plane = one_channel(sampled.pixels)
+    return float(plane.max()) - float(plane.min())

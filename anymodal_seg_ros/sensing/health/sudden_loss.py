@@ -1,26 +1,31 @@
 """What blocks of a picture showed, and from one picture to the next do not show any more.
 
-Motion takes detail (or depth) away little by little and brings it back elsewhere. A lens that loses
-its focus, fog on the glass, a cloth before one half, a depth camera with one eye blind take it at
-once, while what is left of the picture stays where it was, and it does not come back.
+Motion takes detail away little by little and brings it back elsewhere. A lens that loses its focus,
+fog on the glass, a cloth before one half take it at once, while what is left of the picture stays
+where it was, and it does not come back.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Blocks, Flags
 from anymodal_seg_ros.sensing.health.order import median
 
+_LEAST_DETAIL = 1.5
+"""Counts that a block must have shown for its loss to be noticed."""
 _LOST = 0.25
 """Share of what a block showed; with less, it has lost it."""
-_RECOVERED = 0.55
+RECOVERED = 0.55
 """Share at which it has it again."""
 _SMALLEST = 0.2
 """Of the blocks; what fewer lose is the scene's doing."""
+_SMALLEST_VISIBLE, _OF_VISIBLE = 0.12, 0.3
+"""Of the blocks, and of those that showed something: enough as well, where many show nothing."""
 _KEPT = 0.8
 """Of the other blocks so many must show half to twice of what they showed."""
 _MOST_MOVED = 0.05
@@ -29,7 +34,17 @@ _ALIKE = 0.98
 """Correlation of the coarse picture before and after, where hardly a block is left."""
 _FADED = 0.6
 """Share of the contrast of the picture before."""
-_HELD_NS = 300_000_000
+_VEILED = 0.2
+"""Share of contrast, and of the span from the darkest to the brightest pixel, left by a veil."""
+_THROUGH_A_VEIL = 0.9
+"""Correlation of the coarse picture before and after: on a drive it moves meanwhile."""
+_LEAST_CONTRAST = 12.0
+"""Counts of contrast that a picture must have had to fade."""
+_FEWEST_REST = 6
+"""Blocks that tell whether a picture has stayed where it was."""
+_AROUND = np.ones((3, 3), np.uint8)
+_TINY = 1e-3
+HELD_NS = 300_000_000
 """A picture that is older does not tell what was sudden."""
 
 Floats = npt.NDArray[np.float32]
@@ -48,57 +63,79 @@ class Loss:
     left: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a picture showed, in blocks joined by fours, and when it came."""
+
+    shown: Floats
+    means: Floats
+    span: float | None
+    time_ns: int
+
+
 class SuddenLossWatch:
     """Follows what the blocks of one sensor's pictures show."""
 
-    def __init__(self, least: float, *, steady_contrast: bool = True) -> None:
+    def __init__(self, *, steady_contrast: bool = True) -> None:
         """Begin without a picture.
 
         Args:
-            least: what a block must have shown for its loss to be noticed.
             steady_contrast: that all of a picture loses contrast is a loss too. Thermal cameras
-                spread their counts anew when something hot comes into view.
+                spread their counts anew when something hot comes into view: of them only where
+                nothing stands out of what has faded.
         """
-        self._least = least
-        self._steady_contrast = steady_contrast
+        self._least_contrast = None if steady_contrast else _LEAST_CONTRAST
         self.forget()
 
     def forget(self) -> None:
         """Begin anew."""
-        self._shown: Floats | None = None
-        self._means = np.zeros((ROWS // 2, COLUMNS // 2), np.float32)
-        self._seen_ns = 0
+        self._seen: _Seen | None = None
         self._loss: Flags | None = None
         self._before_loss = np.zeros((ROWS // 2, COLUMNS // 2), np.float32)
 
-    def look(self, shown: Floats, blocks: Blocks, now_ns: int) -> Loss | None:
+    def look(self, blocks: Blocks, now_ns: int, span: float | None = None) -> Loss | None:
         """Look at a picture.
 
         Args:
-            shown: what each block shows, ``[ROWS, COLUMNS]``: detail, or coverage with depth.
             blocks: of the picture.
             now_ns: when it came.
+            span: from its darkest to its brightest pixel, where contrast is not steady.
 
         Returns:
             What is lost since an earlier picture; None if nothing.
         """
-        shown, now = _coarse(shown), _coarse(blocks.means)
-        before, self._shown = self._shown, shown
-        means, self._means = self._means, now
-        seen_ns, self._seen_ns = self._seen_ns, now_ns
-        if self._loss is None and before is not None and now_ns - seen_ns <= _HELD_NS:
-            lost = (before >= self._least) & (shown < _LOST * before)
-            faded = not self._steady_contrast and np.ptp(now) < _FADED * np.ptp(means)
-            kept = _kept(~lost & (before >= self._least), before, shown)
-            if lost.mean() >= _SMALLEST and kept and not faded and _stayed(lost, means, now):
-                self._loss, self._before_loss = lost, before
+        now = _Seen(_coarse(blocks.detail), _coarse(blocks.means), span, now_ns)
+        before, self._seen = self._seen, now
+        if self._loss is None and before is not None and now_ns - before.time_ns <= HELD_NS:
+            veiled = self._least_contrast is not None and _veiled(before, now, self._least_contrast)
+            lost = np.ones_like(now.shown, bool) if veiled else self._lost(before, now)
+            if lost.any():
+                self._loss, self._before_loss = lost, np.maximum(before.shown, _TINY)
         if self._loss is None:
             return None
-        left = median(shown[self._loss] / self._before_loss[self._loss])
-        if left > _RECOVERED:
+        left = median(now.shown[self._loss] / self._before_loss[self._loss])
+        if left > RECOVERED:
             self._loss = None
             return None
         return Loss(np.kron(self._loss, np.ones((2, 2), bool)), left)
+
+    def _lost(self, before: _Seen, now: _Seen) -> Flags:
+        """Return the blocks that show hardly anything of what they showed; none if all moved."""
+        visible = before.shown >= _LEAST_DETAIL
+        lost = visible & (now.shown < _LOST * before.shown)
+        share = float(lost.mean())
+        much = share >= _SMALLEST
+        some = share >= _SMALLEST_VISIBLE and share >= _OF_VISIBLE * float(visible.mean())
+        faded = self._least_contrast is not None and np.ptp(now.means) < _FADED * np.ptp(
+            before.means
+        )
+        if (much or some) and not faded:
+            # What hides one block hides a part of the next as well.
+            beside = cv2.dilate(lost.astype(np.uint8), _AROUND) > 0
+            rest = ~beside if np.count_nonzero(visible & ~beside) >= _FEWEST_REST else ~lost
+            if _kept(visible & rest, before.shown, now.shown) and _stayed(rest, before, now):
+                return lost
+        return np.zeros_like(lost)
 
 
 def _coarse(values: Floats) -> Floats:
@@ -115,12 +152,28 @@ def _kept(rest: Flags, before: Floats, now: Floats) -> bool:
     return float(((share > 0.5) & (share < 2.0)).mean()) >= _KEPT
 
 
-def _stayed(lost: Flags, before: Floats, now: Floats) -> bool:
+def _stayed(rest: Flags, before: _Seen, now: _Seen) -> bool:
     """Whether a coarse picture is the one before, but for what was lost."""
-    rest = ~lost
-    if rest.mean() >= _SMALLEST:
-        spread = float(np.ptp(before[rest])) + 1e-3
-        return median(np.abs(now[rest] - before[rest])) <= _MOST_MOVED * spread
+    if np.count_nonzero(rest) >= _FEWEST_REST:
+        spread = float(np.ptp(before.means[rest])) + 1e-3
+        return median(np.abs(now.means[rest] - before.means[rest])) <= _MOST_MOVED * spread
+    return _pattern(before.means, now.means) >= _ALIKE
+
+
+def _veiled(before: _Seen, now: _Seen, least: float) -> bool:
+    """Whether all of a picture has faded, its extremes as well, and shows what it showed.
+
+    Something hot that comes into view lets the rest fade, but stands out itself.
+    """
+    if before.span is None or now.span is None or now.span > _VEILED * before.span:
+        return False
+    contrast = float(np.ptp(before.means))
+    faded = contrast >= least and float(np.ptp(now.means)) <= _VEILED * contrast
+    return faded and _pattern(before.means, now.means) >= _THROUGH_A_VEIL
+
+
+def _pattern(before: Floats, now: Floats) -> float:
+    """Return the correlation of two coarse pictures."""
     one, other = before.ravel() - before.mean(), now.ravel() - now.mean()
     norm = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return norm > 0.0 and float(one @ other) / norm >= _ALIKE
+    return float(one @ other) / norm if norm > 0.0 else 0.0

@@ -16,10 +16,12 @@ from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.kinds import (
     Covered,
     Defocus,
+    Fog,
     Grain,
     Hanging,
     Holes,
     InjectedFault,
+    OverExposure,
     Stripes,
     StuckLines,
     SwappedBytes,
@@ -68,10 +70,11 @@ def test_a_healthy_camera_standing_or_driving_is_never_blamed(modality: str, spe
 
 
 @pytest.mark.parametrize("modality", ["rgb", "thermal", "depth"])
-def test_a_robot_that_comes_to_a_halt_has_no_frozen_camera(modality: str) -> None:
+@pytest.mark.parametrize("speed", [1, 2, 9])
+def test_a_robot_that_comes_to_a_halt_has_no_frozen_camera(modality: str, speed: int) -> None:
     def halting(k: int) -> Image:
         grain = np.random.default_rng((k, 5)).normal(0, 2.0, (240, 320))
-        still = drive(modality, min(k, 25), 9, noise=0.0).pixels.astype(np.float64)
+        still = drive(modality, min(k, 25), speed, noise=0.0).pixels.astype(np.float64)
         noisy = still + (grain[..., None] if still.ndim == 3 else 3 * grain)
         like = drive(modality, 0)
         return Image(
@@ -104,6 +107,44 @@ def test_streams_that_hang_without_being_equal_are_frozen(modality: str, how: st
     assert {fault.state for fault in faults} == {SensorState.FROZEN}
     assert lasting(told[: round((BEGIN + 0.4) * HZ)]) == []
     assert len(faults) >= 10
+
+
+@pytest.mark.parametrize("how", ["noise", "recompressed"])
+def test_a_standing_camera_that_shows_one_picture_anew_is_frozen(how: str) -> None:
+    def standing(k: int) -> Image:
+        return drive("rgb", k, speed=0, noise=3.0)
+
+    told, _ = play("rgb", Hanging("one", BEGIN, how=how), picture=standing)
+    assert lasting(told[: round((BEGIN + 0.4) * HZ)]) == []
+    assert told[round((BEGIN + 1.0) * HZ)] is not None, "within a second"
+    assert {fault.state for fault in lasting(told)} == {SensorState.FROZEN}
+
+
+def test_a_camera_that_hung_while_it_stood_lives_again_when_its_noise_is_new() -> None:
+    hangs = Hanging("one", BEGIN, 4.0, how="recompressed")
+    told, _ = play("rgb", hangs, seconds=6.0, picture=lambda k: drive("rgb", k, 0, noise=3.0))
+    assert lasting(told[30:40]) != []
+    assert told[-15:] == [None] * 15
+
+
+def test_a_lamp_that_goes_on_leaves_less_noise_and_freezes_nobody() -> None:
+    def lit(k: int) -> Image:
+        dark = drive("rgb", k, speed=0, noise=6.0).pixels.astype(np.float64) * 0.6
+        light = drive("rgb", k, speed=0, noise=1.0).pixels
+        return Image(light if k >= 25 else dark.astype(np.uint8), "rgb8")
+
+    told, _ = play("rgb", seconds=6.0, picture=lit)
+    assert lasting(told) == []
+
+
+def test_in_a_flat_picture_noise_is_known_by_its_being_white() -> None:
+    def fog(k: int) -> Image:
+        seen = drive("rgb", k, noise=0.0).pixels.astype(np.float64)
+        grain = np.random.default_rng((k, 6)).normal(0, 2.5, seen.shape[:2])
+        return Image((120 + 0.1 * seen + grain[..., None]).astype(np.uint8), "rgb8")
+
+    told, _ = play("rgb", Hanging("one", BEGIN, how="clock"), picture=fog)
+    assert {fault.state for fault in lasting(told)} == {SensorState.FROZEN}
 
 
 def test_noise_of_one_count_is_less_than_a_cameras_own() -> None:
@@ -212,6 +253,124 @@ def test_a_depth_camera_that_goes_blind_on_one_side_is_degraded() -> None:
     assert {f.state for f in faults} == {SensorState.DEGRADED}
     assert faults[-1].reason.startswith("lost: ")
     assert checker.bad_region is not None and checker.bad_region[:, :5].all()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Covered("one", BEGIN, how="hand", severity=0.5),
+        Covered("one", BEGIN, how="mud", severity=0.5),
+        Covered("one", BEGIN, how="mud", severity=0.85),
+        Covered("one", BEGIN, how="black", severity=0.5),
+    ],
+    ids=lambda fault: f"{fault.how} {fault.severity}",
+)
+def test_depth_that_vanishes_at_once_is_told_where_half_had_none_before(
+    fault: InjectedFault,
+) -> None:
+    def under_a_sky(k: int) -> Image:
+        depth = drive("depth", k).pixels.copy()
+        depth[:90] = 0
+        return Image(depth, "16UC1")
+
+    told, checker = play("depth", fault, picture=under_a_sky)
+    assert told[: round(BEGIN * HZ)] == [None] * 20
+    assert told[round((BEGIN + 1.0) * HZ)] is not None, "within a second"
+    assert lasting(told)[-1].reason.startswith("lost: ")
+    assert checker.bad_region is not None and not checker.bad_region[:4].any()
+
+
+def test_a_wall_that_comes_too_near_to_be_measured_is_no_damage() -> None:
+    def docking(k: int) -> Image:
+        depth = drive("depth", k, speed=0).pixels.copy()
+        depth[:, 160:] = np.random.default_rng(k).normal(1000 - 30 * k, 4, (240, 160))
+        depth[depth < 300] = 0
+        return Image(depth, "16UC1")
+
+    told, _ = play("depth", picture=docking)
+    assert lasting(told) == []
+
+
+def test_a_projected_scan_that_falls_on_other_pixels_each_time_loses_nothing() -> None:
+    def sparse(k: int) -> Image:
+        image = drive("depth", k).pixels.copy()
+        image[np.random.default_rng(k).random(image.shape) < 0.7] = 0
+        return Image(image, "16UC1")
+
+    assert lasting(play("depth", picture=sparse)[0]) == []
+
+
+@pytest.mark.parametrize("how", ["rows", "columns"])
+@pytest.mark.parametrize("metres", [False, True])
+def test_stuck_lines_of_depth_repeat_their_noise(how: str, metres: bool) -> None:
+    def depth(k: int) -> Image:
+        counts = drive("depth", k).pixels
+        return (
+            Image((counts / 1000).astype(np.float32), "32FC1") if metres else Image(counts, "16UC1")
+        )
+
+    told, checker = play("depth", StuckLines("one", BEGIN, how=how, severity=0.25), picture=depth)
+    assert told[: round(BEGIN * HZ)] == [None] * 20
+    assert told[round((BEGIN + 1.0) * HZ)] is not None
+    assert "stuck_rows" in {result.name for result in checker.results if not result.passed}
+
+
+def test_walls_of_a_simulator_without_noise_are_no_stuck_lines() -> None:
+    def corridor(k: int) -> Image:
+        across = np.abs(np.linspace(-1, 1, 320)) + 1e-3
+        walls = np.minimum(1.5 / across, 6.0 - 0.01 * k)
+        return Image(np.tile(walls.astype(np.float32), (240, 1)), "32FC1")
+
+    told, _ = play("depth", picture=corridor, frozen=False)
+    assert lasting(told) == []
+
+
+def test_grains_in_depth_degrade_the_sensor() -> None:
+    told, checker = play("depth", Grain("one", BEGIN, how="salt", severity=0.1))
+    assert told[round((BEGIN + 1.0) * HZ)] is not None
+    assert {f.state for f in lasting(told)} == {SensorState.DEGRADED}
+    assert "speckle" in {result.name for result in checker.results if not result.passed}
+
+
+def test_rows_out_of_place_are_found_under_noise() -> None:
+    def noisy(k: int) -> Image:
+        return drive("rgb", k, noise=14.0)
+
+    told, _ = play("rgb", Torn("one", BEGIN, severity=0.5), picture=noisy)
+    assert told[: round(BEGIN * HZ)] == [None] * 20
+    assert {f.reason.split(":")[0] for f in lasting(told)} == {"torn"}
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_veil_over_a_thermal_picture_degrades_it_and_something_hot_does_not(bits: int) -> None:
+    def shown(k: int) -> Image:
+        counts = drive("thermal", k)
+        if bits == 16:
+            return counts
+        return Image(((counts.pixels - 29_000.0) / 7).clip(0, 255).astype(np.uint8), "mono8")
+
+    told, _ = play("thermal", Fog("one", BEGIN, severity=0.9), picture=shown)
+    assert told[round((BEGIN + 1.0) * HZ)] is not None
+    assert {f.state for f in lasting(told[: round((BEGIN + 1.4) * HZ)])} == {SensorState.DEGRADED}
+    assert lasting(told)[0].reason.startswith("lost: ")
+
+    def with_a_flame(k: int) -> Image:
+        seen = shown(k).pixels.astype(np.float64)
+        if k >= 20:
+            top = 255.0 if bits == 8 else 60_000.0
+            seen = (seen - seen.min()) * 0.1 + (0.0 if bits == 8 else 28_000.0)
+            seen[100:103, 200:203] = top
+        return Image(seen.astype(np.uint8 if bits == 8 else np.uint16), shown(k).encoding)
+
+    told, _ = play("thermal", picture=with_a_flame)
+    assert not any(f.reason.startswith("lost") for f in lasting(told))
+
+
+def test_sixteen_bits_that_are_clipped_below_their_end_are_glare() -> None:
+    told, _ = play("thermal", OverExposure("one", BEGIN, severity=1.0))
+    assert told[: round(BEGIN * HZ)] == [None] * 20
+    assert {f.reason.split(":")[0] for f in lasting(told)} <= {"glare", "saturated"}
+    assert told[round((BEGIN + 1.0) * HZ)] is not None
 
 
 def test_holes_here_and_there_degrade_a_depth_camera_that_had_none() -> None:
