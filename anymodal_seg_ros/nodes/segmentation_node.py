@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -96,7 +96,7 @@ class SegmentationNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.config = declare_parameters(self, arguments)
         LiveParameters(self, self.config, lambda: self._active, self._change)
-        NodeServices(
+        self._offered = NodeServices(
             self,
             self.config.rig.sensors,
             enable=self._enable,
@@ -241,6 +241,7 @@ class SegmentationNode(LifecycleNode):
         """Stop the worker before what it publishes with goes away."""
         self.stop()
         self._machine.stop()
+        self._offered.stop()
         super().destroy_node()
 
     def _let_go(self) -> None:
@@ -353,12 +354,12 @@ class SegmentationNode(LifecycleNode):
         self._begin()
         return "begun anew"
 
-    def _save_snapshot(self) -> str:
-        """Write down what there is now. For ``~/save_snapshot``."""
+    def _save_snapshot(self) -> Callable[[], str]:
+        """Gather what there is now, and return what writes it down. For ``~/save_snapshot``."""
         if self._loaded is None:
             raise ConfigError("the node is not configured: there is nothing to write down")
         self._said = [] if self._watch is None else self._statuses()
-        return str(self._snapshots.save(self._circumstances()))
+        return self._snapshots.saving(self._circumstances())
 
     def _circumstances(self) -> Circumstances:
         """Return what belongs to this moment beside the messages."""
