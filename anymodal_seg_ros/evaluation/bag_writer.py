@@ -64,7 +64,8 @@ class ImageBagWriter:
         if path.exists():
             if not replace:
                 raise BagError(
-                    f"{path} exists already: choose another name, or replace it (--force)"
+                    f"{path} exists already: choose another name, or remove it "
+                    "(commands that have --force do it then)"
                 )
             if not (path / "metadata.yaml").is_file():
                 raise BagError(f"{path} exists and is no bag: it is not replaced")

@@ -246,6 +246,39 @@ def test_what_cannot_be_judged_exits_with_2(
     assert words in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["BAG", "--kinds", "stuck"], "--kinds changes nothing without --sweep"),
+        (["BAG", "--rate", "2"], "--rate changes nothing without --live"),
+        (["BAG", "--junit", "j.xml"], "--junit changes nothing unless something is required"),
+        (["BAG", "--baseline", "b"], "--baseline changes nothing unless something is required"),
+        (["--suite", "s.yaml", "--model", "m"], "--model changes nothing with --suite"),
+        (["--suite", "s.yaml", "--sweep"], "--sweep changes nothing with --suite"),
+        (["--from", "card", "--engine", "torch"], "--engine changes nothing with --from"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(
+    bag: Path, arguments: list[str], words: str
+) -> None:
+    given = [bag if argument == "BAG" else argument for argument in arguments]
+    assert words in " ".join(evaluate(*given, code=2).output.split())
+
+
+@pytest.mark.parametrize("option", ["--out", "--junit"])
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_replayed(
+    bag: Path, tmp_path: Path, option: str
+) -> None:
+    gate = write_gate(tmp_path / "gate.yaml", {"figure": "masks", "min": 1})
+    (tmp_path / "taken").write_text("a file")
+    where = {"--out": tmp_path / "card", "--junit": tmp_path / "junit.xml"}
+    where[option] = tmp_path / "taken" / "inside"
+    words = [word for pair in where.items() for word in pair]
+    result = evaluate(bag, "--require", gate, *words, code=2)
+    assert "nothing can be written into" in result.output
+    assert not list(tmp_path.rglob("run.json"))
+
+
 def test_somebody_elses_folder_is_left_alone(bag: Path, tmp_path: Path) -> None:
     mine = tmp_path / "runs" / "drive" / "healthy" / "thesis.tex"
     mine.parent.mkdir(parents=True)
