@@ -227,6 +227,12 @@ def command(bags: tuple[Path, ...], source: Path | None, out: Path, **options: o
     _refuse_idle_options(source is not None, options)
     try:
         sys.exit(_evaluate(bags, source, out, _Options(**options)))  # type: ignore[arg-type]
+    except KeyboardInterrupt:
+        click.echo(
+            f"Stopped. What is finished is kept in {out}: the same command goes on from there",
+            err=True,
+        )
+        sys.exit(EXIT_UNKNOWN)
     except (AnymodalError, OSError) as error:  # such as a disk that is full
         click.echo(f"Error: {one_line(error)}", err=True)
         sys.exit(EXIT_UNKNOWN)
@@ -364,6 +370,9 @@ def conclude(
         write_tables(card.folder, card.runs, verdict)
         _tell_figures(card, console)
         _report(card, verdict, console)
+    for run in card.runs:
+        for note in run.notes if run.case == HEALTHY else ():
+            console.say(f"{run.bag}: {note}")
     for reason in card.unreadable:
         console.say(f"could not be evaluated: {reason}")
     if verdict is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from anymodal_seg_ros.config import did_you_mean
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.inference.manifest import Manifest, load_manifest
 from anymodal_seg_ros.resources import models_dir
@@ -145,7 +146,8 @@ def _find(name: str) -> Path:
     if bundled.is_dir():
         return bundled
     names = sorted(p.parent.name for p in models_dir().glob("*/model.yaml"))
+    near = did_you_mean(name, names)
     raise ModelError(
         f"model is {name!r}, which is neither a folder nor a bundled model: "
-        f"expected a path or one of {', '.join(names) or '(none bundled)'}"
+        f"{near}expected a path or one of {', '.join(names) or '(none bundled)'}"
     )

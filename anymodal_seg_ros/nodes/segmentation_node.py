@@ -21,7 +21,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
-from anymodal_seg_ros.config import SegConfig, nest, seconds_to_ns
+from anymodal_seg_ros.config import SegConfig, nest, refuse_shared_topics, seconds_to_ns
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import Prediction, SensorState
@@ -116,8 +116,10 @@ class SegmentationNode(LifecycleNode):
     @told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the publishers."""
-        for name, sensor in self.config.rig.sensors.items():
+        sensors = self.config.rig.sensors
+        for name, sensor in sensors.items():
             message_class(name, sensor)  # better now than when it is to subscribe
+        refuse_shared_topics({n: self.resolve_topic_name(s.topic) for n, s in sensors.items()})
         self._loaded = Pipeline.from_config(
             self.config, in_time=True, serve=self._engine_build.serve
         )
