@@ -89,6 +89,7 @@ class SegmentationNode(LifecycleNode):
         self._machine = MachineWatch(self.get_fully_qualified_name().lstrip("/"))
         self._machine.start()
         self._snapshots = Snapshots()
+        self._offered: NodeServices | None = None
         self._engine_build = EngineBuild(self)
         self._black_box: BlackBox | None = None
         self._said: list[Any] = []
@@ -243,7 +244,8 @@ class SegmentationNode(LifecycleNode):
         """Stop the worker before what it publishes with goes away."""
         self.stop()
         self._machine.stop()
-        self._offered.stop()
+        if self._offered is not None:  # a parameter that is wrong ends the node before
+            self._offered.stop()
         super().destroy_node()
 
     def _let_go(self) -> None:
