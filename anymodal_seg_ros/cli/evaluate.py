@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rich.table import Table
 
 from anymodal_seg_ros.cli.jobs_progress import jobs_progress
@@ -33,6 +35,7 @@ from anymodal_seg_ros.evaluation.scorecard.scorecard import (
 from anymodal_seg_ros.evaluation.scorecard.suite import Entry, load_suite, trials_of
 from anymodal_seg_ros.evaluation.scorecard.tables import by_fault, headline, write_tables
 from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, Verdict, said
+from anymodal_seg_ros.foreign_text import one_line
 
 _EXAMPLES = """\b
 Examples:
@@ -63,7 +66,7 @@ EXIT_UNKNOWN = 2
     help="The node's parameter file.  [default: rig.yaml in the bag's folder, else the four-sensor "
     "rig of the demo]",
 )
-@click.option("--engine", help="onnxruntime or torch; wins over the file's.")
+@click.option("--engine", help="auto, onnxruntime, openvino or torch; wins over the file's.")
 @click.option(
     "--pipeline",
     default=PIPELINES[0],
@@ -221,11 +224,54 @@ def command(bags: tuple[Path, ...], source: Path | None, out: Path, **options: o
     """  # noqa: D301  a backspace is what click takes
     if (bool(bags), source is not None, options["suite"] is not None).count(True) != 1:
         raise click.UsageError("give either BAGS, or --suite FILE, or --from SCORECARD")
+    _refuse_idle_options(source is not None, options)
     try:
         sys.exit(_evaluate(bags, source, out, _Options(**options)))  # type: ignore[arg-type]
-    except (AnymodalError, OSError) as error:  # such as a disk that is full
-        click.echo(f"Error: {error}", err=True)
+    except KeyboardInterrupt:
+        click.echo(
+            f"Stopped. What is finished is kept in {out}: the same command goes on from there",
+            err=True,
+        )
         sys.exit(EXIT_UNKNOWN)
+    except (AnymodalError, OSError) as error:  # such as a disk that is full
+        click.echo(f"Error: {one_line(error)}", err=True)
+        sys.exit(EXIT_UNKNOWN)
+
+
+_OF_BAGS = (
+    *("params", "model", "engine", "pipeline", "namespace", "node", "latency", "faults"),
+    *("recorded_faults", "sweep", "labels", "agree_with", "label_map", "conditions"),
+)
+_OF_A_SWEEP = ("kinds", "moments", "fault_seconds", "subsets")
+_OF_A_LIVE_NODE = ("rate", "player", "wait_s")
+_OF_REPLAYS = ("cluster", "live", "bag")
+
+
+def _refuse_idle_options(judged_again: bool, options: dict[str, object]) -> None:
+    """Refuse options that change nothing: whoever gave one expects that it does."""
+    ctx = click.get_current_context()
+    given = {p.name: p for p in ctx.command.params if _was_given(ctx, p)}
+
+    def refuse(names: Sequence[str], why: str) -> None:
+        for parameter in (given[name] for name in names if name in given):
+            raise click.UsageError(f"{parameter.opts[0]} changes nothing {why}", ctx)
+
+    if judged_again:
+        everything = (*_OF_BAGS, *_OF_A_SWEEP, *_OF_A_LIVE_NODE, *_OF_REPLAYS)
+        refuse(everything, "with --from, which replays nothing")
+    if options["suite"] is not None:
+        refuse((*_OF_BAGS, *_OF_A_SWEEP), "with --suite, whose entries say it")
+    if not options["sweep"]:
+        refuse(_OF_A_SWEEP, "without --sweep")
+    if not options["live"]:
+        refuse(_OF_A_LIVE_NODE, "without --live")
+    if options["require"] is None and options["max_drop"] is None:
+        refuse(("junit", "baseline"), "unless something is required: give --require or --max-drop")
+
+
+def _was_given(ctx: click.Context, parameter: click.Parameter) -> bool:
+    source = ctx.get_parameter_source(parameter.name or "")
+    return source is not None and source is not ParameterSource.DEFAULT
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -268,6 +314,9 @@ def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Op
     """Replay, measure, judge; returns the exit code."""
     console = PlainConsole()
     checks = _checks(options)
+    for folder in (options.junit.parent if options.junit else None, out if not source else None):
+        if folder is not None:
+            _make(folder)
     baseline = load_scorecard(options.baseline) if options.baseline else None
     if source is None:
         trials = load_suite(options.suite) if options.suite else _trials(bags, options)
@@ -279,6 +328,18 @@ def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Op
             _write_bag(trials, options.bag, console)
     card = load_scorecard(source or out)
     return conclude(card, checks, baseline, options.junit, console)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, before hours of replays find that they cannot be kept."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"nothing can be written into {folder} ({error.strerror}): choose another folder"
+        ) from error
 
 
 def _checks(options: _Options) -> tuple[Check, ...] | None:
@@ -309,6 +370,9 @@ def conclude(
         write_tables(card.folder, card.runs, verdict)
         _tell_figures(card, console)
         _report(card, verdict, console)
+    for run in card.runs:
+        for note in run.notes if run.case == HEALTHY else ():
+            console.say(f"{run.bag}: {note}")
     for reason in card.unreadable:
         console.say(f"could not be evaluated: {reason}")
     if verdict is None:

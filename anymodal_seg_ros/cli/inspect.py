@@ -12,10 +12,10 @@ from rich.table import Table
 
 from anymodal_seg_ros.cli.jobs_progress import jobs_progress
 from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.config import NODE_NAME, load_node_config
+from anymodal_seg_ros.config import NODE_NAME, did_you_mean, load_node_config
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.evaluation.bags import Bag
-from anymodal_seg_ros.evaluation.inspection.findings import Finding, Severity, find
+from anymodal_seg_ros.evaluation.inspection.findings import CODES, Finding, Severity, find
 from anymodal_seg_ros.evaluation.inspection.proposal import propose
 from anymodal_seg_ros.evaluation.inspection.survey import RecordedTopic, survey
 from anymodal_seg_ros.foreign_text import LINE_LENGTH, quote
@@ -62,6 +62,10 @@ def command(
       anymodal-seg inspect drive --init rig.yaml
       anymodal-seg evaluate drive --params rig.yaml
     """  # noqa: D301  a backspace is what click takes
+    for code in ignore:
+        if code not in CODES:
+            near = did_you_mean(code.upper(), CODES) or f"expected some of {', '.join(CODES)}"
+            raise click.BadParameter(f"there is no finding {code!r}: {near.strip()}")
     try:
         where = load_node_config(params, namespace, node) if params else None
         console = Console(stderr=True)
@@ -89,8 +93,10 @@ def _write(path: Path, text: str) -> None:
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
+    except FileExistsError as error:
+        raise AnymodalError(f"{path} exists already: choose another name, or remove it") from error
     except OSError as error:
-        raise AnymodalError(f"cannot write {path}: {error}") from error
+        raise AnymodalError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _tell(

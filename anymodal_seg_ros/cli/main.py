@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 
 import click
 
 from anymodal_seg_ros import __version__
+from anymodal_seg_ros.config import did_you_mean
 from anymodal_seg_ros.errors import AnymodalError
-from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.foreign_text import one_line, quote
 
 SUBCOMMANDS = (
     "assemble-bag",
@@ -57,12 +59,30 @@ class Subcommands(click.Group):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand, or say which one is most like the word that was given."""
+        if (
+            args
+            and not ctx.resilient_parsing
+            and not args[0].startswith("-")
+            and args[0] not in self.names
+        ):
+            near = did_you_mean(args[0], self.names).strip()
+            ctx.fail(f"No such command '{quote(args[0])}'. {near}".strip())
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
-        """Run the subcommand; exit code 1 and ``Error: …`` for an error of this package."""
+        """Run the subcommand; exit code 1 and ``Error: …`` for what can be said in a line."""
         try:
             return super().invoke(ctx)
         except AnymodalError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:  # a folder that cannot be written, a disk that is full
+            if error.errno == errno.EPIPE:  # nobody reads on: click ends quietly
+                raise
+            raise click.ClickException(one_line(error)) from error
         except click.UsageError as error:
             # Click repeats what it was given; names of files may hold what a terminal obeys.
             raise click.UsageError(one_line(error.format_message()), error.ctx) from error

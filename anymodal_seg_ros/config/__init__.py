@@ -31,6 +31,7 @@ from anymodal_seg_ros.config.seg import (
     RigConfig,
     SegConfig,
     default_sensors,
+    refuse_shared_topics,
     seg_config,
 )
 from anymodal_seg_ros.config.sensors import (
@@ -79,6 +80,7 @@ __all__ = [
     "numbers",
     "parse_yaml",
     "read_yaml",
+    "refuse_shared_topics",
     "seconds_to_ns",
     "seg_config",
     "switch",

@@ -165,7 +165,8 @@ def _convert(hint: Any, value: Any, spec: dataclasses.Field[Any], path: str) -> 
         raise ConfigError(f"{path} is {_shown(value)} ({kind}): expected {hint.__name__}")
     if "choices" in spec.metadata and value not in spec.metadata["choices"]:
         expected = ", ".join(spec.metadata["choices"])
-        raise ConfigError(f"{path} is {_shown(value)}: expected one of {expected}")
+        near = did_you_mean(value, spec.metadata["choices"])
+        raise ConfigError(f"{path} is {_shown(value)}: {near}expected one of {expected}")
     if "range" in spec.metadata:
         low, high = spec.metadata["range"]
         if not low <= value <= high:  # NaN fails this too

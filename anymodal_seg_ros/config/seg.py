@@ -208,14 +208,30 @@ def seg_config(parameters: Mapping[str, Any]) -> SegConfig:
                 f"rig.sensors.{name}.type is {sensor.type!r}, but its modality is "
                 f"{sensor.modality!r}: only sensors of the modality 'event' send events"
             )
-        if sensor.topic in topics:
-            raise ConfigError(
-                f"rig.sensors.{name}.topic is {sensor.topic!r}, which {topics[sensor.topic]!r} "
-                "uses already: every sensor needs its own topic"
-            )
-        topics[sensor.topic] = name
+        topics[name] = sensor.topic
+    refuse_shared_topics(topics)
     _check_evidence(config.rig)
     return config
+
+
+def refuse_shared_topics(topics: Mapping[str, str]) -> None:
+    """Make sure that every sensor has a topic of its own.
+
+    Args:
+        topics: by sensor; as they are configured, or as they are resolved in the node's namespace,
+            where ``image`` and ``/image`` may be one.
+
+    Raises:
+        ConfigError: two sensors have the same.
+    """
+    users: dict[str, str] = {}
+    for name, topic in topics.items():
+        if topic in users:
+            raise ConfigError(
+                f"rig.sensors.{name}.topic is {topic!r}, which {users[topic]!r} "
+                "uses already: every sensor needs its own topic"
+            )
+        users[topic] = name
 
 
 def _check_evidence(rig: RigConfig) -> None:

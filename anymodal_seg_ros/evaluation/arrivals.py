@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anymodal_seg_ros.config import MESSAGE_TYPES, NODE_NAME, RigConfig
+from anymodal_seg_ros.config import MESSAGE_TYPES, NODE_NAME, RigConfig, refuse_shared_topics
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.evaluation.bags import Bag, BagError, BagMessage
 from anymodal_seg_ros.foreign_text import quote
@@ -86,8 +86,14 @@ def absolute_topic(topic: str, namespace: str = "/", node: str = NODE_NAME) -> s
 
 
 def sensors_by_topic(rig: RigConfig, namespace: str = "/", node: str = NODE_NAME) -> dict[str, str]:
-    """Return the sensors of a rig by their absolute topics."""
-    return {absolute_topic(s.topic, namespace, node): name for name, s in rig.sensors.items()}
+    """Return the sensors of a rig by their absolute topics.
+
+    Raises:
+        ConfigError: two sensors have the same.
+    """
+    topics = {n: absolute_topic(s.topic, namespace, node) for n, s in rig.sensors.items()}
+    refuse_shared_topics(topics)
+    return {topic: name for name, topic in topics.items()}
 
 
 def cameras_by_topic(

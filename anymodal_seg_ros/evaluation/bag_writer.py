@@ -64,7 +64,8 @@ class ImageBagWriter:
         if path.exists():
             if not replace:
                 raise BagError(
-                    f"{path} exists already: choose another name, or replace it (--force)"
+                    f"{path} exists already: choose another name, or remove it "
+                    "(commands that have --force do it then)"
                 )
             if not (path / "metadata.yaml").is_file():
                 raise BagError(f"{path} exists and is no bag: it is not replaced")
@@ -86,11 +87,15 @@ class ImageBagWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is None:
-            self._writer.close()
-        else:
-            self._writer.abort()
+        try:
+            if error is None:
+                self._writer.close()
+                return
+        except OSError as failed:
             shutil.rmtree(self.path, ignore_errors=True)
+            raise BagError(f"cannot write the bag {self.path}: {failed}") from failed
+        self._writer.abort()
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def write(self, topic: str, image: Image, stamp_ns: int, log_ns: int, frame_id: str) -> None:
         """Append one ``sensor_msgs/Image``.

@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from anymodal_seg_ros.config import build, read_yaml
+from anymodal_seg_ros.config import build, did_you_mean, read_yaml
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.faults.kinds import EVERY_SENSOR, KINDS, Exchanged, InjectedFault, Off, Ok
+from anymodal_seg_ros.foreign_text import quote
 
 MAX_SEED = 2**32 - 1
 """Largest seed."""
@@ -112,12 +113,12 @@ def check_sensors(timeline: FaultTimeline, sensors: Mapping[str, Any]) -> None:
         if fault.sensor != EVERY_SENSOR and fault.sensor not in sensors:
             raise ConfigError(
                 f"entry {number} ({fault.kind}): sensor is {fault.sensor!r}: "
-                f"expected one of {', '.join(sensors)}, or '*'"
+                f"{did_you_mean(fault.sensor, sensors)}expected one of {', '.join(sensors)}, or '*'"
             )
         if isinstance(fault, Exchanged) and fault.with_sensor not in sensors:
             raise ConfigError(
                 f"entry {number} ({fault.kind}): with_sensor is {fault.with_sensor!r}: "
-                f"expected one of {', '.join(sensors)}"
+                f"{did_you_mean(fault.with_sensor, sensors)}expected one of {', '.join(sensors)}"
             )
 
 
@@ -132,7 +133,10 @@ def _entry(number: int, entry: Any) -> InjectedFault:
     if kind is None:
         raise ConfigError(f"entry {number}: kind is missing: expected one of {', '.join(KINDS)}")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ConfigError(f"entry {number}: kind is {kind!r}: expected one of {', '.join(KINDS)}")
+        near = did_you_mean(kind, KINDS) if isinstance(kind, str) else ""
+        raise ConfigError(
+            f"entry {number}: kind is {quote(repr(kind))}: {near}expected one of {', '.join(KINDS)}"
+        )
     where = f"entry {number} ({kind})"
     if not values.get("sensor"):
         raise ConfigError(f"{where}: sensor is missing: give its name, or '*' for every sensor")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
+from anymodal_seg_ros.config import did_you_mean
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.model import Model
@@ -112,7 +113,8 @@ def create_engine(
         from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
 
         return TensorRtEngine(model, confidence)
-    raise ConfigError(f"engine is {kind!r:.60}: expected one of {', '.join(ENGINES)}")
+    near = did_you_mean(kind, ENGINES)
+    raise ConfigError(f"engine is {kind!r:.60}: {near}expected one of {', '.join(ENGINES)}")
 
 
 def choose_engine(

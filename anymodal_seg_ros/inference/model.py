@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from anymodal_seg_ros.config import did_you_mean
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.inference.manifest import Manifest, load_manifest
 from anymodal_seg_ros.resources import models_dir
@@ -60,7 +61,8 @@ class Model:
             ModelError: there is no such file, or it is not as the manifest says.
         """
         with _opened(self.file(role)) as file:
-            content = file.read(MAX_BYTES + 1)
+            # As much as is asked for is reserved first, on a robot with 4 GB too.
+            content = file.read(os.fstat(file.fileno()).st_size)
         self._compare(role, hashlib.sha256(content).hexdigest())
         return content
 
@@ -145,7 +147,8 @@ def _find(name: str) -> Path:
     if bundled.is_dir():
         return bundled
     names = sorted(p.parent.name for p in models_dir().glob("*/model.yaml"))
+    near = did_you_mean(name, names)
     raise ModelError(
         f"model is {name!r}, which is neither a folder nor a bundled model: "
-        f"expected a path or one of {', '.join(names) or '(none bundled)'}"
+        f"{near}expected a path or one of {', '.join(names) or '(none bundled)'}"
     )

@@ -1,7 +1,7 @@
 """What the node has seen and said, in a folder that repeats it at a desk.
 
-``anymodal-seg run FOLDER/bag --params-file FOLDER/params.yaml`` does it all again: the folder holds
-a bag with messages as they came, and the node's own parameters.
+``anymodal-seg run FOLDER/bag --params-file FOLDER/params.yaml --out masks`` does it all again:
+the folder holds a bag with messages as they came, and the node's own parameters.
 """
 
 from __future__ import annotations

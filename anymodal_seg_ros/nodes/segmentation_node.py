@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -21,7 +21,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
-from anymodal_seg_ros.config import SegConfig, nest, seconds_to_ns
+from anymodal_seg_ros.config import SegConfig, nest, refuse_shared_topics, seconds_to_ns
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import Prediction, SensorState
@@ -89,6 +89,7 @@ class SegmentationNode(LifecycleNode):
         self._machine = MachineWatch(self.get_fully_qualified_name().lstrip("/"))
         self._machine.start()
         self._snapshots = Snapshots()
+        self._offered: NodeServices | None = None
         self._engine_build = EngineBuild(self)
         self._black_box: BlackBox | None = None
         self._said: list[Any] = []
@@ -96,7 +97,7 @@ class SegmentationNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.config = declare_parameters(self, arguments)
         LiveParameters(self, self.config, lambda: self._active, self._change)
-        NodeServices(
+        self._offered = NodeServices(
             self,
             self.config.rig.sensors,
             enable=self._enable,
@@ -116,8 +117,10 @@ class SegmentationNode(LifecycleNode):
     @told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the publishers."""
-        for name, sensor in self.config.rig.sensors.items():
+        sensors = self.config.rig.sensors
+        for name, sensor in sensors.items():
             message_class(name, sensor)  # better now than when it is to subscribe
+        refuse_shared_topics({n: self.resolve_topic_name(s.topic) for n, s in sensors.items()})
         self._loaded = Pipeline.from_config(
             self.config, in_time=True, serve=self._engine_build.serve
         )
@@ -241,6 +244,8 @@ class SegmentationNode(LifecycleNode):
         """Stop the worker before what it publishes with goes away."""
         self.stop()
         self._machine.stop()
+        if self._offered is not None:  # a parameter that is wrong ends the node before
+            self._offered.stop()
         super().destroy_node()
 
     def _let_go(self) -> None:
@@ -353,12 +358,12 @@ class SegmentationNode(LifecycleNode):
         self._begin()
         return "begun anew"
 
-    def _save_snapshot(self) -> str:
-        """Write down what there is now. For ``~/save_snapshot``."""
+    def _save_snapshot(self) -> Callable[[], str]:
+        """Gather what there is now, and return what writes it down. For ``~/save_snapshot``."""
         if self._loaded is None:
             raise ConfigError("the node is not configured: there is nothing to write down")
         self._said = [] if self._watch is None else self._statuses()
-        return str(self._snapshots.save(self._circumstances()))
+        return self._snapshots.saving(self._circumstances())
 
     def _circumstances(self) -> Circumstances:
         """Return what belongs to this moment beside the messages."""

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
+from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
 from anymodal_seg_ros.foreign_text import one_line
 
 Deed = Callable[[], str]
 """Does something and says what in one line; an exception says why it could not."""
+
+_STOP_LIMIT_S = 10.0
+"""What is being written down may take this long to end with the node."""
 
 
 class NodeServices:
@@ -29,7 +35,7 @@ class NodeServices:
         enable: Callable[[bool], str],
         enable_sensor: Callable[[str, bool], str],
         reset: Deed,
-        save_snapshot: Deed,
+        save_snapshot: Callable[[], Deed],
     ) -> None:
         """Offer the services.
 
@@ -39,7 +45,7 @@ class NodeServices:
             enable: makes masks or lets them be.
             enable_sensor: takes a sensor into the masks or out of them.
             reset: forgets everything that was seen.
-            save_snapshot: writes down what there is.
+            save_snapshot: gathers what there is, and returns what writes it down in another thread.
         """
         node.create_service(SetBool, "~/enable", functools.partial(_set, enable))
         for name in sensors:
@@ -49,7 +55,44 @@ class NodeServices:
                 functools.partial(_set, functools.partial(enable_sensor, name)),
             )
         node.create_service(Trigger, "~/reset", functools.partial(_trigger, reset))
-        node.create_service(Trigger, "~/save_snapshot", functools.partial(_trigger, save_snapshot))
+        self._snapshot = _Aside(node, save_snapshot)
+        # In a group of its own: the others would wait for the answer. A second request does.
+        apart = MutuallyExclusiveCallbackGroup()
+        node.create_service(Trigger, "~/save_snapshot", self._snapshot.answer, callback_group=apart)
+
+    def stop(self) -> None:
+        """Let what is being written down come to its end, within a limit."""
+        self._snapshot.stop()
+
+
+class _Aside:
+    """Does work that waits for a disk in a thread of its own: callbacks and masks go on."""
+
+    def __init__(self, node: Node, prepare: Callable[[], Deed]) -> None:
+        self._node, self._prepare = node, prepare
+        self._thread: threading.Thread | None = None
+
+    async def answer(self, _: Any, response: Any) -> Any:
+        """Answer once it is done; meanwhile the executor serves others."""
+        try:
+            deed = self._prepare()
+        except Exception as error:
+            response.message, response.success = one_line(error), False
+            return response
+        answered: Future[Any] = Future(executor=self._node.executor)
+        answered.add_done_callback(lambda _: None)  # wakes the executor
+        self._thread = threading.Thread(
+            target=lambda: answered.set_result(_answer(deed, response)),
+            name="snapshot",
+            daemon=True,  # a disk that hangs must not keep the process
+        )
+        self._thread.start()
+        return await answered
+
+    def stop(self) -> None:
+        """Wait for the thread, not for ever."""
+        if self._thread is not None:
+            self._thread.join(_STOP_LIMIT_S)
 
 
 def _set(deed: Callable[[bool], str], request: Any, response: Any) -> Any:

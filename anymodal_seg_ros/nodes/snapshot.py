@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from pathlib import Path
+from collections.abc import Callable
 
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import Prediction
@@ -36,13 +36,15 @@ class Snapshots:
         self._messages = {}
         self.prediction = None
 
-    def save(self, circumstances: Circumstances) -> Path:
-        """Write a new folder and return it.
+    def saving(self, circumstances: Circumstances) -> Callable[[], str]:
+        """Return what writes a new folder with what is kept now, and returns its path.
+
+        It may be called in another thread; it raises AnymodalError if it cannot be written.
 
         Raises:
-            AnymodalError: nothing has come so far, or the folder cannot be written.
+            AnymodalError: nothing has come so far.
         """
-        kept = [one for messages in list(self._messages.values()) for one in list(messages)]
+        kept = [one for messages in self._messages.values() for one in messages]
         if not kept:
             raise AnymodalError("no message has come so far: there is nothing to write down")
-        return write_folder(home("snapshots"), "", kept, circumstances)
+        return lambda: str(write_folder(home("snapshots"), "", kept, circumstances))

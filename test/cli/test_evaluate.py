@@ -118,6 +118,19 @@ def test_what_is_finished_is_not_done_again(bag: Path, tmp_path: Path) -> None:
     assert card.measure("miou", subset="thermal").value is not None
 
 
+def test_one_that_is_stopped_is_no_failure_and_can_be_gone_on_with(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> list[object]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("anymodal_seg_ros.cli.evaluate.run_jobs", stop)
+        stopped = evaluate(bag, "--out", tmp_path / "card", code=2)
+    assert "the same command goes on from there" in " ".join(stopped.output.split())
+    evaluate(bag, "--out", tmp_path / "card")
+
+
 def test_without_labels_the_rest_is_still_there(tiny_model: Path, tmp_path: Path) -> None:
     bag = write_scored_bag(tmp_path, tiny_model, 12, labels=False)
     result = evaluate(bag, "--out", tmp_path / "card")
@@ -151,6 +164,30 @@ def test_labels_from_a_folder_and_other_ids(bag: Path, tmp_path: Path) -> None:
     evaluate(bag, *arguments)
     run = load_run(tmp_path / "b" / "runs" / "drive" / "healthy")
     assert sum(record.overlap is not None for record in run.records) == 10
+
+
+def test_labels_that_lack_are_counted(bag: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    for number in range(0, 40, 4):
+        stamp = START_NS + number * 100_000_000
+        cv2.imwrite(str(folder / f"{stamp}.png"), np.zeros((HEIGHT, WIDTH), np.uint8))
+    result = evaluate(bag, "--labels", folder, "--out", tmp_path / "card")
+    assert "10 of 40 masks have a label" in " ".join(result.output.split())
+    assert "have a label" not in evaluate(bag, "--out", tmp_path / "whole").output
+
+
+@pytest.mark.parametrize("damage", ["emptied", "cut", "junk"])
+def test_a_run_whose_masks_were_damaged_is_not_judged(
+    evaluated: Path, tmp_path: Path, damage: str
+) -> None:
+    card = shutil.copytree(evaluated, tmp_path / "card")
+    (masks,) = card.glob("runs/*/healthy/masks.jsonl")
+    lines = masks.read_text().splitlines(keepends=True)
+    masks.write_text({"emptied": "", "cut": "".join(lines[:-3]), "junk": "{\n"}[damage])
+    gate = write_gate(tmp_path / "gate.yaml", {"figure": "masks_lost", "max": 0})
+    result = evaluate("--from", card, "--require", gate, code=2)
+    assert "healthy/masks.jsonl is damaged" in " ".join(result.output.split())
 
 
 def test_a_model_agrees_with_itself(bag: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -199,8 +236,12 @@ def test_a_baseline_that_was_better_fails_the_gate(evaluated: Path, tmp_path: Pa
     gate = write_gate(tmp_path / "gate.yaml", {"figure": "masks", "case": "healthy", "max_drop": 0})
     card = tmp_path / "card"
     shutil.copytree(evaluated, card)
-    lines = card / "runs" / "drive" / "healthy" / "masks.jsonl"
+    healthy = card / "runs" / "drive" / "healthy"
+    lines = healthy / "masks.jsonl"
     lines.write_text("".join(lines.open().readlines()[:-1]))
+    described = json.loads((healthy / "run.json").read_text())
+    described["masks"] -= 1
+    (healthy / "run.json").write_text(json.dumps(described))
     evaluate("--from", card, "--require", gate, "--baseline", evaluated, code=1)
     worse = card / "runs" / "drive" / "faults" / "masks.jsonl"
     records = [json.loads(line) for line in worse.open()]
@@ -231,6 +272,10 @@ def test_a_bad_bag_is_named_and_the_others_go_on(bag: Path, tmp_path: Path) -> N
         ([], "give either BAGS"),
         (["--from", "nowhere"], "nowhere is no scorecard"),
         (["BAG", "--model", "no_such"], "no_such"),
+        (["BAG", "--model", "rig_nano"], "did you mean rig-nano?"),
+        (["BAG", "--engine", "onnxrt"], "did you mean onnxruntime?"),
+        (["BAG", "--sweep", "--kinds", "stuk"], "did you mean stuck?"),
+        (["BAG", "--labels", "no_folder"], "there is no folder of that name"),
         (["BAG", "--condition", "a/b"], "--condition is 'a/b'"),
         (["BAG", "--sweep", "--moments", "x"], "--moments is 'x'"),
         (["BAG", "--sweep", "--kinds", "of"], "no kind of fault is called 'of'"),
@@ -244,6 +289,39 @@ def test_what_cannot_be_judged_exits_with_2(
     given = [bag if argument == "BAG" else argument for argument in arguments]
     result = evaluate(*given, "--out", tmp_path / "card", code=2)
     assert words in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["BAG", "--kinds", "stuck"], "--kinds changes nothing without --sweep"),
+        (["BAG", "--rate", "2"], "--rate changes nothing without --live"),
+        (["BAG", "--junit", "j.xml"], "--junit changes nothing unless something is required"),
+        (["BAG", "--baseline", "b"], "--baseline changes nothing unless something is required"),
+        (["--suite", "s.yaml", "--model", "m"], "--model changes nothing with --suite"),
+        (["--suite", "s.yaml", "--sweep"], "--sweep changes nothing with --suite"),
+        (["--from", "card", "--engine", "torch"], "--engine changes nothing with --from"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(
+    bag: Path, arguments: list[str], words: str
+) -> None:
+    given = [bag if argument == "BAG" else argument for argument in arguments]
+    assert words in " ".join(evaluate(*given, code=2).output.split())
+
+
+@pytest.mark.parametrize("option", ["--out", "--junit"])
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_replayed(
+    bag: Path, tmp_path: Path, option: str
+) -> None:
+    gate = write_gate(tmp_path / "gate.yaml", {"figure": "masks", "min": 1})
+    (tmp_path / "taken").write_text("a file")
+    where = {"--out": tmp_path / "card", "--junit": tmp_path / "junit.xml"}
+    where[option] = tmp_path / "taken" / "inside"
+    words = [word for pair in where.items() for word in pair]
+    result = evaluate(bag, "--require", gate, *words, code=2)
+    assert "nothing can be written into" in result.output
+    assert not list(tmp_path.rglob("run.json"))
 
 
 def test_somebody_elses_folder_is_left_alone(bag: Path, tmp_path: Path) -> None:

@@ -164,6 +164,22 @@ def test_what_cannot_be_read_exits_with_2(tmp_path: Path) -> None:
     assert "there is no bag" in result.output
 
 
+def test_a_finding_that_does_not_exist_cannot_be_passed_over(tmp_path: Path) -> None:
+    result = invoke("inspect", tmp_path, "--ignore", "c60")
+    assert result.exit_code == 2
+    assert "there is no finding 'c60': did you mean C60" in " ".join(result.output.split())
+
+
+def test_a_parameter_file_that_is_there_stays(tmp_path: Path, tiny_model: Path) -> None:
+    bag = write_scored_bag(tmp_path, tiny_model)
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("years of work")
+    result = invoke("inspect", bag, "--model", tiny_model, "--init", mine)
+    assert result.exit_code == 2
+    assert "exists already: choose another name" in result.output
+    assert mine.read_text() == "years of work"
+
+
 def test_the_page_lists_every_code(project_root: Path) -> None:
     page = (project_root / "docs" / "reference" / "findings.md").read_text(encoding="utf-8")
     for code, (severity, text) in CODES.items():

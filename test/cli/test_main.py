@@ -35,7 +35,42 @@ def test_version() -> None:
 def test_an_unknown_subcommand_is_refused() -> None:
     result = CliRunner().invoke(main, ["fly"])
     assert result.exit_code == 2
-    assert "fly" in result.output
+    assert "No such command 'fly'" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [
+        (["evalute"], "evaluate"),
+        (["check_alignment"], "check-alignment"),
+        (["simulate", "bg"], "bag"),
+    ],
+)
+def test_of_a_misspelt_subcommand_the_one_that_is_meant_is_named(
+    arguments: list[str], near: str
+) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert f"did you mean {near}?" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["demo", "--out", "TAKEN/x"],
+        ["run", "X", "--out", "TAKEN"],
+        ["check-alignment", "--sensor", "rgb=X", "--sensor", "t=X", "--out", "TAKEN"],
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_in_one_line(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "TAKEN").write_text("a file")
+    given = [a.replace("TAKEN", str(tmp_path / "TAKEN")) for a in arguments]
+    result = CliRunner().invoke(main, given)
+    assert result.exit_code in (1, 2)
+    assert isinstance(result.exception, SystemExit), "no traceback"
+    assert "Error: " in result.output.splitlines()[-1]
 
 
 def test_what_is_repeated_of_the_command_line_controls_no_terminal() -> None:

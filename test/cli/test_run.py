@@ -145,7 +145,10 @@ def test_sensors_break_as_a_timeline_says(bag: Path, parameters: Path, tmp_path:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ("{sensor: rbg, kind: stuck}", "entry 1 (stuck): sensor is 'rbg': expected one of rgb"),
+        (
+            "{sensor: rbg, kind: stuck}",
+            "entry 1 (stuck): sensor is 'rbg': did you mean rgb? expected one of rgb",
+        ),
         (
             "{sensor: rgb, kind: lidar_jitter}",
             "entry 1 (lidar_jitter): sensor is 'rgb', of the modality rgb: it fits LiDAR",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rosbags.rosbag2 import Writer
 
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
@@ -113,3 +114,18 @@ def test_reads_sqlite3_and_ros1_bags(shared_data: Path) -> None:
             times = [message.log_ns for message in bag.messages([topic])]
         assert len(times) == 517
         assert times == sorted(times)
+
+
+def test_a_disk_that_is_full_at_the_very_end_leaves_no_half_written_bag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Writer) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Writer, "close", full)
+    with (
+        pytest.raises(BagError, match=r"cannot write the bag .*new: .*No space left"),
+        ImageBagWriter(tmp_path / "new"),
+    ):
+        pass
+    assert not (tmp_path / "new").exists()

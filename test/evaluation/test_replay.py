@@ -9,7 +9,14 @@ from fixtures.bag_files import IMAGE, camera_info, images, write_bag
 from fixtures.messages import image_message
 from fixtures.scenes import ENCODINGS, scene
 
-from anymodal_seg_ros.config import RegistrationConfig, RigConfig, SegConfig, SensorConfig
+from anymodal_seg_ros.config import (
+    RegistrationConfig,
+    RigConfig,
+    SegConfig,
+    SensorConfig,
+    seg_config,
+)
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, CameraUpdate
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
@@ -151,6 +158,18 @@ def test_topics_resolve_as_in_ros() -> None:
     assert absolute_topic("{ns}/x", "/robot") == "/robot/x"
     topics = sensors_by_topic(RIG, "robot")
     assert topics == {"/robot/rgb/image": "rgb", "/thermal/image": "thermal"}
+
+
+def test_two_sensors_may_not_share_a_topic_however_it_is_written() -> None:
+    sensors = {
+        n: {"topic": t, "modality": "rgb"} for n, t in (("a", "rgb/image"), ("b", "/rgb/image"))
+    }
+    rig = seg_config({"rig": {"sensors": sensors}}).rig
+    with pytest.raises(
+        ConfigError, match=r"rig\.sensors\.b\.topic is '/rgb/image', which 'a' uses"
+    ):
+        sensors_by_topic(rig)
+    assert sensors_by_topic(rig, "/robot") == {"/robot/rgb/image": "a", "/rgb/image": "b"}
 
 
 def test_a_bag_without_the_topics_is_told_with_those_it_has(tmp_path: Path) -> None:

@@ -91,7 +91,10 @@ OFF = {"sensor": "rgb", "kind": "off"}
         ({"seed": True, "faults": []}, "seed is True"),
         ({"faults": [OFF, "off"]}, "entry 2 is 'off': expected sensor, kind"),
         ({"faults": [{"sensor": "rgb"}]}, "entry 1: kind is missing: expected one of ok, off"),
-        ({"faults": [OFF, {**OFF, "kind": "of"}]}, "entry 2: kind is 'of': expected one of ok"),
+        (
+            {"faults": [OFF, {**OFF, "kind": "of"}]},
+            "entry 2: kind is 'of': did you mean off[?] expected one of ok",
+        ),
         ({"faults": [{"kind": "off"}]}, r"entry 1 \(off\): sensor is missing: give its name"),
         ({"faults": [{**OFF, "sensor": 3}]}, r"entry 1 \(off\): sensor is 3 \(int\)"),
         (

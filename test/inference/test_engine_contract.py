@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,3 +167,14 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     dump_manifest(replace(manifest, files={"weights": spec}), tmp_path)
     with pytest.raises(ModelError, match="not finite"):
         create_engine("torch", load_model(str(tmp_path)), 1)
+
+
+def test_no_more_memory_is_reserved_for_a_file_than_it_has(tiny_model: Path) -> None:
+    code = (
+        "import resource, sys; from anymodal_seg_ros.inference.model import load_model\n"
+        "model = load_model(sys.argv[1])\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 28),) * 2)\n"
+        "assert len(model.read('onnx')) == model.file('onnx').stat().st_size\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tiny_model)], check=True)

@@ -21,6 +21,7 @@ DIFFERENCES = PACKAGE / "nodes" / "distribution.py"
 
 OFFERED = {
     "rclpy": "init shutdown try_shutdown spin ok create_node",
+    "rclpy.callback_groups": "MutuallyExclusiveCallbackGroup ReentrantCallbackGroup",
     "rclpy.clock": "Clock ClockType",
     "rclpy.context": "Context",
     "rclpy.exceptions": "InvalidTopicNameException ParameterNotDeclaredException",

@@ -117,7 +117,8 @@ def load_public_weights(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the unpickler stumble in any way
         raise TrainingError(
-            f"cannot read the weights {path}: {error}; an archive that holds code, as OpenAI's of "
+            f"cannot read the weights {path}: it is damaged or something else "
+            f"({type(error).__name__} {error}); an archive that holds code, as OpenAI's of "
             "CLIP, must be saved again as a state_dict, for example by open_clip"
         ) from error
     weights = content if isinstance(content, Mapping) else {}

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from anymodal_seg_ros.config import RigConfig, seconds_to_ns
+from anymodal_seg_ros.config import RigConfig, did_you_mean, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.faults.content import check_modalities
 from anymodal_seg_ros.faults.kinds import KINDS, ImageFault, InjectedFault, Ok
@@ -147,7 +147,8 @@ def sweep_faults(kinds: Sequence[str] = ()) -> Iterator[InjectedFault]:
     unknown = [kind for kind in kinds if kind not in known]
     if unknown:
         raise ConfigError(
-            f"no kind of fault is called {unknown[0]!r}: expected some of "
+            f"no kind of fault is called {unknown[0]!r}: "
+            f"{did_you_mean(unknown[0], known)}expected some of "
             f"{', '.join(sorted(known))}"
         )
     for fault in found:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anymodal_seg_ros.config import build, choice, read_yaml, text
+from anymodal_seg_ros.config import build, choice, did_you_mean, read_yaml, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.measures import STATISTICS
@@ -108,8 +108,9 @@ def _check(number: int, entry: Any) -> Check:
 def _validate(limits: Limits, selection: Selection, given: Mapping[str, Any]) -> None:
     """Refuse what can never be judged as it is meant."""
     if limits.figure not in FIGURES:
+        near = did_you_mean(limits.figure, FIGURES)
         raise ConfigError(
-            f"figure is {limits.figure!r}: expected one of {', '.join(sorted(FIGURES))}"
+            f"figure is {limits.figure!r}: {near}expected one of {', '.join(sorted(FIGURES))}"
         )
     names = ("min", "max", "max_drop", "max_rise")
     for field in dataclasses.fields(limits):

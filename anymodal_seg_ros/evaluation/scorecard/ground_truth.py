@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.config import read_yaml
+from anymodal_seg_ros.config import did_you_mean, read_yaml
 from anymodal_seg_ros.errors import ConfigError, DecodeError
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import UNLABELED, FrameSet, Mask
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
@@ -97,8 +98,9 @@ class LabelMap:
             return value
         if isinstance(value, str) and value in self._names:
             return self._names.index(value)
+        near = did_you_mean(value, self._names) if isinstance(value, str) else ""
         raise ConfigError(
-            f"label map: {key} is {value!r}: expected a class of the model ("
+            f"label map: {key} is {quote(repr(value))}: {near}expected a class of the model ("
             f"{', '.join(self._names)}), its id, or {IGNORE}"
         )
 
@@ -113,7 +115,7 @@ def load_label_map(path: Path | None, manifest: Manifest) -> LabelMap:
         return LabelMap(manifest)
     entries = read_yaml(path, "label map")
     if not isinstance(entries, Mapping):
-        raise ConfigError(f"{path}: expected entries 'id: class', not {entries!r}")
+        raise ConfigError(f"{path}: expected entries 'id: class', not {quote(repr(entries))}")
     try:
         return LabelMap(manifest, entries)
     except ConfigError as error:
@@ -236,7 +238,8 @@ def label_topics(bag: Bag, sensors: Mapping[str, str], pattern: str = "") -> dic
             found[sensor] = wanted
     if pattern and not found:
         raise BagError(
-            f"{bag.path} has no labels on {pattern}: it has {', '.join(sorted(bag.topics))}"
+            f"{bag.path} has no labels on {quote(pattern)}, and there is no folder of that name: "
+            f"the bag has {quote(', '.join(sorted(bag.topics)), 200)}"
         )
     return found
 

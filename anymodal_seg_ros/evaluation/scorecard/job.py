@@ -31,7 +31,7 @@ from anymodal_seg_ros.evaluation.replay import (
     with_faults,
 )
 from anymodal_seg_ros.evaluation.scorecard.bag_part import BagPart
-from anymodal_seg_ros.evaluation.scorecard.cases import Case, fault_windows
+from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY, Case, fault_windows
 from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
     FolderLabels,
     GroundTruth,
@@ -237,7 +237,7 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
     worst, counter = WorstMasks(manifest), _Counter(progress, bag)
     recorded = counter.count(arrivals(bag, made.sensors, made.cameras))
     faulty = with_faults(recorded, case.timeline, rig, bag.start_ns)
-    masks = 0
+    masks = labelled = 0
     with (partial / MASKS).open("w", encoding="utf-8") as lines:
         for prediction in replay(pipeline, faulty, latency_model(subject.latency)):
             label = made.truth.label(prediction.frame_set)
@@ -245,6 +245,13 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
             lines.write(to_line(record) + "\n")
             worst.add(record, prediction, label)
             masks += 1
+            labelled += label is not None
+    notes = [*made.notes, *bag.notes]
+    if case.name == HEALTHY and made.truth_text and labelled < masks:
+        notes.append(
+            f"{labelled} of {masks} masks have a label: figures that need ground truth rest on "
+            "them alone. A label has the header stamp of its picture, to the nanosecond"
+        )
     status = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1] + rig.deadline_s))
     return run_of(
         job,
@@ -259,7 +266,7 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
         wall_s=time.perf_counter() - started,
         settings=settings_of(manifest, pipeline.engine.name, subject.pipeline),
         worst=worst.write(partial / WORST),
-        notes=(*made.notes, *bag.notes),
+        notes=tuple(notes),
     )
 
 

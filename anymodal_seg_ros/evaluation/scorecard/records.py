@@ -155,7 +155,11 @@ def read_records(path: Path) -> Iterator[MaskRecord]:
     """
     try:
         with path.open(encoding="utf-8") as lines:
-            yield from (from_line(line) for line in lines)
+            for number, line in enumerate(lines, start=1):
+                try:
+                    yield from_line(line)
+                except RunError as error:
+                    raise RunError(f"{path} is damaged in line {number}: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"cannot read {path}: {error}") from error
 

@@ -98,7 +98,13 @@ class Run:
         Raises:
             RunError: the file is damaged.
         """
-        return RecordBlocks(read_records(self.folder / MASKS))
+        records = RecordBlocks(read_records(self.folder / MASKS))
+        if len(records) != self.masks:
+            raise RunError(
+                f"{self.folder / MASKS} is damaged: it holds {len(records)} masks, the run had "
+                f"{self.masks}; remove its folder and evaluate again"
+            )
+        return records
 
     @cached_property
     def pools(self) -> dict[Any, Any]:
