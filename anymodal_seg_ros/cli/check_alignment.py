@@ -99,6 +99,11 @@ def command(
             f"{unknown[0]!r} is not in {params_file}: expected one of {', '.join(rig.sensors)}",
             param_hint="--sensor",
         )
+    if len(rig.sensors) < 2:
+        raise click.BadParameter(
+            f"{params_file} has one sensor, {', '.join(rig.sensors)}: expected two or more",
+            param_hint="--params-file",
+        )
     check = AlignmentCheck(rig, search / 100)
     if folders and check.reference not in folders:
         raise click.BadParameter(

@@ -137,3 +137,6 @@ def test_sensors_must_be_those_of_the_rig(folder: Path) -> None:
     result = check(folder, "--params-file", path)
     assert result.exit_code == 2
     assert "'rgb' is not in" in result.output
+    result = CliRunner().invoke(command, ["bag", "--out", "x", "--params-file", str(path)])
+    assert result.exit_code == 2
+    assert "has one sensor, thermal: expected two or more" in " ".join(result.output.split())

@@ -110,6 +110,16 @@ def test_overlays_say_what_they_rest_on_as_the_node_does(
     assert strip.max() > 150, "and can be read"
 
 
+def test_a_file_without_sensors_takes_those_of_the_demo_and_says_so(
+    bag: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "model_only.yaml"
+    path.write_text(f"/**:\n  ros__parameters:\n    model: {tiny_model}\n")
+    result = invoke("run", bag, "--params-file", path, "--out", tmp_path / "out")
+    told = " ".join(result.output.split())
+    assert "names no sensors of its own: the demo's are taken, rgb, thermal" in told
+
+
 def test_a_second_run_replaces_the_first(bag: Path, parameters: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ("run", bag, "--params-file", parameters, "--out", out)
