@@ -117,7 +117,7 @@ def test_a_file_without_sensors_takes_those_of_the_demo_and_says_so(
     path.write_text(f"/**:\n  ros__parameters:\n    model: {tiny_model}\n")
     result = invoke("run", bag, "--params-file", path, "--out", tmp_path / "out")
     told = " ".join(result.output.split())
-    assert "names no sensors of its own: the demo's are taken, rgb, thermal" in told
+    assert "names no sensors of its own: the demo's are taken, rgb, events" in told
 
 
 def test_a_second_run_replaces_the_first(bag: Path, parameters: Path, tmp_path: Path) -> None:
