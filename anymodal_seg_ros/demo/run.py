@@ -15,7 +15,8 @@ from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import Mask
 
 _TICK_S = 0.1
-_START_LIMIT_S = 30.0
+_START_LIMIT_S = 120.0
+"""The first start on a slow machine tries out every engine that is installed."""
 _WARM_UP_S = 2.0
 
 Act = tuple[str, tuple[tuple[str, bool], ...]]
