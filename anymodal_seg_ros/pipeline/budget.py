@@ -14,6 +14,8 @@ _SPREADS = 2
 """Mean deviations above the mean that are allowed for, as with TCP's time-out (RFC 6298: 4)."""
 _MOST = 2
 """Times the usual duration that one piece of work counts as at most."""
+_LESS, _MORE = 0.5, 0.02
+"""What a lost frame leaves of the credit to come, and what each frame that comes gives back of it."""
 _LOOKED_AT = 10
 _BEHIND_AT = 3
 _SETTLED = 10
@@ -46,6 +48,10 @@ class Budget:
     another sensor's sample costs some of it. So a piece of work that does not fit into what one
     period leaves still gets its turn every few frames, and the reference never has to pay for it.
 
+    What is left is reckoned, and the reckoning knows nothing of whoever else wants the cores. So
+    the others are given less when a frame was lost all the same, and little by little more again:
+    as TCP finds its share of a line that others use, too (RFC 5681).
+
     Attributes:
         threads: how many work.
         encode: what encoding one sample takes.
@@ -58,6 +64,7 @@ class Budget:
         self.threads = threads
         self.encode = RunningCost()
         self.credit_ns = 0
+        self._share = 1.0
         self._fuse: dict[int, RunningCost] = {}
         self._fused_last = 0
         self._next_ns, self._given_up_ns = 0, 0
@@ -90,11 +97,17 @@ class Budget:
         then the others get as much as the reference.
         """
         needed_ns = self.encode.ns + self.fuse_ns(sensors)
-        left_ns = self.threads * period_ns - needed_ns
+        left_ns = round(self._share * (self.threads * period_ns - needed_ns))
+        self._share = min(1.0, self._share + _MORE)
         if not self.reference_fits(period_ns, sensors):
             left_ns = period_ns // 2
         most_ns = max(2 * self.threads * period_ns, 2 * self.encode.ns)
         self.credit_ns = min(self.credit_ns + left_ns, most_ns)
+
+    def frame_lost(self) -> None:
+        """Take note that a reference frame got no mask, although the reference fits."""
+        self._share *= _LESS
+        self.credit_ns = min(self.credit_ns, 0)
 
     def affords(self) -> bool:
         """Whether one more sample of another sensor may be encoded."""

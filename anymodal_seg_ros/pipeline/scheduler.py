@@ -79,6 +79,9 @@ class Scheduler:
             0, len(self._orders) - max(begun + 1, MOST_PLACES if order.hurries else places)
         )
         self.superseded += excess
+        for lost in self._orders[begun : begun + excess]:
+            if lost.hurries:
+                self._budget.frame_lost()
         del self._orders[begun : begun + excess]
 
     def add_unproven(self, sample: Sample) -> None:

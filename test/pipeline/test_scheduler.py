@@ -300,3 +300,27 @@ def test_a_second_place_is_given_up_when_the_network_falls_behind_and_taken_agai
     for _ in range(3):
         backlog.observe(1)
     assert not backlog.behind
+
+
+def test_lost_frames_take_from_the_others_what_the_reckoning_gives_them() -> None:
+    """Somebody else has the cores: what is left over is less than it seems, until it is not."""
+    budget = Budget(0, threads=2)
+    budget.encode.observe(10_000_000)
+    budget.fused(1, 10_000_000)
+
+    def credit_of_a_frame() -> int:
+        before = budget.credit_ns
+        budget.frame_came(33_000_000, 1)
+        return budget.credit_ns - before
+
+    whole = credit_of_a_frame()
+    assert whole == 46_000_000
+    for _ in range(6):
+        budget.frame_lost()
+    assert budget.credit_ns == 0, "nothing is owed"
+    assert credit_of_a_frame() < 0.05 * whole
+    given = []
+    for _ in range(60):
+        budget.credit_ns = 0
+        given.append(credit_of_a_frame())
+    assert given == sorted(given) and given[-1] == whole
