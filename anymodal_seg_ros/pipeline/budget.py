@@ -16,17 +16,25 @@ _MOST = 2
 """Times the usual duration that one piece of work counts as at most."""
 _LESS, _MORE = 0.5, 0.02
 """What a lost frame leaves of the credit to come, and what each frame that comes gives back of it."""
+_UP = 0.02
+"""How fast the least duration follows longer ones; shorter ones it follows at once."""
 _LOOKED_AT = 10
 _BEHIND_AT = 3
 _SETTLED = 10
 
 
 class RunningCost:
-    """The usual duration of one kind of work, in nanoseconds."""
+    """The usual duration of one kind of work, in nanoseconds.
+
+    Attributes:
+        ns: the mean of late.
+        least_ns: what it took when nobody else wanted the cores.
+    """
 
     def __init__(self) -> None:
         """Begin without knowing: unknown work costs nothing, so it is tried."""
         self.ns = 0
+        self.least_ns = 0
         self._spread_ns = 0
 
     @property
@@ -39,6 +47,11 @@ class RunningCost:
         off_ns = min(took_ns, _MOST * self.ns) - self.ns if self.ns else 0
         self.ns = round(self.ns + _SMOOTHING * off_ns) if self.ns else took_ns
         self._spread_ns += round(_SMOOTHING * (abs(off_ns) - self._spread_ns))
+        longer_ns = min(took_ns, _MOST * self.ns) - self.least_ns
+        if not self.least_ns or longer_ns < 0:
+            self.least_ns = took_ns
+        else:
+            self.least_ns += round(_UP * longer_ns)
 
 
 class Budget:
@@ -128,20 +141,27 @@ class Budget:
         At most one more than were fused last, and at most twice as much as fewer take: what was
         measured of many once, at a bad moment, must not keep them out for ever.
         """
+        nearest, fewer = self._fusions_like(sensors)
+        return min(nearest.ns, _MOST * fewer.ns)
+
+    def _fusions_like(self, sensors: int) -> tuple[RunningCost, RunningCost]:
+        """Return the known cost that is nearest to that of so many, and the next smaller one."""
         known = self._fuse
         if not known:
-            return 0
+            return RunningCost(), RunningCost()
         soon = min(sensors, self._fused_last + 1)
         nearest = min(known, key=lambda number: (abs(number - soon), number))
         fewer = max((number for number in known if number < nearest), default=nearest)
-        return min(known[nearest].ns, _MOST * known[fewer].ns)
+        return known[nearest], known[fewer]
 
     def reference_fits(self, period_ns: int, sensors: int) -> bool:
         """Whether the threads can encode the reference and fuse within its period.
 
-        Two of them may be at successive frames, but only one of them fuses.
+        Two of them may be at successive frames, but only one of them fuses. What counts is how long
+        it takes alone: that it takes longer while others are encoded is a reason to leave those out.
         """
-        encode_ns, fuse_ns = self.encode.ns, self.fuse_ns(sensors)
+        nearest, fewer = self._fusions_like(sensors)
+        encode_ns, fuse_ns = self.encode.least_ns, min(nearest.least_ns, _MOST * fewer.least_ns)
         longest_ns = max(encode_ns, fuse_ns)
         return encode_ns + fuse_ns <= self.threads * period_ns and longest_ns <= period_ns
 

@@ -324,3 +324,20 @@ def test_lost_frames_take_from_the_others_what_the_reckoning_gives_them() -> Non
         budget.credit_ns = 0
         given.append(credit_of_a_frame())
     assert given == sorted(given) and given[-1] == whole
+
+
+def test_whether_the_reference_fits_is_asked_of_what_it_takes_alone() -> None:
+    """Beside others it takes longer: that is a reason to leave those out, not to give up."""
+    budget, period_ns = Budget(0, threads=2), 33_000_000
+    for _ in range(20):
+        budget.encode.observe(10_000_000)
+        budget.fused(1, 10_000_000)
+    for _ in range(10):
+        budget.encode.observe(40_000_000)
+    assert budget.encode.ns > 25_000_000, "that is what it takes now"
+    assert budget.reference_fits(period_ns, 1)
+    for _ in range(400):
+        budget.encode.observe(40_000_000)
+    assert not budget.reference_fits(period_ns, 1), "a machine that became slow is slow"
+    budget.encode.observe(10_000_000)
+    assert budget.reference_fits(period_ns, 1)
