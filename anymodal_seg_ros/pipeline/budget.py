@@ -15,7 +15,7 @@ _SPREADS = 2
 _MOST = 2
 """Times the usual duration that one piece of work counts as at most."""
 _LESS, _MORE = 0.5, 0.02
-"""What a lost frame leaves of the credit to come, and what each frame that comes gives back of it."""
+"""What a lost frame leaves of the credit to come, and what each later frame gives back of it."""
 _UP = 0.02
 """How fast the least duration follows longer ones; shorter ones it follows at once."""
 _LOOKED_AT = 10
@@ -157,8 +157,9 @@ class Budget:
     def reference_fits(self, period_ns: int, sensors: int) -> bool:
         """Whether the threads can encode the reference and fuse within its period.
 
-        Two of them may be at successive frames, but only one of them fuses. What counts is how long
-        it takes alone: that it takes longer while others are encoded is a reason to leave those out.
+        Two of them may be at successive frames, but only one of them fuses. What counts is how
+        long it takes alone: that it takes longer while others are encoded is a reason to leave
+        those out.
         """
         nearest, fewer = self._fusions_like(sensors)
         encode_ns, fuse_ns = self.encode.least_ns, min(nearest.least_ns, _MOST * fewer.least_ns)
