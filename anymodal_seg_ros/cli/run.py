@@ -12,13 +12,7 @@ from rich.progress import track
 from rich.table import Table
 
 from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.config import (
-    NODE_NAME,
-    NodeConfig,
-    SegConfig,
-    default_sensors,
-    load_node_config,
-)
+from anymodal_seg_ros.config import NODE_NAME, NodeConfig, SegConfig, load_node_config
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.replay import (
     Arrival,
@@ -108,7 +102,7 @@ def command(
     )
     timeline = read_timeline(faults, config.rig) if faults else FaultTimeline()
     console = PlainConsole()
-    if params_file and config.rig.sensors == default_sensors():
+    if params_file and not where.own_sensors:
         names = ", ".join(config.rig.sensors)
         console.say(f"{params_file} names no sensors of its own: the demo's are taken, {names}")
     with Bag(bag) as opened:

@@ -24,6 +24,7 @@ from anymodal_seg_ros.config.param_files import (
     NodeConfig,
     load_config,
     load_node_config,
+    names_sensors,
     nest,
 )
 from anymodal_seg_ros.config.seg import (
@@ -75,6 +76,7 @@ __all__ = [
     "load_config",
     "load_node_config",
     "names",
+    "names_sensors",
     "nest",
     "number",
     "numbers",

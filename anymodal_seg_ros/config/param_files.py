@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,11 +41,13 @@ class NodeConfig:
         config: its parameters.
         namespace: that the node is in, and its relative topics with it, e.g. ``/robot1``.
         node: its name, without the namespace.
+        own_sensors: whether it names sensors; else they are those of the demo.
     """
 
     config: SegConfig
     namespace: str
     node: str
+    own_sensors: bool = False
 
 
 def load_config(path: Path, namespace: str | None = None, node: str = NODE_NAME) -> SegConfig:
@@ -83,7 +85,12 @@ def load_node_config(path: Path, namespace: str | None = None, node: str = NODE_
     own = {name: value for name, value in flat.items() if name.split(".")[0] not in OF_EVERY_NODE}
     if not own and not all(_holds(name, full_name) for name in names):
         raise ConfigError(_no_section(names, full_name, node, path))
-    return NodeConfig(seg_config(nest(own)), inside, node)
+    return NodeConfig(seg_config(nest(own)), inside, node, names_sensors(own))
+
+
+def names_sensors(flat: Iterable[str]) -> bool:
+    """Whether there is a sensor among parameters, given by their dotted names."""
+    return any(name.split(".")[:2] == ["rig", "sensors"] for name in flat)
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,9 +14,8 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Prediction, SensorStatus
-from anymodal_seg_ros.inference.legend import annotate, sensor_notes
+from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.inference.visualize import overlay
 
 _NO_SENSOR = "unlabeled"
 
@@ -126,10 +125,7 @@ class ResultFolder:
         name = f"{prediction.frame_set.reference_sample.stamp_ns:019d}"
         _save(self._folder / "masks" / f"{name}.png", prediction.mask)
         if self._alpha is not None:
-            image = prediction.frame_set.reference_sample.image
-            blended = overlay(image, prediction.mask, self._manifest, self._alpha)
-            notes = sensor_notes(prediction)
-            picture = annotate(blended, prediction.mask, self._manifest, notes)
+            picture = annotated_overlay(prediction, self._manifest, self._alpha)
             bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
             _save(self._folder / "overlays" / f"{name}.jpg", np.asarray(bgr))
         self._lines.write(json.dumps(describe(prediction)) + "\n")

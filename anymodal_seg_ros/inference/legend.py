@@ -10,7 +10,7 @@ import numpy as np
 
 from anymodal_seg_ros.frames import Mask, Prediction
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.inference.visualize import Rgb
+from anymodal_seg_ros.inference.visualize import Rgb, overlay
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LINE = 16
@@ -52,6 +52,19 @@ def sensor_notes(prediction: Prediction) -> list[SensorNote]:
         )
         for status in prediction.status
     ]
+
+
+def annotated_overlay(prediction: Prediction, manifest: Manifest, alpha: float) -> Rgb:
+    """Return a mask over its reference's picture, with legend and sensors.
+
+    Args:
+        prediction: what is drawn.
+        manifest: knows names and colours.
+        alpha: opacity of the colours, 0..1.
+    """
+    mask, image = prediction.mask, prediction.frame_set.reference_sample.image
+    blended = overlay(image, mask, manifest, alpha)
+    return annotate(blended, mask, manifest, sensor_notes(prediction))
 
 
 def annotate(picture: Rgb, mask: Mask, manifest: Manifest, notes: Sequence[SensorNote]) -> Rgb:

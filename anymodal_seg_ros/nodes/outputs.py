@@ -16,9 +16,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.frames import Pixels, Prediction
-from anymodal_seg_ros.inference.legend import annotate, sensor_notes
+from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.inference.visualize import Rgb, colorize, overlay
+from anymodal_seg_ros.inference.visualize import colorize
 from anymodal_seg_ros.nodes.diagnostics import mask_evidence
 from anymodal_seg_ros.nodes.label_info import LabelInfoPublisher
 from anymodal_seg_ros.nodes.mask_geometry import MaskGeometry
@@ -138,16 +138,11 @@ class Outputs:
             self._send_image("mask_color", colors, "rgb8", prediction)
         raw, small = self._is_heard("overlay"), self._is_heard("overlay/compressed")
         if raw or small:
-            picture = self._draw(prediction)
+            picture = annotated_overlay(prediction, self._manifest, self.config.overlay_alpha)
             if raw:
                 self._send_image("overlay", picture, "rgb8", prediction)
             if small:
                 self._send_compressed("overlay/compressed", ".jpg", picture, prediction)
-
-    def _draw(self, prediction: Prediction) -> Rgb:
-        mask, image = prediction.mask, prediction.frame_set.reference_sample.image
-        blended = overlay(image, mask, self._manifest, self.config.overlay_alpha)
-        return annotate(blended, mask, self._manifest, sensor_notes(prediction))
 
     def _send_image(self, name: str, pixels: Pixels, encoding: str, of: Prediction) -> None:
         sample = of.frame_set.reference_sample

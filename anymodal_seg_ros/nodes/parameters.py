@@ -18,7 +18,14 @@ from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.validate_topic_name import validate_topic_name
 
-from anymodal_seg_ros.config import OF_EVERY_NODE, RigConfig, SegConfig, nest, seg_config
+from anymodal_seg_ros.config import (
+    OF_EVERY_NODE,
+    RigConfig,
+    SegConfig,
+    names_sensors,
+    nest,
+    seg_config,
+)
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.nodes.parameter_files import empty_values, unheard_files
 
@@ -95,7 +102,7 @@ def flat(config: SegConfig) -> dict[str, Any]:
 
 def _check_own_sensors(own: Mapping[str, Any], unheard: str) -> None:
     """Refuse to take the simulator's sensors for those of a robot."""
-    if own.get("demo") is True or any(name.split(".")[:2] == ["rig", "sensors"] for name in own):
+    if own.get("demo") is True or names_sensors(own):
         return
     raise ConfigError(
         (f"{unheard}. So " if unheard else "")

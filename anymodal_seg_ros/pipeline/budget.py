@@ -110,7 +110,8 @@ class Budget:
         then the others get as much as the reference.
         """
         needed_ns = self.encode.ns + self.fuse_ns(sensors)
-        left_ns = round(self._share * (self.threads * period_ns - needed_ns))
+        # Beside others the reference may take longer than it does alone: then nothing is left.
+        left_ns = round(self._share * max(0, self.threads * period_ns - needed_ns))
         self._share = min(1.0, self._share + _MORE)
         if not self.reference_fits(period_ns, sensors):
             left_ns = period_ns // 2
@@ -120,7 +121,7 @@ class Budget:
     def frame_lost(self) -> None:
         """Take note that a reference frame got no mask, although the reference fits."""
         self._share *= _LESS
-        self.credit_ns = min(self.credit_ns, 0)
+        self.credit_ns = 0
 
     def affords(self) -> bool:
         """Whether one more sample of another sensor may be encoded."""

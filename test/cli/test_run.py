@@ -118,6 +118,13 @@ def test_a_file_without_sensors_takes_those_of_the_demo_and_says_so(
     result = invoke("run", bag, "--params-file", path, "--out", tmp_path / "out")
     told = " ".join(result.output.split())
     assert "names no sensors of its own: the demo's are taken, rgb, events" in told
+    sensors = "".join(
+        f"        {name}: {{topic: {name}/image, modality: {modality}}}\n"
+        for name, modality in (("rgb", "rgb"), ("thermal", "thermal"))
+    )
+    path.write_text(path.read_text() + f"    rig:\n      sensors:\n{sensors}")
+    result = invoke("run", bag, "--params-file", path, "--out", tmp_path / "out")
+    assert "names no sensors" not in " ".join(result.output.split())
 
 
 def test_a_second_run_replaces_the_first(bag: Path, parameters: Path, tmp_path: Path) -> None:

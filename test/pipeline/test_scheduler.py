@@ -326,6 +326,26 @@ def test_lost_frames_take_from_the_others_what_the_reckoning_gives_them() -> Non
     assert given == sorted(given) and given[-1] == whole
 
 
+def test_a_time_in_which_nothing_was_left_is_not_owed_afterwards() -> None:
+    """Others have the cores for a while; when they are gone, the next frame has credit again."""
+    budget, period_ns = Budget(0, threads=1), 33_000_000
+    budget.fused(1, 8_000_000)
+    budget.encode.observe(8_000_000)
+    for _ in range(10):
+        budget.encode.observe(60_000_000)
+        budget.fused(1, 60_000_000)
+    assert budget.encode.ns + budget.fuse_ns(1) > period_ns, "nothing is left"
+    assert budget.reference_fits(period_ns, 1), "but alone it fits"
+    for _ in range(30):
+        budget.frame_came(period_ns, 1)
+        assert budget.credit_ns == 0
+    for _ in range(50):
+        budget.encode.observe(8_000_000)
+        budget.fused(1, 8_000_000)
+    budget.frame_came(period_ns, 1)
+    assert budget.credit_ns > 16_000_000
+
+
 def test_whether_the_reference_fits_is_asked_of_what_it_takes_alone() -> None:
     """Beside others it takes longer: that is a reason to leave those out, not to give up."""
     budget, period_ns = Budget(0, threads=2), 33_000_000

@@ -160,5 +160,4 @@ class StillnessWatch:
             white = blocks.coarser[seen][flat].mean() <= _WHITE * detail[flat].mean()
             temporal = median(change[flat] / np.maximum(detail[flat], 1e-3))
             self._evidence += (clear or bool(white)) and temporal >= _TEMPORAL
-
         self._idle += (float(dead.mean()) - self._idle) / len(self._noise)

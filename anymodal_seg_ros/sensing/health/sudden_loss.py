@@ -84,7 +84,7 @@ class SuddenLossWatch:
                 spread their counts anew when something hot comes into view: of them only where
                 nothing stands out of what has faded.
         """
-        self._least_contrast = None if steady_contrast else _LEAST_CONTRAST
+        self._steady_contrast = steady_contrast
         self.forget()
 
     def forget(self) -> None:
@@ -107,7 +107,7 @@ class SuddenLossWatch:
         now = _Seen(_coarse(blocks.detail), _coarse(blocks.means), span, now_ns)
         before, self._seen = self._seen, now
         if self._loss is None and before is not None and now_ns - before.time_ns <= HELD_NS:
-            veiled = self._least_contrast is not None and _veiled(before, now, self._least_contrast)
+            veiled = not self._steady_contrast and _veiled(before, now)
             lost = np.ones_like(now.shown, bool) if veiled else self._lost(before, now)
             if lost.any():
                 self._loss, self._before_loss = lost, np.maximum(before.shown, _TINY)
@@ -126,9 +126,8 @@ class SuddenLossWatch:
         share = float(lost.mean())
         much = share >= _SMALLEST
         some = share >= _SMALLEST_VISIBLE and share >= _OF_VISIBLE * float(visible.mean())
-        faded = self._least_contrast is not None and np.ptp(now.means) < _FADED * np.ptp(
-            before.means
-        )
+        contrast = float(np.ptp(before.means))
+        faded = not self._steady_contrast and float(np.ptp(now.means)) < _FADED * contrast
         if (much or some) and not faded:
             # What hides one block hides a part of the next as well.
             beside = cv2.dilate(lost.astype(np.uint8), _AROUND) > 0
@@ -160,7 +159,7 @@ def _stayed(rest: Flags, before: _Seen, now: _Seen) -> bool:
     return _pattern(before.means, now.means) >= _ALIKE
 
 
-def _veiled(before: _Seen, now: _Seen, least: float) -> bool:
+def _veiled(before: _Seen, now: _Seen) -> bool:
     """Whether all of a picture has faded, its extremes as well, and shows what it showed.
 
     Something hot that comes into view lets the rest fade, but stands out itself.
@@ -168,7 +167,7 @@ def _veiled(before: _Seen, now: _Seen, least: float) -> bool:
     if before.span is None or now.span is None or now.span > _VEILED * before.span:
         return False
     contrast = float(np.ptp(before.means))
-    faded = contrast >= least and float(np.ptp(now.means)) <= _VEILED * contrast
+    faded = contrast >= _LEAST_CONTRAST and float(np.ptp(now.means)) <= _VEILED * contrast
     return faded and _pattern(before.means, now.means) >= _THROUGH_A_VEIL
 
 
