@@ -79,18 +79,20 @@ def _behind(camera: MountedCamera, sensor: SensorModel) -> SensorModel:
 
 
 def scene_frames(
-    plans: Iterable[ScenePlan], sensors: Iterable[SensorModel]
+    plans: Iterable[ScenePlan], sensors: Iterable[SensorModel], varied: bool = False
 ) -> Iterator[SceneFrame]:
     """Draw the frames of planned scenes one by one; each is a function of its plan alone.
 
     Args:
         plans: of the scenes, in the order in which they are drawn.
         sensors: pixel aligned, as ``sized_sensors`` returns them; one of each modality.
+        varied: as in ``SceneConfig``.
     """
     rig = Rig(sensors)
     reference = next(n for n, s in rig.sensors.items() if s.modality == REFERENCE)
     for plan in plans:
-        scene = Scene(SceneConfig(plan.seed, weather=plan.weather, kind=plan.kind))
+        config = SceneConfig(plan.seed, weather=plan.weather, kind=plan.kind, varied=varied)
+        scene = Scene(config)
         for index, time_ns in enumerate(plan.instants_ns(scene.config.loop_s)):
             seen = rig.capture(scene, time_ns)
             images = {rig.sensors[name].modality: image for name, image in seen.images.items()}

@@ -91,6 +91,40 @@ def dead_tree(height: float, rng: np.random.Generator) -> Parts:
     return parts
 
 
+def bare_tree(height: float, rng: np.random.Generator) -> Parts:
+    """A tree in winter: limbs, and a crown of twigs between which one sees what is behind.
+
+    A twig is drawn coarser than it is, for the bundle of finer ones that it carries.
+    """
+    bark = _bark(rng)
+    crown = height * rng.uniform(0.6, 0.75)
+    radius = crown * rng.uniform(0.45, 0.65)
+    middle = np.array((0.0, 0.0, height - crown / 2))
+    girth = 0.028 * height * rng.uniform(0.7, 1.1)
+    fork = (0.0, 0.0, float(height - 0.9 * crown))
+    parts: Parts = [(rod((0, 0, 0), fork, (girth, girth * 0.8)), bark)]
+    for _ in range(int(rng.integers(5, 9))):
+        tip = middle + rng.normal(0.0, 0.45, 3) * (radius, radius, 0.5 * crown)
+        tip[2] = max(tip[2], fork[2] + 0.2 * crown)
+        end = (float(tip[0]), float(tip[1]), float(tip[2]))
+        parts.append((rod(fork, end, (girth * 0.55, 0.03), 4), bark))
+    count = int(rng.uniform(60.0, 120.0) * height)
+    foot = rng.normal(size=(count, 3))
+    foot /= np.linalg.norm(foot, axis=1, keepdims=True)
+    foot *= rng.uniform(0.2, 1.0, (count, 1)) ** 0.6
+    # Twigs grow outwards and upwards, more or less.
+    grown = foot + rng.normal(0.0, 0.5, (count, 3)) + (0.0, 0.0, 0.3)
+    grown /= np.linalg.norm(grown, axis=1, keepdims=True)
+    foot = foot * (radius, radius, crown / 2) + middle
+    tip = foot + grown * rng.uniform(0.1, 0.25, (count, 1)) * crown
+    across = rng.normal(0.0, 0.0035 * height, (count, 3))
+    twigs = np.stack([foot - across, foot + across, tip], 1).astype(np.float32)
+    tone = float(rng.uniform(0.8, 2.6))
+    r, g, b = (float(c * tone) for c in bark.albedo)
+    parts.append((twigs, Surface(VEGETATION, BARK, (r, g, b))))
+    return parts
+
+
 def log(rng: np.random.Generator) -> Parts:
     """A felled trunk lying along x."""
     half, radius = rng.uniform(0.8, 2.6), rng.uniform(0.14, 0.32)

@@ -23,6 +23,7 @@ from anymodal_seg_ros.simulation.world.shapes import Floats, Ints, Vector
 from anymodal_seg_ros.simulation.world.skyline import skyline
 from anymodal_seg_ros.simulation.world.soup import Soup, SoupBuilder
 from anymodal_seg_ros.simulation.world.street import KINDS, draw_street
+from anymodal_seg_ros.simulation.world.variety import plant, varied_grounds
 
 _AHEAD_M = 150.0
 _BEHIND_M = 65.0
@@ -44,6 +45,7 @@ class SceneConfig:
         ego: ``random`` (one in eight stands), ``driving`` or ``standing``.
         people_and_traffic: whether anything but the ego vehicle moves; False leaves it all out.
         loop_s: period of all motion, in seconds.
+        varied: with the trees, hedges and pavements of ``variety``, which RigBench does not have.
     """
 
     seed: int
@@ -53,6 +55,7 @@ class SceneConfig:
     ego: str = "random"
     people_and_traffic: bool = True
     loop_s: float = 8.0
+    varied: bool = False
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -105,7 +108,12 @@ class Scene:
         self.standing = stands if config.ego == "random" else config.ego == "standing"
         self._wobble = streams[3].uniform(0.0, 2 * math.pi, 4)
         grounds = draw_grounds(self.street, streams[2])
+        variety = np.random.default_rng((config.seed, 5))
+        if config.varied:
+            grounds = varied_grounds(grounds, variety)
         layout = furnish(self.street, grounds, self.standing, streams[2])
+        if config.varied:
+            plant(layout, variety)
         self._lamps = layout.lamps
         self._table = SurfaceTable()
         self._static = self._build_static(layout, streams[3])
