@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from anymodal_seg_ros.inference.manifest import ModalitySpec
-from anymodal_seg_training.data.photometry import other_camera
+from anymodal_seg_training.data.photometry import LEAST_RANGE, other_camera
 from anymodal_seg_training.recipe import AugmentationOptions
 
 COLOR = ModalitySpec(0, "color", (0.4,) * 3, (0.2,) * 3)
@@ -13,6 +15,7 @@ THERMAL = ModalitySpec(1, "thermal", (0.4,) * 3, (0.1,) * 3, kelvin_range=(250.0
 DEPTH = ModalitySpec(2, "depth", (0.0,) * 3, (1.0,) * 3)
 EVENTS = ModalitySpec(3, "color", (0.1,) * 3, (0.2,) * 3, sparse=True)
 ALWAYS = AugmentationOptions(camera=1.0, contrast=1.0, grain=0.2)
+ALWAYS_STRETCHED = AugmentationOptions(contrast=1.0)
 
 
 def picture(spec: ModalitySpec, low: float, high: float) -> torch.Tensor:
@@ -33,16 +36,33 @@ def test_metres_and_events_are_left_as_they_are(spec: ModalitySpec) -> None:
     assert generator.random() == np.random.default_rng(1).random(), "they draw nothing"
 
 
-def test_a_thermal_image_gets_the_whole_range_and_keeps_its_order() -> None:
-    options = AugmentationOptions(contrast=1.0)
+@given(st.integers(0, 2**31 - 1), st.floats(0.05, 0.6), st.floats(0.02, 0.3))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_a_thermal_image_gets_another_range_and_keeps_its_order(
+    seed: int, low: float, width: float
+) -> None:
+    planes = picture(THERMAL, low, low + width)
+    out = unnormalised(
+        other_camera(planes, THERMAL, ALWAYS_STRETCHED, np.random.default_rng(seed)), THERMAL
+    )
+    assert out.min() > -1e-5 and out.max() < 1 + 1e-5
+    assert float(out.max() - out.min()) > LEAST_RANGE - 1e-4
+    assert (out[0].flatten().diff() >= -1e-6).all(), "what is warmer is not darker"
+    assert torch.equal(out[0], out[1])
+
+
+def test_thermal_images_become_as_dark_and_as_light_as_cameras_give_them() -> None:
     planes = picture(THERMAL, 0.35, 0.45)
-    for seed in range(5):
-        out = unnormalised(
-            other_camera(planes, THERMAL, options, np.random.default_rng(seed)), THERMAL
+    means = [
+        float(
+            unnormalised(
+                other_camera(planes, THERMAL, ALWAYS_STRETCHED, np.random.default_rng(seed)),
+                THERMAL,
+            ).mean()
         )
-        assert out.min() == pytest.approx(0.0, abs=1e-6) and out.max() == pytest.approx(1.0)
-        assert (out[0].flatten().diff() >= 0).all(), "what is warmer is not darker"
-        assert torch.equal(out[0], out[1])
+        for seed in range(200)
+    ]
+    assert min(means) < 0.12 and max(means) > 0.65
 
 
 def test_a_thermal_image_of_one_temperature_stays_finite() -> None:

@@ -20,8 +20,14 @@ BALANCE = 1.3
 """Largest gain of one colour, as of another lamp; the smallest is its reciprocal."""
 MOST_COLOR = 1.4
 """Largest saturation; the smallest is none, as of a grey camera."""
-CUT_PERCENT = 3.0
-"""Largest share of the pixels that a stretched thermal image loses at either end."""
+MOST_BLACK = 0.5
+"""Largest share of the pixels, the coldest, that a stretched thermal image shows as one black."""
+MOST_WHITE = 0.03
+"""Largest share of the pixels, the warmest, that it shows as one white."""
+THERMAL_GAMMA = 3.0
+"""Largest exponent of a thermal camera's display; the smallest is the reciprocal of ``GAMMA``."""
+LEAST_RANGE = 0.4
+"""Smallest share of the range of grey levels that a stretched thermal image takes up."""
 
 
 def other_camera(
@@ -62,8 +68,17 @@ def _other_response(image: Tensor, generator: np.random.Generator) -> Tensor:
 
 
 def _stretched(image: Tensor, generator: np.random.Generator) -> Tensor:
-    """What cameras that are not radiometric give: the whole range for what is in the picture."""
-    below, above = generator.uniform(0.0, CUT_PERCENT / 100.0, 2)
-    low, high = torch.quantile(image[0].flatten(), torch.tensor([below, 1.0 - above]).float())
-    gamma = GAMMA ** generator.uniform(-1.0, 1.0)
-    return ((image - low) / (high - low).clamp(min=1e-3)).clamp_(0.0, 1.0).pow(gamma)
+    """What cameras that are not radiometric give: grey levels for what is there alone.
+
+    Many let one hot spot rule the range, so that all else lies near black; some lift it or leave
+    part of the range free. A small share of black or white is the likelier one.
+    """
+    below = MOST_BLACK * generator.random() ** 2
+    above = MOST_WHITE * generator.random() ** 3
+    some = image[0, ::2, ::2].flatten()
+    low, high = torch.quantile(some, torch.tensor([below, 1.0 - above], dtype=some.dtype))
+    gamma = np.exp(generator.uniform(-np.log(GAMMA), np.log(THERMAL_GAMMA)))
+    levels = generator.uniform(LEAST_RANGE, 1.0)
+    floor = (1.0 - levels) * generator.random() ** 2
+    shares = ((image - low) / (high - low).clamp(min=1e-3)).clamp_(0.0, 1.0).pow(float(gamma))
+    return floor + levels * shares
