@@ -34,6 +34,34 @@ def test_splits_promise_what_the_definition_says() -> None:
     assert "Synthetic data only" in data.description
 
 
+def test_varied_scenes_are_learned_from_and_never_measured_on() -> None:
+    plain = open_dataset({"dataset": "rigbench"})
+    data = open_dataset({"dataset": "rigbench", "varied_scenes": 40})
+    for name in ("validation", "test"):
+        assert (
+            data.split(name) == plain.split(name) and data.split(name).key == plain.split(name).key
+        )
+    train, own = data.split("train"), plain.split("train")
+    assert train.key != own.key
+    assert train.units == own.units + 40 and train.frames_per_unit == own.frames_per_unit
+    assert isinstance(train, RigBenchSplit) and train.plans == rigbench().plans("train")
+    seeds = {plan.seed for plan in train.varied}
+    assert len(seeds) == 40
+    assert not seeds & {plan.seed for name in SPLITS for plan in rigbench().plans(name)}
+    assert {plan.weather for plan in train.varied} == set(rigbench().weathers)
+    assert train.conditions(own.units)[0]["kind"] == train.varied[0].kind
+    assert "240 frames" in data.description and "240 frames" not in plain.description
+
+
+def test_varied_scenes_are_drawn_varied_even_where_the_others_are_read(tmp_path: Path) -> None:
+    bench = dataclasses.replace(rigbench(), width=64, height=48)
+    plan = ScenePlan("train", 3, "urban", "cloud")
+    split = RigBenchSplit((), bench, str(tmp_path), "same", (plan,))
+    (frame,) = split.frames(0)
+    (expected,) = scene_frames([plan], sized_sensors(64, 48), varied=True)
+    np.testing.assert_array_equal(frame.label, expected.labels)
+
+
 def test_drawn_and_read_frames_are_the_same(tmp_path: Path) -> None:
     bench = dataclasses.replace(rigbench(), width=64, height=48)
     plans = tuple(dataclasses.replace(plan, frames=1) for plan in bench.plans("test")[:2])

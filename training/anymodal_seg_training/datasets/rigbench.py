@@ -7,19 +7,22 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from anymodal_seg_ros.config import text
+from anymodal_seg_ros.config import count, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Mask, Pixels
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_ros.simulation.dataset.deliver_layout import read_frame
 from anymodal_seg_ros.simulation.dataset.frames import scene_frames, sized_sensors
-from anymodal_seg_ros.simulation.dataset.plan import ScenePlan
+from anymodal_seg_ros.simulation.dataset.plan import CLEAN, ScenePlan, plan_scenes
 from anymodal_seg_ros.simulation.dataset.rigbench import RigBench, rigbench
 from anymodal_seg_ros.simulation.dataset.source import source_digest
 from anymodal_seg_ros.simulation.dataset.stored import MODALITIES, restored
 from anymodal_seg_ros.simulation.dataset.writer import CONTENT
 from anymodal_seg_ros.simulation.world.classes import CLASSES
 from anymodal_seg_training.datasets.base import SYNTHETIC, LabelledFrame
+
+VARIED_SEED = 3_000_000
+"""Seed of the first varied scene, beyond those of every split of the benchmark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,13 @@ class RigBenchOptions:
 
     folder: str = text(
         "", "Where 'anymodal-seg simulate rigbench' wrote it; empty: drawn here, the same pixels"
+    )
+    varied_scenes: int = count(
+        0,
+        0,
+        100_000,
+        "Scenes to learn from beside the benchmark's own, with bare trees, hedges and pavements "
+        "like roads; drawn here",
     )
 
 
@@ -40,12 +50,14 @@ class RigBenchSplit:
         bench: the definition.
         folder: of the generated files; empty to draw the frames.
         source: fingerprint of the code that draws them, or that wrote the files.
+        varied: plans of scenes that the benchmark does not have, which come after its own.
     """
 
     plans: tuple[ScenePlan, ...]
     bench: RigBench
     folder: str
     source: str
+    varied: tuple[ScenePlan, ...] = ()
 
     @property
     def name(self) -> str:
@@ -56,12 +68,15 @@ class RigBenchSplit:
     def key(self) -> str:
         """Every plan, and the code that draws: equal for files and for drawn frames of one code."""
         size = [self.bench.width, self.bench.height]
-        return json.dumps([size, [asdict(plan) for plan in self.plans], self.source])
+        own = [size, [asdict(plan) for plan in self.plans], self.source]
+        if not self.varied:
+            return json.dumps(own)
+        return json.dumps([own, [asdict(plan) for plan in self.varied], source_digest()])
 
     @property
     def units(self) -> int:
         """The number of scenes."""
-        return len(self.plans)
+        return len(self.plans) + len(self.varied)
 
     @property
     def frames_per_unit(self) -> int:
@@ -70,25 +85,29 @@ class RigBenchSplit:
 
     def frames(self, unit: int) -> Iterator[LabelledFrame]:
         """Draw or read the frames of a scene."""
-        plan = self.plans[unit]
+        plan = self._plan(unit)
         for (pixels, label), conditions in zip(
-            self._stored(plan), self.conditions(unit), strict=True
+            self._stored(plan, unit >= len(self.plans)), self.conditions(unit), strict=True
         ):
             images = {m: restored(m, pixels[m]) for m in MODALITIES}
             yield LabelledFrame(images, label, conditions)
 
     def conditions(self, unit: int) -> list[dict[str, str]]:
         """See :class:`.base.Split`."""
-        plan = self.plans[unit]
+        plan = self._plan(unit)
         found = {"weather": plan.weather, "case": plan.case, "kind": plan.kind}
         return [found] * plan.frames
 
-    def _stored(self, plan: ScenePlan) -> Iterator[tuple[dict[str, Pixels], Mask]]:
-        if self.folder:
+    def _plan(self, unit: int) -> ScenePlan:
+        return (self.plans + self.varied)[unit]
+
+    def _stored(self, plan: ScenePlan, varied: bool) -> Iterator[tuple[dict[str, Pixels], Mask]]:
+        if self.folder and not varied:
             for index in range(plan.frames):
                 yield read_frame(Path(self.folder), plan, index, MODALITIES)
             return
-        for frame in scene_frames([plan], sized_sensors(self.bench.width, self.bench.height)):
+        sensors = sized_sensors(self.bench.width, self.bench.height)
+        for frame in scene_frames([plan], sensors, varied):
             yield dict(frame.pixels), frame.labels
 
 
@@ -123,12 +142,39 @@ class RigBenchDataset:
             f"{bench.width}x{bench.height}, of {len(bench.kinds)} kinds of places in "
             f"{len(bench.weathers)} weathers, without and with {len(bench.cases)} sensor failures; "
             "all sensors pixel aligned and exactly simultaneous; no scene is in two splits."
+            + self._variety()
         )
 
     def split(self, name: str) -> RigBenchSplit:
         """See :class:`.base.Dataset`."""
         bench, folder = self._bench, self._options.folder
-        return RigBenchSplit(bench.plans(name), bench, folder, self._source)
+        varied = self._varied() if name == "train" else ()
+        return RigBenchSplit(bench.plans(name), bench, folder, self._source, varied)
+
+    def _varied(self) -> tuple[ScenePlan, ...]:
+        bench = self._bench
+        frames = bench.splits["train"].frames_per_scene
+        # As many clean scenes as failing ones, as in the benchmark.
+        cases = (*bench.cases, *[CLEAN] * len(bench.cases))
+        plans = plan_scenes(
+            "train",
+            VARIED_SEED,
+            self._options.varied_scenes,
+            frames,
+            bench.kinds,
+            bench.weathers,
+            cases,
+        )
+        return tuple(plans)
+
+    def _variety(self) -> str:
+        drawn = sum(plan.frames for plan in self._varied())
+        if not drawn:
+            return ""
+        return (
+            f" Beside these, {drawn} frames for training of scenes that the benchmark does not "
+            "have, with bare trees, hedges and pavements like roads."
+        )
 
     def _source_of(self, folder: Path) -> str:
         """Make sure that a folder is this benchmark's, and return what code wrote it."""
