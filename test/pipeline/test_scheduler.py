@@ -195,6 +195,20 @@ def test_no_sensor_starves_while_there_is_time_for_some() -> None:
     assert all(used[name] > 0.1 * used["rgb"] for name in RIG.sensors), used
 
 
+def test_of_many_cameras_each_has_its_turn_also_those_that_were_never_fused() -> None:
+    kinds = ("rgb", *(("thermal", "depth", "event") * 4))
+    rig = RigConfig(
+        {
+            f"{kind}{n}": SensorConfig(f"{kind}{n}", kind, expected_hz=30)
+            for n, kind in enumerate(kinds)
+        }
+    )
+    masks, _, _ = run(rig, threads=1, encode_ms=6, fuse_ms=5, seconds=8)
+    used = Counter(name for mask in settled(masks) for name in mask.sensors)
+    assert reference_stamps(seconds=8) <= served(masks), "no reference frame for it"
+    assert min(used[name] for name in rig.sensors) >= 8, used
+
+
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_the_desk_waits_for_everything_whatever_it_takes(threads: int) -> None:
     masks, _, _ = run(threads=threads, encode_ms=2, fuse_ms=2, in_time=False)
