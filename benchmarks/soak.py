@@ -7,8 +7,8 @@ times as long as there is: how many that is, is measured at the beginning. 640x4
 into the pipeline and the worker threads of the node. Told minute by minute, and at the end by
 tenths of the time: reference frames without a mask, latency, memory, threads, open files; and
 whether every message is accounted for: what came in was used, or dropped for a reason, or left out
-of a mask that says why, or still waits. Exits with 1 if a reference frame was lost, memory grew by more
-than 5 %, threads or files became more, or a message went missing.
+of a mask that says why, or still waits. Exits with 1 if a reference frame was lost, memory grew by
+more than 5 %, threads or files became more, or a message went missing.
 """
 
 from __future__ import annotations
