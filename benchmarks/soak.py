@@ -59,6 +59,9 @@ class Stretch:
     rss_mb: float = 0.0
     threads: int = 0
     files: int = 0
+    fed_late_ms: float = 0.0
+    """How late a message was handed over at the worst: then the process itself had stood still, and
+    what piled up meanwhile came at once."""
 
 
 @dataclass
@@ -186,6 +189,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
                 tenth.rss_mb, tenth.files = rss_mb(), descriptors()
                 tenth.threads = threading.active_count()
             tenth.frames += 1
+            tenth.fed_late_ms = max(tenth.fed_late_ms, 1e3 * (time.monotonic() - start - at))
         pixels = images[name][number % len(images[name])]
         made = message(pixels, rig.sensors[name].modality, stamp)
         pipeline.push_message(name, made, time.monotonic_ns())
