@@ -35,8 +35,7 @@ LIGHT = "--light"
 @nox.session(python=PYTHONS)
 def unit(session: nox.Session) -> None:
     """Run everything that needs no ROS 2."""
-    extras = "sim,report,dev" if LIGHT in session.posargs else "sim,report,train,dev"
-    install(session, f".[{extras}]")
+    install(session, *_project(session))
     if LIGHT not in session.posargs:
         session.install("--no-deps", "--no-build-isolation", "--editable", "training")
     pytest(session, "not ros and not openvino")
@@ -46,7 +45,7 @@ def unit(session: nox.Session) -> None:
 @nox.parametrize("distribution", list(DISTRIBUTIONS), ids=list(DISTRIBUTIONS))
 def ros(session: nox.Session, distribution: str) -> None:
     """Run the tests on real DDS on the wheels of one distribution."""
-    install(session, ".[sim,dev]", *DISTRIBUTIONS[distribution])
+    install(session, *_project(session), *DISTRIBUTIONS[distribution])
     pytest(session, "ros")
 
 
@@ -55,6 +54,11 @@ def docs(session: nox.Session) -> None:
     """Build the site; a link that leads nowhere is an error."""
     session.install("--requirement", "docs/requirements.txt")
     session.run("mkdocs", "build", "--strict", "--site-dir", f"{session.create_tmp()}/site")
+
+
+def _project(session: nox.Session) -> list[str]:
+    """Return the project with its extras; the models of many tests are written with onnx."""
+    return [".[sim,dev]", "onnx"] if LIGHT in session.posargs else [".[sim,train,dev]"]
 
 
 def install(session: nox.Session, *what: str) -> None:

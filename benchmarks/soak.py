@@ -7,8 +7,8 @@ times as long as there is: how many that is, is measured at the beginning. 640x4
 into the pipeline and the worker threads of the node. Told minute by minute, and at the end by
 tenths of the time: reference frames without a mask, latency, memory, threads, open files; and
 whether every message is accounted for: what came in was used, or dropped for a reason, or left out
-for want of time, or still waits. Exits with 1 if a reference frame was lost, memory grew by more
-than 5 %, threads or files became more, or a message went missing.
+of a mask that says why, or still waits. Exits with 1 if a reference frame was lost, memory grew by
+more than 5 %, threads or files became more, or a message went missing.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from traffic import descriptors, due, message, pictures, rss_mb, sleep_until
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.frames import ModalityBatch, Prediction
+from anymodal_seg_ros.inference.contract import rehearse
 from anymodal_seg_ros.inference.engines import SplitEngine, can_split, create_engine
 from anymodal_seg_ros.inference.model import DEFAULT_MODEL, load_model
 from anymodal_seg_ros.nodes.worker import PipelineWorker
@@ -58,6 +59,9 @@ class Stretch:
     rss_mb: float = 0.0
     threads: int = 0
     files: int = 0
+    fed_late_ms: float = 0.0
+    """How late a message was handed over at the worst: then the process itself had stood still, and
+    what piled up meanwhile came at once."""
 
 
 @dataclass
@@ -70,6 +74,8 @@ class Ledger:
     served: Counter[int] = field(default_factory=Counter)
     """Reference frames by second."""
     used: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    """By sensor: samples that masks rest on, and masks that went without one."""
     latencies: npt.NDArray[np.int64] = field(
         default_factory=lambda: np.zeros((TENTHS, LONGEST_MS), np.int64)
     )
@@ -93,6 +99,7 @@ class Ledger:
             if stamp_ns > self._newest_ns.get(name, 0):  # masks leave in order
                 self._newest_ns[name] = stamp_ns
                 self.used[name] += 1
+        self.left_out.update(prediction.frame_set.missing.keys())
         if "rgb" in prediction.sensors and reference.sensor == "rgb":
             self.served[self.second(reference.stamp_ns)] += 1
         if reference.stamp_ns >= self.start_ns:
@@ -153,6 +160,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         f"{engine.name}: encoding {encode_ms:.1f} ms, fusing four {fuse_ms:.1f} ms; "
         f"{len(rig.sensors)} cameras at {HZ:g} Hz for {options.threads} thread(s)"
     )
+    rehearse(engine, model.manifest, len(rig.sensors))
     pipeline = Pipeline(rig, model, engine, in_time=True)
     images = {
         name: pictures(sensor.modality, 6, seed)
@@ -181,6 +189,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
                 tenth.rss_mb, tenth.files = rss_mb(), descriptors()
                 tenth.threads = threading.active_count()
             tenth.frames += 1
+            tenth.fed_late_ms = max(tenth.fed_late_ms, 1e3 * (time.monotonic() - start - at))
         pixels = images[name][number % len(images[name])]
         made = message(pixels, rig.sensors[name].modality, stamp)
         pipeline.push_message(name, made, time.monotonic_ns())
@@ -224,15 +233,17 @@ def _accounts(pipeline: Pipeline, sent: Counter[str], books: Ledger) -> dict[str
     for status in pipeline.status(time.monotonic_ns()):
         used, dropped = books.used[status.sensor], sum(status.dropped.values())
         rejected = sum(status.rejected.values())
-        # Chosen for a frame set that went without them, or was superseded; or still buffered.
+        # Chosen for a frame set that went without them, with an older one, or was superseded; or
+        # still buffered.
         rest = sent[status.sensor] - rejected - used - dropped
-        most = status.fused.skipped + pipeline.superseded + WAITING
+        left_out = books.left_out[status.sensor]
+        most = left_out + status.fused.reused + pipeline.superseded + WAITING
         accounts[status.sensor] = {
             "sent": sent[status.sensor],
             "used": used,
             "rejected": rejected,
             "dropped": dict(status.dropped),
-            "no_time_or_waiting": rest,
+            "left_out_or_waiting": rest,
             "consistent": sent[status.sensor] == status.received + rejected and 0 <= rest <= most,
         }
     return accounts

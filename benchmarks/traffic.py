@@ -28,10 +28,14 @@ _VALUES = {
 
 
 def pictures(modality: str, count: int = 20, seed: int = 0) -> list[np.ndarray[Any, Any]]:
-    """Return some images of a kind of sensor that no content check takes for a fault."""
+    """Return some images of a kind of sensor that no content check takes for a fault.
+
+    All kinds show one world, so that no sensor contradicts the others; ``seed`` is of the noise.
+    """
     shake = np.random.default_rng((seed, len(modality)))
     low, high, channels, kind = _VALUES[modality]
-    blocks = shake.uniform(low, high, (12, 16, channels)).astype(np.float32)
+    world = np.random.default_rng(0).random((12, 16, 3))[..., :channels]
+    blocks = (low + (high - low) * world).astype(np.float32)
     smooth = cv2.resize(blocks, (WIDTH, HEIGHT)).reshape(HEIGHT, WIDTH, channels)
     made = []
     for _ in range(count):

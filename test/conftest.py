@@ -32,6 +32,8 @@ OPTIONAL = (
 )
 """Libraries without which the rest can be tested; ``colcon test`` on a build farm has few."""
 
+NO_ONNX = "onnx is not installed: it writes the model of the tests"
+
 collect_ignore = [] if importlib.util.find_spec("torch") else ["training"]
 """Its conftest.py needs torch, and no hook comes before that."""
 
@@ -149,7 +151,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder that runs in no time and whose mask depends on which sensors are present."""
-    pytest.importorskip("onnx", reason="onnx is not installed: it writes the model of the tests")
+    pytest.importorskip("onnx", reason=NO_ONNX)
     from fixtures.tiny_model import write_tiny_model
 
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
@@ -158,6 +160,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder in two halves, with a self-test, that runs in no time."""
+    pytest.importorskip("onnx", reason=NO_ONNX)
     from fixtures.tiny_halves import write_tiny_halves
 
     return write_tiny_halves(tmp_path_factory.mktemp("models") / "tiny_halves")

@@ -17,6 +17,10 @@ Make = Callable[[str], Engine]
 PREFERRED = ("openvino", "onnxruntime", "torch")
 """In which order engines are tried, and preferred where they are as good as equally fast."""
 
+LAST_RESORT = "torch"
+"""Tried on a CPU only if no other one can be taken: it has never been the fastest there, and most
+of a first start went by until that was found once more."""
+
 ON_GPU_ONLY = ("tensorrt",)
 """Asked first where there is a GPU, and nowhere else. Not timed: they were when they were built."""
 
@@ -79,22 +83,31 @@ def choose(
             return Choice(engine, known.kind, "; ".join([known.reason, *passed_over]))
         except (AnymodalError, RuntimeError, OSError) as error:
             passed_over.append(f"{known.kind}, which was taken before, failed: {error}")
-    trials = [_without_idle_gpu(attempt(kind), on_gpu) for kind in PREFERRED]
-    lacking = [f"{trial.kind} {trial.problem}" for trial in trials if trial.problem]
-    for taken in _fastest_first([trial for trial in trials if not trial.problem]):
-        try:
-            engine = make(taken.kind)
-        except (AnymodalError, RuntimeError, OSError) as error:
-            lacking.append(f"{taken.kind} failed: {error}")
-            continue
-        reason = "; ".join([_reason(taken, trials), *lacking])
-        if memory is not None and not any(trial.late for trial in trials):
-            memory.keep(key, Remembered(taken.kind, reason))
-        return Choice(engine, taken.kind, "; ".join([reason, *passed_over]))
+    lacking: list[str] = []
+    for kinds in _rounds(on_gpu):
+        trials = [_without_idle_gpu(attempt(kind), on_gpu) for kind in kinds]
+        lacking += [f"{trial.kind} {trial.problem}" for trial in trials if trial.problem]
+        for taken in _fastest_first([trial for trial in trials if not trial.problem]):
+            try:
+                engine = make(taken.kind)
+            except (AnymodalError, RuntimeError, OSError) as error:
+                lacking.append(f"{taken.kind} failed: {error}")
+                continue
+            reason = "; ".join([_reason(taken, trials), *lacking])
+            if memory is not None and not any(trial.late for trial in trials):
+                memory.keep(key, Remembered(taken.kind, reason))
+            return Choice(engine, taken.kind, "; ".join([reason, *passed_over]))
     raise ConfigError(
         f"engine is 'auto', but none can run the model {model.manifest.name}: "
         f"{'; '.join([*lacking, *passed_over])}"
     )
+
+
+def _rounds(on_gpu: Collection[str]) -> list[tuple[str, ...]]:
+    """Return what is tried first, and what only if nothing of that can be taken."""
+    if LAST_RESORT in on_gpu:
+        return [PREFERRED]
+    return [tuple(kind for kind in PREFERRED if kind != LAST_RESORT), (LAST_RESORT,)]
 
 
 def _without_idle_gpu(trial: EngineTrial, on_gpu: Collection[str]) -> EngineTrial:

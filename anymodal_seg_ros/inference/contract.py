@@ -48,6 +48,34 @@ def check_engine(engine: Engine, manifest: Manifest, whole: bool = True) -> None
             raise ModelError(f"{doing}, {error}") from error
 
 
+def rehearse(engine: Engine, manifest: Manifest, sensors: int) -> None:
+    """Fuse more sensors than there are kinds of them once, so that no frame waits for a compiler.
+
+    Up to one of each kind, engines have done so when they were loaded.
+
+    Args:
+        engine: that :func:`check_engine` was content with.
+        manifest: of its model.
+        sensors: that the rig has.
+
+    Raises:
+        ModelError: the engine cannot fuse so many.
+    """
+    *_, batch = probes(manifest)
+    kinds = len(batch.modality_ids)
+    for present in range(kinds + 1, sensors + 1):
+        rows = np.arange(present) % kinds
+        try:
+            if can_split(engine):
+                features = engine.encode(batch)
+                result = engine.fuse([features[row] for row in rows])
+            else:
+                result = engine.run(ModalityBatch(batch.images[rows], batch.modality_ids[rows]))
+            check_segmentation(result, manifest, present)
+        except Exception as error:  # the libraries' errors have no common base
+            raise ModelError(f"{engine.name} cannot fuse {present} sensors: {error}") from error
+
+
 def check_segmentation(result: Segmentation, manifest: Manifest, present: int) -> None:
     """Check what an engine made of a frame.
 

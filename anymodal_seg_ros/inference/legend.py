@@ -54,7 +54,7 @@ def sensor_notes(prediction: Prediction) -> list[SensorNote]:
     ]
 
 
-def annotated_overlay(prediction: Prediction, manifest: Manifest, alpha: float) -> Rgb:
+def annotated_overlay(prediction: Prediction, manifest: Manifest, alpha: float = 0.5) -> Rgb:
     """Return a mask over its reference's picture, with legend and sensors.
 
     Args:

@@ -27,8 +27,8 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.inference.visualize import overlay
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "rclpy", "rosbags", "torch")
 
@@ -183,6 +183,5 @@ def _write_json(path: Path, content: Any) -> None:
 
 def _write_pictures(folder: Path, prediction: Prediction, manifest: Manifest) -> None:
     cv2.imwrite(str(folder / "mask.png"), prediction.mask)
-    image = prediction.frame_set.reference_sample.image
-    picture = overlay(image, prediction.mask, manifest)
+    picture = annotated_overlay(prediction, manifest)
     cv2.imwrite(str(folder / "overlay.png"), np.ascontiguousarray(picture[..., ::-1]))

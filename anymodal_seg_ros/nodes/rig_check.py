@@ -28,6 +28,9 @@ from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry, UnknownG
 
 NAME = "rig_check"
 
+DISCOVERY_S = (1.0, 5.0)
+"""How long drivers are given to be found, at least and, while one has sent nothing, at most."""
+
 
 class _Tally:
     """What came of one sensor."""
@@ -50,7 +53,7 @@ def check_rig(
 
     Args:
         rig: its sensors.
-        seconds: how long to listen after the first look at the graph.
+        seconds: how long to listen after the drivers have been found.
         stop: ends it early when set.
         modalities: what the model takes of each kind of sensor; without, any encoding is fine.
 
@@ -89,7 +92,7 @@ def check_rig(
     )
     try:
         with spinning(node, stop):
-            stop.wait(1.0)  # for discovery
+            _discover(tallies, stop)
             before = {name: tally.messages for name, tally in tallies.items()}
             started_s = time.monotonic()
             stop.wait(seconds)
@@ -114,6 +117,14 @@ def check_rig(
         if tf is not None:
             tf.destroy()
         node.destroy_node()
+
+
+def _discover(tallies: Mapping[str, _Tally], stop: threading.Event) -> None:
+    """Wait until every sensor has sent something: on a busy machine discovery takes seconds."""
+    at_least_s, at_most_s = (time.monotonic() + wait_s for wait_s in DISCOVERY_S)
+    while not stop.wait(0.1) and time.monotonic() < at_most_s:
+        if time.monotonic() >= at_least_s and all(t.messages for t in tallies.values()):
+            return
 
 
 def _look(

@@ -15,6 +15,7 @@ from typing import Any
 from anymodal_seg_ros.config import RigConfig, SegConfig
 from anymodal_seg_ros.errors import DecodeError, RejectionKind
 from anymodal_seg_ros.frames import FusedShare, Prediction, Sample, SensorState, SensorStatus
+from anymodal_seg_ros.inference.contract import rehearse
 from anymodal_seg_ros.inference.engines import Engine, can_split, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.pipeline.activity import Activity
@@ -103,12 +104,13 @@ class Pipeline:
 
         Raises:
             ConfigError: the engine or a sensor's modality is unknown.
-            ModelError: the model folder cannot be used.
+            ModelError: the model folder cannot be used, or not with so many sensors.
         """
         model = load_model(config.model)
         engine = serve(config, model) or create_engine(
             config.engine, model, config.threads, config.confidence, config.providers
         )
+        rehearse(engine, model.manifest, len(config.rig.sensors))
         return cls(config.rig, model, engine, in_time=in_time)
 
     def attach(self, threads: int, notify: Callable[[], None]) -> None:

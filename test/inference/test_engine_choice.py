@@ -87,11 +87,21 @@ def test_the_fastest_is_taken_and_the_reason_names_the_others(model: Model) -> N
     chosen = bench.choose()
     assert chosen.kind == "openvino" and chosen.engine.name == "openvino cpu"
     assert chosen.reason == (
-        "8.1 ms a mask of all sensors against onnxruntime cpu 11.9 ms; 15 subsets right; "
-        "torch not installed"
+        "8.1 ms a mask of all sensors against onnxruntime cpu 11.9 ms; 15 subsets right"
     )
     assert bench.made == ["openvino"], "what is not taken is never loaded in this process"
-    assert Bench(model, openvino=12.0, onnxruntime=8.0, torch=9.0).choose().kind == "onnxruntime"
+    assert Bench(model, openvino=12.0, onnxruntime=8.0).choose().kind == "onnxruntime"
+
+
+def test_torch_is_tried_on_a_cpu_only_if_nothing_else_can_be_taken(model: Model) -> None:
+    bench = Bench(model, openvino=8.1, torch=1.0)
+    assert bench.choose().kind == "openvino" and "torch" not in bench.tried
+    bench = Bench(model, torch=90.0)
+    chosen = bench.choose()
+    assert chosen.kind == "torch" and "onnxruntime not installed" in chosen.reason
+    bench = Bench(model, onnxruntime=11.9, torch=9.0)
+    on_gpu = choose(model, bench.make, bench.attempt, on_gpu=["torch"])
+    assert on_gpu.kind == "torch" and bench.tried == ["openvino", "onnxruntime", "torch"]
 
 
 def test_what_is_as_good_as_equal_does_not_change_from_start_to_start(model: Model) -> None:
@@ -100,17 +110,17 @@ def test_what_is_as_good_as_equal_does_not_change_from_start_to_start(model: Mod
 
 
 def test_what_fails_in_its_trial_or_afterwards_is_passed_over(model: Model) -> None:
-    bench = Bench(model, openvino="ended its process with signal 11", onnxruntime=11.9, torch=9.0)
+    bench = Bench(model, openvino="ended its process with signal 11", onnxruntime=11.9, torch=90.0)
 
     def make(kind: str) -> Engine:
-        if kind == "torch":
+        if kind == "onnxruntime":
             raise RuntimeError("out of memory")
         return bench.make(kind)
 
     chosen = choose(model, make, bench.attempt)
-    assert chosen.kind == "onnxruntime"
+    assert chosen.kind == "torch"
     assert "openvino ended its process with signal 11" in chosen.reason
-    assert "torch failed: out of memory" in chosen.reason
+    assert "onnxruntime failed: out of memory" in chosen.reason
 
 
 def test_that_none_is_left_is_told_with_all_reasons(model: Model) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
 import numpy as np
 import pytest
 
-from anymodal_seg_ros.frames import ModalityBatch
+from anymodal_seg_ros.config import RigConfig, SegConfig, SensorConfig
+from anymodal_seg_ros.errors import ModelError
+from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.argmax import lazy_argmax
+from anymodal_seg_ros.inference.contract import rehearse
 from anymodal_seg_ros.inference.engines import SplitEngine, can_split, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.pipeline import Pipeline
 
 SUBSETS = [s for n in range(1, 5) for s in combinations(range(4), n)]
 
@@ -98,6 +103,37 @@ def test_switching_between_subsets_compiles_nothing_anew(engine: SplitEngine, mo
     if engine.name.startswith("openvino"):
         assert sorted(engine._fuse._rows) == [1, 2, 3, 4]  # type: ignore[attr-defined]
         assert sorted(engine._encode._rows) == [1]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "kind", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino)]
+)
+def test_a_rig_of_many_cameras_waits_for_no_compiler_while_driving(kind: str) -> None:
+    if kind != "onnxruntime":
+        pytest.importorskip(kind)
+    kinds = ("rgb", "rgb", "thermal", "thermal", "depth", "depth")
+    sensors = {f"{k}{n}": SensorConfig(f"/{k}{n}", k) for n, k in enumerate(kinds)}
+    pipeline = Pipeline.from_config(SegConfig(rig=RigConfig(sensors), engine=kind, threads=1))
+    if kind == "openvino":
+        assert sorted(pipeline.engine._fuse._rows) == [1, 2, 3, 4, 5, 6]  # type: ignore[attr-defined]
+
+
+def test_more_sensors_than_an_engine_can_fuse_are_told_at_the_start(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = create_engine("onnxruntime", model, 1)
+    assert can_split(engine)
+    fuse = engine.fuse
+
+    def narrow(features: Sequence[Features]) -> Segmentation:
+        if len(features) > 4:
+            raise ValueError("no profile for 5 rows")
+        return fuse(features)
+
+    monkeypatch.setattr(engine, "fuse", narrow)
+    rehearse(engine, model.manifest, 4)
+    with pytest.raises(ModelError, match="cannot fuse 5 sensors: no profile for 5 rows"):
+        rehearse(engine, model.manifest, 6)
 
 
 def test_a_folder_with_one_graph_is_run_whole(tiny_model: object) -> None:

@@ -178,7 +178,11 @@ def test_libraries_stay_where_they_belong(every_import: list[Import], library: s
             ["cli.evaluate", "cli.inspect", "cli.compare"],
             ["torch", "rclpy", "trimesh", "jinja2", "matplotlib", "pytest"],
         ),
-        (["networks", "networks.anyseg"], ["timm", "open_clip", "transformers", "torchvision"]),
+        pytest.param(
+            ["networks", "networks.anyseg"],
+            ["timm", "open_clip", "transformers", "torchvision"],
+            marks=pytest.mark.skipif(not find_spec("torch"), reason="needs '.[train]'"),
+        ),
         (
             ["sensing.decoding.decode", "sensing.sync.synchronizer"],
             ["torch", "rclpy", "onnxruntime"],

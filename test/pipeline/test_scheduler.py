@@ -12,6 +12,8 @@ from fixtures.messages import compressed_message, image_message
 from fixtures.pictures import png
 from fixtures.scenes import ENCODINGS, scene
 from fixtures.virtual_machine import Machine, SplitEngine, split_pipeline
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig, default_sensors
 from anymodal_seg_ros.frames import Prediction
@@ -193,6 +195,60 @@ def test_no_sensor_starves_while_there_is_time_for_some() -> None:
     masks, _, _ = run(threads=1, encode_ms=11, fuse_ms=6, seconds=8)
     used = Counter(name for mask in settled(masks) for name in mask.sensors)
     assert all(used[name] > 0.1 * used["rgb"] for name in RIG.sensors), used
+
+
+def test_of_many_cameras_each_has_its_turn_also_those_that_were_never_fused() -> None:
+    kinds = ("rgb", *(("thermal", "depth", "event") * 4))
+    rig = RigConfig(
+        {
+            f"{kind}{n}": SensorConfig(f"{kind}{n}", kind, expected_hz=30)
+            for n, kind in enumerate(kinds)
+        }
+    )
+    masks, _, _ = run(rig, threads=1, encode_ms=6, fuse_ms=5, seconds=8)
+    used = Counter(name for mask in settled(masks) for name in mask.sensors)
+    assert reference_stamps(seconds=8) <= served(masks), "no reference frame for it"
+    assert min(used[name] for name in rig.sensors) >= 8, used
+
+
+RATES = st.sampled_from([5.0, 9.0, 15.0, 20.0, 30.0, 60.0])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    reference_hz=RATES,
+    others=st.lists(
+        st.tuples(st.sampled_from(["rgb", "thermal", "depth", "event"]), RATES), max_size=6
+    ),
+    threads=st.sampled_from([1, 2, 4]),
+    encode_ms=st.floats(1.0, 15.0),
+    fuse_ms=st.floats(1.0, 12.0),
+)
+def test_whatever_the_rig_masks_leave_in_order_none_is_lost_and_nobody_starves(
+    reference_hz: float,
+    others: list[tuple[str, float]],
+    threads: int,
+    encode_ms: float,
+    fuse_ms: float,
+) -> None:
+    kinds = [("rgb", reference_hz), *others]
+    rig = RigConfig(
+        {f"{k}{n}": SensorConfig(f"{k}{n}", k, expected_hz=hz) for n, (k, hz) in enumerate(kinds)}
+    )
+    seconds = 4.0
+    masks, _, _ = run(rig, threads=threads, encode_ms=encode_ms, fuse_ms=fuse_ms, seconds=seconds)
+    stamps = [m.frame_set.reference_sample.stamp_ns for _, m in masks]
+    assert stamps == sorted(set(stamps))
+    reference_share = (encode_ms + fuse_ms) * reference_hz / 1e3
+    if reference_share > 0.9:
+        return  # frames are lost whatever is left out
+    period = rig.sensors["rgb0"].period_ns
+    taken = {START + k * period for k in range(int(seconds * reference_hz))}
+    assert {stamp for stamp in taken if stamp > START + S // 2} <= served(masks)
+    work_s = sum(hz for _, hz in kinds) * encode_ms / 1e3 + reference_hz * fuse_ms / 1e3
+    if work_s <= 2.0 * threads:
+        used = Counter(name for mask in settled(masks) for name in mask.sensors)
+        assert all(used[name] for name in rig.sensors), used
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])

@@ -14,7 +14,7 @@ from anymodal_seg_training.commands import (
     pack,
     study,
 )
-from anymodal_seg_training.export import graphs, recalibration
+from anymodal_seg_training.export import averaging, graphs, recalibration
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,6 +23,7 @@ def main() -> None:
 
 
 main.add_command(train.main, "train")
+main.add_command(averaging.main, "average")
 main.add_command(recalibration.main, "recalibrate")
 main.add_command(evaluate.main, "evaluate")
 main.add_command(import_published.main, "import")

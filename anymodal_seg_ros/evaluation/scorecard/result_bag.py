@@ -22,8 +22,8 @@ from anymodal_seg_ros.evaluation.scorecard.cases import Case
 from anymodal_seg_ros.evaluation.scorecard.job import Subject
 from anymodal_seg_ros.frames import Image, Prediction
 from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.model import load_model
-from anymodal_seg_ros.inference.visualize import overlay
 from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.messages.evidence import Status, level_of, mask_evidence, milliseconds
 from anymodal_seg_ros.messages.rosbags import make
@@ -101,7 +101,7 @@ def _write_file(subject: Subject, case: Case, path: Path) -> int:
 def _write(out: ImageBagWriter, prediction: Prediction, pipeline: Replayable, alpha: float) -> None:
     frames = prediction.frame_set
     sample, log_ns = frames.reference_sample, frames.completed_ns
-    picture = overlay(sample.image, prediction.mask, pipeline.model.manifest, alpha)
+    picture = annotated_overlay(prediction, pipeline.model.manifest, alpha)
     for name, image in (
         ("mask", Image(prediction.mask, "mono8")),
         ("overlay", Image(picture, "rgb8")),
