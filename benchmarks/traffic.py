@@ -48,7 +48,7 @@ def pictures(modality: str, count: int = 20, seed: int = 0) -> list[np.ndarray[A
 
 
 def message(pixels: np.ndarray[Any, Any], modality: str, stamp_ns: int) -> Any:
-    """Return an image message as rclpy hands it over."""
+    """Return an image message as rclpy hands it over; copying pixels would not be ours to do."""
     seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
     stamp = SimpleNamespace(sec=seconds, nanosec=nanoseconds)
     return SimpleNamespace(
@@ -58,7 +58,7 @@ def message(pixels: np.ndarray[Any, Any], modality: str, stamp_ns: int) -> Any:
         encoding=ENCODINGS[modality],
         is_bigendian=0,
         step=pixels.nbytes // HEIGHT,
-        data=pixels.tobytes(),
+        data=memoryview(pixels).cast("B"),
     )
 
 
