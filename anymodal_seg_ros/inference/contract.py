@@ -61,19 +61,21 @@ def rehearse(engine: Engine, manifest: Manifest, sensors: int) -> None:
     Raises:
         ModelError: the engine cannot fuse so many.
     """
+    kinds = present = len(manifest.modalities)
+    if sensors <= kinds:
+        return
     *_, batch = probes(manifest)
-    kinds = len(batch.modality_ids)
-    for present in range(kinds + 1, sensors + 1):
-        rows = np.arange(present) % kinds
-        try:
+    try:
+        features = engine.encode(batch) if can_split(engine) else ()
+        for present in range(kinds + 1, sensors + 1):
+            rows = np.arange(present) % kinds
             if can_split(engine):
-                features = engine.encode(batch)
                 result = engine.fuse([features[row] for row in rows])
             else:
                 result = engine.run(ModalityBatch(batch.images[rows], batch.modality_ids[rows]))
             check_segmentation(result, manifest, present)
-        except Exception as error:  # the libraries' errors have no common base
-            raise ModelError(f"{engine.name} cannot fuse {present} sensors: {error}") from error
+    except Exception as error:  # the libraries' errors have no common base
+        raise ModelError(f"{engine.name} cannot fuse {present} sensors: {error}") from error
 
 
 def check_segmentation(result: Segmentation, manifest: Manifest, present: int) -> None:

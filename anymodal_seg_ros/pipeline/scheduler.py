@@ -55,15 +55,15 @@ class Scheduler:
         """When the encoding of other sensors' samples will end that has begun."""
         self._latest: dict[str, Sample] = {}
         """The newest sample of each sensor that is prepared."""
-        self._known_to_ns: dict[str, int] = {}
-        """Until when something is known of each sensor; of one just met, as if two periods ago."""
+        self._met_ns: dict[str, int] = {}
+        """When each sensor that was not prepared yet was first thought of."""
 
     def begin_anew(self) -> None:
         """Forget what belongs to another time."""
         self._orders.clear()
         self._unproven.clear()
         self._latest.clear()
-        self._known_to_ns.clear()
+        self._met_ns.clear()
 
     def drop_waiting(self) -> None:
         """Let the frame sets that wait go without masks."""
@@ -176,7 +176,6 @@ class Scheduler:
             latest = self._latest.get(task.sample.sensor)
             if latest is None or latest.time_ns < task.sample.time_ns:
                 self._latest[task.sample.sensor] = task.sample
-                self._known_to_ns[task.sample.sensor] = task.sample.time_ns
 
     def _decoding(self, order: Order) -> Decode | None:
         """Return a chosen sample whose pixels are still to be made, the reference's first."""
@@ -280,10 +279,13 @@ class Scheduler:
 
     def _urgency(self, sample: Sample) -> float:
         """Weigh a sensor's share of the votes by the age of what is known of it, in periods."""
+        latest = self._latest.get(sample.sensor)
         period_ns = self._rig.sensors[sample.sensor].period_ns
-        first_ns = sample.time_ns - 2 * period_ns
-        known_to_ns = self._known_to_ns.setdefault(sample.sensor, first_ns)
-        age = (sample.time_ns - known_to_ns) / period_ns
+        if latest is None:
+            met_ns = self._met_ns.setdefault(sample.sensor, sample.time_ns)
+            age = 2.0 + (sample.time_ns - met_ns) / period_ns
+        else:
+            age = (sample.time_ns - latest.time_ns) / period_ns
         return (0.1 + self._record.share_of_votes(sample.sensor)) * max(age, 0.0)
 
 

@@ -168,7 +168,7 @@ class RigBenchDataset:
         return tuple(plans)
 
     def _variety(self) -> str:
-        drawn = sum(plan.frames for plan in self._varied())
+        drawn = self._options.varied_scenes * self._bench.splits["train"].frames_per_scene
         if not drawn:
             return ""
         return (
