@@ -16,6 +16,7 @@ import argparse
 import ast
 import difflib
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -64,7 +65,11 @@ PARTS = {
     ),
     "budget": Part(
         ("pipeline/budget.py", "pipeline/scheduler.py"),
-        ("pipeline/test_scheduler.py", "pipeline/test_stages.py"),
+        (
+            "pipeline/test_scheduler_rules.py",
+            "pipeline/test_scheduler.py",
+            "pipeline/test_stages.py",
+        ),
     ),
     "metrics": Part(
         (
@@ -106,10 +111,16 @@ def prepare(name: str, part: Part, scratch: Path) -> Path:
 
 
 def mutmut(folder: Path, *arguments: str) -> str:
-    """Run mutmut in the copy and return what it printed."""
+    """Run mutmut in the copy and return what it printed; the models are those of the checkout."""
     command = [sys.executable, "-m", "mutmut", *arguments]
+    environment = {**os.environ, "ANYMODAL_SEG_SHARE": str(ROOT)}
     done = subprocess.run(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     return done.stdout
 
