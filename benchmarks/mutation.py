@@ -45,7 +45,11 @@ class Part:
 PARTS = {
     "synchroniser": Part(
         ("sensing/sync/synchronizer.py", "sensing/sync/buffer.py", "sensing/sync/triggers.py"),
-        ("sensing/sync/test_synchronizer.py", "sensing/sync/test_triggers.py"),
+        (
+            "sensing/sync/test_sync_rules.py",
+            "sensing/sync/test_synchronizer.py",
+            "sensing/sync/test_triggers.py",
+        ),
     ),
     "watchdog": Part(
         ("sensing/health/watchdog.py", "sensing/health/sensor_health.py"),
