@@ -338,6 +338,7 @@ class Pipeline:
                 return None
             assert isinstance(result, Prediction)
             self.record.fused(result)
+            self._parts.pictures.settle(task.order.picture, result.sensors)
             if result.sensors:
                 self._parts.budget.fused(len(result.sensors), took_ns)
             if (cross_check := self._parts.cross_check) is not None:
@@ -374,7 +375,7 @@ class Pipeline:
     def configure(self, rig: RigConfig) -> None:
         """Go on with other parameters of the same sensors, which are seen for the first time.
 
-        What CameraInfo messages have told is kept.
+        What CameraInfo messages have told is kept, and so is the geometry of the masks.
 
         Raises:
             ConfigError: as when a pipeline is made; then nothing has changed.
@@ -383,6 +384,7 @@ class Pipeline:
         before.events.stop()
         with self._lock:
             parts.registrar.take_cameras_of(before.registrar)
+            parts.pictures.take_over(before.pictures)
             self._superseded_before += before.superseded
             self._parts = parts
         if self._attached:
@@ -441,6 +443,7 @@ class Pipeline:
         for order in self._parts.scheduler.waiting():
             if order.frame_set.samples.get(sample.sensor) is sample:
                 order.frame_set = self._intake.reselect(order.frame_set)
+                order.picture = self._parts.pictures.of(order.frame_set)
 
     def _end_step(self, look: SensorLook, took_ns: int) -> None:
         """Take note of one step of a look at the sensors, and tell what has come of it."""
