@@ -384,7 +384,7 @@ class Prediction:
         contributions: share of each sensor in ``sensors`` in the mask, 0..1, by its name; empty
             where the network does not weight its sensors.
         picture: the sensor whose camera sees what the mask shows: that of a fixed geometry may be
-            dead. Empty where nobody knows.
+            dead. Empty where nobody has said.
     """
 
     mask: Mask
@@ -397,3 +397,8 @@ class Prediction:
     confidence: Mask | None = None
     contributions: Mapping[str, float] = field(default_factory=dict)
     picture: str = ""
+
+    @property
+    def owner(self) -> str:
+        """The sensor in whose picture the mask is; the reference's where nobody has said."""
+        return self.picture or self.frame_set.reference

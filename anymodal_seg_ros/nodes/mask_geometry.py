@@ -49,7 +49,7 @@ class MaskGeometry:
         Raises:
             UnknownGeometryError: the camera whose picture it is is not known (yet).
         """
-        owner, (height, width) = _owner(prediction), prediction.mask.shape
+        owner, (height, width) = prediction.owner, prediction.mask.shape
         sample = prediction.frame_set.reference_sample
         info = _info_of(_scaled(self._geometry.camera(owner), width, height))
         driver = self._infos.get(owner)
@@ -65,14 +65,14 @@ class MaskGeometry:
             UnknownGeometryError: no depth sensor is in this mask, or the camera is not known.
         """
         metres = self._metres(prediction)
-        camera = self._geometry.camera(_owner(prediction))
+        camera = self._geometry.camera(prediction.owner)
         points = self._cloud.make(prediction.mask, prediction.confidence, metres, camera)
         sample = prediction.frame_set.reference_sample
         return cloud_message(points, sample.stamp_ns, sample.frame_id)
 
     def _metres(self, prediction: Prediction) -> npt.NDArray[np.float32]:
         """Return the distances in the mask's picture."""
-        frames, owner = prediction.frame_set, _owner(prediction)
+        frames, owner = prediction.frame_set, prediction.owner
         depths = [n for n in frames.fused if self._rig.sensors[n].modality == "depth"]
         if not depths:
             raise UnknownGeometryError("no depth sensor is in the mask")
@@ -115,11 +115,6 @@ class MaskGeometry:
         own = self._rig.sensors[sensor].registration
         binned = max(info.binning_x, info.binning_y) > 1 or info.roi.width or info.roi.height
         return own.rectified or bool(binned) or (info.width, info.height) != (width, height)
-
-
-def _owner(prediction: Prediction) -> str:
-    """Return the sensor whose picture a mask is: its stamp is another's if that one is dead."""
-    return prediction.picture or prediction.frame_set.reference
 
 
 def cloud_message(points: npt.NDArray[np.void], stamp_ns: int, frame_id: str) -> Any:
