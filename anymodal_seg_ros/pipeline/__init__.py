@@ -63,6 +63,7 @@ class Pipeline:
         self._activity = Activity()
         self._threads = 1
         self._notify: Callable[[], None] = lambda: None
+        self._events_failed: Callable[[Exception], None] = lambda error: None
         self._attached = False
         self._superseded_before = 0
         self._parts = self._assembled(rig)
@@ -113,17 +114,23 @@ class Pipeline:
         rehearse(engine, model.manifest, len(config.rig.sensors))
         return cls(config.rig, model, engine, in_time=in_time)
 
-    def attach(self, threads: int, notify: Callable[[], None]) -> None:
+    def attach(
+        self,
+        threads: int,
+        notify: Callable[[], None],
+        failed: Callable[[Exception], None] = lambda error: None,
+    ) -> None:
         """Prepare for threads that will work, and decode events in one more.
 
         Args:
             threads: how many will call :meth:`work`, for the budget of time.
             notify: called when events have become a sample, so that there may be work.
+            failed: called with what nobody foresaw while events were decoded; that goes on.
         """
         self._threads = self._parts.budget.threads = threads
-        self._notify = notify
+        self._notify, self._events_failed = notify, failed
         self._attached = True
-        self._parts.events.start(self._take_events)
+        self._parts.events.start(self._take_events, failed)
 
     def detach(self) -> bool:
         """End what :meth:`attach` has begun. Returns whether it has ended."""
@@ -388,7 +395,7 @@ class Pipeline:
             self._superseded_before += before.superseded
             self._parts = parts
         if self._attached:
-            parts.events.start(self._take_events)
+            parts.events.start(self._take_events, self._events_failed)
 
     def _next_task(self, now_ns: int, ahead: bool) -> Task | None:
         """Collect what is due, and choose what to do about it."""
@@ -492,8 +499,10 @@ class Pipeline:
         """Take what has come of a message of events, or of a frame that event cameras follow."""
         sensor, received_ns, error = outcome.sensor, outcome.received_ns, outcome.error
         if error is not None:
-            fault = Fault(SensorState.INVALID, str(error))
-            return self.reject(sensor, fault, received_ns, error.kind)
+            state = SensorState.CLOCK if error.kind == "stamp" else SensorState.INVALID
+            fault = Fault(state, str(error))
+            with self._lock:
+                return self._intake.reject_events(sensor, fault, received_ns, error.kind)
         if sensor:
             nothing, checks = self._parts.events.judgement(sensor)
             with self._lock:
