@@ -47,11 +47,12 @@ class MaskGeometry:
         """Return the ``sensor_msgs/CameraInfo`` of a mask, with its header and size.
 
         Raises:
-            UnknownGeometryError: the camera whose picture it is is not known (yet).
+            UnknownGeometryError: the camera whose picture it is is not known (yet), or its
+                calibration is for pictures of another shape.
         """
         owner, (height, width) = prediction.owner, prediction.mask.shape
         sample = prediction.frame_set.reference_sample
-        info = _info_of(_scaled(self._geometry.camera(owner), width, height))
+        info = _info_of(_scaled(self._camera(prediction), width, height))
         driver = self._infos.get(owner)
         if driver is not None and not self._is_cut(owner, driver, width, height):
             info.r, info.p = driver.r, driver.p  # a stereo camera's
@@ -65,10 +66,15 @@ class MaskGeometry:
             UnknownGeometryError: no depth sensor is in this mask, or the camera is not known.
         """
         metres = self._metres(prediction)
-        camera = self._geometry.camera(prediction.owner)
+        camera = self._camera(prediction)
         points = self._cloud.make(prediction.mask, prediction.confidence, metres, camera)
         sample = prediction.frame_set.reference_sample
         return cloud_message(points, sample.stamp_ns, sample.frame_id)
+
+    def _camera(self, prediction: Prediction) -> Camera:
+        """Return the camera of a mask's picture, at any resolution."""
+        self._geometry.check_shape(prediction.owner, *prediction.mask.shape)
+        return self._geometry.camera(prediction.owner)
 
     def _metres(self, prediction: Prediction) -> npt.NDArray[np.float32]:
         """Return the distances in the mask's picture."""

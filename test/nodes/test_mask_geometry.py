@@ -23,6 +23,7 @@ from anymodal_seg_ros.inference.labelled_cloud import POINT
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.nodes.mask_geometry import MaskGeometry
 from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.sensing.geometry.rig_geometry import UnknownGeometryError
 
 MS = 1_000_000
 PERIOD = 33_333_333
@@ -103,6 +104,18 @@ def test_the_camera_and_the_points_stay_those_of_the_first_sensor_when_it_dies(
         columns = np.nonzero(seen)[1]
         wanted = (columns - (WIDTH / 2 - 0.5)) / FOCAL * WALL_M
         assert points["x"][seen] == pytest.approx(wanted, abs=1e-2)
+
+
+def test_a_calibration_of_another_shape_is_none_of_the_mask() -> None:
+    rig = RigConfig({kind: sensor(kind) for kind in ("rgb", "depth")}, content_checks=False)
+    geometry = MaskGeometry(rig, small_manifest(HEIGHT, WIDTH))
+    prediction = list(masks(rig, geometry))[10]
+    wide = info(FOCAL)
+    wide.width = 2 * WIDTH
+    geometry.take_camera_info("rgb", wide)
+    for make in (geometry.camera_info, geometry.points):
+        with pytest.raises(UnknownGeometryError, match="calibrate the format that is sent"):
+            make(prediction)
 
 
 def test_the_geometry_of_the_living_reference_is_its_own() -> None:
