@@ -82,7 +82,9 @@ class Kept(NamedTuple):
 def make_room(series: dict[tuple[str, ...], Any]) -> None:
     """Let the transforms that came first go, if there are too many series."""
     if len(series) > MOST_SERIES:
-        del series[next(key for key in series if len(key) > 1)]
+        placed = next((key for key in series if len(key) > 1), None)
+        if placed is not None:
+            del series[placed]
 
 
 @dataclass(frozen=True, slots=True)
