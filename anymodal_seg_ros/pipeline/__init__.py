@@ -14,7 +14,14 @@ from typing import Any
 
 from anymodal_seg_ros.config import RigConfig, SegConfig
 from anymodal_seg_ros.errors import DecodeError, RejectionKind
-from anymodal_seg_ros.frames import FusedShare, Prediction, Sample, SensorState, SensorStatus
+from anymodal_seg_ros.frames import (
+    FrameSet,
+    FusedShare,
+    Prediction,
+    Sample,
+    SensorState,
+    SensorStatus,
+)
 from anymodal_seg_ros.inference.contract import rehearse
 from anymodal_seg_ros.inference.engines import Engine, can_split, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
@@ -30,6 +37,9 @@ from anymodal_seg_ros.sensing.events.messages import is_event_message
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 from anymodal_seg_ros.sensing.intake import Intake
+
+_JUST_NOW = 1.5
+"""Periods of the reference within which somebody has looked who has time."""
 
 
 class Pipeline:
@@ -66,6 +76,7 @@ class Pipeline:
         self._events_failed: Callable[[Exception], None] = lambda error: None
         self._attached = False
         self._superseded_before = 0
+        self._looked_ns, self._burst, self._burst_ns = 0, 0, 0
         self._parts = self._assembled(rig)
 
     def _assembled(self, rig: RigConfig) -> Assembly:
@@ -410,13 +421,15 @@ class Pipeline:
             scheduler.add_unproven(sample)
         if not scheduler.proving:
             for frame_set in intake.poll(now_ns):
+                self._count_burst(frame_set, now_ns)
                 if cross_check is not None:
                     frame_set = cross_check.without_doubted(frame_set)
                 status = intake.status(now_ns)
-                order = Order(frame_set, status, pictures.of(frame_set), None)
+                order = Order(frame_set, status, pictures.of(frame_set), None, burst=self._burst)
                 if self.in_time:
                     self._limit(order)
                 scheduler.add(order)
+            self._looked_ns = now_ns
         task: Task | None = scheduler.take(now_ns)
         if task is None and ahead and (leader := intake.leader()) is not None:
             newest, wanted_in = intake.newest(leader), pictures.sensor(leader)
@@ -424,6 +437,20 @@ class Pipeline:
         if task is None and cross_check is not None and not scheduler.backlog.behind:
             return cross_check.take()
         return task
+
+    def _count_burst(self, frame_set: FrameSet, now_ns: int) -> None:
+        """Number the frame sets, those alike that have become due since somebody looked just now.
+
+        What is found after a longer time became due while nobody had time for it; and of a network
+        that is slower than the reference anyway, more than one at a time is too many.
+        """
+        period_ns = self.rig.sensors[frame_set.reference].period_ns
+        just_now = now_ns - self._looked_ns <= _JUST_NOW * period_ns
+        fits = self._parts.budget.reference_fits(period_ns, len(frame_set.fused))
+        keeps_up = fits or not self._attached  # a desk takes the time that it takes
+        if not (just_now and keeps_up) or self._burst_ns != now_ns:
+            self._burst += 1
+        self._burst_ns = now_ns
 
     def _limit(self, order: Order) -> None:
         """Say until when the other sensors of a frame set are waited for."""
