@@ -36,7 +36,7 @@ _OVER_NOISE, _NOISE = 8.0, 3.5
 """Times the usual difference of neighbours: that this must be, and what may be noise of it."""
 _SMEARED = 0.65
 """Of the least steep edges that a sensor has shown lately: where they are less so, it smears."""
-_RAMP = 0.22
+_RAMP = 0.3
 """Steepness of edges that are ramps over a quarter of the distance and more."""
 _SHARP_AGAIN = 0.9
 """Of the least steepness, from which on it is as before."""
@@ -47,6 +47,8 @@ _SAME_PLACE = 0.75
 _SAME = 0.9
 """Correlation of the picture with the last sharp one, both made coarse."""
 _COARSE = (40, 30)
+_TAPERED = cv2.createHanningWindow(_COARSE, cv2.CV_32F)
+"""So that the borders, which stay where they are, say nothing."""
 _TINY = 1e-3
 
 Floats = npt.NDArray[np.float32]
@@ -87,6 +89,7 @@ class SmearWatch:
         self._directions = [
             _Direction(name, deque(maxlen=_MEMORY)) for name in ("sideways", "up and down")
         ]
+        self._last: Floats | None = None
         self._sharp: Floats | None = None
         self._sharp_ns = 0
 
@@ -101,6 +104,12 @@ class SmearWatch:
             return None
         coarse = cv2.resize(floats(sampled.values), _COARSE, interpolation=cv2.INTER_AREA)
         before, fresh = self._sharp, now_ns - self._sharp_ns <= 2 * HELD_NS
+        last, self._last = self._last, coarse
+        if any(d.smeared for d in self._directions) and (
+            last is None or not _same_place(last, coarse)
+        ):
+            for direction in self._directions:  # it runs after all: a robot that begins to turn
+                direction.smeared = False
 
         def stays() -> bool:
             return before is not None and fresh and _same_place(before, coarse)
@@ -163,5 +172,6 @@ def _same_place(before: Floats, now: Floats) -> bool:
     norm = float(np.linalg.norm(one) * np.linalg.norm(other))
     if norm == 0.0 or float((one * other).sum()) < _SAME * norm:
         return False
-    (across, down), _ = cv2.phaseCorrelate(before, now)
+    # OpenCV tapers its arguments in place.
+    (across, down), _ = cv2.phaseCorrelate(before.copy(), now.copy(), _TAPERED)
     return max(abs(across), abs(down)) <= _SAME_PLACE

@@ -9,8 +9,8 @@ either how noisy it is (by the flattest blocks, in which successive pictures dif
 neighbours do, and which are far flatter than others, or white: pixels two apart differ no more than
 neighbours), or that the part was lively until it died from one picture to the next while the rest
 lives on, or that all stopped at once from a brisk pace. A camera that smooths its noise away, on a
-robot that comes to a halt, does neither. So noise that was only seen on a drive counts for what dies
-from one picture to the next, and by nearly all of it.
+robot that comes to a halt, does neither. So noise that was only seen on a drive counts for nothing
+but what dies from one picture to the next.
 """
 
 from __future__ import annotations
@@ -183,7 +183,8 @@ class StillnessWatch:
             clear = self._noise[-1] <= _FLATTER * quantile(detail, 0.9)
             white = blocks.coarser[seen][flat].mean() <= _WHITE * detail[flat].mean()
             temporal = median(change[flat] / np.maximum(detail[flat], 1e-3))
-            rests = not self._textured or stands(blocks)  # if not, flat blocks may be full of fine texture that moves
+            # Of what moves, flat blocks may be full of fine texture.
+            rests = not self._textured or stands(blocks)
             if (white or (clear and rests)) and temporal >= _TEMPORAL:
                 self._evidence += 1
                 self._at_rest += rests
