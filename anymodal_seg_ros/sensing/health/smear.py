@@ -174,4 +174,4 @@ def _same_place(before: Floats, now: Floats) -> bool:
         return False
     # OpenCV tapers its arguments in place.
     (across, down), _ = cv2.phaseCorrelate(before.copy(), now.copy(), _TAPERED)
-    return max(abs(across), abs(down)) <= _SAME_PLACE
+    return bool(max(abs(across), abs(down)) <= _SAME_PLACE)

@@ -129,7 +129,7 @@ class StillnessWatch:
         held = self._sudden & (blocks.change < _STILL_DEAD * limit)
         self._sudden = held | (dead & self._lively)
         dead |= held
-        at_once = np.count_nonzero(self._sudden) >= _AT_ONCE * np.count_nonzero(dead)
+        at_once = bool(np.count_nonzero(self._sudden) >= _AT_ONCE * np.count_nonzero(dead))
         self._lively = blocks.change >= _LIVELY
         pace, self._pace = self._pace, median(blocks.change)
         if self._pace >= _DEAD:

@@ -29,6 +29,9 @@ _SCALE = 2.5
 """Times as far as before, or as near, in the median of what is seen."""
 _ALIKE = 1.3
 """Times by which the distances of nine pixels in ten may differ from that."""
+_STRUCTURE = 1.5
+"""Times as far as the nearest that the farthest of a picture must be: a wall that something large
+passes at another distance is no other unit."""
 _FEWEST = 100
 """Pixels with a distance in both pictures that tell."""
 
@@ -82,8 +85,11 @@ class SwitchWatch:
             times = now / before
             # What does not fit is as far as can be told.
             told = (now < np.nanmax(now, initial=0.0)) & (before < np.nanmax(before, initial=0.0))
-        times = times[np.isfinite(times) & (times > 0) & told]
+        told &= np.isfinite(times) & (times > 0)
+        times, shown = times[told], before[told]
         if times.size < _FEWEST:
+            return
+        if quantile(shown, 0.95) < _STRUCTURE * quantile(shown, 0.05):
             return
         usual = median(times)
         if 1 / _SCALE < usual < _SCALE:
