@@ -40,12 +40,14 @@ _RAMP = 0.3
 """Steepness of edges that are ramps over a quarter of the distance and more."""
 _SHARP_AGAIN = 0.9
 """Of the least steepness, from which on it is as before."""
+_SHARP_IN_A_ROW = 2
 _MEMORY, _FEWEST = 20, 6
 """Pictures from which that is known, and least of them."""
 _SAME_PLACE = 0.75
 """Pixels of the coarse grid by which a picture may run: less than it is smeared by."""
-_SAME = 0.9
-"""Correlation of the picture with the last sharp one, both made coarse."""
+_SAME, _STILL_SAME = 0.9, 0.8
+"""Correlation of the picture with the last sharp one, and while it smears with the one before, both
+made coarse."""
 _COARSE = (40, 30)
 _TAPERED = cv2.createHanningWindow(_COARSE, cv2.CV_32F)
 """So that the borders, which stay where they are, say nothing."""
@@ -74,6 +76,8 @@ class _Direction:
     name: str
     usual: deque[float]
     smeared: bool = False
+    sharp: int = 0
+    """Pictures in a row that were sharp again."""
     left: float = 1.0
 
 
@@ -106,7 +110,7 @@ class SmearWatch:
         before, fresh = self._sharp, now_ns - self._sharp_ns <= 2 * HELD_NS
         last, self._last = self._last, coarse
         if any(d.smeared for d in self._directions) and (
-            last is None or not _same_place(last, coarse)
+            last is None or not _same_place(last, coarse, _STILL_SAME)
         ):
             for direction in self._directions:  # it runs after all: a robot that begins to turn
                 direction.smeared = False
@@ -133,12 +137,13 @@ def _judge(direction: _Direction, figure: float, *, stays: Callable[[], bool]) -
         return True
     direction.left = figure / max(min(direction.usual), _TINY)
     if direction.smeared:
-        direction.smeared = direction.left < _SHARP_AGAIN
+        direction.sharp = direction.sharp + 1 if direction.left >= _SHARP_AGAIN else 0
+        direction.smeared = direction.sharp < _SHARP_IN_A_ROW
         return not direction.smeared
     if direction.left >= _SMEARED or figure > _RAMP:
         direction.usual.append(figure)
         return True
-    direction.smeared = stays()
+    direction.smeared, direction.sharp = stays(), 0
     if not direction.smeared:  # it looks at something else, or runs: that may be the new normal
         direction.usual.append(figure)
     return False
@@ -166,11 +171,11 @@ def _steepness(plane: Pixels, far: int) -> float | None:
     return float((steepest[edges] / apart[edges]).mean())
 
 
-def _same_place(before: Floats, now: Floats) -> bool:
+def _same_place(before: Floats, now: Floats, alike: float = _SAME) -> bool:
     """Whether a coarse picture shows what the other did, and where it did."""
     one, other = before - before.mean(), now - now.mean()
     norm = float(np.linalg.norm(one) * np.linalg.norm(other))
-    if norm == 0.0 or float((one * other).sum()) < _SAME * norm:
+    if norm == 0.0 or float((one * other).sum()) < alike * norm:
         return False
     # OpenCV tapers its arguments in place.
     (across, down), _ = cv2.phaseCorrelate(before.copy(), now.copy(), _TAPERED)
