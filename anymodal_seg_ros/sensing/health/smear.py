@@ -173,10 +173,13 @@ def _steepness(plane: Pixels, far: int) -> float | None:
 
 def _same_place(before: Floats, now: Floats, alike: float = _SAME) -> bool:
     """Whether a coarse picture shows what the other did, and where it did."""
-    one, other = before - before.mean(), now - now.mean()
-    norm = float(np.linalg.norm(one) * np.linalg.norm(other))
-    if norm == 0.0 or float((one * other).sum()) < alike * norm:
-        return False
+    # What whole rows or columns share, as a horizon, shows no motion along them.
+    for axis in (0, 1):
+        one = before - before.mean(axis=axis, keepdims=True)
+        other = now - now.mean(axis=axis, keepdims=True)
+        norm = float(np.linalg.norm(one) * np.linalg.norm(other))
+        if norm == 0.0 or float((one * other).sum()) < alike * norm:
+            return False
     # OpenCV tapers its arguments in place.
     (across, down), _ = cv2.phaseCorrelate(before.copy(), now.copy(), _TAPERED)
     return bool(max(abs(across), abs(down)) <= _SAME_PLACE)
