@@ -10,8 +10,10 @@ from anymodal_seg_ros.frames import CheckResult, SensorState
 from anymodal_seg_ros.sensing.health.blocks import BlockView, Flags
 from anymodal_seg_ros.sensing.health.image_figures import Grid, one_channel
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.health.smear import Smear, SmearWatch
 from anymodal_seg_ros.sensing.health.stillness import StillnessWatch
 from anymodal_seg_ros.sensing.health.sudden_loss import SuddenLossWatch
+from anymodal_seg_ros.sensing.health.switched import SwitchWatch
 from anymodal_seg_ros.sensing.health.vanished_depth import VanishedDepthWatch
 
 COVERED_ABOVE = 0.12
@@ -57,9 +59,11 @@ class PartsWatch:
         self._covered_above = covered_above
         self._frozen_after_ns = frozen_after_ns
         self._view = BlockView(depth=self._depth)
-        self._still = StillnessWatch()
+        self._still = StillnessWatch(textured=not self._depth)
         self._vanished = VanishedDepthWatch()
         self._loss = SuddenLossWatch(steady_contrast=not self._heat)
+        self._smear = SmearWatch()
+        self._switch = SwitchWatch(depth=self._depth)
         self.forget()
 
     def forget(self) -> None:
@@ -68,7 +72,10 @@ class PartsWatch:
         self._still.forget()
         self._vanished.forget()
         self._loss.forget()
+        self._smear.forget()
+        self._switch.forget()
         self._covered, self._whole, self._lost = _Since(), _Since(), _Since()
+        self._smeared = _Since()
         self._looked_ns: int | None = None
         self.found: list[Found] = [
             (CheckResult("covered", 0.0, self._covered_above, True), None),
@@ -104,12 +111,18 @@ class PartsWatch:
         if self._lost.lasts(loss is not None, now_ns, _PATIENCE_NS) and loss is not None:
             bad |= loss.lost
             told.append(self._loss_fault(float(loss.lost.mean()), loss.left))
+        smear = None if self._depth else self._smear.look(sampled, now_ns)
+        if self._smeared.lasts(smear is not None, now_ns, _PATIENCE_NS) and smear is not None:
+            told.append(_smear_fault(smear))
+        switched = self._switch.look(sampled, now_ns)
+        if switched:
+            told.append(_switch_fault(switched))
         faults = [fault for fault in told if fault is not None]
         passed = not (covered or whole)
         lost = 0.0 if loss is None else float(loss.lost.mean())
         self.found = [
             (CheckResult("covered", share, self._covered_above, passed), None),
-            (CheckResult("lost", lost, 0.0, loss is None), None),
+            (CheckResult("lost", lost, 0.0, not (loss or smear or switched)), None),
         ]
         for place, fault in enumerate(faults[:2]):
             self.found[place] = (self.found[place][0], fault)
@@ -145,6 +158,24 @@ class PartsWatch:
             f"{left:.0%} of it is left",
             withhold=blind,
         )
+
+
+def _smear_fault(smear: Smear) -> Fault:
+    return Fault(
+        SensorState.DEGRADED,
+        f"lost: fine detail is smeared {smear.direction}, while the picture stays where it is: "
+        f"{smear.left:.0%} of the steepness of its edges is left",
+        withhold=False,
+    )
+
+
+def _switch_fault(switched: str) -> Fault:
+    return Fault(
+        SensorState.DEGRADED,
+        f"switched: from one image to the next the whole picture is {switched}: expected what it "
+        "showed; a restart of the sensor makes it the normal",
+        withhold=False,
+    )
 
 
 def _span(sampled: Grid) -> float:

@@ -91,13 +91,13 @@ class SameNoiseWatch:
             if self._less and same and quantile(blocks.change[seen], _MOST) < noise:
                 self._again = True
         if not self._less:
-            if not _still(blocks):
+            if not stands(blocks):
                 self._usual.clear()
             self._usual.append((echo, min(self._detail, changed)))
         return self._again
 
 
-def _still(blocks: Blocks) -> bool:
+def stands(blocks: Blocks) -> bool:
     """Whether what shows most has changed by less than what motion would make of it."""
     assert blocks.change is not None
     detail, change = blocks.detail[blocks.seen], blocks.change[blocks.seen]

@@ -9,7 +9,8 @@ either how noisy it is (by the flattest blocks, in which successive pictures dif
 neighbours do, and which are far flatter than others, or white: pixels two apart differ no more than
 neighbours), or that the part was lively until it died from one picture to the next while the rest
 lives on, or that all stopped at once from a brisk pace. A camera that smooths its noise away, on a
-robot that comes to a halt, does neither.
+robot that comes to a halt, does neither. So noise that was only seen on a drive counts for nothing
+but what dies from one picture to the next.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Blocks, Flags, largest_patch
 from anymodal_seg_ros.sensing.health.order import median, quantile
-from anymodal_seg_ros.sensing.health.same_noise import FEWEST_PIXELS, SameNoiseWatch
+from anymodal_seg_ros.sensing.health.same_noise import FEWEST_PIXELS, SameNoiseWatch, stands
 
-_DEAD_SHARE = 0.4
-"""Of its own noise: a block that changes by less is dead."""
+_DEAD_SHARE, _DEAD_ON_A_DRIVE = 0.4, 0.36
+"""Of its own noise: a block that changes by less is dead. The lower one where noise has only been
+seen in motion, where fine texture looks alike, and cameras do not smooth what they smooth at rest.
+"""
 _DEAD = 0.05
 """Counts: whatever the noise, one pixel in twenty has changed by one."""
 _LIVELY = 2.0
@@ -53,6 +56,10 @@ _MOST_IDLE = 0.03
 """Share of blocks that may be dead in a healthy sensor: of others nothing is said."""
 _REST_ALIVE = 0.5
 """Of the other blocks so many must live: then the patch is to blame."""
+_STILL_DEAD = 1.5
+"""Times that limit below which what died at once is dead still: small blocks vary."""
+_AT_ONCE = 0.8
+"""Share of what is dead that must have died from one picture to the next."""
 _WHOLE, _MOST_LIVELY = 0.75, 0.1
 """Share of the visible blocks that is dead at least, and lively at most, if the whole is dead."""
 
@@ -77,15 +84,20 @@ class Stillness:
 class StillnessWatch:
     """Finds the parts of one sensor's pictures in which nothing happens, not even noise."""
 
-    def __init__(self) -> None:
-        """Begin without evidence."""
+    def __init__(self, *, textured: bool = True) -> None:
+        """Begin without evidence.
+
+        Args:
+            textured: what is seen may be full of fine texture; depth is not.
+        """
+        self._textured = textured
         self._same_noise = SameNoiseWatch()
         self.forget()
 
     def forget(self) -> None:
         """Begin anew, as a sensor does that has other settings."""
         self._noise: deque[float] = deque(maxlen=_MEMORY)
-        self._evidence = 0
+        self._evidence = self._at_rest = 0
         self._same_noise.forget()
         self._idle = 0.0
         self._lively = np.zeros((ROWS, COLUMNS), bool)
@@ -110,9 +122,14 @@ class StillnessWatch:
             return None
         noise = min(self._noise, default=0.0)
         noisy = self._evidence >= _FEWEST and noise >= _LEAST_NOISE
-        limit = max(_DEAD, _DEAD_SHARE * noise) if noisy else _DEAD
+        at_rest = self._at_rest >= _FEWEST
+        share = (_DEAD_SHARE if at_rest else _DEAD_ON_A_DRIVE) if noisy else 0.0
+        limit = max(_DEAD, share * noise)
         dead = (blocks.change < limit) & ~blocks.bright
-        self._sudden = dead & (self._sudden | self._lively)
+        held = self._sudden & (blocks.change < _STILL_DEAD * limit)
+        self._sudden = held | (dead & self._lively)
+        dead |= held
+        at_once = bool(np.count_nonzero(self._sudden) >= _AT_ONCE * np.count_nonzero(dead))
         self._lively = blocks.change >= _LIVELY
         pace, self._pace = self._pace, median(blocks.change)
         if self._pace >= _DEAD:
@@ -125,20 +142,27 @@ class StillnessWatch:
         if again:
             visible = ~blocks.bright
             return Stillness(visible, float(visible.mean()), True)
-        found = self._judge(blocks, dead, noisy)
+        found = self._judge(blocks, dead, known=noisy and at_rest, at_once=noisy and at_once)
         if not found.whole and found.share < smallest:
             self._learn(blocks, dead, noise)
         return found
 
-    def _judge(self, blocks: Blocks, dead: Flags, noisy: bool) -> Stillness:
-        """Tell a dead part from a dead whole."""
+    def _judge(self, blocks: Blocks, dead: Flags, *, known: bool, at_once: bool) -> Stillness:
+        """Tell a dead part from a dead whole.
+
+        Args:
+            blocks: of the picture.
+            dead: flags of those that are.
+            known: whether the sensor's noise is known from pictures of a scene that stood.
+            at_once: whether it is known from a drive, and what is dead died in one step.
+        """
         visible = max(1, int(np.count_nonzero(~blocks.bright)))
         lively = int(np.count_nonzero(self._lively & ~blocks.bright))
         nearly_all = np.count_nonzero(dead) >= _WHOLE * visible > dead.size // 4
         if nearly_all and lively <= _MOST_LIVELY * visible:
-            frozen = noisy or self._stopped_at_once
+            frozen = known or at_once or self._stopped_at_once
             return Stillness(dead, float(dead.mean()) if frozen else 0.0, frozen)
-        patch = largest_patch(dead if noisy else self._sudden)
+        patch = largest_patch(dead if known else self._sudden)
         rest = ~patch
         alive = np.count_nonzero(rest & ~dead)
         if alive < _REST_ALIVE * np.count_nonzero(rest):
@@ -159,5 +183,9 @@ class StillnessWatch:
             clear = self._noise[-1] <= _FLATTER * quantile(detail, 0.9)
             white = blocks.coarser[seen][flat].mean() <= _WHITE * detail[flat].mean()
             temporal = median(change[flat] / np.maximum(detail[flat], 1e-3))
-            self._evidence += (clear or bool(white)) and temporal >= _TEMPORAL
+            # Of what moves, flat blocks may be full of fine texture.
+            rests = not self._textured or stands(blocks)
+            if (white or (clear and rests)) and temporal >= _TEMPORAL:
+                self._evidence += 1
+                self._at_rest += rests
         self._idle += (float(dead.mean()) - self._idle) / len(self._noise)

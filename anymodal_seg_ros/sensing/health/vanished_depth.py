@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections import deque
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Flags, block_means
+from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Flags, block_means, largest_patch
 from anymodal_seg_ros.sensing.health.order import median, quantile
 from anymodal_seg_ros.sensing.health.sudden_loss import HELD_NS, RECOVERED, Loss
 
 _MUCH = 0.3
 """Share of the pixels with a depth that must lose it at once."""
+_A_PART, _ELSEWHERE = 0.12, 0.03
+"""Share that is enough where it goes from one part, and elsewhere no more than so much goes."""
+_ALL = 0.95
+"""Of what a block had, gone: it is one of that part."""
 _UNUSUAL = 2.0
 """Times the most that this sensor's pictures have lost before."""
 _MEMORY, _FEWEST = 30, 5
@@ -84,7 +89,8 @@ class VanishedDepthWatch:
         had = np.isfinite(before)
         gone, both = had & ~known, had & known
         share = float(gone.sum() / max(1, int(had.sum())))
-        if len(self._usual) < _FEWEST or share < max(_MUCH, _UNUSUAL * max(self._usual)):
+        much = _A_PART if share < _MUCH and _from_one_part(had, known) else _MUCH
+        if len(self._usual) < _FEWEST or share < max(much, _UNUSUAL * max(self._usual)):
             self._usual.append(share)
             return
         if np.count_nonzero(both) < _FEWEST_LEFT:
@@ -96,6 +102,17 @@ class VanishedDepthWatch:
             coverage = block_means(had.astype(np.float32))
             left = block_means(known.astype(np.float32))
             self._blocks = (coverage > 0.0) & (left < _GONE * coverage)
+
+
+def _from_one_part(had: Flags, known: Flags) -> bool:
+    """Whether whole blocks side by side have lost all that they had, and the rest hardly any."""
+    coverage = block_means(had.astype(np.float32))
+    lost = block_means((had & ~known).astype(np.float32))
+    patch = largest_patch((coverage > 0.0) & (lost >= _ALL * coverage))
+    # A part that dies may end within a block.
+    beside = cv2.dilate(patch.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    rest = float(coverage[~beside].sum())
+    return bool(patch.any()) and float(lost[~beside].sum()) <= _ELSEWHERE * rest
 
 
 def _came_too_near(gone: Floats, left: Floats) -> bool:

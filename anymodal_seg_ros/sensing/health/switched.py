@@ -1,0 +1,141 @@
+"""A picture that from one image to the next means something else: nothing in the world does that.
+
+The brightness turned upside down, two colours exchanged or one of them gone, all distances so many
+times as far: a driver, a cable or a setting did it. Each is known by the coarse picture, which
+shows the same as a moment ago but for that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS
+from anymodal_seg_ros.sensing.health.image_figures import Grid, floats
+from anymodal_seg_ros.sensing.health.order import median, quantile
+from anymodal_seg_ros.sensing.health.sudden_loss import HELD_NS
+
+_SAME = 0.9
+"""Correlation of two coarse pictures from which on they show the same; below minus that, upside
+down."""
+_LEAST_CONTRAST = 4.0
+"""Counts by which a coarse picture must vary for that, or its colours."""
+_NO_COLOUR = 1.0
+"""Counts by which a channel varies that is gone."""
+_SCALE = 2.5
+"""Times as far as before, or as near, in the median of what is seen."""
+_ALIKE = 1.3
+"""Times by which the distances of nine pixels in ten may differ from that."""
+_STRUCTURE = 1.5
+"""Times as far as the nearest that the farthest of a picture must be: a wall that something large
+passes at another distance is no other unit."""
+_FEWEST = 100
+"""Pixels with a distance in both pictures that tell."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Coarse:
+    """A coarse picture: its channels ``[C, ROWS, COLUMNS]``, or distances in metres."""
+
+    shown: Floats
+    time_ns: int
+
+
+class SwitchWatch:
+    """Compares each picture of one sensor with the one before, made coarse."""
+
+    def __init__(self, *, depth: bool) -> None:
+        """Set up for pictures, or for depth."""
+        self._depth = depth
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._before: _Coarse | None = None
+        self._switched: set[str] = set()
+
+    def look(self, sampled: Grid, now_ns: int) -> str:
+        """Look at a picture.
+
+        Returns:
+            What has been switched since the first one and not back again, in words; empty if
+            nothing was.
+        """
+        shown = sampled.metres[0] if self._depth else _channels(sampled)
+        before, self._before = self._before, _Coarse(shown, now_ns)
+        if (
+            before is not None
+            and now_ns - before.time_ns <= HELD_NS
+            and before.shown.shape == shown.shape
+        ):
+            if self._depth:
+                self._compare_scale(before.shown, shown)
+            else:
+                self._compare(before.shown, shown)
+        return ", ".join(sorted(self._switched))
+
+    def _compare_scale(self, before: Floats, now: Floats) -> None:
+        """Look whether all distances have become so many times as large."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            times = now / before
+            # What does not fit is as far as can be told.
+            told = (now < np.nanmax(now, initial=0.0)) & (before < np.nanmax(before, initial=0.0))
+        told &= np.isfinite(times) & (times > 0)
+        times, shown = times[told], before[told]
+        if times.size < _FEWEST:
+            return
+        if quantile(shown, 0.95) < _STRUCTURE * quantile(shown, 0.05):
+            return
+        usual = median(times)
+        if 1 / _SCALE < usual < _SCALE:
+            return
+        if quantile(times, 0.95) > _ALIKE * usual or quantile(times, 0.05) < usual / _ALIKE:
+            return
+        back = {what for what in self._switched if what.startswith("farther") == (usual < 1)}
+        self._switched -= back
+        if not back:
+            self._switched.add("farther away than before" if usual > 1 else "nearer than before")
+
+    def _compare(self, before: Floats, now: Floats) -> None:
+        """Look for a negative, and for colours that were exchanged or are gone."""
+        middle = min(1, len(now) - 1)
+        likeness = _likeness(before[middle], now[middle])
+        if likeness <= -_SAME:
+            self._switched ^= {"a negative of what was seen before"}
+        elif len(now) >= 3 and likeness >= _SAME:
+            if _likeness(before[0] - before[2], now[0] - now[2]) <= -_SAME:
+                self._switched ^= {"red in the place of blue"}
+            for channel in (0, 2):
+                was, is_ = (float(np.ptp(shown[channel])) for shown in (before, now))
+                what = f"without its colour {1 + channel} of 3"
+                if was >= _LEAST_CONTRAST and is_ <= _NO_COLOUR:
+                    self._switched.add(what)
+                elif was <= _NO_COLOUR and is_ >= _LEAST_CONTRAST:
+                    self._switched.discard(what)
+
+
+def _channels(sampled: Grid) -> Floats:
+    """Return the first three channels of a picture, or its only one, made coarse."""
+    pixels = sampled.pixels
+    if pixels.ndim == 2 or pixels.shape[2] < 3:
+        planes = [sampled.values]
+    else:
+        down, right = (max(1, side // 30) for side in pixels.shape[:2])
+        few = pixels[::down, ::right]
+        planes = [few[:, :, 0], few[:, :, 1], few[:, :, 2]]
+    return np.stack(
+        [cv2.resize(floats(p), (COLUMNS, ROWS), interpolation=cv2.INTER_AREA) for p in planes]
+    )
+
+
+def _likeness(one: Floats, other: Floats) -> float:
+    """Return the correlation of two coarse pictures; 0 where one of them hardly varies."""
+    one, other = one - one.mean(), other - other.mean()
+    if min(float(np.ptp(one)), float(np.ptp(other))) < _LEAST_CONTRAST:
+        return 0.0
+    return float((one * other).sum() / (np.linalg.norm(one) * np.linalg.norm(other)))
