@@ -13,6 +13,8 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet 
 	--constraint constraints.txt
 
 PYTEST := $(BIN)/python -m pytest
+# Each file in one process, those that take long first (test/conftest.py).
+SHARED_OUT := --dist loadfile --no-loadscope-reorder
 # pytest's exit code for PYTEST_ARGS that leave no test of one of the two kinds.
 NONE_CHOSEN := test $$? -eq 5
 # Nobody waits for these while working on something else; what is marked slow is left out, too.
@@ -25,14 +27,14 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/anymodal-seg demo $(DEMO_ARGS)
 
 test: lint
-	$(PYTEST) -m "not ros and not openvino" --numprocesses auto --dist loadfile $(PYTEST_ARGS) \
+	$(PYTEST) -m "not ros and not openvino" --numprocesses auto $(SHARED_OUT) $(PYTEST_ARGS) \
 		|| $(NONE_CHOSEN)
 	$(PYTEST) -m openvino $(PYTEST_ARGS) || $(NONE_CHOSEN)
-	$(PYTEST) -m ros --numprocesses 2 --dist loadfile $(PYTEST_ARGS) || $(NONE_CHOSEN)
+	$(PYTEST) -m ros --numprocesses 3 $(SHARED_OUT) $(PYTEST_ARGS) || $(NONE_CHOSEN)
 
 test-fast: $(VENV)/test.stamp
 	$(PYTEST) -m "not ros and not openvino and not export and not slow" \
-		$(NOT_FAST:%=--ignore=test/%) --numprocesses auto --dist loadfile $(PYTEST_ARGS)
+		$(NOT_FAST:%=--ignore=test/%) --numprocesses auto $(SHARED_OUT) $(PYTEST_ARGS)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -371,7 +371,7 @@ class Prediction:
     """A semantic mask and the evidence it rests on.
 
     Attributes:
-        mask: uint8 ``[H, W]`` class ids in the geometry of the reference sensor's image.
+        mask: uint8 ``[H, W]`` class ids in the geometry of the image of ``picture``.
         frame_set: the samples the mask was made from, and why others are missing.
         sensors: the sensors that were fused, in configured order; empty if ``unlabeled``.
         status: health of every configured sensor when the set was completed.
@@ -383,6 +383,8 @@ class Prediction:
             where it was not asked for, or nothing was segmented.
         contributions: share of each sensor in ``sensors`` in the mask, 0..1, by its name; empty
             where the network does not weight its sensors.
+        picture: the sensor whose camera sees what the mask shows: that of a fixed geometry may be
+            dead. Empty where nobody has said.
     """
 
     mask: Mask
@@ -394,3 +396,9 @@ class Prediction:
     unlabeled: str = ""
     confidence: Mask | None = None
     contributions: Mapping[str, float] = field(default_factory=dict)
+    picture: str = ""
+
+    @property
+    def owner(self) -> str:
+        """The sensor in whose picture the mask is; the reference's where nobody has said."""
+        return self.picture or self.frame_set.reference

@@ -48,6 +48,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(reason)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, so that no process is left with one at the end."""
+    first: dict[Path, int] = {}
+    for item in items:
+        found = [place for place, name in enumerate(_LONG) if item.get_closest_marker(name)]
+        first[item.path] = min([*found, first.get(item.path, len(_LONG))])
+    items.sort(key=lambda item: first[item.path])
+
+
+_LONG = ("export", "slow")
+"""Markers of tests that take long, the longest first."""
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
     """Skip files that import what a robot and a build farm do not have, whatever the way to it."""

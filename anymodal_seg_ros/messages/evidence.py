@@ -65,6 +65,7 @@ def mask_evidence(
     ]
     how = {
         "reference": prediction.frame_set.reference,
+        "picture": prediction.owner,
         "sensors": ",".join(prediction.sensors),
         "unlabeled": prediction.unlabeled,
         "network_ms": milliseconds(prediction.network_ns),

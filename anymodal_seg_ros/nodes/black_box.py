@@ -20,7 +20,7 @@ from typing import NamedTuple
 from anymodal_seg_ros.config import BlackBoxConfig
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import SensorState, SensorStatus
-from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, write_folder
+from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, make_room, write_folder
 
 _STOP_LIMIT_S = 10.0
 """A recording under way may take this long to end with the node."""
@@ -64,7 +64,7 @@ class BlackBox:
         )
         self._now_ns = now_ns
         self._kept: deque[Kept] = deque()
-        self._latched: dict[str, Kept] = {}
+        self._latched: dict[tuple[str, ...], Kept] = {}
         self._bytes = 0
         self._down: set[str] = set()
         self._entered: dict[str, dict[str, int]] = {}
@@ -84,11 +84,12 @@ class BlackBox:
 
         Args:
             kept: the message.
-            latched: whether it holds until the next of its topic, as a calibration: the newest that
-                has been let go is kept all the same.
+            latched: whether it holds until the next of its series, as a calibration: the newest
+                that has been let go is kept all the same.
         """
         if latched:
-            self._latched[kept.topic] = kept
+            self._latched[kept.series] = kept
+            make_room(self._latched)
             return
         self._kept.append(kept)
         self._bytes += kept.size

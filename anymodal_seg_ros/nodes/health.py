@@ -169,7 +169,8 @@ class Health:
 
     def _line(self, status: SensorStatus, before: SensorState | None) -> str:
         came = "" if before is None else f" (was {before.value})"
-        why = f": {status.fault}" if status.fault and not status.state.alive else ""
+        fine = status.state is SensorState.OK
+        why = f": {status.fault}" if status.fault and not fine else ""
         return f"sensor {status.sensor} is {status.state.value}{came}{why}"
 
     def _counts(self) -> tuple[int, int, int, int, int]:

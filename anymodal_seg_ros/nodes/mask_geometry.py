@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
 
 from anymodal_seg_ros.config import RigConfig
-from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.frames import FrameSet, Prediction
 from anymodal_seg_ros.inference.labelled_cloud import POINT, LabelledCloud
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.nodes.messages import to_stamp
@@ -47,14 +47,14 @@ class MaskGeometry:
         """Return the ``sensor_msgs/CameraInfo`` of a mask, with its header and size.
 
         Raises:
-            UnknownGeometryError: the reference's camera is not known (yet).
+            UnknownGeometryError: the camera whose picture it is is not known (yet), or its
+                calibration is for pictures of another shape.
         """
-        frames, (height, width) = prediction.frame_set, prediction.mask.shape
-        sample = frames.reference_sample
-        camera = self._geometry.camera(frames.reference)
-        info = _info_of(_scaled(camera, width, height))
-        driver = self._infos.get(frames.reference)
-        if driver is not None and not self._is_cut(frames.reference, driver, width, height):
+        owner, (height, width) = prediction.owner, prediction.mask.shape
+        sample = prediction.frame_set.reference_sample
+        info = _info_of(_scaled(self._camera(prediction), width, height))
+        driver = self._infos.get(owner)
+        if driver is not None and not self._is_cut(owner, driver, width, height):
             info.r, info.p = driver.r, driver.p  # a stereo camera's
         info.header.stamp, info.header.frame_id = to_stamp(sample.stamp_ns), sample.frame_id
         return info
@@ -65,35 +65,37 @@ class MaskGeometry:
         Raises:
             UnknownGeometryError: no depth sensor is in this mask, or the camera is not known.
         """
-        frames, mask = prediction.frame_set, prediction.mask
         metres = self._metres(prediction)
-        camera = self._geometry.camera(frames.reference)
-        points = self._cloud.make(mask, prediction.confidence, metres, camera)
-        sample = frames.reference_sample
+        camera = self._camera(prediction)
+        points = self._cloud.make(prediction.mask, prediction.confidence, metres, camera)
+        sample = prediction.frame_set.reference_sample
         return cloud_message(points, sample.stamp_ns, sample.frame_id)
+
+    def _camera(self, prediction: Prediction) -> Camera:
+        """Return the camera of a mask's picture, at any resolution."""
+        self._geometry.check_shape(prediction.owner, *prediction.mask.shape)
+        return self._geometry.camera(prediction.owner)
 
     def _metres(self, prediction: Prediction) -> npt.NDArray[np.float32]:
         """Return the distances in the mask's picture."""
-        frames, (height, width) = prediction.frame_set, prediction.mask.shape
+        frames, owner = prediction.frame_set, prediction.owner
         depths = [n for n in frames.fused if self._rig.sensors[n].modality == "depth"]
         if not depths:
             raise UnknownGeometryError("no depth sensor is in the mask")
-        counts = self._rig.sensors[depths[0]].counts
+        name = depths[0]
+        image = frames.samples[name].image
+        if name == frames.reference != owner:
+            return to_metres(image)  # it lies in the mask's picture already, in metres
+        self._take_frames(frames, owner)
+        image = in_metres(image, self._rig.sensors[name].counts)
+        size = height, width = prediction.mask.shape
+        return to_metres(self._registrar_at(height, width).bring(name, image, owner, size).image)
+
+    def _take_frames(self, frames: FrameSet, owner: str) -> None:
+        """Take note of the frames that messages are in, of the mask's picture as well."""
         for name, sample in frames.samples.items():
-            self._geometry.take_frame(name, sample.frame_id)
-        if depths[0] == frames.reference:
-            return to_metres(in_metres(frames.reference_sample.image, counts))
-        registered = self._registrar_at(height, width).register(
-            frames.reference,
-            {
-                frames.reference: frames.reference_sample.image,
-                depths[0]: in_metres(frames.samples[depths[0]].image, counts),
-            },
-            only_size=True,
-        )
-        if depths[0] in registered.missing:
-            raise UnknownGeometryError(registered.missing[depths[0]])
-        return to_metres(registered.images[depths[0]])
+            # The reference's sample is shown as it lies in the picture, in the frame of that.
+            self._geometry.take_frame(owner if name == frames.reference else name, sample.frame_id)
 
     def _registrar_at(self, height: int, width: int) -> Registrar:
         """Return what brings distances to the mask's picture, at its own size."""

@@ -39,6 +39,10 @@ _OVERHEAD = 1024
 """Bytes that a message takes beside its payload, roughly."""
 
 
+MOST_SERIES = 200
+"""Of messages that are kept: there are as many as somebody makes up frames of transforms."""
+
+
 class Kept(NamedTuple):
     """One message that may be written down; nothing of it is copied.
 
@@ -55,6 +59,15 @@ class Kept(NamedTuple):
     message: Any
 
     @property
+    def series(self) -> tuple[str, ...]:
+        """Whose newer messages replace it: those of its topic and, of transforms, of its frames.
+
+        Everybody who knows a place latches a message of his own on ``/tf_static``.
+        """
+        placed = getattr(self.message, "transforms", ())
+        return (self.topic, *sorted(str(one.child_frame_id) for one in placed))
+
+    @property
     def size(self) -> int:
         """How many bytes it takes, roughly."""
         if isinstance(self.message, bytes):
@@ -64,6 +77,14 @@ class Kept(NamedTuple):
             if type(payload) in _BUFFERS:
                 return int(memoryview(payload).nbytes) + _OVERHEAD
         return _OVERHEAD
+
+
+def make_room(series: dict[tuple[str, ...], Any]) -> None:
+    """Let the transforms that came first go, if there are too many series."""
+    if len(series) > MOST_SERIES:
+        placed = next((key for key in series if len(key) > 1), None)
+        if placed is not None:
+            del series[placed]
 
 
 @dataclass(frozen=True, slots=True)

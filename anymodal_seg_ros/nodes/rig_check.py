@@ -12,7 +12,7 @@ from rclpy.node import Node
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.errors import AnymodalError, DecodeError
-from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.foreign_text import one_line, quote
 from anymodal_seg_ros.inference.manifest import ModalitySpec
 from anymodal_seg_ros.inference.preprocess import check_encoding
 from anymodal_seg_ros.nodes.graph_watch import GraphWatch
@@ -22,7 +22,10 @@ from anymodal_seg_ros.nodes.rig_findings import Look
 from anymodal_seg_ros.nodes.shutdown import spinning
 from anymodal_seg_ros.nodes.static_transforms import StaticTransforms
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
+from anymodal_seg_ros.sensing.events.arrays import parse_event_array
 from anymodal_seg_ros.sensing.events.messages import is_event_message
+from anymodal_seg_ros.sensing.events.windows import EventStream
 from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info
 from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry, UnknownGeometryError
 
@@ -30,6 +33,9 @@ NAME = "rig_check"
 
 DISCOVERY_S = (1.0, 5.0)
 """How long drivers are given to be found, at least and, while one has sent nothing, at most."""
+
+_JUMP_NS = 1_000_000_000
+"""Nothing is made of the events, so no jump of their time is met."""
 
 
 class _Tally:
@@ -68,10 +74,10 @@ def check_rig(
         tally = tallies[name]
         tally.messages += 1
         tally.newest = message
-        stamp = int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)
+        stamp = stamp_of(message)
         if stamp == 0:
             tally.unstamped += 1
-        else:
+        elif stamp is not None:
             tally.ages_s.append((node.get_clock().now().nanoseconds - stamp) / 1e9)
 
     def on_camera_info(name: str, message: Any, _: Mapping[str, Any] | None) -> None:
@@ -136,7 +142,7 @@ def _look(
     spec: ModalitySpec | None,
     place_error: str,
 ) -> Look:
-    form, unreadable = _form(tally.newest, spec)
+    form, unreadable = form_of(tally.newest, tally.sensor, spec)
     return Look(
         sensor=name,
         facts=watch.facts[name],
@@ -166,10 +172,22 @@ def _places(geometry: RigGeometry, tallies: Mapping[str, _Tally]) -> dict[str, s
     return unknown
 
 
-def _form(message: Any, spec: ModalitySpec | None) -> tuple[str, str]:
+def stamp_of(message: Any) -> int | None:
+    """Return the header's stamp, 0 where there is none; None if the message cannot be read."""
+    if not isinstance(message, bytes):
+        return int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)
+    try:
+        return parse_event_array(message).stamp_ns
+    except DecodeError as error:
+        return 0 if error.kind == "stamp" else None
+
+
+def form_of(message: Any, sensor: SensorConfig, spec: ModalitySpec | None) -> tuple[str, str]:
     """Return size and encoding of a message, and why it cannot be used."""
-    if message is None or is_event_message(message):
+    if message is None:
         return "", ""
+    if sensor.modality == "event" and is_event_message(message):
+        return _form_of_events(message, sensor)
     try:
         if message.header.stamp.sec or message.header.stamp.nanosec:
             stamp_ns(message.header)
@@ -178,9 +196,25 @@ def _form(message: Any, spec: ModalitySpec | None) -> tuple[str, str]:
     except DecodeError as error:
         return "", one_line(error)
     form = f"{image.width}x{image.height} {image.encoding}"
+    if image.encoding == POINT_CLOUD:
+        form = f"{image.width * image.height} points"
     try:
         if spec is not None:
             check_encoding(image, spec)
     except DecodeError as error:
         return form, one_line(error)
     return form, ""
+
+
+def _form_of_events(message: Any, sensor: SensorConfig) -> tuple[str, str]:
+    """Return the size of an event camera and how its events are written, or why they are none."""
+    stream = EventStream(sensor.events, _JUMP_NS)
+    try:
+        stream.push(message)
+    except DecodeError as error:
+        return "", "" if error.kind == "stamp" else one_line(error)  # stamps are told by themselves
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
+        return "", f"a field is of another type than it should be: {one_line(error)}"
+    assert stream.grid is not None  # a message has been taken
+    size = f"{stream.grid.sensor_width}x{stream.grid.sensor_height}"
+    return f"{size} {quote(getattr(message, 'encoding', 'events'))}", ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -48,10 +49,10 @@ class NodeServices:
             save_snapshot: gathers what there is, and returns what writes it down in another thread.
         """
         node.create_service(SetBool, "~/enable", functools.partial(_set, enable))
-        for name in sensors:
+        for name, called in service_names(sensors).items():
             node.create_service(
                 SetBool,
-                f"~/set_sensor_enabled/{name}",
+                f"~/set_sensor_enabled/{called}",
                 functools.partial(_set, functools.partial(enable_sensor, name)),
             )
         node.create_service(Trigger, "~/reset", functools.partial(_trigger, reset))
@@ -63,6 +64,21 @@ class NodeServices:
     def stop(self) -> None:
         """Let what is being written down come to its end, within a limit."""
         self._snapshot.stop()
+
+
+def service_names(sensors: Iterable[str]) -> dict[str, str]:
+    """Return what the service of each sensor is called, by the sensor's name.
+
+    A parameter may be called ``front-left`` or ``1``, a service may not: what cannot stand in its
+    name becomes ``_``, and a digit at the beginning gets one in front.
+    """
+    found: dict[str, str] = {}
+    for name in sensors:
+        called = re.sub(r"^(?=[0-9])|[^A-Za-z0-9_]+", "_", name)
+        while called in found.values():
+            called = f"{called}_2"
+        found[name] = called
+    return found
 
 
 class _Aside:

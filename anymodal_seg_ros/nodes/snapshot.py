@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, home, write_folder
+from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, home, make_room, write_folder
 
 KEPT = 6
-"""Newest messages of each topic that are kept for a snapshot; they take room all the time."""
+"""Newest messages of each series that are kept for a snapshot; they take room all the time."""
 
 ROOM = 16_000_000
 """Bytes that they may take by topic, where that leaves more than two."""
@@ -20,13 +20,14 @@ class Snapshots:
     """Keeps what a snapshot needs, and writes it down when it is asked for."""
 
     def __init__(self) -> None:
-        self._messages: dict[str, deque[Kept]] = {}
+        self._messages: dict[tuple[str, ...], deque[Kept]] = {}
         self.prediction: Prediction | None = None
         """The newest mask."""
 
     def note(self, kept: Kept) -> None:
-        """Remember a message instead of the oldest of its topic."""
-        messages = self._messages.setdefault(kept.topic, deque(maxlen=KEPT))
+        """Remember a message instead of the oldest of its series."""
+        messages = self._messages.setdefault(kept.series, deque(maxlen=KEPT))
+        make_room(self._messages)
         messages.append(kept)
         while len(messages) > 2 and kept.size * len(messages) > ROOM:
             messages.popleft()

@@ -80,7 +80,7 @@ class PipelineWorker:
         # Cores are used by sensors side by side. OpenCV's own threads would have to be woken for
         # every small picture, and wait for one another in a busy loop.
         cv2.setNumThreads(1)
-        self._pipeline.attach(len(self._threads), self.notify)
+        self._pipeline.attach(len(self._threads), self.notify, self._failed)
         for thread in self._threads:
             thread.start()
 

@@ -14,7 +14,14 @@ from typing import Any
 
 from anymodal_seg_ros.config import RigConfig, SegConfig
 from anymodal_seg_ros.errors import DecodeError, RejectionKind
-from anymodal_seg_ros.frames import FusedShare, Prediction, Sample, SensorState, SensorStatus
+from anymodal_seg_ros.frames import (
+    FrameSet,
+    FusedShare,
+    Prediction,
+    Sample,
+    SensorState,
+    SensorStatus,
+)
 from anymodal_seg_ros.inference.contract import rehearse
 from anymodal_seg_ros.inference.engines import Engine, can_split, create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
@@ -30,6 +37,9 @@ from anymodal_seg_ros.sensing.events.messages import is_event_message
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 from anymodal_seg_ros.sensing.intake import Intake
+
+_JUST_NOW = 1.5
+"""Periods of the reference within which somebody has looked who has time."""
 
 
 class Pipeline:
@@ -63,8 +73,10 @@ class Pipeline:
         self._activity = Activity()
         self._threads = 1
         self._notify: Callable[[], None] = lambda: None
+        self._events_failed: Callable[[Exception], None] = lambda error: None
         self._attached = False
         self._superseded_before = 0
+        self._looked_ns, self._burst, self._burst_ns = 0, 0, 0
         self._parts = self._assembled(rig)
 
     def _assembled(self, rig: RigConfig) -> Assembly:
@@ -113,17 +125,23 @@ class Pipeline:
         rehearse(engine, model.manifest, len(config.rig.sensors))
         return cls(config.rig, model, engine, in_time=in_time)
 
-    def attach(self, threads: int, notify: Callable[[], None]) -> None:
+    def attach(
+        self,
+        threads: int,
+        notify: Callable[[], None],
+        failed: Callable[[Exception], None] = lambda error: None,
+    ) -> None:
         """Prepare for threads that will work, and decode events in one more.
 
         Args:
             threads: how many will call :meth:`work`, for the budget of time.
             notify: called when events have become a sample, so that there may be work.
+            failed: called with what nobody foresaw while events were decoded; that goes on.
         """
         self._threads = self._parts.budget.threads = threads
-        self._notify = notify
+        self._notify, self._events_failed = notify, failed
         self._attached = True
-        self._parts.events.start(self._take_events)
+        self._parts.events.start(self._take_events, failed)
 
     def detach(self) -> bool:
         """End what :meth:`attach` has begun. Returns whether it has ended."""
@@ -338,6 +356,7 @@ class Pipeline:
                 return None
             assert isinstance(result, Prediction)
             self.record.fused(result)
+            self._parts.pictures.settle(task.order.picture, result.sensors)
             if result.sensors:
                 self._parts.budget.fused(len(result.sensors), took_ns)
             if (cross_check := self._parts.cross_check) is not None:
@@ -374,7 +393,7 @@ class Pipeline:
     def configure(self, rig: RigConfig) -> None:
         """Go on with other parameters of the same sensors, which are seen for the first time.
 
-        What CameraInfo messages have told is kept.
+        What CameraInfo messages have told is kept, and so is the geometry of the masks.
 
         Raises:
             ConfigError: as when a pipeline is made; then nothing has changed.
@@ -383,10 +402,11 @@ class Pipeline:
         before.events.stop()
         with self._lock:
             parts.registrar.take_cameras_of(before.registrar)
+            parts.pictures.take_over(before.pictures)
             self._superseded_before += before.superseded
             self._parts = parts
         if self._attached:
-            parts.events.start(self._take_events)
+            parts.events.start(self._take_events, self._events_failed)
 
     def _next_task(self, now_ns: int, ahead: bool) -> Task | None:
         """Collect what is due, and choose what to do about it."""
@@ -401,13 +421,15 @@ class Pipeline:
             scheduler.add_unproven(sample)
         if not scheduler.proving:
             for frame_set in intake.poll(now_ns):
+                self._count_burst(frame_set, now_ns)
                 if cross_check is not None:
                     frame_set = cross_check.without_doubted(frame_set)
                 status = intake.status(now_ns)
-                order = Order(frame_set, status, pictures.of(frame_set), None)
+                order = Order(frame_set, status, pictures.of(frame_set), None, burst=self._burst)
                 if self.in_time:
                     self._limit(order)
                 scheduler.add(order)
+            self._looked_ns = now_ns
         task: Task | None = scheduler.take(now_ns)
         if task is None and ahead and (leader := intake.leader()) is not None:
             newest, wanted_in = intake.newest(leader), pictures.sensor(leader)
@@ -415,6 +437,20 @@ class Pipeline:
         if task is None and cross_check is not None and not scheduler.backlog.behind:
             return cross_check.take()
         return task
+
+    def _count_burst(self, frame_set: FrameSet, now_ns: int) -> None:
+        """Number the frame sets, those alike that have become due since somebody looked just now.
+
+        What is found after a longer time became due while nobody had time for it; and of a network
+        that is slower than the reference anyway, more than one at a time is too many.
+        """
+        period_ns = self.rig.sensors[frame_set.reference].period_ns
+        just_now = now_ns - self._looked_ns <= _JUST_NOW * period_ns
+        fits = self._parts.budget.reference_fits(period_ns, len(frame_set.fused))
+        keeps_up = fits or not self._attached  # a desk takes the time that it takes
+        if not (just_now and keeps_up) or self._burst_ns != now_ns:
+            self._burst += 1
+        self._burst_ns = now_ns
 
     def _limit(self, order: Order) -> None:
         """Say until when the other sensors of a frame set are waited for."""
@@ -441,6 +477,7 @@ class Pipeline:
         for order in self._parts.scheduler.waiting():
             if order.frame_set.samples.get(sample.sensor) is sample:
                 order.frame_set = self._intake.reselect(order.frame_set)
+                order.picture = self._parts.pictures.of(order.frame_set)
 
     def _end_step(self, look: SensorLook, took_ns: int) -> None:
         """Take note of one step of a look at the sensors, and tell what has come of it."""
@@ -489,8 +526,10 @@ class Pipeline:
         """Take what has come of a message of events, or of a frame that event cameras follow."""
         sensor, received_ns, error = outcome.sensor, outcome.received_ns, outcome.error
         if error is not None:
-            fault = Fault(SensorState.INVALID, str(error))
-            return self.reject(sensor, fault, received_ns, error.kind)
+            state = SensorState.CLOCK if error.kind == "stamp" else SensorState.INVALID
+            fault = Fault(state, str(error))
+            with self._lock:
+                return self._intake.reject_events(sensor, fault, received_ns, error.kind)
         if sensor:
             nothing, checks = self._parts.events.judgement(sensor)
             with self._lock:

@@ -173,7 +173,9 @@ class CrossCheck:
         look.compared = True
 
     def abandon(self) -> None:
-        """Give up a look of which a step has failed."""
+        """Give up a look of which a step has failed; the next one comes when it would have."""
+        if (look := self._running) is not None:
+            self._due_ns = look.time_ns + seconds_to_ns(self._rig.cross_check_s)
         self._begun, self._running = False, None
 
     def end(self, look: SensorLook, took_ns: int) -> Mapping[str, CrossFinding] | None:
@@ -200,7 +202,7 @@ class CrossCheck:
             return None
         try:
             covered = self._cover(name, sample, look)
-            return structure_of(stages.image, spec, sensor.counts, covered)
+            return structure_of(stages.image, spec, sensor.counts, covered, look.size)
         except (DecodeError, UnknownGeometryError):
             return None
 
@@ -252,6 +254,7 @@ def structure_of(
     spec: ModalitySpec,
     counts: CountsConfig = MODELS_OWN,
     covered: npt.NDArray[np.uint8] | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Structure:
     """Return the edges of a sensor's picture.
 
@@ -260,11 +263,14 @@ def structure_of(
         spec: of its modality.
         counts: what its numbers mean.
         covered: which part of the picture is the sensor's; None: all of it.
+        size: rows and columns of that picture, whose shape an image has that is only resized to it;
+            None: the image's own.
 
     Raises:
         DecodeError: the image cannot serve as the modality, or is damaged.
     """
-    width = 4 * round(2 * ROWS * image.width / image.height / 4)
+    rows, columns = size or (image.height, image.width)
+    width = max(4, 4 * round(2 * ROWS * columns / rows / 4))
     scaled = planes(image, spec, 2 * ROWS, width, counts=counts)
     if spec.planes == "depth":
         # Nearness: its noise is about the same everywhere, and holes are as far as the sky.

@@ -28,14 +28,17 @@ class EventInput:
     def __contains__(self, sensor: str) -> bool:
         return sensor in self._sampler
 
-    def start(self, deliver: Callable[[EventOutcome], object]) -> None:
+    def start(
+        self, deliver: Callable[[EventOutcome], object], failed: Callable[[Exception], None]
+    ) -> None:
         """Decode in a thread from now on, if there is any event camera.
 
         Args:
             deliver: takes what has come of a message or a frame, in that thread.
+            failed: is told of an exception that nobody foresaw; the thread goes on.
         """
         if self._sampler:
-            self._thread = EventThread(self._sampler, deliver)
+            self._thread = EventThread(self._sampler, deliver, failed)
             self._thread.start()
 
     def stop(self) -> bool:

@@ -66,7 +66,9 @@ class Fusion:
         frame_set = _described(frame_set, stages, picture)
         if lacking := shortfall(self._rig, list(seen)):
             mask = np.full((picture.height, picture.width), UNLABELED, np.uint8)
-            return Prediction(mask, frame_set, (), status, 0, 0, unlabeled=lacking)
+            return Prediction(
+                mask, frame_set, (), status, 0, 0, unlabeled=lacking, picture=picture.sensor
+            )
         network_started_ns = time.perf_counter_ns()
         result = self._run(seen)
         network_ns = time.perf_counter_ns() - network_started_ns
@@ -81,6 +83,7 @@ class Fusion:
             process_ns=time.perf_counter_ns() - started_ns,
             confidence=_resized(result.confidence, picture, cv2.INTER_LINEAR),
             contributions=dict(zip(seen, shares, strict=bool(shares))),
+            picture=picture.sensor,
         )
 
     def _run(self, seen: Mapping[str, Stages]) -> Segmentation:

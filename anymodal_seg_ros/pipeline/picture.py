@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from anymodal_seg_ros.config import RigConfig
@@ -32,7 +33,8 @@ class Pictures:
     """Chooses the picture of every mask.
 
     With ``geometry: fixed`` it is that of the first sensor, dead or alive: whoever consumes masks
-    may rely on their frame and size. Until the first sensor has been seen once, its size is that of
+    may rely on their frame and size. Only an image of it that was fused changes them: what a faulty
+    driver sends is no new geometry. Until the first sensor has been seen once, the size is that of
     the living reference sensor; and where the reference cannot be brought into its picture, because
     no calibration has come yet, the mask stays in the reference's own.
     """
@@ -42,11 +44,22 @@ class Pictures:
         self._fixed = rig.geometry == "fixed"
         self._manifest, self._registrar = manifest, registrar
         self._seen: Sample | None = None
+        self._settled: Picture | None = None
+
+    def take_over(self, other: Pictures) -> None:
+        """Keep the geometry that the masks have had before the configuration changed."""
+        if other._registrar.first == self._registrar.first:
+            self._seen, self._settled = other._seen, other._settled
 
     def see(self, sample: Sample) -> None:
         """Take note of the size and frame of the first sensor's images."""
         if sample.sensor == self._registrar.first:
             self._seen = sample
+
+    def settle(self, picture: Picture, fused: Collection[str]) -> None:
+        """Take note of a mask, and of the sensors whose images were fused."""
+        if picture.sensor == self._registrar.first and picture.sensor in fused:
+            self._settled = picture
 
     def sensor(self, reference: str) -> str:
         """Return in whose picture the masks of a reference sensor are."""
@@ -60,6 +73,9 @@ class Pictures:
         """Return the picture of a frame set's mask."""
         reference = frame_set.reference_sample
         sensor = self.sensor(frame_set.reference)
+        settled = self._settled if self._fixed and sensor == self._registrar.first else None
+        if settled is not None and sensor not in frame_set.fused:
+            return settled
         owner = frame_set.samples.get(sensor, self._seen if sensor != reference.sensor else None)
         if owner is not None:
             return Picture(sensor, owner.image.height, owner.image.width, owner.frame_id)

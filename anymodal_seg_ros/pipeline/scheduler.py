@@ -77,10 +77,12 @@ class Scheduler:
         """
         self._orders.append(order)
         begun = 1 if self._begun(self._orders[0]) else 0
-        places = 1 if self.backlog.behind else PLACES
-        excess = max(
-            0, len(self._orders) - max(begun + 1, MOST_PLACES if order.hurries else places)
-        )
+        places = PLACES - 1 + self._largest_burst(order)
+        if order.hurries:
+            places = max(MOST_PLACES, places)
+        elif self.backlog.behind:
+            places = 1
+        excess = max(0, len(self._orders) - max(begun + 1, places))
         self.superseded += excess
         for lost in self._orders[begun : begun + excess]:
             if lost.hurries:
@@ -123,7 +125,7 @@ class Scheduler:
         if isinstance(task, Fuse):
             if self._fusing is not None:
                 return None
-            self.backlog.observe(len(self._orders))
+            self.backlog.observe(1 + self._waiting_behind(order))
             self._fusing = task
             self._orders.pop(0)
         elif task is not None:
@@ -206,7 +208,8 @@ class Scheduler:
         if order.fuse_by_ns is not None:
             in_time = self._budget.encode.ns <= order.fuse_by_ns - now_ns
             fits = in_time and self._admits(now_ns)
-            overdue = now_ns >= order.fuse_by_ns or (order.hurries and len(self._orders) > 1)
+            hurried = order.hurries and self._waiting_behind(order) > 0
+            overdue = hurried or now_ns >= order.fuse_by_ns
             nobody_at_work = len(idle) == len(open_)
             if reference is None and (overdue or (nobody_at_work and not fits)):
                 return Fuse(self._without(order, open_))
@@ -265,6 +268,22 @@ class Scheduler:
             cost_ms = self._budget.encode.ns / 1e6
             missing[name] = f"{NO_TIME}: {cost_ms:.0f} ms of encoding did not fit into the budget"
         return replace(order, frame_set=replace(order.frame_set, samples=samples, missing=missing))
+
+    def _largest_burst(self, order: Order) -> int:
+        """Count those that are due together with a new one; return the most of all that wait."""
+        alike = [waiting for waiting in self._orders if waiting.burst == order.burst]
+        for one in alike:
+            one.together = len(alike)
+        return max(waiting.together for waiting in self._orders)
+
+    def _waiting_behind(self, order: Order) -> int:
+        """Return how many frame sets wait for the network behind one.
+
+        Those that became due together with it have waited for a sensor; and while so many have
+        their turns, as many others may come.
+        """
+        others = sum(waiting is not order for waiting in self._orders)
+        return max(0, others - 2 * (order.together - 1))
 
     def _begun(self, order: Order) -> bool:
         """Whether somebody works on the reference sample of a frame set, or has done so."""

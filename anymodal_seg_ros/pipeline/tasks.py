@@ -22,6 +22,9 @@ class Order:
         fuse_by_ns: when its fusion is to begin at the latest, on the caller's clock; None if all of
             its sensors are waited for, however long they take.
         hurries: whether it goes as it is as soon as the next one waits.
+        burst: the same for those that became due at one moment, when a sensor came that they have
+            all waited for: they do not wait for the network, and none supersedes another.
+        together: how many have the same burst; the scheduler counts them.
     """
 
     frame_set: FrameSet
@@ -29,6 +32,8 @@ class Order:
     picture: Picture
     fuse_by_ns: int | None
     hurries: bool = False
+    burst: int = 0
+    together: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -99,6 +99,26 @@ class Intake:
         self._watchdog.arrive(sensor, received_ns)
         return self._count_rejection(sensor, fault, received_ns, kind)
 
+    def reject_events(
+        self, sensor: str, fault: Fault, received_ns: int, kind: RejectionKind
+    ) -> str:
+        """Count a message of events that could not be read. Returns what was wrong.
+
+        A few among many are no fault of the camera's, which is judged by its windows: there are
+        hundreds of packets in a second, and one that comes twice costs no event. Only when so many
+        came one after the other that nothing else does, they count.
+
+        Args:
+            sensor: whose message it was.
+            fault: what was wrong with it.
+            received_ns: when it arrived.
+            kind: what it is counted under.
+        """
+        self._unread[sensor] += 1
+        if self._unread[sensor] < self._rig.sensors[sensor].fault_frames:
+            fault = replace(fault, lasting=False)
+        return self.reject(sensor, fault, received_ns, kind)
+
     def judge_events(
         self, sensor: str, received_ns: int, fault: Fault | None, checks: tuple[CheckResult, ...]
     ) -> None:
@@ -112,6 +132,7 @@ class Intake:
             checks: the figures behind it.
         """
         self._event_checks[sensor] = checks
+        self._unread[sensor] = 0
         if fault is not None:
             self._watchdog.judge(sensor, received_ns, fault, accepted=False)
 
@@ -289,6 +310,8 @@ class Intake:
         self._originals: dict[str, Sample] = {}
         self._lags = ArrivalLags(rig.sensors)
         self._event_checks: dict[str, tuple[CheckResult, ...]] = {}
+        self._unread = Counter[str]()
+        """Messages of events in a row that could not be read."""
         self._cross_checks: dict[str, tuple[str, tuple[CheckResult, ...]]] = {}
 
     def _take(self, sample: Sample, jumped: bool) -> None:

@@ -8,6 +8,7 @@ import pytest
 from fixtures.bag_files import IMAGE, camera_info, images, write_bag
 from fixtures.messages import image_message
 from fixtures.scenes import ENCODINGS, scene
+from fixtures.virtual_machine import split_pipeline
 
 from anymodal_seg_ros.config import (
     RegistrationConfig,
@@ -265,3 +266,27 @@ def test_measured_latency_is_what_the_mask_took() -> None:
     for text in ("fixed", "fixed:x", "fixed:-1", "fixed:nan", "fast", "none:3"):
         with pytest.raises(ValueError, match="expected none, measured, or fixed:MS"):
             latency_model(text)
+
+
+@pytest.mark.parametrize("trigger", ["reference", "any"])
+@pytest.mark.parametrize("lag_ms", [40, 95])
+def test_at_a_desk_no_frame_is_lost_to_a_sensor_that_all_have_waited_for(
+    lag_ms: int, trigger: str
+) -> None:
+    """Thermal images come late: with each, some frame sets become due at the same moment."""
+    sensors = {
+        "rgb": SensorConfig("rgb/image", "rgb"),
+        "thermal": SensorConfig("thermal/image", "thermal", expected_hz=10.0),
+    }
+    pipe, _ = split_pipeline(RigConfig(sensors, trigger=trigger), in_time=False)
+    coming: list[Arrival] = []
+    for name, lag in (("rgb", 5), ("thermal", lag_ms)):
+        for number in range(int(2 * sensors[name].expected_hz)):
+            taken = number * sensors[name].period_ns + 1_000_000 * (name == "thermal")
+            stamp = START + taken
+            message = image_message(scene(name, number), ENCODINGS[name], stamp)
+            coming.append((name, taken + lag * 1_000_000, message))
+    masks = list(replay(pipe, sorted(coming, key=lambda arrival: arrival[1])))
+    assert pipe.superseded == 0
+    rgb = [m for m in masks if m.frame_set.reference == "rgb"]
+    assert len(rgb) == 60, "a mask for each of its frames"

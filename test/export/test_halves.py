@@ -9,7 +9,7 @@ import onnx
 import pytest
 import torch
 from fixtures.tensorrt_operators import unsupported
-from fixtures.zoo import HEIGHT, MODALITIES, SPLIT, WIDTH, network_of, sensors
+from fixtures.zoo import HEIGHT, MODALITIES, SHALLOW, SPLIT, WIDTH, network_of, sensors
 
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.networks import DeployedNetwork, network_names
@@ -56,7 +56,7 @@ def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[DeployedNetwork, Path]:
     folder = tmp_path_factory.mktemp(request.param)
-    deployed = deploy(network_of(request.param))
+    deployed = deploy(network_of(request.param, SHALLOW))
     files = write_graphs(deployed, HEIGHT, WIDTH, folder)
     assert {role: spec.path for role, spec in files.items()} == GRAPHS
     return deployed, folder

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 from fixtures.tensorrt_operators import unsupported
-from fixtures.zoo import HEIGHT, MODALITIES, SPLIT, WIDTH, network_of
+from fixtures.zoo import HEIGHT, MODALITIES, SHALLOW, SPLIT, WIDTH, network_of
 
 from anymodal_seg_ros.networks import network_names
 from anymodal_seg_training.export.network_parity import MeasuredNetwork, Parity, parity_of
@@ -27,12 +27,19 @@ class Exported:
 WHOLE = [name for name in network_names() if name not in SPLIT or name == "quorum"]
 """An export takes long: those that split are exported in ``test_halves``, the whole among them."""
 
+ANY_SIZE = {"cmnext", "quorum"}
+"""Exported with a dynamic height and width: one that mixes its sensors, and one that does not.
+
+That of all that allow it is tried where the page of the networks is made.
+"""
+
 
 @pytest.fixture(scope="module", params=WHOLE)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    network = MeasuredNetwork(network_of(request.param))
+    network = MeasuredNetwork(network_of(request.param, SHALLOW))
     path: Path = tmp_path_factory.mktemp(request.param) / "model.onnx"
-    parity = parity_of(network, path, MODALITIES, HEIGHT, WIDTH)
+    any_size = request.param in ANY_SIZE
+    parity = parity_of(network, path, MODALITIES, HEIGHT, WIDTH, any_size)
     return Exported(network, onnx.load(path), parity)
 
 

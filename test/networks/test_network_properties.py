@@ -12,6 +12,7 @@ from fixtures.zoo import (
     CLASSES,
     HEIGHT,
     MODALITIES,
+    SHALLOW,
     WIDTH,
     counts_of_sensors,
     network_of,
@@ -290,7 +291,7 @@ def test_a_compiled_network_computes_the_same(name: str) -> None:
     That the graph has no side effects is what the exporter asks of every network, too.
     """
     torch._dynamo.reset()  # what it has compiled of other networks counts against a limit
-    network = network_of(name)
+    network = network_of(name, SHALLOW)
     x, ids = sensors(network, 3, batch=1)
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     with torch.inference_mode():

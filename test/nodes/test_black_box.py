@@ -6,6 +6,7 @@ import time
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +20,7 @@ from anymodal_seg_ros.config import BlackBoxConfig
 from anymodal_seg_ros.frames import SensorState, SensorStatus
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.nodes.black_box import BlackBox
-from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept
+from anymodal_seg_ros.nodes.record_folder import MOST_SERIES, Circumstances, Kept
 
 S = 1_000_000_000
 
@@ -81,6 +82,36 @@ def test_what_is_kept_is_bounded_by_age_number_and_bytes(tmp_path: Path) -> None
         assert size == expected * 2024 <= 1_000_000
         rig.box.stop()
         assert rig.box.size == (0, 0)
+
+
+class Places(CameraInfo):
+    """A message that tells the places of frames, where tf2_msgs is not installed."""
+
+    def __init__(self, *frames: str) -> None:
+        super().__init__()
+        self.frames = frames
+
+    @property
+    def transforms(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(child_frame_id=frame) for frame in self.frames]
+
+
+def test_everybody_who_tells_places_is_kept_and_the_newest_of_each(rig: Rig) -> None:
+    kind = "sensor_msgs/msg/CameraInfo"
+    for frames in (("camera", "lidar"), ("imu",), ("lidar", "camera"), ("thermal",)):
+        kept = Kept("/tf_static", kind, rig.now_ns, Places(*frames))
+        rig.box.note(kept, latched=True)
+    for number in range(400):  # a sender that makes up frames
+        rig.box.note(Kept("/tf_static", kind, 0, Places(f"frame {number}")), latched=True)
+        if number == 50:
+            rig.send(10)
+            rig.look(SensorState.STALE, OK=1, STALE=1)
+    assert len(rig.box._latched) == MOST_SERIES
+    rig.box.stop()
+    (folder,) = rig.recordings
+    with Reader(folder / "bag") as bag:
+        counts = {connection.topic: connection.msgcount for connection in bag.connections}
+    assert counts == {"/rgb": 10, "/tf_static": 3 + 51}
 
 
 def test_a_sensor_that_goes_down_is_recorded_with_its_calibration(rig: Rig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,6 +58,18 @@ def test_each_state_is_told_once_and_a_bad_one_as_such(told: Told) -> None:
     assert told.says() == [("sensor rgb is OK (was WAITING)", False)]
     told.status = told.of(SensorState.FAILED)
     assert told.says() == [("sensor rgb is FAILED (was OK)", True)]
+
+
+@pytest.mark.parametrize("state", [SensorState.SLOW, SensorState.DEGRADED, SensorState.DOUBTFUL])
+def test_what_is_wrong_with_a_living_sensor_is_told_with_its_state(
+    told: Told, state: SensorState
+) -> None:
+    told.status = told.of(SensorState.OK)
+    told.says()
+    told.status = replace(told.of(state), fault="with figure and cause")
+    assert told.says() == [(f"sensor rgb is {state.value} (was OK): with figure and cause", False)]
+    told.status = replace(told.of(SensorState.OK), fault="lies beside the first sensor")
+    assert told.says() == [(f"sensor rgb is OK (was {state.value})", False)]
 
 
 def test_a_living_sensor_that_is_not_fused_is_told_with_the_mend_and_so_is_the_end(

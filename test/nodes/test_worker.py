@@ -48,7 +48,9 @@ class ScriptedPipeline:
             deliver(made)
             return Progress(True, made)
 
-    def attach(self, threads: int, notify: Callable[[], None]) -> None:
+    def attach(
+        self, threads: int, notify: Callable[[], None], failed: Callable[[Exception], None]
+    ) -> None:
         assert threads >= 1
 
     def detach(self) -> bool:

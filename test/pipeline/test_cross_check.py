@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from fixtures.accords import normal_accord
@@ -42,6 +43,15 @@ class CountingEngine:
     def run(self, batch: ModalityBatch) -> Segmentation:
         value = int((2**batch.modality_ids).sum())
         return Segmentation(np.full(batch.images.shape[2:], value, np.uint8))
+
+
+def stretched(height: int, width: int) -> Lie:
+    """Of a camera that sees the same on a chip of another shape."""
+
+    def stretch(image: Image) -> Image:
+        return Image(cv2.resize(image.pixels, (width, height)), image.encoding)
+
+    return stretch
 
 
 def mirrored(image: Image) -> Image:
@@ -199,6 +209,29 @@ def test_a_sensor_that_lies_beside_the_others_is_told_while_it_is_fused(model: M
     assert "px to the right" in status.fault
     assert status.state.alive
     assert masks[-1].sensors == ("rgb", "thermal")
+
+
+@pytest.mark.parametrize("size", [(256, 320), (180, 320), (512, 640), (60, 96)])
+def test_cameras_whose_chips_have_other_shapes_are_compared_like_any(
+    model: Model, size: tuple[int, int]
+) -> None:
+    shape = stretched(*size)
+    pipe = Pipeline(rig(), model, CountingEngine())
+    assert {p.sensors for p in play(pipe, 0, 30, {"thermal": shape})[1:]} == {KINDS}
+    told = {s.sensor: s for s in pipe.status(3 * S + S)}["thermal"]
+    assert {c.name: c.passed for c in told.checks}["accord"]
+    masks = play(pipe, 30, 40, {"thermal": lambda image: shape(mirrored(image))})
+    assert masks[-1].sensors == ("rgb", "depth")
+
+
+def test_a_camera_that_changes_its_shape_is_measured_anew(model: Model) -> None:
+    pipe = Pipeline(rig(("rgb", "thermal")), model, CountingEngine())
+    play(pipe, 0, 20)
+    play(pipe, 20, 20, {"rgb": stretched(180, 320)})
+    masks = play(pipe, 40, 60, {"rgb": stretched(240, 240)})
+    assert masks[-1].sensors == ("rgb", "thermal")
+    told = {s.sensor: s for s in pipe.status(11 * S)}["thermal"]
+    assert {"accord", "misaligned"} <= {c.name for c in told.checks if c.passed}
 
 
 def test_without_an_agreement_file_nobody_is_compared() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import pytest
 from fixtures.manifests import small_manifest
 from fixtures.messages import image_message
@@ -91,3 +93,53 @@ def test_the_order_of_preference_is_a_list_and_not_the_order_of_the_file() -> No
     assert {p.frame_set.reference for p in pictures(rig, set())[1:]} == {"rgb"}
     with pytest.raises(ConfigError, match=r"rig.reference is lidar: expected some of the sensors"):
         RigConfig(sorted_file, reference=("lidar",))
+
+
+def odd_sizes(odd: set[int], *, packed: bool = False, disabled_from: int = 99) -> list[Prediction]:
+    """The first camera sends pictures of another size now and then, and may be switched off."""
+    first = replace(RIG.sensors["rgb"], type="compressed" if packed else "image")
+    rig = RigConfig({"rgb": first, "events": RIG.sensors["events"]})
+    pipe = Pipeline(rig, Model(Path("nowhere"), small_manifest()), SplitEngine())
+    made: list[Prediction] = []
+    for k in range(60):
+        if k == disabled_from:
+            off = replace(first, enabled=False)
+            pipe.configure(replace(rig, sensors={**rig.sensors, "rgb": off}))
+        size = (20, 36) if k in odd else SIZES["rgb"]
+        rgb = image_message(scene("rgb", k, *size), "rgb8", START + k * PERIOD, frame_id="rgb")
+        if packed:
+            _, data = cv2.imencode(".jpg", scene("rgb", k, *size))
+            rgb = SimpleNamespace(header=rgb.header, format="jpeg", data=data)
+        events = scene("event", k, *SIZES["events"])
+        event = image_message(events, "8UC3", START + k * PERIOD, frame_id="events")
+        pipe.push_message("rgb", rgb, k * PERIOD)
+        pipe.push_message("events", event, k * PERIOD + MS)
+        while (prediction := pipe.poll(k * PERIOD + 20 * MS)) is not None:
+            made.append(prediction)
+    return made
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("odd", [{30}, set(range(30, 60, 2))], ids=["once", "every other"])
+def test_what_a_faulty_driver_sends_is_no_new_geometry(odd: set[int], packed: bool) -> None:
+    made = odd_sizes(odd, packed=packed)[2:]
+    assert {geometry(p) for p in made} == {("rgb", (60, 80))}
+    assert len(made) > 55, "there is a mask for every frame"
+    for prediction in made:
+        stamp = prediction.frame_set.reference_sample.stamp_ns
+        assert ("rgb" in prediction.sensors) <= ((stamp - START) // PERIOD not in odd)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_size_that_has_been_believed_is_the_new_geometry(packed: bool) -> None:
+    made = odd_sizes(set(range(30, 60)), packed=packed)[2:]
+    sizes = [p.mask.shape for p in made]
+    assert sizes == sorted(sizes, reverse=True), "it changes once"
+    assert geometry(made[-1]) == ("rgb", (20, 36))
+    assert "rgb" in made[-1].sensors
+
+
+def test_a_first_sensor_that_is_switched_off_leaves_its_size_and_frame_behind() -> None:
+    made = odd_sizes(set(), disabled_from=30)
+    assert made[-1].sensors == ("events",)
+    assert {geometry(p) for p in made[2:]} == {("rgb", (60, 80))}

@@ -2,20 +2,63 @@
 
 from __future__ import annotations
 
+import queue
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from fixtures.event_messages import event_packet, evt3_words
 from fixtures.manifests import small_manifest
 from fixtures.messages import compressed_message
 from fixtures.pictures import png
-from fixtures.pipelines import MS, START, CountingEngine, S, message, pipeline
+from fixtures.pipelines import MS, RIG, START, CountingEngine, S, message, pipeline
 from fixtures.scenes import scene
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
-from anymodal_seg_ros.frames import Prediction, SensorState
+from anymodal_seg_ros.frames import Prediction, SensorState, SensorStatus
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.pipeline import Pipeline
+
+
+@pytest.mark.parametrize("twice", [1, 2, 20], ids=["all", "every other", "one in twenty"])
+def test_packets_that_come_twice_cost_no_window(twice: int) -> None:
+    statuses, masks = driven(lambda number: 2 if number % twice == 0 else 1)
+    assert statuses["events"].state is SensorState.OK
+    assert sum("events" in mask.sensors for mask in masks) >= len(masks) - 2
+    repeated = statuses["events"].rejected["sequence"]
+    assert repeated == len(range(0, 500, twice)), "they are counted all the same"
+    assert "once more" in statuses["events"].last_error
+
+
+def test_packets_without_stamps_are_a_fault_of_the_clock_as_of_any_camera() -> None:
+    statuses, masks = driven(lambda number: 1, stamped=False)
+    assert statuses["events"].state is SensorState.CLOCK
+    assert "let the driver stamp" in statuses["events"].fault
+    assert all("events" not in mask.sensors for mask in masks)
+
+
+def driven(
+    copies: Callable[[int], int], *, stamped: bool = True
+) -> tuple[dict[str, SensorStatus], list[Prediction]]:
+    """Drive for two seconds: packets of 4 ms, each sent so many times, and frames at 10 Hz."""
+    events = SensorConfig("events/packets", "event", type="event_packet")
+    pipe = pipeline(RigConfig({"rgb": RIG.sensors["rgb"], "events": events}))
+    noise = np.random.default_rng(0)
+    masks: list[Prediction] = []
+    for number in range(500):
+        now = number * 4 * MS
+        times = 1_000_000 + number * 4000 + np.sort(noise.integers(0, 4000, 300))
+        x, y, on = (noise.integers(0, high, 300) for high in (640, 480, 2))
+        words = evt3_words(times, x, y, on)
+        packet = event_packet(words, seq=number + 1, stamp_ns=(START + now) if stamped else 0)
+        for _ in range(copies(number)):
+            pipe.push_message("events", packet, now)
+        if number % 25 == 5:
+            pipe.push_message("rgb", message("rgb", START + now - 10 * MS), now + MS)
+        while (prediction := pipe.poll(now + 2 * MS)) is not None:
+            masks.append(prediction)
+    return {status.sensor: status for status in pipe.status(2 * S)}, masks
 
 
 def test_packets_of_an_event_camera_are_fused_with_the_frames_they_lead_to() -> None:
@@ -113,3 +156,23 @@ def test_packets_without_events_cost_the_camera_its_place_and_not_the_masks() ->
     gaps = np.diff(stamps)
     assert len(stamps) > 70
     assert gaps.max() < S, "within a second the other camera leads"
+
+
+def test_what_nobody_foresaw_in_the_thread_of_the_events_is_told() -> None:
+    events = SensorConfig("events/packets", "event", type="event_packet")
+    pipe = pipeline(RigConfig({"rgb": RIG.sensors["rgb"], "events": events}))
+    told: queue.Queue[Exception] = queue.Queue()
+
+    def broken() -> None:
+        raise RuntimeError("the listener is broken")
+
+    pipe.attach(1, broken, told.put)
+    try:
+        for number in range(60):  # alone, the camera makes windows of its own accord
+            times = np.arange(4) + 1000 * 4 * number
+            words = evt3_words(times, *(np.arange(4) for _ in range(2)), np.arange(4) % 2)
+            stamp = START + number * 4 * MS
+            pipe.push_message("events", event_packet(words, stamp_ns=stamp), number * 4 * MS)
+        assert "the listener is broken" in str(told.get(timeout=5.0))
+    finally:
+        assert pipe.detach()

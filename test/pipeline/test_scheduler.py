@@ -118,6 +118,50 @@ def test_no_reference_frame_is_lost_beside_processes_that_take_the_cores(
     assert all(used[name] > 0.4 * used["rgb"] for name in RIG.sensors), used
 
 
+LAGGING = RigConfig(
+    {
+        "rgb": SensorConfig("rgb/image", "rgb"),
+        "thermal": SensorConfig("thermal/image", "thermal", expected_hz=10.0),
+    }
+)
+
+
+def lagging(lag_ms: float, seconds: float = 3.0) -> list[tuple[int, str, Any]]:
+    """A colour camera, and a slower one whose images come so much later than they were taken."""
+    coming = []
+    for name, lag in (("rgb", 5.0), ("thermal", lag_ms)):
+        sensor = LAGGING.sensors[name]
+        for k in range(int(seconds * sensor.expected_hz)):
+            pixels, taken = scene(name, k), k * sensor.period_ns
+            message = image_message(pixels, ENCODINGS[name], START + taken)
+            coming.append((taken + round(lag * MS), name, message))
+    return sorted(coming, key=lambda a: a[0])
+
+
+@pytest.mark.parametrize("lag_ms", [40.0, 70.0, 95.0])
+@pytest.mark.parametrize("in_time", [True, False])
+def test_frame_sets_that_waited_for_one_sensor_do_not_supersede_one_another(
+    lag_ms: float, in_time: bool
+) -> None:
+    """Three of them become due when its image comes; that is no sign of a slow network."""
+    pipeline, _ = split_pipeline(LAGGING, in_time=in_time)
+    made = Machine(pipeline, threads=1, encode_ms=6, fuse_ms=5)
+    masks = made.run(lagging(lag_ms))
+    assert len(served(masks)) == 90
+    assert pipeline.superseded == 0
+    assert all(m.sensors == ("rgb", "thermal") for m in settled(masks)[:-4])
+    latencies = [at - m.frame_set.reference_sample.received_ns for at, m in masks]
+    assert max(latencies) < (lag_ms + 40) * MS, "as long as that one makes them wait, and the work"
+
+
+def test_but_a_network_that_is_too_slow_makes_the_newest_of_them() -> None:
+    pipeline, _ = split_pipeline(LAGGING)
+    masks = Machine(pipeline, threads=1, encode_ms=35, fuse_ms=20).run(lagging(95.0))
+    assert pipeline.superseded > 30
+    latencies = [at - m.frame_set.reference_sample.received_ns for at, m in masks[5:]]
+    assert np.percentile(latencies, 99) < 180 * MS, "masks do not come later and later"
+
+
 def test_of_two_threads_one_is_free_for_the_reference_when_its_next_frame_comes() -> None:
     budget = Budget(0, threads=2)
     budget.encode.observe(20 * MS)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from fixtures.fake_sensor import picture
 from fixtures.ros_graph import BEST_EFFORT, CHECKOUT, RELIABLE, Graph
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
 from anymodal_seg_ros.nodes.messages import image_message
 
@@ -29,16 +29,18 @@ RIG = """/**:
         packed: {{topic: {0}/packed, modality: rgb}}
         unstamped: {{topic: {0}/unstamped, modality: thermal, expected_hz: 20.0}}
         mistaken: {{topic: {0}/mistaken, modality: depth, expected_hz: 20.0}}
+        sizeless: {{topic: {0}/events, modality: event, type: point_cloud, expected_hz: 20.0}}
 """
 
 
 @pytest.fixture()
 def cameras(graph: Graph, namespace: str) -> Iterator[None]:
-    """Two cameras that send 20 images a second, one of them without stamps, and a JPEG one."""
+    """Cameras that send 20 messages a second, one of them without stamps, and a JPEG one."""
     node, stop = graph.node, threading.Event()
     good = node.create_publisher(Image, f"{namespace}/good", RELIABLE)
     unstamped = node.create_publisher(Image, f"{namespace}/unstamped", BEST_EFFORT)
     mistaken = node.create_publisher(Image, f"{namespace}/mistaken", RELIABLE)
+    events = node.create_publisher(PointCloud2, f"{namespace}/events", RELIABLE)
     packed = node.create_publisher(CompressedImage, f"{namespace}/packed", BEST_EFFORT)
 
     def send() -> None:
@@ -46,16 +48,18 @@ def cameras(graph: Graph, namespace: str) -> Iterator[None]:
             if stop.wait(0.05):
                 return
             rgb, thermal = picture("rgb8", seed=seed % 8), picture("mono16", seed=seed % 8)
-            good.publish(image_message(rgb, "rgb8", time.time_ns(), "camera"))
+            stamped = image_message(rgb, "rgb8", time.time_ns(), "camera")
+            good.publish(stamped)
             mistaken.publish(image_message(rgb, "rgb8", time.time_ns(), "camera"))
             unstamped.publish(image_message(thermal, "mono16", 0, "camera"))
+            events.publish(PointCloud2(header=stamped.header))
 
     thread = threading.Thread(target=send)
     thread.start()
     yield
     stop.set()
     thread.join()
-    for publisher in (good, unstamped, packed, mistaken):
+    for publisher in (good, unstamped, packed, mistaken, events):
         node.destroy_publisher(publisher)
 
 
@@ -83,6 +87,7 @@ def test_each_fault_is_named_and_the_exit_code_says_so(
     assert "set type: compressed" in said["packed"]
     assert "let the driver stamp" in said["unstamped"]
     assert "encoding rgb8 cannot be used as depth" in said["mistaken"]
+    assert "set events.height and events.width" in said["sizeless"]
     assert "good" not in said or "Hz come" in said["good"], "nothing, unless the machine is slow"
 
 

@@ -73,7 +73,7 @@ def _write_masks(subject: Subject, pipeline: Pipeline, table: np.ndarray, folder
         check_topics(bag, sensors)
         for prediction in replay(pipeline, arrivals(bag, sensors, cameras)):
             frames = prediction.frame_set
-            place = folder / frames.reference
+            place = folder / prediction.owner
             place.mkdir(parents=True, exist_ok=True)
             path = place / f"{frames.reference_sample.stamp_ns:019d}.png"
             if not cv2.imwrite(str(path), table[prediction.mask]):

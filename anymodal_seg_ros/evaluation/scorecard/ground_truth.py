@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.config import did_you_mean, read_yaml
+from anymodal_seg_ros.config import RigConfig, did_you_mean, read_yaml
 from anymodal_seg_ros.errors import ConfigError, DecodeError
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.foreign_text import quote
-from anymodal_seg_ros.frames import UNLABELED, FrameSet, Mask
+from anymodal_seg_ros.frames import UNLABELED, Mask, Prediction
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 
@@ -24,14 +24,19 @@ IGNORE = "ignore"
 _KEPT = 64
 """Labels of a sensor that wait for their mask: more than a deadline holds at any usual rate."""
 
+NEAR_NS = 20_000_000
+"""How far from a mask's stamp a label may be taken, where another sensor stands in for the one in
+whose picture the mask is: its stamps are not those of the labels. Half a period of 30 Hz, and some
+jitter; what moves has not moved by much."""
+
 _LABEL_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1")
 
 
 class GroundTruth(Protocol):
-    """Knows what is to be seen in the picture of a reference sensor."""
+    """Knows what is to be seen in the picture of a mask."""
 
-    def label(self, frames: FrameSet) -> Mask | None:
-        """Return the label of a mask, uint8 of the size of its picture; None if there is none.
+    def label(self, prediction: Prediction) -> Mask | None:
+        """Return the label of a mask, uint8 of its size; None if there is none.
 
         Raises:
             BagError: it cannot be read, or does not fit.
@@ -42,7 +47,7 @@ class GroundTruth(Protocol):
 class NoGroundTruth:
     """There is nothing to compare with."""
 
-    def label(self, frames: FrameSet) -> Mask | None:
+    def label(self, prediction: Prediction) -> Mask | None:
         """Return None."""
         return None
 
@@ -125,37 +130,49 @@ def load_label_map(path: Path | None, manifest: Manifest) -> LabelMap:
 class TopicLabels:
     """Labels that were recorded beside the pictures, with the same header stamps."""
 
-    def __init__(self, bag: Bag, topics: Mapping[str, str], label_map: LabelMap) -> None:
+    def __init__(
+        self, bag: Bag, topics: Mapping[str, str], label_map: LabelMap, rig: RigConfig
+    ) -> None:
         """Prepare to read along.
 
         Args:
             bag: opened; read once more, beside the replay.
             topics: of labels, by sensor.
             label_map: to the model's classes.
+            rig: whose sensors see the same picture, or another one each.
         """
-        self._bag, self._map = bag, label_map
+        self._bag, self._map, self._rig = bag, label_map, rig
         self._readers = {sensor: self._read(topic) for sensor, topic in topics.items()}
         self._waiting: dict[str, dict[int, npt.NDArray[np.integer]]] = {s: {} for s in topics}
         self._topics = dict(topics)
 
-    def label(self, frames: FrameSet) -> Mask | None:
-        """Return the label with the stamp of the reference's picture."""
-        sensor, image = frames.reference, frames.reference_sample.image
-        wanted = frames.reference_sample.stamp_ns
-        if sensor not in self._readers:
-            return None
+    def label(self, prediction: Prediction) -> Mask | None:
+        """Return the label with the mask's stamp, of whoever sees the mask's picture."""
+        wanted = prediction.frame_set.reference_sample.stamp_ns
+        for sensor in witnesses(prediction.frame_set.reference, prediction.owner, self._rig):
+            if sensor not in self._readers:
+                continue
+            self._read_until(sensor, wanted)
+            waiting = self._waiting[sensor]
+            found = nearest(waiting, wanted, exact=sensor == prediction.frame_set.reference)
+            if found is not None:
+                where = f"{self._topics[sensor]} at {found} ns"
+                label = self._map.apply(waiting[found], where)
+                return of_mask(
+                    label, prediction.mask, where, shape_tells=sensor == prediction.owner
+                )
+        return None
+
+    def _read_until(self, sensor: str, wanted: int) -> None:
+        """Read the labels of a sensor up to a stamp, as far as there are any."""
         waiting = self._waiting[sensor]
         while wanted not in waiting and (not waiting or max(waiting) < wanted):
             read = next(self._readers[sensor], None)
             if read is None:
-                return None
+                return
             waiting[read[0]] = read[1]
             while len(waiting) > _KEPT:
                 del waiting[next(iter(waiting))]
-        if wanted not in waiting:
-            return None
-        where = f"{self._topics[sensor]} at {wanted} ns"
-        return fitted(self._map.apply(waiting[wanted], where), image.height, image.width, where)
 
     def _read(self, topic: str) -> Iterator[tuple[int, npt.NDArray[np.integer]]]:
         for recorded in self._bag.messages([topic]):
@@ -188,35 +205,90 @@ def label_of(message: Any, where: str) -> tuple[int, npt.NDArray[np.integer]]:
 class FolderLabels:
     """Labels as PNG files, ``STAMP.png`` or ``SENSOR/STAMP.png``, STAMP in nanoseconds."""
 
-    def __init__(self, folder: Path, label_map: LabelMap) -> None:
+    def __init__(self, folder: Path, label_map: LabelMap, rig: RigConfig) -> None:
         """Find the files.
 
         Raises:
             BagError: there is no folder, or no such file in it.
         """
-        self._map = label_map
-        self._files: dict[tuple[str, int], Path] = {}
+        self._map, self._rig = label_map, rig
+        self._files: dict[str, dict[int, Path]] = {}
         for path in (*folder.glob("*.png"), *folder.glob("*/*.png")):
             if path.stem.isdigit():
                 sensor = "" if path.parent == folder else path.parent.name
-                self._files[sensor, int(path.stem)] = path
+                self._files.setdefault(sensor, {})[int(path.stem)] = path
         if not self._files:
             raise BagError(
                 f"{folder} holds no labels: expected STAMP.png or SENSOR/STAMP.png, STAMP being "
                 "the header stamp of the picture in nanoseconds"
             )
 
-    def label(self, frames: FrameSet) -> Mask | None:
-        """Return the label with the stamp of the reference's picture."""
-        stamp, image = frames.reference_sample.stamp_ns, frames.reference_sample.image
-        path = self._files.get((frames.reference, stamp)) or self._files.get(("", stamp))
-        if path is None:
-            return None
-        ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if ids is None or ids.ndim != 2:
-            raise BagError(f"{path} is no label: expected a grey PNG of class ids")
-        label = self._map.apply(np.asarray(ids), str(path))
-        return fitted(label, image.height, image.width, str(path))
+    def label(self, prediction: Prediction) -> Mask | None:
+        """Return the label with the mask's stamp, of whoever sees the mask's picture."""
+        reference = prediction.frame_set.reference
+        wanted = prediction.frame_set.reference_sample.stamp_ns
+        for sensor in (*witnesses(prediction.frame_set.reference, prediction.owner, self._rig), ""):
+            files = self._files.get(sensor, {})
+            found = nearest(files, wanted, exact=sensor in (reference, ""))
+            if found is not None:
+                path = files[found]
+                ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+                if ids is None or ids.ndim != 2:
+                    raise BagError(f"{path} is no label: expected a grey PNG of class ids")
+                label = self._map.apply(np.asarray(ids), str(path))
+                tells = sensor != reference or reference == prediction.owner
+                return of_mask(label, prediction.mask, str(path), shape_tells=tells)
+        return None
+
+
+def witnesses(reference: str, owner: str, rig: RigConfig) -> list[str]:
+    """Return the sensors whose labels are labels of a mask, the best first.
+
+    With a fixed geometry the mask stays in the first sensor's picture when that dies: then the
+    labels of the sensor that stands in show something else, unless both see the same picture.
+
+    Args:
+        reference: the sensor whose stamp the mask bears.
+        owner: the sensor in whose picture it is.
+        rig: the sensors.
+    """
+    if reference == owner:
+        return [owner]
+    methods = {rig.sensors[name].registration.method for name in (reference, owner)}
+    return [reference, owner] if methods == {"resize"} else [owner]
+
+
+def nearest(stamps: Collection[int], wanted: int, *, exact: bool) -> int | None:
+    """Return the stamp that is wanted, or the nearest one within :data:`NEAR_NS` if that will do.
+
+    Args:
+        stamps: of labels.
+        wanted: of the mask.
+        exact: whether the label is of the very message whose stamp the mask bears.
+    """
+    if wanted in stamps:
+        return wanted
+    found = None if exact else min(stamps, key=lambda stamp: abs(stamp - wanted), default=None)
+    return found if found is not None and abs(found - wanted) <= NEAR_NS else None
+
+
+def of_mask(label: Mask, mask: Mask, where: str, *, shape_tells: bool) -> Mask:
+    """Bring a label to the size of its mask.
+
+    Args:
+        label: uint8 ``[h, w]``.
+        mask: uint8 ``[H, W]``.
+        where: the label is from, for the error.
+        shape_tells: whether one of another shape cannot be of the mask's picture. Two sensors that
+            see the same picture may see it on chips of two shapes.
+
+    Raises:
+        BagError: it cannot show the same.
+    """
+    height, width = mask.shape
+    if shape_tells:
+        return fitted(label, height, width, where)
+    return np.asarray(cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
 def label_topics(bag: Bag, sensors: Mapping[str, str], pattern: str = "") -> dict[str, str]:

@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 
 from anymodal_seg_ros import __version__
-from anymodal_seg_ros.config import NODE_NAME, SegConfig, seconds_to_ns
+from anymodal_seg_ros.config import NODE_NAME, RigConfig, SegConfig, seconds_to_ns
 from anymodal_seg_ros.evaluation.arrivals import TransformUpdate
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.naive import PIPELINES, Replayable, make_pipeline
@@ -224,7 +224,7 @@ def _set_up(job: Job, bag: BagPart) -> _SetUp:
             pipeline.push_transforms(info.message)
         else:
             pipeline.push_camera_info(sensor, info)
-    truth, text = _ground_truth(subject, bag, sensors, model.manifest)
+    truth, text = _ground_truth(subject, bag, sensors, model.manifest, pipeline.rig)
     return _SetUp(pipeline, sensors, cameras, truth, text, tuple(notes))
 
 
@@ -240,7 +240,7 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
     masks = labelled = 0
     with (partial / MASKS).open("w", encoding="utf-8") as lines:
         for prediction in replay(pipeline, faulty, latency_model(subject.latency)):
-            label = made.truth.label(prediction.frame_set)
+            label = made.truth.label(prediction)
             record = recorder.record(prediction, label)
             lines.write(to_line(record) + "\n")
             worst.add(record, prediction, label)
@@ -324,7 +324,7 @@ def _engine(name: str, kind: str, threads: int, providers: str) -> tuple[Model, 
 
 
 def _ground_truth(
-    subject: Subject, bag: Bag, sensors: dict[str, str], manifest: Manifest
+    subject: Subject, bag: Bag, sensors: dict[str, str], manifest: Manifest, rig: RigConfig
 ) -> tuple[GroundTruth, str]:
     """Return where labels come from, and in words."""
     source = subject.truth.source
@@ -335,11 +335,11 @@ def _ground_truth(
         where = f"files in {source}"
         if other := subject.truth.agree_with:
             where = f"masks of {other} (agreement, no truth)"
-        return FolderLabels(Path(source), label_map), where
+        return FolderLabels(Path(source), label_map, rig), where
     topics = label_topics(bag, sensors, "" if source == AUTO else source)
     if not topics:
         return NoGroundTruth(), ""
-    return TopicLabels(bag, topics, label_map), f"topics {', '.join(topics.values())}"
+    return TopicLabels(bag, topics, label_map, rig), f"topics {', '.join(topics.values())}"
 
 
 def settings_of(manifest: Manifest, engine: str, pipeline: str) -> dict[str, str]:

@@ -15,7 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.config import RigConfig
-from anymodal_seg_ros.evaluation.scorecard.ground_truth import LabelMap, fitted
+from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
+    LabelMap,
+    nearest,
+    of_mask,
+    witnesses,
+)
 from anymodal_seg_ros.evaluation.scorecard.recorder import Recorder
 from anymodal_seg_ros.evaluation.scorecard.records import to_line
 from anymodal_seg_ros.evaluation.scorecard.run_folder import MASKS
@@ -140,23 +145,33 @@ class LiveRun:
     def _is_complete(self, stamp_ns: int, entry: _Entry) -> bool:
         if entry.mask is None or not entry.evidence:
             return False
-        labels = self._labels.get(_reference(entry))
-        if self._label_map is None or labels is None:
-            return self._label_map is None
-        return stamp_ns in labels or max(labels) > stamp_ns
+        if self._label_map is None:
+            return True
+        reference, owner = _reference(entry), _owner(entry)
+        seen = [self._labels.get(name, {}) for name in witnesses(reference, owner, self._rig)]
+        return stamp_ns in seen[0] or all(labels and max(labels) > stamp_ns for labels in seen)
 
     def _write(self, stamp_ns: int, entry: _Entry) -> None:
         if entry.mask is None or MASK not in entry.evidence:
             return
         prediction = self._prediction(stamp_ns, entry, entry.mask)
-        ids = self._labels.get(_reference(entry), {}).get(stamp_ns)
-        label = None
-        if ids is not None and self._label_map is not None:
-            where = f"the label of {_reference(entry)} at {stamp_ns} ns"
-            height, width = entry.mask.shape
-            label = fitted(self._label_map.apply(ids, where), height, width, where)
+        label = self._label(stamp_ns, entry, entry.mask)
         self._lines.write(to_line(self._recorder.record(prediction, label)) + "\n")
         self.masks += 1
+
+    def _label(self, stamp_ns: int, entry: _Entry, mask: Mask) -> Mask | None:
+        """Return the label of a mask, as far as one has come."""
+        if self._label_map is None:
+            return None
+        reference, owner = _reference(entry), _owner(entry)
+        for sensor in witnesses(reference, owner, self._rig):
+            labels = self._labels.get(sensor, {})
+            found = nearest(labels, stamp_ns, exact=sensor == reference)
+            if found is not None:
+                where = f"the label of {sensor} at {found} ns"
+                ids = self._label_map.apply(labels[found], where)
+                return of_mask(ids, mask, where, shape_tells=sensor == owner)
+        return None
 
     def _prediction(self, stamp_ns: int, entry: _Entry, mask: Mask) -> Prediction:
         """Put together what the node had in one piece.
@@ -193,6 +208,7 @@ class LiveRun:
             process_ns=_ms(about, "process_ms"),
             unlabeled=about.get("unlabeled", ""),
             contributions=votes,
+            picture=_owner(entry),
         )
 
 
@@ -228,6 +244,10 @@ class _States:
 
 def _reference(entry: _Entry) -> str:
     return entry.evidence.get(MASK, {}).get("reference", "")
+
+
+def _owner(entry: _Entry) -> str:
+    return entry.evidence.get(MASK, {}).get("picture", "") or _reference(entry)
 
 
 def _ms(values: Mapping[str, str], key: str) -> int:

@@ -164,9 +164,7 @@ class Registrar:
         warped = name != target and not self._same_picture(name, target)
         return warped and name not in self.depths and self._geometry.by_depth(name, target)
 
-    def register(
-        self, reference: str, images: Mapping[str, Image], *, only_size: bool = False
-    ) -> Registered:
+    def register(self, reference: str, images: Mapping[str, Image]) -> Registered:
         """Bring the images of one frame set into the picture of its reference sensor.
 
         Args:
@@ -174,10 +172,7 @@ class Registrar:
                 no picture, the first sensor's takes its place.
             images: by sensor, the reference among them; point clouds as images of the encoding
                 ``PointCloud2``.
-            only_size: the reference's pixels are no picture of the world, only its size holds; it
-                is not among the images that are returned.
         """
-        unfit = reference if only_size else ""
         if images[reference].encoding == POINT_CLOUD:
             reference = self._geometry.first
         size = None
@@ -187,8 +182,6 @@ class Registrar:
         missing: dict[str, str] = {}
         # Depth comes first: others need its distances.
         for name in sorted(images, key=lambda name: name not in self.depths):
-            if name == unfit:
-                continue
             try:
                 metres = self.metres(done) if self.needs_metres(name, reference) else None
                 done[name] = self.bring(name, images[name], reference, size, metres).image

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,13 +47,21 @@ class Displacement:
     farthest: float
 
 
+class _Against(NamedTuple):
+    """Whose picture a sensor is measured against, and its shape, which a camera may change."""
+
+    sensor: str
+    rows: int
+    columns: int
+
+
 class Misalignment:
     """Measures one sensor after the other against the first."""
 
     def __init__(self, above: float) -> None:
         """Begin without a look; ``above`` is the displacement that is told; 0: none is."""
         self._above = above
-        self._drifts: dict[str, tuple[str, int, PictureDrift]] = {}
+        self._drifts: dict[str, tuple[_Against, int, PictureDrift]] = {}
         self._found: dict[str, Displacement] = {}
         self._told: set[str] = set()
         self._turn = 0
@@ -72,11 +81,12 @@ class Misalignment:
         name = related[self._turn % len(related)]
         reference, other = structures[first].edges, structures[name].edges
         rows, columns = reference.shape
-        against, looks, drift = self._drifts.get(name, ("", 0, None))
-        if drift is None or against != first:
+        against = _Against(first, rows, columns)
+        before, looks, drift = self._drifts.get(name, (None, 0, None))
+        if drift is None or before != against:
             looks, drift = 0, PictureDrift(rows, columns, round(_SEARCH * columns))
         drift.add(reference, other)
-        self._drifts[name] = (first, looks + 1, drift)
+        self._drifts[name] = (against, looks + 1, drift)
         if looks + 1 >= LOOKS:
             self._measured(name, drift, columns / rows)
             del self._drifts[name]

@@ -188,11 +188,25 @@ class SensorHealth:
             if self.state.down and self._neutral and not self._fault:
                 return f"waits for {needed} good messages: {self._neutral}"
             return self._fault
+        if self.state is SensorState.SLOW:
+            return self._slowness()
         silent = self._last_ns is None or now_ns - self._last_ns >= self._stale_ns
         if not self.state.down or silent:
             return ""
         in_time = "" if self._in_time_run == self._good_run else " and in time"
         return f"recovering, {min(self._in_time_run, needed)} of {needed} good{in_time}"
+
+    def _slowness(self) -> str:
+        """Say how late the last messages were, and what was promised."""
+        if not self._late_gaps:
+            return f"recovering, {min(self._in_time_run, SLOW_WINDOW)} of {SLOW_WINDOW} in time"
+        gaps, late_ms = sorted(self._gaps), self._late_ns / 1e6
+        usual_ns = max(gaps[len(gaps) // 2], 1)
+        return (
+            f"{self._late_gaps} of the last {len(gaps)} messages came {late_ms:.0f} ms or more "
+            f"after the one before; usually {1e9 / usual_ns:.1f} Hz come, "
+            f"expected_hz is {self.config.expected_hz:g}: correct it, or see what slows the driver"
+        )
 
     def _measure_gap(self, now_ns: int) -> bool:
         """Return whether this message is late; the outage it ends says nothing of the rate."""

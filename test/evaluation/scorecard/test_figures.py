@@ -8,7 +8,7 @@ from fixtures.scored_bags import made_run, mask_record
 
 from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
-from anymodal_seg_ros.evaluation.scorecard.measures import NO_GROUND_TRUTH
+from anymodal_seg_ros.evaluation.scorecard.measures import NO_GROUND_TRUTH, NOT_MEASURED
 from anymodal_seg_ros.evaluation.scorecard.records import Transition, from_line, to_line
 from anymodal_seg_ros.evaluation.scorecard.selection import Selection
 
@@ -131,3 +131,48 @@ def test_a_record_survives_its_line() -> None:
     np.testing.assert_array_equal(again.overlap, record.overlap)  # type: ignore[arg-type]
     assert again.transitions == record.transitions
     assert from_line(to_line(mask_record(0.0, ()))).subset == "unlabeled"
+
+
+def test_every_figure_tells_of_how_much_it_is_made() -> None:
+    """Of how many masks with labels, with a value, of how many runs and faults."""
+    records = [
+        mask_record(0.0, overlap=counts(10), kept=(3, 4), votes={"rgb": 1.0}),
+        mask_record(0.1, overlap=counts(5)),
+        mask_record(0.2),
+    ]
+    runs = [made_run(records), made_run([mask_record(0.0)], bag="other")]
+    for name, where, count in (
+        ("miou", {}, 2),
+        ("temporal_consistency", {}, 1),
+        ("vote", {"sensor": "rgb"}, 1),
+        ("masks", {}, 2),
+        ("rate_hz", {}, 2),
+        ("false_alarms_per_hour", {}, 2),
+    ):
+        found = measure(name, runs, Selection(**where))
+        assert found.value is not None and found.reason == "" and found.count == count, name
+
+
+def test_why_a_fault_has_no_figure() -> None:
+    window = FaultWindow("thermal", "off", 2.0, 4.0)
+    times = [n / 10 + 0.05 for n in range(100)]
+    plain = made_run([mask_record(t) for t in times], [window], case="faults")
+    judged = made_run([mask_record(t, overlap=counts(10)) for t in times], [window], case="faults")
+    assert measure("miou_in_faults", [plain]).reason == NO_GROUND_TRUTH
+    assert measure("miou_lost_during", [plain]).reason == NO_GROUND_TRUTH
+    assert measure("miou_in_faults", [judged]).value == 1.0
+    assert measure("miou_lost_during", [judged]).reason == NOT_MEASURED, "there is no healthy run"
+    assert measure("recovery_s", [plain]).reason == NOT_MEASURED, (
+        "labels have nothing to do with it"
+    )
+    assert measure("recovery_s", [judged], Selection(fault="stuck")).reason == "no such fault"
+
+
+def test_a_fault_is_found_behind_others_and_in_later_runs() -> None:
+    windows = [FaultWindow("rgb", "stuck", 1.0, 2.0), FaultWindow("thermal", "off", 4.0, 5.0)]
+    times = [n / 10 + 0.05 for n in range(100)]
+    first = made_run([mask_record(t) for t in times], [windows[0]], case="faults")
+    both = made_run([mask_record(t) for t in times], windows, case="faults", bag="other")
+    for where in ({"fault": "off"}, {"sensor": "thermal"}, {"bag": "other", "fault": "off"}):
+        assert measure("reaction_s", [first, both], Selection(**where)).count == 1
+    assert measure("reaction_s", [first, both]).count == 3

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from anymodal_seg_ros.evaluation.metrics import class_iou, confusion_matrix
+from anymodal_seg_ros.evaluation.scorecard import pixels
 from anymodal_seg_ros.evaluation.scorecard.pixels import (
     BINS,
     boundary_overlap,
@@ -29,6 +30,14 @@ def test_iou_counts_hits_over_union() -> None:
     assert iou(counts)[1] == pytest.approx(4 / 5)
     assert np.isnan(iou(counts)[2]), "a class that never occurs has no IoU"
     assert mean_iou(counts) == pytest.approx((2 / 3 + 4 / 5) / 2)
+
+
+def test_large_pictures_are_counted_as_small_ones_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take another way, because a float32 cannot hold the count of so many pixels."""
+    label, found = mask("0011", "0.11"), mask("0111", "0011")
+    expected = overlap(label, found, 5)
+    monkeypatch.setattr(pixels, "_EXACT", 3)
+    np.testing.assert_array_equal(overlap(label, found, 5), expected)
 
 
 def test_a_pixel_without_prediction_is_a_miss() -> None:

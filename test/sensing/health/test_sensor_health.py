@@ -181,6 +181,20 @@ def test_a_late_gap_that_left_the_window_does_not_count() -> None:
     assert sensor.state is SensorState.SLOW
 
 
+def test_a_slow_sensor_says_how_slow_it_is_and_what_was_promised() -> None:
+    sensor = Sensor()
+    sensor.send(*[None] * 3)
+    sensor.send(*[None] * 4, after_ns=200 * MS)
+    assert sensor.state is SensorState.SLOW
+    said = sensor.said()
+    assert "4 of the last 6 messages came" in said
+    assert "5.0 Hz come, expected_hz is 10" in said
+    sensor.send(*[None] * 9)
+    assert sensor.said().startswith("1 of the last 10"), "that one keeps it down"
+    sensor.send(None)
+    assert (sensor.state, sensor.said()) == (SensorState.OK, "")
+
+
 def test_a_sensor_comes_back_as_slow_as_it_is() -> None:
     sensor = Sensor()
     sensor.send(None, BAD, BAD)

@@ -53,17 +53,22 @@ class Parity:
 
 
 def parity_of(
-    network: MeasuredNetwork, path: Path, modalities: Sequence[str], height: int, width: int
+    network: MeasuredNetwork,
+    path: Path,
+    modalities: Sequence[str],
+    height: int,
+    width: int,
+    any_size: bool,
 ) -> dict[str, Parity]:
     """Export a network to ``path`` and compare both on noise, for each subset of the modalities.
 
-    Where the method allows it the graph takes images of any size, and the comparison is also made
-    with height and width changed for each other. Both are multiples of 32, at least 64.
+    With ``any_size``, which the method must allow, the graph takes images of any size, and the
+    comparison is also made with height and width changed for each other. Both are multiples of 32,
+    at least 64. Such a graph takes three times as long to write.
 
     Raises:
         TrainingError: it cannot be exported.
     """
-    any_size = network.network.any_size
     write_onnx(network, height, width, path, any_size)
     session = open_session(path)
     sizes = {(height, width), (width, height)} if any_size else {(height, width)}

@@ -145,7 +145,8 @@ def parity_table() -> str:
         _stir(network)
         measured = MeasuredNetwork(network)
         with tempfile.TemporaryDirectory() as folder:
-            found = parity_of(measured, Path(folder) / "model.onnx", MODALITIES, *PARITY_SIZE)
+            path = Path(folder) / "model.onnx"
+            found = parity_of(measured, path, MODALITIES, *PARITY_SIZE, network.any_size)
         worst = Parity(0.0, 1.0, 0.0, 0.0)
         for parity in found.values():
             worst = worst.worse(parity)
