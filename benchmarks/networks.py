@@ -33,6 +33,9 @@ CLASSES = 25
 MODALITIES = ("rgb", "depth", "event", "lidar")
 PRESENT = (1, 2, 3, 4)
 WARM_UP = 2
+EDITIONS = {"quorum_second": {"network": "quorum", "adapters": "per_modality"}}
+"""Networks with other options than the usual ones, by the name that they have here."""
+NAMES = (*network_names(), *EDITIONS)
 
 Run = Callable[[int], None]
 """Segments one frame with so many sensors."""
@@ -41,7 +44,7 @@ Run = Callable[[int], None]
 def deployed(name: str, arguments: argparse.Namespace) -> DeployedNetwork:
     torch.manual_seed(0)
     architecture = {
-        "network": name,
+        **EDITIONS.get(name, {"network": name}),
         "backbone": arguments.backbone,
         "head_width": arguments.head_width,
     }
@@ -136,8 +139,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--networks", nargs="+", choices=network_names(), default=network_names())
-    parser.add_argument("--baseline", choices=network_names(), default="anyseg")
+    parser.add_argument("--networks", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--baseline", choices=NAMES, default="anyseg")
     parser.add_argument("--onnx", action="store_true", help="ONNX Runtime too; exports: minutes")
     parser.add_argument("--confidence", action="store_true", help="with that output")
     parser.add_argument("--no-memory", action="store_true")

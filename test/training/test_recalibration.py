@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,17 @@ def test_the_command_replaces_the_statistics_of_a_run(
     after = load_best(files, len(CLASSES), CPU).state_dict()
     assert all(torch.equal(after[k], before[k]) for k in before if not k.startswith("head.sets"))
     assert (after["head.sets.batches"][1:] > 0).all() and after["head.sets.batches"][0] == 0
+
+
+def test_the_command_leaves_a_run_without_such_heads_as_it_is(
+    frames: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No error: the same commands serve every method of a study."""
+    architecture = {**RECIPE.architecture, "network": "late_fusion"}
+    files = run(dataclasses.replace(RECIPE, architecture=architecture), frames, tmp_path / "run")
+    monkeypatch.setattr(recalibration, "open_dataset", lambda data: TinyDataset())
+    monkeypatch.setattr(recalibration, "open_source", lambda *arguments, **options: frames.train)
+    before = files.best_file.read_bytes()
+    result = CliRunner().invoke(main, ["recalibrate", str(files.path), "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert "stays as it is" in result.output and files.best_file.read_bytes() == before

@@ -23,6 +23,7 @@ from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.loop import Learner
 from anymodal_seg_training.strategies import build_strategy, strategy_names
 from anymodal_seg_training.strategies.base import Setting, Strategy
+from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
 from anymodal_seg_training.strategies.magic import inconsistency
 
 FOUR = tiny_recipe().modality_names
@@ -193,6 +194,52 @@ def test_what_all_sensors_of_quorum_predict_can_teach_the_parts(teacher: str) ->
     assert "prediction" not in plain.parts
     assert taught.parts["prediction"] > 0.0
     torch.testing.assert_close(taught.total - taught.parts["prediction"], plain.total)
+
+
+def test_a_network_that_was_trained_before_can_teach_the_whole_of_quorum(teacher: str) -> None:
+    network, one = network_of("quorum").eval(), batch()
+    plain, taught = (
+        build_strategy({"name": "quorum", "lying": 0.0, "suffering": 0.0, **more}, setting()).loss(
+            network, one, np.random.default_rng(0)
+        )
+        for more in ({}, {"teacher": teacher, "teacher_weight": 3.0})
+    )
+    assert "teacher" not in plain.parts
+    torch.testing.assert_close(taught.total - taught.parts["teacher"], plain.total)
+    criterion = Criterion(CriterionOptions(), setting())
+    with torch.inference_mode():
+        example = network_of("anyseg", seed=9).eval()(one.images, one.modality_ids)
+        expected = 3.0 * criterion.soft(network(one.images, one.modality_ids), example)
+    torch.testing.assert_close(taught.parts["teacher"], expected)
+
+
+def test_who_teaches_quorum_sees_what_was_not_spoiled(teacher: str) -> None:
+    network, one = network_of("quorum").eval(), batch()
+    section = {"name": "quorum", "teacher": teacher, "lying": 1.0, "suffering": 1.0}
+    strategy = build_strategy(section, setting())
+    seen: dict[bool, torch.Tensor] = {}
+    for who in (network, strategy._teacher):  # type: ignore[attr-defined]
+        encode = who.forward_features
+
+        def noting(images: torch.Tensor, ids: torch.Tensor, who=who, encode=encode) -> Any:
+            seen[who is network] = images
+            return encode(images, ids)
+
+        who.forward_features = noting
+    strategy.loss(network, one, np.random.default_rng(0))
+    assert torch.equal(seen[False], one.images) and not torch.equal(seen[True], one.images)
+
+
+def test_soft_labels_weigh_as_hard_ones_do() -> None:
+    frequencies = np.array([0.7, 0.2, 0.1])
+    criterion = Criterion(CriterionOptions(class_balance=0.5), Setting(FOUR, frequencies, CPU))
+    torch.manual_seed(0)
+    logits, taught = torch.randn(2, 3, 4, 6), torch.randn(2, 3, 4, 6, requires_grad=True)
+    weights = torch.tensor(frequencies**-0.5 / (frequencies**-0.5).mean())[:, None, None]
+    shares, told = taught.detach().softmax(1), logits.log_softmax(1)
+    found = criterion.soft(logits, taught)
+    torch.testing.assert_close(found.double(), -(weights * shares * told).sum(1).mean())
+    assert not found.requires_grad
 
 
 def test_quorum_decodes_each_sensor_alone_and_some(teacher: str) -> None:

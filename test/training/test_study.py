@@ -146,6 +146,8 @@ def test_a_study_runs_in_order_and_is_not_run_twice(tmp_path: Path) -> None:
     options = ["--cache-dir", tmp_path / "cache", "--threads", 1, "--workers", 1]
     done = call(path, out, "--jobs", 2, "--table", tmp_path / "table.md", *options)
     assert done.exit_code == 0, done.output + (out / "student-3/output.txt").read_text()
+    for run in ("student-3", "teacher-3"):
+        assert "with statistics of 15 sets of sensors" in (out / run / "output.txt").read_text()
     rows = compare(load_study(path), out)
     assert [row.title for row in rows] == ["The student", "The teacher"]
     assert all(0.0 <= row.scores[name][0] <= 100.0 for row in rows for name in MEASURES)

@@ -1,4 +1,4 @@
-"""``anymodal-train study STUDY OUT``: train and evaluate every run of a study, then compare."""
+"""``anymodal-train study STUDY OUT``: train, recalibrate and evaluate every run, then compare."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from anymodal_seg_training.studies.comparison import compare, comparison_tables,
 from anymodal_seg_training.studies.study import PlannedRun, load_study
 
 _LOOK_EVERY_S = 0.5
-_TRAIN, _EVALUATE = (
+_TRAIN, _RECALIBRATE, _EVALUATE = (
     "anymodal_seg_training.train",
+    "anymodal_seg_training.export.recalibration",
     "anymodal_seg_training.commands.evaluate",
 )
 
@@ -80,9 +81,11 @@ class Runner:
         recipe = folder / "planned.yaml"
         run.folder.write_yaml(recipe, run.recipe.plain())
         trains = [_TRAIN, str(recipe), "--run-dir", str(folder), "--resume"]
+        recalibrates = [_RECALIBRATE, str(folder)]
         evaluates = [_EVALUATE, str(folder), "--benchmark", "--rmm-half-only"]
         commands = [
-            [sys.executable, "-m", *arguments, *self._options] for arguments in (trains, evaluates)
+            [sys.executable, "-m", *arguments, *self._options]
+            for arguments in (trains, recalibrates, evaluates)
         ]
         job = _Job(run, commands)
         job.go_on()
@@ -141,7 +144,8 @@ def main(
 ) -> None:
     """Train and evaluate every method that STUDY compares, in run folders below OUT.
 
-    Can be stopped and started again: what is finished is not done again, what was begun goes on.
+    Between the two, the statistics of every set of sensors are measured anew. Can be stopped and
+    started again: what is finished is not done again, what was begun goes on.
     """
 
     def command() -> None:

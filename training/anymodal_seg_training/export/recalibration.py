@@ -23,7 +23,6 @@ from anymodal_seg_training.data.sampling import Indices, spread_indices
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.frame_source import FrameSource, read_frames
 from anymodal_seg_training.datasets.mixed_frames import shares_of
-from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.evaluation.case_evaluation import Progress
 from anymodal_seg_training.evaluation.cases import combinations
 from anymodal_seg_training.evaluation.member_view import seen_by
@@ -185,10 +184,11 @@ def main(path: Path, count: int, device: str, threads: int, workers: int, cache_
             report = partial(display.advance, "measuring the statistics of every set of sensors")
             sets = recalibrate(network, frames, recipe, chosen, count, report)
         if not sets:
-            raise TrainingError(
-                f"{path} has no statistics of sets of sensors: its network normalises nothing that "
-                "depends on which sensors are there"
+            click.echo(
+                f"{path} stays as it is: its network normalises nothing that depends on which "
+                "sensors are there"
             )
+            return
         trained.replace(network)
         click.echo(f"written: {trained.weights_file}, with statistics of {sets} sets of sensors")
 

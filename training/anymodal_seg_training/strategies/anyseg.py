@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.data.sampling import draw_subset
-from anymodal_seg_training.export.trained_network import load_best
 from anymodal_seg_training.losses.distillation import (
     CROSS_MODAL_FEATURES,
     UNIMODAL_AXES,
@@ -21,7 +19,6 @@ from anymodal_seg_training.losses.distillation import (
     prediction_distillation,
     unimodal_distillation,
 )
-from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.strategies.all_modalities import (
     AllModalities,
     of_rows,
@@ -29,6 +26,7 @@ from anymodal_seg_training.strategies.all_modalities import (
 )
 from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
+from anymodal_seg_training.strategies.teacher import load_teacher
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +64,7 @@ class AnySegStrategy(AllModalities):
                 "strategy.teacher is missing: train one first, with the strategy supervised and "
                 "modality_dropout none, and give its run folder"
             )
-        run = RunFolder(Path(options.teacher).expanduser())
-        if run.recipe.modality_names != setting.modalities:
-            raise ConfigError(
-                f"strategy.teacher has the modalities {', '.join(run.recipe.modality_names)}: "
-                f"expected {', '.join(setting.modalities)}"
-            )
-        self._teacher = load_best(run, setting.num_classes, setting.device).requires_grad_(False)
+        self._teacher = load_teacher(options.teacher, setting)
         refuse_mixing("anyseg", self._teacher)
         self._options = options
         self._criterion = Criterion(options.criterion, setting)

@@ -61,3 +61,13 @@ class Criterion:
             return ohem_cross_entropy(whole, labels)
         weights = self._weights.to(logits.device)
         return F.cross_entropy(whole, labels, weights, ignore_index=UNLABELED)
+
+    def soft(self, logits: Tensor, taught: Tensor) -> Tensor:
+        """Return the cross entropy with a teacher's probabilities, weighted by class as labels are.
+
+        Args:
+            logits: ``[B, K, h, w]``, of any floating type.
+            taught: logits of the teacher, of the same shape; no gradient reaches them.
+        """
+        weights = self._weights.to(logits.device)
+        return F.cross_entropy(logits.float(), taught.detach().float().softmax(dim=1), weights)

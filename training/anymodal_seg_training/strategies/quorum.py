@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anymodal_seg_ros.config import choice, number
+from anymodal_seg_ros.config import choice, number, text
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.data.sampling import draw_subset
@@ -25,6 +25,7 @@ from anymodal_seg_training.losses.distillation import prediction_distillation
 from anymodal_seg_training.strategies.all_modalities import AllModalities, refuse_mixing
 from anymodal_seg_training.strategies.base import Setting, StepLoss
 from anymodal_seg_training.strategies.criterion import Criterion, CriterionOptions
+from anymodal_seg_training.strategies.teacher import load_teacher
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class QuorumOptions:
     part_weight: float = number(1.0, 0.0, 1e3, "Of the mean loss of the parts")
     prediction_weight: float = number(
         0.0, 0.0, 1e3, "Of the divergence per pixel from the whole's to the parts' predictions"
+    )
+    teacher: str = text("", "Run folder of a network that teaches the whole; nobody does if empty")
+    teacher_weight: float = number(
+        1.0, 0.0, 1e3, "Of the whole's loss with the teacher's probabilities as labels"
     )
     scorer_rate: float = number(
         0.1, 0.0, 10.0, "Times the learning rate, of what predicts reliability"
@@ -58,6 +63,7 @@ class QuorumStrategy(AllModalities):
         """Set up."""
         self._options = options
         self._criterion = Criterion(options.criterion, setting)
+        self._teacher = load_teacher(options.teacher, setting) if options.teacher else None
 
     def rate_of(self, parameter: str) -> float:
         """See :meth:`Strategy.rate_of`.
@@ -96,6 +102,10 @@ class QuorumStrategy(AllModalities):
             # Per pixel, where AnySeg's mean over elements is a K-th of it.
             weight = options.prediction_weight * network.num_classes
             terms["prediction"] = weight * torch.stack(taught).mean()
+        if self._teacher is not None:
+            with torch.no_grad():
+                example = self._teacher(batch.images, ids)
+            terms["teacher"] = options.teacher_weight * self._criterion.soft(whole.logits, example)
         if liars and whole.contributions is not None:
             share = whole.contributions[:, liars].sum(dim=1)
             terms["trust"] = options.trust_weight * _misplaced(share)
