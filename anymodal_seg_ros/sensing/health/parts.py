@@ -10,7 +10,6 @@ from anymodal_seg_ros.frames import CheckResult, SensorState
 from anymodal_seg_ros.sensing.health.blocks import BlockView, Flags
 from anymodal_seg_ros.sensing.health.image_figures import Grid, one_channel
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
-from anymodal_seg_ros.sensing.health.smear import Smear, SmearWatch
 from anymodal_seg_ros.sensing.health.stillness import StillnessWatch
 from anymodal_seg_ros.sensing.health.sudden_loss import SuddenLossWatch
 from anymodal_seg_ros.sensing.health.switched import SwitchWatch
@@ -22,6 +21,8 @@ _BLIND = 0.8
 """Share of a depth image above which hardly anything is seen at all."""
 _PERIOD_NS = 80_000_000
 """Pictures that follow sooner than this after one that was looked at are passed over."""
+_SELDOM_NS = 180_000_000
+"""The same of what stays once it is there: a picture that was switched."""
 _PATIENCE_NS = 500_000_000
 """How long damage must go on before it is told."""
 
@@ -62,8 +63,7 @@ class PartsWatch:
         self._still = StillnessWatch(textured=not self._depth)
         self._vanished = VanishedDepthWatch()
         self._loss = SuddenLossWatch(steady_contrast=not self._heat)
-        self._smear = SmearWatch()
-        self._switch = SwitchWatch(depth=self._depth)
+        self._switches = SwitchWatch(depth=self._depth)
         self.forget()
 
     def forget(self) -> None:
@@ -72,10 +72,10 @@ class PartsWatch:
         self._still.forget()
         self._vanished.forget()
         self._loss.forget()
-        self._smear.forget()
-        self._switch.forget()
+        self._switches.forget()
+        self._switched = ""
+        self._compared_ns: int | None = None
         self._covered, self._whole, self._lost = _Since(), _Since(), _Since()
-        self._smeared = _Since()
         self._looked_ns: int | None = None
         self.found: list[Found] = [
             (CheckResult("covered", 0.0, self._covered_above, True), None),
@@ -111,18 +111,17 @@ class PartsWatch:
         if self._lost.lasts(loss is not None, now_ns, _PATIENCE_NS) and loss is not None:
             bad |= loss.lost
             told.append(self._loss_fault(float(loss.lost.mean()), loss.left))
-        smear = None if self._depth else self._smear.look(sampled, now_ns)
-        if self._smeared.lasts(smear is not None, now_ns, _PATIENCE_NS) and smear is not None:
-            told.append(_smear_fault(smear))
-        switched = self._switch.look(sampled, now_ns)
-        if switched:
-            told.append(_switch_fault(switched))
+        if self._compared_ns is None or not 0 < now_ns - self._compared_ns < _SELDOM_NS:
+            self._compared_ns = now_ns
+            self._switched = self._switches.look(sampled, now_ns)
+        if self._switched:
+            told.append(_switch_fault(self._switched))
         faults = [fault for fault in told if fault is not None]
         passed = not (covered or whole)
         lost = 0.0 if loss is None else float(loss.lost.mean())
         self.found = [
             (CheckResult("covered", share, self._covered_above, passed), None),
-            (CheckResult("lost", lost, 0.0, not (loss or smear or switched)), None),
+            (CheckResult("lost", lost, 0.0, not (loss or self._switched)), None),
         ]
         for place, fault in enumerate(faults[:2]):
             self.found[place] = (self.found[place][0], fault)
@@ -158,15 +157,6 @@ class PartsWatch:
             f"{left:.0%} of it is left",
             withhold=blind,
         )
-
-
-def _smear_fault(smear: Smear) -> Fault:
-    return Fault(
-        SensorState.DEGRADED,
-        f"lost: fine detail is smeared {smear.direction}, while the picture stays where it is: "
-        f"{smear.left:.0%} of the steepness of its edges is left",
-        withhold=False,
-    )
 
 
 def _switch_fault(switched: str) -> Fault:
