@@ -54,7 +54,11 @@ PARTS = {
     ),
     "watchdog": Part(
         ("sensing/health/watchdog.py", "sensing/health/sensor_health.py"),
-        ("sensing/health/test_watchdog.py", "sensing/health/test_sensor_health.py"),
+        (
+            "sensing/health/test_watchdog.py",
+            "sensing/health/test_sensor_health.py",
+            "sensing/health/test_doubt.py",
+        ),
     ),
     "decode": Part(
         (
