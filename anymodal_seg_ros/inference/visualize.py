@@ -13,6 +13,9 @@ from anymodal_seg_ros.sensing.geometry.lidar import LIDAR_IMAGE
 
 Rgb = npt.NDArray[np.uint8]
 
+_LEAST_BITS = 10
+"""Of 16-bit colours: a camera that sees nothing stays dark."""
+
 
 def palette(manifest: Manifest) -> Rgb:
     """Return uint8 ``[256, 3]``: the RGB colour of every id; ids without a class are black."""
@@ -46,12 +49,14 @@ def viewable(image: Image) -> Rgb:
     """Return any image that a modality takes as uint8 ``[H, W, 3]`` RGB for people to look at.
 
     16-bit grey and depth images are stretched between their 2nd and 98th percentile; depth is shown
-    near-bright, invalid pixels black, and so is the range of a LiDAR image.
+    near-bright, invalid pixels black, and so is the range of a LiDAR image. 16-bit colours are shown
+    by the bits that they use, because most cameras have 10 or 12.
     """
     if image.encoding == LIDAR_IMAGE:
         image = Image(image.pixels[..., 0], "32FC1")
     if image.encoding in COLORS:
-        pixels = to_rgb(image)
+        used = int(image.pixels.max(initial=0)).bit_length() if image.pixels.itemsize > 1 else 0
+        pixels = to_rgb(image, (1 << max(used, _LEAST_BITS)) - 1 if used else 0.0)
         return pixels if pixels.ndim == 3 else _repeat(pixels)
     near_bright = image.encoding in METRES
     values = to_metres(image) if near_bright else image.pixels.astype(np.float32)

@@ -320,18 +320,17 @@ class SegmentationNode(LifecycleNode):
             ConfigError: it cannot be run; the one before goes on.
         """
         before, self.config = self.config, config
+        if self._watch is not None and before.rig != config.rig:
+            try:
+                self._pipeline.configure(config.rig)
+                self._watch.configure(config.rig)
+            except Exception:
+                self.config = before
+                self._pipeline.configure(before.rig)
+                self._watch.configure(before.rig)
+                raise
         if self._outputs is not None:
             self._outputs.config = config
-        if self._watch is None or before.rig == config.rig:
-            return
-        try:
-            self._pipeline.configure(config.rig)
-            self._watch.configure(config.rig)
-        except Exception:
-            self.config = before
-            self._pipeline.configure(before.rig)
-            self._watch.configure(before.rig)
-            raise
 
     def _enable(self, on: bool) -> str:
         """Make masks, or rest: subscribed to nothing, the model kept. For ``~/enable``."""
