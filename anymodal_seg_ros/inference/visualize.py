@@ -49,8 +49,8 @@ def viewable(image: Image) -> Rgb:
     """Return any image that a modality takes as uint8 ``[H, W, 3]`` RGB for people to look at.
 
     16-bit grey and depth images are stretched between their 2nd and 98th percentile; depth is shown
-    near-bright, invalid pixels black, and so is the range of a LiDAR image. 16-bit colours are shown
-    by the bits that they use, because most cameras have 10 or 12.
+    near-bright, invalid pixels black, and so is the range of a LiDAR image. 16-bit colours are
+    shown by the bits that they use, because most cameras have 10 or 12.
     """
     if image.encoding == LIDAR_IMAGE:
         image = Image(image.pixels[..., 0], "32FC1")
