@@ -76,12 +76,13 @@ def sensors_used(evidence: DiagnosticArray) -> list[str]:
     return value_of(evidence, "mask", "sensors").split(",")
 
 
-def came_late(evidence: DiagnosticArray) -> bool:
-    """Whether the node says that thermal's image of this instant was not there in time."""
+def was_busy(evidence: DiagnosticArray) -> bool:
+    """Whether the node says that thermal's image was not there in time, or no time for it."""
     if "thermal" in sensors_used(evidence):  # then the one before stands in for it
         return float(value_of(evidence, "thermal", "offset_ms")) != 0.0
     reason = value_of(evidence, "thermal", "reason")
-    return reason.startswith(("no sample", "nearest sample")) or reason in ("LATE", "SLOW", "STALE")
+    late = ("no sample", "nearest sample", "no time")
+    return reason.startswith(late) or reason in ("LATE", "SLOW", "STALE")
 
 
 def offline_predictions(folder: Path) -> dict[int, dict[str, Any]]:
@@ -145,8 +146,9 @@ def test_live_masks_are_the_offline_ones_while_thermal_dies_and_returns(
     assert set(dead) <= set(alone)
     assert len(both) > PAIRS // 4, "thermal is used while it lives"
 
-    # On a busy machine thermal may come after the deadline. Nothing else may make a difference.
-    late = {to_ns(array.header.stamp) for array in evidence.messages if came_late(array)}
+    # On a busy machine thermal may come after the deadline, or there is no time to encode it.
+    # Nothing else may make a difference.
+    late = {to_ns(array.header.stamp) for array in evidence.messages if was_busy(array)}
     expected = {stamp: line["sensors"] for stamp, line in offline.items()}
     assert {stamp for stamp in rgb_stamps if used[stamp] != expected[stamp]} <= late
     same = [s for s in rgb_stamps if used[s] == expected[s] and (s not in late or s in dead)]
