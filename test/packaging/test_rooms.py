@@ -28,7 +28,7 @@ RIG = (
 )
 """From the bottom to the top: a room imports from its own floor and from those below."""
 
-TEACHER = ("strategies/anyseg.py", "export")
+TEACHER = ("strategies/teacher.py", "export")
 """A teacher is a trained network like any other, read when the strategy is built."""
 
 

@@ -67,11 +67,15 @@ def sample(sensor: str, at_ms: int = 0) -> Sample:
     return Sample(sensor, time_ns, time_ns, time_ns, sensor, PIXELS, made={VERDICT: ""})
 
 
-def order(*samples: Sample, by_ms: int | None = None, hurries: bool = False) -> Order:
+def order(
+    *samples: Sample, by_ms: int | None = None, hurries: bool = False, burst: int = 0
+) -> Order:
+    """Return a frame set that is due by itself, or with the others of its burst."""
     chosen = {each.sensor: each for each in samples}
     missing = {name: "not there" for name in RIG.sensors if name not in chosen}
     frame_set = FrameSet("rgb", chosen, missing, samples[0].time_ns)
-    return Order(frame_set, (), PICTURE, None if by_ms is None else by_ms * MS, hurries)
+    due_ns = None if by_ms is None else by_ms * MS
+    return Order(frame_set, (), PICTURE, due_ns, hurries, burst or samples[0].time_ns)
 
 
 def newest(*names: str) -> dict[str, Sample]:
@@ -130,6 +134,15 @@ def test_who_is_behind_has_one_place_for_frame_sets_that_wait() -> None:
         kept = [each.frame_set.reference_sample.time_ns for each in bench.scheduler.waiting()]
         assert kept == [33 * MS, 66 * MS][-waiting:]
         assert bench.scheduler.superseded == 3 - waiting
+
+
+def test_those_that_became_due_together_all_have_a_place() -> None:
+    for burst, kept in ((7, [0, 33, 66]), (0, [33, 66])):
+        bench = Bench()
+        for at_ms in (0, 33, 66):
+            bench.scheduler.add(order(sample("rgb", at_ms), burst=burst))
+        waiting = bench.scheduler.waiting()
+        assert [each.frame_set.reference_sample.time_ns // MS for each in waiting] == kept
 
 
 def test_a_frame_set_that_is_worked_on_is_not_given_up_for_newer_ones() -> None:
