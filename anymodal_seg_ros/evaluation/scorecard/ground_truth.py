@@ -148,19 +148,18 @@ class TopicLabels:
 
     def label(self, prediction: Prediction) -> Mask | None:
         """Return the label with the mask's stamp, of whoever sees the mask's picture."""
+        reference, owner = prediction.frame_set.reference, prediction.owner
         wanted = prediction.frame_set.reference_sample.stamp_ns
-        for sensor in witnesses(prediction.frame_set.reference, prediction.owner, self._rig):
+        for sensor in witnesses(reference, owner, self._rig):
             if sensor not in self._readers:
                 continue
             self._read_until(sensor, wanted)
             waiting = self._waiting[sensor]
-            found = nearest(waiting, wanted, exact=sensor == prediction.frame_set.reference)
+            found = nearest(waiting, wanted, exact=sensor == reference)
             if found is not None:
                 where = f"{self._topics[sensor]} at {found} ns"
                 label = self._map.apply(waiting[found], where)
-                return of_mask(
-                    label, prediction.mask, where, shape_tells=sensor == prediction.owner
-                )
+                return of_mask(label, prediction.mask, where, shape_tells=sensor == owner)
         return None
 
     def _read_until(self, sensor: str, wanted: int) -> None:
@@ -225,9 +224,9 @@ class FolderLabels:
 
     def label(self, prediction: Prediction) -> Mask | None:
         """Return the label with the mask's stamp, of whoever sees the mask's picture."""
-        reference = prediction.frame_set.reference
+        reference, owner = prediction.frame_set.reference, prediction.owner
         wanted = prediction.frame_set.reference_sample.stamp_ns
-        for sensor in (*witnesses(prediction.frame_set.reference, prediction.owner, self._rig), ""):
+        for sensor in (*witnesses(reference, owner, self._rig), ""):
             files = self._files.get(sensor, {})
             found = nearest(files, wanted, exact=sensor in (reference, ""))
             if found is not None:
@@ -236,7 +235,7 @@ class FolderLabels:
                 if ids is None or ids.ndim != 2:
                     raise BagError(f"{path} is no label: expected a grey PNG of class ids")
                 label = self._map.apply(np.asarray(ids), str(path))
-                tells = sensor != reference or reference == prediction.owner
+                tells = sensor in (owner, "")
                 return of_mask(label, prediction.mask, str(path), shape_tells=tells)
         return None
 

@@ -183,9 +183,9 @@ class StillnessWatch:
             clear = self._noise[-1] <= _FLATTER * quantile(detail, 0.9)
             white = blocks.coarser[seen][flat].mean() <= _WHITE * detail[flat].mean()
             temporal = median(change[flat] / np.maximum(detail[flat], 1e-3))
-            # Of what moves, flat blocks may be full of fine texture.
-            rests = not self._textured or stands(blocks)
-            if (white or (clear and rests)) and temporal >= _TEMPORAL:
-                self._evidence += 1
+            if (white or clear) and temporal >= _TEMPORAL:
+                # Of what moves, flat blocks may be full of fine texture.
+                rests = not self._textured or stands(blocks)
+                self._evidence += bool(white) or rests
                 self._at_rest += rests
         self._idle += (float(dead.mean()) - self._idle) / len(self._noise)
