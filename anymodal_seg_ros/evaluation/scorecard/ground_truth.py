@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -148,30 +148,26 @@ class TopicLabels:
 
     def label(self, prediction: Prediction) -> Mask | None:
         """Return the label with the mask's stamp, of whoever sees the mask's picture."""
-        reference, owner = prediction.frame_set.reference, prediction.owner
         wanted = prediction.frame_set.reference_sample.stamp_ns
-        for sensor in witnesses(reference, owner, self._rig):
-            if sensor not in self._readers:
-                continue
-            self._read_until(sensor, wanted)
-            waiting = self._waiting[sensor]
-            found = nearest(waiting, wanted, exact=sensor == reference)
-            if found is not None:
-                where = f"{self._topics[sensor]} at {found} ns"
-                label = self._map.apply(waiting[found], where)
-                return of_mask(label, prediction.mask, where, shape_tells=sensor == owner)
-        return None
+        return label_of_mask(
+            prediction, self._rig, lambda sensor: self._read_until(sensor, wanted), self._mapped
+        )
 
-    def _read_until(self, sensor: str, wanted: int) -> None:
-        """Read the labels of a sensor up to a stamp, as far as there are any."""
-        waiting = self._waiting[sensor]
+    def _mapped(self, sensor: str, stamp: int) -> tuple[Mask, str]:
+        where = f"{self._topics[sensor]} at {stamp} ns"
+        return self._map.apply(self._waiting[sensor][stamp], where), where
+
+    def _read_until(self, sensor: str, wanted: int) -> Collection[int]:
+        """Read the labels of a sensor up to a stamp, as far as there are any; return the stamps."""
+        waiting, reader = self._waiting.get(sensor, {}), self._readers.get(sensor, iter(()))
         while wanted not in waiting and (not waiting or max(waiting) < wanted):
-            read = next(self._readers[sensor], None)
+            read = next(reader, None)
             if read is None:
-                return
+                break
             waiting[read[0]] = read[1]
             while len(waiting) > _KEPT:
                 del waiting[next(iter(waiting))]
+        return waiting
 
     def _read(self, topic: str) -> Iterator[tuple[int, npt.NDArray[np.integer]]]:
         for recorded in self._bag.messages([topic]):
@@ -224,20 +220,49 @@ class FolderLabels:
 
     def label(self, prediction: Prediction) -> Mask | None:
         """Return the label with the mask's stamp, of whoever sees the mask's picture."""
-        reference, owner = prediction.frame_set.reference, prediction.owner
-        wanted = prediction.frame_set.reference_sample.stamp_ns
-        for sensor in (*witnesses(reference, owner, self._rig), ""):
-            files = self._files.get(sensor, {})
-            found = nearest(files, wanted, exact=sensor in (reference, ""))
-            if found is not None:
-                path = files[found]
-                ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-                if ids is None or ids.ndim != 2:
-                    raise BagError(f"{path} is no label: expected a grey PNG of class ids")
-                label = self._map.apply(np.asarray(ids), str(path))
-                tells = sensor in (owner, "")
-                return of_mask(label, prediction.mask, str(path), shape_tells=tells)
-        return None
+        found = label_of_mask(
+            prediction, self._rig, lambda sensor: self._files.get(sensor, {}), self._mapped
+        )
+        stamp = prediction.frame_set.reference_sample.stamp_ns
+        if found is None and stamp in self._files.get("", {}):
+            label, where = self._mapped("", stamp)
+            return of_mask(label, prediction.mask, where, shape_tells=True)
+        return found
+
+    def _mapped(self, sensor: str, stamp: int) -> tuple[Mask, str]:
+        path = self._files[sensor][stamp]
+        ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if ids is None or ids.ndim != 2:
+            raise BagError(f"{path} is no label: expected a grey PNG of class ids")
+        return self._map.apply(np.asarray(ids), str(path)), str(path)
+
+
+def label_of_mask(
+    prediction: Prediction,
+    rig: RigConfig,
+    stamps: Callable[[str], Collection[int]],
+    mapped: Callable[[str, int], tuple[Mask, str]],
+) -> Mask | None:
+    """Return the label with a mask's stamp, of whoever sees the mask's picture.
+
+    Args:
+        prediction: the mask.
+        rig: the sensors.
+        stamps: returns those of the labels that there are of a sensor.
+        mapped: returns the label of a sensor with a stamp, of the model's classes, and where it is
+            from.
+
+    Raises:
+        BagError: it cannot be read, or cannot show the same.
+    """
+    reference, owner = prediction.frame_set.reference, prediction.owner
+    wanted = prediction.frame_set.reference_sample.stamp_ns
+    for sensor in witnesses(reference, owner, rig):
+        found = nearest(stamps(sensor), wanted, exact=sensor == reference)
+        if found is not None:
+            label, where = mapped(sensor, found)
+            return of_mask(label, prediction.mask, where, shape_tells=sensor == owner)
+    return None
 
 
 def witnesses(reference: str, owner: str, rig: RigConfig) -> list[str]:

@@ -17,8 +17,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
     LabelMap,
-    nearest,
-    of_mask,
+    label_of_mask,
     witnesses,
 )
 from anymodal_seg_ros.evaluation.scorecard.recorder import Recorder
@@ -155,23 +154,22 @@ class LiveRun:
         if entry.mask is None or MASK not in entry.evidence:
             return
         prediction = self._prediction(stamp_ns, entry, entry.mask)
-        label = self._label(stamp_ns, entry, entry.mask)
+        label = self._label(prediction)
         self._lines.write(to_line(self._recorder.record(prediction, label)) + "\n")
         self.masks += 1
 
-    def _label(self, stamp_ns: int, entry: _Entry, mask: Mask) -> Mask | None:
+    def _label(self, prediction: Prediction) -> Mask | None:
         """Return the label of a mask, as far as one has come."""
-        if self._label_map is None:
+        if (label_map := self._label_map) is None:
             return None
-        reference, owner = _reference(entry), _owner(entry)
-        for sensor in witnesses(reference, owner, self._rig):
-            labels = self._labels.get(sensor, {})
-            found = nearest(labels, stamp_ns, exact=sensor == reference)
-            if found is not None:
-                where = f"the label of {sensor} at {found} ns"
-                ids = self._label_map.apply(labels[found], where)
-                return of_mask(ids, mask, where, shape_tells=sensor == owner)
-        return None
+
+        def mapped(sensor: str, stamp: int) -> tuple[Mask, str]:
+            where = f"the label of {sensor} at {stamp} ns"
+            return label_map.apply(self._labels[sensor][stamp], where), where
+
+        return label_of_mask(
+            prediction, self._rig, lambda sensor: self._labels.get(sensor, {}), mapped
+        )
 
     def _prediction(self, stamp_ns: int, entry: _Entry, mask: Mask) -> Prediction:
         """Put together what the node had in one piece.
