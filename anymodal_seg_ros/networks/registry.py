@@ -84,7 +84,7 @@ def build_network(
 
 
 def _module(name: Any) -> Any:
-    if name not in _NETWORKS:
+    if not isinstance(name, str) or name not in _NETWORKS:
         raise ConfigError(
             f"architecture.network is {name!r}: expected one of {', '.join(_NETWORKS)}"
         )

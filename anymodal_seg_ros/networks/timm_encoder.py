@@ -63,12 +63,12 @@ class TimmEncoder(nn.Module):
                 + (f"; it has {near}" if near else "")
             )
         self.name = name
-        self._options = {
-            "drop_path_rate": drop_path,
-            "in_chans": planes,
-            **_any_size_options(name),
-        }
-        try:
+        try:  # the words behind the first dot of a name may be anything
+            self._options = {
+                "drop_path_rate": drop_path,
+                "in_chans": planes,
+                **_any_size_options(name),
+            }
             self.model = timm.create_model(name, features_only=True, **self._options)
         except (RuntimeError, TypeError, ValueError, AttributeError) as error:
             raise ConfigError(

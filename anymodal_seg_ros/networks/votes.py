@@ -43,9 +43,12 @@ class ReliabilityScorer(nn.Module):
 
     def forward(self, features: Tensor, modality_ids: Tensor) -> Tensor:
         """Map features ``[B, M, H, W, C]`` and ids ``[M]`` to log-odds ``[B, M, H, W]``."""
-        others = self.others(features.mean(dim=1, keepdim=True))
-        kind = self.kind(modality_ids)[:, None, None]
-        return self.score(F.gelu(self.own(features) + (others + kind))).squeeze(-1)
+        others = self.others(_sum_over_sensors(features) / features.shape[1])
+        # As long as a row of the map: adding a few numbers at a time is slow.
+        kind = self.kind(modality_ids)[:, None, None].expand(-1, -1, features.shape[3], -1)
+        hidden = _at_each_pixel(self.own, features) + others.unsqueeze(1)
+        hidden = (hidden.flatten(-2) + kind.flatten(-2)).view_as(hidden)
+        return _at_each_pixel(self.score, F.gelu(hidden)).squeeze(-1)
 
 
 class Consensus(nn.Module):
@@ -68,7 +71,8 @@ class Consensus(nn.Module):
 
     def forward(self, agreed: Tensor, dissent: Tensor) -> Tensor:
         """Map the consensus and the dissent, ``[..., C]``, to a map of that shape."""
-        return agreed + self.correct(F.gelu(self.agreed(agreed) + self.dissent(dissent)))
+        hidden = _at_each_pixel(self.agreed, agreed) + self.dissent(dissent)
+        return agreed + _at_each_pixel(self.correct, F.gelu(hidden))
 
 
 class Ballot(nn.Module):
@@ -91,14 +95,33 @@ class Ballot(nn.Module):
     def forward(self, features: Tensor, log_odds: Tensor) -> Tensor:
         """Map ``[B, M, H, W, C]`` and log-odds ``[B, M, H, W]`` to ``[B, H, W, C]``."""
         votes = log_odds.softmax(dim=1).unsqueeze(-1) * features
-        result = votes.sum(dim=1)
+        result = _sum_over_sensors(votes)
         if self.consensus is not None:
-            dissent = votes.abs().sum(dim=1) - result.abs()
+            dissent = _sum_over_sensors(votes.abs()) - result.abs()
             result = self.consensus(result, dissent)
         if self.nobody is not None:
             quorum = log_odds.logsumexp(dim=1).sigmoid().unsqueeze(-1)
             result = self.nobody + quorum * (result - self.nobody)
         return result
+
+
+def _sum_over_sensors(maps: Tensor) -> Tensor:
+    """Add up ``[B, M, H, W, C]`` to ``[B, H, W, C]``.
+
+    As a product with ones: ONNX Runtime takes ten times as long to add along an outer axis.
+    """
+    ones = maps.new_ones(maps.shape[0], 1, maps.shape[1])
+    return torch.bmm(ones, maps.flatten(2)).view(maps.shape[0], *maps.shape[2:])
+
+
+def _at_each_pixel(layer: nn.Module, maps: Tensor) -> Tensor:
+    """Apply a linear layer to ``[..., C]``.
+
+    On a matrix: there the offset belongs to the product, elsewhere it is an addition of its own,
+    which for few channels takes longer than the product.
+    """
+    result: Tensor = layer(maps.flatten(0, -2))
+    return result.unflatten(0, maps.shape[:-1])
 
 
 def contributions_of(log_odds: list[Tensor]) -> Tensor:

@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -30,6 +31,7 @@ from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
 from anymodal_seg_ros.simulation.recorded import INDEX, RecordedCamera, Sequence
 from anymodal_seg_ros.simulation.rig import Rig, RigFrame, aligned_sensors
 from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
+from anymodal_seg_ros.worker_processes import end_with_parent
 
 Progress = Callable[[int, int], None]
 """Called with the number of frames done and of all frames."""
@@ -147,13 +149,18 @@ def _run(
             yield _render_chunk(config, folder, label_files, chunk)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin)
+    try:
         jobs = [pool.submit(_render_chunk, config, folder, label_files, c) for c in chunks]
         for job in as_completed(jobs):
             yield job.result()
+    finally:  # after Ctrl-C, too, only what is under way is waited for
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    end_with_parent()
     cv2.setNumThreads(1)
 
 

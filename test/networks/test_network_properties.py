@@ -17,6 +17,7 @@ from fixtures.zoo import (
     counts_of_sensors,
     network_of,
     sensors,
+    shallow,
     without_chance,
 )
 
@@ -61,9 +62,9 @@ def test_odd_sizes_and_one_item(name: str, size: tuple[int, int]) -> None:
 @every_network
 @pytest.mark.parametrize("backbone", ["mit_b0", "mit_b2"])
 def test_shapes_of_the_published_sizes(name: str, backbone: str) -> None:
-    """Without numbers: the images are on the meta device."""
+    """Without numbers: the images are on the meta device. Of whole depth in the page's tables."""
     with torch.device("meta"):
-        architecture = {**ARCHITECTURES[name], "network": name, "backbone": backbone}
+        architecture = {**ARCHITECTURES[name], "network": name, "backbone": shallow(backbone)}
         network = build_network(architecture, CLASSES, MODALITIES).eval()
     for batch, modalities, height, width in ((1, 1, 480, 640), (2, 3, 97, 130), (1, 4, 256, 256)):
         images = torch.empty(batch, modalities, 3, height, width, device="meta")
@@ -303,6 +304,7 @@ def test_a_compiled_network_computes_the_same(name: str) -> None:
     [
         ({"network": "nosuch"}, r"architecture.network is 'nosuch': expected one of anyseg"),
         ({}, r"architecture.network is None"),
+        ({"network": ["anyseg"]}, r"architecture.network is \['anyseg'\]: expected one of"),
         ({"network": "anyseg", "backbone": "resnet"}, r"backbone is 'resnet'"),
         ({"network": "anyseg", "heads": 3}, r"unknown parameter architecture.heads"),
         ({"network": "anyseg", "head_width": 0}, r"architecture.head_width is 0"),

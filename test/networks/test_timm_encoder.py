@@ -66,6 +66,13 @@ def test_a_backbone_that_will_not_do_is_named(backbone: str, complaint: str) -> 
         pyramid_encoder(backbone)
 
 
+@pytest.mark.parametrize("tag", ["a1_in1", "a:b", "//x", "\x1b[31m", "[x", "*" * 3000])
+def test_a_tag_that_is_none_is_told_in_a_line(tag: str) -> None:
+    with pytest.raises(ConfigError, match="backbone is 'timm:resnet10t") as said:
+        pyramid_encoder(f"timm:resnet10t.{tag}")
+    assert len(str(said.value)) < 500 and str(said.value).isprintable()
+
+
 def test_without_timm_the_mend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     monkeypatch.delitem(sys.modules, "anymodal_seg_ros.networks.timm_encoder", raising=False)

@@ -227,9 +227,17 @@ def test_a_missing_and_a_damaged_file_are_told_apart(tmp_path: Path) -> None:
     root, one = tmp_path / "set", dataclasses.replace(CONFIG, plans=PLANS[1:2])
     write_dataset(root, one, 1)
     (victim,) = root.glob("thermal/**/*.png")
-    victim.write_bytes(victim.read_bytes()[:50])
-    with pytest.raises(ConfigError, match="damaged"):
-        folder_digests(root, one, 1)
+    (colours,) = root.glob("img/**/*.png")
+    whole, too_small = victim.read_bytes(), cv2.imencode(".png", np.zeros((8, 8), np.uint16))[1]
+    for wrong, said in (
+        (whole[:50], "damaged"),
+        (whole[:16] + b"\0\1\0\0\0\1\0\0" + whole[24:], r"damaged \(size is 65536x65536"),
+        (colours.read_bytes(), "no picture of thermal"),
+        (too_small.tobytes(), "of another size than its labels"),
+    ):
+        victim.write_bytes(wrong)
+        with pytest.raises(ConfigError, match=said):
+            folder_digests(root, one, 1)
     victim.unlink()
     assert folder_digests(root, one, 1) == {}
 

@@ -1,11 +1,14 @@
 """Sequences: rendered once, in any number of processes, and mapped from disk after that."""
 
+import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.simulation.recorded import Sequence
 from anymodal_seg_ros.simulation.rig import Rig
 from anymodal_seg_ros.simulation.sequence import SequenceConfig, camera_of, render_sequence
 from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
@@ -74,3 +77,51 @@ def test_a_failed_rendering_leaves_nothing_behind(tmp_path: Path):
 def test_an_empty_sequence_is_refused():
     with pytest.raises(ConfigError, match="duration_s 0"):
         SequenceConfig(SHORT.scene, duration_s=0.0)
+
+
+CAMERA = {
+    "name": "rgb", "rate_hz": 30.0, "latency_ns": 0, "width": 8, "height": 4, "matrix": [1.0] * 9,
+}  # fmt: skip
+SMALL = {
+    "period_ns": 33_000_000,
+    "encodings": {"rgb": "rgb8", "depth": "32FC1"},
+    "labels": {"rgb": "labels_rgb.npy"},
+    "cameras": {"rgb": CAMERA},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, ""),
+        ({"period_ns": 0}, "period_ns is 0"),
+        ({"encodings": {"../rgb": "rgb8"}}, "expected those of sensors"),
+        ({"encodings": {"rgb": 3}}, "expected those of sensors"),
+        ({"labels": {"rgb": "../labels_rgb.npy"}}, "cannot be the name of an array"),
+        ({"labels": {"rgb": "/dev/zero"}}, "cannot be the name of an array"),
+        ({"labels": {"rgb": "pipe.npy"}}, "no regular file"),
+        ({"labels": {"rgb": "depth.npy"}}, "depth.npy is float32"),
+        ({"labels": {"rgb": "short.npy"}}, r"have \[2, 3\] frames"),
+        ({"labels": 5}, "is no rendered sequence"),
+        ({"cameras": {"rgb": {"name": "rgb"}}}, "'matrix' is missing"),
+        ({"cameras": {"rgb": {**CAMERA, "rate_hz": 0}}}, "numbers that cannot"),
+        ({"cameras": {"thermal": CAMERA}}, "is called 'rgb' as well"),
+    ],
+)
+def test_a_folder_of_somebody_else_is_a_sequence_or_refused(
+    change: dict[str, object], said: str, tmp_path: Path
+):
+    for name, array in (
+        ("rgb", np.zeros((3, 4, 8, 3), np.uint8)),
+        ("depth", np.zeros((3, 4, 8), np.float32)),
+        ("labels_rgb", np.zeros((3, 4, 8), np.uint8)),
+        ("short", np.zeros((2, 4, 8), np.uint8)),
+    ):
+        np.save(tmp_path / f"{name}.npy", array)
+    os.mkfifo(tmp_path / "pipe.npy")
+    (tmp_path / "sequence.json").write_text(json.dumps({**SMALL, **change}))
+    if not said:
+        assert len(Sequence(tmp_path)) == 3
+        return
+    with pytest.raises(ConfigError, match=said):
+        Sequence(tmp_path)

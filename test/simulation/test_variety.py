@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 
 from anymodal_seg_ros.simulation.dataset.frames import scene_frames, sized_sensors
 from anymodal_seg_ros.simulation.dataset.plan import ScenePlan
+from anymodal_seg_ros.simulation.world.buildings import block
 from anymodal_seg_ros.simulation.world.camera import Intrinsics, MountedCamera
-from anymodal_seg_ros.simulation.world.classes import VEGETATION
+from anymodal_seg_ros.simulation.world.classes import BUILDING, VEGETATION
+from anymodal_seg_ros.simulation.world.facades import on_front
 from anymodal_seg_ros.simulation.world.greenery import bare_tree
+from anymodal_seg_ros.simulation.world.materials import Texture
 from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 from anymodal_seg_ros.simulation.world.street import KINDS
 from anymodal_seg_ros.simulation.world.view import look
@@ -48,6 +51,21 @@ def test_a_varied_scene_is_the_same_street_in_the_same_light_with_more_plants(ki
         plain += int((look(one, SMALL, 1.5).labels() == VEGETATION).sum())
         varied += int((look(other, SMALL, 1.5).labels() == VEGETATION).sum())
     assert varied > 1.1 * plain
+
+
+def test_what_hangs_on_a_front_is_part_of_the_building_and_stays_on_it() -> None:
+    rng, seen = np.random.default_rng(0), 0
+    for seed in range(12):
+        ((walls, surface), *_) = block(12.0, 8.0, 4, rng)
+        corners = walls.reshape(-1, 3)
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        for triangles, hung in on_front(low, high, surface, np.random.default_rng(seed)):
+            assert hung.class_id == BUILDING and hung.texture == Texture.PLAIN
+            points, seen = triangles.reshape(-1, 3), seen + 1
+            assert (points[:, (0, 2)] >= low[[0, 2]] - 0.2).all()
+            assert (points[:, (0, 2)] <= high[[0, 2]] + 0.4).all()
+            assert low[1] - 0.35 < points[:, 1].min() < low[1], "before the wall, and near it"
+    assert seen > 12
 
 
 def test_frames_are_varied_only_where_it_is_asked_for() -> None:

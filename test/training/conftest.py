@@ -13,7 +13,11 @@ from anymodal_seg_training.runs.loop import Frames
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Frames:
     """Prepared frames of the tiny data set."""
     root = tmp_path_factory.mktemp("frames")
-    return Frames(tiny_frames(root, "train"), tiny_frames(root, "validation"), len(CLASSES))
+    return Frames(
+        tiny_frames(root, "train"),
+        tiny_frames(root, "validation"),
+        tuple(spec.name for spec in CLASSES),
+    )
 
 
 @pytest.fixture(autouse=True)

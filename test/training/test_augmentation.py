@@ -54,6 +54,16 @@ def test_depth_and_labels_are_never_interpolated_or_jittered() -> None:
     assert not torch.equal(batch.images[:, 0], batch.images[:, 0].round())
 
 
+def test_a_zoom_invents_no_returns_of_a_lidar() -> None:
+    """As in the node, where a pixel beside a return stays one that saw nothing."""
+    images, labels = coordinates()
+    specs = [SPECS[0], dataclasses.replace(SPECS[1], planes="lidar")]
+    options = AugmentationOptions(24, 32, max_zoom=2.0, jitter=0.0)
+    batch = augment(images, labels, specs, options, frame_generators(1, 0, range(4)))
+    assert torch.equal(batch.images[:, 1], batch.images[:, 1].round())
+    assert not torch.equal(batch.images[:, 0], batch.images[:, 0].round())
+
+
 def test_without_variation_the_frame_comes_through() -> None:
     images, labels = coordinates()
     options = AugmentationOptions(40, 60, flip=0.0, max_zoom=1.0, jitter=0.0)

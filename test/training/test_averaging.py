@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.cli import main
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.export import averaging
-from anymodal_seg_training.export.averaging import averaged
+from anymodal_seg_training.export.averaging import averaged, check_modalities
 from anymodal_seg_training.export.trained_network import load_best
+from anymodal_seg_training.recipe import InitialWeights
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.loop import Frames
 
@@ -48,6 +50,21 @@ def test_what_is_counted_is_not_averaged() -> None:
 def test_weights_of_another_network_are_refused(others: dict[str, torch.Tensor]) -> None:
     with pytest.raises(TrainingError, match=r"not of one network, such as [vw]: average a run"):
         averaged({"w": torch.zeros(3)}, others, 0.5)
+
+
+def test_kinds_in_another_order_are_refused() -> None:
+    """Every tensor has the shape of its partner, and each kind would get a share of another."""
+    own = tiny_recipe()
+    swapped = {"rgb": own.modalities["thermal"], "thermal": own.modalities["rgb"]}
+    others = dataclasses.replace(own, modalities={**own.modalities, **swapped})
+    with pytest.raises(TrainingError, match=r"modalities thermal, rgb.*expected rgb, ther"):
+        check_modalities(own, others, Path("old"))
+    named = {"sight" if name == "rgb" else name: spec for name, spec in own.modalities.items()}
+    begun = dataclasses.replace(
+        own, modalities=named, initial_weights=InitialWeights("old", {"sight": "rgb"})
+    )
+    check_modalities(own, own, Path("old"))
+    check_modalities(begun, own, Path("old"))
 
 
 def test_the_command_replaces_the_best_weights(

@@ -27,6 +27,7 @@ from anymodal_seg_ros.simulation.world.classes import CLASS_NAMES
 from anymodal_seg_ros.simulation.world.scene import SceneConfig
 from anymodal_seg_training.cli import main as command
 from anymodal_seg_training.datasets import open_dataset
+from anymodal_seg_training.datasets.bag_instants import recorded_rig
 from anymodal_seg_training.errors import TrainingError
 
 SECOND = 1_000_000_000
@@ -112,6 +113,20 @@ def test_what_is_wrong_with_the_options_is_named(
     filled = {name: value.replace("DRIVE", str(drive)) for name, value in changes.items()}
     with pytest.raises(ConfigError, match=message):
         open_dataset(_section(drive, **filled)).split("train")
+
+
+def test_topics_lie_in_the_namespace_that_the_parameters_speak_of(tmp_path: Path) -> None:
+    sensors = {
+        "rgb": {"topic": "rgb/image", "modality": "rgb", "registration": {"camera_info": "~/info"}},
+        "depth": {"topic": "/depth/image", "modality": "depth"},
+    }
+    path = tmp_path / "rig.yaml"
+    section = {"ros__parameters": {"rig": {"sensors": sensors}}}
+    path.write_text(yaml.safe_dump({"/robot1/segmentation_node": section}))
+    rig = recorded_rig(path).sensors
+    assert (rig["rgb"].topic, rig["depth"].topic) == ("/robot1/rgb/image", "/depth/image")
+    assert rig["rgb"].registration.camera_info == "/robot1/segmentation_node/info"
+    assert rig["depth"].registration.camera_info == ""
 
 
 PARAMETERS = """

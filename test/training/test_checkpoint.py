@@ -51,6 +51,16 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path: Path, failure: Ex
     assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]
 
 
+def test_ctrl_c_while_writing_leaves_nothing_behind(tmp_path: Path) -> None:
+    def stopped(temporary: Path) -> None:
+        temporary.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "last.pt", stopped)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     path.write_text("old")

@@ -10,9 +10,12 @@ import yaml
 from click.testing import CliRunner, Result
 from fixtures.tiny_training import TinyDataset, tiny_recipe
 
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training import datasets, train
 from anymodal_seg_training.checkpoint import load_checkpoint
 from anymodal_seg_training.commands import evaluate, export
+from anymodal_seg_training.fabric import open_fabric
+from anymodal_seg_training.runs.command_line import run_command
 from anymodal_seg_training.runs.loop import Frames
 
 
@@ -80,7 +83,49 @@ def test_wrong_calls_end_with_one_line(tmp_path: Path) -> None:
         assert complaint in result.output
 
 
+def test_who_interrupts_is_told_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """Training goes on with an option that the other commands do not have."""
+
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    for arguments, told in (
+        ((), "interrupted; what was not finished is to be started again\n"),
+        (("start it again",), "interrupted; start it again\n"),
+    ):
+        with pytest.raises(SystemExit, match="130"):
+            run_command(stopped, *arguments)
+        assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("--device", "meta", "--device is 'meta', which cannot be used"),
+        ("--device", "banana", "expected cpu, cuda, or auto"),
+        ("--workers", "-2", "-2 is not in the range x>=0"),
+        ("--threads", "-1", "-1 is not in the range x>=0"),
+    ],
+)
+def test_a_machine_that_there_is_not_is_refused(
+    option: str, value: str, complaint: str, tmp_path: Path
+) -> None:
+    recipe = write_recipe(tmp_path / "recipe.yaml")
+    result = call(train.main, recipe, "--run-dir", tmp_path / "run", option, value)
+    assert result.exit_code in (1, 2) and complaint in result.output
+    assert isinstance(result.exception, SystemExit), result.exception
+
+
 @pytest.mark.usefixtures("tiny_registered")
+@pytest.mark.parametrize("text", ["abc", "0", "-1", "1e9", "\u0661", "9" * 5000])
+def test_a_number_of_processes_that_is_none_is_named(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", text)
+    with pytest.raises(ConfigError, match=r"variable WORLD_SIZE is .*: expected a number of"):
+        open_fabric(torch.device("cpu"), "fp32")
+
+
 def test_an_absent_device_is_named(tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")

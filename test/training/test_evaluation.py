@@ -8,13 +8,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from fixtures.tiny_training import TinyDataset, tiny_recipe
+from fixtures.tiny_training import TinyDataset, UnlabelledDataset, tiny_format, tiny_recipe
 from torch import Tensor
 
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_ros.networks import AnyModalNetwork, Decoded, build_network
 from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.commands.evaluate import Evaluation
+from anymodal_seg_training.datasets.frame_cache import open_cache
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.evaluation.case_evaluation import case_confusions
 from anymodal_seg_training.evaluation.cases import combinations
@@ -134,6 +135,14 @@ def test_a_class_that_never_occurs_is_left_out_or_counts_as_nothing(frames: Fram
         for absent in ("skip", "zero")
     }
     assert found["zero"] == pytest.approx(0.75 * found["skip"], abs=2e-4)
+
+
+def test_a_split_that_nobody_labelled_has_no_score(tmp_path: Path) -> None:
+    recipe, dataset = tiny_recipe(), UnlabelledDataset()
+    frames = open_cache(dataset.split("test"), tiny_format(), tmp_path, workers=1)
+    evaluation = Evaluation(recipe, Oracle(3, recipe.modality_names), frames, CPU)
+    with pytest.raises(TrainingError, match=r"no pixel of the 6 frames has a label.*--split"):
+        evaluation.combinations(dataset, "test")
 
 
 def test_a_run_without_weights_is_named(tmp_path: Path) -> None:

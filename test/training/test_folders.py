@@ -178,9 +178,9 @@ def test_class_counts_of_the_published_data_sets() -> None:
     counts = {name: len(bundled_layout(name).classes) for name in layout_names()}
     published = {
         "deliver": 25, "muses": 19, "mfnet": 9, "mfnet-cmnext": 9, "fmb": 14, "pst900": 5,
-        "nyu": 40, "mcubes": 20, "urbanlf-real": 14, "urbanlf-syn": 14, "muses-anyseg": 19,
-        "kitti360": 19, "sunrgbd": 37, "zju-rgbp": 8, "dsec-11": 11, "dsec-19": 19,
-        "eventscape": 12,
+        "pst900-8bit": 5, "nyu": 40, "mcubes": 20, "urbanlf-real": 14, "urbanlf-syn": 14,
+        "muses-anyseg": 19, "kitti360": 19, "sunrgbd": 37, "zju-rgbp": 8, "dsec-11": 11,
+        "dsec-19": 19, "eventscape": 12,
     }  # fmt: skip
     assert published.items() <= counts.items()
 
@@ -245,6 +245,14 @@ def test_check_data_of_a_good_data_set_counts_frames_and_pixels(tmp_path: Path) 
         ({"classes": []}, "classes is missing"),
         ({"classes": [["road", 0, 0]]}, r"classes has \['road', 0, 0\]"),
         ({"classes": [["a", 0, 0, 0], ["a", 1, 1, 1]]}, "'a' twice"),
+        (
+            {
+                "classes": [["a", 9, 0, 0], ["b", 0, 0, 0], ["c", 9, 0, 0]],
+                "label": {"path": "{name}.png", "read": "colors"},
+            },
+            r"classes has 'a' and 'c' in the colour \(9, 0, 0\)",
+        ),
+        ({"name": "../mine"}, r"name is '../mine': expected letters"),
         ({"frames": ""}, "either frames"),
         ({"lists": {"train": "t.txt"}}, "either frames"),
         ({"splits": {"val": "val"}}, "splits is"),

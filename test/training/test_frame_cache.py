@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,6 +39,36 @@ def test_a_subset_is_read_in_the_order_asked_for(frames: Frames) -> None:
 def test_class_frequencies_do_not_count_the_unlabelled(frames: Frames) -> None:
     shares = frames.train.class_frequencies(3)
     assert shares.sum() == pytest.approx(1.0) and (shares > 0).all()
+
+
+def test_ctrl_c_does_not_wait_for_the_units_that_are_still_to_come(tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_cache(TinySplit("tiny-train", 60), tiny_format(), tmp_path, workers=1, progress=stop)
+    assert 1 <= len(list(tmp_path.glob("*/done/*"))) < 10
+
+
+def test_runs_that_begin_at_once_share_their_arrays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process is as far as this one, and is the first to be done with each array."""
+    make, seen = np.lib.format.open_memmap, []
+
+    def make_and_be_late(path: Path, mode: str, **how: Any) -> Any:
+        if mode == "w+" and not seen:
+            seen.append(path)
+            open_cache(TinySplit("tiny-train"), tiny_format(), tmp_path, workers=1)
+        return make(path, mode=mode, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np.lib.format, "open_memmap", make_and_be_late)
+        late = open_cache(TinySplit("tiny-train"), tiny_format(), tmp_path, workers=1)
+    frames, labels = late.read(np.arange(6), ("rgb",))
+    assert seen and frames.abs().amax(dim=(1, 2, 3, 4)).all() and labels.any()
+    assert {path.suffix for path in late.folder.iterdir()} == {".npy", ""}
 
 
 def test_finished_units_are_kept_when_one_fails(tmp_path: Path) -> None:

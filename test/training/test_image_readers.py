@@ -65,6 +65,12 @@ def test_three_planes_of_floats_and_columns_cut_off(tmp_path: Path) -> None:
     image = read_image([sine, cosine, sine], ImageLayout("", "floats"), crop_left=1)
     assert image.encoding == "8UC3"
     np.testing.assert_array_equal(image.pixels[0], [[0, 255, 0], [128, 0, 128], [255, 191, 255]])
+    for read in (
+        lambda: read_image([sine], ImageLayout("", "floats"), crop_left=4),
+        lambda: read_label(sine, LabelLayout(), (), crop_left=4),
+    ):
+        with pytest.raises(TrainingError, match=r"s\.npy has 4 columns: crop_left is 4, which le"):
+            read()
 
 
 def test_a_palette_image_keeps_its_numbers(tmp_path: Path) -> None:

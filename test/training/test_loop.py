@@ -5,23 +5,22 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from fixtures.tiny_training import tiny_recipe
+from fixtures.tiny_training import UnlabelledDataset, tiny_format, tiny_recipe
 from fixtures.training_runs import facts, run, stopped_run
 
 from anymodal_seg_ros.networks import build_network
 from anymodal_seg_ros.networks.windows import WindowCrossAttention
 from anymodal_seg_training.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from anymodal_seg_training.data.augmentation import Batch
+from anymodal_seg_training.datasets.frame_cache import open_cache
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.recipe import InitialWeights, TrainingOptions
 from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.runs.log import read_log
 from anymodal_seg_training.runs.loop import Frames, Trainer
 from anymodal_seg_training.runs.optimisation import build_optimiser, learning_rate, parameter_rates
 from anymodal_seg_training.strategies import build_strategy
@@ -85,34 +84,42 @@ def test_a_resumed_run_is_the_unbroken_run(
 
 
 CHILD = """
-import sys, torch
+import os, signal, sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from anymodal_seg_training.runs.display import Display
 from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.train import train
 from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.datasets import workers
+from anymodal_seg_training.datasets.reading import Reading, in_workers
+from fixtures.damaged_frames import number_and_process
 from fixtures.tiny_training import TinyDataset, tiny_recipe
-train(tiny_recipe(steps=40), TinyDataset(), RunFolder(Path(sys.argv[1])), True, Path(sys.argv[2]),
+workers._LOADED.clear()  # one worker alone is sooner without them
+reader = in_workers(None, range(1000), number_and_process, Reading(1))
+next(reader)
+files, replace, checkpoints = RunFolder(Path(sys.argv[1])), os.replace, []
+def replace_or_die(source, target):
+    checkpoints.append(target) if target == files.last_file else None
+    os.kill(os.getpid(), signal.SIGKILL) if len(checkpoints) == 4 else replace(source, target)
+os.replace = replace_or_die
+train(tiny_recipe(steps=12), TinyDataset(), files, True, Path(sys.argv[2]),
       open_fabric(torch.device("cpu"), "fp32"), 1, Display())
 """
 
 
 @pytest.mark.slow
 def test_kill_9_and_resume(frames: Frames, tmp_path: Path) -> None:
-    recipe = tiny_recipe(steps=40)
+    """At the worst moment: a new checkpoint is written, and not yet in the place of the old one."""
+    recipe = tiny_recipe(steps=12)
     files, cache = RunFolder(tmp_path / "run"), frames.train.folder.parent
     paths = [ROOT, ROOT / "training", ROOT / "test"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     command = [sys.executable, "-c", CHILD, str(files.path), str(cache)]
-    child = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not files.last_file.exists() or len(read_log(files.log_file)) < 8:
-        assert child.poll() is None and time.monotonic() < deadline, "the run did not get going"
-        time.sleep(0.01)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    assert 0 < load_checkpoint(files.last_file)["step"] < 40
+    # It returns when nobody is left who may write into the pipes: no worker outlives the run.
+    child = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    assert load_checkpoint(files.last_file)["step"] == 6 and len(facts(files)) > 6
     run(recipe, frames, files.path, resume=True)
     assert_same(files, run(recipe, frames, tmp_path / "unbroken"))
 
@@ -159,9 +166,35 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     assert all(torch.isfinite(tensor).all() for tensor in state["network"].values())
 
 
+@pytest.mark.parametrize(
+    ("which", "complaint"),
+    [
+        ("train", r"no pixel of the 6 training frames has a label: there is nothing to learn"),
+        ("validation", r"no pixel of the validation frames has a label .* is 4, of 6\)"),
+    ],
+)
+def test_frames_that_nobody_labelled_are_told(
+    which: str, complaint: str, frames: Frames, tmp_path: Path
+) -> None:
+    """With a loss of nothing a run would end well, and a score of nothing is never the best."""
+    split = UnlabelledDataset().split(which)
+    nothing = open_cache(split, tiny_format(), tmp_path / "cache", workers=1)
+    recipe = tiny_recipe(steps=1, batch_size=2)
+    with pytest.raises(TrainingError, match=complaint):
+        run(recipe, dataclasses.replace(frames, **{which: nothing}), tmp_path / "run")
+
+
 def test_another_recipe_cannot_resume(unbroken: RunFolder) -> None:
     with pytest.raises(TrainingError, match=r"cannot resume .*seed 5, the recipe given has 6"):
         unbroken.check_same(dataclasses.replace(tiny_recipe(), seed=6))
+    with pytest.raises(
+        TrainingError,
+        match=r"has training.ema 0.0, the recipe given has 0.5: go on with \S+recipe.yaml, or name",
+    ):
+        unbroken.check_same(tiny_recipe(ema=0.5))
+    without = dataclasses.replace(tiny_recipe(), strategy={"name": "supervised", "loss": "ohem"})
+    with pytest.raises(TrainingError, match=r"strategy.loss no such entry, .* has 'ohem'"):
+        unbroken.check_same(without)
     unbroken.check_same(tiny_recipe())
 
 

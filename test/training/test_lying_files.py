@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
@@ -16,10 +15,13 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+import torch
+from fixtures.numpy_files import npy, npz
 from fixtures.tiny_training import tiny_recipe
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import ClassSpec
+from anymodal_seg_training.checkpoint import load_checkpoint, load_public_weights, load_weights
 from anymodal_seg_training.datasets import bounded
 from anymodal_seg_training.datasets.event_files import dsec_image, npz_image
 from anymodal_seg_training.datasets.image_readers import class_ids, read_image, read_label
@@ -36,31 +38,21 @@ EVENTS = ImageLayout("", "npz_events", height=8, width=8)
 DSEC = ImageLayout("", "dsec", height=8, width=8, window_s=0.05)
 
 
-def png(width: int, height: int) -> bytes:
-    """A grey PNG that claims a size; what follows its header is nothing."""
+JPEG = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))[
+    1
+].tobytes()
+
+
+def png(width: int, height: int, note: bytes = b"", notes: int = 0) -> bytes:
+    """A grey PNG that claims a size; what follows its header is nothing, but for notes."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         checksum = zlib.crc32(kind + content).to_bytes(4, "big")
         return len(content).to_bytes(4, "big") + kind + content + checksum
 
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
-
-
-def npy(shape: tuple[int, ...], content: bytes = b"") -> bytes:
-    """A NumPy file that claims a shape of float64."""
-    file = io.BytesIO()
-    layout = {"descr": "<f8", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, layout)
-    return file.getvalue() + content
-
-
-def npz(**entries: bytes) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries.items():
-            archive.writestr(f"{name}.npy", content)
-    return file.getvalue()
+    told = chunk(note, b"") * notes
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + told + chunk(b"IDAT", zlib.compress(b""))
 
 
 def image(read: str) -> Callable[[Path], object]:
@@ -79,18 +71,25 @@ def label(path: Path) -> object:
         ("x.png", png(14_000, 14_000), label),
         ("x.png", png(4, 4)[:20], label),
         ("x.png", b"", image("color")),
+        ("x.jpg", JPEG[: len(JPEG) // 2], image("color")),
+        ("x.jpg", JPEG[:-2] + b"\xff\xda" * 300_000 + JPEG[-2:], image("color")),
+        ("x.png", png(4, 4, b"zTXt", 17), label),
         ("x.npy", npy((10**6, 10**6)), image("metres")),
         ("x.npy", npy((10**6, 10**6)), label),
-        ("x.npy", npy((2, 2), b"\0" * 31), image("floats")),
+        ("x.npy", npy((2, 2), content=b"\0" * 31), image("floats")),
         ("x.npy", b"\x93NUMPY", image("floats")),
-        ("x.npy", npy((4,), b"\0" * 32), label),
+        ("x.npy", npy((4,), content=b"\0" * 32), label),
+        ("x.npy", npy((10**9, 10**9), dtype="|V0"), image("floats")),
+        ("x.npy", npy((4, 4), dtype="<U1", content=b"\1\0\0\0" * 16), image("floats")),
         ("x.npz", npz(x=npy((10**12,)), y=npy((1,)), t=npy((1,)), p=npy((1,))), image("events")),
-        ("x.npz", npz(x=npy((1,), b"\0" * 8))[:-9], image("events")),
+        ("x.npz", npz(x=npy((1,), content=b"\0" * 8))[:-9], image("events")),
         ("x.npz", b"PK\x03\x04", image("events")),
     ],
     ids=[
-        "bomb", "large", "label bomb", "cut label", "empty", "lying npy", "lying npy label",
-        "short npy", "no header", "one axis", "lying npz", "cut npz", "no archive",
+        "bomb", "large", "label bomb", "cut label", "empty", "half a jpeg", "scans without end",
+        "texts without end", "lying npy", "lying npy label",
+        "short npy", "no header", "one axis",
+        "numbers of no bytes", "letters", "lying npz", "cut npz", "no archive",
     ],
 )  # fmt: skip
 def test_a_file_that_lies_is_named(
@@ -109,9 +108,48 @@ def test_an_archive_that_unpacks_to_too_much_is_not_unpacked(
 ) -> None:
     monkeypatch.setattr(bounded, "MAX_BYTES", 2**20)
     path = tmp_path / "bomb.npz"
-    path.write_bytes(npz(**{name: npy((2**16,), bytes(2**19)) for name in "xytp"}))
+    path.write_bytes(npz(**{name: npy((2**16,), content=bytes(2**19)) for name in "xytp"}))
     with pytest.raises(TrainingError, match=r"bomb\.npz .* unpacked it has"):
         npz_image(path, EVENTS)
+
+
+def test_checkpoints_that_unpack_to_more_or_are_waited_for(tmp_path: Path) -> None:
+    plain, packed, pipe = (tmp_path / name for name in ("plain.pth", "packed.pth", "pipe.pth"))
+    torch.save({"weight": torch.zeros(1 << 16)}, plain)
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    os.mkfifo(pipe)
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    for read in (load_checkpoint, load_public_weights):
+        assert read(plain)["weight"].shape == (1 << 16,)
+        with pytest.raises(TrainingError, match=r"packed\.pth: its entries are packed"):
+            read(packed)
+        with pytest.raises(TrainingError, match="it is no file"):
+            read(pipe)
+    with pytest.raises(TrainingError, match="it is no file"):
+        load_weights(tmp_path / "pipe.safetensors")
+
+
+def test_a_checkpoint_that_holds_itself_holds_no_tensors(tmp_path: Path) -> None:
+    endless: dict[str, object] = {}
+    endless |= {name: endless for name in ("model", "a", "b")}
+    torch.save(endless, tmp_path / "endless.pth")
+    with pytest.raises(TrainingError, match="holds no tensors by name, but model, a, b"):
+        load_public_weights(tmp_path / "endless.pth")
+
+
+def test_no_picture_starts_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, ran = tmp_path / "gs", tmp_path / "ran"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    path = tmp_path / "x.png"
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+    for read in (label, image("color")):
+        with pytest.raises(TrainingError, match=r"x\.png cannot be read as an image"):
+            read(path)
+    assert not ran.exists()
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -153,10 +191,29 @@ def test_hdf5_that_asks_for_too_much_or_leads_elsewhere(tmp_path: Path) -> None:
         file["events/p"] = np.arange(3)
         file["ms_to_idx"] = np.array([0] * 100 + [10] * 100)
 
+    def wide(file: h5py.File) -> None:  # gigabytes are claimed, and none are there
+        del file["events/x"]
+        file.create_dataset("events/x", (200,), "S10000000", chunks=(1,))
+
+    def deep(file: h5py.File) -> None:
+        del file["events/y"]
+        file.create_dataset("events/y", (10, 10**9), np.int64, chunks=(1, 1000))
+
+    def late(file: h5py.File) -> None:
+        file.create_dataset("t_offset", (10**9,), np.int64, chunks=(1000,))
+
+    def coarse(file: h5py.File) -> None:
+        del file["events/t"]
+        file.create_dataset("events/t", (10**9,), np.int64, chunks=(10**8,))
+
     for change, said in (
         (many, "expected at most"),
         (elsewhere, "x is missing, or a link"),
         (short, "different lengths"),
+        (wide, r"x is \|S10000000 .*: expected numbers, 1 axes"),
+        (deep, r"y is int64 .*: expected numbers, 1 axes"),
+        (late, r"t_offset is int64 .*: expected numbers, 0 axes"),
+        (coarse, "t has chunks of more than 256 MB"),
     ):
         folder = tmp_path / change.__name__
         folder.mkdir()
@@ -210,15 +267,50 @@ def test_a_packed_index_that_lies(row: list[int], tmp_path: Path) -> None:
         list(good.frames(0))
 
 
+def test_a_packed_set_of_pipes_is_not_waited_for(tmp_path: Path) -> None:
+    for name, said in (("train-000000.tar", "the shard"), ("train.npy", "the index")):
+        folder = packed_folder(tmp_path / name)
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        split = PackedDataset(PackedOptions(str(folder))).split("train")
+        with pytest.raises(TrainingError, match=f"cannot read {said} .* no regular file"):
+            list(split.frames(0))
+
+
+@pytest.mark.parametrize("axis", "xytp")
+def test_events_that_can_be_nowhere_are_left_out(axis: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    good = {"x": [1, 2, 3], "y": [1, 2, 3], "t": [0, 5, 10], "p": [1, 0, 1]}
+    wrong: list[float] = [-5, float("nan"), 1e300] if axis != "p" else [0, 0, 0]
+    for values in ({**good, axis: [*good[axis][:2], one]} for one in wrong):
+        np.savez(path, **values)
+        pixels = npz_image(path, EVENTS).pixels
+        assert pixels[1, 1].any() and pixels[2, 2].any()
+    np.savez(path, **{**good, axis: [1j] * 3})
+    with pytest.raises(TrainingError, match="no numbers"):
+        npz_image(path, EVENTS)
+    if axis != "p":
+        np.savez(path, **{**good, axis: [float("nan")] * 3})
+        with pytest.raises(TrainingError, match="of which none has a place and a time"):
+            npz_image(path, EVENTS)
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"classes": [["a", [1, 2, float("inf")]]]},
         {"classes": [["a", [1, 2]]]},
         {"classes": [["a", [1, 2, 999]]]},
         {"classes": 3},
         {"splits": {"train": {"title": "t", "members": [["rgb"]], "shards": [1], "index_crc": 0}}},
         {"splits": {"train": {"title": "t", "members": [], "shards": [1], "index_crc": 0}}},
         {"splits": {"../train": {}}},
+        {
+            "splits": {
+                "train": {"title": "/t", "members": [["label", "", "png"]], "shards": [1]}
+                | {"index_crc": 0}
+            }
+        },
         {"splits": []},
     ],
 )

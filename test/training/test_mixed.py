@@ -241,8 +241,8 @@ def test_a_strategy_that_cannot_mix_says_so(name: str) -> None:
             r"data.sets.a.modalities is 'rgb': expected a list",
         ),
         (
-            {"sets": {"a": {"data": {"dataset": "no"}, "modalities": ["rgb"]}}},
-            r"data.sets.a: data.dataset is 'no': expected one of .*mixed",
+            {"sets": {"a": {"data": {"dataset": ["no"]}, "modalities": ["rgb"]}}},
+            r"data.sets.a: data.dataset is \['no'\]: expected one of .*mixed",
         ),
         (
             {"sets": {"a": {"data": {"dataset": "no"}, "modalities": ["rgb"], "weight": 0}}},

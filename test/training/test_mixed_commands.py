@@ -13,6 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from fixtures.mixed_training import DATASETS, SETS, UNION, mixed_recipe
+from fixtures.zoo import SHALLOW
 
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_training import datasets, train
@@ -45,7 +46,9 @@ def call(command: Any, *arguments: object) -> Result:
 @pytest.mark.slow
 @pytest.mark.export
 def test_train_evaluate_and_export(tmp_path: Path) -> None:
-    recipe, run, out = write_recipe(tmp_path / "recipe.yaml"), tmp_path / "run", tmp_path / "model"
+    architecture = {**mixed_recipe().architecture, "backbone": SHALLOW}
+    recipe = write_recipe(tmp_path / "recipe.yaml", architecture=architecture)
+    run, out = tmp_path / "run", tmp_path / "model"
     where = ["--cache-dir", tmp_path / "cache", "--threads", 1, "--workers", 1]
     done = call(train.main, recipe, "--run-dir", run, *where)
     assert done.exit_code == 0, done.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from fixtures.tiny_training import TinyDataset, tiny_recipe
 
 from anymodal_seg_training.datasets.base import SYNTHETIC
 from anymodal_seg_training.export.model_card import model_card
+from anymodal_seg_training.recipe import InitialWeights
 
 
 class Drawn(TinyDataset):
@@ -39,6 +41,14 @@ def test_the_limits_are_those_of_the_data(dataset: TinyDataset, says: str, leave
     card = model_card(tiny_recipe(), dataset, METRICS, None, 1000)
     assert says in card and leaves_out not in card
     assert "- Its weakest classes: spot (20.0), right (40.0), left (90.0)." in card
+
+
+def test_photographs_behind_the_first_weights_are_not_kept_quiet() -> None:
+    begun = replace(tiny_recipe(), initial_weights=InitialWeights(encoder="imagenet.pth"))
+    card = model_card(begun, Drawn(), METRICS, None, 1000)
+    assert "| Begins with | imagenet.pth |" in card
+    assert "It has never seen a real image" not in card
+    assert "But for those that its encoder's first weights are of, it has never seen" in card
 
 
 def test_the_benchmark_stands_in_the_card_if_it_was_measured() -> None:

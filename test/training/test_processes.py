@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from fixtures.equal_runs import RUNS, train_all
 from fixtures.mixed_training import write_texts
 from fixtures.tiny_training import tiny_recipe
 
@@ -20,32 +20,12 @@ from anymodal_seg_training.runs.log import read_log
 
 ROOT = Path(__file__).parents[2]
 CHILD = """
-import dataclasses, json, sys, torch
-from functools import partial
+import sys
 from pathlib import Path
-torch.set_num_threads(1)
-from anymodal_seg_training.runs.display import Display
-from anymodal_seg_training.fabric import open_fabric
-from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.train import train
-from fixtures.mixed_training import clip_recipe, mixed_dataset, mixed_recipe
-from fixtures.tiny_training import LabelledDataset, still_recipe
-if __name__ == "__main__":  # workers that prepare frames import this file
-    out, cache = Path(sys.argv[1]), Path(sys.argv[2])
-    fabric = open_fabric(torch.device("cpu"), "fp32")
-    for what, store in json.loads(sys.argv[3]):
-        recipe, dataset = {
-            "tiny": (still_recipe, LabelledDataset),
-            "mixed": (mixed_recipe, mixed_dataset),
-            "clip": (partial(clip_recipe, cache / "texts.safetensors"), mixed_dataset),
-        }[what]
-        recipe, dataset = recipe(), dataset()
-        recipe = dataclasses.replace(recipe, input=dataclasses.replace(recipe.input, store=store))
-        run = RunFolder(out / f"{what}-{store}")
-        train(recipe, dataset, run, False, cache, fabric, 1, Display())
+if __name__ == "__main__":  # each worker that reads frames imports this file, and needs nothing
+    from fixtures.equal_runs import train_all
+    train_all(Path(sys.argv[1]), Path(sys.argv[2]))
 """
-RUNS = [("tiny", "cache"), ("tiny", "stream"), ("mixed", "cache"), ("clip", "cache")]
-"""What is trained, and where its frames come from."""
 
 
 class Curves(NamedTuple):
@@ -56,17 +36,19 @@ class Curves(NamedTuple):
 
 
 def curves(folder: Path, cache: Path, processes: int) -> dict[str, Curves]:
-    """Train every one of the runs and return what their logs say."""
+    """Train every one of the runs and return what their logs say; one process is this one."""
     folder.mkdir()
-    script = folder / "child.py"
-    script.write_text(CHILD)
-    paths = [ROOT, ROOT / "training", ROOT / "test"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    launcher = torchrun if processes > 1 else []
-    command = [sys.executable, *launcher, str(script), str(folder), str(cache), json.dumps(RUNS)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr[-3000:]
+    if processes == 1:
+        train_all(folder, cache)
+    else:
+        script = folder / "child.py"
+        script.write_text(CHILD)
+        paths = [ROOT, ROOT / "training", ROOT / "test"]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        command = [sys.executable, *torchrun, str(script), str(folder), str(cache)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stderr[-3000:]
     found = {}
     for what, store in RUNS:
         lines = read_log(RunFolder(folder / f"{what}-{store}").log_file)

@@ -5,23 +5,30 @@ The names are written down here once more, from our parts to theirs, by hand.
 
 from __future__ import annotations
 
+import json
 import re
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from fixtures.mit_files import weights_of_segformer
+from fixtures.zoo import SHALLOW
 from torch import Tensor
 
 from anymodal_seg_ros.inference.model import load_model
+from anymodal_seg_ros.inference.preprocess import planes
 from anymodal_seg_ros.inference.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_ros.networks.mit_weights import load_mit_weights
 from anymodal_seg_ros.networks.mix_transformer import SIZES
 from anymodal_seg_training.checkpoint import load_public_weights
 from anymodal_seg_training.cli import main
+from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.published.weights import network_of
 
@@ -33,9 +40,10 @@ STITCH = {"network": "stitchfusion", "update": "in_turn", "absent": "zeros"}
 def random_network(kinds: tuple[str, ...], classes: int = 25, **options: Any) -> AnyModalNetwork:
     """A network of the nano size whose every number, statistics included, is random."""
     torch.manual_seed(0)
-    architecture = {"backbone": "mit_nano", "head_width": 32, **options}
+    architecture: dict[str, Any] = {"backbone": "mit_nano", "head_width": 32, **options}
     network = build_network(architecture, classes, kinds).eval()
-    load_mit_weights(network.encoder, weights_of_segformer(SIZES["mit_nano"]))
+    size = SIZES[architecture["backbone"]]
+    load_mit_weights(network.encoder, weights_of_segformer(size))
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
             if tensor.is_floating_point() and "sets." not in name and name != "temperature":
@@ -202,7 +210,12 @@ def test_a_checkpoint_is_the_network_it_was(
 
 def test_prefixes_are_of_no_account() -> None:
     network = random_network(KINDS[:1], network="anyseg")
-    weights = {f"module.{name}": tensor for name, tensor in published(network).items()}
+    weights = {
+        f"module.{name}": tensor
+        for name, tensor in published(network).items()
+        if not name.endswith("num_batches_tracked")  # which converters leave out
+    }
+    weights["criterion.weight"] = torch.ones(25)  # the classes', of a loss that was kept with it
     found, _ = network_of("segformer", weights, KINDS[:1])
     assert torch.equal(found.head.fuse.weight, network.head.fuse.weight)
 
@@ -244,17 +257,83 @@ def test_what_does_not_fit_is_named() -> None:
         network_of("cmnext", cut, KINDS)
 
 
-@pytest.mark.parametrize("nested", ["", "state_dict", "model_state_dict"])
-def test_weights_lie_where_trainers_put_them(nested: str, tmp_path: Path) -> None:
-    weights = published(random_network(("rgb", "thermal"), 9, **CMNEXT))
-    torch.save({nested: weights, "epoch": 3} if nested else weights, tmp_path / "best.pth")
+@pytest.mark.parametrize(
+    "nests", [(), ("state_dict",), ("model_state_dict",), ("model", "state_dict"), ("ema_model",)]
+)
+def test_weights_lie_where_trainers_put_them(nests: tuple[str, ...], tmp_path: Path) -> None:
+    weights = published(random_network(("rgb", "thermal"), 9, backbone=SHALLOW, **CMNEXT))
+    content: dict[str, Any] = weights
+    for name in reversed(nests):
+        content = {"epoch": 3, "optimizer": {"state": {0: {"step": torch.ones(1)}}}, name: content}
+    torch.save(content, tmp_path / "best.pth")
     found = load_public_weights(tmp_path / "best.pth")
     assert found.keys() == weights.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
 
 
+def _leave(mark: str) -> None:
+    Path(mark).touch()
+
+
+class OfTheirs:
+    """What a trainer keeps beside the weights; to make it again is to run code of theirs."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _leave, (str(self.mark),), {"history": [1.0]}
+
+
+def test_what_trainers_keep_beside_weights_is_left_unread(tmp_path: Path) -> None:
+    mark, weights = tmp_path / "mark", {"w": torch.ones(2)}
+    beside = {"args": Namespace(lr=1e-4), "best": np.float64(0.6), "ious": np.ones(3)}
+    torch.save({"state_dict": weights, **beside, "hub": OfTheirs(mark)}, tmp_path / "best.pth")
+    assert torch.equal(load_public_weights(tmp_path / "best.pth")["w"], weights["w"])
+    torch.save(OfTheirs(mark), tmp_path / "best.pth")
+    with pytest.raises(TrainingError, match=r"no tensors by name, but a model of its own class: "):
+        load_public_weights(tmp_path / "best.pth")
+    assert not mark.exists()
+    with pytest.raises(TrainingError, match=r"other\.pth: there is no such file"):
+        load_public_weights(tmp_path / "other.pth")
+
+
+def test_of_weights_and_their_average_the_weights_are_taken(tmp_path: Path) -> None:
+    file, own, average = tmp_path / "a.pth", {"w": torch.zeros(1)}, {"w": torch.ones(1)}
+    torch.save({"model_ema": average, "model": own}, file)
+    assert torch.equal(load_public_weights(file)["w"], own["w"])
+    torch.save({"student": own, "teacher": average}, file)
+    with pytest.raises(TrainingError, match=r"no tensors by name, but student, teacher: save the"):
+        load_public_weights(file)
+
+
+def test_averaged_weights_in_half_precision_are_those_of_the_network() -> None:
+    network = random_network(("rgb", "thermal"), 9, backbone=SHALLOW, **CMNEXT)
+    halves = {
+        f"module.{name}": tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in published(network).items()
+    }
+    found, _ = network_of("cmnext", {"n_averaged": torch.tensor(9), **halves}, ("rgb", "thermal"))
+    for name, tensor in found.state_dict().items():
+        assert tensor.dtype != torch.float16, name
+    torch.testing.assert_close(
+        found.get_parameter("head.classify.weight"),
+        network.get_parameter("head.classify.weight").half().float(),
+    )
+
+
+def test_values_that_are_no_numbers_are_named() -> None:
+    weights = published(random_network(("rgb", "thermal"), 9, backbone=SHALLOW, **CMNEXT))
+    name = next(name for name in weights if name.endswith("linear_fuse.bn.running_var"))
+    weights[name] = weights[name] * torch.nan
+    with pytest.raises(TrainingError, match=rf"{name} has values that are not finite"):
+        network_of("cmnext", weights, ("rgb", "thermal"))
+
+
+@pytest.mark.slow
+@pytest.mark.export
 def test_the_command_writes_a_model_that_can_be_opened(tmp_path: Path) -> None:
-    network = random_network(("rgb", "thermal"), 9, **CMNEXT)
+    network = random_network(("rgb", "thermal"), 9, backbone=SHALLOW, **CMNEXT)
     torch.save({"model_state_dict": published(network), "epoch": 3}, tmp_path / "best.pth")
     arguments = ["import", str(tmp_path / "best.pth"), str(tmp_path / "mfnet"), "--as", "cmnext"]
     arguments += ["--modalities", "rgb,thermal", "--height", "64", "--width", "96"]
@@ -271,3 +350,55 @@ def test_the_command_writes_a_model_that_can_be_opened(tmp_path: Path) -> None:
     x, ids = torch.randn(1, 2, 3, 64, 96), torch.arange(2)
     with torch.inference_mode():
         assert torch.equal(load_network(model).eval()(x, ids), network(x, ids))
+
+
+LAYOUT = """
+name: mine
+title: Mine
+obtain: Drawn
+frames: "{split}/{frame}_rgb.png"
+splits: {train: train, validation: train, test: train}
+images:
+  rgb: {path: "{split}/{frame}_rgb.png", read: color}
+  polar: {path: "{split}/{frame}_polar.npy", read: floats, low: -1.0, high: 1.0}
+  thermal: {path: "{split}/{frame}_thermal.png", read: counts}
+label: {path: "{split}/{frame}_label.png"}
+classes: [[a, 0, 0, 0], [b, 9, 9, 9], [c, 99, 99, 99]]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.export
+def test_an_imported_model_is_measured_as_its_card_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a data set with a layout of one's own, from any folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("data/train").mkdir(parents=True)
+    for name, pixels in (("rgb", (64, 96, 3)), ("label", (64, 96))):
+        cv2.imwrite(f"data/train/0_{name}.png", np.ones(pixels, np.uint8))
+    polar = np.linspace(-1.0, 1.0, 64 * 96).reshape(64, 96)
+    np.save("data/train/0_polar.npy", polar)
+    counts = np.linspace(7000, 9000, 64 * 96).reshape(64, 96)
+    cv2.imwrite("data/train/0_thermal.png", counts.astype(np.uint16))
+    Path("mine.yaml").write_text(LAYOUT)
+    network = random_network(("rgb", "polar", "thermal"), 3, backbone=SHALLOW, **CMNEXT)
+    torch.save(published(network), "best.pth")
+    arguments = ["best.pth", "model", "--as", "cmnext", "--modalities", "rgb,polar,thermal"]
+    arguments += ["--classes", "mine.yaml", "--height", "64", "--width", "96"]
+    result = CliRunner().invoke(main, ["import", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "anymodal-train evaluate" in Path("model/MODEL_CARD.md").read_text()
+    manifest = Path("model/model.yaml")
+    manifest.write_text(manifest.read_text().replace("FOLDER", str(tmp_path / "data")))
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    result = CliRunner().invoke(main, ["evaluate", "../model", "--workers", "1"])
+    assert result.exit_code == 0, result.output
+    assert len(json.loads(Path("../model/evaluation-test.json").read_text())["miou"]) == 7
+    manifest = load_model("../model").manifest
+    (frame,) = open_dataset(manifest.recipe["data"]).split("test").frames(0)
+    seen = {n: planes(frame.images[n], s, 64, 96)[0] for n, s in manifest.modalities.items()}
+    # Arrays are what the authors' code takes as they are; of raw counts nothing must be all black.
+    np.testing.assert_allclose(seen["polar"], polar, atol=0.01)
+    assert seen["thermal"].min() == 0.0 and 0.4 < seen["thermal"].mean() < 0.6

@@ -15,7 +15,7 @@ from anymodal_seg_training.datasets.folders import bundled_layout
 from anymodal_seg_training.datasets.mixed import MixedDataset
 from anymodal_seg_training.evaluation.member_view import check_modalities
 from anymodal_seg_training.recipe import load_recipe, parse_recipe
-from anymodal_seg_training.strategies import build_strategy
+from anymodal_seg_training.strategies import build_strategy, makes_masks
 from anymodal_seg_training.strategies.base import Setting
 
 # Those to copy (my_*.yaml) name data that nobody has; test_train_your_own.py reads them.
@@ -24,8 +24,11 @@ RECIPES = sorted(FOLDER.glob("rig_*.yaml"))
 FIVE = ("segrgbx_five", "segrgbx_five_clip")
 
 
-def setting(modalities: tuple[str, ...] = ("rgb",), classes: int = 1) -> Setting:
-    return Setting(modalities, np.full(classes, 1 / classes), torch.device("cpu"))
+def setting(
+    modalities: tuple[str, ...] = ("rgb",), classes: int = 1, names: tuple[str, ...] = ()
+) -> Setting:
+    frequencies = np.full(classes, 1 / classes)
+    return Setting(modalities, frequencies, torch.device("cpu"), classes=names)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -35,7 +38,8 @@ def test_every_recipe_parses_and_names_things_that_exist(path: Path) -> None:
     dataset = open_dataset(recipe.data)
     classes = len(dataset.classes)
     build_network(recipe.architecture, classes, recipe.modality_names)
-    build_strategy(recipe.strategy, setting(recipe.modality_names, classes))
+    names = tuple(spec.name for spec in dataset.classes)
+    build_strategy(recipe.strategy, setting(recipe.modality_names, classes, names))
     assert recipe.name == path.stem.replace("_", "-")
     assert recipe.description.endswith(".")
     alone = path.stem.removeprefix("rig_only_")
@@ -119,6 +123,9 @@ def test_splits_that_share_a_scene_are_refused() -> None:
 def test_an_unknown_strategy_is_named() -> None:
     with pytest.raises(ConfigError, match=r"strategy.name is 'nosuch'"):
         build_strategy({"name": "nosuch"}, setting())
+    assert makes_masks(["charm"])
+    with pytest.raises(ConfigError, match=r"strategy.name is \['charm'\]: expected one of"):
+        build_strategy({"name": ["charm"]}, setting())
     with pytest.raises(ConfigError, match=r"strategy.modality_dropout is 'some'"):
         build_strategy({"name": "supervised", "modality_dropout": "some"}, setting())
 
@@ -146,4 +153,12 @@ def test_recipes_of_published_results_name_things_that_exist(path: Path) -> None
 
 def test_there_is_a_recipe_for_each_of_the_data_sets_of_the_papers() -> None:
     named = {load_recipe(path).data["layout"] for path in PUBLISHED}
-    assert named >= {"deliver", "muses-anyseg", "mcubes", "nyu", "mfnet-cmnext", "fmb", "pst900"}
+    assert named >= {
+        "deliver",
+        "muses-anyseg",
+        "mcubes",
+        "nyu",
+        "mfnet-cmnext",
+        "fmb",
+        "pst900-8bit",
+    }

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from anymodal_seg_training import checkpoint
 from anymodal_seg_training.checkpoint import load_checkpoint
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.run_folder import RunFolder, checkout_state
+from anymodal_seg_training.runs.log import RunLog, read_log
 
 
 @pytest.fixture
@@ -62,9 +65,10 @@ with RunFolder(Path(sys.argv[1])).held():
         assert other.stdout is not None and other.stdout.readline() == b"held\n"
         with pytest.raises(TrainingError, match=r"another process trains in .*run: wait for it"):
             files.held().__enter__()
+        (files.path / f".last.pt.{other.pid}").write_bytes(b"the first half of a gigabyte")
         other.kill()
     with files.held():
-        pass
+        assert not list(files.path.glob(".last.pt.*")) and files.last_file.is_file()
 
 
 def test_it_is_kept_where_files_cannot_have_two_names(
@@ -114,6 +118,51 @@ def test_with_no_good_checkpoint_the_run_starts_again(
         files.previous_file.write_bytes(previous)
     with pytest.raises(TrainingError, match=r"last\.pt.*; start the run again in a new folder$"):
         files.load_last()
+
+
+def test_a_full_disk_is_told_by_the_log_and_costs_none_of_its_lines(
+    files: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = RunLog(files.log_file, 0)
+    log.write(0, "train", {"loss": 1.0})
+    log.close()
+
+    def no_room(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", no_room)
+        with pytest.raises(TrainingError, match=r"No space left.*--resume"):
+            RunLog(files.log_file, 1)
+    assert read_log(files.log_file) == [{"step": 0, "kind": "train", "loss": 1.0}]
+    log = RunLog(files.log_file, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "dumps", no_room)
+        with pytest.raises(TrainingError, match=r"cannot write \S+log.jsonl.*checkpoint is intact"):
+            log.write(1, "train", {"loss": 0.5})
+    log.close()
+
+
+def test_lines_of_a_log_that_are_none_are_passed_over(files: RunFolder) -> None:
+    good = b'{"step": 3, "kind": "train"}\n'
+    odd = b'{"step": Infinity}\n[1]\n{"step": true}\n\xff\xfe\n' + b"[" * 20_000 + b"\n"
+    files.log_file.write_bytes(odd + good)
+    assert read_log(files.log_file) == [{"step": 3, "kind": "train"}]
+    RunLog(files.log_file, 4).close()
+    assert files.log_file.read_bytes() == good
+    files.log_file.unlink()
+    os.mkfifo(files.log_file)
+    with pytest.raises(TrainingError, match=r"cannot read the log .* it is no file"):
+        RunLog(files.log_file, 0)
+
+
+def test_a_folder_in_which_nobody_may_write_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".lock").mkdir()
+    with (
+        pytest.raises(TrainingError, match=r"cannot write in the run folder .*--run-dir"),
+        RunFolder(tmp_path).held(),
+    ):
+        pass
 
 
 def test_the_commit_of_a_checkout_is_known(tmp_path: Path) -> None:

@@ -298,6 +298,7 @@ def test_every_ablation_trains(options: dict[str, Any], parts: set[str]) -> None
     assert set(found.parts) == parts and losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.slow
 def test_both_phases_train_on_mixed_sets(frames: Frames, texts: Path, tmp_path: Path) -> None:
     first = run(clip_recipe(texts, steps=3), frames, tmp_path / "first")
     strategy = {"name": "segrgbx", "ma_clip": str(first.path)}

@@ -49,6 +49,40 @@ def setting() -> Setting:
     return Setting(FOUR, np.full(len(CLASSES), 1 / len(CLASSES)), CPU)
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "ohem"])
+@pytest.mark.parametrize("dataset", ["", "streets"])
+def test_a_batch_without_a_label_costs_nothing_and_teaches_nothing(loss: str, dataset: str) -> None:
+    """A crop may lie where nothing is labelled; of mixed data sets some classes are ruled out."""
+    known = dataclasses.replace(setting(), known={"streets": (0, 2)})
+    logits = torch.randn(1, len(CLASSES), 8, 8, requires_grad=True)
+    found = Criterion(CriterionOptions(loss=loss), known)(
+        logits, torch.full((1, 32, 32), 255), dataset
+    )
+    found.backward()
+    assert found.item() == 0.0 and logits.grad is not None and (logits.grad == 0.0).all()
+
+
+def test_cross_entropy_is_the_weighted_mean_over_the_labelled_pixels() -> None:
+    frequencies = np.array([0.9, 0.1, 0.0])
+    criterion = Criterion(CriterionOptions(class_balance=0.5), Setting(FOUR, frequencies, CPU))
+    logits, labels = torch.randn(2, 3, 16, 16), torch.randint(0, 2, (2, 16, 16))
+    labels[0, :5] = 255
+    weights = torch.tensor([0.9**-0.5, 0.1**-0.5, 1.0])
+    expected = F.cross_entropy(logits, labels, weights, ignore_index=255)
+    torch.testing.assert_close(criterion(logits, labels), expected)
+
+
+def test_what_must_not_be_missed_counts_more_beside_its_rarity() -> None:
+    people = Setting(FOUR, np.array([0.75, 0.25]), CPU, classes=("road", "person"))
+    options = CriterionOptions(class_balance=0.5, emphasised=("person",), emphasis=3.0)
+    logits, labels = torch.randn(2, 2, 16, 16), torch.randint(0, 2, (2, 16, 16))
+    weights = torch.tensor([0.75**-0.5, 3.0 * 0.25**-0.5])
+    expected = F.cross_entropy(logits, labels, weights)
+    torch.testing.assert_close(Criterion(options, people)(logits, labels), expected)
+    with pytest.raises(ConfigError, match=r"'persons'.*did you mean person\? there are road"):
+        Criterion(dataclasses.replace(options, emphasised=("persons",)), people)
+
+
 def network_of(strategy: str, seed: int = 0) -> AnyModalNetwork:
     torch.manual_seed(seed)
     name = NETWORKS.get(strategy, "anyseg")
@@ -328,10 +362,14 @@ def test_charm_draws_by_the_robustness_in_all_processes(
 ) -> None:
     """A group of one process, in which the sum over all of two is played."""
     other = torch.tensor([0.5, -0.5, 2.0, 1.0])
+
+    def add_other(values: torch.Tensor) -> None:
+        values.add_(other if values.ndim else values)  # as many pixels are labelled there as here
+
     distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1
     )
-    monkeypatch.setattr(distributed, "all_reduce", lambda values: values.add_(other))
+    monkeypatch.setattr(distributed, "all_reduce", add_other)
     monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
     try:
         network, strategy = network_of("charm").eval(), build("charm", teacher)

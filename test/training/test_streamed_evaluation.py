@@ -41,13 +41,18 @@ def tiny_registered(monkeypatch: pytest.MonkeyPatch) -> None:
 def run_folder(path: Path, store: str, data: dict[str, Any]) -> RunFolder:
     """A run that has weights; the same ones every time."""
     tiny = tiny_recipe()
-    options = dataclasses.replace(tiny.input, store=store)
-    # Of convolutions alone: the exporter takes half as long.
-    architecture = {**tiny.architecture, "backbone": "timm:resnet10t"}
+    recipe = dataclasses.replace(
+        tiny,
+        # Of convolutions alone: the exporter takes half as long.
+        architecture={**tiny.architecture, "backbone": "timm:resnet10t"},
+        input=dataclasses.replace(tiny.input, store=store),
+        modalities={name: tiny.modalities[name] for name in ("rgb", "thermal")},
+        data=data,
+    )
     folder = RunFolder(path)
-    folder.create(dataclasses.replace(tiny, architecture=architecture, input=options, data=data))
+    folder.create(recipe)
     torch.manual_seed(3)
-    network = build_network(architecture, len(CLASSES), tiny.modality_names)
+    network = build_network(recipe.architecture, len(CLASSES), recipe.modality_names)
     save_weights(folder.best_file, network.state_dict())
     return folder
 
@@ -57,6 +62,8 @@ def call(*arguments: object) -> None:
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.slow
+@pytest.mark.export
 def test_a_stream_is_scored_as_the_cache_and_makes_none(tmp_path: Path) -> None:
     packed = tmp_path / "packed"
     pack(TinyDataset(), packed, ("test",), 4, False, 1, Display())

@@ -19,8 +19,12 @@ from fixtures.tiny_training import tiny_recipe
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training.commands import study as study_runner
+from anymodal_seg_training.datasets import open_dataset
+from anymodal_seg_training.datasets.base import SPLITS
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.runs.command_line import open_source
+from anymodal_seg_training.runs.display import Display
 from anymodal_seg_training.studies.comparison import (
     MEASURES,
     MethodRow,
@@ -85,6 +89,32 @@ def test_every_method_has_the_shared_recipe_and_its_own_changes(tmp_path: Path) 
         ({"methods": {"a": {"strategy": {}}}}, "expected a title"),
         ({"methods": {"a": {"title": "A", "strategy": 3}}}, "expected a section of a recipe"),
         ({"methods": {"a": {"title": "A", "training": {"stps": 1}}}}, "methods.a: unknown.*stps"),
+        ({"methods": {"a": {"title": "A", "after": "a"}}}, "after is 'a', which waits for itself"),
+        (
+            {"methods": {"a": {"title": "A", "after": "b"}, "b": {"title": "B", "after": "a"}}},
+            r"waits for itself \(a after b after a\): expected a method that can be first",
+        ),
+        ({"seeds": [3, 3]}, r"are \[3, 3\]: expected each once"),
+        ({"seeds": list(range(20_000))}, "are 20001 runs: expected at most 1000"),
+        (
+            {"methods": {f"m{n}": {"title": "A", "after": f"m{n + 1}"} for n in range(3000)}},
+            "are 6000 runs: expected at most 1000",
+        ),
+        (
+            {"methods": {"a": {"title": "A", "seed": {"x": 1}}}},
+            "methods.a.seed cannot change seed, which is 3 and no section",
+        ),
+        (
+            {"recipe": {"strategy": 5}, "methods": {"a": {"title": "A", "strategy": {"x": 1}}}},
+            "methods.a.strategy cannot change strategy, which is 5 and no section",
+        ),
+        (
+            {
+                "recipe": {"strategy": None},
+                "methods": {"a": {"title": "A", "after": "b"}, "b": {"title": "B"}},
+            },
+            "methods.a: .* expected named entries",
+        ),
     ],
 )
 def test_a_wrong_study_is_refused_before_anything_runs(
@@ -134,20 +164,43 @@ def folders(root: Path) -> dict[str, Any]:
     return {"dataset": "folders", "layout": str(root / "layout.yaml"), "root": str(root)}
 
 
+def prepare(study: Path, cache: Path) -> Path:
+    """Make the frames here, where workers have begun; in each command they would begin anew."""
+    recipe = load_study(study).runs(cache)[0].recipe
+    for split in SPLITS:
+        open_source(open_dataset(recipe.data), split, recipe, cache, 1, Display())
+    return cache
+
+
 def call(*arguments: object) -> Any:
     return CliRunner().invoke(study_runner.main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("found", ["[1]", '"x"', "{}", "[" * 20_000, '{"mean_over_subsets": "a"}'])
+def test_an_evaluation_of_somebody_else_is_named_where_it_is_none(
+    found: str, tmp_path: Path
+) -> None:
+    study = load_study(write(tmp_path / "study.yaml", content(dataset="tiny")))
+    folder = study.runs(tmp_path)[0].folder
+    folder.path.mkdir()
+    folder.result_file("test").write_text(found)
+    with pytest.raises(TrainingError, match=r"cannot use .*student-3/evaluation-test\.json"):
+        compare(study, tmp_path)
 
 
 @pytest.mark.slow
 def test_a_study_runs_in_order_and_is_not_run_twice(tmp_path: Path) -> None:
     study = content(**folders(tmp_path / "data"))
     study["seeds"] = [3]
+    kinds = study["recipe"]["modalities"]
+    study["recipe"]["modalities"] = {name: kinds[name] for name in ("rgb", "thermal")}
     path, out = write(tmp_path / "study.yaml", study), tmp_path / "out"
-    options = ["--cache-dir", tmp_path / "cache", "--threads", 1, "--workers", 1]
+    cache = prepare(path, tmp_path / "cache")
+    options = ["--cache-dir", cache, "--threads", 1, "--workers", 1]
     done = call(path, out, "--jobs", 2, "--table", tmp_path / "table.md", *options)
     assert done.exit_code == 0, done.output + (out / "student-3/output.txt").read_text()
     for run in ("student-3", "teacher-3"):
-        assert "with statistics of 15 sets of sensors" in (out / run / "output.txt").read_text()
+        assert "with statistics of 3 sets of sensors" in (out / run / "output.txt").read_text()
     rows = compare(load_study(path), out)
     assert [row.title for row in rows] == ["The student", "The teacher"]
     assert all(0.0 <= row.scores[name][0] <= 100.0 for row in rows for name in MEASURES)
@@ -168,13 +221,47 @@ def test_a_run_that_fails_is_named_and_so_are_those_that_wait_for_it(tmp_path: P
     assert "nowhere" in (tmp_path / "out/teacher-3/output.txt").read_text()
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--only", "techer"], "--only is 'techer': expected one of student, teacher"),
+        (["--jobs", "0"], "0 is not in the range x>=1"),
+        (["--table", "study.yaml/table.md"], "study.yaml/table.md', whose folder cannot be made"),
+    ],
+)
+def test_a_wrong_option_is_told_before_anything_runs(
+    options: list[str], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("study.yaml"), content(dataset="tiny"))
+    done = call("study.yaml", "out", *options)
+    assert done.exit_code in (1, 2) and complaint in done.output
+    assert not Path("out").exists()
+
+
+def test_what_another_recipe_came_to_stands_in_no_table(tmp_path: Path) -> None:
+    """A study may be moved; once changed, its finished runs are those of another study."""
+    path, old = write(tmp_path / "study.yaml", content(dataset="tiny")), tmp_path / "old"
+    for run in load_study(path).runs(old):
+        run.folder.create(run.recipe)
+        run.folder.write_json(run.folder.result_file("test"), {})
+    old.rename(tmp_path / "out")
+    for run in load_study(path).runs(tmp_path / "out"):
+        run.check_same()
+    changed = content(dataset="tiny")
+    changed["recipe"]["training"]["steps"] = 400
+    done = call(write(path, changed), tmp_path / "out")
+    assert done.exit_code == 1
+    assert "student-3 was trained with training.steps 2, the study now has 400" in done.output
+
+
 @pytest.mark.slow
 def test_who_stops_a_study_stops_its_runs(tmp_path: Path) -> None:
     study = content(**folders(tmp_path / "data"))
     study["recipe"]["training"] |= {"steps": 100_000, "warmup_steps": 1}
     path, out = write(tmp_path / "study.yaml", study), tmp_path / "out"
     module = ["-m", "anymodal_seg_training.commands.study", str(path), str(out), "--threads", "1"]
-    options = ["--cache-dir", str(tmp_path / "cache"), "--workers", "1"]
+    options = ["--cache-dir", str(prepare(path, tmp_path / "cache")), "--workers", "1"]
     process = subprocess.Popen([sys.executable, *module, *options])
     run = RunFolder(out / "teacher-3")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,12 @@ def test_frames_are_found_in_order_and_a_root_with_img_in_it_does_no_harm(tmp_pa
 def test_a_template_that_is_none_is_refused(template: str) -> None:
     with pytest.raises(ConfigError, match="images"):
         fields_of(template, "images.rgb.path")
+
+
+@pytest.mark.parametrize("template", ["/data/{name}.png", "rgb/***/{name}.png"])
+def test_a_path_by_which_nothing_can_be_looked_for_is_named(template: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"frames is {template!r}: expected a path")):
+        list(find(tmp_path, template, {}))
 
 
 def test_a_field_that_nothing_fills_is_named() -> None:

@@ -13,8 +13,24 @@ from torch import Tensor
 from torch.distributed.nn.functional import all_gather
 
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.foreign_text import quote
 
 _PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+
+
+def processes_of(variable: str, default: int) -> int:
+    """Return the number of processes that ``torchrun`` or Slurm has set.
+
+    Raises:
+        ConfigError: somebody else has set it, to something else.
+    """
+    text = os.environ.get(variable, "") or str(default)
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and int(text)):
+        raise ConfigError(
+            f"the environment variable {variable} is {quote(repr(text))}: expected a number of "
+            "processes; unset it, torchrun sets it"
+        )
+    return int(text)
 
 
 def open_fabric(device: torch.device, precision: str) -> Fabric:
@@ -30,8 +46,8 @@ def open_fabric(device: torch.device, precision: str) -> Fabric:
     Raises:
         ConfigError: the processes do not fit the machine.
     """
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    processes = processes_of("WORLD_SIZE", 1)
+    local = processes_of("LOCAL_WORLD_SIZE", processes)
     if processes == 1:
         index = [device.index or 0] if device.type == "cuda" else 1
         fabric = Fabric(accelerator=device.type, devices=index, precision=_PRECISIONS[precision])

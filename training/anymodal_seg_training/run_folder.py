@@ -21,6 +21,7 @@ import yaml
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training import __version__
 from anymodal_seg_training.checkpoint import (
+    forget_partial,
     keep_previous,
     load_checkpoint,
     save_checkpoint,
@@ -28,6 +29,9 @@ from anymodal_seg_training.checkpoint import (
 )
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.recipe import Recipe, load_recipe
+
+_NOTHING = object()
+"""What a recipe has where it lacks an entry; None may be one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +104,21 @@ class RunFolder:
     def held(self) -> Iterator[None]:
         """Keep other processes from training in this folder, which is made if there is none.
 
-        The system lets go of it when this process ends, in whatever way.
+        The system lets go of it when this process ends, in whatever way. Checkpoints that one of
+        them was killed half-way through are removed.
 
         Raises:
             TrainingError: another process trains in it, or it cannot be made.
         """
         self._make()
-        with (self.path / ".lock").open("w") as file:
+        try:
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write in the run folder {self.path}: {error}; mend its permissions, or "
+                "name another folder with --run-dir"
+            ) from error
+        with lock as file:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -118,6 +130,9 @@ class RunFolder:
                 if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
                     raise
                 # Some network folders have no locks: then nobody watches.
+            else:
+                for path in (self.last_file, self.previous_file, self.best_file):
+                    forget_partial(path)
             yield
 
     def _make(self) -> None:
@@ -132,13 +147,12 @@ class RunFolder:
         Raises:
             TrainingError: an entry differs.
         """
-        for key, value in recipe.plain().items():
-            before = self.recipe.plain()[key]
-            if before != value:
-                raise TrainingError(
-                    f"cannot resume {self.path}: its recipe has {key} {before!r}, "
-                    f"the recipe given has {value!r}"
-                )
+        if found := first_difference(self.recipe.plain(), recipe.plain()):
+            key, before, value = found
+            raise TrainingError(
+                f"cannot resume {self.path}: its recipe has {key} {before}, the recipe given has "
+                f"{value}: go on with {self.recipe_file}, or name another folder with --run-dir"
+            )
 
     def save_last(self, state: Mapping[str, Any]) -> None:
         """Write the last checkpoint; the one before it is kept.
@@ -181,6 +195,25 @@ class RunFolder:
         """Write a mapping to a JSON file, whole or not at all."""
         content = json.dumps(values, indent=2) + "\n"
         write_atomically(path, lambda temporary: _write_text(temporary, content))
+
+
+def first_difference(before: Any, now: Any, key: str = "") -> tuple[str, str, str] | None:
+    """Find an entry in which two recipes differ.
+
+    Returns:
+        Its dotted name and both values, as one would write them; None if the recipes are alike.
+    """
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for name in dict.fromkeys((*before, *now)):
+            was, is_now = before.get(name, _NOTHING), now.get(name, _NOTHING)
+            if found := first_difference(was, is_now, f"{key}.{name}".lstrip(".")):
+                return found
+        return None
+    return None if before == now else (key, _written(before), _written(now))
+
+
+def _written(value: Any) -> str:
+    return "no such entry" if value is _NOTHING else repr(value)
 
 
 def environment() -> dict[str, str]:

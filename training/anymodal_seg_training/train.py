@@ -69,7 +69,8 @@ def _frames(
         open_source(dataset, name, recipe, cache_dir, workers, display, for_gpu, name == "train")
         for name in ("train", "validation")
     )
-    return Frames(learned, validation, len(dataset.classes), blocks)
+    classes = tuple(spec.name for spec in dataset.classes)
+    return Frames(learned, validation, classes, blocks)
 
 
 def _blocks(dataset: Dataset, mixed: int) -> tuple[int, ...]:
@@ -129,7 +130,7 @@ def main(
             )
         click.echo(f"done: {run.path}; next: anymodal-train evaluate {run.path}")
 
-    run_command(command)
+    run_command(command, "the last checkpoint is kept, go on with --resume")
 
 
 if __name__ == "__main__":

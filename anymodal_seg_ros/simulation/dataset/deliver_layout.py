@@ -14,8 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.errors import ConfigError, DecodeError
 from anymodal_seg_ros.frames import UNLABELED, Mask, Pixels
+from anymodal_seg_ros.sensing.decoding.image_headers import check_complete, read_header
 from anymodal_seg_ros.simulation.dataset.plan import CASES, ScenePlan
 from anymodal_seg_ros.simulation.world.classes import CLASSES
 
@@ -34,6 +35,12 @@ SPLIT_FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 
 _REPLACED = ("/img", "_rgb", *CASES)
 """What DELIVER's loaders replace or look for in the whole path of a file."""
+
+_COUNTS = ("thermal", "depth")
+"""What is stored in 16 bits."""
+
+_MAX_BYTES = 1 << 28
+_ANEW = "delete it and generate the data set again"
 
 _COMPRESSION = 3  # of PNG: twice as fast as OpenCV's own choice was on noisy pictures, 3 % larger
 
@@ -100,10 +107,16 @@ def read_frame(
     """Read pictures of a frame in their stored form, and its labels as our class ids.
 
     Raises:
-        ConfigError: a file is missing or no picture.
+        ConfigError: a file is missing, or another picture than was written there.
     """
-    pixels = {picture: _read(frame_path(root, plan, index, picture)) for picture in pictures}
-    return pixels, class_labels(_read(frame_path(root, plan, index, "labels")))
+    raw = _read(frame_path(root, plan, index, "labels"), "labels")
+    pixels = {}
+    for picture in pictures:
+        path = frame_path(root, plan, index, picture)
+        pixels[picture] = _read(path, picture)
+        if pixels[picture].shape[:2] != raw.shape:
+            raise ConfigError(f"{path} is of another size than its labels: {_ANEW}")
+    return pixels, class_labels(raw)
 
 
 def _png(pixels: Pixels) -> bytes:
@@ -115,13 +128,22 @@ def _png(pixels: Pixels) -> bytes:
     return bytes(data)
 
 
-def _read(path: Path) -> Pixels:
+def _read(path: Path, picture: str) -> Pixels:
     # OpenCV itself only prints a warning where a file is missing.
     if not path.is_file():
         raise ConfigError(f"{path} is missing: generate the data set again, it goes on by itself")
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise ConfigError(f"{path} is damaged: delete it and generate the data set again")
+    try:
+        if (size := path.stat().st_size) > _MAX_BYTES:
+            raise ConfigError(f"{path} has {size} bytes, more than any of these: {_ANEW}")
+        data = np.fromfile(path, np.uint8, size)
+        header = read_header(data)
+        check_complete(data, header.height, header.width)
+        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except (OSError, DecodeError, MemoryError, cv2.error) as error:
+        raise ConfigError(f"{path} is damaged ({error}): {_ANEW}") from error
+    kind = (np.uint16, 2) if picture in _COUNTS else (np.uint8, 2 if picture == "labels" else 3)
+    if pixels is None or (pixels.dtype, pixels.ndim) != kind or pixels.shape[2:] not in ((), (3,)):
+        raise ConfigError(f"{path} is damaged, or no picture of {picture}: {_ANEW}")
     return np.ascontiguousarray(pixels[..., ::-1] if pixels.ndim == 3 else pixels)
 
 

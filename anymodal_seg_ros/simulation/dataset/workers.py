@@ -13,6 +13,7 @@ from typing import TypeVar
 import cv2
 
 from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.worker_processes import end_with_parent
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -63,4 +64,5 @@ def in_parallel(
 def _begin() -> None:
     # Ctrl-C reaches the whole group: the parent decides, and what is under way is finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     cv2.setNumThreads(1)

@@ -14,6 +14,7 @@ import numpy as np
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.world.camera import Pose, rotation
+from anymodal_seg_ros.simulation.world.facades import dress
 from anymodal_seg_ros.simulation.world.furnish import furnish
 from anymodal_seg_ros.simulation.world.ground import draw_grounds, ground
 from anymodal_seg_ros.simulation.world.illumination import WEATHERS, Illumination, draw_illumination
@@ -45,7 +46,8 @@ class SceneConfig:
         ego: ``random`` (one in eight stands), ``driving`` or ``standing``.
         people_and_traffic: whether anything but the ego vehicle moves; False leaves it all out.
         loop_s: period of all motion, in seconds.
-        varied: with the trees, hedges and pavements of ``variety``, which RigBench does not have.
+        varied: with the trees, hedges, pavements and facades of ``variety`` and ``facades``, which
+            RigBench does not have.
     """
 
     seed: int
@@ -114,6 +116,7 @@ class Scene:
         layout = furnish(self.street, grounds, self.standing, streams[2])
         if config.varied:
             plant(layout, variety)
+            dress(layout, variety)
         self._lamps = layout.lamps
         self._table = SurfaceTable()
         self._static = self._build_static(layout, streams[3])

@@ -14,6 +14,7 @@ import click
 import numpy as np
 from rich.console import Console
 
+from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.config import read_yaml
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_training.datasets import open_dataset
@@ -85,7 +86,12 @@ def _splits(dataset: Dataset, title: str, console: Console) -> Iterator[tuple[st
 @click.command("check-data")
 @click.argument("layout")
 @click.argument("root", required=False, type=click.Path(file_okay=False, path_type=Path))
-@click.option("--workers", default=0, help="Threads that read files; 0 means one per core.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=0,
+    help="Threads that read files; 0 means one per core.",
+)
 @click.option("--most", default=20, show_default=True, help="Problems of a split to print.")
 def main(layout: str, root: Path | None, workers: int, most: int) -> None:
     """Read every file of the data set in the folder ROOT and name what is wrong.
@@ -100,7 +106,7 @@ def main(layout: str, root: Path | None, workers: int, most: int) -> None:
     """
 
     def command() -> None:
-        console, good = Console(), True
+        console, good = PlainConsole(), True
         for opened in _opened(layout, root):
             good &= _check_dataset(opened, workers or os.cpu_count() or 1, most, console)
         if not good:

@@ -1,4 +1,4 @@
-"""``anymodal-train evaluate RUN``: mIoU of the best weights under both protocols."""
+"""``anymodal-train evaluate RUN|MODEL``: mIoU of the best weights under both protocols."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from rich.console import Console
 
+from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.evaluation.metrics import Confusion, class_iou
 from anymodal_seg_ros.evaluation.robustness import (
     FAILURE_PROBABILITIES,
@@ -20,11 +20,13 @@ from anymodal_seg_ros.evaluation.robustness import (
     robustness_score,
     summarise,
 )
+from anymodal_seg_ros.inference.model import sha256
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import SPLITS, Dataset, Split
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.datasets.frame_source import FrameSource
+from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.evaluation.calibration import ConfidenceCalibration
 from anymodal_seg_training.evaluation.case_evaluation import Progress, case_confusions
 from anymodal_seg_training.evaluation.cases import (
@@ -39,7 +41,7 @@ from anymodal_seg_training.evaluation.corruption import MISSING_RATIOS, SCORED_R
 from anymodal_seg_training.evaluation.member_view import views_of
 from anymodal_seg_training.evaluation.native_evaluation import native_confusions
 from anymodal_seg_training.evaluation.report import set_table, write_report
-from anymodal_seg_training.export.trained_network import load_best
+from anymodal_seg_training.export.trained_network import open_trained
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.command_line import (
@@ -174,7 +176,7 @@ class Evaluation:
         calibrations: Mapping[str, ConfidenceCalibration] | None = None,
         tally: ConditionTally | None = None,
     ) -> dict[str, Confusion]:
-        return case_confusions(
+        found = case_confusions(
             self._network,
             self._frames,
             np.arange(len(self._frames)),
@@ -186,6 +188,13 @@ class Evaluation:
             tally=tally,
             progress=self._progress,
         )
+        if not any(matrix.any() for matrix in found.values()):
+            raise TrainingError(
+                f"no pixel of the {len(self._frames)} frames has a label, so there is no score: "
+                "name another split with --split, or look at label.ignore and label.renumber of "
+                "the data set's layout"
+            )
+        return found
 
     def _scores(self, cases: list[ProtocolRow]) -> dict[Subset, float]:
         confusions = self._confusions(cases)
@@ -242,7 +251,7 @@ def _by_class(confusion: Confusion, classes: list[str]) -> dict[str, float]:
 
 
 @click.command("evaluate")
-@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("run", metavar="RUN|MODEL", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
 @click.option(
     "--drop",
@@ -292,20 +301,21 @@ def main(
     workers: int,
     cache_dir: Path,
 ) -> None:
-    """Measure the best weights of the run folder RUN with every subset of sensors alive.
+    """Measure the best weights of a run, or a model, with every subset of sensors alive.
 
-    Prints tables and writes evaluation-SPLIT.json, .csv and .png into the run folder; where the
+    Prints tables and writes evaluation-SPLIT.json, .csv and .png into its folder; where the
     data set knows weather, failures and the like, -conditions.csv too. Of mixed data sets each is
     measured with its own sensors and classes.
     """
 
     def command() -> None:
-        folder = RunFolder(run)
-        recipe = folder.recipe
+        folder, trained = RunFolder(run), open_trained(run)
+        recipe = trained.recipe
         dataset = open_dataset(recipe.data)
         chosen = choose_device(device, threads)
-        network = load_best(folder, len(dataset.classes), chosen)
-        path, console, results = folder.result_file(split), Console(), {}
+        network = trained.network(len(dataset.classes), chosen)
+        measured = {"weights": sha256(trained.weights_file)}  # they may be replaced later
+        path, console, results = folder.result_file(split), PlainConsole(), {}
         for view in views_of(recipe, dataset, network):
             with Display() as display:
                 frames = open_source(view.dataset, split, view.recipe, cache_dir, workers, display)
@@ -341,10 +351,10 @@ def main(
                     soft_wrap=True,
                 )
         if "" in results:
-            folder.write_json(path, results[""])
+            folder.write_json(path, results[""] | measured)
         else:
             together = over_sets(results)
-            folder.write_json(path, together)
+            folder.write_json(path, together | measured)
             console.print(set_table(together))
         click.echo(f"written: {path}, and .csv and .png beside it")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.inference.manifest import FileSpec, Manifest, dump_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
 from anymodal_seg_ros.inference.self_test import HALF
+from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork
 from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.data.sampling import all_subsets, spread_indices, subset_key
@@ -173,15 +173,23 @@ def read_result(run: RunFolder) -> dict[str, Any]:
     """Read the evaluation of a run on the test split.
 
     Raises:
-        TrainingError: it was not evaluated yet, or the file is broken.
+        TrainingError: it was not evaluated yet, or with other weights, or the file is broken.
     """
     path = run.result_file("test")
     if not path.is_file():
         raise TrainingError(f"{run.path} is not evaluated: run anymodal-train evaluate {run.path}")
     try:
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        result: dict[str, Any] = read_json(path)
+        if not isinstance(result, dict):
+            raise ValueError("it holds no evaluation")
     except (OSError, ValueError) as error:
         raise TrainingError(f"cannot read {path}: {error}; evaluate the run again") from error
+    # Older evaluations do not say of what they are.
+    if "weights" in result and result["weights"] != sha256(run.best_file):
+        raise TrainingError(
+            f"{path} is of other weights than {run.best_file}, which were trained on, averaged or "
+            f"recalibrated since: run anymodal-train evaluate {run.path}"
+        )
     return result
 
 

@@ -13,7 +13,7 @@ from anymodal_seg_ros.networks import DeployedNetwork
 from anymodal_seg_training.checkpoint import load_public_weights, save_weights
 from anymodal_seg_training.data.sampling import all_subsets, subset_key
 from anymodal_seg_training.datasets.folders import bundled_layout, layout_names
-from anymodal_seg_training.datasets.layout import Layout
+from anymodal_seg_training.datasets.layout import ImageLayout, Layout
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.export.graphs import (
     GraphComparison,
@@ -30,12 +30,13 @@ WEIGHTS_FILE = "model.safetensors"
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 """How the colour camera is normalised in the code of all these methods; other pictures are not."""
 
-PLANES = {"thermal": "thermal"}
-"""Kinds of planes by modality; every other one is a picture of three channels."""
+PLANES = {"depth": "depth", "metres": "depth", "counts": "thermal"}
+"""Kinds of planes by how a layout reads the files; every other one is a picture of three channels,
+but for what is called thermal."""
 
 
 def import_checkpoint(
-    file: Path, method: str, modalities: tuple[str, ...], layout: Layout, size: tuple[int, int],
+    file: Path, method: str, modalities: tuple[str, ...], data: str, size: tuple[int, int],
     out: Path,
 ) -> float:  # fmt: skip
     """Write the model folder of a published checkpoint and check it.
@@ -44,7 +45,8 @@ def import_checkpoint(
         file: ``.pth`` or ``.safetensors``; no code in it is executed.
         method: one of :data:`.published_weights.METHODS`.
         modalities: names in the order of the checkpoint's training, the colour camera first.
-        layout: of the data set that it was trained on; it knows the classes.
+        data: layout of the data set that it was trained on, which knows the classes: the name of a
+            bundled one, or the path of a file.
         size: height and width of the network's input.
         out: the model folder.
 
@@ -53,8 +55,10 @@ def import_checkpoint(
         same class on random pictures.
 
     Raises:
+        ConfigError: there is no such layout.
         TrainingError: the checkpoint cannot be read or does not fit, or the folder not be written.
     """
+    layout = bundled_layout(data)
     network, architecture = network_of(method, load_public_weights(file), modalities)
     if network.num_classes != len(layout.classes):
         raise TrainingError(
@@ -71,8 +75,10 @@ def import_checkpoint(
     files["weights"] = FileSpec(WEIGHTS_FILE, sha256(out / WEIGHTS_FILE))
     shares = _parity(deployed, modalities, size, out)
     demand_agreement(shares, out)
+    if data not in layout_names():
+        data = str(Path(data).resolve())  # the model may be measured from another folder
     _write_manifest(
-        file, method, architecture, modalities, layout, size, files, deployed.outputs, out
+        file, method, architecture, modalities, layout, data, size, files, deployed.outputs, out
     )
     return min(shares.values())
 
@@ -92,12 +98,16 @@ def _parity(
     return shares
 
 
-def _spec(place: int, name: str) -> dict[str, object]:
-    """Say how pictures of a modality become planes."""
+def _spec(place: int, name: str, image: ImageLayout) -> dict[str, object]:
+    """Say how pictures of a modality, which lie as ``image`` says, become planes."""
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if place == 0 else ([0.0] * 3, [1.0] * 3)
-    sparse = name == "event"
-    planes = PLANES.get(name, "color")
-    return {"id": place, "planes": planes, "mean": mean, "std": std, "sparse": sparse}
+    if image.read == "floats":  # which the authors' code takes as they are
+        span = image.high - image.low
+        mean, std = [-image.low / span] * 3, [1.0 / span] * 3
+    planes = PLANES.get(image.read, "thermal" if name == "thermal" else "color")
+    spec = {"id": place, "planes": planes, "mean": mean, "std": std, "sparse": name == "event"}
+    # Nothing says whether the counts are temperatures; percentiles fit all of them.
+    return spec | ({"thermal_mode": "percentile"} if image.read == "counts" else {})
 
 
 def _write_manifest(
@@ -106,6 +116,7 @@ def _write_manifest(
     architecture: dict[str, object],
     modalities: tuple[str, ...],
     layout: Layout,
+    data: str,
     size: tuple[int, int],
     files: dict[str, FileSpec],
     outputs: tuple[str, ...],
@@ -119,8 +130,11 @@ def _write_manifest(
             "name": name,
             "description": description,
             "architecture": architecture,
-            "modalities": {m: _spec(place, m) for place, m in enumerate(modalities)},
-            "data": {"dataset": "folders", "layout": layout.name, "root": "FOLDER"},
+            "modalities": {
+                m: _spec(place, m, layout.images.get(m, ImageLayout()))
+                for place, m in enumerate(modalities)
+            },
+            "data": {"dataset": "folders", "layout": data, "root": "FOLDER"},
             "strategy": {"name": "supervised", "modality_dropout": "none"},
             "input": {"height": size[0], "width": size[1]},
             "augmentation": {"crop_height": size[0], "crop_width": size[1]},
@@ -165,9 +179,10 @@ The network must be given pictures as the data set has them:
 
 {pictures}
 
-The first is normalised by the statistics of ImageNet, the others are only brought to 0..1. Depth as
-an HHA picture, and LiDAR and events as the data set paints them, are pictures of three channels: a
-node that is to run this model needs topics that carry such pictures.
+The first is normalised by the statistics of ImageNet, arrays of numbers are taken as they are, and
+other pictures are only brought to 0..1. Depth as an HHA picture, and LiDAR and events as the data
+set paints them, are pictures of three channels: a node that is to run this model needs topics that
+carry such pictures.
 
 ## Not measured
 
@@ -217,8 +232,7 @@ def main(
     """
 
     def command() -> None:
-        layout = bundled_layout(classes)
-        share = import_checkpoint(file, method, modalities, layout, (height, width), out)
+        share = import_checkpoint(file, method, modalities, classes, (height, width), out)
         click.echo(f"ONNX Runtime and PyTorch agree on {100 * share:.4f} % of pixels or more")
         click.echo(f"written: {out}; nothing was measured, see {out / 'MODEL_CARD.md'}")
 

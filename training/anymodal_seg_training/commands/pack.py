@@ -104,7 +104,12 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 )
 @click.option("--frames-per-shard", default=1000, show_default=True, type=click.IntRange(1, 10**6))
 @click.option("--skip-damaged", is_flag=True, help="Leave damaged frames out, and name them.")
-@click.option("--workers", default=0, help="Processes that pack; 0 means one per core.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=0,
+    help="Processes that pack; 0 means one per core.",
+)
 def main(
     recipe: Path,
     folder: Path,

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.runs.command_line import machine_options, run_command
 from anymodal_seg_training.studies.comparison import compare, comparison_tables, markdown_table
@@ -120,10 +121,30 @@ def _output(run: PlannedRun) -> Path:
     return run.folder.path / "output.txt"
 
 
+def _make_folder_of(table: Path) -> None:
+    try:
+        table.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--table is {str(table)!r}, whose folder cannot be made: {error}"
+        ) from error
+
+
+def _write(table: Path, content: str) -> None:
+    try:
+        table.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise TrainingError(
+            f"cannot write --table {table}: {error}; the runs are kept: start again to write it"
+        ) from error
+
+
 @click.command("study")
 @click.argument("study", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--jobs", default=1, show_default=True, help="Runs at a time.")
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time."
+)
 @click.option(
     "--table",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -150,18 +171,26 @@ def main(
 
     def command() -> None:
         chosen = load_study(study)
-        runs = [run for run in chosen.runs(out) if not only or run.method.name in only]
+        known = [method.name for method in chosen.methods]
+        if unknown := sorted(set(only) - set(known)):
+            raise ConfigError(f"--only is {unknown[0]!r}: expected one of {', '.join(known)}")
+        if table is not None:  # days of training come before it is written
+            _make_folder_of(table)
+        every = chosen.runs(out)
+        for run in every:
+            run.check_same()
+        runs = [run for run in every if not only or run.method.name in only]
         options = ["--device", device, "--threads", str(threads), "--workers", str(workers)]
         failed = Runner(jobs, [*options, "--cache-dir", str(cache_dir)]).run(runs)
         rows = compare(chosen, out)
-        Console().print(*comparison_tables(rows))
+        PlainConsole().print(*comparison_tables(rows))
         if table is not None:
-            table.write_text(markdown_table(rows), encoding="utf-8")
+            _write(table, markdown_table(rows))
         if failed:
             names = ", ".join(run.folder.path.name for run in failed)
             raise TrainingError(f"not finished: {names}; start again to go on with them")
 
-    run_command(command)
+    run_command(command, "start again to go on, with the runs under way, too")
 
 
 if __name__ == "__main__":

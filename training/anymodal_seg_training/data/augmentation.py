@@ -21,6 +21,10 @@ from anymodal_seg_ros.inference.manifest import ModalitySpec
 from anymodal_seg_training.data.photometry import other_camera
 from anymodal_seg_training.recipe import AugmentationOptions
 
+_EXACT = ("depth", "lidar")
+"""Planes whose neighbours are never mixed, as in :mod:`.preprocess`: between a near and a far pixel
+there is no surface, and beside a return of a LiDAR nothing was seen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -97,7 +101,7 @@ def augment(
     out = images.new_empty((batch, modalities, 3, *size), dtype=torch.float32)
     out_labels = torch.empty((batch, *size), dtype=torch.int64)
     colored = names.index(options.color_modality) if options.color_modality in names else -1
-    kinds = [tv_tensors.Mask if s.planes == "depth" else tv_tensors.Image for s in specs]
+    kinds = [tv_tensors.Mask if s.planes in _EXACT else tv_tensors.Image for s in specs]
     blacks = [_black(spec) for spec in specs]
     unlabeled = torch.full((1,), UNLABELED)
     for item, generator in enumerate(generators):

@@ -74,7 +74,7 @@ def open_dataset(section: Mapping[str, Any]) -> Dataset:
     options = {key: value for key, value in section.items() if key != "dataset"}
     if name == "mixed":
         return open_mixed(options, open_dataset)
-    if name not in _DATASETS:
+    if not isinstance(name, str) or name not in _DATASETS:
         known = ", ".join([*_DATASETS, "mixed"])
         raise ConfigError(f"data.dataset is {name!r}: expected one of {known}")
     entry = _DATASETS[name]()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from anymodal_seg_ros.config import RigConfig, load_config, seconds_to_ns
+from anymodal_seg_ros.config import RigConfig, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.replay import absolute_topic
@@ -23,6 +23,7 @@ from anymodal_seg_training.datasets.bag_instants import (
     find_instants,
     read_images,
     read_label_image,
+    recorded_rig,
     registrar,
 )
 from anymodal_seg_training.datasets.bag_options import (
@@ -135,7 +136,7 @@ class BagDataset:
             if not getattr(options, name):
                 raise ConfigError(f"data.{name} is missing: give it a value")
         self._options = options
-        self._rig = load_config(Path(options.parameters)).rig
+        self._rig = recorded_rig(Path(options.parameters))
         check_rig(self._rig, options.label_sensor or next(iter(enabled_sensors(self._rig)), ""))
         self._classes, self._label = label_encoding(options.classes)
         self._parts = {name: bag_parts(getattr(options, name), name) for name in SPLITS}

@@ -10,10 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from anymodal_seg_ros.config import EVENT_TYPES, RigConfig, SensorConfig, load_config, seconds_to_ns
+from anymodal_seg_ros.config import (
+    EVENT_TYPES,
+    RigConfig,
+    SensorConfig,
+    load_node_config,
+    seconds_to_ns,
+)
 from anymodal_seg_ros.errors import ConfigError, DecodeError
+from anymodal_seg_ros.evaluation.arrivals import absolute_rig
 from anymodal_seg_ros.evaluation.bags import Bag
-from anymodal_seg_ros.evaluation.instants import camera_infos
+from anymodal_seg_ros.evaluation.instants import tell_cameras
 from anymodal_seg_ros.evaluation.replay import absolute_topic
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
@@ -45,6 +52,16 @@ class LabelledInstant:
 
     label: Recorded
     sensors: Mapping[str, Recorded]
+
+
+def recorded_rig(parameters: Path) -> RigConfig:
+    """Read a rig; its topics are absolute, in the namespace that the file speaks of.
+
+    Raises:
+        ConfigError: as :func:`~anymodal_seg_ros.config.load_node_config`.
+    """
+    where = load_node_config(parameters)
+    return absolute_rig(where.config.rig, where.namespace, where.node)
 
 
 def enabled_sensors(rig: RigConfig) -> dict[str, SensorConfig]:
@@ -141,7 +158,7 @@ def registrar(bag_path: Path, parameters: Path, height: int, width: int) -> Regi
         ConfigError: the rig cannot be registered with what is configured.
         BagError: the bag cannot be read.
     """
-    sensors = enabled_sensors(load_config(parameters).rig)
+    sensors = enabled_sensors(recorded_rig(parameters))
     made = Registrar(
         sensors,
         height,
@@ -150,14 +167,8 @@ def registrar(bag_path: Path, parameters: Path, height: int, width: int) -> Regi
         sparse=[name for name, sensor in sensors.items() if sensor.modality == "lidar"],
         clouds=[name for name, sensor in sensors.items() if sensor.sends_points],
     )
-    topics: dict[str, list[str]] = {}
-    for name, sensor in sensors.items():
-        if sensor.registration.camera_info:
-            topics.setdefault(absolute_topic(sensor.registration.camera_info), []).append(name)
     with Bag(bag_path) as bag:
-        for topic, message in camera_infos(bag, {topic: topic for topic in topics}):
-            for name in topics[topic]:
-                made.take_camera_info(name, message)
+        tell_cameras(bag, RigConfig(sensors), made)
     return made
 
 

@@ -13,7 +13,12 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_training.datasets.folders import bundled_layout, layout_names
-from anymodal_seg_training.datasets.layout import LabelLayout, parse_classes, parse_label
+from anymodal_seg_training.datasets.layout import (
+    LabelLayout,
+    check_colors,
+    parse_classes,
+    parse_label,
+)
 
 _PART = re.compile(r"(?P<path>.+)@(?P<start>[0-9.]+)-(?P<end>[0-9.]+)")
 
@@ -110,6 +115,8 @@ def label_encoding(classes: str) -> tuple[tuple[ClassSpec, ...], LabelLayout]:
     try:
         if not isinstance(label, Mapping):
             raise ConfigError(f"label is {label!r}: expected named entries, such as ignore")
-        return parse_classes(section.get("classes")), parse_label(label)
+        found = parse_classes(section.get("classes")), parse_label(label)
+        check_colors(found[1], found[0])
     except ConfigError as error:
         raise ConfigError(f"{classes}: {error}") from error
+    return found

@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,12 +19,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 
+from anymodal_seg_ros.sensing.decoding.image_headers import check_complete
 from anymodal_seg_training.errors import TrainingError
 
+Bytes = npt.NDArray[np.uint8]
 Raw = npt.NDArray[np.generic]
 
 MAX_PIXELS = 1 << 26
 """Of a picture: 8192 x 8192, ten times what the cameras of the known data sets have."""
+
+FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF", "BMP", "GIF", "WEBP", "PPM")
+"""Kinds of pictures. Pillow knows more, and starts Ghostscript for one of them, whatever the file's
+name says."""
 
 MAX_BYTES = 1 << 30
 """Of an array, or of all those of an archive together, unpacked."""
@@ -32,19 +40,23 @@ def picture(path: Path) -> Raw:
     """Read a picture as it is stored, ``[H, W]`` or ``[H, W, C]``, blue first where it has colours.
 
     Raises:
-        TrainingError: it is missing, damaged, of another kind, or too large.
+        TrainingError: it is missing, damaged, cut off, of another kind, or too large.
     """
-    check_file(path)
-    try:
-        check_size(path, path)
-        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    except TrainingError:
-        raise
-    except Exception as error:  # a damaged file can make its reader stumble in any way
-        raise TrainingError(f"{path} cannot be read as an image: {error}") from error
-    if pixels is None:
-        raise TrainingError(f"{path} cannot be read as an image: it is damaged, or of another kind")
-    return np.asarray(pixels)
+    return unpacked(_content(path), path)
+
+
+def unpacked(data: Bytes, name: object) -> Raw:
+    """Unpack a picture as :func:`picture` does.
+
+    Raises:
+        TrainingError: as of :func:`picture`; it is called ``name``.
+    """
+    with _reading(name):
+        _check_picture(data, name)
+        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        if pixels is None:
+            raise ValueError("it is damaged, or of another kind")
+        return np.asarray(pixels)
 
 
 def numbered_picture(path: Path) -> Raw:
@@ -53,30 +65,47 @@ def numbered_picture(path: Path) -> Raw:
     Raises:
         TrainingError: as of :func:`picture`.
     """
-    check_file(path)
-    try:
-        check_size(path, path)
-        with Pillow.open(path) as image:
+    data = _content(path)
+    with _reading(path):
+        _check_picture(data, path)
+        with Pillow.open(io.BytesIO(data.tobytes()), formats=FORMATS) as image:
             return np.asarray(image)
-    except TrainingError:
-        raise
-    except Exception as error:  # a damaged file can make its reader stumble in any way
-        raise TrainingError(f"{path} cannot be read as an image: {error}") from error
 
 
-def check_size(file: Path | BinaryIO, name: object) -> None:
+def _content(path: Path) -> Bytes:
+    """Read a file as it is, uint8 ``[N]``."""
+    check_file(path)
+    with _reading(path):
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ValueError(f"it is larger than {MAX_BYTES >> 20} MB")
+        return np.fromfile(path, np.uint8, size)
+
+
+def _check_picture(data: Bytes, name: object) -> None:
     """Refuse a picture whose header claims too many pixels, before any of them is unpacked.
 
     Raises:
         TrainingError: it is too large; it is called ``name``.
-        Exception: whatever Pillow raises where it does not know the format.
+        Exception: it is cut off, or whatever Pillow raises where it does not know the format.
     """
-    with Pillow.open(file) as image:
+    with Pillow.open(io.BytesIO(data.tobytes()), formats=FORMATS) as image:
         width, height = image.size
     if width * height > MAX_PIXELS:
         raise TrainingError(
             f"{name} is a picture of {width}x{height}: more than {MAX_PIXELS} pixels; scale it down"
         )
+    check_complete(data, height, width)
+
+
+@contextmanager
+def _reading(name: object) -> Iterator[None]:
+    """Turn whatever a damaged picture leads to into one kind of error."""
+    try:
+        yield
+    except TrainingError:
+        raise
+    except Exception as error:  # a damaged file can make its reader stumble in any way
+        raise TrainingError(f"{name} cannot be read as an image: {error}") from error
 
 
 def array(path: Path) -> Raw:
@@ -105,7 +134,7 @@ def array_of(file: BinaryIO, size: int, name: object) -> Raw:
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         else:
             shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-        needed = math.prod(shape) * dtype.itemsize
+        needed = math.prod(shape) * max(dtype.itemsize, 1)
         if needed > min(size - file.tell(), MAX_BYTES):
             raise ValueError(
                 f"it claims {needed} bytes and has {size - file.tell()}, of at most {MAX_BYTES}"

@@ -7,8 +7,9 @@ the papers take voxel grids instead (ESS, arXiv 2203.10016): their numbers are n
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ MAX_EVENTS = 1 << 24
 """Of a window: thirty times what the busiest one of DSEC has in 50 ms."""
 MAX_TIMES_BYTES = 1 << 24
 """Of a list of times: a million of them."""
+MAX_CHUNK_BYTES = 1 << 28
+"""Of a piece that is unpacked as a whole, to read one number of it; h5py itself makes 1 MB."""
 
 
 def npz_image(path: Path, layout: ImageLayout) -> Image:
@@ -42,15 +45,19 @@ def npz_image(path: Path, layout: ImageLayout) -> Image:
         TrainingError: the file is missing or damaged, or an array is.
     """
     grid = _grid(layout, path)
-    x, y, t, p = arrays(path, _COLUMNS)
+    x, y, t, p = cast("list[npt.NDArray[Any]]", arrays(path, _COLUMNS))
     if any(column.ndim != 1 or column.size != t.size for column in (x, y, t, p)):
         raise TrainingError(f"{path} has x, y, t, p of different lengths: {x.shape} to {p.shape}")
-    if not all(
-        np.issubdtype(column.dtype, np.number) or column.dtype == bool for column in (x, y, t, p)
-    ):
+    if any(column.dtype.kind not in "iuf" for column in (x, y, t)) or p.dtype.kind not in "biuf":
         raise TrainingError(f"{path} has x, y, t, p that are no numbers")
     if not t.size:
         return Image(np.zeros((grid.height, grid.width, 3), np.uint8), "8UC3")
+    sound = np.isfinite(t)
+    for places in (x, y):
+        sound &= (places >= 0) & (places < 1 << 16)
+    if not sound.any():
+        raise TrainingError(f"{path} has {t.size} events, of which none has a place and a time")
+    x, y, t, p = (column[sound] for column in (x, y, t, p))
     # A million steps from the first to the last event: finer than the image can tell.
     since = (t - t.min()).astype(np.float64)
     time_ns = np.rint(since / max(float(since.max()), 1e-30) * 1e6).astype(np.int64)
@@ -111,10 +118,10 @@ def _between(path: Path, start_us: int, end_us: int) -> tuple[npt.NDArray[np.int
     """Read the events from ``start_us`` on and before ``end_us``: x, y, absolute t in us, p."""
     with _open(path) as file:
         try:
-            offset_us = int(_stored(file, "t_offset")[()]) if "t_offset" in file else 0
+            offset_us = int(_stored(file, "t_offset", 0)[()]) if "t_offset" in file else 0
             # ms_to_idx[m] is the first event at or after m milliseconds.
-            first_of_ms = _stored(file, "ms_to_idx")
-            total = _stored(file, "events/t").shape[0]
+            first_of_ms = _stored(file, "ms_to_idx", 1)
+            total = _stored(file, "events/t", 1).shape[0]
             first_ms = max((start_us - offset_us) // 1000, 0)
             last_ms = max(-(-(end_us - offset_us) // 1000), 0)
             first, last = (
@@ -124,7 +131,7 @@ def _between(path: Path, start_us: int, end_us: int) -> tuple[npt.NDArray[np.int
             if not 0 <= first <= last <= first + MAX_EVENTS:
                 raise ValueError(f"events {first} to {last}: expected at most {MAX_EVENTS}")
             columns = {
-                name: np.asarray(_stored(file, f"events/{name}")[first:last], np.int64)
+                name: np.asarray(_stored(file, f"events/{name}", 1)[first:last], np.int64)
                 for name in _COLUMNS
             }
             if any(len(column) != last - first for column in columns.values()):
@@ -136,11 +143,12 @@ def _between(path: Path, start_us: int, end_us: int) -> tuple[npt.NDArray[np.int
     return tuple(columns[name][chosen] for name in _COLUMNS)
 
 
-def _stored(file: Any, name: str) -> Any:
-    """Return a data set of an HDF5 file, and of this file alone.
+def _stored(file: Any, name: str, axes: int) -> Any:
+    """Return a data set of numbers of an HDF5 file, and of this file alone.
 
     Raises:
-        ValueError: it is kept elsewhere; whoever made the file does not choose what else is read.
+        ValueError: it is kept elsewhere (whoever made the file does not choose what else is read),
+            or holds something else than so many axes of numbers: a few bytes can claim gigabytes.
     """
     import h5py
 
@@ -151,6 +159,10 @@ def _stored(file: Any, name: str) -> Any:
         place = place[part]
     if not isinstance(place, h5py.Dataset) or place.external or place.is_virtual:
         raise ValueError(f"{name} is no data set of this file")
+    if place.ndim != axes or place.dtype.kind not in "biuf":
+        raise ValueError(f"{name} is {place.dtype} {place.shape}: expected numbers, {axes} axes")
+    if place.chunks and math.prod(place.chunks) * place.dtype.itemsize > MAX_CHUNK_BYTES:
+        raise ValueError(f"{name} has chunks of more than {MAX_CHUNK_BYTES >> 20} MB")
     return place
 
 
@@ -159,8 +171,8 @@ def _rectify_map(path: Path) -> npt.NDArray[np.float32]:
     """Read where each pixel goes: float32 ``[H, W, 2]``, column and row."""
     with _open(path) as file:
         try:
-            stored = _stored(file, "rectify_map")
-            if stored.ndim != 3 or stored.shape[2] != 2 or stored.size > 2 * MAX_PIXELS:
+            stored = _stored(file, "rectify_map", 3)
+            if stored.shape[2] != 2 or stored.size > 2 * MAX_PIXELS:
                 raise ValueError(f"it is of shape {stored.shape}: expected [H, W, 2]")
             return np.asarray(stored, np.float32)
         except Exception as error:  # a damaged file can make its reader stumble in any way

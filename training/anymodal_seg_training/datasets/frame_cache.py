@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -24,12 +25,12 @@ from torch import Tensor
 from anymodal_seg_ros.frames import Mask
 from anymodal_seg_ros.inference import preprocess
 from anymodal_seg_ros.inference.manifest import ModalitySpec
-from anymodal_seg_training.checkpoint import write_atomically
+from anymodal_seg_training.checkpoint import name_once, write_atomically
 from anymodal_seg_training.datasets.base import LabelledFrame, Split
 from anymodal_seg_training.datasets.frame_source import FrameSource, Job, Result
 from anymodal_seg_training.datasets.reading import Reading, in_workers
 from anymodal_seg_training.datasets.source_hash import source_hash
-from anymodal_seg_training.datasets.workers import worker_context
+from anymodal_seg_training.datasets.workers import begin_worker, worker_context
 from anymodal_seg_training.errors import TrainingError
 
 LABELS = "labels"
@@ -159,13 +160,20 @@ def _digest(split: Split, form: PlaneFormat) -> str:
 
 
 def _allocate(folder: Path, form: PlaneFormat, frames: int) -> None:
-    """Make the empty arrays, unless they are there."""
+    """Make the empty arrays, unless they are there.
+
+    Runs that begin at the same time all make them, and all fill those of the first one.
+    """
     for name, (shape, dtype) in form.shapes(frames).items():
         path = folder / f"{name}.npy"
-        if not path.exists():
-            temporary = path.with_suffix(".tmp")
+        if path.exists():
+            continue
+        temporary = path.with_suffix(f".{os.getpid()}")
+        try:
             np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape).flush()
-            temporary.rename(path)
+            name_once(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _make(
@@ -176,7 +184,8 @@ def _make(
     workers: int,
     progress: Progress,
 ) -> None:
-    with ProcessPoolExecutor(workers, worker_context(), _use_one_thread) as pool:
+    pool = ProcessPoolExecutor(workers, worker_context(), begin_worker)
+    try:
         futures: dict[Future[None], int] = {
             pool.submit(_make_unit, split, form, folder, unit): unit for unit in units
         }
@@ -187,22 +196,20 @@ def _make(
                 future.result()
             except BrokenProcessPool as error:
                 raise TrainingError(
-                    "a worker process died while it made frames, perhaps for lack of memory; "
-                    "the finished ones are kept: start again to go on"
+                    "a worker process died while it made frames, perhaps for lack of memory, or of "
+                    f"room for {folder}; the finished ones are kept: start again to go on, with "
+                    "fewer --workers or another --cache-dir"
                 ) from error
             except Exception as error:
-                pool.shutdown(wait=False, cancel_futures=True)
                 raise TrainingError(
                     f"cannot make the frames of unit {futures[future]} of {split.name}: "
-                    f"{type(error).__name__}: {error}"
+                    f"{type(error).__name__}: {error}; what was made is kept: mend it or take it "
+                    "out of its split, then start again"
                 ) from error
             done += 1
             progress(done, split.units)
-
-
-def _use_one_thread() -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    finally:  # Ctrl-C, too, waits for what is under way and for no more
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _make_unit(split: Split, form: PlaneFormat, folder: Path, unit: int) -> None:

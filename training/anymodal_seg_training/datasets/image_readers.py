@@ -48,6 +48,8 @@ def read_image(
     kept = image.pixels[: layout.rows or None, crop_left:]
     if kept.shape == image.pixels.shape:
         return image
+    if not kept.size:
+        raise TrainingError(_nothing_left(paths[0], image.pixels, crop_left))
     return Image(np.ascontiguousarray(kept), image.encoding)
 
 
@@ -94,7 +96,13 @@ def read_label(
     raw = array(path) if path.suffix == ".npy" else numbered_picture(path)
     if raw.ndim not in (2, 3):
         raise TrainingError(f"{path} is {raw.dtype} {raw.shape}: expected a label [H, W]")
+    if crop_left >= raw.shape[1]:
+        raise TrainingError(_nothing_left(path, raw, crop_left))
     return class_ids(raw[:, crop_left:], layout, classes, path)
+
+
+def _nothing_left(path: Path, pixels: Raw, crop_left: int) -> str:
+    return f"{path} has {pixels.shape[1]} columns: crop_left is {crop_left}, which leaves none"
 
 
 def class_ids(
@@ -155,7 +163,11 @@ def _floats(paths: list[Path], layout: ImageLayout) -> Image:
         raise TrainingError(
             f"floats from low {layout.low} to high {layout.high}: expected low < high"
         )
-    planes = [array(path).astype(np.float32) for path in paths]
+    found = [array(path) for path in paths]
+    for path, plane in zip(paths, found, strict=True):
+        if plane.dtype.kind not in "biuf":
+            raise TrainingError(f"{path} is {plane.dtype} {plane.shape}: expected numbers [H, W]")
+    planes = [plane.astype(np.float32) for plane in found]
     if any(plane.ndim != 2 or plane.shape != planes[0].shape for plane in planes):
         shapes = ", ".join(str(plane.shape) for plane in planes)
         raise TrainingError(f"{paths[0]} and what belongs to it have the shapes {shapes}")

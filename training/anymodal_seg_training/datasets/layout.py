@@ -6,7 +6,7 @@ The published data sets are such files in ``layouts/``; a user's own folders are
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_training.datasets.base import SPLITS
 from anymodal_seg_training.datasets.condition_layout import ConditionLayout, parse_conditions
 from anymodal_seg_training.datasets.templates import fields_of
+from anymodal_seg_training.names import check_name
 
 READERS = (
     "color",
@@ -165,12 +166,30 @@ def parse_classes(entries: Any) -> tuple[ClassSpec, ...]:
         good = isinstance(entry, list) and len(entry) == 4 and isinstance(entry[0], str)
         if not good or not all(type(v) is int and 0 <= v <= 255 for v in entry[1:]):
             raise ConfigError(f"classes has {entry!r}: expected [name, red, green, blue], 0 to 255")
+        if not (entry[0].isprintable() and 0 < len(entry[0]) <= 80):  # as in a model's manifest
+            raise ConfigError(f"{entry[0]!r:.80} cannot be the name of a class")
         classes.append(ClassSpec(entry[0], (entry[1], entry[2], entry[3])))
     names = [entry.name for entry in classes]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError(f"classes has {twice!r} twice: each class needs a name of its own")
     return tuple(classes)
+
+
+def check_colors(label: LabelLayout, classes: Sequence[ClassSpec]) -> None:
+    """Make sure that labels which are colours can be told apart.
+
+    Raises:
+        ConfigError: two classes have the same one.
+    """
+    names: dict[tuple[int, int, int], str] = {}
+    for entry in classes if label.read == "colors" else ():
+        if entry.color in names:
+            raise ConfigError(
+                f"classes has {names[entry.color]!r} and {entry.name!r} in the colour "
+                f"{entry.color}: expected another for each, where labels are read by colours"
+            )
+        names[entry.color] = entry.name
 
 
 def _texts(section: Any, where: str) -> dict[str, str]:
@@ -187,6 +206,8 @@ def list_entries(layout: Layout) -> list[str]:
 def _checked(layout: Layout) -> Layout:
     if not layout.name or not layout.images or not layout.label.path:
         raise ConfigError("name, images and label.path must all be given")
+    check_name(layout.name, "name")
+    check_colors(layout.label, layout.classes)
     if bool(layout.frames) == bool(layout.lists):
         raise ConfigError("either frames (a template) or lists (files of names) must be given")
     if not (layout.splits or layout.lists):

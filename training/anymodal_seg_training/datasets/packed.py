@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from anymodal_seg_ros.config import text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.manifest import ClassSpec
+from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_training.datasets.base import SPLITS, LabelledFrame
 from anymodal_seg_training.datasets.bounded import MAX_BYTES
 from anymodal_seg_training.datasets.packed_members import (
@@ -31,6 +33,7 @@ from anymodal_seg_training.datasets.packed_members import (
 )
 from anymodal_seg_training.datasets.packing import shard_name
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.names import check_name
 
 MANIFEST = "pack.json"
 FORMAT = 1
@@ -170,9 +173,9 @@ class PackedDataset:
         self._folder = Path(options.folder).expanduser()
         path = self._folder / MANIFEST
         try:
-            self._content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            self._content: dict[str, Any] = read_json(path)
             found = self._content["format"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(
                 f"data.folder is {options.folder!r}: expected a folder that 'anymodal-train pack' "
                 f"has finished ({error})"
@@ -185,7 +188,14 @@ class PackedDataset:
                 name: _split(self._folder, name, entry)
                 for name, entry in self._content["splits"].items()
             }
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+            ConfigError,
+        ) as error:
             said = f"{type(error).__name__}: {error}"[:200]
             raise ConfigError(f"{path} is damaged ({said}): pack the data set again") from error
 
@@ -215,7 +225,9 @@ def _class(name: Any, color: Any) -> ClassSpec:
     red, green, blue = (int(value) for value in color)
     if min(red, green, blue) < 0 or max(red, green, blue) > 255:
         raise ValueError(f"the colour of {name!r} is {color!r}")
-    return ClassSpec(str(name), (red, green, blue))
+    if not (isinstance(name, str) and name.isprintable() and 0 < len(name) <= 80):
+        raise ValueError(f"{name!r:.80} cannot be the name of a class")
+    return ClassSpec(name, (red, green, blue))
 
 
 def _split(folder: Path, name: str, entry: Any) -> PackedSplit:
@@ -225,13 +237,15 @@ def _split(folder: Path, name: str, entry: Any) -> PackedSplit:
         raise ValueError(f"the split {name!r} has {shards!r} frames")
     if [member.name for member in members].count(LABEL) != 1:
         raise ValueError(f"the split {name!r} has not one label for each frame")
-    return PackedSplit(folder, name, str(entry["title"]), members, shards, int(entry["index_crc"]))
+    title = check_name(str(entry["title"]), f"the title of the split {name}")
+    return PackedSplit(folder, name, title, members, shards, int(entry["index_crc"]))
 
 
 @functools.lru_cache(maxsize=4)
 def _index(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """Map an index; of a million frames it is some hundred megabytes, shared by all processes."""
     try:
+        _check_regular(path)
         found = np.asarray(np.load(path, mmap_mode="r"))
     except (OSError, ValueError, EOFError) as error:
         raise TrainingError(f"cannot read the index {path}: {error}; pack it again") from error
@@ -250,4 +264,11 @@ def _ends(shards: tuple[int, ...]) -> npt.NDArray[np.int64]:
 @functools.lru_cache(maxsize=64)
 def _opened(path: Path) -> BinaryIO:
     """Open a shard; one that has not been used for long is closed again."""
+    _check_regular(path)
     return path.open("rb", buffering=0)
+
+
+def _check_regular(path: Path) -> None:
+    """Raise :class:`OSError` for what is no regular file: a pipe would be waited for."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is no regular file")

@@ -8,14 +8,13 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 
 from anymodal_seg_ros.frames import Image, Mask, Pixels
 from anymodal_seg_training.datasets.base import LabelledFrame
-from anymodal_seg_training.datasets.bounded import array_of, check_size
+from anymodal_seg_training.datasets.bounded import array_of, unpacked
 from anymodal_seg_training.errors import TrainingError
 
 LABEL, CONDITIONS = "label", "conditions"
@@ -119,13 +118,4 @@ def _read(content: bytes, member: PackedFile) -> Pixels:
     name = f"the {member.name} of a packed frame"
     if member.suffix == "npy":
         return array_of(io.BytesIO(content), len(content), name)
-    try:
-        check_size(io.BytesIO(content), name)
-        decoded: Any = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except TrainingError:
-        raise
-    except Exception as error:  # a damaged file can make its reader stumble in any way
-        raise TrainingError(f"{name} cannot be read: {error}") from error
-    if decoded is None:
-        raise TrainingError(f"{name} is no PNG image")
-    return np.asarray(decoded)
+    return unpacked(np.frombuffer(content, np.uint8), name)

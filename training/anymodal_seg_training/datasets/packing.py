@@ -7,7 +7,6 @@ at any moment and goes on where it was.
 from __future__ import annotations
 
 import json
-import signal
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import webdataset
 
 from anymodal_seg_training.checkpoint import write_atomically
 from anymodal_seg_training.datasets.base import Split
 from anymodal_seg_training.datasets.packed_members import INDEX_DTYPE, PackedFile, pack_frame
-from anymodal_seg_training.datasets.workers import worker_context
+from anymodal_seg_training.datasets.workers import begin_worker, worker_context
 from anymodal_seg_training.errors import TrainingError
 
 Progress = Callable[[int, int], None]
@@ -130,8 +128,7 @@ _packing: Packing | None = None
 
 def _begin(packing: Packing) -> None:
     global _packing
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's
-    cv2.setNumThreads(1)
+    begin_worker()
     _packing = packing
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Generic
 
-import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from anymodal_seg_training.datasets.frame_source import FrameSource, Job, Result
-from anymodal_seg_training.datasets.workers import worker_context
+from anymodal_seg_training.datasets.workers import begin_worker, worker_context
 from anymodal_seg_training.errors import TrainingError
 
 
@@ -97,7 +95,4 @@ class _Jobs(Dataset["Result | _Failure"], Generic[Job, Result]):
 
 
 def _begin(worker: int) -> None:
-    """Prepare a worker: it leaves Ctrl-C to the command and the other cores to the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    begin_worker()

@@ -36,8 +36,8 @@ class RigBenchOptions:
         0,
         0,
         100_000,
-        "Scenes to learn from beside the benchmark's own, with bare trees, hedges and pavements "
-        "like roads; drawn here",
+        "Scenes to learn from beside the benchmark's own, with bare trees, hedges, pavements like "
+        "roads and pipes on facades; drawn here",
     )
 
 
@@ -173,7 +173,7 @@ class RigBenchDataset:
             return ""
         return (
             f" Beside these, {drawn} frames for training of scenes that the benchmark does not "
-            "have, with bare trees, hedges and pavements like roads."
+            "have, with bare trees, hedges, pavements like roads and pipes on facades."
         )
 
     def _source_of(self, folder: Path) -> str:

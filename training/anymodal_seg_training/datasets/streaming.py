@@ -67,7 +67,10 @@ class StreamedFrames:
                     said = str(error) if isinstance(error, TrainingError) else repr(error)
                     said = f"frame {number} of {self._split.name} cannot be used: {said}"
                     if not self._reading.replaces:
-                        raise TrainingError(said) from error
+                        raise TrainingError(
+                            f"{said}; mend it or take it out of its split, or set input.on_damage "
+                            "to replace, to learn without it"
+                        ) from error
                     if tried >= min(LONGEST_GAP, len(self) - 1):
                         raise TrainingError(
                             f"{tried + 1} damaged frames in a row; the last: {said}"

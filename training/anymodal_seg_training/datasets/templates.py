@@ -62,12 +62,23 @@ def match(template: str, text: str, known: Fields) -> dict[str, str] | None:
 
 
 def find(root: Path, template: str, known: Fields) -> Iterator[dict[str, str]]:
-    """Yield the fields of every file below ``root`` that the template fits, in order of paths."""
+    """Yield the fields of every file below ``root`` that the template fits, in order of paths.
+
+    Raises:
+        ConfigError: no files can be looked for by it.
+    """
     wildcard = "".join(
         literal.replace("[", "[[]") + ("" if name is None else known.get(name, "*"))
         for literal, name, _, _ in string.Formatter().parse(template)
     )
-    for path in sorted(root.glob(wildcard)):
+    try:
+        paths = sorted(root.glob(wildcard))
+    except (NotImplementedError, ValueError) as error:  # absolute, or stars that mean nothing
+        raise ConfigError(
+            f"frames is {template!r}: expected a path below the folder of the data set, with "
+            f"fields such as {{name}} ({error})"
+        ) from error
+    for path in paths:
         fields = match(template, path.relative_to(root).as_posix(), known)
         if fields is not None:
             yield fields

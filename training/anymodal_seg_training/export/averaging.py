@@ -14,10 +14,12 @@ import click
 import torch
 from torch import Tensor
 
+from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_training.checkpoint import load_weights
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.export.trained_network import open_trained
+from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.runs.command_line import run_command
 
 Weights = Mapping[str, Tensor]
@@ -55,6 +57,23 @@ def averaged(own: Weights, others: Weights, share: float) -> dict[str, Tensor]:
     }
 
 
+def check_modalities(own: Recipe, others: Recipe, path: Path) -> None:
+    """Make sure that the parts that each kind of sensor has lie at the same places.
+
+    Raises:
+        TrainingError: the kinds are others, or stand in another order.
+    """
+    like = own.initial_weights.like  # a kind that began as one of another name is averaged with it
+    if others.modality_names not in (
+        own.modality_names,
+        tuple(like.get(name, name) for name in own.modality_names),
+    ):
+        raise TrainingError(
+            f"{path} has the modalities {', '.join(others.modality_names)}: expected "
+            f"{', '.join(own.modality_names)} in this order; average a run with what it began with"
+        )
+
+
 @click.command("average")
 @click.argument("path", metavar="RUN|MODEL", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
@@ -67,7 +86,7 @@ def averaged(own: Weights, others: Weights, share: float) -> dict[str, Tensor]:
 )
 @click.option(
     "--share",
-    type=click.FloatRange(0.0, 1.0),
+    type=FiniteRange(0.0, 1.0),
     default=0.5,
     show_default=True,
     help="Of the other's weights.",
@@ -83,7 +102,9 @@ def main(path: Path, other: Path, share: float) -> None:
         trained = open_trained(path)
         classes = len(open_dataset(trained.recipe.data).classes)
         network = trained.network(classes, torch.device("cpu"))
-        others = load_weights(open_trained(other).weights_file)
+        known = open_trained(other)
+        check_modalities(trained.recipe, known.recipe, other)
+        others = load_weights(known.weights_file)
         network.load_state_dict(averaged(network.state_dict(), others, share))
         trained.replace(network)
         click.echo(f"written: {trained.weights_file}, {100 * share:g} % of it from {other}")

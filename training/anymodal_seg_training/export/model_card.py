@@ -47,7 +47,7 @@ def model_card(
         _facts(recipe, dataset, parameters),
         f"## Training data\n\n{dataset.description}",
         *_results(metrics, rival),
-        _limits(dataset, metrics),
+        _limits(recipe, dataset, metrics),
         _REPEAT,
     ]
     return "\n\n".join(section.strip() for section in sections if section) + "\n"
@@ -151,9 +151,13 @@ def _classes(metrics: Mapping[str, Any], which: str = "") -> str:
     return "\n".join(text)
 
 
-def _limits(dataset: Dataset, metrics: Mapping[str, Any]) -> str:
+def _limits(recipe: Recipe, dataset: Dataset, metrics: Mapping[str, Any]) -> str:
     """Say what the model is not good for, as far as that is known of its data."""
-    own = _SIMULATED if dataset.description.startswith(SYNTHETIC) else _RECORDED
+    own = _RECORDED
+    if dataset.description.startswith(SYNTHETIC):
+        begun = recipe.initial_weights.encoder
+        it = "But for those that its encoder's first weights are of, it" if begun else "It"
+        own = _SIMULATED.format(it=it)
     weakest = [
         f"- Its weakest classes{f' of {name}' if name else ''}: {_weakest(found)}."
         for name, found in metrics.get("sets", {"": metrics}).items()
@@ -169,7 +173,7 @@ def _weakest(metrics: Mapping[str, Any]) -> str:
 
 
 _SIMULATED = """
-- It has never seen a real image. It shows that the pipeline works and what losing a sensor costs;
+- {it} has never seen a real image. It shows that the pipeline works and what losing a sensor costs;
   it is not fit to steer a vehicle or to protect people.
 - The numbers say how well it does on new scenes of the same simulator, and nothing about the world.
 - Its sensors were pixel aligned and simultaneous; on a robot they must be registered.

@@ -30,8 +30,11 @@ Weights = Mapping[str, Tensor]
 METHODS = ("cmnext", "stitchfusion", "anyseg", "segformer")
 """Whose checkpoints can be read."""
 
-_UNUSED = re.compile(r"head\.(weight|bias)|(conv_seg|aux_head)\..*|.*attn_mask")
-"""Tensors that their own networks do not use: classifiers of ImageNet and the like."""
+_UNUSED = re.compile(
+    r"head\.(weight|bias)|(conv_seg|aux_head|criterion|loss|loss_fn)\..*|.*attn_mask|n_averaged"
+)
+"""Tensors that their own networks do not use: classifiers of ImageNet, weights of the classes in a
+loss, the count of an average."""
 
 _OF_BODY, _OF_HEAD = "patch_embed1.proj.weight", "linear_fuse.conv.weight"
 """Tensors by which encoder and head are found, whatever stands before their names."""
@@ -130,6 +133,8 @@ class _Source:
 
     def take(self, name: str, wanted_for: str) -> Tensor:
         """Return a tensor, which is used now."""
+        if name not in self._weights and name.endswith(".num_batches_tracked"):
+            return torch.zeros((), dtype=torch.int64)  # converters leave it out; nothing uses it
         if name not in self._weights:
             raise TrainingError(
                 f"the checkpoint has no {name}, needed for {wanted_for}: is it of another method, "
@@ -165,12 +170,19 @@ def network_of(
         The network, and what ``build_network`` takes to build it again.
 
     Raises:
-        TrainingError: the checkpoint is of another method, or of other modalities.
+        TrainingError: the checkpoint is of another method, or of other modalities, or holds what is
+            no number.
     """
     if method not in METHODS:
         raise TrainingError(f"method is {method!r}: expected one of {', '.join(METHODS)}")
     if method == "segformer" and len(modalities) != 1:
         raise TrainingError(f"a SegFormer has one modality, not {', '.join(modalities)}")
+    for name, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise TrainingError(
+                f"the checkpoint's {name} has values that are not finite: its training failed or "
+                "the file is damaged; take another checkpoint"
+            )
     body, head = _parted(with_authors_names(weights))
     classes = len(_Source(head).take("linear_pred.weight", "the classifier"))
     architecture = _architecture(method, body, head, modalities)
@@ -180,7 +192,10 @@ def network_of(
         network.load_state_dict(filled, strict=False)
     except RuntimeError as error:
         said = " ".join(str(error).split())[:400]
-        raise TrainingError(f"the checkpoint does not fit {method}: {said}") from error
+        raise TrainingError(
+            f"the checkpoint does not fit {method}: {said}: is it of another method, or of other "
+            "modalities?"
+        ) from error
     return network.eval(), architecture
 
 

@@ -21,6 +21,7 @@ from anymodal_seg_training.datasets.mixed_frames import MixedFrames, Share
 from anymodal_seg_training.datasets.reading import Reading
 from anymodal_seg_training.datasets.streaming import StreamedFrames
 from anymodal_seg_training.evaluation.member_view import check_modalities, member_recipe
+from anymodal_seg_training.fabric import processes_of
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.runs.display import Display
 
@@ -33,9 +34,17 @@ def machine_options(command: F) -> F:
     """Add the options that say where to compute and where to keep frames."""
     for option in (
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …"),
-        click.option("--threads", default=0, help="CPU threads of PyTorch; 0 means all cores."),
         click.option(
-            "--workers", default=0, help="Processes that make frames; 0 means one per core."
+            "--threads",
+            type=click.IntRange(0),
+            default=0,
+            help="CPU threads of PyTorch; 0 means all cores.",
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(0),
+            default=0,
+            help="Processes that make frames; 0 means one per core.",
         ),
         click.option(
             "--cache-dir",
@@ -63,9 +72,12 @@ def choose_device(name: str, threads: int) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"--device is {name!r}, which cannot be used: {error}") from error
+        torch.zeros(1, device=device).item()  # the device meta has no numbers
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(
+            f"--device is {name!r}, which cannot be used: {error}; expected cpu, cuda, or auto for "
+            "the best that there is"
+        ) from error
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32: what is not in bf16 need not be slow
     return device
@@ -123,7 +135,7 @@ def open_source(
     if isinstance(dataset, MixedDataset):
         return _open_mixed(dataset, name, recipe, cache_dir, workers, display, for_gpu, learning)
     options = recipe.input
-    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    beside = processes_of("LOCAL_WORLD_SIZE", 1)
     reading = Reading(
         workers or max(1, (os.cpu_count() or 1) // beside),
         options.prefetch,
@@ -163,13 +175,20 @@ def _open_mixed(
     return MixedFrames(drawn, dataset.space)
 
 
-def run_command(command: Callable[[], None]) -> None:
-    """Run a command; its errors become one line and exit code 1, Ctrl-C exit code 130."""
+def run_command(
+    command: Callable[[], None], interrupted: str = "what was not finished is to be started again"
+) -> None:
+    """Run a command; its errors become one line and exit code 1, Ctrl-C exit code 130.
+
+    Args:
+        command: to run.
+        interrupted: what is left after Ctrl-C, and how to go on.
+    """
     try:
         command()
     except AnymodalError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        click.echo("interrupted; the last checkpoint is kept, go on with --resume", err=True)
+        click.echo(f"interrupted; {interrupted}", err=True)
         sys.exit(130)

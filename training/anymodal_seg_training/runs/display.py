@@ -21,14 +21,14 @@ class Display:
 
     def __init__(self, console: Console | None = None) -> None:
         """Draw on a console, standard error by default."""
-        self._console = console or Console(stderr=True)
+        self._console = console or Console(stderr=True, markup=False, emoji=False)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self._console,
             disable=not self._console.is_terminal,
         )
@@ -61,4 +61,4 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print one line that stays."""
-        self._progress.console.print(text, highlight=False, soft_wrap=True)
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -38,7 +38,7 @@ from anymodal_seg_training.runs.optimisation import (
 )
 from anymodal_seg_training.runs.synchronised_norm import synchronise_norms
 from anymodal_seg_training.runs.validation import validate
-from anymodal_seg_training.strategies import build_strategy
+from anymodal_seg_training.strategies import build_strategy, makes_masks
 from anymodal_seg_training.strategies.base import Setting, Strategy
 
 
@@ -49,13 +49,13 @@ class Frames:
     Attributes:
         train: frames to learn from.
         validation: frames that choose the best weights; of mixed data sets if ``train`` is.
-        num_classes: K.
+        classes: the names of the K classes.
         blocks: of training frames, see :func:`.sampling.epoch_order`.
     """
 
     train: FrameSource
     validation: FrameSource
-    num_classes: int
+    classes: tuple[str, ...]
     blocks: tuple[int, ...] = ()
 
 
@@ -99,7 +99,7 @@ class Trainer:
         Raises:
             ConfigError: the recipe asks for something unknown, for a batch that cannot be split
                 evenly, or for initial weights of another architecture.
-            AnymodalError: the initial weights cannot be read.
+            AnymodalError: the initial weights cannot be read, or nothing is labelled.
         """
         recipe = recipe.for_frames(len(frames.train))
         self._recipe = recipe
@@ -109,7 +109,7 @@ class Trainer:
         self._fabric = fabric
         part_size(recipe, fabric.world_size)  # an uneven split is found before the first frame
         torch.manual_seed(recipe.seed)
-        network = build_network(recipe.architecture, frames.num_classes, recipe.modality_names)
+        network = build_network(recipe.architecture, len(frames.classes), recipe.modality_names)
         if not run.last_file.exists():  # else it goes on with the weights of its checkpoint
             fill(network, recipe.initial_weights)
         # Convolutions in channels_last take half the time on a CPU.
@@ -117,10 +117,15 @@ class Trainer:
         self._network: AnyModalNetwork = network
         if fabric.world_size > 1:
             synchronise_norms(network, fabric.device)
-        frequencies = frames.train.class_frequencies(frames.num_classes)
+        frequencies = frames.train.class_frequencies(len(frames.classes))
+        if makes_masks(recipe.strategy.get("name", "")) and not frequencies.any():
+            raise TrainingError(
+                f"no pixel of the {len(frames.train)} training frames has a label: there is "
+                "nothing to learn; look at label.ignore and label.renumber of the data set's layout"
+            )
         self._shares = shares_of(frames.train, recipe.modality_names)
         known = {s.name: s.classes for s in self._shares if s.classes is not None}
-        setting = Setting(recipe.modality_names, frequencies, fabric.device, known)
+        setting = Setting(recipe.modality_names, frequencies, fabric.device, known, frames.classes)
         self._strategy = strategy = build_strategy(recipe.strategy, setting)
         for share in self._shares:  # sensors that do not suit are found before the first frame
             strategy.validation_subsets(share.modalities)

@@ -13,6 +13,7 @@ from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.data.sampling import spread_indices, subset_key
 from anymodal_seg_training.datasets.frame_source import FrameSource
 from anymodal_seg_training.datasets.mixed_frames import Share, shares_of
+from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.evaluation.case_evaluation import case_confusions, mean_over_cases
 from anymodal_seg_training.evaluation.cases import combinations
 from anymodal_seg_training.evaluation.member_view import seen_by
@@ -52,6 +53,9 @@ def validate(
 
     Returns:
         The same in every process; None where the strategy is judged by nothing.
+
+    Raises:
+        TrainingError: no pixel of the frames has a label, so that no weights could be the best.
     """
     scores, values = [], dict[str, float]()
     for share in shares_of(frames, recipe.modality_names):
@@ -59,6 +63,13 @@ def validate(
         if not judged_by:
             return None
         confusions = _confusions(network, share, judged_by, recipe, fabric)
+        if not any(matrix.any() for matrix in confusions.values()):
+            raise TrainingError(
+                f"no pixel of the validation frames{f' of {share.name}' if share.name else ''} has "
+                f"a label (training.validation_frames is {recipe.training.validation_frames}, "
+                f"of {len(share.source)}): which weights are the best cannot be told; label some, "
+                "or look at label.ignore and label.renumber of the data set's layout"
+            )
         scores.append(mean_over_cases(confusions))
         for key, matrix in confusions.items():
             values[f"{share.name}/{key}" if share.name else key] = mean_iou(matrix)

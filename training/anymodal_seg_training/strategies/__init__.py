@@ -51,9 +51,10 @@ def strategy_names() -> tuple[str, ...]:
     return tuple(_STRATEGIES)
 
 
-def makes_masks(name: str) -> bool:
+def makes_masks(name: Any) -> bool:
     """Whether what the strategy of this name trains can be evaluated and exported."""
-    return name not in _STRATEGIES or _STRATEGIES[name].masks
+    entry = _STRATEGIES.get(name) if isinstance(name, str) else None
+    return entry is None or entry.masks
 
 
 def build_strategy(section: Mapping[str, Any], setting: Setting) -> Strategy:
@@ -68,7 +69,7 @@ def build_strategy(section: Mapping[str, Any], setting: Setting) -> Strategy:
             it needs is not installed, or it cannot train on the mixed data sets of this run.
     """
     name = section.get("name")
-    if name not in _STRATEGIES:
+    if not isinstance(name, str) or name not in _STRATEGIES:
         raise ConfigError(f"strategy.name is {name!r}: expected one of {', '.join(_STRATEGIES)}")
     entry = _STRATEGIES[name]
     if setting.known and not entry.mixes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from anymodal_seg_ros.networks import AnyModalNetwork
-from anymodal_seg_training.data.augmentation import Batch
+
+if TYPE_CHECKING:  # it takes torchvision along, which takes as long as all the rest
+    from anymodal_seg_training.data.augmentation import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +27,14 @@ class Setting:
         frequencies: share of each class among the training pixels, ``[K]``.
         device: where the network is.
         known: where several data sets are mixed, the classes that each has labels of, by its name.
+        classes: names in the order of their ids, for options that name some.
     """
 
     modalities: tuple[str, ...]
     frequencies: npt.NDArray[np.float64]
     device: torch.device
     known: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:

@@ -6,7 +6,6 @@ Scores are in percent. Of several seeds a row has the mean and, behind ±, the s
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from rich.table import Table
 
+from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.studies.study import PlannedRun, Study
 
@@ -85,10 +85,11 @@ def _row(title: str, runs: Sequence[PlannedRun]) -> MethodRow:
 def _result(run: PlannedRun) -> Result:
     path = run.folder.result_file("test")
     try:
-        found: Result = json.loads(path.read_text(encoding="utf-8"))
-        for measure in MEASURES.values():
-            measure(found)
-    except (OSError, ValueError, KeyError) as error:
+        found: Result = read_json(path)
+        for name, measure in MEASURES.items():
+            if type(value := measure(found)) not in (int, float):
+                raise ValueError(f"{name} is {value!r:.60}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise TrainingError(
             f"cannot use {path}: {error!r}; evaluate the run again, with --benchmark"
         ) from error

@@ -9,13 +9,18 @@ from typing import Any
 
 from anymodal_seg_ros.config import read_yaml
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.foreign_text import quote
+from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.names import check_name
 from anymodal_seg_training.recipe import Recipe, parse_recipe
-from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.run_folder import RunFolder, first_difference
 
 _ENTRIES = {"title", "recipe", "seeds", "methods"}
 _METHOD_ENTRIES = {"title", "after", "seeds"}
 """Entries of a method that are no sections of a recipe."""
+
+MAX_RUNS = 1000
+"""Of a study: months on any machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,28 @@ class PlannedRun:
     def finished(self) -> bool:
         """Whether it is trained and evaluated."""
         return self.folder.result_file("test").is_file()
+
+    def check_same(self) -> None:
+        """Make sure that what is finished is what is planned.
+
+        Raises:
+            TrainingError: it was trained by another recipe.
+            ConfigError: it has none.
+        """
+        if not self.finished:  # who goes on with it looks
+            return
+        before, now = self.folder.recipe.plain(), self.recipe.plain()
+        if self.after is not None:  # the whole study may have been moved
+            moved = {k: v for k, v in now["strategy"].items() if v == str(self.after.path)}
+            old = before["strategy"]
+            if all(Path(str(old.get(key))).name == self.after.path.name for key in moved):
+                before["strategy"] = {**old, **moved}
+        if found := first_difference(before, now):
+            key, was, is_now = found
+            raise TrainingError(
+                f"{self.folder.path} was trained with {key} {was}, the study now has {is_now}: "
+                "name another folder for its runs, or delete this one to do it anew"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +131,18 @@ class Study:
             after = _folder(out, method.after, seed)
         content = {**self.recipe, "name": method.name, "seed": seed}
         for section, entries in method.changes.items():
-            content[section] = {**content.get(section, {}), **entries}
-        if after is not None:
+            shared = content.get(section, {})
+            if not isinstance(shared, Mapping):
+                raise ConfigError(
+                    f"methods.{method.name}.{section} cannot change {section}, which is "
+                    f"{quote(repr(shared))} and no section of a recipe"
+                )
+            content[section] = {**shared, **entries}
+        strategy = content.get("strategy")
+        if after is not None and isinstance(strategy, Mapping):
             content["strategy"] = {
                 key: str(after.path) if value == "after" else value
-                for key, value in content["strategy"].items()
+                for key, value in strategy.items()
             }
         try:
             recipe = parse_recipe(content)
@@ -135,6 +169,10 @@ def load_study(path: Path) -> Study:
             _method(str(name), entry, content["seeds"])
             for name, entry in content["methods"].items()
         )
+        runs = sum(len(method.seeds) for method in methods)
+        if runs > MAX_RUNS:
+            raise ConfigError(f"methods and seeds are {runs} runs: expected at most {MAX_RUNS}")
+        _check_order({method.name: method.after for method in methods})
         study = Study(str(content["title"]), content["recipe"], methods)
         study.runs(Path())  # every recipe is checked before the first run begins
     except ConfigError as error:
@@ -156,9 +194,26 @@ def _method(name: str, entry: Any, seeds: Any) -> Method:
     return Method(name, str(entry["title"]), str(entry.get("after", "")), own, changes)
 
 
+def _check_order(after: Mapping[str, str]) -> None:
+    """Refuse methods that wait for one another in a circle: none of them could ever begin."""
+    can_begin: set[str] = set()
+    for name in after:
+        waits_for = [name]
+        while (before := after.get(waits_for[-1], "")) and before not in can_begin:
+            if before in waits_for:
+                raise ConfigError(
+                    f"methods.{name}.after is {after[name]!r}, which waits for itself "
+                    f"({' after '.join((*waits_for, before))}): expected a method that can be first"
+                )
+            waits_for.append(before)
+        can_begin.update(waits_for)
+
+
 def _seeds(name: str, seeds: Any) -> tuple[int, ...]:
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
         raise ConfigError(f"the seeds of {name} are {seeds!r}: expected a list of whole numbers")
+    if len(set(seeds)) != len(seeds):  # two runs in one folder, and a spread of nothing
+        raise ConfigError(f"the seeds of {name} are {seeds!r}: expected each once")
     return tuple(seeds)
 
 
