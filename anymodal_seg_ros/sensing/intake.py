@@ -73,12 +73,51 @@ class Intake:
         self._last_error = dict.fromkeys(rig.sensors, "")
         self._begin()
 
+    def take_parameters_of(self, other: Intake) -> None:
+        """Go on with the parameters of another one of the same sensors.
+
+        What is known of the sensors stays: one that is down is not believed because a threshold
+        has changed. A sensor is only looked at anew where its own checks have changed, and met as
+        a new one where it is taken in again.
+        """
+        before, rig = self._rig, other._rig
+        self._rig, self._planes = rig, other._planes
+        for name, sensor in rig.sensors.items():
+            known = before.sensors[name]
+            if sensor.enabled is known.enabled:
+                self._watchdog.configure(name, sensor)
+            else:
+                self._watchdog.switch(name, sensor, self._now_ns or 0)
+                self._held.pop(name, None)
+            same = sensor.enabled is known.enabled and sensor.checks == known.checks
+            if same and name in self._checkers and name in other._checkers:
+                other._checkers[name] = self._checkers[name]
+        self._checkers.clear()
+        self._checkers.update(other._checkers)
+        self._offsets.configure(rig)
+        self._synchronizer.configure(rig)
+
+    def forget_events(self) -> None:
+        """Take note that events are decoded anew: nothing is known of their windows."""
+        self._event_checks.clear()
+        self._event_damage.clear()
+        self._unread.clear()
+
+    def forget_comparison(self) -> None:
+        """Take note that the sensors are compared anew: none is doubted any more."""
+        for name in self._rig.sensors:
+            self._watchdog.doubt(name, self._now_ns or 0, "")
+        self._cross_checks.clear()
+
     def advance(self, now_ns: int) -> None:
         """Let the watchdog see the time. A clock that went far back means a new run."""
         if self._now_ns is not None and now_ns < self._now_ns - self._jump_ns:
             self._run += 1
             self._overdue_before += self._synchronizer.overdue
+            watchdog, synchronizer = self._watchdog, self._synchronizer
             self._begin()
+            self._watchdog.count_on_from(watchdog)
+            self._synchronizer.count_on_from(synchronizer)
             self._on_new_run()
             self._now_ns = None
         self._now_ns = now_ns if self._now_ns is None else max(now_ns, self._now_ns)
@@ -120,7 +159,12 @@ class Intake:
         return self.reject(sensor, fault, received_ns, kind)
 
     def judge_events(
-        self, sensor: str, received_ns: int, fault: Fault | None, checks: tuple[CheckResult, ...]
+        self,
+        sensor: str,
+        received_ns: int,
+        fault: Fault | None,
+        checks: tuple[CheckResult, ...],
+        newest_ns: int | None,
     ) -> None:
         """Judge an event camera by what its packets have given, after one has been taken.
 
@@ -128,12 +172,18 @@ class Intake:
             sensor: its name.
             received_ns: when the packet arrived.
             fault: why nothing comes of its packets; None while something does. It is the windows
-                that are good: without a fault a packet is no more than a sign of life.
+                that are good: without a fault a packet is no more than a sign of life. One that is
+                not withheld is told of the windows.
             checks: the figures behind it.
+            newest_ns: the time that the camera has reached, as :attr:`Sample.time_ns`; None before
+                any is known.
         """
+        if newest_ns is not None:
+            self._offsets.hear(sensor, received_ns - newest_ns)
         self._event_checks[sensor] = checks
         self._unread[sensor] = 0
-        if fault is not None:
+        self._event_damage[sensor] = fault
+        if withheld(fault) is not None:
             self._watchdog.judge(sensor, received_ns, fault, accepted=False)
 
     def take_cross_check(
@@ -219,7 +269,8 @@ class Intake:
                 self._let_go_on(sample, fault, jumped)
             else:
                 # Its header and geometry still hold; nobody after this meets the damaged pixels.
-                self._synchronizer.withhold(_black(sample), states, sample.made[VERDICT])
+                reason = sample.made[VERDICT]
+                self._synchronizer.withhold(_black(sample), states, reason, jumped=jumped)
             return not sample.made[VERDICT]
         if not sample.made[VERDICT]:
             if fault is not None and fault.lasting:  # damaged, but fused
@@ -265,16 +316,20 @@ class Intake:
     def newest(self, reference: str) -> dict[str, Sample]:
         """Return the newest sample of every living sensor that frame sets to come will want.
 
-        The reference's comes first. A sensor that is much faster than the reference is left out:
-        most of its samples will never be in a frame set.
+        A sensor that is much faster than masks come is left out: most of its samples will never be
+        in a frame set. Of a reference that is, those will that have opened one.
         """
-        rates = {name: sensor.expected_hz for name, sensor in self._rig.sensors.items()}
-        found = {}
-        for name in (reference, *(n for n in rates if n != reference)):
-            if self._watchdog.states()[name].alive and rates[name] < 1.5 * rates[reference]:
+        mask_period_ns, found = self._rig.mask_period_ns(reference), {}
+        for name, sensor in self._rig.sensors.items():
+            if not self._watchdog.states()[name].alive:
+                continue
+            sample = None
+            if name == reference and mask_period_ns > sensor.period_ns:
+                sample = self._synchronizer.newest_opener()
+            elif 1.5 * sensor.period_ns > mask_period_ns:
                 sample = self._synchronizer.newest(name)
-                if sample is not None:
-                    found[name] = sample
+            if sample is not None and sample.sensor == name:
+                found[name] = sample
         return found
 
     def shortfall(self, now_ns: int) -> str:
@@ -295,7 +350,7 @@ class Intake:
         self._synchronizer = Synchronizer(rig)
         self._guards = {name: StampGuard(self._jump_ns) for name in rig.sensors}
         self._offsets = StampOffsets(rig)
-        self._checkers: Mapping[str, ContentChecker] = {
+        self._checkers: dict[str, ContentChecker] = {
             name: ContentChecker(
                 sensor.modality,
                 sensor.checks,
@@ -310,6 +365,7 @@ class Intake:
         self._originals: dict[str, Sample] = {}
         self._lags = ArrivalLags(rig.sensors)
         self._event_checks: dict[str, tuple[CheckResult, ...]] = {}
+        self._event_damage: dict[str, Fault | None] = {}
         self._unread = Counter[str]()
         """Messages of events in a row that could not be read."""
         self._cross_checks: dict[str, tuple[str, tuple[CheckResult, ...]]] = {}
@@ -347,7 +403,9 @@ class Intake:
         unfit = withheld(fault)
         if unfit is not None:
             repeats = unfit.state is SensorState.FROZEN and not unfit.lasting
-            self._synchronizer.withhold(sample, states, unfit.reason, unfit.kind, optional=repeats)
+            self._synchronizer.withhold(
+                sample, states, unfit.reason, unfit.kind, optional=repeats, jumped=jumped
+            )
             return
         original = self._originals.get(sensor)
         if fault is not None and original is not None and _same_picture(sample, original):
@@ -382,12 +440,12 @@ class Intake:
 
     def _inspect(self, sample: Sample, state: SensorState) -> Fault | None:
         """Look for faults in the image."""
-        checker = self._checkers.get(sample.sensor)
+        checker, damage = self._checkers.get(sample.sensor), self._event_damage.get(sample.sensor)
         if checker is None:
-            return None
+            return damage
         if state in (SensorState.STALE, SensorState.FAILED):
             checker.forget()
-        return checker.inspect(sample.image, sample.received_ns)
+        return checker.inspect(sample.image, sample.received_ns) or damage
 
     def _hold(self, sample: Sample, jumped: bool) -> None:
         """Keep the newest sample of a sensor that has yet to prove itself."""

@@ -20,6 +20,7 @@ from anymodal_seg_ros.faults.timeline import (
     load_timeline,
     parse_timeline,
 )
+from anymodal_seg_ros.faults.topics import driven_topic, faulty_topic
 
 EXAMPLE = """
 seed: 7
@@ -153,3 +154,18 @@ def test_an_active_fault_is_one_of_the_file_and_lasts(
         assert fault.start_s * S <= time_ns + 1
         assert time_ns < fault.end_s * S + 1
         assert fault.sensor in ("rgb", "*")
+
+
+@pytest.mark.parametrize(
+    ("topic", "heard", "faulty"),
+    [
+        ("rgb/image", "rgb/image", "faulty/rgb/image"),
+        ("/rgb/image", "/rgb/image", "/faulty/rgb/image"),
+        ("~/image", "segmentation_node/image", "faulty/segmentation_node/image"),
+        ("/{node}/image", "/segmentation_node/image", "/faulty/segmentation_node/image"),
+    ],
+)
+def test_topics_are_those_of_the_node_whose_sensors_break(
+    topic: str, heard: str, faulty: str
+) -> None:
+    assert (driven_topic(topic), faulty_topic(topic)) == (heard, faulty)

@@ -241,6 +241,20 @@ def test_a_damaged_image_is_found_when_its_pixels_are_made() -> None:
     assert status.last_error == "rgb: data is no JPEG: send one"
 
 
+def test_a_picture_that_is_found_damaged_late_is_counted_once() -> None:
+    """The network is busy: when it is decoded, its frame set has left and newer ones after it."""
+    intake, waiting, damage = Intake(one_sensor()), [], DecodeError("data is no JPEG", "data")
+    first, *others = healthy("rgb", 1.0, 0)
+    intake.push(first)
+    intake.poll(first.received_ns + 1)
+    for sample in others:
+        intake.push(replace(sample, image=LateImage(lambda: scene("rgb"), "rgb8")))
+        waiting += [frames.reference_sample for frames in intake.poll(sample.received_ns + 1)]
+    assert not any(intake.judge_decoded(sample, damage) for sample in waiting)
+    (status,) = intake.status(S)
+    assert (status.taken, status.dropped, status.rejected) == (1, {}, {"data": 29})
+
+
 def test_before_a_sensor_has_proved_itself_only_its_newest_picture_is_decoded() -> None:
     intake = Intake(one_sensor())
     for sample in healthy("rgb", 1.0, 0):
@@ -284,6 +298,9 @@ def test_a_clock_that_goes_back_begins_anew(loops: int) -> None:
         watched.feed(samples)
         assert len(watched.sets) - before >= 89
         watched.poll(4 * S)
+    (status,) = watched.intake.status(4 * S)
+    assert (status.arrived, status.received) == (90 * loops, 90 * loops), "its counts go on"
+    assert 90 * loops - 3 <= status.taken + sum(status.dropped.values()) <= 90 * loops
 
 
 @pytest.mark.parametrize("damaged", [False, True])
@@ -308,6 +325,22 @@ def test_a_picture_that_is_decoded_while_the_clock_goes_back_stays_out_of_the_ne
     assert not intake.judge_decoded(waiting, error)
     assert intake.status(waiting.received_ns - 60 * S) == before
     assert intake.poll(waiting.received_ns - 59 * S) == []
+
+
+def test_a_clock_that_is_set_back_while_the_pictures_are_dark_is_noticed_all_the_same() -> None:
+    """So does a driver that is started again: its clock is right then, its first pictures black."""
+    dark = Image(np.zeros_like(images("depth")[0].pixels), "32FC1")
+
+    def restarted(s: Sample) -> Sample:
+        after = s.time_ns - EPOCH
+        if 1 * S < after < 3 * S:
+            return replace(s, stamp_ns=s.stamp_ns + 20 * S, time_ns=s.time_ns + 20 * S)
+        return replace(s, image=dark) if 3 * S <= after < 3.4 * S else s
+
+    watched = feed_with(restarted, "depth")
+    late = [s for s in watched.sets if s.reference_sample.time_ns - EPOCH > 4.8 * S]
+    assert len(late) > 30
+    assert all("depth" in s.fused for s in late), "what came with stamps of the future is forgotten"
 
 
 def test_frame_sets_that_nobody_fetched_stay_counted_when_the_clock_goes_back() -> None:

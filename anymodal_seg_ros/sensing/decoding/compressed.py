@@ -124,7 +124,7 @@ def _encoding(form: Format, header: PictureHeader) -> str:
 
 def _unpack(data: Bytes, header: PictureHeader) -> Pixels:
     """Let OpenCV unpack a picture, and hold the result to its header."""
-    check_complete(data, header.codec)
+    check_complete(data, header.height, header.width)
     kind = cv2.IMREAD_GRAYSCALE if header.channels == 1 else cv2.IMREAD_COLOR
     # A camera's pixels stay where they are, whatever its EXIF data say of its orientation.
     flags = kind | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
@@ -161,7 +161,13 @@ def _decode_depth(form: Format, data: Bytes) -> Image:
             f"data has {data.size} bytes: expected a compressedDepth header and more", "data"
         )
     # Who packs counts by hand mostly leaves out the parameters, which only floats need.
-    bare = form.original in COUNTS and data[:8].tobytes() == PNG_SIGNATURE
+    bare = data[: len(PNG_SIGNATURE)].tobytes() == PNG_SIGNATURE
+    if bare and form.original not in COUNTS:
+        raise DecodeError(
+            f"data is a png without the header of compressedDepth: expected {size} bytes before "
+            f"it, which say how counts become {form.original} metres",
+            "data",
+        )
     picture = data if bare else data[size:]
     if "rvl" in form.words:
         width, height = (int(side) for side in picture[:8].view(_RVL_HEADER)[0])

@@ -17,7 +17,13 @@ from anymodal_seg_ros.frames import DeferredImage, Image, Pixels
 from anymodal_seg_ros.sensing.decoding.camera_formats import CAMERA_FORMATS, CameraFormat
 from anymodal_seg_ros.sensing.decoding.compressed import decode_compressed
 from anymodal_seg_ros.sensing.decoding.encodings import LAYOUTS, PixelLayout
-from anymodal_seg_ros.sensing.decoding.payload import Bytes, as_bytes, check_size
+from anymodal_seg_ros.sensing.decoding.payload import (
+    OTHER_TYPES,
+    Bytes,
+    as_bytes,
+    check_size,
+    other_types,
+)
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD, decode_cloud, positions
 
 KNOWN_ENCODINGS = (
@@ -25,6 +31,12 @@ KNOWN_ENCODINGS = (
     "{8U,8S,16U,16S,32S,32F,64F}C{1..4}, bayer_{rggb,bggr,gbrg,grbg}{8,16}, "
     "uyvy (yuv422), yuyv (yuv422_yuy2), nv12, nv21 or nv24"
 )
+
+_LONGEST_ENCODING = 20
+"""Of those that are known, and some spaces."""
+
+_MOST_SECONDS = 1 << 32
+"""Of a stamp: ROS 2 has 31 bits for them, ROS 1 32."""
 
 
 def decode_image(message: Any) -> Image:
@@ -46,13 +58,8 @@ def decode_image(message: Any) -> Image:
     """
     try:
         return _decoded(message)
-    except (AttributeError, OverflowError, TypeError, ValueError) as error:
-        # A bag may define a standard type in its own way: no field need be what its name says.
-        raise DecodeError(
-            f"message is a {quote(type(message).__name__)} with fields of other types than it "
-            f"should have: {quote(error, 120)}",
-            "type",
-        ) from error
+    except OTHER_TYPES as error:
+        raise DecodeError(other_types(message, error), "type") from error
 
 
 def _decoded(message: Any) -> Image:
@@ -79,15 +86,19 @@ def _decoded(message: Any) -> Image:
     if camera_format is not None:
         check_size(height, width)
         return _decode_camera_format(message, height, width, encoding, camera_format)
-    raise DecodeError(f"encoding is '{quote(encoding)}': expected {KNOWN_ENCODINGS}", "encoding")
+    plain = encoding[:_LONGEST_ENCODING].strip().lower()
+    near = f"did you mean {plain}? " if plain in LAYOUTS or plain in CAMERA_FORMATS else ""
+    raise DecodeError(
+        f"encoding is '{quote(encoding)}': {near}expected {KNOWN_ENCODINGS}", "encoding"
+    )
 
 
 def stamp_ns(header: Any) -> int:
     """Return a header's stamp in nanoseconds.
 
     Raises:
-        DecodeError: there is none, or it is zero, negative, or its nanoseconds are a second or
-            more.
+        DecodeError: there is none, or it is zero, negative, of more seconds than ROS can say, or
+            its nanoseconds are a second or more.
     """
     stamp = getattr(header, "stamp", None)
     if stamp is None:
@@ -96,9 +107,11 @@ def stamp_ns(header: Any) -> int:
         )
     try:
         sec, nanosec = int(stamp.sec), int(stamp.nanosec)
-    except (AttributeError, OverflowError, TypeError, ValueError) as error:
+    except OTHER_TYPES as error:
         raise DecodeError(f"stamp is no time: {quote(error, 120)}", "stamp") from error
-    if sec < 0 or not 0 <= nanosec < 1_000_000_000 or sec == nanosec == 0:
+    if max(abs(sec), abs(nanosec)) >= _MOST_SECONDS:
+        raise DecodeError("stamp is no time: expected seconds and nanoseconds of 32 bits", "stamp")
+    if sec < 0 or nanosec not in range(1_000_000_000) or sec == nanosec == 0:
         raise DecodeError(
             f"stamp is {sec} s {nanosec} ns: expected a positive time with less than 1e9 ns; "
             "let the driver stamp its messages",

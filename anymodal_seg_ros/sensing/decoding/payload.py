@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import Image
 
 MAX_SIDE = 16384
@@ -17,6 +18,20 @@ MAX_DECOMPRESSED_PIXELS = 1 << 25
 """Most pixels that a compressed image may unfold to, a little more than 7680 x 4320."""
 
 Bytes = npt.NDArray[np.uint8]
+
+OTHER_TYPES = (AttributeError, OverflowError, TypeError, ValueError)
+"""What comes of a message whose fields are not what their names say.
+
+A bag may define a standard type in its own way.
+"""
+
+
+def other_types(message: Any, error: Exception) -> str:
+    """Say that a message led to one of :data:`OTHER_TYPES`."""
+    return (
+        f"message is a {quote(type(message).__name__)} with fields of other types than it should "
+        f"have: {quote(error, 120)}"
+    )
 
 
 def as_bytes(data: Any, field: str = "data") -> Bytes:

@@ -62,7 +62,8 @@ def read_event_array(message: Any) -> StampedEvents:
     height, width = check_sensor_size(int(message.height), int(message.width))
     rows = [(e.ts.sec, e.ts.nanosec, e.x, e.y, e.polarity) for e in message.events]
     columns = np.array(rows, np.int64).reshape(-1, 5).T
-    events = Events(columns[0] * _SECOND_NS + columns[1], columns[2], columns[3], columns[4])
+    x, y = columns[2:4].astype(np.uint64)  # what is negative lies beyond every sensor
+    events = Events(columns[0] * _SECOND_NS + columns[1], x, y, columns[4] != 0)
     frame_id = str(message.header.frame_id)
     return StampedEvents(events, stamp_ns(message.header), frame_id, height, width)
 

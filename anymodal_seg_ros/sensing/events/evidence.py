@@ -19,33 +19,48 @@ PATIENCE_PERIODS = 10
 PATIENCE_MESSAGES = 10
 """... if so many messages came meanwhile: some drivers send one in a second."""
 
-_LEAST_EVENTS = 1000
-"""Events that it takes to say that they lie outside the sensor; noise gives a few at any time."""
+LEAST_APART_S = 0.1
+"""Stamps that are so far from those of the frames are told where no window comes of them."""
+
+_LEAST_EVENTS = 100
+"""Events that it takes to say that they lie outside the sensor; damage gives a few at any time."""
 
 _MOST_OUTSIDE = 0.99
+"""Share of events outside the sensor from which the others are no picture, either."""
+_LEAST_WINDOWS = 30
+_MOST_MISSED = 0.99
+"""Share of events that are in no window although the windows leave next to no time out."""
+_COVERED = 0.5
+"""Share of the time that windows must cover for that: a frame in a second sees little of it."""
+
 _SPAN_NS = 5_000_000_000
 """Shares are of the last one to two times this span."""
 
 _MOST_LOST = 0.05
-_MOST_OUTSIDE_TOLD = 0.5
+_MOST_OUTSIDE_TOLD = 0.02
+"""No sensor has events outside of itself: if there are, its pictures are a part of what it sees,
+taken for the whole."""
 
 
 class EventEvidence:
     """What the messages of one camera have given lately. The caller's lock is around it.
 
     Attributes:
-        fault: why nothing comes of them; None while something does.
+        fault: why nothing comes of them, or only a part of the picture, which is DEGRADED and not
+            withheld; None while they are well.
         checks: shares of what was lost, each with the share from which it is told.
     """
 
-    def __init__(self, stream: EventStream, period_ns: int) -> None:
+    def __init__(self, stream: EventStream, period_ns: int, length_ns: int = 0) -> None:
         """Set up for a camera that has sent nothing yet.
 
         Args:
             stream: of the camera; its counts are read.
             period_ns: promised time from window to window.
+            length_ns: of a window.
         """
         self._stream = stream
+        self._length_ns = length_ns
         self._patience_ns = PATIENCE_PERIODS * period_ns
         self.reset()
 
@@ -65,20 +80,49 @@ class EventEvidence:
             self._since = now_ns, replace(counts)
         lately = _between(self._marks[0][1], counts)
         self.checks = tuple(_checks(lately))
-        self.fault = self._elsewhere(lately) or self._nothing(now_ns, *self._since)
+        self.fault = (
+            self._elsewhere(lately)
+            or self._nothing(now_ns, *self._since)
+            or self._missed(now_ns - self._marks[0][0], lately)
+        )
         return self.fault
 
-    def _elsewhere(self, lately: EventCounts) -> Fault | None:
-        """Say that the events are those of another sensor."""
-        if lately.events < _LEAST_EVENTS or lately.outside < _MOST_OUTSIDE * lately.events:
+    def _missed(self, span_ns: int, lately: EventCounts) -> Fault | None:
+        """Say that the events that come are in none of the windows, by their times."""
+        inside = lately.events - lately.outside
+        covered = lately.windows * self._length_ns >= _COVERED * span_ns
+        if lately.windows < _LEAST_WINDOWS or inside < _LEAST_EVENTS or not covered:
             return None
-        grid = self._stream.grid
-        size = "its sensor" if grid is None else f"{grid.sensor_width}x{grid.sensor_height}"
+        if lately.shown > (1.0 - _MOST_MISSED) * inside:
+            return None
         return Fault(
             SensorState.INVALID,
-            f"{lately.outside} of {lately.events} events lie outside {size}: look at the encoding, "
-            "the byte order and the size of the sensor",
+            f"{lately.shown} of {inside} events are in the last {lately.windows} windows of "
+            f"{self._length_ns / 1e6:g} ms, which end with the frames: their times do not go on as "
+            "those of the frames do; look at their unit (floating point seconds or integer "
+            "nanoseconds), give each event its own time, or raise events.window_s above the "
+            "frames' period",
         )
+
+    def _elsewhere(self, lately: EventCounts) -> Fault | None:
+        """Say that the events are those of another, or of a larger sensor."""
+        share = lately.outside / max(lately.events, 1)
+        if lately.events < _LEAST_EVENTS or share <= _MOST_OUTSIDE_TOLD:
+            return None
+        grid, (width, height) = self._stream.grid, self._stream.store.reach
+        size = "its sensor" if grid is None else f"{grid.sensor_width}x{grid.sensor_height}"
+        mend = (
+            "set events.width and events.height to the size of the sensor"
+            if self._stream.size_is_configured
+            else "mend width and height in the driver's messages, or look at their encoding"
+        )
+        reason = (
+            f"{lately.outside} of {lately.events} events lie outside {size}, they reach "
+            f"{width}x{height}: {mend}"
+        )
+        if share < _MOST_OUTSIDE:
+            return Fault(SensorState.DEGRADED, reason, withhold=False)
+        return Fault(SensorState.INVALID, reason)
 
     def _nothing(self, now_ns: int, since_ns: int, before: EventCounts) -> Fault | None:
         """Say that messages come and no window does."""
@@ -105,14 +149,20 @@ class EventEvidence:
         asked_ns, latest_ns = self._stream.asked_ns, self._stream.latest_stamp_ns
         if asked_ns is not None and latest_ns is not None:
             apart_s = (asked_ns - latest_ns) / 1e9
-            if abs(apart_s) > 1:
+            if abs(apart_s) > LEAST_APART_S:
                 side = "behind" if apart_s > 0 else "ahead of"
                 why.append(f"their stamps are {abs(apart_s):.3g} s {side} those of the frames")
         said = ", ".join(why) or "their time stands still"
+        mend = "look at the driver's encoding and clock"
+        if self._stream.events_carry_header_time and abs(behind_s or 0) > 1:
+            mend = (
+                "let the driver give events the time of the header's clock, "
+                "or send EventPackets, whose clock may be the sensor's own"
+            )
         return Fault(
             SensorState.INVALID,
             f"no window of events for {(now_ns - since_ns) / 1e9:.1f} s although "
-            f"{meanwhile.messages} messages came: {said}; look at the driver's encoding and clock",
+            f"{meanwhile.messages} messages came: {said}; {mend}",
         )
 
 

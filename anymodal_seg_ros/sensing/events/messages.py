@@ -66,6 +66,9 @@ _FIELDS = {
 _FARTHEST_S = 60.0
 """How far the times of a cloud may lie from its stamp: no sender collects events for longer."""
 
+_FAR_S = 1.0
+"""How far from the stamp times may lie that count from it, if they span much less than that."""
+
 _OBJECT_BYTES = 200
 """An event as a Python object, with its time."""
 
@@ -179,14 +182,19 @@ def read_event_cloud(message: Any, height: int, width: int) -> StampedEvents:
             "events",
         )
     _check_unit(looked_at, stamp)
-    is_float = times.dtype.kind == "f"
-    # One time that is far off is no event; nor would it fit 64 bits of nanoseconds.
-    sound &= np.abs(times.astype(np.float64)) < (4e9 if is_float else LATEST_NS)
+    scale = 1e9 if times.dtype.kind == "f" else 1.0
+    since = float(np.median(looked_at)) * scale < stamp / 2
+    if since:
+        _check_since(looked_at * (scale / 1e9))
+    # One time that is far off is no event; nor need it fit 64 bits of nanoseconds.
+    with np.errstate(over="ignore", invalid="ignore"):
+        off_ns = times.astype(np.float64) * scale - (0 if since else stamp)
+        sound &= np.abs(off_ns) < _FARTHEST_S * 1e9
     columns = {name: column[sound] for name, column in columns.items()}
     times = columns["time"]
-    time_ns = np.rint(times.astype(np.float64) * 1e9) if is_float else times
+    time_ns = np.rint(times.astype(np.float64) * scale) if scale > 1.0 else times
     time_ns = time_ns.astype(np.int64)
-    if time_ns.size and time_ns[0] < stamp // 2:
+    if since:
         time_ns += stamp
     x, y = columns["x"].astype(np.uint16), columns["y"].astype(np.uint16)
     return StampedEvents(
@@ -234,6 +242,25 @@ def _check_unit(times: npt.NDArray[Any], stamp: int) -> None:
         "absolute or since the stamp",
         "time",
     )
+
+
+def _check_since(seconds: npt.NDArray[Any]) -> None:
+    """Refuse times since the stamp that are all far from it and near to one another.
+
+    A header is stamped with the first or the last of its events, or a little later: what counts
+    from somewhere else is a counter of the camera's, such as 32 bits of microseconds that wrap.
+
+    Args:
+        seconds: some of the times, in seconds since the stamp.
+    """
+    first, middle, last = (float(value) for value in np.percentile(seconds, (5, 50, 95)))
+    if abs(middle) > _FAR_S and last - first < abs(middle) / 10:
+        raise DecodeError(
+            f"fields.t counts {first:.6g} to {last:.6g} s since the header's stamp, as no message "
+            "of events does: it looks like a counter of the camera's own; expected floating point "
+            "seconds or integer nanoseconds, absolute or since the stamp",
+            "time",
+        )
 
 
 def _near(time_s: float, stamp: int) -> bool:

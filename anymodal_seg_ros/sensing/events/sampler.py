@@ -9,13 +9,13 @@ from typing import Any
 
 from anymodal_seg_ros.config import EventConfig, SensorConfig, seconds_to_ns
 from anymodal_seg_ros.errors import DecodeError
-from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import CheckResult, Sample
+from anymodal_seg_ros.sensing.decoding.payload import OTHER_TYPES, other_types
 from anymodal_seg_ros.sensing.events.evidence import EventEvidence
 from anymodal_seg_ros.sensing.events.render import render_image
 from anymodal_seg_ros.sensing.events.values import EventWindow
 from anymodal_seg_ros.sensing.events.windows import EventAccumulator, EventCounts
-from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.health.sensor_health import Fault, withheld
 
 
 class EventSampler:
@@ -48,7 +48,7 @@ class EventSampler:
             for name, config in configs.items()
         }
         self._evidence = {
-            name: EventEvidence(camera.stream, sensors[name].period_ns)
+            name: EventEvidence(camera.stream, sensors[name].period_ns, camera.length_ns)
             for name, camera in self._cameras.items()
         }
         self._lock = threading.Lock()
@@ -89,14 +89,10 @@ class EventSampler:
         with self._lock:
             try:
                 self._cameras[sensor].push(message)
-            except (AttributeError, OverflowError, TypeError, ValueError) as error:
-                raise DecodeError(
-                    f"message is a {quote(type(message).__name__)} with fields of other types "
-                    f"than it should have: {quote(error, 120)}",
-                    "type",
-                ) from error
+            except OTHER_TYPES as error:
+                raise DecodeError(other_types(message, error), "type") from error
             windows = self._cameras[sensor].take()
-            if self._evidence[sensor].observe(received_ns) is not None:
+            if withheld(self._evidence[sensor].observe(received_ns)) is not None:
                 windows = []  # pictures of nothing
         return [self._sample(sensor, window, received_ns) for window in windows]
 
@@ -112,13 +108,18 @@ class EventSampler:
                 if name != reference.sensor:
                     camera.request(reference.time_ns - self._offsets_ns[name])
                     made = camera.take()
-                    if self._evidence[name].fault is None:
+                    if withheld(self._evidence[name].fault) is None:
                         windows += [(name, window) for window in made]
         return [self._sample(name, window, reference.received_ns) for name, window in windows]
 
     def fault(self, sensor: str) -> Fault | None:
-        """Return why nothing comes of a camera's messages; None while something does."""
+        """Return why too little comes of a camera's messages; None if they are well."""
         return self._evidence[sensor].fault
+
+    def newest_ns(self, sensor: str) -> int | None:
+        """Return the time that a camera has reached, as :attr:`Sample.time_ns`; None before any."""
+        newest_ns = self._cameras[sensor].stream.newest_ns
+        return None if newest_ns is None else newest_ns + self._offsets_ns[sensor]
 
     def checks(self, sensor: str) -> tuple[CheckResult, ...]:
         """Return what was lost of a camera's messages lately, as shares."""

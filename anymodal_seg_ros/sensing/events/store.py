@@ -136,6 +136,8 @@ class EventStore:
         until_ns: sensor time that the camera has reached; None if not known.
         epoch: grows whenever everything is forgotten because time or geometry began anew.
         outside: events so far that lay outside the sensor.
+        reach: width and height that a sensor needs to have all events since it began; 0, 0 while
+            none lay outside.
     """
 
     def __init__(self, capacity: int, jump_ns: int) -> None:
@@ -154,6 +156,7 @@ class EventStore:
         self.epoch += 1
         self.begin_ns: int | None = None
         self.until_ns: int | None = None
+        self.reach = (0, 0)
         self._known_since_ns: int | None = None
         self._buffer.clear()
 
@@ -171,7 +174,11 @@ class EventStore:
             until_ns: end of the span.
         """
         times, cells = grid.place(events)
-        self.outside += len(events) - times.size
+        outside = len(events) - times.size
+        if outside:
+            self.outside += outside
+            width, height = int(events.x.max()) + 1, int(events.y.max()) + 1
+            self.reach = max(self.reach[0], width), max(self.reach[1], height)
         if (times[1:] < times[:-1]).any():
             order = np.argsort(times, kind="stable")
             times, cells = times[order], cells[order]

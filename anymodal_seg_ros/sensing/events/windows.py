@@ -54,6 +54,7 @@ class EventCounts:
         outside: events that lay outside the sensor.
         windows: that were handed out.
         incomplete: windows among them of which events are missing.
+        shown: events that were in them; twice, if in two of them.
     """
 
     messages: int = 0
@@ -64,6 +65,7 @@ class EventCounts:
     outside: int = 0
     windows: int = 0
     incomplete: int = 0
+    shown: int = 0
 
 
 class EventStream:
@@ -78,7 +80,8 @@ class EventStream:
         grid: of the camera; None before the first message.
         frame_id: of the newest message.
         latest_stamp_ns: of the newest message; None before the first.
-    asked_ns: end of the window that was asked for last, a header stamp; None before the first.
+        asked_ns: end of the window that was asked for last, a header stamp; None before the first.
+        size_is_configured: whether the parameters tell the sensor's size, as its messages do not.
         counts: of messages and events, and of what was wrong with them.
     """
 
@@ -97,6 +100,7 @@ class EventStream:
         self.frame_id = ""
         self.latest_stamp_ns: int | None = None
         self.asked_ns: int | None = None
+        self.size_is_configured = False
         self._format: PacketFormat | None = None
         self._decoder: PacketDecoder | None = None
         self._sequence.forget()
@@ -111,6 +115,16 @@ class EventStream:
         if self._clock is not None:
             return self._clock.offset_ns
         return 0 if self.store.until_ns is not None else None
+
+    @property
+    def events_carry_header_time(self) -> bool:
+        """Whether every event has a time of its own, which must be on the clock of the headers."""
+        return self._clock is None and self.grid is not None
+
+    @property
+    def newest_ns(self) -> int | None:
+        """Header time that the camera has reached by what its messages say; None before them."""
+        return self.store.until_ns if self.events_carry_header_time else self.latest_stamp_ns
 
     @property
     def behind_s(self) -> float | None:
@@ -137,6 +151,7 @@ class EventStream:
         elif hasattr(message, "point_step") and hasattr(message, "fields"):
             size = self._config.height, self._config.width
             self._push_stamped(read_event_cloud(message, *size))
+            self.size_is_configured = True
         elif hasattr(message, "events") and hasattr(message, "height"):
             self._push_stamped(read_event_array(message))
         else:
@@ -246,6 +261,10 @@ class EventAccumulator:
     its own accord.
 
     Reads no clock: all times are header stamps. Not safe for threads: the caller's lock is.
+
+    Attributes:
+        stream: of the camera.
+        length_ns: of a window.
     """
 
     def __init__(self, config: EventConfig, period_ns: int, jump_ns: int) -> None:
@@ -256,7 +275,7 @@ class EventAccumulator:
             period_ns: from window to window while nobody asks.
             jump_ns: time that is off by more than this begins anew.
         """
-        self._length_ns = seconds_to_ns(config.window_s)
+        self.length_ns = seconds_to_ns(config.window_s)
         self._period_ns = period_ns
         self.stream = EventStream(config, jump_ns)
         self._asked: list[int] = []
@@ -310,6 +329,7 @@ class EventAccumulator:
         counts = self.stream.counts
         counts.windows += len(windows)
         counts.incomplete += sum(not window.complete for window in windows)
+        counts.shown += sum(window.time_ns.size for window in windows)
         return windows
 
     def _begin(self) -> None:
@@ -329,7 +349,7 @@ class EventAccumulator:
     def _cut(self, end_ns: int, offset_ns: int) -> EventWindow:
         grid = self.stream.grid
         assert grid is not None  # there are events
-        start_ns = end_ns - self._length_ns
+        start_ns = end_ns - self.length_ns
         cut = self.stream.store.cut(start_ns - offset_ns, end_ns - offset_ns)
         return EventWindow(
             start_ns=start_ns,

@@ -44,6 +44,8 @@ _FILE_NAMES = {
 }
 """The fields of CameraInfo in a camera_info file."""
 
+_LINK = re.compile(r"cam[0-9]{1,9}")
+"""Names of the cameras of a camchain."""
 
 _MATRICES = ("k", "K", "d", "D", "r", "R", "p", "P")
 """Those of a CameraInfo, by their names in ROS 2 and ROS 1; OpenCV's users have them too."""
@@ -79,7 +81,7 @@ def load_calibration(source: str, rectified: bool = False) -> Calibration:
     path, _, name = source.partition("#")
     content = _read(path)
     try:
-        if any(re.fullmatch(r"cam\d+", str(key)) for key in content):
+        if any(_LINK.fullmatch(str(key)) for key in content):
             return _from_chain(content, path, name, rectified)
         if name:
             raise CalibrationError(f"this is no kalibr camchain: expected no '#{name}' behind it")
@@ -146,7 +148,7 @@ def _from_chain(content: Mapping[str, Any], path: str, name: str, rectified: boo
     """Read one camera of a camchain, and follow the chain back to its first camera."""
     if rectified:
         raise CalibrationError("a camchain describes raw images: expected rectified to be false")
-    names = sorted((str(key) for key in content if str(key).startswith("cam")), key=_place)
+    names = sorted(filter(_LINK.fullmatch, map(str, content)), key=lambda link: int(link[3:]))
     if name not in names:
         raise CalibrationError(
             f"the camera {name!r} is asked for: expected {path}# and one of {', '.join(names)}"
@@ -177,8 +179,3 @@ def _chain_camera(entry: Any, name: str) -> Camera:
     camera = Camera(int(width), int(height), matrix, model, distortion)
     check_principal_point(camera)
     return camera
-
-
-def _place(name: str) -> int:
-    digits = re.sub(r"\D", "", name)
-    return int(digits) if digits else -1

@@ -150,6 +150,12 @@ class Camera:
         grid = np.stack(np.meshgrid(np.linspace(0, 1, 9), np.linspace(0, 1, 9)), axis=-1)
         rays = self.rays(grid.reshape(-1, 2) * (self.width, self.height))
         seen = np.isfinite(rays).all(axis=1).mean()
+        if seen < 0.5 and not self.distortion.any():
+            raise CalibrationError(
+                f"camera_matrix has the focal lengths {self.matrix[0, 0]:g}, "
+                f"{self.matrix[1, 1]:g}: expected pixels, much more for an image of {self.width}x"
+                f"{self.height}; normalised ones are to be multiplied by its size"
+            )
         if seen < 0.5:
             raise CalibrationError(
                 f"distortion_coefficients are {self.distortion.tolist()}: they fold the picture "

@@ -214,8 +214,7 @@ class Registrar:
         """
         if name == target and image.encoding != POINT_CLOUD:
             return Brought(image, 1.0)
-        if target_size is not None:
-            self._geometry.check_shape(target, *target_size)
+        self.check_target(name, target, target_size)
         if image.encoding == POINT_CLOUD:
             painted = self._paint(name, target, image)
             return Brought(painted, float(np.isfinite(painted.pixels[..., 0]).mean()))
@@ -228,6 +227,15 @@ class Registrar:
         if metres is not None:
             return self._warp_measured(name, target, image, metres)
         return self._warp(name, target, image)
+
+    def check_target(self, name: str, target: str, size: tuple[int, int] | None) -> None:
+        """Hold the images of the sensor in whose picture another is wanted against its calibration.
+
+        Raises:
+            UnknownGeometryError: they are of another shape, and the calibration is used.
+        """
+        if size is not None and name != target and not self._same_picture(name, target):
+            self._geometry.check_shape(target, *size)
 
     def metres(self, brought: Mapping[str, Image]) -> Metres | None:
         """Return the distances in a picture, from the depth sensors that were brought into it."""

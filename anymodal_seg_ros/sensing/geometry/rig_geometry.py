@@ -10,9 +10,10 @@ import numpy as np
 
 from anymodal_seg_ros.config import RegistrationConfig, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.sensing.decoding.payload import OTHER_TYPES, other_types
 from anymodal_seg_ros.sensing.geometry.calibration import Calibration, load_calibration
 from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info
-from anymodal_seg_ros.sensing.geometry.cameras import Camera, shift_px
+from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError, Camera, shift_px
 from anymodal_seg_ros.sensing.geometry.extrinsics import Transform, invert, pose_from_text
 from anymodal_seg_ros.sensing.geometry.frame_tree import FrameTree
 from anymodal_seg_ros.sensing.geometry.views import CameraView, HomographyView, View
@@ -99,10 +100,13 @@ class RigGeometry:
         Raises:
             CalibrationError: the message contradicts itself; what was known before stays.
         """
-        fingerprint = _fingerprint(message)
-        if self._fingerprints.get(sensor) == fingerprint:
-            return
-        camera = camera_from_info(message, self._configs[sensor].rectified)
+        try:
+            fingerprint = _fingerprint(message)
+            if self._fingerprints.get(sensor) == fingerprint:
+                return
+            camera = camera_from_info(message, self._configs[sensor].rectified)
+        except OTHER_TYPES as error:
+            raise CalibrationError(other_types(message, error)) from error
         self._fingerprints[sensor] = fingerprint
         known = self._cameras.get(sensor)
         if known is not None and shift_px(known, camera) <= SAME_WITHIN_PX:
@@ -208,10 +212,15 @@ class RigGeometry:
             raise ConfigError(
                 f"{_path(name, 'calibration')} and camera_info are both given: expected one"
             )
-        if name == self.first and (config.method != "resize" or name in self._clouds):
+        if name == self.first and name in self._clouds:
+            raise ConfigError(
+                f"{name} is the rig's first sensor, in whose picture the masks are, but it sends "
+                "points: name a camera first, in rig.reference"
+            )
+        if name == self.first and config.method != "resize":
             raise ConfigError(
                 f"{_path(name, 'method')} is {config.method!r}, but {name} is the rig's first "
-                "sensor, to which the others are registered: expected an image with 'resize'"
+                "sensor, to which the others are registered: expected 'resize'"
             )
         for used, parameter in (
             (config.method == "homography", "homography"),

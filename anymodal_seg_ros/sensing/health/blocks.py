@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.image_figures import Grid, floats, metres
+from anymodal_seg_ros.sensing.health.order import in_order, median, quantile_of_sorted
 
 ROWS, COLUMNS = 12, 16
 """Blocks of a picture."""
@@ -17,6 +19,10 @@ _CLIPPED = 0.02
 """Share of full scale within which a block is as bright as the sensor can tell."""
 
 _MOSTLY = 0.5
+_BUSY = 0.25
+"""Share of the blocks that shows most."""
+_UNMOVED = 0.75
+"""Of the detail of the busiest blocks: what moves by some pixels changes by all of it or more."""
 
 Floats = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -24,7 +30,7 @@ Flags = npt.NDArray[np.bool_]
 _ALL = np.ones((ROWS, COLUMNS), np.float32)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Blocks:
     """Figures of the blocks of one picture, each float32 ``[ROWS, COLUMNS]``.
 
@@ -32,7 +38,6 @@ class Blocks:
         means: of the pixels; of depth, of those that have one, in millimetres.
         detail: mean difference of neighbours, in counts; 0 where there are none.
         change: mean difference to the picture before, in counts; None for the first.
-        coarser: mean difference of pixels two apart: as large as ``detail`` where all is noise.
         power: mean square of the difference of neighbours.
         echo: mean product of that difference with the one in the picture before: as large as
             ``power`` where nothing is new, near 0 where all is noise; None for the first.
@@ -44,17 +49,51 @@ class Blocks:
     means: Floats
     detail: Floats
     change: Floats | None
-    coarser: Floats
     power: Floats
     echo: Floats | None
     covered: Floats
     bright: Flags
     size: int
+    far: Floats
+    """Of pixels two apart in a row, the differences, ``[H, W]``."""
 
-    @property
+    @functools.cached_property
+    def coarser(self) -> Floats:
+        """Mean difference of pixels two apart: as large as ``detail`` where all is noise."""
+        return block_means(np.abs(self.far))
+
+    @functools.cached_property
     def seen(self) -> Flags:
         """Flags of the blocks that show the sensor's noise, if any do."""
         return ~self.bright & (self.covered > _MOSTLY)
+
+    @functools.cached_property
+    def many_seen(self) -> bool:
+        """Whether those are enough to tell anything of the sensor."""
+        return int(np.count_nonzero(self.seen)) >= self.seen.size // 4
+
+    @functools.cached_property
+    def seen_detail(self) -> Floats:
+        """The detail of those blocks, ``[N]``."""
+        return self.detail[self.seen]
+
+    @functools.cached_property
+    def seen_change(self) -> Floats:
+        """The change of those blocks, ``[N]``; not of a first picture."""
+        assert self.change is not None
+        return self.change[self.seen]
+
+    @functools.cached_property
+    def details(self) -> Floats:
+        """The detail of those blocks, in order, ``[N]``."""
+        return in_order(self.seen_detail)
+
+    @functools.cached_property
+    def stands(self) -> bool:
+        """Whether what shows most has changed by less than what motion would make of it."""
+        detail, change = self.seen_detail, self.seen_change
+        busy = detail >= quantile_of_sorted(self.details, 1.0 - _BUSY)
+        return median(change[busy] / np.maximum(detail[busy], 1e-3)) <= _UNMOVED
 
 
 class BlockView:
@@ -94,12 +133,12 @@ class BlockView:
             means,
             block_means(np.abs(near)),
             change,
-            block_means(np.abs(far)),
             block_means(near * near),
             echo,
             covered,
             covered < _CLIPPED if self._depth else means >= sampled.full_scale - edge,
             values.shape[0] // ROWS * (values.shape[1] // COLUMNS),
+            far,
         )
 
     def _values(self, sampled: Grid) -> tuple[Floats, Floats, Floats]:
@@ -114,9 +153,7 @@ class BlockView:
 
 def block_means(values: Floats) -> Floats:
     """Return the means of the blocks of ``[H, W]``, at least one value in each block."""
-    height, width = values.shape[0] // ROWS, values.shape[1] // COLUMNS
-    whole = values[: ROWS * height, : COLUMNS * width]
-    return np.asarray(cv2.resize(whole, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(cv2.resize(values, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def largest_patch(flags: Flags) -> Flags:

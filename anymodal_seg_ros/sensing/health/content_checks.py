@@ -25,6 +25,7 @@ _ZERO_COUNTS = 30_000
 """Room for degrees below zero; there is as much above for kelvin."""
 
 _SHUTTER_CHECKS = ("black", "saturated", "blocked")
+_FORMAT_KEPT = CheckResult("format", 0, 0, True)
 
 
 @dataclass(slots=True)
@@ -37,12 +38,20 @@ class _Format:
 
     needed: int
     known: str = ""
+    looks: object = None
+    """Shape, type and encoding of the image that was described last."""
     settled: bool = False
+    changes: int = 0
+    """Of formats, before one came twice in a row."""
     other: str = ""
     others: int = 0
 
     def inspect(self, image: Image) -> tuple[CheckResult, Fault | None]:
         """Hold an image against the first format that came twice in a row."""
+        looks = image.pixels.shape, image.pixels.dtype, image.encoding
+        if self.settled and looks == self.looks and not self.other:
+            return _FORMAT_KEPT, None
+        self.looks = looks
         found = _describe(image)
         if self.settled and found != self.known:
             self.others = self.others + 1 if found == self.other else 1
@@ -53,9 +62,13 @@ class _Format:
                     f"accepted when it has come {self.needed} times in a row, now {self.others}"
                 )
                 return CheckResult("format", 1, 0, False), Fault(SensorState.INVALID, reason)
-        self.settled = self.settled or found == self.known
-        self.known, self.other, self.others = found, "", 0
-        return CheckResult("format", 0, 0, True), None
+        before, self.known, self.other, self.others = self.known, found, "", 0
+        self.settled = self.settled or found == before
+        self.changes = 0 if self.settled or not before else self.changes + 1
+        if self.changes >= self.needed:
+            reason = f"format: {found}, {before} before it; none of them comes twice in a row"
+            return CheckResult("format", self.changes, 0, False), Fault(SensorState.INVALID, reason)
+        return _FORMAT_KEPT, None
 
 
 @dataclass(slots=True)
@@ -160,7 +173,8 @@ class ContentChecker:
             found.add(*verdict)
         repeated = None
         if self._config.frozen:
-            result, repeated = self._repetition.inspect(sampled, received_ns)
+            sound = not any(fault.withhold for fault in found.faults)
+            result, repeated = self._repetition.inspect(sampled, received_ns, sound=sound)
             found.add(result, repeated)
         self._look_closely(image, sampled, received_ns, found, repeated=repeated is not None)
         self.results = tuple(found.results)

@@ -7,7 +7,9 @@ one channel is looked at, the green one of a colour image: what breaks a camera 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,6 +18,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.frames import Pixels
 from anymodal_seg_ros.sensing.health.line_figures import (
     stripes_share,
+    stuck_depths_share,
     stuck_share,
     swapped_smoothness,
     torn_share,
@@ -26,6 +29,9 @@ GRID_ROWS, GRID_COLUMNS = 60, 80
 """About so many pixels are looked at."""
 
 _BLOCKS = (16, 12)
+_AS_EVEN, _AS_BRIGHT = 4.0, 0.15
+"""Counts from the usual up to which a block is as even, and of its level, as bright: the exposure
+follows what fills the picture."""
 _MILLIMETRE = np.float32(1e-3)
 _INVALID_COUNTS = (0, 65535)
 _FARTHEST_M = 1000.0
@@ -36,7 +42,16 @@ _FEW_HOLES = 0.01
 _MANY_KNOWN = 0.8
 """Share of pixels with a depth above which holes here and there are usual."""
 _FEWEST_COLUMNS = 64
+_QUIET = 0.4
+"""Noise up to which it is enough to look along the rows."""
 _SPECKLE, _AGREE = 0.25, 0.1
+_OF_NOISE, _MOST_NOISE = 3.5, 0.1
+"""Times the median difference of neighbours that noise hardly exceeds on both sides at once; and
+share of full scale up to which that is a camera's own."""
+_LONE_ACROSS, _LONE_DEPTHS_ACROSS = 0.02, 0.008
+"""Shares of pixels that are lone in their row, less than in any picture with a fault. Of more, the
+rows above and below are looked at: to do so always would take three times as long."""
+_ROWS_APART = 2
 _SMOOTHED, _STRIPS = 4, 20
 """Rows whose mean is taken against noise, and so many of such means."""
 _AGAINST_NOISE = 5
@@ -46,6 +61,8 @@ _EDGE = 0.015
 """Of an image's span: what pixels four apart must differ by where there is an edge."""
 _LEAST_EDGE = 0.5
 _FEWEST_EDGES = 8
+_SHARP = 0.4
+"""Sharpness that is far from all that is soft: the other direction cannot change that."""
 _EIGHT_BITS = 255.0
 _NOISE_FLOOR_COUNTS = 80.0
 """Of a 16-bit thermal image. A count is 10 mK or so, and cameras are noisy by a few counts."""
@@ -80,7 +97,7 @@ class Grid:
     def next_ones(self) -> Pixels:
         """The neighbours of the neighbours, one more pixel to the right; at the edge, those."""
         plane, (_, columns) = one_channel(self.pixels), self.values.shape
-        down, right = row_step(self.pixels), max(1, self.pixels.shape[1] // GRID_COLUMNS)
+        down, right = row_step(self.pixels), column_step(self.pixels)
         next_ones = np.array(self.neighbours)
         found = plane[::down, 2::right][:, :columns]
         next_ones[:, : found.shape[1]] = found
@@ -100,8 +117,8 @@ def grid(pixels: Pixels, full_scale: float | None = None) -> Grid:
         full_scale: the largest count it can hold, where that is not its dtype's.
     """
     plane = one_channel(pixels)
-    down, right = row_step(pixels), max(1, pixels.shape[1] // GRID_COLUMNS)
-    columns = max(1, (pixels.shape[1] - 1) // right)
+    down, right = row_step(pixels), column_step(pixels)
+    columns = max(1, (pixels.shape[1] - 2) // right + 1)
     native = pixels.dtype.newbyteorder("=")
     values = plane[::down, ::right][:, :columns].astype(native)
     neighbours = plane[::down, 1::right][:, :columns].astype(native)
@@ -124,6 +141,11 @@ def one_channel(pixels: Pixels) -> Pixels:
 def row_step(pixels: Pixels) -> int:
     """Return the distance of the rows that are looked at."""
     return max(1, int(pixels.shape[0]) // GRID_ROWS)
+
+
+def column_step(pixels: Pixels) -> int:
+    """Return the distance of the columns that are looked at."""
+    return max(1, int(pixels.shape[1]) // GRID_COLUMNS)
 
 
 def brightest(sampled: Grid) -> float:
@@ -158,8 +180,24 @@ def active_share(sampled: Grid) -> float:
 
 def block_contrast(sampled: Grid) -> float:
     """Return how much the means of 16 x 12 blocks differ, in counts; noise averages out."""
-    means = cv2.resize(floats(sampled.values), _BLOCKS, interpolation=cv2.INTER_AREA)
+    means = _block_means(sampled)
     return float(means.max() - means.min())
+
+
+def half_was_there(sampled: Grid, before: Grid) -> bool:
+    """Whether half of an even picture was as even, and about as bright, in one before it."""
+    if sampled.values.shape != before.values.shape:
+        return False
+    means, level = _block_means(before), median(_block_means(sampled))
+    as_bright = np.abs(means - level) <= max(_AS_EVEN, _AS_BRIGHT * level)
+    alike = np.abs(means - median(means[as_bright])) <= _AS_EVEN if as_bright.any() else as_bright
+    return int(np.count_nonzero(alike)) >= means.size // 2
+
+
+def _block_means(sampled: Grid) -> Values:
+    return np.asarray(
+        cv2.resize(floats(sampled.values), _BLOCKS, interpolation=cv2.INTER_AREA), np.float32
+    )
 
 
 def noise_ratio(sampled: Grid) -> float:
@@ -168,13 +206,30 @@ def noise_ratio(sampled: Grid) -> float:
     Differences of less than an eighth of full scale do not count as noise, or every image of a
     plain wall would be noisy.
     """
-    return _noise_ratio(sampled, _NOISE_FLOOR * sampled.full_scale)
+    return _both_ways(sampled, partial(_noise_ratio, floor=_NOISE_FLOOR * sampled.full_scale))
 
 
 def thermal_noise_ratio(sampled: Grid) -> float:
     """As :func:`noise_ratio`, but 16 bits are far more than any scene spans: there, by counts."""
     wide = sampled.full_scale > _EIGHT_BITS
-    return _noise_ratio(sampled, _NOISE_FLOOR_COUNTS if wide else _NOISE_FLOOR * _EIGHT_BITS)
+    floor = _NOISE_FLOOR_COUNTS if wide else _NOISE_FLOOR * _EIGHT_BITS
+    return _both_ways(sampled, partial(_noise_ratio, floor=floor))
+
+
+def _both_ways(sampled: Grid, ratio: Callable[[Grid], float]) -> float:
+    """Return a figure of neighbours; where it is large, that of those below instead, if smaller.
+
+    An upright edge at every pixel of the grid, as of bars whose spacing fits it, is no noise: that
+    is as strong from row to row.
+    """
+    found, plane = ratio(sampled), one_channel(sampled.pixels)
+    if found <= _QUIET or len(plane) <= _ROWS_APART:
+        return found
+    below = plane[_ROWS_APART :: row_step(plane), :: column_step(plane)][
+        :, : sampled.values.shape[1]
+    ]
+    values = sampled.values[: len(below)]
+    return min(found, ratio(replace(sampled, values=values, neighbours=below.astype(values.dtype))))
 
 
 def _noise_ratio(sampled: Grid, floor: float) -> float:
@@ -182,18 +237,31 @@ def _noise_ratio(sampled: Grid, floor: float) -> float:
     if values.dtype not in (np.uint8, np.uint16):  # of which OpenCV sums without a copy
         values, neighbours = floats(values), floats(neighbours)
     near = cv2.norm(values, neighbours, cv2.NORM_L1)
-    far = cv2.norm(values, _far_away(values), cv2.NORM_L1)
+    far = sum(cv2.norm(here, there, cv2.NORM_L1) for here, there in _far_apart(values))
     return float(near / max(far, floor * values.size))
 
 
 def depth_noise_ratio(sampled: Grid) -> float:
     """As :func:`noise_ratio`, in metres and only where there is depth; 0 where there is little."""
+    return _both_ways(sampled, _depth_noise_ratio)
+
+
+def _depth_noise_ratio(sampled: Grid) -> float:
     values, neighbours = sampled.metres
-    near, far = np.abs(values - neighbours), np.abs(values - _far_away(values))
-    near, far = near[~np.isnan(near)], far[~np.isnan(far)]
-    if min(near.size, far.size) < _FEWEST_PAIRS:
+    near, pairs = _known_sum(np.abs(values - neighbours))
+    far, far_pairs = 0.0, 0
+    for here, there in _far_apart(values):
+        more, more_pairs = _known_sum(np.abs(here - there))
+        far, far_pairs = far + more, far_pairs + more_pairs
+    if min(pairs, far_pairs) < _FEWEST_PAIRS:
         return 0.0
-    return float(near.mean() / max(float(far.mean()), _NOISE_FLOOR_M))
+    return near / pairs / max(far / far_pairs, _NOISE_FLOOR_M)
+
+
+def _known_sum(values: Values) -> tuple[float, int]:
+    """Return the sum of the values that are numbers, none of them negative, and their count."""
+    known = int(np.count_nonzero(values == values))
+    return float(np.fmax(values, np.float32(0.0), out=values).sum()), known
 
 
 def metres(depth: Pixels) -> Values:
@@ -241,40 +309,86 @@ def scattered_holes(sampled: Grid) -> float:
     return _share(known & ~beside) / (share * (1.0 - share))
 
 
-def speckle_share(sampled: Grid) -> float:
+def speckle_share(sampled: Grid, *, noisy: bool = False) -> float:
     """Return the share of pixels that differ from both their neighbours by a quarter of the span.
 
+    What is one pixel wide and stands, as the bars of a fence, is not meant: pixels that those above
+    and below resemble do not count.
+
     The span is that of the image between its 1st and 99th percentile; of a flat one, an eighth of
-    full scale, or of 16 bits some counts.
+    full scale, or of 16 bits some counts. Of a ``noisy`` camera, what its noise alone may differ by
+    is not meant either.
     """
     plane = one_channel(sampled.pixels)
     if plane.shape[1] < _FEWEST_COLUMNS:
         return 0.0
-    rows = floats(plane[:: 2 * row_step(plane)])
+    step = 2 * row_step(plane)
+    rows = floats(plane[::step])
     low, high = _span(rows)
     floor = _NOISE_FLOOR * sampled.full_scale
     if sampled.full_scale > _EIGHT_BITS:
         floor = _NOISE_FLOOR_COUNTS
     limit = _SPECKLE * max(float(high - low), floor)
-    one, other = rows[:, 1:-1] - rows[:, :-2], rows[:, 1:-1] - rows[:, 2:]
-    lone = (np.minimum(one, other) > limit) | (np.maximum(one, other) < -limit)
-    return _share(lone)
+    lone = _stand_out(rows[:, 1:-1], rows[:, :-2], rows[:, 2:], limit)
+    if _share(lone) <= _LONE_ACROSS:
+        return _share(lone)
+    if noisy:
+        apart = median(np.abs(rows[:, 1::8] - rows[:, :-1:8]))
+        limit = max(limit, min(_OF_NOISE * apart, _MOST_NOISE * sampled.full_scale))
+    above, rows, below = (floats(some) for some in _with_those_around(plane, step))
+    lone = _stand_out(rows[:, 1:-1], rows[:, :-2], rows[:, 2:], limit)
+    bar = np.maximum(np.abs(rows - above), np.abs(rows - below)) <= limit
+    return _share(lone & ~bar[:, 1:-1])
+
+
+def noisy_speckle_share(sampled: Grid) -> float:
+    """Return the same of a camera that is noisy anyway, as at the gain that it needs at night."""
+    return speckle_share(sampled, noisy=True)
+
+
+def _stand_out(middle: Values, one: Values, other: Values, limit: float) -> npt.NDArray[np.bool_]:
+    """Flags of the pixels that lie above two others by more than a limit, or below both."""
+    up, down = middle - one, middle - other
+    return np.asarray((np.minimum(up, down) > limit) | (np.maximum(up, down) < -limit))
+
+
+def _with_those_around(plane: Pixels, step: int) -> tuple[Pixels, Pixels, Pixels]:
+    """Return rows of a picture, and those above and below them, two apart.
+
+    Two, because every row of a picture may be doubled.
+    """
+    apart, last = _ROWS_APART, max(1, plane.shape[0] - 2 * _ROWS_APART)
+    return plane[:last:step], plane[apart : last + apart : step], plane[2 * apart :: step]
 
 
 def lone_depths(sampled: Grid) -> float:
-    """Return the share of depths that differ by a quarter from two neighbours which agree."""
+    """Return the share of depths that differ by a quarter from two neighbours which agree.
+
+    What is one pixel wide and stands, as the bars of a fence, is not meant.
+    """
     plane = one_channel(sampled.pixels)
     if plane.shape[1] < _FEWEST_COLUMNS:
         return 0.0
-    values = metres(plane[:: 2 * row_step(plane)])
+    step = 2 * row_step(plane)
+    lone, count = _lone_depths(metres(plane[::step]))
+    if lone.sum() <= _LONE_DEPTHS_ACROSS * count:
+        return float(lone.sum()) / max(count, 1)
+    above, rows, below = (metres(some) for some in _with_those_around(plane, step))
+    lone, count = _lone_depths(rows)
+    bar = np.maximum(np.abs(rows - above), np.abs(rows - below)) <= _SPECKLE * rows
+    return float((lone & ~bar[:, 1:-1]).sum()) / max(count, 1)
+
+
+def _lone_depths(values: Values) -> tuple[npt.NDArray[np.bool_], int]:
+    """Return flags of the lone depths in rows, and of how many that can be said at all."""
     left, middle, right = values[:, :-2], values[:, 1:-1], values[:, 2:]
     agree = np.abs(left - right) < _AGREE * left  # False where one is not known
     known = agree & np.isfinite(middle)
     count = int(np.count_nonzero(known))
     if count < _FEWEST_PAIRS:
-        return 0.0
+        return np.zeros_like(known), 0
     away = np.minimum(np.abs(middle - left), np.abs(middle - right))
-    return float(np.count_nonzero(known & (away > _SPECKLE * left)) / count)
+    return np.asarray(known & (away > _SPECKLE * left)), count
 
 
 def sharpness(sampled: Grid) -> float | None:
@@ -290,17 +404,21 @@ def sharpness(sampled: Grid) -> float | None:
     plane = one_channel(sampled.pixels)
     if min(plane.shape) < _FEWEST_COLUMNS or plane.dtype.kind not in "ui":
         return None
-    found = [s for s in (_steepness(plane), _steepness(plane.T)) if s is not None]
+    across = _steepness(plane)
+    if across is not None and across >= _SHARP:
+        return across
+    found = [s for s in (across, _steepness(plane.T)) if s is not None]
     return max(found, default=None)
 
 
 def _steepness(plane: Pixels) -> float | None:
     """Measure edges across rows; each row is the mean of some, against noise."""
     first = np.linspace(0, plane.shape[0] - _SMOOTHED, _STRIPS).astype(int)
-    strips = plane[(first[:, None] + np.arange(_SMOOTHED)).reshape(-1)]
-    rows = floats(strips).reshape(_STRIPS, _SMOOTHED, -1).sum(axis=1) * np.float32(1 / _SMOOTHED)
-    near = np.abs(rows[:, 1:-3] - rows[:, :-4])
-    far = np.abs(rows[:, 4:] - rows[:, :-4])
+    strips = floats(plane[(first[:, None] + np.arange(_SMOOTHED)).reshape(-1)])
+    rows = np.add.reduce(strips.reshape(_STRIPS, _SMOOTHED, -1), axis=1)
+    rows *= np.float32(1 / _SMOOTHED)
+    near = cv2.absdiff(rows[:, 1:-3], rows[:, :-4])
+    far = cv2.absdiff(rows[:, 4:], rows[:, :-4])
     one = cv2.resize(near, _PARTS, interpolation=cv2.INTER_AREA)
     other = cv2.resize(far, _PARTS, interpolation=cv2.INTER_AREA)
     low, high = _span(rows)
@@ -313,6 +431,11 @@ def _steepness(plane: Pixels) -> float | None:
 def stuck_lines_share(sampled: Grid) -> float:
     """Return the share of rows or columns that repeat their neighbour; see ``line_figures``."""
     return stuck_share(one_channel(sampled.pixels))
+
+
+def stuck_depth_lines_share(sampled: Grid) -> float:
+    """As :func:`stuck_lines_share`, of distances; see ``line_figures``."""
+    return stuck_depths_share(one_channel(sampled.pixels))
 
 
 def stripes(sampled: Grid) -> float:
@@ -342,16 +465,16 @@ def floats(values: Pixels) -> Values:
     return np.clip(values, -_BEYOND, _BEYOND).astype(np.float32)
 
 
-def _far_away(values: Pixels) -> Pixels:
-    """Pair every pixel with one half an image away: as ``numpy.roll``, at a fifth of its cost."""
+def _far_apart(values: Pixels) -> tuple[tuple[Pixels, Pixels], ...]:
+    """Pair every pixel with one half an image away, around its edges; a quarter each."""
     rows, columns = values.shape
     down, right = rows // 2, columns // 2
-    moved = np.empty_like(values)
-    moved[down:, right:] = values[: rows - down, : columns - right]
-    moved[down:, :right] = values[: rows - down, columns - right :]
-    moved[:down, right:] = values[rows - down :, : columns - right]
-    moved[:down, :right] = values[rows - down :, columns - right :]
-    return moved
+    return (
+        (values[down:, right:], values[: rows - down, : columns - right]),
+        (values[down:, :right], values[: rows - down, columns - right :]),
+        (values[:down, right:], values[rows - down :, : columns - right]),
+        (values[:down, :right], values[rows - down :, columns - right :]),
+    )
 
 
 def _span(rows: Values) -> tuple[float, float]:

@@ -8,7 +8,7 @@ So each kind has its own thresholds, and no threshold where a check makes no sen
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anymodal_seg_ros.config import SHUTTER_S
 from anymodal_seg_ros.frames import SensorState
@@ -32,6 +32,9 @@ class FigureCheck:
         confirm: so many measurements in a row make a verdict.
         healthy: a figure that this sensor must have shown again and again before it is judged:
             some cameras are like that from the start. None: every sensor is judged.
+        otherwise: what decides instead of a sensor that has not been as healthy; None: nothing.
+        was_there: whether what fails in an image was to be seen in one of a moment ago already, so
+            that the robot has come up to it by and by, and nothing was put before the lens.
     """
 
     name: str
@@ -42,6 +45,8 @@ class FigureCheck:
     in_turn: bool = False
     confirm: int = 1
     healthy: float | None = None
+    otherwise: Measure | None = None
+    was_there: Callable[[figures.Grid, figures.Grid], bool] | None = None
 
     @property
     def threshold_field(self) -> str:
@@ -50,7 +55,10 @@ class FigureCheck:
 
 
 BLACK = FigureCheck("black", figures.brightest, False, "99th percentile in counts")
-BLOCKED = FigureCheck("blocked", figures.block_contrast, False, "contrast between blocks in counts")
+HEAT_BLOCKED = FigureCheck(
+    "blocked", figures.block_contrast, False, "contrast between blocks in counts"
+)
+BLOCKED = replace(HEAT_BLOCKED, was_there=figures.half_was_there)
 SATURATED = FigureCheck("saturated", figures.saturated_share, True, "share of saturated pixels")
 GLARE = FigureCheck("glare", figures.saturated_share, True, SATURATED.figure, SensorState.DEGRADED)
 FLOODED = FigureCheck("saturated", figures.active_share, True, "share of active pixels")
@@ -58,7 +66,7 @@ STUCK_ROWS = FigureCheck(
     "stuck_rows", figures.stuck_lines_share, True, "share of repeated rows or columns"
 )
 DEPTH_STUCK_ROWS = FigureCheck(
-    "stuck_rows", figures.stuck_lines_share, True, STUCK_ROWS.figure, in_turn=True
+    "stuck_rows", figures.stuck_depth_lines_share, True, STUCK_ROWS.figure, in_turn=True
 )
 NOISE = FigureCheck(
     "noise", figures.noise_ratio, True, "neighbours' difference over any two pixels'"
@@ -78,7 +86,13 @@ HOLES = FigureCheck(
     healthy=0.4,
 )
 SPECKLE = FigureCheck(
-    "speckle", figures.speckle_share, True, "share of lone bright or dark pixels", in_turn=True
+    "speckle",
+    figures.speckle_share,
+    True,
+    "share of lone bright or dark pixels",
+    in_turn=True,
+    healthy=0.015,
+    otherwise=figures.noisy_speckle_share,
 )
 STRIPES = FigureCheck(
     "stripes", figures.stripes, True, "share of differences common to whole lines", in_turn=True
@@ -154,7 +168,7 @@ KINDS = {
         (
             (BLACK, 1),
             (SATURATED, 0.9),
-            (BLOCKED, 6),
+            (HEAT_BLOCKED, 6),
             (STUCK_ROWS, 0.2),
             (THERMAL_NOISE, 0.6),
             (BYTE_ORDER, 4),

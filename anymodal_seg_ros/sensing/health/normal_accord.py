@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from anymodal_seg_ros.json_files import parse_json
 from anymodal_seg_ros.sensing.health.contradiction import (
     Chance,
     LogSpread,
@@ -18,6 +18,10 @@ from anymodal_seg_ros.sensing.health.contradiction import (
 FORMAT = 1
 
 _MOST_OTHERS = 8
+_MOST_BYTES = 1_000_000
+"""Of nine kinds of sensors, and whatever they are called, it has a fifth of them."""
+_LARGEST = 1e9
+"""Beyond every number that means something here; NaN is not below it."""
 _AMONG = " among "
 
 
@@ -27,9 +31,11 @@ def parse_normal(content: bytes | str) -> NormalAccord:
     Raises:
         ValueError: it is not of this form; the message says where.
     """
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"it is larger than {_MOST_BYTES // 1_000_000} MB")
     try:
-        plain = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        plain = parse_json(content)
+    except ValueError as error:
         raise ValueError(f"no JSON: {error}") from error
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise ValueError(f"expected an object with format {FORMAT}")
@@ -88,8 +94,8 @@ def _chance(entry: Any, where: str) -> Chance:
 
 
 def _number(entry: Any, name: str, where: str) -> float:
-    value = entry.get(name) if isinstance(entry, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    value: Any = entry.get(name) if isinstance(entry, Mapping) else None
+    if type(value) not in (int, float) or not abs(value) < _LARGEST:
         raise ValueError(f"{where}.{name} is {value!r:.40}: expected a number")
     return float(value)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 
@@ -18,17 +17,26 @@ def quantile(values: npt.NDArray[Any], share: float) -> float:
     Returns:
         The value; NaN if one of them is.
     """
-    flat = values.ravel()
-    at = share * (flat.size - 1)
-    low = min(int(at), flat.size - 1)
-    high = min(low + 1, flat.size - 1)
-    ordered = np.partition(flat, (low, high, flat.size - 1))  # NaN comes last
-    if ordered[-1] != ordered[-1]:
-        return float("nan")
-    one, other = float(ordered[low]), float(ordered[high])
-    return one + (at - low) * (other - one)
+    return quantile_of_sorted(in_order(values), share)
 
 
 def median(values: npt.NDArray[Any]) -> float:
     """Return the middle one of the values, or the mean of the two in the middle."""
     return quantile(values, 0.5)
+
+
+def in_order(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a sorted copy ``[N]``, for more than one quantile of the same values."""
+    ordered: npt.NDArray[Any] = values.flatten()
+    ordered.sort()
+    return ordered
+
+
+def quantile_of_sorted(ordered: npt.NDArray[Any], share: float) -> float:
+    """As :func:`quantile`, of values ``[N]`` in order; NaN comes last there."""
+    at = share * (ordered.size - 1)
+    low = min(int(at), ordered.size - 1)
+    if ordered[-1] != ordered[-1]:
+        return float("nan")
+    one, other = float(ordered[low]), float(ordered[min(low + 1, ordered.size - 1)])
+    return one + (at - low) * (other - one)

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from anymodal_seg_ros.frames import CheckResult, SensorState
-from anymodal_seg_ros.sensing.health.blocks import BlockView, Flags
+from anymodal_seg_ros.sensing.health.blocks import Blocks, BlockView, Flags
+from anymodal_seg_ros.sensing.health.dark_lines import DARK_ABOVE, DarkLinesWatch
+from anymodal_seg_ros.sensing.health.edges import edges
 from anymodal_seg_ros.sensing.health.image_figures import Grid, one_channel
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.health.smear import SmearWatch
 from anymodal_seg_ros.sensing.health.stillness import StillnessWatch
-from anymodal_seg_ros.sensing.health.sudden_loss import SuddenLossWatch
+from anymodal_seg_ros.sensing.health.sudden_loss import Loss, SuddenLossWatch
 from anymodal_seg_ros.sensing.health.switched import SwitchWatch
 from anymodal_seg_ros.sensing.health.vanished_depth import VanishedDepthWatch
 
@@ -63,7 +66,9 @@ class PartsWatch:
         self._still = StillnessWatch(textured=not self._depth)
         self._vanished = VanishedDepthWatch()
         self._loss = SuddenLossWatch(steady_contrast=not self._heat)
+        self._smear = SmearWatch()
         self._switches = SwitchWatch(depth=self._depth)
+        self._dark_lines = DarkLinesWatch()
         self.forget()
 
     def forget(self) -> None:
@@ -72,7 +77,9 @@ class PartsWatch:
         self._still.forget()
         self._vanished.forget()
         self._loss.forget()
+        self._smear.forget()
         self._switches.forget()
+        self._dark_lines.forget()
         self._switched = ""
         self._compared_ns: int | None = None
         self._covered, self._whole, self._lost = _Since(), _Since(), _Since()
@@ -100,17 +107,19 @@ class PartsWatch:
         bad = np.zeros(blocks.means.shape, bool)
         told = [
             self._judge_whole(whole, now_ns),
-            self._judge_covered(covered, share, now_ns),
+            self._judge_covered(covered, whole, share, now_ns),
         ]
         if still is not None and (covered or whole):
             bad |= still.dead
-        if self._depth:
-            loss = self._vanished.look(sampled.metres[0], now_ns)
-        else:
-            loss = self._loss.look(blocks, now_ns, _span(sampled) if self._heat else None)
+        loss = self._look_for_loss(sampled, blocks, now_ns)
         if self._lost.lasts(loss is not None, now_ns, _PATIENCE_NS) and loss is not None:
             bad |= loss.lost
             told.append(self._loss_fault(float(loss.lost.mean()), loss.left))
+        dark = 0.0
+        if not self._depth:
+            dark = self._dark_lines.look(sampled.values, sampled.full_scale)
+        if dark > DARK_ABOVE:
+            told.append(_dark_fault(dark))
         if self._compared_ns is None or not 0 < now_ns - self._compared_ns < _SELDOM_NS:
             self._compared_ns = now_ns
             self._switched = self._switches.look(sampled, now_ns)
@@ -119,14 +128,24 @@ class PartsWatch:
         faults = [fault for fault in told if fault is not None]
         passed = not (covered or whole)
         lost = 0.0 if loss is None else float(loss.lost.mean())
+        kept = not (loss or self._switched or dark > DARK_ABOVE)
         self.found = [
             (CheckResult("covered", share, self._covered_above, passed), None),
-            (CheckResult("lost", lost, 0.0, not (loss or self._switched)), None),
+            (CheckResult("lost", lost, 0.0, kept), None),
         ]
         for place, fault in enumerate(faults[:2]):
             self.found[place] = (self.found[place][0], fault)
         self.bad = bad if bad.any() else None
         return self.found
+
+    def _look_for_loss(self, sampled: Grid, blocks: Blocks, now_ns: int) -> Loss | None:
+        """Look for what the picture has shown and does not show any more."""
+        if self._depth:
+            return self._vanished.look(sampled.metres[0], now_ns)
+        plane = one_channel(sampled.pixels)
+        seen = edges(plane)
+        lost = self._loss.look(blocks, seen, now_ns, _span(sampled) if self._heat else None)
+        return lost if seen is None else lost or self._smear.look(plane, seen, now_ns)
 
     def _judge_whole(self, whole: bool, now_ns: int) -> Fault | None:
         if not self._whole.lasts(whole, now_ns, self._frozen_after_ns):
@@ -138,8 +157,10 @@ class PartsWatch:
             f"{self._frozen_after_ns / 1e9:g} s allowed",
         )
 
-    def _judge_covered(self, covered: bool, share: float, now_ns: int) -> Fault | None:
-        if not self._covered.lasts(covered, now_ns, _PATIENCE_NS):
+    def _judge_covered(self, covered: bool, whole: bool, share: float, now_ns: int) -> Fault | None:
+        # Of a picture of which hardly anything is left, all seems dead now and then.
+        lasts = self._covered.lasts(covered or whole, now_ns, _PATIENCE_NS)
+        if not covered or not lasts:
             return None
         return Fault(
             SensorState.DEGRADED,
@@ -164,6 +185,15 @@ def _switch_fault(switched: str) -> Fault:
         SensorState.DEGRADED,
         f"switched: from one image to the next the whole picture is {switched}: expected what it "
         "showed; a restart of the sensor makes it the normal",
+        withhold=False,
+    )
+
+
+def _dark_fault(share: float) -> Fault:
+    return Fault(
+        SensorState.DEGRADED,
+        f"dark lines: {share:.0%} of the rows or columns show nothing any more, from one image to "
+        f"the next: expected at most {DARK_ABOVE:.0%}",
         withhold=False,
     )
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import numpy as np
 
 from anymodal_seg_ros.frames import CheckResult, Pixels, SensorState
 from anymodal_seg_ros.sensing.health.image_figures import Grid
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
-_RING = 3
-"""So many images before the last one are remembered: of up to four buffers in turn."""
+_BUFFERS = 4
+"""Up to so many buffers in turn are a driver that hangs, from its first image on."""
+_LOOP = 30
+"""Up to so many images in turn are, of a sensor that has shown more than those without repeating
+one. A recording that is played round and round is like that from the start, or longer."""
 _SILENT_SHARE = 1e-3
 """An event frame with fewer active pixels than this is of a still scene."""
 
@@ -20,8 +21,8 @@ class RepetitionWatch:
     """Compares each image of one sensor with the ones before.
 
     Real sensors are noisy, so two equal images are one image sent twice. A few pixels tell most of
-    them apart; only where those agree, all bytes are compared. A driver that hangs may send a few
-    buffers in turn: there, the few pixels of the last images decide.
+    them apart; only where those agree, all bytes are compared. A driver that hangs may send some
+    images in turn: there, the few pixels of the last images decide.
     """
 
     def __init__(self, patience_ns: int, fresh_ns: int, *, silence_is_healthy: bool) -> None:
@@ -36,8 +37,14 @@ class RepetitionWatch:
         self._fresh_ns = fresh_ns
         self._silence_is_healthy = silence_is_healthy
         self._few = b""
-        self._ring: deque[bytes] = deque(maxlen=_RING)
-        """Samples of the images before the last one."""
+        self._seen: dict[int, int] = {}
+        """The numbers of the last images, by a hash of the few pixels of each."""
+        self._number = self._new = 0
+        """Of images; and how many new and sound ones came in a row."""
+        self._goes_round: bool | None = None
+        """Whether images came again in turn before so many were new; None while that is open."""
+        self._period = 0
+        """So many images ago the last one had come before; 0 of a new one."""
         self._pixels: Pixels | None = None
         self._since_ns = 0
         self._silent: bool | None = None
@@ -47,16 +54,19 @@ class RepetitionWatch:
         """Begin anew."""
         self._pixels = None
         self._few = b""
-        self._ring.clear()
+        self._seen.clear()
+        self._number = self._new = self._period = 0
 
-    def inspect(self, sampled: Grid, now_ns: int) -> tuple[CheckResult, Fault | None]:
-        """Compare an image with the one before.
+    def inspect(
+        self, sampled: Grid, now_ns: int, *, sound: bool = True
+    ) -> tuple[CheckResult, Fault | None]:
+        """Compare an image with the one before; ``sound`` if no other check withholds it.
 
         Drivers repeat an image to keep up a rate: that is no fault, and the image may be fused
         while it is fresh. Neither does it say that a sensor has recovered.
         """
         repeated_ns = 0
-        if self._repeats(sampled):
+        if self._repeats(sampled, sound):
             repeated_ns = now_ns - self._since_ns
         else:
             self._since_ns = now_ns
@@ -72,20 +82,39 @@ class RepetitionWatch:
         reason = f"frozen: the payload has repeated for {figure_s:.2f} s, {allowed_s:g} s allowed"
         return result, Fault(SensorState.FROZEN, reason, lasting)
 
-    def _repeats(self, sampled: Grid) -> bool:
+    def _repeats(self, sampled: Grid, sound: bool) -> bool:
         before, self._pixels = self._pixels, sampled.pixels
         few_before, self._few = self._few, sampled.values.tobytes() + sampled.neighbours.tobytes()
-        if few_before != self._few and not self._silence_is_healthy:
-            in_turn = before is not None and self._few in self._ring
-            self._ring.append(few_before)
-            if in_turn:
-                return True
+        if few_before != self._few and not self._silence_is_healthy and self._in_turn(sound):
+            return True
         if before is None or few_before != self._few or not _equal(before, sampled.pixels):
             self._silent = None
             return False
         if self._silent is None:
             self._silent = self._silence_is_healthy and _silent(sampled.pixels)
         return not self._silent
+
+    def _in_turn(self, sound: bool) -> bool:
+        """Whether an image that is not the last one again is one of those before, in turn."""
+        self._number += 1
+        few = hash(self._few)
+        last, before = self._seen.pop(few, None), self._period
+        self._seen[few] = self._number
+        if len(self._seen) > _LOOP:
+            del self._seen[next(iter(self._seen))]
+        if last is None:
+            self._period = 0
+            self._new = self._new + 1 if sound else 0
+            if self._new > _LOOP and self._goes_round is None:
+                self._goes_round = False
+            return False
+        self._period = self._number - last
+        if self._period <= _BUFFERS:
+            return True
+        if self._goes_round is None:
+            self._goes_round = True
+        # What is played backwards comes again as well, but each image after another time.
+        return not self._goes_round and self._period == before
 
 
 def _equal(one: Pixels, other: Pixels) -> bool:

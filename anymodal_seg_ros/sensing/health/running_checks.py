@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,6 +23,9 @@ MARGIN = 0.1
 """A failing check passes again only this share beyond its threshold, so that it does not flap."""
 
 _TURN_NS = 90_000_000
+_AGO_NS, _MOST_AGO_NS, _APART_NS = 390_000_000, 1_200_000_000, 190_000_000
+"""An image of at least and at most so long ago is one of a moment ago; how far apart some are kept.
+"""
 _FEWEST = 5
 _MEMORY = 50
 """Figures from which the sensor's own normal is known, and so many of them at least."""
@@ -50,6 +54,10 @@ class RunningCheck:
         self._figure: float | None = None
         self._normal: deque[float] = deque(maxlen=_MEMORY)
         self._measured_ns: int | None = None
+        self._came_to_it = False
+        """Whether the robot has come to what fails by and by, and is still there."""
+        self.result = CheckResult(self.check.name, float("nan"), self.threshold, True)
+        """The last figure beside its threshold; NaN before the first."""
 
     @property
     def doubtful(self) -> bool:
@@ -61,26 +69,45 @@ class RunningCheck:
         """When its last figure was taken; long ago if none was."""
         return -(1 << 62) if self._measured_ns is None else self._measured_ns
 
-    def judge(self, figure: float | None, now_ns: int) -> None:
-        """Come to a verdict by the figure of an image."""
+    def deciding(self, figure: float | None, sampled: Grid) -> float | None:
+        """Return what decides of an image: another figure where the sensor never was healthy."""
+        otherwise = self.check.otherwise
+        if otherwise is None or figure is None or not self._beyond(figure, MARGIN):
+            return figure
+        return figure if self._is_news() else otherwise(sampled)
+
+    def judge(
+        self,
+        figure: float | None,
+        now_ns: int,
+        comes_to_it: bool = False,
+        usual: float | None = None,
+    ) -> None:
+        """Come to a verdict by the figure of an image.
+
+        Args:
+            figure: that decides; None if it says nothing.
+            now_ns: when it came.
+            comes_to_it: whether what may fail in it was there already in one of a moment ago.
+            usual: what is remembered as the sensor's own; None: the same figure.
+        """
         self._measured_ns = now_ns
         if figure is None:
             return  # such an image says nothing: the last verdict holds
         self._figure = figure
         failing = self._failing_since_ns is not None
-        if not self._beyond(figure, MARGIN if failing else 0.0) or not self._is_news():
+        beyond = self._beyond(figure, MARGIN if failing or self._came_to_it else 0.0)
+        self._came_to_it = beyond and not failing and (self._came_to_it or comes_to_it)
+        judged = self.check.otherwise is not None or self._is_news()
+        if not beyond or self._came_to_it or not judged:
             self._suspicions, self._failing_since_ns = 0, None
-            self._normal.append(figure)
-            return
-        self._suspicions += 1
-        if not failing and self._suspicions >= self.check.confirm:
-            self._failing_since_ns = now_ns
-
-    def result(self) -> CheckResult:
-        """Return the last figure beside its threshold; NaN before the first."""
-        figure = float("nan") if self._figure is None else self._figure
+            self._normal.append(figure if usual is None else usual)
+        else:
+            self._suspicions += 1
+            if not failing and self._suspicions >= self.check.confirm:
+                self._failing_since_ns = now_ns
         passed = self._failing_since_ns is None
-        return CheckResult(self.check.name, figure, self.threshold, passed)
+        self.result = CheckResult(self.check.name, figure, self.threshold, passed)
 
     def fault(self, now_ns: int) -> Fault | None:
         """Say what is wrong, and what would be right: of a failed check, a tenth more."""
@@ -95,6 +122,15 @@ class RunningCheck:
             f"expected {'at most' if above else 'at least'} {limit:.3g}",
             lasting=now_ns - self._failing_since_ns >= self._patience_ns,
             withhold=self.check.state is not SensorState.DEGRADED,
+        )
+
+    def begins(self, figure: float | None) -> bool:
+        """Whether a figure fails that did not fail before."""
+        return (
+            figure is not None
+            and self._failing_since_ns is None
+            and not self._came_to_it
+            and self._beyond(figure, 0.0)
         )
 
     def _beyond(self, figure: float, margin: float) -> bool:
@@ -119,27 +155,38 @@ class Checks:
     def __init__(self, running: Iterable[RunningCheck]) -> None:
         """Take the checks that are switched on."""
         self._running = tuple(running)
+        self._cheap = [one for one in self._running if not one.check.in_turn]
+        self._slow = [one for one in self._running if one.check.in_turn]
         self._turn_ns: int | None = None
+        self._remembers = any(one.check.was_there for one in self._running)
+        self._ago: deque[tuple[int, Grid]] = deque()
+        """Some of the last images, without all their pixels, and when they came."""
 
     def forget(self) -> None:
         """Begin anew."""
         self._turn_ns = None
+        self._ago.clear()
         for running in self._running:
             running.forget()
 
     def inspect(self, sampled: Grid, now_ns: int) -> list[tuple[CheckResult, Fault | None]]:
         """Measure an image, and return every check's verdict."""
         taken: dict[Measure, float | None] = {}  # some checks go by the same figure
-        cheap = [running for running in self._running if not running.check.in_turn]
-        for running in (*cheap, *self._whose_turn(now_ns)):
+        for running in (*self._cheap, *self._whose_turn(now_ns)):
             measure = running.check.measure
             if measure not in taken:
                 taken[measure] = measure(sampled)
-            running.judge(taken[measure], now_ns)
-        return [(running.result(), running.fault(now_ns)) for running in self._running]
+            usual, was_there = taken[measure], running.check.was_there
+            figure = running.deciding(usual, sampled)
+            before = self._a_moment_ago(now_ns) if was_there and running.begins(figure) else None
+            came = was_there is not None and before is not None and was_there(sampled, before)
+            running.judge(figure, now_ns, came, usual)
+        if self._remembers:
+            self._keep(sampled, now_ns)
+        return [(running.result, running.fault(now_ns)) for running in self._running]
 
     def _whose_turn(self, now_ns: int) -> list[RunningCheck]:
-        slow = [running for running in self._running if running.check.in_turn]
+        slow = self._slow
         if self._turn_ns is None:
             self._turn_ns = now_ns
             return slow
@@ -150,3 +197,17 @@ class Checks:
             if longest_ago not in chosen:
                 chosen.append(longest_ago)
         return chosen
+
+    def _keep(self, sampled: Grid, now_ns: int) -> None:
+        if self._ago and 0 <= now_ns - self._ago[-1][0] < _APART_NS:
+            return
+        few = sampled.values
+        self._ago.append((now_ns, replace(sampled, pixels=few, neighbours=few)))
+        while len(self._ago) > 1 and not 0 <= now_ns - self._ago[1][0] < _AGO_NS:
+            self._ago.popleft()
+
+    def _a_moment_ago(self, now_ns: int) -> Grid | None:
+        for time_ns, sampled in self._ago:
+            if _AGO_NS <= now_ns - time_ns <= _MOST_AGO_NS:
+                return sampled
+        return None

@@ -17,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import Blocks
-from anymodal_seg_ros.sensing.health.order import median, quantile
+from anymodal_seg_ros.sensing.health.order import in_order, quantile, quantile_of_sorted
 
 FEWEST_PIXELS = 12
 """Pixels of a block; of fewer, too many agree by chance."""
 _ECHO, _MORE_ECHO = 0.35, 0.2
 """Correlation of the noise of two pictures from which on it is the same, and by how much that must
 exceed the sensor's usual one: cameras have a pattern of their own that stays."""
-_SAME, _LESS, _OWN = 0.72, 0.9, 0.95
+_SAME, _LESS, _OWN = 0.66, 0.9, 0.95
 """Shares of its own noise by which the flat blocks of a sensor change: by less than the first if
 that is so, by less than the second from its first picture on, by more than the last if it is not.
 """
@@ -33,8 +33,6 @@ _SHOWN = 0.8
 
 Where a lamp goes on, a camera has less noise from then on: the picture that changed shows it.
 """
-_UNMOVED = 0.75
-"""Of the detail of the busiest blocks: what moves by some pixels changes by all of it or more."""
 _MEMORY, _FEWEST = 100, 8
 """Pictures in a row, of a scene that stands, from which what is usual is known; least of them."""
 _FLAT, _FLATTEST, _MOST = 0.25, 0.1, 0.75
@@ -72,43 +70,34 @@ class SameNoiseWatch:
         """
         before, self._power = self._power, blocks.power
         detail_before = self._detail
-        seen = blocks.seen
         if blocks.size < FEWEST_PIXELS or blocks.change is None or before is None:
             return False
-        if np.count_nonzero(seen) < seen.size // 4:
+        if not blocks.many_seen:
             return False
-        self._detail = quantile(blocks.detail[seen], _FLATTEST)
+        self._detail = quantile_of_sorted(blocks.details, _FLATTEST)
         echo = _echo(blocks, before)
-        changed = quantile(blocks.change[seen], _FLAT)
+        changes = in_order(blocks.seen_change)
+        changed = quantile_of_sorted(changes, _FLAT)
         if len(self._usual) >= _FEWEST:
             noise = min(level for _, level in self._usual)
-            usual = quantile(np.array([echo for echo, _ in self._usual]), 0.9)
             if noise < least or changed >= _OWN * noise:
                 self._less = self._again = False
             elif changed < _LESS * noise and detail_before >= _SHOWN * noise:
                 self._less = True
-            same = echo >= max(_ECHO, usual + _MORE_ECHO) and changed < _SAME * noise
-            if self._less and same and quantile(blocks.change[seen], _MOST) < noise:
-                self._again = True
+            if self._less and not self._again and echo >= _ECHO and changed < _SAME * noise:
+                usual = quantile(np.array([echo for echo, _ in self._usual]), 0.9)
+                same = echo >= usual + _MORE_ECHO
+                self._again = same and quantile_of_sorted(changes, _MOST) < noise
         if not self._less:
-            if not stands(blocks):
+            if not blocks.stands:
                 self._usual.clear()
             self._usual.append((echo, min(self._detail, changed)))
         return self._again
 
 
-def stands(blocks: Blocks) -> bool:
-    """Whether what shows most has changed by less than what motion would make of it."""
-    assert blocks.change is not None
-    detail, change = blocks.detail[blocks.seen], blocks.change[blocks.seen]
-    busy = detail >= quantile(detail, 1.0 - _FLAT)
-    return median(change[busy] / np.maximum(detail[busy], 1e-3)) <= _UNMOVED
-
-
 def _echo(blocks: Blocks, power_before: Floats) -> float:
     """Return the correlation of the flattest blocks' edges with those before."""
     assert blocks.echo is not None
-    seen = blocks.seen
-    flat = seen & (blocks.detail <= quantile(blocks.detail[seen], _FLAT))
+    flat = blocks.seen & (blocks.detail <= quantile_of_sorted(blocks.details, _FLAT))
     power = float(blocks.power[flat].sum()) * float(power_before[flat].sum())
     return float(blocks.echo[flat].sum()) / power**0.5 if power > 0.0 else 0.0

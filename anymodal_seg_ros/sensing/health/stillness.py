@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Blocks, Flags, largest_patch
-from anymodal_seg_ros.sensing.health.order import median, quantile
-from anymodal_seg_ros.sensing.health.same_noise import FEWEST_PIXELS, SameNoiseWatch, stands
+from anymodal_seg_ros.sensing.health.order import median, quantile_of_sorted
+from anymodal_seg_ros.sensing.health.same_noise import FEWEST_PIXELS, SameNoiseWatch
 
 _DEAD_SHARE, _DEAD_ON_A_DRIVE = 0.4, 0.36
 """Of its own noise: a block that changes by less is dead. The lower one where noise has only been
@@ -172,20 +172,20 @@ class StillnessWatch:
     def _learn(self, blocks: Blocks, dead: Flags, noise: float) -> None:
         """Take note of the noise of a picture that looks healthy."""
         assert blocks.change is not None
-        seen = blocks.seen
-        if np.count_nonzero(seen) < seen.size // 4:
+        if not blocks.many_seen:
             return
-        detail, change = blocks.detail[seen], blocks.change[seen]
-        self._noise.append(quantile(detail, 0.1))
+        detail, change = blocks.seen_detail, blocks.seen_change
+        self._noise.append(quantile_of_sorted(blocks.details, 0.1))
         level = noise or self._noise[-1]
         flat = detail <= _FLAT * level
-        if flat.any():
-            clear = self._noise[-1] <= _FLATTER * quantile(detail, 0.9)
-            white = blocks.coarser[seen][flat].mean() <= _WHITE * detail[flat].mean()
+        # Of what moves, flat blocks may be full of fine texture.
+        rests = not self._textured or blocks.stands
+        known = self._evidence >= _FEWEST and (self._at_rest >= _FEWEST or not rests)
+        if flat.any() and not known:
+            clear = self._noise[-1] <= _FLATTER * quantile_of_sorted(blocks.details, 0.9)
+            white = blocks.coarser[blocks.seen][flat].sum() <= _WHITE * detail[flat].sum()
             temporal = median(change[flat] / np.maximum(detail[flat], 1e-3))
             if (white or clear) and temporal >= _TEMPORAL:
-                # Of what moves, flat blocks may be full of fine texture.
-                rests = not self._textured or stands(blocks)
                 self._evidence += bool(white) or rests
                 self._at_rest += rests
         self._idle += (float(dead.mean()) - self._idle) / len(self._noise)

@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from anymodal_seg_ros.sensing.health.order import quantile
+
 Spectra = npt.NDArray[np.complex64]
 """``[h, w]``: Fourier transform of a field."""
 
@@ -106,7 +108,7 @@ def edge_structure(grey: Floats, covered: Mask | None = None) -> Structure:
         beyond = cv2.dilate((~seen).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         right[beyond] = down[beyond] = 0.0
     strength = cv2.magnitude(right, down)
-    strong = max(float(np.quantile(strength, _STRONG)), _TINY)
+    strong = max(quantile(strength, _STRONG), _TINY)
     weight = np.minimum(strength / strong, 1.0) / np.maximum(strength, _TINY) ** 2
     real, imaginary = (right * right - down * down) * weight, 2.0 * right * down * weight
     local = (real - cv2.blur(real, (side, side))) + 1j * (

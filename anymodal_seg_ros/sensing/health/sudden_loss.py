@@ -14,16 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Blocks, Flags
+from anymodal_seg_ros.sensing.health.edges import Edges
 from anymodal_seg_ros.sensing.health.order import median
 
+_EDGES_LEFT = 0.8
+"""Share of the steepness of its edges with which a block has lost nothing: detail is of pixels here
+and there, and an upright edge, which may have gone from between two of them, of all the row's."""
 _LEAST_DETAIL = 1.5
 """Counts that a block must have shown for its loss to be noticed."""
 _LOST = 0.25
 """Share of what a block showed; with less, it has lost it."""
 RECOVERED = 0.55
 """Share at which it has it again."""
-_SMALLEST = 0.2
-"""Of the blocks; what fewer lose is the scene's doing."""
+_SMALLEST, _WASHED_OUT = 0.21, 0.16
+"""Of the blocks; what fewer lose is the scene's doing. The latter where light does it: what drives
+by is not as bright as the sensor can tell."""
 _SMALLEST_VISIBLE, _OF_VISIBLE = 0.12, 0.3
 """Of the blocks, and of those that showed something: enough as well, where many show nothing."""
 _KEPT = 0.8
@@ -34,12 +39,16 @@ _ALIKE = 0.98
 """Correlation of the coarse picture before and after, where hardly a block is left."""
 _FADED = 0.6
 """Share of the contrast of the picture before."""
-_VEILED = 0.2
-"""Share of contrast, and of the span from the darkest to the brightest pixel, left by a veil."""
+_VEILED, _HAZED = 0.2, 0.25
+"""Share of contrast, and of the span from the darkest to the brightest pixel, left by a veil; and
+of a camera's contrast, where its darkest parts have become brighter by more than that: neither
+another exposure nor a lamp that goes out does both."""
 _THROUGH_A_VEIL = 0.9
 """Correlation of the coarse picture before and after: on a drive it moves meanwhile."""
 _LEAST_CONTRAST = 12.0
 """Counts of contrast that a picture must have had to fade."""
+_LEAST_HAZED = 40.0
+"""The same of a camera: of less, noise and light decide."""
 _FEWEST_REST = 6
 """Blocks that tell whether a picture has stayed where it was."""
 _AROUND = np.ones((3, 3), np.uint8)
@@ -69,6 +78,9 @@ class _Seen:
 
     shown: Floats
     means: Floats
+    clipped: Flags
+    """Where some of it is as bright as the sensor can tell."""
+    edges: Edges | None
     span: float | None
     time_ns: int
 
@@ -92,28 +104,38 @@ class SuddenLossWatch:
         self._seen: _Seen | None = None
         self._loss: Flags | None = None
         self._before_loss = np.zeros((ROWS // 2, COLUMNS // 2), np.float32)
+        self._contrast = 0.0
+        """Counts, before a veil; 0 if it is none."""
 
-    def look(self, blocks: Blocks, now_ns: int, span: float | None = None) -> Loss | None:
+    def look(
+        self, blocks: Blocks, edges: Edges | None, now_ns: int, span: float | None = None
+    ) -> Loss | None:
         """Look at a picture.
 
         Args:
             blocks: of the picture.
+            edges: in it; None if it is too small.
             now_ns: when it came.
             span: from its darkest to its brightest pixel, where contrast is not steady.
 
         Returns:
             What is lost since an earlier picture; None if nothing.
         """
-        now = _Seen(_coarse(blocks.detail), _coarse(blocks.means), span, now_ns)
+        clipped = _coarse(blocks.bright.astype(np.float32)) > 0.0
+        now = _Seen(_coarse(blocks.detail), _coarse(blocks.means), clipped, edges, span, now_ns)
         before, self._seen = self._seen, now
         if self._loss is None and before is not None and now_ns - before.time_ns <= HELD_NS:
-            veiled = not self._steady_contrast and _veiled(before, now)
+            veiled = (_hazed if self._steady_contrast else _veiled)(before, now)
             lost = np.ones_like(now.shown, bool) if veiled else self._lost(before, now)
             if lost.any():
                 self._loss, self._before_loss = lost, np.maximum(before.shown, _TINY)
+                self._contrast = float(np.ptp(before.means)) if veiled else 0.0
         if self._loss is None:
             return None
-        left = median(now.shown[self._loss] / self._before_loss[self._loss])
+        if self._contrast:  # of detail, which is noise as well, more is left
+            left = float(np.ptp(now.means)) / self._contrast
+        else:
+            left = median(now.shown[self._loss] / self._before_loss[self._loss])
         if left > RECOVERED:
             self._loss = None
             return None
@@ -122,9 +144,9 @@ class SuddenLossWatch:
     def _lost(self, before: _Seen, now: _Seen) -> Flags:
         """Return the blocks that show hardly anything of what they showed; none if all moved."""
         visible = before.shown >= _LEAST_DETAIL
-        lost = visible & (now.shown < _LOST * before.shown)
+        lost = visible & (now.shown < _LOST * before.shown) & ~_have_edges(before, now)
         share = float(lost.mean())
-        much = share >= _SMALLEST
+        much = share >= _SMALLEST or float((lost & now.clipped).mean()) >= _WASHED_OUT
         some = share >= _SMALLEST_VISIBLE and share >= _OF_VISIBLE * float(visible.mean())
         contrast = float(np.ptp(before.means))
         faded = not self._steady_contrast and float(np.ptp(now.means)) < _FADED * contrast
@@ -141,6 +163,14 @@ def _coarse(values: Floats) -> Floats:
     """Join blocks by fours: in a small one, an edge more or less is much."""
     joined = values.reshape(ROWS // 2, 2, COLUMNS // 2, 2).mean(axis=(1, 3))
     return np.asarray(joined, np.float32)
+
+
+def _have_edges(before: _Seen, now: _Seen) -> Flags:
+    """Return the blocks that had upright edges and have them still, not those of a glare."""
+    if before.edges is None or now.edges is None:
+        return np.zeros_like(before.clipped)
+    kept = now.edges.steepness >= _EDGES_LEFT * before.edges.steepness
+    return np.asarray(before.edges.seen & kept & ~now.clipped)
 
 
 def _kept(rest: Flags, before: Floats, now: Floats) -> bool:
@@ -169,6 +199,17 @@ def _veiled(before: _Seen, now: _Seen) -> bool:
     contrast = float(np.ptp(before.means))
     faded = contrast >= _LEAST_CONTRAST and float(np.ptp(now.means)) <= _VEILED * contrast
     return faded and _pattern(before.means, now.means) >= _THROUGH_A_VEIL
+
+
+def _hazed(before: _Seen, now: _Seen) -> bool:
+    """Whether all of a picture has faded, as through a fog: what was dark has become bright."""
+    contrast, left = float(np.ptp(before.means)), float(np.ptp(now.means))
+    brighter = float(now.means.min()) - float(before.means.min())
+    return (
+        contrast >= _LEAST_HAZED
+        and left <= _HAZED * contrast <= brighter
+        and _pattern(before.means, now.means) >= _THROUGH_A_VEIL
+    )
 
 
 def _pattern(before: Floats, now: Floats) -> float:

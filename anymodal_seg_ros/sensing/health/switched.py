@@ -1,8 +1,8 @@
 """A picture that from one image to the next means something else: nothing in the world does that.
 
 The brightness turned upside down, two colours exchanged or one of them gone, all distances so many
-times as far: a driver, a cable or a setting did it. Each is known by the coarse picture, which
-shows the same as a moment ago but for that.
+times as far, or one and the same: a driver, a cable or a setting did it. Each is known by the
+coarse picture, which shows the same as a moment ago but for that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS
 from anymodal_seg_ros.sensing.health.image_figures import Grid, floats
-from anymodal_seg_ros.sensing.health.order import median, quantile
+from anymodal_seg_ros.sensing.health.order import in_order, median, quantile, quantile_of_sorted
 from anymodal_seg_ros.sensing.health.sudden_loss import HELD_NS
 
 _SAME = 0.9
@@ -32,6 +32,13 @@ _ALIKE = 1.3
 _STRUCTURE = 1.5
 """Times as far as the nearest that the farthest of a picture must be: a wall that something large
 passes at another distance is no other unit."""
+_EVEN, _UNEVEN = 1.04, 1.5
+"""Times as far as the nearest that the farthest of a picture is, at most, where all are one, as of
+a wall right ahead; and, at least, where they are not."""
+_WHOLE = 0.9
+"""Share of the pixels that such a wall must fill."""
+_BESIDE, _MUCH = 0.1, 0.5
+"""Of that distance: what was nearer or farther by more was elsewhere; and share of the picture."""
 _FEWEST = 100
 """Pixels with a distance in both pictures that tell."""
 
@@ -58,6 +65,7 @@ class SwitchWatch:
         """Begin anew."""
         self._before: _Coarse | None = None
         self._switched: set[str] = set()
+        self._one_distance = False
 
     def look(self, sampled: Grid, now_ns: int) -> str:
         """Look at a picture.
@@ -74,13 +82,18 @@ class SwitchWatch:
             and before.shown.shape == shown.shape
         ):
             if self._depth:
-                self._compare_scale(before.shown, shown)
+                self._compare_distances(before.shown, shown)
             else:
                 self._compare(before.shown, shown)
-        return ", ".join(sorted(self._switched))
+        told = sorted(self._switched)
+        return ", ".join([*told, "at one and the same distance"] if self._one_distance else told)
 
-    def _compare_scale(self, before: Floats, now: Floats) -> None:
-        """Look whether all distances have become so many times as large."""
+    def _compare_distances(self, before: Floats, now: Floats) -> None:
+        """Look whether all distances are so many times as large, or one."""
+        if _spread(now) > _UNEVEN:
+            self._one_distance = False
+        elif not self._one_distance:
+            self._one_distance = _are_one(before, now)
         with np.errstate(invalid="ignore", divide="ignore"):
             times = now / before
             # What does not fit is as far as can be told.
@@ -119,23 +132,42 @@ class SwitchWatch:
                     self._switched.discard(what)
 
 
+def _spread(depth_m: Floats) -> float:
+    """Return how many times as far as the nearest the farthest distances are; 0 of too few."""
+    known = depth_m[np.isfinite(depth_m)]
+    if known.size < _FEWEST:
+        return 0.0
+    ordered = in_order(known)
+    return quantile_of_sorted(ordered, 0.95) / quantile_of_sorted(ordered, 0.05)
+
+
+def _are_one(before: Floats, now: Floats) -> bool:
+    """Whether a picture is of one distance, and half of the one before was of others.
+
+    The leaf of a door that closes has come to where it is by and by.
+    """
+    if not 0.0 < _spread(now) <= _EVEN or float(np.isfinite(now).mean()) < _WHOLE:
+        return False
+    known, distance = before[np.isfinite(before)], float(np.nanmedian(now))
+    elsewhere = np.abs(known - distance) > _BESIDE * distance
+    return _spread(before) >= _UNEVEN and float(elsewhere.mean()) >= _MUCH
+
+
 def _channels(sampled: Grid) -> Floats:
     """Return the first three channels of a picture, or its only one, made coarse."""
     pixels = sampled.pixels
     if pixels.ndim == 2 or pixels.shape[2] < 3:
-        planes = [sampled.values]
+        few = floats(sampled.values)
     else:
         down, right = (max(1, side // 30) for side in pixels.shape[:2])
-        few = pixels[::down, ::right]
-        planes = [few[:, :, 0], few[:, :, 1], few[:, :, 2]]
-    return np.stack(
-        [cv2.resize(floats(p), (COLUMNS, ROWS), interpolation=cv2.INTER_AREA) for p in planes]
-    )
+        few = floats(pixels[::down, ::right, :3])
+    coarse = cv2.resize(few, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(coarse.reshape(ROWS, COLUMNS, -1).transpose(2, 0, 1), np.float32)
 
 
 def _likeness(one: Floats, other: Floats) -> float:
     """Return the correlation of two coarse pictures; 0 where one of them hardly varies."""
-    one, other = one - one.mean(), other - other.mean()
-    if min(float(np.ptp(one)), float(np.ptp(other))) < _LEAST_CONTRAST:
+    if min(float(one.max() - one.min()), float(other.max() - other.min())) < _LEAST_CONTRAST:
         return 0.0
-    return float((one * other).sum() / (np.linalg.norm(one) * np.linalg.norm(other)))
+    one, other = (one - one.mean()).ravel(), (other - other.mean()).ravel()
+    return float((one @ other) / ((one @ one) * (other @ other)) ** 0.5)

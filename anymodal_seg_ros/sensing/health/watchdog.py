@@ -110,7 +110,22 @@ class Watchdog:
         """Return the health of one sensor; rejections, drops and checks are others' to fill in."""
         return self._sensors[sensor].status(sensor, now_ns)
 
+    def count_on_from(self, other: Watchdog) -> None:
+        """Go on with the counts of another one of the same sensors, of an earlier run."""
+        for name, health in self._sensors.items():
+            before = other._sensors[name]
+            health.arrived, health.received = before.arrived, before.received
+
     def configure(self, sensor: str, config: Thresholds) -> None:
-        """Give one sensor other thresholds from now on."""
+        """Give one sensor other thresholds from now on; what is known of it stays."""
         self._sensors[sensor].configure(config)
+        self._next_due_ns = self.next_change_ns()
+
+    def switch(self, sensor: str, config: Thresholds, now_ns: int) -> None:
+        """Take one sensor out, or in again: as one that was never seen, but its counts go on."""
+        before = self._sensors[sensor]
+        health = self._sensors[sensor] = SensorHealth(config)
+        health.arrived, health.received = before.arrived, before.received
+        health.start(now_ns, self._startup_grace_ns)
+        self._states[sensor] = health.state
         self._next_due_ns = self.next_change_ns()

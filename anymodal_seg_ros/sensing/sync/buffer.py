@@ -16,6 +16,10 @@ MAX_BYTES = 256 * 1024 * 1024
 """Pixels kept per sensor at most, beside its newest sample."""
 
 
+_TAKEN = "taken"
+"""In :attr:`Sample.made`: that it is counted as taken."""
+
+
 class SampleBuffer:
     """Keeps samples for a while, bounded in time, number and bytes, and accounts for every one."""
 
@@ -97,7 +101,7 @@ class SampleBuffer:
         """Remember that a frame set took the sample."""
         if self._holds(sample.time_ns) and sample.time_ns not in self._used:
             self._used.add(sample.time_ns)
-            self.taken += 1
+            self._count_taken(sample)
 
     def used(self, sample: Sample) -> bool:
         """Whether a frame set took a sample that is still buffered."""
@@ -115,7 +119,7 @@ class SampleBuffer:
         if taken and self._holds(sample.time_ns):
             self.use(sample)
         elif taken:  # let go of while its set waited
-            self.taken += 1
+            self._count_taken(sample)
         elif not self._holds(sample.time_ns):
             self.dropped[self._reasons.pop(sample.time_ns, "not needed by any frame set")] += 1
 
@@ -125,10 +129,13 @@ class SampleBuffer:
             self._forget("not needed by any frame set")
 
     def discard(self, sample: Sample) -> None:
-        """Take a buffered sample out whose pixels turned out to be damaged; it is counted so."""
+        """Take a sample out whose pixels turned out to be damaged; it is counted so.
+
+        Its frame set may have waited so long for them that it is not buffered any more.
+        """
+        self.taken -= sample.made.pop(_TAKEN, 0)
         at = bisect_left(self._times, sample.time_ns)
         if at < len(self._times) and self._samples[at] is sample:
-            self.taken -= sample.time_ns in self._used
             self._remove(at)
 
     def nearest(self, time_ns: int) -> Sample | None:
@@ -185,6 +192,10 @@ class SampleBuffer:
         self._used.discard(time_ns)
         if time_ns not in self._awaited:
             self._reasons.pop(time_ns, None)
+
+    def _count_taken(self, sample: Sample) -> None:
+        self.taken += 1
+        sample.made[_TAKEN] = 1
 
     def _holds(self, time_ns: int) -> bool:
         at = bisect_left(self._times, time_ns)

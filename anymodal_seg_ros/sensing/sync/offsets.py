@@ -22,6 +22,9 @@ LEAST_LIMIT_S = 0.1
 """Offsets below this are latency, whatever the rate."""
 BACKWARD_LIMIT = 0.4
 """Share of stamps that may go back: networks swap messages now and then."""
+EVENTS_AHEAD_NS = seconds_to_ns(0.3)
+"""No frame takes so much longer than events: if all do, the clock of the events is ahead, and their
+windows show what was before the frames."""
 REPEATS_ALLOWED = 2
 """A stamp may come this often again: two publishers of one topic, or a driver that sends twice."""
 
@@ -31,6 +34,7 @@ _FEWEST_LAGS = 3
 _ELECTION_NS = 100_000_000
 _EASIER = 0.8
 """Share of the limit that a doubtful sensor must keep to be believed, so that it does not flap."""
+_FORGOTTEN_NS = seconds_to_ns(1.0)
 _STEP_NS = seconds_to_ns(LEAST_LIMIT_S)
 _UNSEEN = frozenset(
     {SensorState.WAITING, SensorState.STALE, SensorState.FAILED, SensorState.DISABLED}
@@ -42,6 +46,9 @@ class _Book:
     """What is remembered of the stamps of one sensor."""
 
     limit_ns: int
+    silent_after_ns: int
+    """Without a stamp that can be judged for so long, its last ones say nothing any more."""
+    heard_ns: int = 0
     last_ns: int | None = None
     repeats: int = 0
     backward: deque[bool] = field(default_factory=lambda: deque(maxlen=_WINDOW))
@@ -49,6 +56,10 @@ class _Book:
     lag_ns: int = 0
     """Median of the last lags: arrival minus stamp."""
     delays: DelayHistory = field(default_factory=DelayHistory)
+    heard_lag_ns: int | None = None
+    """Of the last events of an event camera; None for all others."""
+    ahead: deque[int] = field(default_factory=lambda: deque(maxlen=_WINDOW))
+    """How much longer than these the frames took that its last windows have followed."""
     agreed_ns: int | None = None
     """The lag when the sensor last agreed with another."""
     offset_ns: int = 0
@@ -60,22 +71,43 @@ class StampOffsets:
 
     def __init__(self, rig: RigConfig) -> None:
         """Set up empty books."""
-        self._books = {name: _Book(_limit_ns(s, rig)) for name, s in rig.sensors.items()}
+        self._books = {
+            name: _Book(_limit_ns(sensor, rig), max(sensor.stale_after_ns, _FORGOTTEN_NS))
+            for name, sensor in rig.sensors.items()
+        }
         self._settle_ns = seconds_to_ns(rig.clock_jump_s)
         self._anchor: str | None = None
         self._election_ns = -(1 << 63)
         self._settled_ns = -(1 << 63)
 
+    def configure(self, rig: RigConfig) -> None:
+        """Take other rates and tolerances of the same sensors from now on."""
+        for name, sensor in rig.sensors.items():
+            book = self._books[name]
+            book.limit_ns = _limit_ns(sensor, rig)
+            book.silent_after_ns = max(sensor.stale_after_ns, _FORGOTTEN_NS)
+
     def jumped(self, sensor: str, now_ns: int) -> None:
-        """A sensor's clock has jumped: give the others the time to do so as well."""
+        """A sensor's clock has jumped: give the others the time to do so as well.
+
+        Where it agreed with another is kept: if the others stay, it is this one that moved.
+        """
         book = self._books[sensor]
-        self._books[sensor] = _Book(book.limit_ns)
+        self._books[sensor] = _Book(book.limit_ns, book.silent_after_ns, agreed_ns=book.agreed_ns)
         self._settled_ns = now_ns + self._settle_ns
+
+    def hear(self, sensor: str, lag_ns: int) -> None:
+        """Take note of events: by how much later than their time they have arrived.
+
+        Their windows end with the frames of others, and have those frames' stamps and arrivals.
+        """
+        self._books[sensor].heard_lag_ns = lag_ns
 
     def judge(self, sample: Sample, states: Mapping[str, SensorState]) -> Fault | None:
         """Take note of a sample's stamp and say what is wrong with it."""
         book = self._books[sample.sensor]
-        book.lags.append(sample.received_ns - sample.time_ns)
+        book.heard_ns = sample.received_ns
+        book.lags.append(_lag_ns(book, sample))
         book.lag_ns = sorted(book.lags)[len(book.lags) // 2]
         book.delays.add(sample.received_ns, book.lags[-1])
         fault = _order(book, sample)
@@ -99,7 +131,9 @@ class StampOffsets:
         """Compare a sensor with the one that most others agree with."""
         if len(book.lags) < _FEWEST_LAGS:
             return None
-        anchored = self._anchor is not None and states[self._anchor] not in _UNSEEN
+        anchored = self._anchor is not None and self._is_seen(
+            self._anchor, sample.received_ns, states
+        )
         if not anchored or sample.received_ns >= self._election_ns:
             self._elect(sample.received_ns, states)
         limit_ns = book.limit_ns
@@ -161,6 +195,11 @@ class StampOffsets:
         ]
         return min(delays) if len(delays) > 1 else 0
 
+    def _is_seen(self, name: str, now_ns: int, states: Mapping[str, SensorState]) -> bool:
+        """Whether a sensor's stamps are judged these days: it may send, but stamps of zero."""
+        book = self._books[name]
+        return states[name] not in _UNSEEN and now_ns - book.heard_ns <= book.silent_after_ns
+
     def _elect(self, now_ns: int, states: Mapping[str, SensorState]) -> None:
         """Choose the sensor to compare with: the one with most friends.
 
@@ -173,7 +212,7 @@ class StampOffsets:
         seen = {
             name: book
             for name, book in self._books.items()
-            if states[name] not in _UNSEEN and len(book.lags) >= _FEWEST_LAGS
+            if self._is_seen(name, now_ns, states) and len(book.lags) >= _FEWEST_LAGS
         }
 
         def claim(name: str) -> tuple[int, bool, int, int]:
@@ -200,6 +239,16 @@ def _limit_ns(sensor: SensorConfig, rig: RigConfig) -> int:
     """Return how far off a sensor's stamps may be: as far as a frame set can bridge."""
     bridged = sensor.tolerance_ns + seconds_to_ns(rig.deadline_s)
     return seconds_to_ns(sensor.clock_offset_s) or max(bridged, seconds_to_ns(LEAST_LIMIT_S))
+
+
+def _lag_ns(book: _Book, sample: Sample) -> int:
+    """Return arrival minus stamp: of the events themselves where these are ahead of the frames."""
+    lag_ns, heard_ns = sample.received_ns - sample.time_ns, book.heard_lag_ns
+    if heard_ns is None:
+        return lag_ns
+    book.ahead.append(lag_ns - heard_ns)
+    ahead = len(book.ahead) == _WINDOW and min(book.ahead) > EVENTS_AHEAD_NS
+    return heard_ns if ahead else lag_ns
 
 
 def _order(book: _Book, sample: Sample) -> Fault | None:

@@ -12,16 +12,26 @@ from bisect import insort
 from dataclasses import replace
 from typing import NamedTuple
 
-from anymodal_seg_ros.config import RigConfig, SensorConfig, seconds_to_ns
+from anymodal_seg_ros.config import RigConfig, seconds_to_ns
 from anymodal_seg_ros.frames import FrameSet, Sample, SensorState
-from anymodal_seg_ros.sensing.sync.buffer import MAX_BUFFERED, SampleBuffer
+from anymodal_seg_ros.sensing.sync.buffer import MAX_BUFFERED, MAX_BYTES, SampleBuffer
 from anymodal_seg_ros.sensing.sync.triggers import States, Trigger, trigger_policy
 
 TOO_LATE = "a later frame set had left"
 TOO_FAST = "beyond max_rate_hz"
 
+SET_BACK_AFTER = 6
+"""Samples of the reference in a row, in order but older than its last set: its clock was set back.
+
+Long enough that messages which overtook one another, and a sensor of which the others show that its
+clock is wrong, are told from it.
+"""
+
 MAX_PENDING = 64
 """Frame sets that may wait for their samples. More means that nobody has polled for seconds."""
+
+MAX_PENDING_BYTES = 2 * MAX_BYTES
+"""Pixels of the samples that have opened them; so many of 4K are two thirds of a second."""
 
 
 class _Left(NamedTuple):
@@ -43,13 +53,9 @@ class Synchronizer:
 
     def __init__(self, rig: RigConfig, most: int = MAX_BUFFERED) -> None:
         """Set up empty buffers for the sensors of a rig, for at most ``most`` samples each."""
-        self._deadline_ns = seconds_to_ns(rig.deadline_s)
-        self._longest_ns = max(self._deadline_ns, seconds_to_ns(rig.deadline_max_s))
-        self._patience_ns = dict.fromkeys(rig.sensors, self._deadline_ns)
-        self._spacing_ns = seconds_to_ns(0.9 / rig.max_rate_hz) if rig.max_rate_hz else 0
         self._jump_ns = seconds_to_ns(rig.clock_jump_s)
         self._buffers = {name: SampleBuffer(s, most) for name, s in rig.sensors.items()}
-        self._keep_enough()
+        self._take_times(rig)
         self._policy = trigger_policy(rig)
         self._pending: list[Trigger] = []
         self._polled_ns: int | None = None
@@ -60,11 +66,33 @@ class Synchronizer:
         """The latest moment that a set was opened for, in this epoch."""
         self._last: _Left | None = None
         self._withheld: dict[str, tuple[int, str]] = {}
+        self._behind: list[int] = []
+        """Stamps of the reference's last samples, as far as they lie before its last set."""
 
-    def configure(self, sensor: str, config: SensorConfig) -> None:
-        """Give one sensor another rate and tolerance from now on."""
-        self._buffers[sensor].configure(config)
-        self._keep_enough()
+    def configure(self, rig: RigConfig) -> None:
+        """Take other deadlines, rates and tolerances of the same sensors from now on.
+
+        What one has opened that does not take part any more goes without a mask.
+        """
+        for name, sensor in rig.sensors.items():
+            self._buffers[name].configure(sensor)
+        self._take_times(rig)
+        waiting, self._pending = self._pending, []
+        for trigger in waiting:
+            if trigger.sample is None or rig.sensors[trigger.sample.sensor].enabled:
+                self._pending.append(trigger)
+            else:
+                self._buffers[trigger.sample.sensor].set_left(trigger.sample, taken=False)
+
+    def count_on_from(self, other: Synchronizer) -> None:
+        """Go on with the counts of another one of the same sensors, whose samples are let go."""
+        for trigger in other._pending:
+            if trigger.sample is not None:
+                other._buffers[trigger.sample.sensor].set_left(trigger.sample, taken=False)
+        for name, buffer in self._buffers.items():
+            before = other._buffers[name]
+            before.clear()
+            buffer.dropped, buffer.taken = before.dropped, before.taken
 
     def wait_for(self, sensor: str, patience_ns: int) -> None:
         """Wait for one sensor's samples so long after the reference's, within the limits."""
@@ -80,6 +108,11 @@ class Synchronizer:
         """Return the buffered sample of a sensor with the latest stamp."""
         return self._buffers[sensor].newest
 
+    def newest_opener(self) -> Sample | None:
+        """Return the sample whose frame set was opened last and waits; None if none does."""
+        newest = self._pending[-1] if self._pending else None
+        return None if newest is None or newest.unfit else newest.sample
+
     def count(self, sensor: str, reason: str) -> None:
         """Count a sample that never came into the buffers."""
         self._buffers[sensor].dropped[reason] += 1
@@ -94,8 +127,12 @@ class Synchronizer:
         ordered = {name: samples[name] for name in self._buffers if name in samples}
         return replace(frame_set, samples=ordered, missing=missing)
 
-    def _keep_enough(self) -> None:
-        """Let every buffer reach back as far as the slowest sensor may need it."""
+    def _take_times(self, rig: RigConfig) -> None:
+        """Take deadlines and rates, and let every buffer reach back as far as any may need it."""
+        self._deadline_ns = seconds_to_ns(rig.deadline_s)
+        self._longest_ns = max(self._deadline_ns, seconds_to_ns(rig.deadline_max_s))
+        self._patience_ns = dict.fromkeys(rig.sensors, self._deadline_ns)
+        self._spacing_ns = seconds_to_ns(0.9 / rig.max_rate_hz) if rig.max_rate_hz else 0
         longest = max(max(b.tolerance_ns, b.period_ns) for b in self._buffers.values())
         for buffer in self._buffers.values():
             buffer.keep_ns = 2 * longest + self._longest_ns
@@ -111,12 +148,24 @@ class Synchronizer:
         buffer, state = self._buffers[sample.sensor], states[sample.sensor]
         if jumped:
             buffer.clear()
+        elif self._set_back(sample):
+            # By less than a jump that one stamp shows, and for all: no set would leave until then.
+            self._begin_epoch()
+            for other in self._buffers.values():
+                other.clear()
         if buffer.add(sample, "" if state.alive else f"came while {state.value}"):
             # Now, not at the next poll: a poll that comes late may find the sensor late as well.
             self._open(sample, states)
 
     def withhold(
-        self, sample: Sample, states: States, reason: str, kind: str = "", *, optional: bool = False
+        self,
+        sample: Sample,
+        states: States,
+        reason: str,
+        kind: str = "",
+        *,
+        optional: bool = False,
+        jumped: bool = False,
     ) -> None:
         """Take note of a sample whose image must not be fused: nobody need wait for its sensor.
 
@@ -129,8 +178,11 @@ class Synchronizer:
             reason: in words, for the sets that go without it.
             kind: what it is counted as; empty if it has been counted already.
             optional: whether the set that it opens is only wanted if somebody else sees something.
+            jumped: as of :meth:`add`.
         """
         buffer = self._buffers[sample.sensor]
+        if jumped:
+            buffer.clear()
         buffer.see(sample)
         if kind:
             buffer.dropped[kind] += 1
@@ -190,8 +242,7 @@ class Synchronizer:
         ):
             if self._newest_ns is not None and time_ns <= self._newest_ns:
                 if self._begins_anew(time_ns, states):
-                    self._epoch += 1
-                    self._newest_ns = None
+                    self._begin_epoch()
                 elif self._has_left(time_ns):
                     if opener is not sample or not unfit:
                         self._buffers[opener.sensor].explain(opener, TOO_LATE)
@@ -208,11 +259,35 @@ class Synchronizer:
                 if not trigger.unfit:
                     self._buffers[opener.sensor].await_set(opener)
             insort(self._pending, trigger, key=_order)
-        while len(self._pending) > MAX_PENDING:
+        while self._too_many_wait():
             given_up = self._pending.pop(0)
             self.overdue += 1
             if given_up.sample is not None:
                 self._buffers[given_up.sample.sensor].set_left(given_up.sample, taken=False)
+
+    def _too_many_wait(self) -> bool:
+        """Whether the oldest open set is to be given up for the newest."""
+        waiting = len(self._pending)
+        held = sum(t.sample.image.nbytes for t in self._pending if t.sample is not None)
+        return waiting > MAX_PENDING or (waiting > 1 and held > MAX_PENDING_BYTES)
+
+    def _set_back(self, sample: Sample) -> bool:
+        """Whether the reference's clock has gone back for good, this sample considered."""
+        last, behind = self._last, self._behind
+        if last is None or last.reference != sample.sensor:
+            return False
+        left = last.epoch == self._epoch and sample.time_ns <= last.reference_ns
+        if not left or (behind and sample.time_ns <= behind[-1]):
+            behind.clear()
+        if left:
+            behind.append(sample.time_ns)
+        return len(behind) > SET_BACK_AFTER
+
+    def _begin_epoch(self) -> None:
+        """Let header time start again."""
+        self._epoch += 1
+        self._newest_ns = None
+        self._behind.clear()
 
     def _begins_anew(self, time_ns: int, states: States) -> bool:
         """Whether header time starts again: a jump far back, or the end of a wrong reference."""

@@ -175,6 +175,8 @@ def test_pixels_are_made_once_and_cannot_be_written() -> None:
         (png_of(9, 7, 8, 5, b""), "png", "data is a png picture of colour type 5"),
         (png_of(9, 7, 8, 0, b"junk"), "png", "data is a damaged png"),
         (png(GREY)[:33] + chunk(b"acTL", bytes(8)) + png(GREY)[33:], "png", "is an animated png"),
+        (png(GREY)[:33] + chunk(b"zTXt", b"a") * 17 + png(GREY)[33:], "png", "more than 16 packed"),
+        (jpeg(smooth())[:-2] + b"\xff\xda" * 150_000 + b"\xff\xd9", "jpeg", "of 150001 scans of"),
         (jpeg_header(64, 48), "jpeg", "data is a damaged jpeg"),
         (jpeg_header(64, 48, marker=0xC9), "jpeg", "data is a jpeg picture of type 0xc9"),
         (jpeg_header(64, 48, channels=2), "jpeg", "of 2 channels of 8 bits"),

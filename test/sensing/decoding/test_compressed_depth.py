@@ -85,7 +85,7 @@ def test_a_value_at_the_pole_of_the_quantisation_is_invalid_not_a_crash() -> Non
 @pytest.mark.parametrize(
     ("data", "format", "says"),
     [
-        (png(MILLIMETRES), "32FC1; compressedDepth png", "data begins with"),
+        (png(MILLIMETRES), "32FC1; compressedDepth png", "data is a png without the header of c"),
         (NO_PARAMETERS, "16UC1; compressedDepth png", "data has 12 bytes: expected a compressed"),
         (NO_PARAMETERS + png(MILLIMETRES), "; compressedDepth png", "format is '; compressedDepth"),
         (NO_PARAMETERS + png(MILLIMETRES), "rgb8; compressedDepth", "expected '16UC1; compressedD"),
@@ -184,5 +184,5 @@ def test_any_rvl_bytes_give_an_image_or_a_clear_error(data: bytes, height: int, 
 def test_counts_packed_by_hand_without_the_parameters(form: str) -> None:
     picture = png(MILLIMETRES)
     np.testing.assert_array_equal(decode(picture, form).pixels, MILLIMETRES)
-    with pytest.raises(DecodeError):
+    with pytest.raises(DecodeError, match="without the header of compressedDepth: expected 12"):
         decode(picture, "32FC1; compressedDepth png")

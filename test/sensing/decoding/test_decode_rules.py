@@ -40,6 +40,8 @@ class Endless:
 
 REFUSED = [
     (changed(encoding="mono12"), "encoding", f"encoding is 'mono12': expected {KNOWN_ENCODINGS}"),
+    (changed(encoding="RGB8"), "encoding", "encoding is 'RGB8': did you mean rgb8? expected rgb8"),
+    (changed(encoding="YUYV "), "encoding", "did you mean yuyv? expected"),
     (
         SimpleNamespace(text="hello"),
         "type",

@@ -11,6 +11,7 @@ from anymodal_seg_ros.config import MESSAGE_TYPES, EventConfig
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.sensing.events.arrays import parse_event_array, read_event_array, wants_raw
 from anymodal_seg_ros.sensing.events.messages import read_event_cloud
+from anymodal_seg_ros.sensing.events.store import PixelGrid
 from anymodal_seg_ros.sensing.events.values import Events
 from anymodal_seg_ros.sensing.events.windows import EventStream
 
@@ -64,6 +65,14 @@ def test_serialised_and_object_arrays_hold_the_same_events(
     for array in (from_bytes, from_objects):
         assert (array.stamp_ns, array.frame_id) == (7 * SECOND_NS + 5, frame_id)
         assert (array.height, array.width) == (480, 640)
+
+
+def test_events_of_a_type_of_ones_own_lie_within_the_picture_or_are_left_out() -> None:
+    sent = event_array(Events(*np.array([[1, 2, 3], [1, -5, 7], [1, 1, 7], [1, 1, 1]])), 5, 8, 8)
+    sent.events[2].polarity = 255  # a number, where others have a truth value
+    read = read_event_array(sent).events
+    _, cells = PixelGrid(8, 8, 1).place(read)
+    assert cells.tolist() == [2 * (8 + 1) + 1, 2 * (7 * 8 + 7) + 1]
 
 
 def test_serialised_arrays_that_are_cut_anywhere_are_refused() -> None:
@@ -194,6 +203,28 @@ def test_times_in_another_unit_are_refused_by_its_name(unit: float, says: str) -
     assert said.value.kind == "time"
     found = read_event_cloud(timed_cloud(times / unit, stamp_ns), 480, 640).events
     assert abs(found.time_ns - stamp_ns).max() < 30_000_000
+
+
+@pytest.mark.parametrize("at", [0, 250, 499])
+@pytest.mark.parametrize("wrong_s", [0.0, 1_700_003_600.0, 3.4e9])
+def test_one_time_that_cannot_be_is_no_event_wherever_it_stands(at: int, wrong_s: float) -> None:
+    stamp_ns = 1_700_000_000 * SECOND_NS
+    times = 1_700_000_000 + np.linspace(-0.01, 0.0, 500)
+    times[at] = wrong_s
+    found = read_event_cloud(timed_cloud(times, stamp_ns), 480, 640).events
+    assert len(found) == 499
+    assert abs(found.time_ns - stamp_ns).max() < 20_000_000
+
+
+def test_a_counter_that_wraps_does_not_count_from_the_stamp() -> None:
+    """32 bits of microseconds, read as nanoseconds: all within the 33 us of 33 ms, and far off."""
+    stamp_ns = 1_700_000_000 * SECOND_NS
+    times = (3_000_000_000 + np.linspace(0, 33_000, 500)).astype(np.uint32)
+    with pytest.raises(
+        DecodeError, match=r"fields\.t counts 3 to 3\.0000\d+ s since .* own"
+    ) as said:
+        read_event_cloud(timed_cloud(times, stamp_ns), 480, 640)
+    assert said.value.kind == "time"
 
 
 @pytest.mark.parametrize("unit", [1e6, 1e9])

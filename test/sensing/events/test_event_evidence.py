@@ -87,6 +87,7 @@ def run(make: Make, count: int, begin: int = 0, made: EventSampler | None = None
         (stopped, "their time stands still"),
         (undecodable, "packets cannot be decoded"),
         (of_another_clock, "events end 1.7e+09 s before the header stamps"),
+        (of_another_clock, "let the driver give events the time of the header's clock"),
         (of_another_sensor, "events lie outside 640x480"),
     ],
 )
@@ -182,3 +183,100 @@ def test_stamps_of_another_epoch_than_the_frames_are_told(ahead_s: int, side: st
     fault = made.fault("events")
     assert fault is not None
     assert f"their stamps are 100 s {side} those of the frames" in fault.reason
+
+
+def larger(width: int, height: int, events: int = 200) -> Make:
+    """Clouds of a sensor that has events all over its own width and height."""
+
+    def make(number: int, stamp_ns: int) -> Any:
+        dice = np.random.default_rng(number)
+        columns = {
+            "x": dice.integers(0, width, events).astype(np.uint16),
+            "y": dice.integers(0, height, events).astype(np.uint16),
+            "p": np.ones(events, np.uint8),
+            "t": np.linspace(-0.004, 0, events),
+        }
+        return event_cloud(columns, stamp_ns)
+
+    return make
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (640, 520), (480, 640), (700, 480)])
+def test_a_sensor_that_is_larger_than_it_is_said_to_be_is_damaged_and_told_its_size(
+    width: int, height: int
+) -> None:
+    made = run(larger(width, height), 110)
+    fault = made.fault("events")
+    assert fault is not None
+    assert fault.state is SensorState.DEGRADED and not fault.withhold
+    assert "lie outside 640x480" in fault.reason
+    reached = [int(n) for n in fault.reason.split("they reach ")[1].split(":")[0].split("x")]
+    assert width - 9 <= reached[0] <= width and height - 9 <= reached[1] <= height
+    assert "set events.width and events.height" in fault.reason
+    assert not next(c for c in made.checks("events") if c.name == "events_outside").passed
+    assert made.counts("events").windows > 0
+
+
+def test_a_few_events_that_all_lie_outside_are_no_still_scene() -> None:
+    def far(number: int, stamp_ns: int) -> Any:
+        place = np.full(3, 900, np.uint16)
+        columns = {"x": place, "y": place, "p": place, "t": np.linspace(-0.003, 0, 3)}
+        return event_cloud(columns, stamp_ns)
+
+    fault = run(far, 60).fault("events")
+    assert fault is not None and fault.state is SensorState.INVALID
+    assert "they reach 901x901" in fault.reason
+
+
+def test_messages_that_tell_the_size_themselves_are_the_drivers_to_mend() -> None:
+    def large(number: int, stamp_ns: int) -> Any:
+        dice = np.random.default_rng(number)
+        times = stamp_ns + np.arange(40) * 1000
+        x, y = dice.integers(0, 346, 40), dice.integers(0, 260, 40)
+        return event_array(Events(times, x, y, x % 2), stamp_ns, 180, 240)
+
+    fault = run(large, 110).fault("events")
+    assert fault is not None and fault.state is SensorState.DEGRADED
+    assert "mend width and height in the driver's messages" in fault.reason
+
+
+def test_a_sensor_that_is_smaller_than_it_is_said_to_be_is_well() -> None:
+    assert run(larger(320, 240), 110).fault("events") is None
+
+
+@pytest.mark.parametrize("per_us", [1, 0])
+def test_events_that_fall_beside_every_window_are_no_still_scene(per_us: int) -> None:
+    """Whole microseconds that are read as nanoseconds, and a simulator with one time per step."""
+
+    def make(number: int, stamp_ns: int, scale: int = per_us) -> Any:
+        place = (np.arange(500) + number) % 400
+        columns = {"x": place.astype("u2"), "y": place.astype("u2"), "p": np.ones(500, "u1")}
+        columns["t"] = (np.arange(500) * 60 * scale + 2_000).astype(np.uint32)
+        return event_cloud(columns, stamp_ns)
+
+    sensors = {"events": SensorConfig("events", "event", expected_hz=30.0)}
+    made = EventSampler(sensors, {"events": EventConfig(height=480, width=640)}, SECOND_NS)
+    for number in range(60):
+        now_ns = round(number * SECOND_NS / 30)
+        made.push("events", make(number, START_NS + now_ns), now_ns)
+        made.follow(sample("rgb", START_NS + now_ns))
+    fault = made.fault("events")
+    assert fault is not None and fault.state is SensorState.INVALID
+    assert "events are in the last 58 windows of 33 ms" in fault.reason
+    assert "events.window_s" in fault.reason
+    for number in range(60, 70):
+        now_ns = round(number * SECOND_NS / 30)
+        made.push("events", make(number, START_NS + now_ns, 1000), now_ns)
+        made.follow(sample("rgb", START_NS + now_ns))
+    assert made.fault("events") is None, "and it ends with the fault"
+
+
+def test_events_between_the_frames_of_a_slow_camera_are_nobodys_fault() -> None:
+    sensors = {"events": SensorConfig("events", "event", expected_hz=1.0)}
+    made = EventSampler(sensors, {"events": EventConfig(height=480, width=640)}, SECOND_NS)
+    for number in range(40):
+        place = np.full(500, number, np.uint16)
+        columns = {"x": place, "y": place, "p": np.ones(500, "u1"), "t": np.linspace(0.2, 0.8, 500)}
+        made.push("events", event_cloud(columns, START_NS + number * SECOND_NS), number * SECOND_NS)
+        made.follow(sample("rgb", START_NS + number * SECOND_NS))
+        assert made.fault("events") is None

@@ -434,6 +434,14 @@ def test_a_broken_chain_is_refused(tmp_path: Path) -> None:
     assert "cam1.T_cn_cnm1 is missing" in said
 
 
+def test_what_is_called_otherwise_is_no_camera_of_a_chain(tmp_path: Path) -> None:
+    content = {**camchain(), "cam" + "1" * 5000: 1, "camera_rig": 2, "cam\u0661": 3}
+    path = written(tmp_path, content)
+    assert load_calibration(f"{path}#cam2").chain_from_camera[0, 3] == pytest.approx(0.3)
+    said = refused(load_calibration, f"{path}#cam7")
+    assert "one of cam0, cam1, cam2" in said and "camera_rig" not in said
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

@@ -107,6 +107,12 @@ def test_most_of_the_picture_must_look_somewhere() -> None:
         Camera(640, 480, MATRIX, "plumb_bob", np.array([-3.0, 0.0, 0.0, 0.0]))
 
 
+def test_a_normalised_matrix_is_told_as_such_and_no_lens_is_blamed() -> None:
+    normalised = np.array([[0.9, 0.0, 0.5], [0.0, 1.2, 0.5], [0.0, 0.0, 1.0]])
+    with pytest.raises(CalibrationError, match=r"focal lengths 0\.9, 1\.2: expected pixels"):
+        Camera(640, 480, normalised)
+
+
 def matrix(**entries: float) -> np.ndarray:
     changed = MATRIX.copy()
     for name, value in entries.items():

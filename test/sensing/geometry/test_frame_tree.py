@@ -76,6 +76,12 @@ def test_it_says_why_there_is_none() -> None:
         (transform("a", "b", at=(1e300, 0, 0)), "expected metres"),
         (transform("a", "a"), "does not connect two frames"),
         (transform("", "a"), "does not connect two frames"),
+        (transform("a" * 1000, "b"), "a name of 1000 characters: expected at most 256"),
+        (transform("a", "b" * 10**6), "a name of 1000000 characters: expected at most 256"),
+        (transform("a", "b", at=("x" * 10**6, 0, 0)), "fields of other types"),
+        (transform("a", "b", at=(10**400, 0, 0)), "fields of other types"),
+        (SimpleNamespace(header=None, child_frame_id="b", transform=None), "fields of other types"),
+        (None, "fields of other types"),
     ],
 )
 def test_a_wrong_transform_is_refused_and_the_sound_ones_beside_it_are_taken(
@@ -85,6 +91,46 @@ def test_a_wrong_transform_is_refused_and_the_sound_ones_beside_it_are_taken(
     with pytest.raises(CalibrationError, match=words):
         tree.take(message(wrong, transform("x", "y", (1, 2, 3))))
     np.testing.assert_allclose(tree.pose("y", "x")[:3, 3], [1, 2, 3])
+
+
+def test_of_a_message_only_so_much_is_looked_at_and_only_so_much_is_kept() -> None:
+    tree = FrameTree()
+    many = [transform("base", f"f{n}") for n in range(1500)]
+    with pytest.raises(CalibrationError, match="has 1500 transforms: expected at most 1000"):
+        tree.take(message(*many))
+    assert tree.pose("f999", "base").shape == (4, 4)
+    with pytest.raises(LookupError):
+        tree.pose("f1000", "base")
+    for wrong in (math.nan, 0.0):
+        with pytest.raises(CalibrationError, match="name of 1000000 characters"):
+            tree.take(message(transform("base", "x" * 10**6, at=(wrong, 0, 0))))
+    with pytest.raises(LookupError, match="does not name") as said:
+        tree.pose("x" * 10**6, "base")
+    assert len(str(said.value)) < 300
+
+
+@pytest.mark.parametrize("transforms", [None, 5, {"a": 1}, [None], [SimpleNamespace()]])
+def test_a_message_of_another_shape_is_refused_in_words(transforms: Any) -> None:
+    with pytest.raises(CalibrationError, match="fields of other types"):
+        FrameTree().take(SimpleNamespace(transforms=transforms))
+    with pytest.raises(CalibrationError, match="fields of other types"):
+        FrameTree().take(SimpleNamespace())
+
+
+@pytest.mark.parametrize("wrong", ["cam", "mast"])
+def test_a_place_that_was_told_wrongly_is_not_said_to_lack(wrong: str) -> None:
+    tree = FrameTree()
+    chain = {"mast": transform("base", "mast"), "cam": transform("mast", "cam")}
+    tree.take(message(transform("base", "lidar"), *chain.values()))
+    broken = FrameTree()
+    chain[wrong].transform.rotation.w = 2.0
+    with pytest.raises(CalibrationError):
+        broken.take(message(transform("base", "lidar"), *chain.values()))
+    with pytest.raises(LookupError, match=f"to {wrong} has a quaternion of length 2: expected 1"):
+        broken.pose("cam", "lidar")
+    chain[wrong].transform.rotation.w = 1.0
+    broken.take(message(chain[wrong]))
+    np.testing.assert_array_equal(broken.pose("cam", "lidar"), tree.pose("cam", "lidar"))
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=20))

@@ -229,6 +229,18 @@ def test_another_size_or_encoding_is_a_fault_until_it_is_the_new_normal() -> Non
     assert watch.inspect(image("rgb", 21), 2 * S) is None
 
 
+def test_sizes_that_change_from_the_first_image_on_are_a_fault_until_one_stays() -> None:
+    watch, sizes = checker("rgb"), [(48, 64), (60, 80)]
+    images = [Image(scene("rgb", k, *sizes[k % 2]), "rgb8") for k in range(12)]
+    said = [watch.inspect(shown, k * FRAME) for k, shown in enumerate(images)]
+    assert [fault is None for fault in said] == [True] * 5 + [False] * 7
+    assert said[-1] is not None and said[-1].state is SensorState.INVALID
+    assert said[-1].reason == (
+        "format: 80x60 rgb8, 64x48 rgb8 before it; none of them comes twice in a row"
+    )
+    assert watch.inspect(Image(scene("rgb", 12, *sizes[1]), "rgb8"), 12 * FRAME) is None
+
+
 def test_two_sizes_in_turn_are_never_normal() -> None:
     watch = checker("rgb")
     sizes = [(48, 64), (60, 80)]

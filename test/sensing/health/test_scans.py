@@ -64,6 +64,18 @@ def test_points_in_any_order_are_healthy_where_they_always_come_like_that() -> N
         assert checker.inspect(shuffled, number * S // 10) is None
 
 
+@pytest.mark.parametrize("nothing", [np.nan, np.inf, -np.inf])
+def test_where_nothing_comes_back_there_may_be_any_number_that_is_none(nothing: float) -> None:
+    checker = ContentChecker("lidar", ChecksConfig())
+    for number in range(15):
+        image = scan(number)
+        empty = (image.pixels["x"] == 0) | (np.arange(image.pixels.size) % 3 == 0)
+        assert empty.mean() > 0.3
+        for axis in "xyz":
+            image.pixels[axis][empty] = nothing
+        assert checker.inspect(image, number * S // 10) is None
+
+
 def test_clouds_with_other_fields_or_numbers_are_not_judged() -> None:
     checker = ContentChecker("lidar", ChecksConfig())
     for dtype in ([("x", "f4"), ("y", "f4")], [("x", "f4"), ("y", "f8"), ("z", "i2")]):
@@ -71,3 +83,63 @@ def test_clouds_with_other_fields_or_numbers_are_not_judged() -> None:
         points["x"] = np.random.default_rng(1).uniform(1, 9, points.shape)
         checker.forget()
         checker.inspect(Image(points, POINT_CLOUD), 0)
+
+
+ALL_ROUND = np.linspace(-np.pi, np.pi, 600, endpoint=False)
+RINGS = np.deg2rad(np.linspace(-15, 10, 8))
+
+
+def cloud(ranges: Any, number: int, turned: float = 0.0, *, firings: bool = False) -> Image:
+    """Points of ``[8, 600]`` ranges around a LiDAR; rays without a return are left out."""
+    ranges = ranges + np.random.default_rng(number).normal(0, 0.02, (8, 600))
+    azimuth, elevation = np.broadcast_arrays(ALL_ROUND[None], RINGS[:, None])
+    points: Any = np.zeros(ranges.shape, [(axis, np.float32) for axis in "xyz"])
+    ranges = np.where(ranges < 80, ranges, np.nan)
+    points["x"] = ranges * np.cos(elevation) * np.cos(azimuth - turned)
+    points["y"] = ranges * np.cos(elevation) * np.sin(azimuth - turned)
+    points["z"] = ranges * np.sin(elevation)
+    points = points.T if firings else points
+    seen = np.isfinite(points["x"])
+    return Image(points[seen][None], POINT_CLOUD)
+
+
+def between(left_m: float, right_m: float, ground_m: float = 1.8) -> Any:
+    """Ranges to the ground and to a wall on either side."""
+    ground = np.where(RINGS < 0, ground_m / np.maximum(-np.sin(RINGS), 1e-3), 1e9)[:, None]
+    side = np.sin(ALL_ROUND)[None]
+    walls = np.where(side > 0, left_m, right_m) / np.maximum(np.abs(side), 1e-3)
+    return np.minimum(walls, ground)
+
+
+def test_a_robot_that_turns_beside_a_lake_has_lost_no_directions() -> None:
+    checker = ContentChecker("lidar", ChecksConfig())
+    shore = np.where(np.sin(ALL_ROUND)[None] > -0.1, between(7.0, 1e9), 1e9)
+    for number in range(60):
+        turned = max(0.0, number - 20) * 0.15
+        assert checker.inspect(cloud(shore, number, turned), number * S // 10) is None, number
+
+
+@pytest.mark.parametrize("firings", [False, True])
+def test_a_robot_that_leaves_a_tunnel_has_a_sound_lidar(firings: bool) -> None:
+    checker = ContentChecker("lidar", ChecksConfig())
+    for number in range(50):
+        wall_m = 2.5 if number < 25 else min(1e9, 2.5 * 1.6 ** (number - 25))
+        image = cloud(between(wall_m, wall_m), number, firings=firings)
+        assert checker.inspect(image, number * S // 10) is None, number
+
+
+@pytest.mark.parametrize("lost", ["packets", "rings", "a wet cloth"])
+def test_half_of_the_returns_that_go_at_once_are_missing(lost: str) -> None:
+    checker = ContentChecker("lidar", ChecksConfig())
+    for number in range(40):
+        ranges = between(6.0, 6.0)
+        if 15 <= number < 30:
+            if lost == "packets":
+                ranges[:, np.arange(600) // 10 % 2 == 0] = np.nan
+            elif lost == "rings":
+                ranges[::2] = np.nan
+            else:
+                ranges[:, :260] = 0.2
+        fault = checker.inspect(cloud(ranges, number), number * S // 10)
+        assert (fault is not None) == (17 <= number < 30), number
+        assert fault is None or (fault.kind == "missing" and fault.state is SensorState.DEGRADED)

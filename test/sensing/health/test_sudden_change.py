@@ -113,3 +113,103 @@ def test_a_camera_that_smooths_its_noise_at_rest_may_halt_by_and_by() -> None:
         pixels = np.clip(np.rint(shown), 0, 255).astype(np.uint8)
         fault = checker.inspect(Image(pixels, image.encoding), number * S // HZ)
         assert fault is None, number
+
+
+def fog(pixels: Pixels, number: int) -> Pixels:
+    """What is left of a picture through a dense fog, with the noise of the camera."""
+    grain = np.random.default_rng((number, 7)).normal(0, 2.0, pixels.shape[:2])
+    seen = 0.12 * pixels.astype(np.float32) + 0.88 * 190 + grain[..., None]
+    return np.clip(np.rint(seen), 0, 255).astype(np.uint8)
+
+
+def test_a_fog_on_the_glass_is_told_through_the_noise_and_another_exposure_is_not() -> None:
+    def faults(change: Callable[[Pixels, int], Pixels]) -> list[sensor_health.Fault | None]:
+        checker, found = ContentChecker("rgb", ChecksConfig()), []
+        for number in range(45):
+            image = drive("rgb", number, 3)
+            if BEGIN <= number < END:
+                image = Image(change(image.pixels, number), image.encoding)
+            found.append(checker.inspect(image, number * S // HZ))
+        return found
+
+    found = faults(fog)
+    assert found[:BEGIN] == [None] * BEGIN
+    assert found[BEGIN + 9] is not None and found[BEGIN + 9].kind == "lost"
+    assert found[-1] is None
+    assert faults(lambda pixels, _: (pixels * 0.12).astype(np.uint8) + np.uint8(4)) == [None] * 45
+
+
+@pytest.mark.parametrize("period", [5, 12, 30])
+def test_pictures_that_begin_to_come_round_and_round_are_frozen(period: int) -> None:
+    checker = ContentChecker("rgb", ChecksConfig())
+    first = 40 - period
+    for number in range(40):
+        assert checker.inspect(drive("rgb", number, 3), number * S // HZ) is None
+    for number in range(40, 48):
+        again = drive("rgb", first + (number - first) % period, 3)
+        fault = checker.inspect(again, number * S // HZ)
+    assert fault is not None and fault.kind == "frozen"
+    assert checker.inspect(drive("rgb", 48, 3), 48 * S // HZ) is None
+
+
+@pytest.mark.parametrize("pictures", [7, 35])
+def test_a_recording_that_is_played_round_and_round_or_to_and_fro_is_healthy(pictures: int) -> None:
+    again, fro = ContentChecker("rgb", ChecksConfig()), ContentChecker("rgb", ChecksConfig())
+    for number in range(2 * pictures + 8):
+        now_ns = number * S // HZ
+        assert again.inspect(drive("rgb", number % pictures, 3), now_ns) is None
+        turn = number % (2 * pictures - 2)
+        there = min(turn, 2 * pictures - 2 - turn)
+        fault = fro.inspect(drive("rgb", 50 + there, 3), now_ns)
+        assert fault is None or not fault.lasting  # those next to the turn come again
+
+
+def without_lines(pixels: Pixels, number: int, *, columns: bool) -> Pixels:
+    """A picture of which some packets were lost: other lines each time, all across."""
+    found = pixels.copy()
+    across = found.swapaxes(0, 1) if columns else found
+    lost = np.repeat(np.random.default_rng(number).random(24) < 0.4, across.shape[0] // 24)
+    across[: lost.size][lost] = 0
+    return found
+
+
+@pytest.mark.parametrize("modality", ["rgb", "thermal"])
+@pytest.mark.parametrize("columns", [False, True])
+def test_lines_that_go_dark_all_across_are_told(modality: str, columns: bool) -> None:
+    checker = ContentChecker(modality, ChecksConfig())
+    for number in range(26):
+        image = drive(modality, number, 3)
+        if 8 <= number < 16:
+            image = Image(without_lines(image.pixels, number, columns=columns), image.encoding)
+        fault = checker.inspect(image, number * S // HZ)
+        assert (fault is not None) == (8 <= number < 16), number
+        assert fault is None or fault.kind == "dark lines"
+
+
+def test_a_lamp_that_goes_out_leaves_no_dark_lines() -> None:
+    light = np.linspace(0.4, 0.0, 240)[:, None, None]
+    checker = ContentChecker("rgb", ChecksConfig())
+    for number in range(20):
+        image = drive("rgb", number, 3)
+        if number >= 10:
+            image = Image((image.pixels * light).astype(np.uint8), image.encoding)
+        assert checker.inspect(image, number * S // HZ) is None, number
+
+
+def test_depth_that_is_one_distance_at_once_is_told_and_a_door_that_closes_is_not() -> None:
+    def even(pixels: Pixels, number: int = 0) -> Pixels:
+        dice = np.random.default_rng([number, *pixels[::60, 0]])
+        return dice.normal(1000, 4, pixels.shape).astype(np.uint16)
+
+    found = told("depth", even)
+    assert found[:BEGIN] == [None] * BEGIN
+    assert found[BEGIN + 4] is not None and "one and the same distance" in found[BEGIN + 4].reason
+    assert found[-1] is None
+
+    checker = ContentChecker("depth", ChecksConfig())
+    for number in range(36):
+        pixels = drive("depth", number, 1).pixels.copy()
+        shut = 16 * max(0, number - 10)
+        pixels[:, :shut] = even(pixels, number)[:, :shut]
+        fault = checker.inspect(Image(pixels, "16UC1"), number * S // HZ)
+        assert fault is None, number

@@ -4,6 +4,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
 from fixtures.messages import sample
 from fixtures.rig_stream import MS, RIG, S
 from hypothesis import given, settings
@@ -58,6 +59,29 @@ def test_of_two_that_part_the_one_that_moved_is_to_blame() -> None:
         said = run(offsets, moved, 10, start=2 * S)
         for name in rig.sensors:
             assert bool(said[name][-1]) is (name == mover)
+
+
+@pytest.mark.parametrize("mover", ["rgb", "thermal"])
+@pytest.mark.parametrize("by_s", [3, -40])
+def test_of_two_the_one_whose_clock_jumped_is_to_blame(mover: str, by_s: int) -> None:
+    rig = RigConfig({n: RIG.sensors[n] for n in ("rgb", "thermal")})
+    offsets = StampOffsets(rig)
+    run(offsets, {"rgb": 5.0, "thermal": 20.0}, 10)
+    offsets.jumped(mover, 1 * S)
+    said = run(offsets, {"rgb": 5.0, "thermal": 20.0}, 30, 1 * S, {mover: -by_s * S})
+    for name in rig.sensors:
+        assert any(said[name]) is (name == mover), "the other one is as steady as ever"
+
+
+def test_a_clock_that_nobody_can_read_any_more_blames_no_other() -> None:
+    rig = RigConfig({n: RIG.sensors[n] for n in ("rgb", "thermal")})
+    offsets = StampOffsets(rig)
+    run(offsets, {"rgb": 5.0, "thermal": 20.0}, 10)
+    run(offsets, {"rgb": 5000.0, "thermal": 20.0}, 10, start=2 * S)
+    # From now on rgb sends stamps of zero, which never come here: it is down, but not silent.
+    states = {"rgb": SensorState.CLOCK, "thermal": SensorState.CLOCK}
+    said = run(offsets, {"thermal": 20.0}, 30, start=4 * S, states=states)
+    assert not any(said["thermal"][15:])
 
 
 def test_a_lone_sensor_has_nobody_to_disagree_with() -> None:

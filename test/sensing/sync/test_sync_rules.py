@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from fixtures.messages import sample
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
-from anymodal_seg_ros.frames import FrameSet, Sample, SensorState
+from anymodal_seg_ros.frames import FrameSet, Image, Sample, SensorState
 from anymodal_seg_ros.sensing.sync.buffer import SampleBuffer
 from anymodal_seg_ros.sensing.sync.synchronizer import (
     MAX_PENDING,
+    MAX_PENDING_BYTES,
     TOO_FAST,
     TOO_LATE,
     Synchronizer,
@@ -109,6 +113,18 @@ def test_if_nobody_polls_the_oldest_sets_are_given_up_and_their_samples_free() -
         33 * k * MS for k in range(3, MAX_PENDING + 3)
     ]
     assert sync.taken("rgb") == MAX_PENDING
+
+
+def test_sets_that_nobody_polls_keep_so_many_bytes_however_large_their_pictures() -> None:
+    """An engine that hangs, and a camera of 4K: that is 750 MB of new pictures each second."""
+    sync, states = Synchronizer(rig_of("rgb", "depth")), {"rgb": OK, "depth": OK}
+    pixels = np.zeros((2160, 3840, 3), np.uint8)
+    for k in range(60):
+        sync.add(replace(at("rgb", 33 * k), image=Image(pixels, "rgb8")), states)
+    sets = sync.poll(10 * S, states)
+    assert len(sets) == MAX_PENDING_BYTES // pixels.nbytes == 21
+    assert sets[-1].reference_sample.time_ns == 59 * 33 * MS, "the newest"
+    assert sync.overdue == 39
 
 
 # What opens a set

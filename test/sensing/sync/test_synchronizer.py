@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
@@ -13,7 +13,7 @@ from anymodal_seg_ros.config import RigConfig, SensorConfig, seconds_to_ns
 from anymodal_seg_ros.frames import FrameSet, Sample, SensorState
 from anymodal_seg_ros.sensing.health.watchdog import Watchdog
 from anymodal_seg_ros.sensing.sync.buffer import MAX_BUFFERED
-from anymodal_seg_ros.sensing.sync.synchronizer import Synchronizer
+from anymodal_seg_ros.sensing.sync.synchronizer import SET_BACK_AFTER, Synchronizer
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -55,6 +55,39 @@ class Bench:
         if arrivals:
             self.wake_until(max(a.received_ns for a in arrivals) + 10 * S)
         return self.sets
+
+
+def set_back(arrivals: list[Sample], after: int, by: int) -> list[Sample]:
+    """Return the same messages, stamped by a clock that was set back at a moment of arrival."""
+    return [
+        replace(s, stamp_ns=s.stamp_ns - by, time_ns=s.time_ns - by)
+        if s.received_ns >= after
+        else s
+        for s in arrivals
+    ]
+
+
+@pytest.mark.parametrize("by", [S // 2, 9 * S // 10])
+def test_a_clock_that_is_set_back_a_little_costs_a_few_masks(by: int) -> None:
+    bench = Bench()
+    whole = stream("rgb", 0, 4) + stream("thermal", 0, 4)
+    sets = bench.feed(set_back(whole, 2 * S, by))
+    assert sum(s.clock_jump for s in sets) == 1
+    frames = sum(s.sensor == "rgb" for s in whole)
+    assert frames - len(sets) <= SET_BACK_AFTER + 1
+    begun = next(at for at, s in enumerate(sets) if s.clock_jump)
+    assert all("thermal" in s.samples for s in sets[begun + 3 : -3])
+
+
+def test_messages_that_were_overtaken_set_no_clock_back() -> None:
+    frames = stream("rgb", 0, 4, jitter=0.0)
+    late = frames[31:35]  # one overtakes four
+    held_up = [replace(s, received_ns=frames[35].received_ns + n) for n, s in enumerate(late, 1)]
+    sets = Bench().feed([*frames[:31], *held_up, *frames[35:]])
+    assert not any(s.clock_jump for s in sets)
+    assert [s.reference_sample.time_ns for s in sets] == sorted(
+        s.reference_sample.time_ns for s in sets
+    )
 
 
 def stream(
