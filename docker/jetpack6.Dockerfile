@@ -41,8 +41,9 @@ RUN python -m pip install --no-cache-dir --constraint docker/constraints-jetson.
     && python -c "import cv2, numpy, onnxruntime" \
     && rm -rf build ./*.egg-info
 
-ENV XDG_CACHE_HOME=/cache
-RUN useradd --create-home --uid 1500 --groups video robot && install -d -o robot /cache
+# It must run as the user of the drivers (--user): whoever that is may write here, logs and snapshots too.
+ENV XDG_CACHE_HOME=/cache ROS_HOME=/cache/ros
+RUN useradd --create-home --uid 1500 --groups video robot && install -d -m 1777 /cache
 USER 1500
 VOLUME /cache
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from anymodal_seg_ros.inference.machine import fingerprint, machine
 from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_ros.resources import user_cache_dir
 
 MOST = 64
@@ -62,7 +63,7 @@ class ChoiceMemory:
 
     def _read(self) -> Mapping[str, object]:
         try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
+            content = read_json(self._path)
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}

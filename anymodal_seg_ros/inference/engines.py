@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from anymodal_seg_ros.config import did_you_mean
-from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.errors import AnymodalError, ConfigError, EngineError
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.processors import engine_threads
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
     from anymodal_seg_ros.inference.choice import Choice
 
 ENGINES = ("auto", "onnxruntime", "openvino", "torch", "tensorrt")
+
+UNUSABLE = (ImportError, OSError, RuntimeError)
+"""What the import of an engine's library raises: it is not installed, or something that it is
+linked to is missing or of another version."""
 
 
 class Engine(Protocol):
@@ -73,6 +80,44 @@ def described(engine: Engine) -> str:
     return f"{engine.name} ({words})" if words else engine.name
 
 
+_FAILED = "failed_engine"
+"""On an exception: the engine that it came out of."""
+
+
+@contextmanager
+def engine_at_work(engine: Engine) -> Iterator[None]:
+    """Note on whatever an engine raises meanwhile that it was the engine.
+
+    The exception stays what it is: whoever goes on after it, as a node does, tells its kind.
+    """
+    try:
+        yield
+    except Exception as error:
+        setattr(error, _FAILED, engine.name)
+        raise
+
+
+@contextmanager
+def engine_failures_told() -> Iterator[None]:
+    """Make a sentence of what an engine raises: for those who do not go on after it.
+
+    Raises:
+        EngineError: the engine failed; what came out of it is the cause.
+    """
+    try:
+        yield
+    except AnymodalError:
+        raise
+    except Exception as error:
+        if name := getattr(error, _FAILED, ""):
+            said = one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
+            raise EngineError(
+                f"the engine {name} failed, {said}; see what 'anymodal-seg verify-engine' says, "
+                "or choose another --engine"
+            ) from error
+        raise
+
+
 def create_engine(
     kind: str, model: Model, threads: int = 0, confidence: bool = False, providers: str = "auto"
 ) -> Engine:
@@ -94,19 +139,24 @@ def create_engine(
         return choose_engine(model, threads, confidence, providers).engine
     threads = engine_threads(threads)
     if kind == "onnxruntime":
-        from anymodal_seg_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
-
+        try:
+            from anymodal_seg_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
+        except UNUSABLE as error:
+            raise ConfigError(
+                f"engine is {kind!r}, but ONNX Runtime cannot be imported ({error}): pip install "
+                f"onnxruntime into the environment of {sys.executable}"
+            ) from error
         return OnnxRuntimeEngine(model, threads, confidence, providers)
     if kind == "openvino":
         try:
             from anymodal_seg_ros.inference.openvino_engine import OpenVinoEngine
-        except ImportError as error:
+        except UNUSABLE as error:
             raise _not_installed(kind, "OpenVINO", error) from error
         return OpenVinoEngine(model, threads, confidence)
     if kind == "torch":
         try:
             from anymodal_seg_ros.inference.torch_engine import TorchEngine
-        except ImportError as error:
+        except UNUSABLE as error:
             raise _not_installed(kind, "PyTorch", error) from error
         return TorchEngine(model, threads, confidence)
     if kind == "tensorrt":
@@ -157,7 +207,7 @@ def choose_engine(
     return chosen
 
 
-def _not_installed(kind: str, library: str, error: ImportError) -> ConfigError:
+def _not_installed(kind: str, library: str, error: Exception) -> ConfigError:
     return ConfigError(
         f"engine is {kind!r}, but {library} cannot be imported ({error}): "
         f"install anymodal_seg_ros[{kind}] or choose onnxruntime"

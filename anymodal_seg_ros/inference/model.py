@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -12,6 +13,7 @@ from typing import BinaryIO
 from anymodal_seg_ros.config import did_you_mean
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.inference.manifest import Manifest, load_manifest
+from anymodal_seg_ros.inference.onnx_weights import names_other_files
 from anymodal_seg_ros.resources import models_dir
 
 DEFAULT_MODEL = "rig-nano"
@@ -44,7 +46,14 @@ class Model:
             )
         name = self.manifest.files[role].path
         # Where a build tool links the files of a folder one by one, model.yaml is a link as well.
-        path, folder = (self.folder / name).resolve(), (self.folder / "model.yaml").resolve().parent
+        folder = (self.folder / "model.yaml").resolve().parent
+        try:
+            path = (self.folder / name).resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a NUL
+            raise ModelError(
+                f"files.{role}.path in {self.folder / 'model.yaml'} is {name!r}, which leads "
+                f"nowhere: {error}"
+            ) from error
         if not path.is_relative_to(folder):
             raise ModelError(
                 f"files.{role}.path in {self.folder / 'model.yaml'} is {name!r}, which is outside "
@@ -64,6 +73,20 @@ class Model:
             # As much as is asked for is reserved first, on a robot with 4 GB too.
             content = file.read(os.fstat(file.fileno()).st_size)
         self._compare(role, hashlib.sha256(content).hexdigest())
+        return content
+
+    def read_graph(self, role: str) -> bytes:
+        """Return the content of the ONNX file with a role, as :meth:`read`, with all its weights.
+
+        Raises:
+            ModelError: also if some of them are in other files, which nobody has hashed.
+        """
+        content = self.read(role)
+        if names_other_files(content):
+            raise ModelError(
+                f"cannot load {self.file(role)}: some of its weights are in other files, which "
+                "model.yaml has no hashes of: save it as one file, or export the model again"
+            )
         return content
 
     def check(self, role: str) -> None:
@@ -140,12 +163,10 @@ def _opened(path: Path) -> BinaryIO:
 
 def _find(name: str) -> Path:
     """Return the folder that a path or a bundled name means."""
-    given = Path(name).expanduser()
-    if given.is_dir():
-        return given
-    bundled = models_dir() / name
-    if bundled.is_dir():
-        return bundled
+    for found in (Path(name), models_dir() / name):
+        with contextlib.suppress(OSError, RuntimeError):  # too long a name, a ~stranger
+            if (folder := found.expanduser()).is_dir():
+                return folder
     names = sorted(p.parent.name for p in models_dir().glob("*/model.yaml"))
     near = did_you_mean(name, names)
     raise ModelError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.contract import check_engine
 from anymodal_seg_ros.inference.cuda import has_gpu
+from anymodal_seg_ros.inference.graph_outputs import Arrays, wanted_outputs
 from anymodal_seg_ros.inference.manifest import PYRAMID, half_role
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.providers import (
@@ -31,7 +32,12 @@ AXIS = "modalities"
 LOAD_LIMIT_S = 60.0
 """Time in which a graph must have segmented the frames with which it is looked at."""
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+BUILD_LIMIT_S = 1800.0
+"""The same where TensorRT executes it, which builds for minutes before it segments the first."""
+
+SLOW_ON_CPU = ("SkipLayerNormFusion",)
+"""Passes of ONNX Runtime over a graph that its kernels for CPUs do not repay: in 1.31 a norm that
+adds first takes four times as long as in 1.23, longer than an addition and a norm."""
 
 
 class OnnxRuntimeEngine:
@@ -91,13 +97,15 @@ class OnnxRuntimeEngine:
             self._fuse = _OnnxGraph(model, "fuse", outputs, threads, wanted, half)
         self.name = f"onnxruntime {short(self._whole.providers[0])}"
         self._limit: ort.RunOptions | None = ort.RunOptions()
-        alarm = threading.Timer(LOAD_LIMIT_S, setattr, (self._limit, "terminate", True))
+        builds = short(self._whole.providers[0]) == "tensorrt"
+        limit_s = BUILD_LIMIT_S if builds else LOAD_LIMIT_S
+        alarm = threading.Timer(limit_s, setattr, (self._limit, "terminate", True))
         alarm.daemon = True
         alarm.start()
         try:
             check_engine(self, model.manifest)
         except ModelError as error:
-            late = f" (stopped after {LOAD_LIMIT_S:g} s)" if self._limit.terminate else ""
+            late = f" (stopped after {limit_s:g} s)" if self._limit.terminate else ""
             raise ModelError(
                 f"{model.file('onnx')} is not what model.yaml beside it says, with the outputs "
                 f"{', '.join(outputs)}: {error}{late}; export the model anew"
@@ -133,23 +141,6 @@ class OnnxRuntimeEngine:
         ids = np.array([row.modality_id for row in features], np.int64)
         inputs: Arrays = {**dict(zip(PYRAMID, maps, strict=True)), "modality_ids": ids}
         return Segmentation(**self._fuse.run(inputs, self._limit))
-
-
-def wanted_outputs(model: Model, confidence: bool) -> tuple[str, ...]:
-    """Return the outputs of a model's graphs that are worth their time.
-
-    Raises:
-        ConfigError: ``confidence`` is wanted, but the graphs have no such output.
-    """
-    names = model.manifest.outputs
-    if confidence and "confidence" not in names:
-        raise ConfigError(
-            f"confidence is on, but the ONNX file of the model {model.manifest.name} has no such "
-            "output: export the model anew, choose the torch engine, or turn it off"
-        )
-    # A mask at the network's size is of no use to whoever can make one at the camera's.
-    unwanted = {"mask" if "logits" in names else "", "" if confidence else "confidence"}
-    return tuple(name for name in names if name not in unwanted)
 
 
 class _OnnxGraph:
@@ -199,9 +190,14 @@ class _OnnxGraph:
         if rows:
             options.add_free_dimension_override_by_name(AXIS, rows)
         providers = with_options(wanted, ort.get_available_providers(), half)
-        content = model.read(role)
+        content = model.read_graph(role)
         try:
-            self._session = ort.InferenceSession(content, options, providers=providers)
+            self._session = ort.InferenceSession(
+                content,
+                options,
+                providers=providers,
+                disabled_optimizers=SLOW_ON_CPU if tuple(wanted) == (CPU,) else None,
+            )
         except Exception as error:  # ONNX Runtime's errors have no common public base
             raise ModelError(f"ONNX Runtime cannot load {model.file(role)}: {error}") from error
         self.providers = tuple(self._session.get_providers())

@@ -14,9 +14,9 @@ import openvino
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.contract import check_engine
+from anymodal_seg_ros.inference.graph_outputs import Arrays, wanted_outputs
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.onnxruntime_engine import Arrays, wanted_outputs
 
 
 class OpenVinoEngine:
@@ -108,15 +108,18 @@ class _OpenvinoGraph:
         }
         self._rows: dict[int, _Compiled] = {}
         self._compiling = threading.Lock()
-        content = model.read(role)
+        content = model.read_graph(role)
         try:
             self._read = core.read_model(content, b"")
         except Exception as error:  # OpenVINO raises RuntimeError and others
             raise ModelError(f"OpenVINO cannot load {model.file(role)}: {error}") from error
+        # Inputs that nothing depends on are gone: the ids, where all kinds share one encoder.
+        self._inputs = frozenset(name for value in self._read.inputs for name in value.names)
 
     def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Compute the outputs, by name. May be called from several threads at once."""
         rows = len(inputs["modality_ids"])
+        inputs = {name: value for name, value in inputs.items() if name in self._inputs}
         compiled = self._rows.get(rows) or self._compile(rows, inputs)
         return compiled.run(inputs)
 

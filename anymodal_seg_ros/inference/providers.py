@@ -6,6 +6,7 @@ too old, and computes on the processor.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -88,11 +89,14 @@ def _options(name: str, half: bool) -> Mapping[str, Any]:
     if name != "tensorrt":
         return {}
     # Its engines are kept between starts. The types are those of the graph where it has its own.
-    folder = str(user_cache_dir() / "onnxruntime_tensorrt")
+    folder = user_cache_dir() / "onnxruntime_tensorrt"
+    # It makes no folder within one that is not there, and then does not load.
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return {
         "trt_engine_cache_enable": "1",
-        "trt_engine_cache_path": folder,
+        "trt_engine_cache_path": str(folder),
         "trt_timing_cache_enable": "1",
-        "trt_timing_cache_path": folder,
+        "trt_timing_cache_path": str(folder),
         "trt_fp16_enable": "0" if half else "1",
     }

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
+import zlib
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ModelError
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import Mask, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.engines import Engine, can_split
 from anymodal_seg_ros.inference.model import Model
@@ -20,6 +24,16 @@ ROLE = "self_test"
 
 EXACT, HALF = 0.9999, 0.995
 """Smallest share of equal classes in single and in half precision."""
+
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,  # encrypted, or packed in a way that is not implemented
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +69,43 @@ def read_self_test(model: Model) -> SelfTest | None:
     if not model.has(ROLE):
         return None
     manifest, kinds = model.manifest, len(model.manifest.modalities)
-    try:
-        with np.load(io.BytesIO(model.read(ROLE)), allow_pickle=False) as file:
-            found = SelfTest(file["images"], file["masks"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(f"cannot read {model.file(ROLE)}: {error}") from error
     quarter = (-(-manifest.height // 4), -(-manifest.width // 4))
-    right = (
-        found.images.dtype == np.float16
-        and found.images.shape == (kinds, 3, manifest.height, manifest.width)
-        and found.masks.dtype == np.uint8
-        and found.masks.shape == (2**kinds - 1, *quarter)
-    )
-    if not right:
-        raise ModelError(f"{model.file(ROLE)} is of another model: export the model again")
-    return found
+    try:
+        with zipfile.ZipFile(io.BytesIO(model.read(ROLE))) as archive:
+            images = _array(
+                archive, "images", np.float16, (kinds, 3, manifest.height, manifest.width)
+            )
+            masks = _array(archive, "masks", np.uint8, (2**kinds - 1, *quarter))
+    except _DAMAGED as error:
+        raise ModelError(
+            f"cannot read {model.file(ROLE)}: {error}; export the model again"
+        ) from error
+    return SelfTest(images, masks)
+
+
+def _array(
+    archive: zipfile.ZipFile, name: str, kind: type[np.generic], shape: tuple[int, ...]
+) -> npt.NDArray[Any]:
+    """Read an array of an ``.npz`` file, if it is what it must be: no claim costs memory.
+
+    Raises:
+        ValueError: it is another one.
+        Exception: of the other :data:`_DAMAGED`.
+    """
+    dtype = np.dtype(kind)
+    with archive.open(f"{name}.npy") as file:
+        np.lib.format.read_magic(file)
+        found, by_columns, found_dtype = np.lib.format.read_array_header_1_0(file)
+        if (found, by_columns, found_dtype) != (shape, False, dtype):
+            raise ValueError(
+                f"it is of another model: {name} is {quote(found_dtype)} {quote(found)}, expected "
+                f"{dtype} {shape}"
+            )
+        size = math.prod(shape) * dtype.itemsize
+        content = file.read(size)
+    if len(content) < size:
+        raise ValueError(f"{name} has {len(content)} bytes: expected {size}")
+    return np.frombuffer(content, dtype).reshape(shape)
 
 
 def frame_of(images: npt.NDArray[np.float16], subset: tuple[int, ...]) -> ModalityBatch:

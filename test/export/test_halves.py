@@ -125,8 +125,16 @@ def test_the_halves_have_dynamic_rows_and_operators_that_engines_know(
     assert halves < 1.3 * weights + 400_000, "each half carries its own weights only"
 
 
-@pytest.mark.export
-def test_what_does_not_split_has_the_whole_graph_alone(tmp_path: Path) -> None:
+def test_what_does_not_split_has_the_whole_graph_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the graph itself is right is shown in ``test_network_parity``."""
+
+    def write(deployed: DeployedNetwork, height: int, width: int, path: Path) -> None:
+        path.write_text(f"{deployed.network.modalities} {height} {width}")
+
+    monkeypatch.setattr("anymodal_seg_training.export.graphs.write_onnx", write)
     files = write_graphs(deploy(network_of("concat")), HEIGHT, WIDTH, tmp_path)
     assert set(files) == {"onnx"}
-    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    (path,) = tmp_path.iterdir()
+    assert path.name == "model.onnx" and path.read_text() == f"{MODALITIES} {HEIGHT} {WIDTH}"

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from fixtures.tiny_training import HEIGHT, WIDTH, TinyDataset, tiny_frames, tiny_recipe
+from fixtures.zoo import SHALLOW
 
 from anymodal_seg_ros.frames import ModalityBatch
 from anymodal_seg_ros.inference.argmax import lazy_argmax
@@ -33,6 +34,9 @@ from anymodal_seg_training.run_folder import RunFolder
 
 pytestmark = pytest.mark.export
 
+TINY = tiny_recipe()
+RECIPE = replace(TINY, architecture={**TINY.architecture, "backbone": SHALLOW})
+
 
 @pytest.fixture(scope="module")
 def test_frames(tmp_path_factory: pytest.TempPathFactory) -> FrameCache:
@@ -43,7 +47,7 @@ def test_frames(tmp_path_factory: pytest.TempPathFactory) -> FrameCache:
 def network() -> AnyModalNetwork:
     """Not trained, but of different opinions about different pixels."""
     torch.manual_seed(2)
-    network = build_network(tiny_recipe().architecture, 3, tiny_recipe().modality_names)
+    network = build_network(RECIPE.architecture, 3, RECIPE.modality_names)
     x, ids = torch.randn(8, 2, 3, HEIGHT, WIDTH), torch.arange(2)
     with torch.no_grad():
         for _ in range(30):
@@ -56,7 +60,7 @@ def network() -> AnyModalNetwork:
 @pytest.fixture(scope="module")
 def metrics(network: AnyModalNetwork, test_frames: FrameCache) -> dict[str, Any]:
     cpu = torch.device("cpu")
-    evaluation = Evaluation(tiny_recipe(), network, test_frames, cpu)
+    evaluation = Evaluation(RECIPE, network, test_frames, cpu)
     return evaluation.combinations(TinyDataset(), "test")
 
 
@@ -70,7 +74,7 @@ def exported(
     out = tmp_path_factory.mktemp("models") / "tiny"
     worse = {**metrics, "miou": {key: 0.125 for key in metrics["miou"]}, "mean_over_subsets": 0.125}
     rival = Rival("other", "Another one.", worse)
-    shares = export(tiny_recipe(), network, TinyDataset(), test_frames, metrics, rival, out)
+    shares = export(RECIPE, network, TinyDataset(), test_frames, metrics, rival, out)
     return out, shares
 
 
@@ -138,7 +142,7 @@ def test_the_manifest_repeats_the_recipe_and_the_numbers(
     exported: tuple[Path, dict[str, float]], metrics: dict[str, Any]
 ) -> None:
     manifest = load_model(str(exported[0])).manifest
-    assert parse_recipe(manifest.recipe) == tiny_recipe()
+    assert parse_recipe(manifest.recipe) == RECIPE
     assert manifest.metrics["miou"] == metrics["miou"]
     assert manifest.metrics["frames"] == metrics["frames"] and manifest.metrics["split"] == "test"
     assert list(manifest.modalities) == ["rgb", "thermal", "depth", "event"]
@@ -170,10 +174,10 @@ def test_a_file_that_computes_something_else_is_refused(
         return {role: files[role] for role in GRAPHS}
 
     torch.manual_seed(9)
-    other = build_network(tiny_recipe().architecture, 3, tiny_recipe().modality_names)
+    other = build_network(RECIPE.architecture, 3, RECIPE.modality_names)
     monkeypatch.setattr(export_module, "write_graphs", write_another)
     with pytest.raises(TrainingError, match=r"agree on only 0\.\d+ of the pixels.*do not use"):
-        export(tiny_recipe(), other, TinyDataset(), test_frames, metrics, None, tmp_path / "m")
+        export(RECIPE, other, TinyDataset(), test_frames, metrics, None, tmp_path / "m")
     assert not (tmp_path / "m" / "model.yaml").exists()
 
 
@@ -232,4 +236,16 @@ def test_a_broken_result_is_named(tmp_path: Path) -> None:
         read_result(run)
     run.result_file("test").write_text(json.dumps({"miou": {}})[:-3])
     with pytest.raises(TrainingError, match="evaluate the run again"):
+        read_result(run)
+
+
+def test_a_result_of_weights_that_were_replaced_is_refused(tmp_path: Path) -> None:
+    """Averaged or recalibrated since, they are not those that the model card would tell of."""
+    run = RunFolder(tmp_path)
+    run.best_file.write_bytes(b"first")
+    result = {"miou": {}, "weights": sha256(run.best_file)}
+    run.write_json(run.result_file("test"), result)
+    assert read_result(run) == result
+    run.best_file.write_bytes(b"second")
+    with pytest.raises(TrainingError, match=r"of other weights than .*anymodal-train evaluate"):
         read_result(run)

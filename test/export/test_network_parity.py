@@ -24,10 +24,10 @@ class Exported:
     parity: dict[str, Parity]
 
 
-WHOLE = [name for name in network_names() if name not in SPLIT or name == "quorum"]
+WHOLE = [name for name in network_names() if name not in SPLIT]
 """An export takes long: those that split are exported in ``test_halves``, the whole among them."""
 
-ANY_SIZE = {"cmnext", "quorum"}
+ANY_SIZE = {"cmnext", "late_fusion"}
 """Exported with a dynamic height and width: one that mixes its sensors, and one that does not.
 
 That of all that allow it is tried where the page of the networks is made.

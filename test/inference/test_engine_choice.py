@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,22 @@ class Replay:
 @pytest.fixture(scope="module")
 def model() -> Model:
     return load_model("rig-nano")
+
+
+@pytest.mark.parametrize("library", ["torch", "openvino", "onnxruntime"])
+@pytest.mark.parametrize("how", ["OSError", "RuntimeError", "ImportError"])
+def test_a_library_that_is_damaged_is_told_as_one_that_is_not_there(
+    library: str, how: str, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torch for another CUDA, whose loader raises OSError."""
+    (tmp_path / f"{library}.py").write_text(f"raise {how}('libx.so.12: cannot open')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in (library, f"anymodal_seg_ros.inference.{library}_engine"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(
+        ConfigError, match=rf"cannot be imported \(libx.so.12.* install .*{library}"
+    ):
+        create_engine(library, model, 1)
 
 
 def refuse(kind: str) -> Engine:

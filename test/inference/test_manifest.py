@@ -131,6 +131,16 @@ def test_a_file_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
         load_model(str(folder))
 
 
+def test_a_path_that_leads_nowhere_is_refused_in_words(tmp_path: Path) -> None:
+    folder = linked(tmp_path, "one")
+    (folder / "one").symlink_to("other")
+    (folder / "other").symlink_to("one")
+    with pytest.raises(ModelError, match=r"files.onnx.path .* leads nowhere|cannot read"):
+        load_model(str(folder))
+    with pytest.raises(ModelError, match=r"files.onnx.path .* leads nowhere"):
+        load_model(str(linked(tmp_path, "a\0b")))
+
+
 def test_a_folder_that_a_build_tool_linked_file_by_file_is_read(tmp_path: Path) -> None:
     """As ``colcon build --symlink-install`` leaves it."""
     source, installed = linked(tmp_path, "model.onnx"), tmp_path / "installed"
@@ -161,8 +171,9 @@ def test_what_is_read_is_what_was_hashed(tmp_path: Path) -> None:
 
 
 def test_an_unknown_model_is_named_beside_the_bundled_ones() -> None:
-    with pytest.raises(ModelError, match=r"model is 'no-such'.*neither a folder nor a bundled"):
-        load_model("no-such")
+    for name in ("no-such", "x" * 300, "/" + "x" * 5000, "~no-such-user/model", "a\0b", "\ud800"):
+        with pytest.raises(ModelError, match=r"model is '.*neither a folder nor a bundled"):
+            load_model(name)
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:

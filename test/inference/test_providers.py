@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import onnxruntime
 import pytest
 
-from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.inference import onnxruntime_engine
 from anymodal_seg_ros.inference.engines import create_engine, described
 from anymodal_seg_ros.inference.manifest import half_role
@@ -64,6 +65,16 @@ def test_tensorrt_keeps_its_engines_and_follows_the_types_of_the_graph() -> None
     assert with_options(("tensorrt",), GPU_BUILD, half=False)[0][1]["trt_fp16_enable"] == "1"
 
 
+def test_there_is_a_folder_for_the_engines_that_tensorrt_builds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It makes only the last folder of a path; in a new home the one above is missing, too."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
+    options = with_options(("tensorrt",), GPU_BUILD, half=True)[0][1]
+    assert Path(options["trt_engine_cache_path"]).is_dir()
+    assert options["trt_timing_cache_path"] == options["trt_engine_cache_path"]
+
+
 def test_what_did_not_load_is_seen() -> None:
     assert fallen_away(("cuda", "cpu"), ["CPUExecutionProvider"]) == ("cuda",)
     assert fallen_away(("cuda", "cpu"), GPU_BUILD) == ()
@@ -84,7 +95,7 @@ class GpuBuild:
         build = self
 
         class Session:
-            def __init__(self, content: bytes, options: Any, providers: Any) -> None:
+            def __init__(self, content: bytes, options: Any, providers: Any, **more: Any) -> None:
                 names = [name for name, _ in providers]
                 build.asked.append(names)
                 self._names = names if build.loads else ["CPUExecutionProvider"]
@@ -119,6 +130,18 @@ def test_a_provider_that_was_asked_for_by_name_must_load(
     with pytest.raises(ConfigError, match=r"loads tensorrt, cuda not: the libraries of CUDA"):
         OnnxRuntimeEngine(model, 1, providers="tensorrt,cuda")
     assert OnnxRuntimeEngine(model, 1, providers="cuda,cpu").name == "onnxruntime cpu"
+
+
+def test_tensorrt_may_build_for_longer_than_a_graph_may_take_to_load(
+    tiny_model: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    GpuBuild(monkeypatch, loads=True)
+    monkeypatch.setattr(onnxruntime_engine, "LOAD_LIMIT_S", 0.0)
+    model = load_model(str(tiny_model))
+    assert OnnxRuntimeEngine(model, 1, providers="tensorrt").name == "onnxruntime tensorrt"
+    with pytest.raises(ModelError, match="stopped after 0 s"):
+        OnnxRuntimeEngine(model, 1, providers="cuda")
 
 
 def test_a_gpu_runs_the_graphs_in_half_precision_and_the_masks_stay(

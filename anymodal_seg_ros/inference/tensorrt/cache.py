@@ -75,12 +75,13 @@ def plan_key(graph: GraphSpec, libraries: Libraries) -> PlanKey:
     )
 
 
-def machine_parts(libraries: Libraries) -> dict[str, str]:
+def machine_parts(libraries: Libraries) -> dict[str, str | int]:
     """Return the part of a key that is of the machine and not of the model."""
     return {
         "tensorrt": libraries.version,
         "gpu": libraries.gpu.name,
         "compute_capability": libraries.gpu.capability,
+        "multiprocessors": libraries.gpu.multiprocessors,
         "driver": libraries.gpu.driver,
         "system": platform.system(),
         "architecture": platform.machine(),
@@ -151,11 +152,14 @@ class PlanCache:
         if not self.folder.is_dir():
             return
         for path in sorted(self.folder.iterdir()):
-            if path.suffix not in (".plan", ".cache"):
+            if path.suffix not in (".plan", ".cache") or path.is_dir():
                 continue
             about: Mapping[str, Any] = {}
             try:
-                about = read_meta(path)
+                told = read_meta(path)
+                if not isinstance(told.get("key"), dict):
+                    raise EngineError(f"{meta_of(path).name} does not say of what it is")
+                about = told
                 read_kept(path)
             except FileNotFoundError:
                 yield CachedPlan(path, about, f"{meta_of(path).name} is missing")
@@ -169,6 +173,8 @@ class PlanCache:
         if not self.folder.is_dir():
             return
         for path in sorted(self.folder.iterdir()):
+            if path.is_dir():
+                continue
             alone = path.suffix == ".json" and not path.with_suffix("").exists()
             plan = self.folder / f"{path.name.partition('.')[0]}.plan"
             alone |= ".service" in path.suffixes and not plan.exists()

@@ -17,7 +17,7 @@ DRIVER = "libcuda.so.1"
 _DRIVER_VERSIONS = (Path("/etc/nv_tegra_release"), Path("/proc/driver/nvidia/version"))
 """Where a Jetson and where a PC says which driver it runs."""
 
-_MAJOR, _MINOR, _INTEGRATED = 75, 76, 18  # CUdevice_attribute
+_MULTIPROCESSORS, _INTEGRATED, _MAJOR, _MINOR = 16, 18, 75, 76  # CUdevice_attribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Gpu:
     Attributes:
         name: as the driver calls it, e.g. ``Orin``.
         capability: compute capability, e.g. ``8.7``.
+        multiprocessors: that are switched on. The GPUs of all Orin boards have one name and one
+            capability; a power mode may switch some of them off.
         driver: version of the driver, or the release of a Jetson's L4T.
         cuda: newest CUDA that the driver knows, major and minor.
         memory_mb: its memory; of all of the machine where it has none of its own.
@@ -35,6 +37,7 @@ class Gpu:
 
     name: str
     capability: str
+    multiprocessors: int
     driver: str
     cuda: tuple[int, int]
     memory_mb: int
@@ -73,13 +76,15 @@ def find_gpu() -> Gpu:
     total = getattr(driver, "cuDeviceTotalMem_v2", None) or driver.cuDeviceTotalMem
     total(ctypes.byref(memory), device)
     driver.cuDriverGetVersion(ctypes.byref(version))
-    major, minor, integrated = (
-        _attribute(driver, device, which) for which in (_MAJOR, _MINOR, _INTEGRATED)
+    multiprocessors, integrated, major, minor = (
+        _attribute(driver, device, which)
+        for which in (_MULTIPROCESSORS, _INTEGRATED, _MAJOR, _MINOR)
     )
     cuda = (version.value // 1000, version.value % 1000 // 10)
     return Gpu(
         name=name.value.decode(errors="replace").strip(),
         capability=f"{major}.{minor}",
+        multiprocessors=multiprocessors,
         driver=_driver_version() or f"CUDA {cuda[0]}.{cuda[1]}",
         cuda=cuda,
         memory_mb=memory.value >> 20,

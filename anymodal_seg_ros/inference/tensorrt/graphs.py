@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from anymodal_seg_ros.inference.graph_outputs import wanted_outputs
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.onnxruntime_engine import wanted_outputs
 
 MOST_SENSORS = 8
 """Sensors that a fusing plan takes where several are of one kind, such as two colour cameras."""
@@ -64,7 +64,12 @@ def graphs_of(model: Model, confidence: bool = False) -> tuple[GraphSpec, ...]:
     halves = {role: half_precision_file(role, model) for role in wanted}
     half = all(halves.values())
     return tuple(
-        GraphSpec(role, "fp16" if half else "fp32", model.read(halves[role] if half else role), *of)
+        GraphSpec(
+            role,
+            "fp16" if half else "fp32",
+            model.read_graph(halves[role] if half else role),
+            *of,
+        )
         for role, of in wanted.items()
     )
 

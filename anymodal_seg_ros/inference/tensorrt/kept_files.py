@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.errors import EngineError
+from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_ros.resources import user_cache_dir
 
 
@@ -72,7 +73,7 @@ def read_meta(path: Path) -> dict[str, Any]:
         EngineError: it is no JSON object.
     """
     try:
-        about = json.loads(meta_of(path).read_text(encoding="utf-8"))
+        about = read_json(meta_of(path))
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.inference.engines import UNUSABLE
 from anymodal_seg_ros.inference.tensorrt.gpu import Gpu, find_gpu
 
 OLDEST = (10, 3)
@@ -89,8 +90,7 @@ def lack() -> str:
 def _imported(module: str, mend: str) -> Any:
     try:
         return importlib.import_module(module)
-    except (ImportError, OSError, RuntimeError) as error:
-        # OSError and RuntimeError: a library that it is linked to is missing or of another version.
+    except UNUSABLE as error:
         raise ConfigError(f"{module} cannot be imported ({error}): {mend}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import weakref
@@ -195,9 +196,9 @@ class _Lanes:
             pass
         with self._making:
             if self._made < LANES:
-                lane = _Lane(self._plan, self._rows)
-                self._made += 1
-                return lane
+                self._made += 1  # tried once: without memory for a second one, frames take turns
+                with contextlib.suppress(EngineError):
+                    return _Lane(self._plan, self._rows)
         return self._idle.get()
 
     def give_back(self, lane: _Lane) -> None:

@@ -69,8 +69,11 @@ class ServiceRecord:
         notes: Any = about.get("processes")
         if about.get("boot") != _boot() or not isinstance(notes, dict):
             return {}, 0
-        living = {pid: born for pid, born in notes.items() if _born(int(pid)) == born}
-        return living, int(about.get("ends", 0)) + len(notes) - len(living)
+        try:
+            living = {pid: born for pid, born in notes.items() if _born(int(pid)) == born}
+            return living, int(about.get("ends", 0)) + len(notes) - len(living)
+        except (ValueError, TypeError):  # damaged
+            return {}, 0
 
     def _write(self, notes: dict[str, str], ends: int) -> None:
         # Where nothing can be written, plans can neither: nothing to be found out about.

@@ -144,13 +144,23 @@ class Takeover:
         except AnymodalError as error:
             self._tell(f"the plans of TensorRT are of no use ({error}): they are built anew")
         else:
-            return ServingEngine(engine, self._others, self._tell)
+            return ServingEngine(engine, self._instead, self._tell)
         return ServingEngine(self._others(), None, self._tell)
 
     def _proven(self) -> TensorRtEngine:
         self._record.begin()  # to load it may end the process, too
-        engine = TensorRtEngine(self._model, self._confidence, self._cache)
-        proven(engine, self._model)
+        try:
+            engine = TensorRtEngine(self._model, self._confidence, self._cache)
+            proven(engine, self._model)
+        except AnymodalError:
+            self._record.end()  # whatever ends this process now, TensorRT does not serve in it
+            raise
+        return engine
+
+    def _instead(self) -> Engine:
+        """Return the engine that serves from now on, because TensorRT has failed."""
+        engine = self._others()
+        self._record.end()  # not before: to make another one may take longer than is waited for
         return engine
 
     def _build_changed(self, status: BuildStatus) -> None:
@@ -164,7 +174,7 @@ class Takeover:
         try:
             engine = self._proven()
             if self._wanted:
-                self.engine.replace(engine, self._others)
+                self.engine.replace(engine, self._instead)
         except AnymodalError as error:
             self._tell(f"TensorRT was built but does not serve: {error}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,20 @@ def test_several_threads_get_what_one_gets(engine: TensorRtEngine) -> None:
         found = list(threads.map(lambda batch: engine.run(batch).logits, batches))
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_without_memory_for_a_second_frame_at_a_time_frames_take_turns(
+    engine: TensorRtEngine, fake_gpu: FakeGpu
+) -> None:
+    expected = engine.run(frame((0,))).logits
+    fake_gpu.says(memory_mb=0)
+    with ThreadPoolExecutor(1) as thread:
+        lanes = engine._plans["fuse"]._lanes[1]
+        lane = lanes.take()  # a frame is under way
+        found = thread.submit(engine.run, frame((0,)))
+        time.sleep(0.1)
+        lanes.give_back(lane)
+        np.testing.assert_array_equal(found.result(60).logits, expected)
 
 
 def test_ids_and_numbers_that_the_plans_are_not_made_for(engine: TensorRtEngine) -> None:

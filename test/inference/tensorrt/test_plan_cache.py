@@ -55,6 +55,7 @@ def test_each_thing_that_a_plan_depends_on_makes_another_key(
     for other in (
         dataclasses.replace(gpu, name="Thor"),
         dataclasses.replace(gpu, capability="11.0"),
+        dataclasses.replace(gpu, multiprocessors=16),  # of an AGX Orin, whose name is the same
         dataclasses.replace(gpu, driver="L4T 39.2"),
     ):
         keys.append(plan_key(GRAPH, dataclasses.replace(libraries, gpu=other)).digest)
@@ -66,7 +67,7 @@ def test_each_thing_that_a_plan_depends_on_makes_another_key(
     keys.append(plan_key(GRAPH, libraries).digest)
     monkeypatch.setattr(cache_module, "FORMAT", 99)
     keys.append(plan_key(GRAPH, libraries).digest)
-    assert len(set(keys)) == len(keys) == 13
+    assert len(set(keys)) == len(keys) == 14
     assert plan_key(GRAPH, libraries).digest == keys[-1], "and nothing else"
 
 

@@ -24,6 +24,7 @@ from anymodal_seg_ros.inference.tensorrt import service_record
 from anymodal_seg_ros.inference.tensorrt.background import CANCELLED, DONE, FAILED
 from anymodal_seg_ros.inference.tensorrt.build_process import PlanBuilder, Request
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache
+from anymodal_seg_ros.inference.tensorrt.kept_files import write_kept
 from anymodal_seg_ros.inference.tensorrt.service_record import ServiceRecord
 from anymodal_seg_ros.inference.tensorrt.takeover import Takeover, wanted
 
@@ -170,6 +171,53 @@ os.kill(os.getpid(), 11)
     assert Robot(model).engine.startswith("tensorrt"), "a new plan is given a new chance"
 
 
+def test_what_ends_a_process_in_which_another_engine_serves_is_not_held_against_a_plan(
+    model: Model, fake_gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A launch file that kills it while TensorRT is being built, say, or after TensorRT failed."""
+    begun: list[int] = []
+    monkeypatch.setattr(service_record, "_born", lambda pid: "" if pid in begun else "1")
+
+    def ended() -> Robot:
+        robot = Robot(model)
+        begun.append(os.getpid())
+        another = 1000 + len(begun)
+        monkeypatch.setattr(os, "getpid", lambda: another)
+        return robot
+
+    for _ in range(2):
+        assert ended().takeover.status.replaced == ""
+    _built(model)
+    fake_gpu.says(run="nan")
+    for _ in range(2):
+        assert ended().engine == "onnxruntime cpu"
+    fake_gpu.says(run="well")
+    assert Robot(model).takeover.status.replaced == ""
+
+
+def test_one_that_fails_where_nothing_can_take_over_is_held_against_it(
+    model: Model, fake_gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor ends such a process, and the launch file starts it again."""
+    _built(model)
+    (plan,) = fake_gpu.cache.glob("fuse-*.plan")
+    gone: list[int] = []
+    monkeypatch.setattr(service_record, "_born", lambda pid: "" if pid in gone else "1")
+    with monkeypatch.context() as before:
+        before.setattr(os, "getpid", lambda: 1001)
+        ServiceRecord(plan).begin()
+    gone.append(1001)
+    monkeypatch.setattr(Robot, "_others", lambda self: 1 / 0)
+    robot = Robot(model)
+    fake_gpu.says(run="raise")
+    for _ in range(MOST_FAILURES):
+        with pytest.raises(Exception, match="cudaErrorIllegalAddress"):
+            robot.mask()
+    assert "no other engine can be made" in robot.lines[-1]
+    gone.append(os.getpid())
+    assert "has ended 2 processes" in ServiceRecord(plan).unfit()
+
+
 def test_orderly_ends_and_power_cuts_are_not_held_against_a_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +248,17 @@ def test_orderly_ends_and_power_cuts_are_not_held_against_a_plan(
     assert record.unfit() == ""
     record.forget()
     assert not list(tmp_path.glob("*.service*"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"processes": {"x": "1"}}, {"processes": {"1": "1"}, "ends": [1]}, {"processes": [1]}],
+)
+def test_a_damaged_record_is_no_record(damage: dict[str, Any], tmp_path: Path) -> None:
+    plan = tmp_path / "fuse-1.plan"
+    about = {"boot": service_record._boot(), "ends": 9, **damage}
+    write_kept(plan.with_suffix(".service"), b"{}", about)
+    assert ServiceRecord(plan).unfit() == ""
 
 
 def test_who_wants_it_and_who_cannot_have_it(

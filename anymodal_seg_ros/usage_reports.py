@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+SWITCHES = {"ORT_DISABLE_TELEMETRY": "1"}
+"""Environment variables that switch reporters off; what the user has set stays.
+
+ONNX Runtime from 1.29 on writes an identity of the device into the user's cache as soon as it is
+imported, and sends names and hashes of models and graphs to its maker.
+"""
 
 REPORTERS = ("openvino_telemetry",)
 """What sends the reports; who asks for them goes on without.
@@ -13,7 +21,9 @@ declined before. Where its reporter cannot be imported it uses a stub of its own
 
 
 def silence_usage_reports() -> None:
-    """Let the reporters not be found. To be called before the libraries are imported."""
+    """Switch reporters off, or let them not be found. To be called before any is imported."""
+    for name, value in SWITCHES.items():
+        os.environ.setdefault(name, value)
     for name in REPORTERS:
         # An entry of None makes an import fail as if nothing were installed.
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
