@@ -10,6 +10,7 @@ from anymodal_seg_ros.config import (
     SegConfig,
     SensorConfig,
     SensorLimits,
+    did_you_mean,
     load_config,
     seg_config,
 )
@@ -33,6 +34,10 @@ def test_named_sensors_replace_the_default_ones_and_integers_serve_as_floats() -
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [
+        (
+            {"rig": {"reference": ["RGB"], "sensors": {"rgb": {"topic": "a", "modality": "rgb"}}}},
+            "rig.reference is RGB: did you mean rgb? expected some of the sensors rgb",
+        ),
         ({"modle": "x"}, "unknown parameter modle: did you mean model? expected one of autostart"),
         ({"rig": {"sensors": {"a": {"hz": 3.0}}}}, "unknown parameter rig.sensors.a.hz"),
         ({"rig": {"sensors": {}}}, "rig.sensors is empty"),
@@ -53,7 +58,7 @@ def test_named_sensors_replace_the_default_ones_and_integers_serve_as_floats() -
         ),
         (
             {"rig": {"sensors": {"a": {"topic": "x", "modality": "rgb", "enabled": False}}}},
-            "rig.min_modalities is 1, but the enabled sensors are of 0 kinds",
+            "no sensor is enabled, of a in rig.sensors: no mask would ever be made; enable one",
         ),
         (
             {
@@ -165,3 +170,18 @@ def test_a_point_cloud_holds_the_points_of_a_lidar_or_events() -> None:
     assert SensorConfig("points", "lidar", type="point_cloud").sends_points
     assert not SensorConfig("points", "event", type="point_cloud").sends_points
     assert not SensorConfig("lidar/image", "lidar").sends_points
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("Thermal", "thermal"),
+        ("thermo", "thermal"),
+        ("onnx", "onnxruntime"),
+        ("radar", ""),
+        ("t", ""),
+    ],
+)
+def test_capitals_and_beginnings_say_what_is_meant(word: str, meant: str) -> None:
+    known = ("rgb", "thermal", "onnxruntime", "torch", "tensorrt")
+    assert did_you_mean(word, known) == (f"did you mean {meant}? " if meant else "")

@@ -120,9 +120,14 @@ def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``did you mean x? `` with the known word most like a misspelt one, or nothing."""
-    close = difflib.get_close_matches(word[:QUOTED_LENGTH], list(known), n=1)
-    return f"did you mean {close[0]}? " if close else ""
+    """Return ``did you mean x? `` with the known word most like a misspelt one, or nothing.
+
+    Capitals make no difference, and the beginning of a word is as good as the whole.
+    """
+    plain, by_plain = word[:QUOTED_LENGTH].strip().lower(), {name.lower(): name for name in known}
+    begun = [name for name in by_plain if len(plain) > 1 and name.startswith(plain)]
+    close = difflib.get_close_matches(plain, by_plain, n=1) or (begun if len(begun) == 1 else [])
+    return f"did you mean {by_plain[close[0]]}? " if close else ""
 
 
 def _join(path: str, name: str) -> str:

@@ -77,7 +77,7 @@ def read_yaml(path: Path, what: str, *, foreign: bool = False, ros: bool = False
         what: names the file in an error, e.g. ``recipe``.
         foreign: as for :func:`parse_yaml`.
         ros: it is a parameter file, read as rcl does: names are text, whatever they look like
-            (``on``, ``1``), and ``y`` and ``n`` are truth values.
+            (``on``, ``1``), ``y`` and ``n`` are truth values, and aliases are refused.
 
     Raises:
         ConfigError: the file cannot be read, or is no YAML as this module reads it.
@@ -212,6 +212,8 @@ class _Composer:
         return event.value if self._ros and isinstance(event, yaml.ScalarEvent) else key
 
     def _alias(self, event: Any) -> Any:
+        if self._ros:
+            self._fail(f"ROS takes no aliases: write out what *{quote(event.anchor)} is", event)
         if event.anchor not in self._anchors:
             self._fail(f"the alias *{quote(event.anchor)} has no anchor before it", event)
         value, nodes = self._anchors[event.anchor]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,13 @@ OF_EVERY_NODE = (
 """Parameters that any node may have, by the first part of their names: they are passed over."""
 
 _PARAMETERS = "ros__parameters"
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""What ROS takes for the name of a node, and for each part of a namespace."""
+
+
+class NoSectionError(ConfigError):
+    """A parameter file holds nothing for the node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,36 +62,39 @@ def load_config(path: Path, namespace: str | None = None, node: str = NODE_NAME)
     return load_node_config(path, namespace, node).config
 
 
-def load_node_config(path: Path, namespace: str | None = None, node: str = NODE_NAME) -> NodeConfig:
+def load_node_config(
+    path: Path | Sequence[Path], namespace: str | None = None, node: str = NODE_NAME
+) -> NodeConfig:
     """Read what a ROS 2 parameter file says of the segmentation node.
 
     Args:
         path: of a YAML file with sections such as ``/**:`` or ``segmentation_node:``, nested in
-            namespaces or not, each with ``ros__parameters:`` in it.
+            namespaces or not, each with ``ros__parameters:`` in it; or of several files, of which
+            the later ones win.
         namespace: that the node is in; None takes the one that the file speaks of.
         node: name of the node.
 
     Raises:
-        ConfigError: the file cannot be read, no section in it is for the node, more than one node
-            of this name is in it, or a parameter is unknown or invalid.
+        NoSectionError: no section in the file is for the node.
+        ConfigError: it cannot be read, more than one node of this name is in it, or a parameter is
+            unknown or invalid.
     """
-    content = read_yaml(path, "parameter file", ros=True)
-    if not isinstance(content, Mapping):
-        raise ConfigError(
-            f"{path} must hold node sections such as '/**:' with '{_PARAMETERS}:' in them"
-        )
-    sections = list(_sections(content, ""))
-    if not sections:
-        raise ConfigError(f"{path} has no '{_PARAMETERS}:' section")
-    names = [name for name, _ in sections]
-    full_name, inside = _full_name(names, namespace, node, path)
+    _check_name("namespace", namespace or "", namespace.strip("/").split("/") if namespace else [])
+    _check_name("node", node, [node])
+    paths = [path] if isinstance(path, Path) else list(path)
+    shown = ", ".join(map(str, paths))
+    merged: dict[str, dict[str, Any]] = {}  # as rcl does it: each section in its first place
+    for name, parameters in (section for one in paths for section in _read_sections(one)):
+        merged.setdefault(name, {}).update(_flat(parameters, ""))
+    names = list(merged)
+    full_name, inside = _full_name(names, namespace, node, shown)
     flat: dict[str, Any] = {}
-    for name, parameters in sections:
+    for name, parameters in merged.items():
         if _holds(name, full_name):
-            flat.update(_flat(parameters, ""))
+            flat.update(parameters)
     own = {name: value for name, value in flat.items() if name.split(".")[0] not in OF_EVERY_NODE}
     if not own and not all(_holds(name, full_name) for name in names):
-        raise ConfigError(_no_section(names, full_name, node, path))
+        raise NoSectionError(_no_section(names, full_name, node, shown))
     return NodeConfig(seg_config(nest(own)), inside, node, names_sensors(own))
 
 
@@ -116,6 +126,26 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
+def _check_name(what: str, given: str, parts: list[str]) -> None:
+    """Refuse what ROS would: such a name fits no section, not even those that are for all."""
+    if parts != [""] and not all(_NAME.fullmatch(part) for part in parts):
+        raise ConfigError(
+            f"{what} is '{quote(given)}': expected letters, digits and '_', and no digit first"
+        )
+
+
+def _read_sections(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    content = read_yaml(path, "parameter file", ros=True)
+    if not isinstance(content, Mapping):
+        raise ConfigError(
+            f"{path} must hold node sections such as '/**:' with '{_PARAMETERS}:' in them"
+        )
+    sections = list(_sections(content, ""))
+    if not sections:
+        raise ConfigError(f"{path} has no '{_PARAMETERS}:' section")
+    return sections
+
+
 def _sections(tree: Mapping[Any, Any], above: str) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     """Yield the absolute names of sections, wildcards and all, and their parameters."""
     for key, value in tree.items():
@@ -145,9 +175,7 @@ def _holds(section: str, full_name: str) -> bool:
     return re.fullmatch(pattern, full_name) is not None
 
 
-def _full_name(
-    sections: list[str], namespace: str | None, node: str, path: Path
-) -> tuple[str, str]:
+def _full_name(sections: list[str], namespace: str | None, node: str, path: str) -> tuple[str, str]:
     """Return the node's full name and its namespace."""
     if namespace is not None:
         inside = "/" + namespace.strip("/")
@@ -164,7 +192,7 @@ def _full_name(
     for full_name, inside in names:
         if any(_holds(section, full_name) for section in sections):
             return full_name, inside
-    raise ConfigError(_no_section(sections, names[0][0], node, path))
+    raise NoSectionError(_no_section(sections, names[0][0], node, path))
 
 
 def _is_name_of(section: str, node: str) -> bool:
@@ -178,7 +206,7 @@ def _instance(section: str, node: str) -> tuple[str, str]:
     return f"{one.removesuffix(f'/{node}')}/{node}", (head if head != section else "") or "/"
 
 
-def _no_section(sections: list[str], full_name: str, node: str, path: Path) -> str:
+def _no_section(sections: list[str], full_name: str, node: str, path: str) -> str:
     shown = quote(", ".join(sections), 200)
     by_last = {section.rsplit("/", 1)[-1]: section for section in sections}
     near = difflib.get_close_matches(node, by_last, 1, cutoff=0.6)

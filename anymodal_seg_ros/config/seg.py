@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from anymodal_seg_ros.config.fields import build, choice, count, names, number, switch, text
+from anymodal_seg_ros.config.fields import (
+    build,
+    choice,
+    count,
+    did_you_mean,
+    names,
+    number,
+    seconds_to_ns,
+    switch,
+    text,
+)
 from anymodal_seg_ros.config.sensors import EVENT_TYPES, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
 
@@ -95,13 +105,23 @@ class RigConfig:
     def __post_init__(self) -> None:
         unknown = [name for name in self.reference if name not in self.sensors]
         if unknown or len(set(self.reference)) < len(self.reference):
+            near = did_you_mean(unknown[0], self.sensors) if unknown else ""
             raise ConfigError(
-                f"rig.reference is {', '.join(self.reference)}: expected some of the sensors "
+                f"rig.reference is {', '.join(self.reference)}: {near}expected some of the sensors "
                 f"{', '.join(self.sensors)}, each once"
             )
         # Whoever iterates over the sensors meets them in order of preference.
         order = [*self.reference, *(name for name in self.sensors if name not in self.reference)]
         object.__setattr__(self, "sensors", {name: self.sensors[name] for name in order})
+
+    def mask_period_ns(self, reference: str) -> int:
+        """Return the time from mask to mask while a sensor is the reference, in ns.
+
+        That is the sensor's own period, or a longer one where fewer masks than frames are wanted.
+        """
+        limits_hz = (self.max_rate_hz, self.trigger_hz if self.trigger == "rate" else 0.0)
+        least_ns = max((seconds_to_ns(1.0 / limit) for limit in limits_hz if limit), default=0)
+        return max(self.sensors[reference].period_ns, least_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +258,11 @@ def _check_evidence(rig: RigConfig) -> None:
     """Refuse a rig that could never give a mask."""
     enabled = {name: sensor for name, sensor in rig.sensors.items() if sensor.enabled}
     kinds = {sensor.modality for sensor in enabled.values()}
+    if not enabled:
+        raise ConfigError(
+            f"no sensor is enabled, of {', '.join(rig.sensors) or 'none'} in rig.sensors: no mask "
+            "would ever be made; enable one of a kind that the model knows"
+        )
     if rig.min_modalities > len(kinds):
         raise ConfigError(
             f"rig.min_modalities is {rig.min_modalities}, but the enabled sensors are of "

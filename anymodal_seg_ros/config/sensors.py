@@ -319,6 +319,11 @@ class SensorConfig(Thresholds):
         return self.type == "point_cloud" and self.modality != "event"
 
     @property
+    def sends_events(self) -> bool:
+        """Whether its messages are events; ``expected_hz`` is the rate of their windows then."""
+        return self.type in EVENT_TYPES or (self.type == "point_cloud" and self.modality == "event")
+
+    @property
     def usual_silence_s(self) -> float:
         """Longer for thermal cameras, which close their shutter."""
         return SHUTTER_S if self.modality == "thermal" else 0.2

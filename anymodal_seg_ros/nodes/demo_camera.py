@@ -13,10 +13,10 @@ from collections.abc import Sequence as Arguments
 from pathlib import Path
 
 from rclpy.node import Node
-from rclpy.utilities import remove_ros_args
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.nodes.camera_driver import CameraDriver, publish_until
+from anymodal_seg_ros.nodes.own_arguments import own_arguments
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session
 from anymodal_seg_ros.simulation.recorded import Sequence
 from anymodal_seg_ros.simulation.schedule import Schedule
@@ -35,8 +35,11 @@ def main(args: Arguments[str] | None = None) -> int:
     parser.add_argument(
         "--epoch-ns", type=int, required=True, help="system time at which the world began"
     )
-    options = parser.parse_args(remove_ros_args(args)[1:])
-    sequence = Sequence(options.sequence)
+    try:
+        options = parser.parse_args(own_arguments(args))
+        sequence = Sequence(options.sequence)
+    except ConfigError as refused:
+        return fail(NAME, refused)
     if options.sensor not in sequence.cameras:
         known = ", ".join(sequence.cameras) or "none"
         error = f"--sensor is {options.sensor!r}: the sequence tells of the cameras {known}"

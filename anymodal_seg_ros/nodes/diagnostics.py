@@ -8,7 +8,6 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.frames import CheckResult, Prediction, SensorState, SensorStatus
 from anymodal_seg_ros.messages import evidence
 from anymodal_seg_ros.messages.evidence import milliseconds
@@ -21,10 +20,8 @@ _LEVELS = {
 }
 
 SILENT_S = 1.5
-"""Without a mask for so long while sensors are alive, the node fails."""
-
-FEWEST_MASKS = 15
-"""Before so many masks nothing is said of how often a sensor was in them."""
+SILENT_PERIODS = 3
+"""Without a mask for so long while sensors are alive, the node fails; the longer of the two."""
 
 FEWEST_MESSAGES = 90
 """Before so many messages nothing is said of their rate."""
@@ -42,7 +39,8 @@ class PipelineReport:
         model: name and version of the model.
         masks: masks made since activation.
         masks_now: of those in the last reporting period.
-        masks_per_second: over the last reporting period.
+        masks_per_second: over the last reporting period, or three from mask to mask if those are
+            longer.
         blank: masks without labels since activation.
         blank_now: of those in the last reporting period.
         superseded: frame sets dropped for a newer one since activation.
@@ -53,6 +51,7 @@ class PipelineReport:
         wanted: whether masks are to be made at all; not where nobody listens and that is enough.
         stalled: what takes longer than it should at this moment, in words; empty if nothing does.
         silent_s: time since the last mask, or since activation, in s.
+        mask_period_s: time from mask to mask that is to be expected now, in s.
         latency_ms: from the arrival of the reference's message to the mask, the median and the 99th
             percentile of the last masks; None before the first.
         load: share of the time that the worker threads were at work in the last reporting period.
@@ -74,23 +73,23 @@ class PipelineReport:
     wanted: bool
     stalled: str
     silent_s: float
+    mask_period_s: float
     latency_ms: tuple[float, float] | None
     load: float
     callback_max_ms: float
 
 
-def mask_evidence(prediction: Prediction, rig: RigConfig, latency_ns: int) -> list[Any]:
+def mask_evidence(prediction: Prediction, topics: Mapping[str, str], latency_ns: int) -> list[Any]:
     """Say for every sensor whether it made this mask, and for the mask how it was made.
 
     Args:
         prediction: the mask and its frame set.
-        rig: the configured sensors.
+        topics: full names of the sensors' topics.
         latency_ns: from the arrival of the newest message used to the publishing of the mask.
 
     Returns:
         A DiagnosticStatus per sensor, named like it, and one named ``mask``.
     """
-    topics = {name: sensor.topic for name, sensor in rig.sensors.items()}
     return [
         DiagnosticStatus(
             level=_LEVELS[status.level],
@@ -107,7 +106,7 @@ def sensor_health(
     node: str,
     status: SensorStatus,
     topic: str,
-    newly_rejected: bool,
+    before: SensorStatus | None,
     expected_hz: float = 0.0,
     facts: TopicFacts | None = None,
 ) -> DiagnosticStatus:
@@ -117,7 +116,7 @@ def sensor_health(
         node: name of the node, the prefix of every diagnostic's name.
         status: the sensor's health.
         topic: its topic, as the hardware id.
-        newly_rejected: messages were rejected since the last report.
+        before: the health that was reported last; None if there was none.
         expected_hz: the rate that is configured; 0 if none is to be expected.
         facts: what the graph says of the topic; None if nobody has looked.
     """
@@ -132,8 +131,11 @@ def sensor_health(
     elif not status.state.alive:
         message += f": last message {status.age_ns / 1e9:.2f} s ago"
     told = "" if facts is None else facts.words
-    warnings = [left_out(status), told or _too_fast(status, expected_hz)]
-    if newly_rejected:
+    warnings = [evidence.left_out(status), told or _too_fast(status, expected_hz)]
+    if status.state.alive:
+        warnings.append(evidence.out_of_order(status, before))
+    rejected_before = 0 if before is None else sum(before.rejected.values())
+    if sum(status.rejected.values()) > rejected_before:
         repeated = bool(status.fault) and status.last_error.endswith(status.fault)
         why = "" if repeated else f": {status.last_error}"
         warnings.append(f"messages are rejected{why}")
@@ -229,7 +231,7 @@ def _judge(
         return DiagnosticStatus.ERROR, f"masks without labels: {shortfall}"
     if not report.wanted:
         return DiagnosticStatus.OK, "nobody listens: no masks are made (lazy)"
-    if report.silent_s >= SILENT_S:
+    if report.silent_s >= max(SILENT_S, SILENT_PERIODS * report.mask_period_s):
         return (
             DiagnosticStatus.ERROR,
             f"no mask for {report.silent_s:.1f} s although sensors are alive",
@@ -246,16 +248,6 @@ def _judge(
             "the network is slower than the reference",
         )
     return DiagnosticStatus.OK, rate
-
-
-def left_out(status: SensorStatus) -> str:
-    """Say that a living sensor is hardly ever fused; empty if it is, or if that is no fault."""
-    fused = status.fused
-    if not status.state.alive or fused.benign or fused.masks < FEWEST_MASKS:
-        return ""
-    if fused.used >= fused.masks / 2:
-        return ""
-    return f"fused in {fused.used} of the last {fused.masks} masks: {fused.reason}"
 
 
 def _too_fast(status: SensorStatus, expected_hz: float) -> str:

@@ -60,6 +60,8 @@ _DEPTH = 200
 _QUIET_S = 1.0
 """Without a new mask for so long after the last message, there will be none."""
 _POLL_S = 0.05
+_SIGN_OF_LIFE_S = 10.0
+"""In so long a node says at least once on ``/diagnostics`` how it is, whatever its sensors do."""
 
 
 class LiveError(AnymodalError):
@@ -95,6 +97,8 @@ class Evaluator(Node):
         super().__init__(NAME)
         self._run, self._node = run, node.lstrip("/")
         self._clock_ns = 0
+        self.words = 0
+        """How often the node has said how it is."""
         self.trouble: AnymodalError | None = None
         """Why a label cannot be used; the run is worth nothing then."""
         reliable = QoSProfile(depth=_DEPTH)
@@ -128,6 +132,7 @@ class Evaluator(Node):
         for status in message.status:
             owner, _, name = status.name.partition(": ")
             if owner == self._node:
+                self.words += 1
                 self._run.take_health(name, _values(status))
 
     def _on_label(self, sensor: str, topic: str, message: Any) -> None:
@@ -179,6 +184,7 @@ def evaluate_live(
                 tell(f"{node_name} listens; playing {subject.bag}")
                 _play(subject.bag, played, options, stop)
                 _settle(run, stop)
+                ask_for_life(node, node_name, stop)
                 stopped = stop.is_set()
         finally:
             node.destroy_node()
@@ -202,6 +208,23 @@ def evaluate_live(
         )
         finish(partial, job.folder, described)
     return job.folder
+
+
+def ask_for_life(node: Evaluator, name: str, stop: threading.Event) -> None:
+    """Wait for a word of the node after the bag's end.
+
+    Of a node that died on the way, the masks before its death would stand for the bag.
+
+    Raises:
+        LiveError: none comes.
+    """
+    before, end = node.words, time.monotonic() + _SIGN_OF_LIFE_S
+    while node.words == before and not stop.wait(_POLL_S):
+        if time.monotonic() > end:
+            raise LiveError(
+                f"{name} said nothing on /diagnostics in the {_SIGN_OF_LIFE_S:g} s after the bag's "
+                "end: it died or was shut down on the way; its log says why"
+            )
 
 
 def _labels(subject: Subject, bag: BagPart, sensors: Mapping[str, str]) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Breaks sensors on a live robot: between the drivers and the node, as a timeline says.
 
 It subscribes to the topics of a rig, as configured for the segmentation node, and publishes what
-broken sensors would send on topics with a prefix. The timeline starts with the first message, and
-anew with the first after a call of ``~/reload``, which reads the file again.
+broken sensors would send on topics with a prefix. Parameter files name that node, or ``/**``. The
+timeline starts with the first message, and anew with the first after a call of ``~/reload``, which
+reads the file again.
 """
 
 from __future__ import annotations
@@ -13,25 +14,28 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
-from rclpy.utilities import remove_ros_args
 from std_srvs.srv import Trigger
 
+from anymodal_seg_ros.config import NoSectionError, RigConfig, load_node_config, names_sensors
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.evaluation.replay import read_timeline
 from anymodal_seg_ros.faults.injector import Delivery, Injector
 from anymodal_seg_ros.faults.stream import DelayLine
-from anymodal_seg_ros.faults.topics import PREFIX, faulty_topic
+from anymodal_seg_ros.faults.topics import PREFIX, driven_topic, faulty_topic
 from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.nodes.graph_watch import LOOK_EVERY_S
 from anymodal_seg_ros.nodes.message_class import message_class
+from anymodal_seg_ros.nodes.own_arguments import own_arguments
+from anymodal_seg_ros.nodes.parameter_files import given_files
 from anymodal_seg_ros.nodes.parameters import declare_parameters
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session, run_until_signal
+from anymodal_seg_ros.nodes.subscriptions import DEPTH, TopicSubscription
 
 NAME = "fault_injector"
 
@@ -54,15 +58,30 @@ class FaultInjector(Node):
         except (RuntimeError, ValueError) as error:  # such as a parameter without a type
             raise ConfigError(f"the node cannot be made: {error}") from error
         self._path = timeline
-        self._rig = declare_parameters(self).rig
+        self._rig = self._rig_of_the_node() or declare_parameters(self).rig
         self._line = DelayLine[Any]()
         self._begin()
         self._outputs: dict[str, Any] = {}
+        self._inputs: list[TopicSubscription] = []
         for name, sensor in self._rig.sensors.items():
             kind, topic = message_class(name, sensor), faulty_topic(sensor.topic, prefix)
-            self._outputs[name] = self.create_publisher(kind, topic, qos_profile_sensor_data)
+            # Reliable, and heard as reliably as the driver sends: what gets lost is the timeline's.
+            self._outputs[name] = self.create_publisher(kind, topic, DEPTH)
             on_message = functools.partial(self._on_message, name)
-            self.create_subscription(kind, sensor.topic, on_message, qos_profile_sensor_data)
+            self._inputs.append(
+                TopicSubscription(
+                    self,
+                    kind,
+                    sensor.message_type,
+                    driven_topic(sensor.topic),
+                    on_message,
+                    watched=False,
+                    raw=False,
+                )
+            )
+        self._look = self.create_timer(
+            LOOK_EVERY_S, self._look_at_graph, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
         self._timer = self.create_timer(
             _DELAY_POLL_S, self._deliver, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
@@ -70,6 +89,21 @@ class FaultInjector(Node):
         self.create_service(Trigger, "~/reload", self._on_reload)
         topics = ", ".join(publisher.topic_name for publisher in self._outputs.values())
         self.get_logger().info(f"{len(self._timeline.faults)} faults of {timeline} on {topics}")
+
+    def _rig_of_the_node(self) -> RigConfig | None:
+        """Return what the parameter files say to the segmentation node; None if it is said here.
+
+        Raises:
+            ConfigError: a parameter in it is wrong.
+        """
+        files = given_files(sys.argv)
+        if not files or names_sensors(self.get_parameters_by_prefix("")):
+            return None
+        try:
+            found = load_node_config(files, self.get_namespace())
+        except NoSectionError:
+            return None
+        return found.config.rig if found.own_sensors else None
 
     def _begin(self) -> None:
         """Read the timeline; it starts with the next message."""
@@ -86,7 +120,12 @@ class FaultInjector(Node):
         clock = self.get_clock()
         return int(clock.now().nanoseconds) if clock.ros_time_is_active else time.monotonic_ns()
 
-    def _on_message(self, sensor: str, message: Any) -> None:
+    def _look_at_graph(self) -> None:
+        """Subscribe anew to what is offered otherwise than before."""
+        for subscription in self._inputs:
+            subscription.look()
+
+    def _on_message(self, sensor: str, message: Any, _: Mapping[str, Any] | None = None) -> None:
         """Let a message go on, now or later, as it is or changed; or not at all."""
         now_ns = self._now_ns()
         if self._start_ns is not None and now_ns < self._start_ns:
@@ -148,8 +187,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Break sensors until SIGINT or SIGTERM; 1 if it could not start."""
-    options = _options(remove_ros_args(args)[1:])
     try:
+        options = _options(own_arguments(args))
         with ros_session(args) as stop:
             _run(options, stop)
     except AnymodalError as error:

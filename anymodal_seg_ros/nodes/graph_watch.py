@@ -62,24 +62,34 @@ class GraphWatch:
             tells: whether the console hears of troubles.
 
         Raises:
-            ConfigError: a package of messages is not installed.
+            ConfigError: a package of messages is not installed, or a QoS override cannot be used.
         """
         self._node, self._tells = node, tells
         self._on_message, self._on_camera_info = on_message, on_camera_info
         self._sensors: dict[str, TopicSubscription] = {}
         self._calibrations: dict[str, TopicSubscription] = {}
         self._facts: dict[str, TopicFacts] = {}
+        self._calibration_facts: dict[str, TopicFacts] = {}
         self._seen: dict[str, tuple[Trouble, int]] = {}
         self._told: dict[str, Trouble] = {}
-        self.configure(rig)
         self._timer = node.create_timer(
             LOOK_EVERY_S, self.look, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
+        try:
+            self.configure(rig)
+        except Exception:
+            self.destroy()
+            raise
 
     @property
     def facts(self) -> Mapping[str, TopicFacts]:
         """What was seen last, by sensor; only those that are subscribed to."""
         return self._facts
+
+    @property
+    def calibration_facts(self) -> Mapping[str, TopicFacts]:
+        """The same of the topics of their calibrations; only those that are subscribed to."""
+        return self._calibration_facts
 
     @property
     def topics(self) -> list[str]:
@@ -97,16 +107,14 @@ class GraphWatch:
 
     def look(self) -> None:
         """Look at the graph; a timer does it once a second."""
-        for calibration in self._calibrations.values():
-            calibration.look()
+        for name, calibration in self._calibrations.items():
+            facts = self._calibration_facts[name] = calibration.look()
+            # Where one has come it holds, whatever becomes of the topic.
+            trouble = Trouble.NONE if facts.received else facts.trouble
+            self._note(name, _calibration_of(name), facts, trouble)
         for name, subscription in self._sensors.items():
             facts = self._facts[name] = subscription.look()
-            trouble = facts.trouble
-            before, looks = self._seen.get(name, (trouble, 0))
-            looks = looks + 1 if trouble is before else 1
-            self._seen[name] = (trouble, looks)
-            if looks >= _LASTS[trouble]:
-                self._tell(name, facts)
+            self._note(name, name, facts, facts.trouble)
 
     def settled(self) -> Mapping[str, TopicFacts]:
         """Return the facts, by sensor, that have lasted long enough to be told."""
@@ -145,16 +153,34 @@ class GraphWatch:
         self._sensors.pop(name).destroy()
         if name in self._calibrations:
             self._calibrations.pop(name).destroy()
-        for books in (self._facts, self._seen, self._told):
+        for books in (self._facts, self._calibration_facts, self._seen, self._told):
             books.pop(name, None)
+            books.pop(_calibration_of(name), None)
 
-    def _tell(self, name: str, facts: TopicFacts) -> None:
-        """Write a line if this is news."""
-        before = self._told.get(name, Trouble.NONE)
-        self._told[name] = facts.trouble
-        if facts.trouble is before or not self._tells:
+    def _note(self, name: str, book: str, facts: TopicFacts, trouble: Trouble) -> None:
+        """Take note of how a topic is, and write a line if it has lasted and is news.
+
+        Args:
+            name: of the sensor, for people.
+            book: under which the topic is remembered.
+            facts: what was seen.
+            trouble: what is made of it.
+        """
+        seen, looks = self._seen.get(book, (trouble, 0))
+        looks = looks + 1 if trouble is seen else 1
+        self._seen[book] = (trouble, looks)
+        if looks < _LASTS[trouble]:
             return
-        if facts.trouble is Trouble.NONE:
+        before = self._told.get(book, Trouble.NONE)
+        self._told[book] = trouble
+        if trouble is before or not self._tells:
+            return
+        if trouble is Trouble.NONE:
             self._node.get_logger().info(f"{name}: {facts.topic} is in order again")
         else:
             self._node.get_logger().warning(f"{name}: {facts.words}")
+
+
+def _calibration_of(name: str) -> str:
+    """Return what the calibration's topic of a sensor is remembered under: no sensor's name."""
+    return f"{name}/camera_info"

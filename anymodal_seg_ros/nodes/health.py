@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import SensorState, SensorStatus
 from anymodal_seg_ros.inference.engines import described
+from anymodal_seg_ros.messages.evidence import left_out
 from anymodal_seg_ros.nodes.diagnostics import (
+    SILENT_PERIODS,
     PipelineReport,
-    left_out,
     no_clock,
     pipeline_health,
     sensor_health,
@@ -28,7 +30,10 @@ _TELL_AGAIN_NS = 2_000_000_000
 _TELL_LEFT_OUT_NS = 10_000_000_000
 _MOST = 0.9
 """Share of the masks from which on a sensor is in them again; it was told out of them at a half."""
+_CLOCKS_NS = 5_000_000_000
+"""Over so long it is measured how fast a simulated clock runs."""
 _LATENCIES = 300
+_RATED = 512
 
 
 class News(NamedTuple):
@@ -79,15 +84,28 @@ class Health:
         self._callback_max_ns = 0
         self._latencies: deque[int] = deque(maxlen=_LATENCIES)
         self._reported = _Counts(time.monotonic_ns(), *self._counts())
+        self._rated = deque([(self._reported.steady_ns, self._reported.masks)], maxlen=_RATED)
+        """Times of the last reports, and the masks until then."""
+        self._clocks: deque[tuple[int, int]] = deque(maxlen=_RATED)
+        """The pipeline's clock and the steady one at the last reports."""
         self._mask_ns = time.monotonic_ns()
-        self._rejected_before: dict[str, int] = {}
+        self._before: dict[str, SensorStatus] = {}
+        """What was reported of each sensor last."""
         self._warned_ns: dict[str, int] = {}
         self._told: dict[str, tuple[SensorState, int]] = {}
         self._told_left_out: dict[str, tuple[bool, int]] = {}
 
-    def mask_published(self, latency_ns: int) -> None:
-        """Count one mask that left so long after the arrival of its reference's message."""
-        self.supervisor.succeeded()
+    def mask_published(self, latency_ns: int, *, blank: bool = False) -> None:
+        """Count one mask that left so long after the arrival of its reference's message.
+
+        Args:
+            latency_ns: so long.
+            blank: whether it has no labels: that is no sign that the network answers.
+        """
+        if blank:
+            self.supervisor.passed()
+        else:
+            self.supervisor.succeeded()
         with self._lock:
             self._latencies.append(latency_ns)
 
@@ -96,7 +114,7 @@ class Health:
         self.supervisor.failed()
         with self._lock:
             self._failures += 1
-            self._last_failure = f"{type(error).__name__}: {error}"
+            self._last_failure = one_line(f"{type(error).__name__}: {error}")
 
     def callback_took(self, duration_ns: int) -> None:
         """Take note of how long an image callback took."""
@@ -142,15 +160,17 @@ class Health:
         statuses = []
         sensors = self._pipeline.status(now_ns)
         for status in sensors:
-            rejected = sum(status.rejected.values())
-            newly = rejected > self._rejected_before.get(status.sensor, 0)
-            self._rejected_before[status.sensor] = rejected
+            before = self._before.get(status.sensor)
+            self._before[status.sensor] = status
             topic = self._topics[status.sensor]
-            expected_hz = self._pipeline.rig.sensors[status.sensor].expected_hz
+            config = self._pipeline.rig.sensors[status.sensor]
+            expected_hz = 0.0 if config.sends_events else config.expected_hz
             seen = (facts or {}).get(status.sensor)
-            statuses.append(sensor_health(self._node_name, status, topic, newly, expected_hz, seen))
+            statuses.append(
+                sensor_health(self._node_name, status, topic, before, expected_hz, seen)
+            )
         states = [status.state for status in sensors]
-        report, lacking = self._pipeline_report(), self._pipeline.shortfall(now_ns)
+        report, lacking = self._pipeline_report(now_ns), self._pipeline.shortfall(now_ns)
         statuses.append(pipeline_health(self._node_name, report, states, lacking))
         return statuses
 
@@ -178,7 +198,20 @@ class Health:
         record = pipeline.record
         return record.masks, record.blank, pipeline.superseded, self._failures, pipeline.worked_ns
 
-    def _pipeline_report(self) -> PipelineReport:
+    def _slowness(self, now_ns: int, steady_ns: int) -> float:
+        """Return how many seconds pass here in one of the pipeline's, at least 1.
+
+        A simulator or a bag may run slower than the world: masks come as much more rarely. Where
+        its clock stands still or goes back, nothing can be said.
+        """
+        self._clocks.append((now_ns, steady_ns))
+        while len(self._clocks) > 2 and steady_ns - self._clocks[1][1] >= _CLOCKS_NS:
+            self._clocks.popleft()
+        began_now_ns, began_ns = self._clocks[0]
+        passed_ns = now_ns - began_now_ns
+        return max(1.0, (steady_ns - began_ns) / passed_ns) if passed_ns > 0 else 1.0
+
+    def _pipeline_report(self, now_ns: int) -> PipelineReport:
         steady_ns = time.monotonic_ns()
         manifest = self._pipeline.model.manifest
         with self._lock:
@@ -188,6 +221,7 @@ class Health:
             latencies = np.array(self._latencies) / 1e6
         if now.masks > before.masks:
             self._mask_ns = steady_ns
+        period_ns = round(self._pipeline.mask_period_ns() * self._slowness(now_ns, steady_ns))
         elapsed_ns = max(steady_ns - before.steady_ns, 1)
         p50, p99 = np.percentile(latencies, (50, 99)) if latencies.size else (0.0, 0.0)
         return PipelineReport(
@@ -195,7 +229,7 @@ class Health:
             model=f"{manifest.name} {manifest.version}",
             masks=now.masks,
             masks_now=now.masks - before.masks,
-            masks_per_second=(now.masks - before.masks) * 1e9 / elapsed_ns,
+            masks_per_second=self._rate(now, SILENT_PERIODS * period_ns),
             blank=now.blank,
             blank_now=now.blank - before.blank,
             superseded=now.superseded,
@@ -206,10 +240,20 @@ class Health:
             wanted=self._wanted(),
             stalled=self.supervisor.stalled(),
             silent_s=(steady_ns - self._mask_ns) / 1e9,
+            mask_period_s=period_ns / 1e9,
             latency_ms=(float(p50), float(p99)) if latencies.size else None,
             load=(now.worked_ns - before.worked_ns) / (elapsed_ns * self._threads),
             callback_max_ms=callback_max_ns / 1e6,
         )
+
+    def _rate(self, now: _Counts, window_ns: int) -> float:
+        """Return the masks per second since the last report that is at least so long ago."""
+        rated = self._rated
+        while len(rated) > 1 and now.steady_ns - rated[1][0] >= window_ns:
+            rated.popleft()
+        began_ns, masks = rated[0]
+        rated.append((now.steady_ns, now.masks))
+        return (now.masks - masks) * 1e9 / max(now.steady_ns - began_ns, 1)
 
 
 class _Counts(NamedTuple):

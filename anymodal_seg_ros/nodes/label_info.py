@@ -16,6 +16,7 @@ from std_msgs.msg import String
 
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.nodes.qos_overrides import overrides_named
 
 THRESHOLD = 0.0
 """The masks name the most probable class, however probable it is."""
@@ -39,9 +40,10 @@ class LabelInfoPublisher:
             durability=DurabilityPolicy.TRANSIENT_LOCAL,
         )
         overridable = QoSOverridingOptions.with_default_policies()
-        self._publisher = node.create_publisher(
-            kind, topic, latched, qos_overriding_options=overridable
-        )
+        with overrides_named(node, node.resolve_topic_name(topic), "publisher"):
+            self._publisher = node.create_publisher(
+                kind, topic, latched, qos_overriding_options=overridable
+            )
         self.note = (
             ""
             if messages is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,9 @@ _INTERPRETER = re.compile(
     r"#!(/\S*python[\d.]*)\s|#!/bin/sh\n'''exec' \"?(/[^\"\n]*?python[\d.]*)[\" ]"
 )
 """The first line of a script, or, where a path is too long for the kernel, a shell's exec."""
+
+_PATHS = ("model", "require", "baseline", "junit", "out")
+"""Options of ``evaluate`` that may begin with ``~``."""
 
 _WORDS = {
     True: ("true", "1", "yes", "on"),
@@ -105,6 +109,32 @@ def existing_file(name: str, text: str) -> Path:
     return path
 
 
+def replayed(bag: str, params_file: str) -> tuple[Path, Path]:
+    """Return the absolute paths of a bag to play and of the parameter file for it.
+
+    Args:
+        bag: its folder or file, also relative or from ``~``.
+        params_file: empty for ``rig.yaml`` in the bag's folder.
+
+    Raises:
+        ConfigError: there is no such bag or file.
+    """
+    if not bag:
+        raise ConfigError("bag is missing: give bag:=PATH of the bag to play")
+    path = Path(bag).expanduser().absolute()
+    if not path.exists():
+        raise ConfigError(f"bag:={bag} cannot be played: there is no bag at {path}")
+    if params_file:
+        return path, existing_file("params_file", params_file)
+    rig = (path if path.is_dir() else path.parent) / "rig.yaml"
+    if not rig.is_file():
+        raise ConfigError(
+            f"params_file is missing, and there is no {rig}: give params_file:=PATH; "
+            f"'anymodal-seg inspect {shlex.quote(str(path))} --init rig.yaml' proposes one"
+        )
+    return path, rig
+
+
 def overrides(**given: str) -> dict[str, Any]:
     """Return the parameters that launch arguments set, without those that say nothing.
 
@@ -129,7 +159,10 @@ def evaluate_arguments(bag: Path, params_file: Path, given: Mapping[str, str]) -
         params_file: of the node.
         given: options of ``evaluate`` by name; what is empty is left out.
     """
-    chosen = [word for name, text in given.items() if text for word in (f"--{name}", text)]
+    chosen = []
+    for name, text in given.items():
+        if text:  # no shell has looked at what follows name:=
+            chosen += [f"--{name}", str(Path(text).expanduser()) if name in _PATHS else text]
     return ["evaluate", str(bag), "--live", "--params", str(params_file), *chosen]
 
 

@@ -47,10 +47,16 @@ class LiveParameters:
             is_active: whether masks are being made, so that not everything may change.
             apply: called with the new configuration; what it raises refuses the change.
         """
+        self._node = node
         self._config, self._is_active, self._apply = config, is_active, apply
         node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, parameters: Sequence[Any]) -> Any:
+        if self._is_active() and any(map(self._changes_clock, parameters)):
+            return _refused(
+                "use_sim_time cannot change while the node is active: deactivate it first "
+                "(ros2 lifecycle set), its clock is chosen anew at activate"
+            )
         values = flat(self._config)
         changed = {
             p.name: p.value for p in parameters if is_own(p.name) and values.get(p.name) != p.value
@@ -72,6 +78,13 @@ class LiveParameters:
             return _refused(f"{type(error).__name__}: {one_line(error)}")
         self._config = config
         return SetParametersResult(successful=True)
+
+    def _changes_clock(self, parameter: Any) -> bool:
+        """Whether a parameter sets another time than the node lives in."""
+        name = "use_sim_time"
+        return bool(
+            parameter.name == name and parameter.value != self._node.get_parameter(name).value
+        )
 
 
 def _refused(reason: str) -> Any:

@@ -83,7 +83,7 @@ class NodeTimeSynchronizer(PartialTimeSynchronizer):
         self._node = node
         self._group = callback_group
         self._subscriptions: list[Subscription] = []
-        self._topics = tuple(_topic_name(topic) for topic in topics)
+        self._topics = tuple(_topic_name(node, topic) for topic in topics)
         depth = min(max(queue_size, 1), 10)
         super().__init__(
             [self._as_filter(topic, depth) for topic in topics],
@@ -101,9 +101,9 @@ class NodeTimeSynchronizer(PartialTimeSynchronizer):
 
     def diagnostics(self) -> list[DiagnosticStatus]:
         """Return the health of every input, for a ``DiagnosticArray`` on ``/diagnostics``."""
-        name = self._node.get_name()
+        name = self._node.get_fully_qualified_name().lstrip("/")  # two robots differ
         return [
-            sensor_health(name, status, topic, newly_rejected=False)
+            sensor_health(name, status, topic, before=status)
             for status, topic in zip(self.status(), self._topics, strict=True)
         ]
 
@@ -167,7 +167,7 @@ class _Subscriber:
         return 0
 
 
-def _topic_name(topic: Topic | tuple[type, str] | Filter) -> str:
+def _topic_name(node: Node, topic: Topic | tuple[type, str] | Filter) -> str:
     if isinstance(topic, tuple):
-        return topic[1]
+        return str(node.resolve_topic_name(topic[1]))
     return str(getattr(topic, "topic", ""))

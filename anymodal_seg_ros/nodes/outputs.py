@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cv2
@@ -23,6 +23,7 @@ from anymodal_seg_ros.nodes.diagnostics import mask_evidence
 from anymodal_seg_ros.nodes.label_info import LabelInfoPublisher
 from anymodal_seg_ros.nodes.mask_geometry import MaskGeometry
 from anymodal_seg_ros.nodes.messages import ImageBuffer, to_stamp
+from anymodal_seg_ros.nodes.qos_overrides import overrides_named
 from anymodal_seg_ros.sensing.geometry.rig_geometry import UnknownGeometryError
 
 _DEPTH = 5
@@ -60,12 +61,16 @@ class Outputs:
         if self._labels.note:
             node.get_logger().info(self._labels.note)
         self._geometry = MaskGeometry(config.rig, manifest)
-        self._publishers = {
-            name: self._create(kind, name)
-            for name, kind in TOPICS.items()
-            if name != "confidence" or config.confidence
-        }
+        self._topics: Mapping[str, str] = {}
         self._buffer = ImageBuffer()
+        self._publishers: dict[str, Any] = {}
+        try:
+            for name, kind in TOPICS.items():
+                if name != "confidence" or config.confidence:
+                    self._publishers[name] = self._create(kind, name)
+        except Exception:
+            self.destroy()
+            raise
 
     @property
     def note(self) -> str:
@@ -75,6 +80,16 @@ class Outputs:
     def wanted(self) -> bool:
         """Whether anybody subscribes to anything that needs a mask."""
         return any(p.get_subscription_count() for p in self._publishers.values())
+
+    def begin(self, config: SegConfig, topics: Mapping[str, str]) -> None:
+        """Begin anew with a rig whose sensors may have changed: no calibration has come yet.
+
+        Args:
+            config: with the rig.
+            topics: full names of the sensors' topics.
+        """
+        self.config, self._topics = config, topics
+        self._geometry = MaskGeometry(config.rig, self._manifest)
 
     def take_camera_info(self, sensor: str, message: Any) -> None:
         """Take a calibration that the pipeline has taken."""
@@ -118,12 +133,14 @@ class Outputs:
         qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE
         )
-        return self._node.create_lifecycle_publisher(
-            kind,
-            f"~/{name}",
-            qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+        topic = self._node.resolve_topic_name(f"~/{name}")
+        with overrides_named(self._node, topic, "publisher"):
+            return self._node.create_lifecycle_publisher(
+                kind,
+                f"~/{name}",
+                qos,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
 
     def _is_heard(self, name: str) -> bool:
         publisher = self._publishers.get(name)
@@ -183,5 +200,5 @@ class Outputs:
         message = DiagnosticArray()
         message.header.stamp = to_stamp(frames.reference_sample.stamp_ns)
         message.header.frame_id = frames.reference_sample.frame_id
-        message.status = mask_evidence(prediction, self.config.rig, now_ns() - newest_ns)
+        message.status = mask_evidence(prediction, self._topics, now_ns() - newest_ns)
         self._publishers["modality_status"].publish(message)

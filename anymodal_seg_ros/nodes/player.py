@@ -25,7 +25,7 @@ NAME = "bag_player"
 _DEPTH = 10
 """Of the reliable topics; best-effort subscribers match them too."""
 
-_CLOCK_PERIOD_S = 0.01
+_CLOCK, _CLOCK_PERIOD_S = "/clock", 0.01
 
 _DELIVERY_S = 0.5
 """Best-effort subscribers acknowledge nothing, and what they have not yet copied out of shared
@@ -89,6 +89,9 @@ class Player(Node):
         """Why topics are not played, by their names."""
         self._publishers_of: dict[str, Publisher] = {}
         for topic in wanted:
+            if options.clock and topic == _CLOCK:
+                self.left_out[topic] = "the time of the bag is published there instead (--clock)"
+                continue
             try:
                 self._publishers_of[topic] = self._publisher(topic)
             except (ImportError, InvalidTopicNameException, ValueError, RuntimeError) as error:
@@ -97,7 +100,7 @@ class Player(Node):
             self.destroy_node()
             reasons = "; ".join(f"{quote(t)}: {why}" for t, why in self.left_out.items())
             raise BagError(f"nothing of {bag.path} can be played: {reasons or 'it has no topics'}")
-        self._clock_topic = self.create_publisher(Clock, "/clock", 1) if options.clock else None
+        self._clock_topic = self.create_publisher(Clock, _CLOCK, 1) if options.clock else None
         self._counts = dict.fromkeys(self._publishers_of, 0)
         self._worst_lag_s = 0.0
 
@@ -135,7 +138,7 @@ class Player(Node):
         """
         while not stop.is_set():
             self._play_once(stop)
-            if not self._options.loop:
+            if not self._options.loop or not any(self._counts.values()):
                 break
         stop.wait(_DELIVERY_S)
         return Played(dict(self._counts), self._worst_lag_s * 1e3)

@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import sys
 import time
 from array import array
@@ -129,26 +130,38 @@ def write_folder(
         folder = _unused(parent, _now() + (f"_{name}" if name else ""))
         unfinished = folder.with_name(f".{folder.name}")
         unfinished.mkdir()
-        left_out = _write_bag(unfinished / "bag", kept)
-        nested = {"/**": {"ros__parameters": dict(circumstances.parameters)}}
-        (unfinished / "params.yaml").write_text(yaml.safe_dump(nested), encoding="utf-8")
-        _write_json(unfinished / "states.json", _readable(circumstances.statuses))
-        _write_json(unfinished / "versions.json", {**_versions(), "left_out": left_out})
-        if circumstances.prediction is not None:
-            _write_pictures(unfinished, circumstances.prediction, circumstances.manifest)
-        return unfinished.rename(folder)
+        try:
+            _write(unfinished, kept, circumstances)
+            return unfinished.rename(folder)
+        except Exception:  # half of it is of no use, and a full disk needs the room
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
     except OSError as error:
         raise AnymodalError(f"{parent} cannot be written to: {error}") from error
 
 
+def _write(folder: Path, kept: Iterable[Kept], circumstances: Circumstances) -> None:
+    left_out = _write_bag(folder / "bag", kept)
+    nested = {"/**": {"ros__parameters": dict(circumstances.parameters)}}
+    (folder / "params.yaml").write_text(yaml.safe_dump(nested), encoding="utf-8")
+    _write_json(folder / "states.json", _readable(circumstances.statuses))
+    _write_json(folder / "versions.json", {**_versions(), "left_out": left_out})
+    if circumstances.prediction is not None:
+        _write_pictures(folder, circumstances.prediction, circumstances.manifest)
+
+
 def _write_bag(path: Path, kept: Iterable[Kept]) -> list[str]:
     try:
+        from anymodal_seg_ros.evaluation.arrivals import absolute_topic
         from anymodal_seg_ros.evaluation.raw_bag import RawMessage, write_raw_bag
     except ImportError as error:  # a robot can do without
         raise AnymodalError(
             f"a bag cannot be written ({error}): python -m pip install rosbags"
         ) from error
-    raw = (RawMessage(k.topic, k.type, k.time_ns, _serialized(k.message)) for k in kept)
+    # As a desk resolves it, where the node has the usual name and no namespace.
+    raw = (
+        RawMessage(absolute_topic(k.topic), k.type, k.time_ns, _serialized(k.message)) for k in kept
+    )
     return write_raw_bag(path, raw)
 
 
@@ -203,6 +216,7 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def _write_pictures(folder: Path, prediction: Prediction, manifest: Manifest) -> None:
-    cv2.imwrite(str(folder / "mask.png"), prediction.mask)
-    picture = annotated_overlay(prediction, manifest)
-    cv2.imwrite(str(folder / "overlay.png"), np.ascontiguousarray(picture[..., ::-1]))
+    overlay = np.ascontiguousarray(annotated_overlay(prediction, manifest)[..., ::-1])
+    for name, picture in (("mask.png", prediction.mask), ("overlay.png", overlay)):
+        # OpenCV writes to files without a word of why it could not.
+        (folder / name).write_bytes(cv2.imencode(".png", picture)[1].tobytes())

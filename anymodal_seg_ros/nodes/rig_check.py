@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rclpy.node import Node
+from sensor_msgs.msg import Image
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.errors import AnymodalError, DecodeError
@@ -34,6 +35,9 @@ NAME = "rig_check"
 DISCOVERY_S = (1.0, 5.0)
 """How long drivers are given to be found, at least and, while one has sent nothing, at most."""
 
+_MOST_FORMS = 3
+"""Of images on one topic that are named."""
+
 _JUMP_NS = 1_000_000_000
 """Nothing is made of the events, so no jump of their time is met."""
 
@@ -43,7 +47,10 @@ class _Tally:
 
     def __init__(self, sensor: SensorConfig) -> None:
         self.sensor = sensor
-        self.messages = self.unstamped = 0
+        self.messages = self.unstamped = self.repeated = self.damaged = 0
+        self.damage = ""
+        self.stamp: int | None = None
+        self.forms: dict[str, None] = {}
         self.ages_s: list[float] = []
         self.newest: Any = None
         self.calibration = self.calibration_error = ""
@@ -79,6 +86,15 @@ def check_rig(
             tally.unstamped += 1
         elif stamp is not None:
             tally.ages_s.append((node.get_clock().now().nanoseconds - stamp) / 1e9)
+            tally.repeated += stamp == tally.stamp
+        tally.stamp = stamp
+        if isinstance(message, Image):  # of others there is no cheap look at every one
+            spec = (modalities or {}).get(tally.sensor.modality)
+            form, damage = form_of(message, tally.sensor, spec, whole=False)
+            tally.damaged += bool(damage)
+            tally.damage = damage or tally.damage
+            if form and len(tally.forms) < _MOST_FORMS:
+                tally.forms[form] = None
 
     def on_camera_info(name: str, message: Any, _: Mapping[str, Any] | None) -> None:
         tally = tallies[name]
@@ -152,7 +168,13 @@ def _look(
         unreadable=unreadable,
         stamp_age_s=statistics.median(tally.ages_s) if tally.ages_s else None,
         unstamped=min(tally.unstamped, messages),
+        seen=tally.messages,
+        repeated=tally.repeated,
+        damaged=tally.damaged,
+        damage=tally.damage,
+        forms=tuple(tally.forms),
         calibration=tally.calibration,
+        calibration_facts=watch.calibration_facts.get(name),
         calibration_error=tally.calibration_error,
         place_error=place_error,
     )
@@ -182,8 +204,17 @@ def stamp_of(message: Any) -> int | None:
         return 0 if error.kind == "stamp" else None
 
 
-def form_of(message: Any, sensor: SensorConfig, spec: ModalitySpec | None) -> tuple[str, str]:
-    """Return size and encoding of a message, and why it cannot be used."""
+def form_of(
+    message: Any, sensor: SensorConfig, spec: ModalitySpec | None, *, whole: bool = True
+) -> tuple[str, str]:
+    """Return size and encoding of a message, and why it cannot be used.
+
+    Args:
+        message: of the sensor; None if none has come.
+        sensor: its configuration.
+        spec: what the model takes; without, any encoding is fine.
+        whole: whether its pixels are looked at, and not only what it says of them.
+    """
     if message is None:
         return "", ""
     if sensor.modality == "event" and is_event_message(message):
@@ -192,7 +223,8 @@ def form_of(message: Any, sensor: SensorConfig, spec: ModalitySpec | None) -> tu
         if message.header.stamp.sec or message.header.stamp.nanosec:
             stamp_ns(message.header)
         image = decode_image(message)
-        _ = image.pixels
+        if whole:
+            _ = image.pixels
     except DecodeError as error:
         return "", one_line(error)
     form = f"{image.width}x{image.height} {image.encoding}"

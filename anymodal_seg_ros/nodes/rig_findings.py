@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anymodal_seg_ros.config import SensorConfig
+from anymodal_seg_ros.messages.evidence import OUT_OF_ORDER, OUT_OF_ORDER_FROM
 from anymodal_seg_ros.nodes.topic_facts import TopicFacts, Trouble
 
 SLOW, FAST = 0.7, 1.5
@@ -12,6 +13,9 @@ SLOW, FAST = 0.7, 1.5
 
 FUTURE_S, OLD_S = 0.02, 0.5
 """Stamps that lie further ahead, or further back, than this are told."""
+
+
+_NOTHING_COMES = (Trouble.NO_PUBLISHER, Trouble.ANOTHER_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,13 @@ class Look:
         unreadable: why the newest message cannot be used; empty if it can.
         stamp_age_s: how old stamps were when their messages came, median; None without messages.
         unstamped: messages whose stamp is 0.
+        seen: messages that came in all, also while the drivers were waited for.
+        repeated: of those, the ones that have the stamp of the one before.
+        damaged: of those, the images that cannot be used.
+        damage: why the newest of them cannot.
+        forms: sizes and encodings of its images, as they came; a few of them.
         calibration: size of its calibration, e.g. ``640x480``; empty if none came.
+        calibration_facts: what the graph says of its topic; None where none is configured.
         calibration_error: why its calibration cannot be used; empty if it can, or none came.
         place_error: why its place is not known, where it is left to tf; empty if it is.
     """
@@ -40,7 +50,13 @@ class Look:
     unreadable: str = ""
     stamp_age_s: float | None = None
     unstamped: int = 0
+    seen: int = 0
+    repeated: int = 0
+    damaged: int = 0
+    damage: str = ""
+    forms: tuple[str, ...] = ()
     calibration: str = ""
+    calibration_facts: TopicFacts | None = None
     calibration_error: str = ""
     place_error: str = ""
 
@@ -58,20 +74,33 @@ def findings(look: Look, config: SensorConfig) -> list[str]:
         config: what the rig says of the sensor.
     """
     found = [look.facts.words] if look.facts.words else []
-    if look.facts.trouble in (Trouble.NO_PUBLISHER, Trouble.ANOTHER_TYPE):
+    if look.facts.trouble in _NOTHING_COMES:
         return found
     if not look.messages:
         return [*found, f"nothing came on {look.facts.topic} in {look.seconds:.0f} s"]
-    if look.unreadable:
-        found.append(f"its messages cannot be used: {look.unreadable}")
+    found += _of_images(look)
     found += [*_of_rate(look, config), *_of_stamps(look), *_of_calibration(look, config)]
     return [*found, look.place_error] if look.place_error else found
 
 
+def _of_images(look: Look) -> list[str]:
+    """Look at all that came: what is wrong with the newest alone is left to chance."""
+    if look.damaged and look.damaged < look.seen:
+        return [f"{look.damaged} of {look.seen} messages cannot be used: {look.damage}"]
+    if look.unreadable:
+        return [f"its messages cannot be used: {look.unreadable}"]
+    if len(look.forms) > 1 and look.facts.trouble is not Trouble.TWO_PUBLISHERS:
+        return [
+            f"its images change under way: {', '.join(look.forms)}: let the driver keep to one "
+            "size and encoding"
+        ]
+    return []
+
+
 def _of_rate(look: Look, config: SensorConfig) -> list[str]:
     share = look.rate_hz / config.expected_hz
-    explained = look.facts.trouble in (Trouble.LOST, Trouble.TWO_PUBLISHERS)
-    if SLOW <= share <= FAST or explained:
+    explained = look.damaged or look.facts.trouble in (Trouble.LOST, Trouble.TWO_PUBLISHERS)
+    if explained or SLOW <= share <= FAST or (share > FAST and config.sends_events):
         return []
     return [
         f"{look.rate_hz:.1f} Hz come, {config.expected_hz:g} are promised: "
@@ -82,6 +111,11 @@ def _of_rate(look: Look, config: SensorConfig) -> list[str]:
 def _of_stamps(look: Look) -> list[str]:
     if look.unstamped:
         return [f"{look.unstamped} of {look.messages} stamps are 0: let the driver stamp"]
+    if look.repeated > OUT_OF_ORDER_FROM * look.seen:
+        if look.facts.trouble is Trouble.TWO_PUBLISHERS:
+            return []
+        words = OUT_OF_ORDER["duplicate stamp"]
+        return [f"{look.repeated} of {look.seen} messages {words}"]
     if look.stamp_age_s is None:
         return []
     if look.stamp_age_s < -FUTURE_S:
@@ -103,6 +137,9 @@ def _of_calibration(look: Look, config: SensorConfig) -> list[str]:
         return []
     if look.calibration_error:
         return [f"its calibration cannot be used: {look.calibration_error}"]
+    facts = look.calibration_facts
+    if not look.calibration and facts is not None and facts.trouble in _NOTHING_COMES:
+        return [facts.words]
     if not look.calibration:
         return [f"no CameraInfo came on {topic}"]
     size = look.form.split(" ")[0]

@@ -9,9 +9,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from rclpy.logging import get_logger
 from rclpy.node import Node
 
 from anymodal_seg_ros.config import MESSAGE_TYPES, RigConfig, SensorConfig
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.rig_check import check_rig
 from anymodal_seg_ros.sensing.decoding.modality_guess import guess_modality
 
@@ -63,16 +67,27 @@ def guess_rig(seconds: float, stop: threading.Event) -> dict[str, Any]:
     if not sensors:
         return {"rig": {"sensors": {}}}
     described: dict[str, Any] = {}
-    for look in check_rig(RigConfig(sensors=sensors), seconds, stop):
-        sensor = sensors[look.sensor]
-        encoding = look.form.rpartition(" ")[2]  # of e.g. 640x480 16UC1
+    heard = {name: sensor for name, sensor in sensors.items() if _can_be_heard(name, sensor)}
+    looks = check_rig(RigConfig(sensors=heard), seconds, stop) if heard else []
+    measured = {look.sensor: (look.form, look.rate_hz) for look in looks}
+    for name, sensor in sensors.items():
+        form, rate_hz = measured.get(name, ("", 0.0))
+        encoding = form.rpartition(" ")[2]  # of e.g. 640x480 16UC1
         kind = guess_modality(sensor.topic, published[sensor.topic], encoding)
         sensor = dataclasses.replace(sensor, modality=kind)
-        described[_free_name(sensor.modality, described)] = _described(
-            sensor, look.rate_hz, published
-        )
+        described[_free_name(sensor.modality, described)] = _described(sensor, rate_hz, published)
     order = sorted(described, key=lambda name: (not name.startswith("rgb"), name))
     return {"rig": {"reference": order, "sensors": described}}
+
+
+def _can_be_heard(name: str, sensor: SensorConfig) -> bool:
+    """Whether the package of a sensor's messages is installed; says in one line if it is not."""
+    try:
+        message_class(name, sensor)
+    except ConfigError as error:
+        get_logger("rig_guess").warning(f"{sensor.topic} is not measured: {one_line(error)}")
+        return False
+    return True
 
 
 def _settled(node: Node, stop: threading.Event) -> dict[str, str]:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.utilities import remove_ros_args
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.faults.content import check_modalities
@@ -24,6 +23,7 @@ from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.timeline import check_sensors, load_timeline
 from anymodal_seg_ros.nodes.camera_driver import CameraDriver, Driver, publish_until
 from anymodal_seg_ros.nodes.cloud_driver import CloudDriver
+from anymodal_seg_ros.nodes.own_arguments import own_arguments
 from anymodal_seg_ros.nodes.rig_tf import TfDriver
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session
 from anymodal_seg_ros.resources import user_cache_dir
@@ -162,10 +162,7 @@ def _sequence(options: argparse.Namespace) -> Sequence | None:
         if not {camera.name for camera in cameras} & set(options.sensors):
             return None
         return render_sequence(SequenceConfig(options.scene, sensors=cameras), options.cache)
-    try:
-        return Sequence(options.sequence)
-    except (OSError, KeyError, ValueError) as error:
-        raise ConfigError(f"--sequence {options.sequence} is no sequence: {error}") from error
+    return Sequence(options.sequence)
 
 
 def _run(options: argparse.Namespace, sequence: Sequence | None, stop: threading.Event) -> None:
@@ -179,7 +176,7 @@ def _run(options: argparse.Namespace, sequence: Sequence | None, stop: threading
 def main(args: Arguments[str] | None = None) -> int:
     """Publish the rig until SIGINT or SIGTERM; 1 if it could not start."""
     try:
-        options = _options(remove_ros_args(args)[1:])
+        options = _options(own_arguments(args))
         sequence = _sequence(options)
         if options.render_only:
             return 0

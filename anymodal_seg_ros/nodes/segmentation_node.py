@@ -7,6 +7,7 @@ cleanup lets the model go. With the parameter ``autostart`` it does the first tw
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import threading
@@ -19,7 +20,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.utilities import remove_ros_args
 
 from anymodal_seg_ros.config import SegConfig, nest, refuse_shared_topics, seconds_to_ns
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
@@ -38,6 +38,7 @@ from anymodal_seg_ros.nodes.machine_status import MachineWatch
 from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.one_instance import hold_name
 from anymodal_seg_ros.nodes.outputs import Outputs
+from anymodal_seg_ros.nodes.own_arguments import own_arguments
 from anymodal_seg_ros.nodes.parameters import declare_parameters, flat, parameters_named
 from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, home
 from anymodal_seg_ros.nodes.services import NodeServices
@@ -117,15 +118,16 @@ class SegmentationNode(LifecycleNode):
     @told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the publishers."""
-        sensors = self.config.rig.sensors
-        for name, sensor in sensors.items():
-            message_class(name, sensor)  # better now than when it is to subscribe
-        refuse_shared_topics({n: self.resolve_topic_name(s.topic) for n, s in sensors.items()})
-        self._loaded = Pipeline.from_config(
-            self.config, in_time=True, serve=self._engine_build.serve
-        )
-        manifest = self._loaded.model.manifest
-        self._outputs = Outputs(self, self.config, manifest)
+        self._topics_of(self.config)
+        try:
+            self._loaded = Pipeline.from_config(
+                self.config, in_time=True, serve=self._engine_build.serve
+            )
+            manifest = self._loaded.model.manifest
+            self._outputs = Outputs(self, self.config, manifest)
+        except Exception:
+            self._let_go()
+            raise
         self.get_logger().info(
             f"model {manifest.name} {manifest.version} on {described(self._loaded.engine)}, "
             f"{manifest.width}x{manifest.height}, {len(manifest.classes)} classes"
@@ -137,7 +139,11 @@ class SegmentationNode(LifecycleNode):
         """Subscribe, and start the worker with a pipeline that has seen nothing yet."""
         super().on_activate(state)
         self._sim_time = bool(self.get_clock().ros_time_is_active)
-        self._begin()
+        try:
+            self._begin()
+        except Exception:
+            super().on_deactivate(state)
+            raise
         assert self._watch is not None
         self._active = True
         self._engine_build.start()
@@ -149,14 +155,36 @@ class SegmentationNode(LifecycleNode):
         self.get_logger().info("active: " + ", ".join(self._watch.topics))
         return _SUCCESS
 
+    def _topics_of(self, config: SegConfig) -> dict[str, str]:
+        """Return the full names of the sensors' topics.
+
+        Raises:
+            ConfigError: they cannot be subscribed to, or two sensors would hear one camera.
+        """
+        sensors = config.rig.sensors
+        for name, sensor in sensors.items():
+            message_class(name, sensor)  # better now than when it is to subscribe
+        topics = {name: self.resolve_topic_name(s.topic) for name, s in sensors.items()}
+        refuse_shared_topics(topics)
+        return topics
+
     def _begin(self) -> None:
-        """Start to listen and to make masks."""
+        """Start to listen and to make masks; where that fails, nothing of it is left."""
+        try:
+            self._begin_to_listen()
+        except Exception:
+            self._end()
+            raise
+
+    def _begin_to_listen(self) -> None:
         assert self._loaded is not None
+        assert self._outputs is not None
         rig = self.config.rig
+        # Parameters may have changed since configure.
+        topics = self._topics_of(self.config)
+        self._outputs.begin(self.config, topics)
         self._snapshots.forget()
         self._pipeline = Pipeline(rig, self._loaded.model, self._loaded.engine, in_time=True)
-        # Parameters may have changed since configure: topics are resolved anew.
-        topics = {name: self.resolve_topic_name(s.topic) for name, s in rig.sensors.items()}
         self._worker = PipelineWorker(
             self._pipeline,
             self._now_ns,
@@ -211,12 +239,14 @@ class SegmentationNode(LifecycleNode):
         """Stop the worker and unsubscribe; the model stays loaded."""
         self.stop()
         super().on_deactivate(state)
+        self.get_logger().info("inactive: no masks are made")
         return _SUCCESS
 
     @told
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let the model go."""
         self._let_go()
+        self.get_logger().info("unconfigured: the model is let go")
         return _SUCCESS
 
     @told
@@ -255,6 +285,15 @@ class SegmentationNode(LifecycleNode):
             self._outputs = None
         self._engine_build.let_go()
         self._loaded = None
+        self._snapshots.forget()
+        if self.broken:
+            return  # a thread that hangs may come back to them
+        # What has run holds the model, and hangs together in cycles. Python sees a few objects and
+        # leaves them; they are a hundred megabytes each time that the model is loaded anew.
+        for name in ("_pipeline", "_health"):
+            if hasattr(self, name):
+                delattr(self, name)
+        gc.collect()
 
     def _now_ns(self) -> int:
         """Return the time on which messages and deadlines are kept: steady, or simulated."""
@@ -300,7 +339,7 @@ class SegmentationNode(LifecycleNode):
 
     def _note(self, topic: str, type_name: str, message: Any, *, latched: bool = False) -> None:
         """Keep a message for those who may write it down."""
-        kept = Kept(f"/{topic.lstrip('/')}", type_name, time.time_ns(), message)
+        kept = Kept(topic, type_name, time.time_ns(), message)
         self._snapshots.note(kept)
         if self._black_box is not None:
             self._black_box.note(kept, latched=latched)
@@ -319,6 +358,8 @@ class SegmentationNode(LifecycleNode):
         Raises:
             ConfigError: it cannot be run; the one before goes on.
         """
+        if self._outputs is not None:
+            self._topics_of(config)
         before, self.config = self.config, config
         if self._watch is not None and before.rig != config.rig:
             try:
@@ -340,7 +381,9 @@ class SegmentationNode(LifecycleNode):
             self._begin()
         elif not on:
             self._end()
-        return "making masks" if on else "resting until it is enabled again"
+        words = "making masks" if on else "resting until it is enabled again"
+        self.get_logger().info(words)
+        return words
 
     def _enable_sensor(self, sensor: str, on: bool) -> str:
         """Take a sensor in or out, by its parameter, so that everybody can see it."""
@@ -355,6 +398,7 @@ class SegmentationNode(LifecycleNode):
             raise ConfigError("the node makes no masks now: there is nothing to reset")
         self._end()
         self._begin()
+        self.get_logger().info("begun anew")
         return "begun anew"
 
     def _save_snapshot(self) -> Callable[[], str]:
@@ -382,7 +426,8 @@ class SegmentationNode(LifecycleNode):
         self._snapshots.prediction = prediction
         self._outputs.publish(prediction, self._now_ns)
         reference = prediction.frame_set.reference_sample
-        self._health.mask_published(self._now_ns() - reference.received_ns)
+        latency_ns = self._now_ns() - reference.received_ns
+        self._health.mask_published(latency_ns, blank=bool(prediction.unlabeled))
 
     def _inference_failed(self, error: Exception) -> None:
         self._health.inference_failed(error)
@@ -422,7 +467,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; 1 if it could not start, or its engine failed."""
     arguments = list(sys.argv if args is None else args)
     try:
-        options = _options(remove_ros_args(arguments)[1:])
+        options = _options(own_arguments(arguments))
         with ros_session(args) as stop:
             code = _run(arguments, options.build_only, stop)
         if code and any_worker_lives():

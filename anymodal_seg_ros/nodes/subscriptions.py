@@ -21,6 +21,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 from rclpy.utilities import get_rmw_implementation_identifier
 
 from anymodal_seg_ros.nodes.distribution import OnMessage, subscribe
+from anymodal_seg_ros.nodes.qos_overrides import overrides_named
 from anymodal_seg_ros.nodes.topic_facts import LOST_AT_LEAST, Offer, TopicFacts, best_match
 from anymodal_seg_ros.sensing.events.arrays import wants_raw
 
@@ -52,6 +53,7 @@ class TopicSubscription:
         *,
         latched: bool = False,
         watched: bool = True,
+        raw: bool | None = None,
     ) -> None:
         """Subscribe.
 
@@ -63,10 +65,12 @@ class TopicSubscription:
             on_message: called with every message, and its info where there is such.
             latched: whether messages from before are of use, as a calibration's.
             watched: count who sends.
+            raw: take the bytes that were sent; None for what is best for the type.
         """
         self._node, self._kind, self._type, self._topic = node, kind, type_name, topic
         self._on_message = on_message
         self._latched, self._watched = latched, watched
+        self._raw = wants_raw(type_name) if raw is None else raw
         self.name = str(node.resolve_topic_name(topic))
         """The topic's full name, remapped."""
         self._received = self._lost = 0
@@ -111,16 +115,17 @@ class TopicSubscription:
             durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         )
         kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, *self._overridden()]
-        return subscribe(
-            self._node,
-            self._kind,
-            self._topic,
-            self._take,
-            self._count_lost,
-            qos,
-            QoSOverridingOptions(policy_kinds=kinds),
-            raw=wants_raw(self._type),
-        )
+        with overrides_named(self._node, self.name, "subscription"):
+            return subscribe(
+                self._node,
+                self._kind,
+                self._topic,
+                self._take,
+                self._count_lost,
+                qos,
+                QoSOverridingOptions(policy_kinds=kinds),
+                raw=self._raw,
+            )
 
     def _overridden(self) -> list[QoSPolicyKind]:
         """Return what the user has fixed; only that is declared, what is ours may change."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anymodal_seg_ros.config import MESSAGE_TYPES
+from anymodal_seg_ros.config.other_types import mend_of_type
 
 LOST_SHARE = 0.05
 """Share of the messages lost on the way from which on it is told."""
@@ -87,12 +88,20 @@ class TopicFacts:
             return Trouble.NO_PUBLISHER
         if not self.fitting:
             return Trouble.ANOTHER_TYPE
-        # A killed driver stays in the graph for up to 20 s: only who is heard counts, if known.
-        if (self.senders or len(self.fitting)) > 1:
+        if self._senders > 1:
             return Trouble.TWO_PUBLISHERS
         if self.lost_share >= LOST_SHARE:
             return Trouble.LOST
         return Trouble.NONE
+
+    @property
+    def _senders(self) -> int:
+        """How many send at one time.
+
+        A killed driver stays in the graph for up to 20 s, so only who is heard counts, if known;
+        and one that ended and was started again was heard twice, but is in the graph once.
+        """
+        return min(self.senders or len(self.fitting), len(self.fitting))
 
     @property
     def words(self) -> str:
@@ -105,7 +114,7 @@ class TopicFacts:
         if self.trouble is Trouble.TWO_PUBLISHERS:
             nodes = ", ".join(sorted({offer.node for offer in self.fitting}))
             return (
-                f"{max(self.senders, 2)} publishers send on {self.topic} ({nodes}): "
+                f"{self._senders} publishers send on {self.topic} ({nodes}): "
                 "one sensor is one topic, stop or remap the others"
             )
         if self.trouble is Trouble.LOST:
@@ -116,9 +125,12 @@ class TopicFacts:
         return ""
 
     def _mend_of_type(self) -> str:
+        if self.type not in _TYPE_WORDS:  # a calibration: it has but one type
+            return f"{self.type} is expected, mend the name"
         word = _TYPE_WORDS.get(self.offers[0].type)
         if word is None:
-            return f"{self.type} is expected, look for another topic of the driver"
+            other = mend_of_type(self.offers[0].type) or "look for another topic of the driver"
+            return f"{self.type} is expected, {other}"
         return f"set type: {word}"
 
     def _mend_of_loss(self) -> str:

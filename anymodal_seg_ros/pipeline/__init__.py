@@ -75,7 +75,6 @@ class Pipeline:
         self._notify: Callable[[], None] = lambda: None
         self._events_failed: Callable[[Exception], None] = lambda error: None
         self._attached = False
-        self._superseded_before = 0
         self._looked_ns, self._burst, self._burst_ns = 0, 0, 0
         self._parts = self._assembled(rig)
 
@@ -151,7 +150,7 @@ class Pipeline:
     @property
     def superseded(self) -> int:
         """Frame sets that were dropped so far because newer ones were due."""
-        return self._superseded_before + self._parts.superseded
+        return self._parts.superseded
 
     @property
     def worked_ns(self) -> int:
@@ -352,7 +351,7 @@ class Pipeline:
                 return None
             if isinstance(task, Prepare):
                 self.record.encoded(task.sample.sensor)
-                self._parts.budget.encode.observe(took_ns)
+                self._parts.budget.encoded(task.sample.sensor, took_ns)
                 return None
             assert isinstance(result, Prediction)
             self.record.fused(result)
@@ -386,26 +385,52 @@ class Pipeline:
         with self._lock:
             return self._intake.shortfall(now_ns)
 
+    def mask_period_ns(self) -> int:
+        """Return the time from mask to mask that is to be expected now; 0 if no sensor is alive."""
+        with self._lock:
+            leader = self._intake.leader()
+        return 0 if leader is None else self.rig.mask_period_ns(leader)
+
     def longest_work(self) -> tuple[str, float]:
         """Say what has been worked on for longest at this moment, and for how many seconds."""
         return self._activity.longest()
 
     def configure(self, rig: RigConfig) -> None:
-        """Go on with other parameters of the same sensors, which are seen for the first time.
+        """Go on with other parameters of the same sensors.
 
-        What CameraInfo messages have told is kept, and so is the geometry of the masks.
+        All that is known of them is kept, and so is what waits for its mask. Only one that is taken
+        in again is seen for the first time.
+
+        Args:
+            rig: other deadlines, rates and tolerances, checks, ``critical`` and ``enabled``. For
+                everything else a pipeline is made anew.
 
         Raises:
             ConfigError: as when a pipeline is made; then nothing has changed.
         """
         parts, before = self._assembled(rig), self._parts
-        before.events.stop()
+        same_events = parts.events.made_for == before.events.made_for
+        if not same_events:
+            before.events.stop()
         with self._lock:
             parts.registrar.take_cameras_of(before.registrar)
             parts.pictures.take_over(before.pictures)
-            self._superseded_before += before.superseded
-            self._parts = parts
-        if self._attached:
+            parts.fusion.take_over(before.fusion)
+            before.intake.take_parameters_of(parts.intake)
+            before.scheduler.take_parameters_of(parts.scheduler)
+            before.budget.take_parameters_of(parts.budget)
+            if not same_events:
+                before.intake.forget_events()
+            if parts.cross_check is None or not parts.cross_check.take_over(before.cross_check):
+                before.intake.forget_comparison()
+            self._parts = replace(
+                parts,
+                intake=before.intake,
+                scheduler=before.scheduler,
+                budget=before.budget,
+                events=before.events if same_events else parts.events,
+            )
+        if self._attached and not same_events:
             parts.events.start(self._take_events, self._events_failed)
 
     def _next_task(self, now_ns: int, ahead: bool) -> Task | None:
@@ -433,7 +458,9 @@ class Pipeline:
         task: Task | None = scheduler.take(now_ns)
         if task is None and ahead and (leader := intake.leader()) is not None:
             newest, wanted_in = intake.newest(leader), pictures.sensor(leader)
-            task = scheduler.take_ahead(newest, wanted_in, now_ns, in_time=self.in_time)
+            task = scheduler.take_ahead(
+                newest, wanted_in, now_ns, reference=leader, in_time=self.in_time
+            )
         if task is None and cross_check is not None and not scheduler.backlog.behind:
             return cross_check.take()
         return task
@@ -444,9 +471,10 @@ class Pipeline:
         What is found after a longer time became due while nobody had time for it; and of a network
         that is slower than the reference anyway, more than one at a time is too many.
         """
-        period_ns = self.rig.sensors[frame_set.reference].period_ns
+        reference = frame_set.reference
+        period_ns = self.rig.mask_period_ns(reference)
         just_now = now_ns - self._looked_ns <= _JUST_NOW * period_ns
-        fits = self._parts.budget.reference_fits(period_ns, len(frame_set.fused))
+        fits = self._parts.budget.reference_fits(reference, period_ns, len(frame_set.fused))
         keeps_up = fits or not self._attached  # a desk takes the time that it takes
         if not (just_now and keeps_up) or self._burst_ns != now_ns:
             self._burst += 1
@@ -455,11 +483,11 @@ class Pipeline:
     def _limit(self, order: Order) -> None:
         """Say until when the other sensors of a frame set are waited for."""
         frame_set, budget = order.frame_set, self._parts.budget
-        period_ns = self.rig.sensors[frame_set.reference].period_ns
-        fused = len(frame_set.fused)
-        order.fuse_by_ns = frame_set.completed_ns + budget.patience_ns(period_ns, fused)
-        order.hurries = budget.reference_fits(period_ns, fused)
-        budget.frame_came(period_ns, fused)
+        reference, fused = frame_set.reference, len(frame_set.fused)
+        period_ns = self.rig.mask_period_ns(reference)
+        order.fuse_by_ns = frame_set.completed_ns + budget.patience_ns(reference, period_ns, fused)
+        order.hurries = budget.reference_fits(reference, period_ns, fused)
+        budget.frame_came(reference, period_ns, fused)
         budget.expect(frame_set.reference_sample.received_ns + period_ns, period_ns)
 
     def _prepared(self, order: Order) -> dict[str, Stages]:
@@ -531,9 +559,9 @@ class Pipeline:
             with self._lock:
                 return self._intake.reject_events(sensor, fault, received_ns, error.kind)
         if sensor:
-            nothing, checks = self._parts.events.judgement(sensor)
+            nothing, checks, newest_ns = self._parts.events.judgement(sensor)
             with self._lock:
-                self._intake.judge_events(sensor, received_ns, nothing, checks)
+                self._intake.judge_events(sensor, received_ns, nothing, checks, newest_ns)
         errors = [self.push(sample) for sample in outcome.samples]
         if outcome.samples:
             self._notify()

@@ -18,6 +18,9 @@ _LESS, _MORE = 0.5, 0.02
 """What a lost frame leaves of the credit to come, and what each later frame gives back of it."""
 _UP = 0.02
 """How fast the least duration follows longer ones; shorter ones it follows at once."""
+_YOUNG = 30
+"""Pieces of work within which one that takes less than half of the usual is the usual one: at first
+engines compile and allocate, and what that takes must not keep others out for seconds."""
 _LOOKED_AT = 10
 _BEHIND_AT = 3
 _SETTLED = 10
@@ -36,6 +39,7 @@ class RunningCost:
         self.ns = 0
         self.least_ns = 0
         self._spread_ns = 0
+        self._pieces = 0
 
     @property
     def high_ns(self) -> int:
@@ -44,8 +48,11 @@ class RunningCost:
 
     def observe(self, took_ns: int) -> None:
         """Take note of one piece of work. That one stood still says little of the next."""
-        off_ns = min(took_ns, _MOST * self.ns) - self.ns if self.ns else 0
-        self.ns = round(self.ns + _SMOOTHING * off_ns) if self.ns else took_ns
+        self._pieces += 1
+        if not self.ns or (self._pieces <= _YOUNG and 2 * took_ns < self.ns):
+            self.ns, self._spread_ns = took_ns, 0
+        off_ns = min(took_ns, _MOST * self.ns) - self.ns
+        self.ns = round(self.ns + _SMOOTHING * off_ns)
         self._spread_ns += round(_SMOOTHING * (abs(off_ns) - self._spread_ns))
         longer_ns = min(took_ns, _MOST * self.ns) - self.least_ns
         if not self.least_ns or longer_ns < 0:
@@ -67,7 +74,7 @@ class Budget:
 
     Attributes:
         threads: how many work.
-        encode: what encoding one sample takes.
+        encode: what encoding one sample takes, whoever's.
         credit_ns: what may be spent on other sensors now.
     """
 
@@ -77,45 +84,67 @@ class Budget:
         self.threads = threads
         self.encode = RunningCost()
         self.credit_ns = 0
+        self._encode: dict[str, RunningCost] = {}
         self._share = 1.0
         self._fuse: dict[int, RunningCost] = {}
         self._fused_last = 0
         self._next_ns, self._given_up_ns = 0, 0
 
+    def encoded(self, sensor: str, took_ns: int) -> None:
+        """Take note of one encoding; all that becomes of a message before counts as well."""
+        self.encode.observe(took_ns)
+        self._encode.setdefault(sensor, RunningCost()).observe(took_ns)
+
+    def encoding(self, sensor: str) -> RunningCost:
+        """Return what encoding a sample of one sensor takes; as of all while nothing is known.
+
+        They differ: a scan is projected, a large picture is scaled, a network may have an encoder
+        for each kind.
+        """
+        return self._encode.get(sensor, self.encode)
+
+    def take_parameters_of(self, other: Budget) -> None:
+        """Go on with the budget of another one; what work costs is known already."""
+        self._budget_ns = other._budget_ns
+
     def expect(self, next_ns: int, period_ns: int) -> None:
         """Say when the next frame of the reference sensor should come, and how long to look out."""
         self._next_ns, self._given_up_ns = next_ns, next_ns + period_ns
 
-    def leaves_a_thread(self, now_ns: int, others_end_ns: Collection[int]) -> bool:
+    def leaves_a_thread(self, sensor: str, now_ns: int, others_end_ns: Collection[int]) -> bool:
         """Whether the reference's next frame would find a thread, if one more sample is encoded.
 
         Credit alone does not see to that: other processes take the cores at any time, and what is
         measured of that is the past. A single thread has nothing but its credit to go by.
 
         Args:
+            sensor: whose sample.
             now_ns: on the clock of the messages' arrival.
-            others_end_ns: when the encoding of other sensors' samples will end that has begun.
+            others_end_ns: when the encoding of other sensors' samples should end that has begun;
+                of what should have ended, nobody knows when it will.
         """
         if self.threads < 2 or now_ns >= self._given_up_ns:
             return True
         next_ns = max(self._next_ns, now_ns)
-        if now_ns + self.encode.high_ns <= next_ns:
-            return True
-        return 1 + sum(end_ns > next_ns for end_ns in others_end_ns) < self.threads
+        taken = sum(end_ns > next_ns or end_ns < now_ns for end_ns in others_end_ns)
+        if now_ns + self.encoding(sensor).high_ns > next_ns:
+            taken += 1
+        return taken < self.threads
 
-    def frame_came(self, period_ns: int, sensors: int) -> None:
+    def frame_came(self, reference: str, period_ns: int, sensors: int) -> None:
         """Take note of a reference frame: what its period leaves can be spent.
 
         If the reference alone takes longer than its period, frames are lost whatever is left out:
         then the others get as much as the reference.
         """
-        needed_ns = self.encode.ns + self.fuse_ns(sensors)
+        needed_ns = self.encoding(reference).ns + self.fuse_ns(sensors)
         # Beside others the reference may take longer than it does alone: then nothing is left.
         left_ns = round(self._share * max(0, self.threads * period_ns - needed_ns))
         self._share = min(1.0, self._share + _MORE)
-        if not self.reference_fits(period_ns, sensors):
+        if not self.reference_fits(reference, period_ns, sensors):
             left_ns = period_ns // 2
-        most_ns = max(2 * self.threads * period_ns, 2 * self.encode.ns)
+        dearest_ns = max((cost.ns for cost in self._encode.values()), default=self.encode.ns)
+        most_ns = max(2 * self.threads * period_ns, 2 * dearest_ns)
         self.credit_ns = min(self.credit_ns + left_ns, most_ns)
 
     def frame_lost(self) -> None:
@@ -123,13 +152,13 @@ class Budget:
         self._share *= _LESS
         self.credit_ns = 0
 
-    def affords(self) -> bool:
+    def affords(self, sensor: str) -> bool:
         """Whether one more sample of another sensor may be encoded."""
-        return self.credit_ns >= self.encode.ns
+        return self.credit_ns >= self.encoding(sensor).ns
 
-    def spend(self) -> None:
+    def spend(self, sensor: str) -> None:
         """Pay for encoding one sample of another sensor."""
-        self.credit_ns -= self.encode.ns
+        self.credit_ns -= self.encoding(sensor).ns
 
     def fused(self, sensors: int, took_ns: int) -> None:
         """Take note of one fusion of so many sensors."""
@@ -155,7 +184,7 @@ class Budget:
         fewer = max((number for number in known if number < nearest), default=nearest)
         return known[nearest], known[fewer]
 
-    def reference_fits(self, period_ns: int, sensors: int) -> bool:
+    def reference_fits(self, reference: str, period_ns: int, sensors: int) -> bool:
         """Whether the threads can encode the reference and fuse within its period.
 
         Two of them may be at successive frames, but only one of them fuses. What counts is how
@@ -163,22 +192,25 @@ class Budget:
         those out.
         """
         nearest, fewer = self._fusions_like(sensors)
-        encode_ns, fuse_ns = self.encode.least_ns, min(nearest.least_ns, _MOST * fewer.least_ns)
+        encode_ns = self.encoding(reference).least_ns
+        fuse_ns = min(nearest.least_ns, _MOST * fewer.least_ns)
         longest_ns = max(encode_ns, fuse_ns)
         return encode_ns + fuse_ns <= self.threads * period_ns and longest_ns <= period_ns
 
-    def patience_ns(self, period_ns: int, sensors: int) -> int:
+    def patience_ns(self, reference: str, period_ns: int, sensors: int) -> int:
         """Return how long after a frame set is complete its fusion may begin at the latest.
 
         If the reference alone takes longer than its period, frames are lost whatever is left out:
         then the others may take as long again as the reference does.
 
         Args:
+            reference: the sensor whose frame it is.
             period_ns: of the reference sensor.
             sensors: that would be fused.
         """
         fuse_ns = self.fuse_ns(sensors)
-        allowed_ns = self._budget_ns or max(period_ns, 2 * (self.encode.ns + fuse_ns))
+        encode_ns = self.encoding(reference).ns
+        allowed_ns = self._budget_ns or max(period_ns, 2 * (encode_ns + fuse_ns))
         return max(0, allowed_ns - fuse_ns)
 
 

@@ -117,6 +117,15 @@ class CrossCheck:
         self._due_ns: int | None = None
         self._spent_ns = 0
 
+    def take_over(self, other: CrossCheck | None) -> bool:
+        """Know what another one of the same sensors has found. Returns whether there is such."""
+        if other is None or other._kinds != self._kinds:
+            return False
+        self._comparison, self._aside = other._comparison, other._aside
+        self._blamed, self._reasons = other._blamed, other._reasons
+        self._due_ns = other._due_ns
+        return True
+
     def without_doubted(self, frame_set: FrameSet) -> FrameSet:
         """Leave out of a frame set who contradicts the others; somebody always remains."""
         usable = [name for name in frame_set.fused if name not in self._blamed]

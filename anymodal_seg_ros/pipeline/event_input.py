@@ -14,13 +14,19 @@ from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 
 class EventInput:
-    """Decodes events where it is called, or in a thread of its own once that is started."""
+    """Decodes events where it is called, or in a thread of its own once that is started.
+
+    Attributes:
+        made_for: all parameters that it depends on, by event camera.
+    """
 
     def __init__(self, rig: RigConfig) -> None:
         """Set up for the enabled event cameras of a rig."""
+        cameras = {n: s for n, s in rig.sensors.items() if s.modality == "event" and s.enabled}
+        self.made_for = {n: (s.events, s.period_ns, s.offset_s) for n, s in cameras.items()}
         self._sampler = EventSampler(
             rig.sensors,
-            {n: s.events for n, s in rig.sensors.items() if s.modality == "event" and s.enabled},
+            {name: sensor.events for name, sensor in cameras.items()},
             seconds_to_ns(rig.clock_jump_s),
         )
         self._thread: EventThread | None = None
@@ -71,6 +77,10 @@ class EventInput:
             return []
         return self._sampler.follow(reference)
 
-    def judgement(self, sensor: str) -> tuple[Fault | None, tuple[CheckResult, ...]]:
-        """Return why nothing comes of a camera's messages, if so, and the figures behind it."""
-        return self._sampler.fault(sensor), self._sampler.checks(sensor)
+    def judgement(self, sensor: str) -> tuple[Fault | None, tuple[CheckResult, ...], int | None]:
+        """Return why nothing comes of a camera's messages, if so, and the figures behind it.
+
+        And the time that it has reached, as :attr:`Sample.time_ns`.
+        """
+        sampler = self._sampler
+        return sampler.fault(sensor), sampler.checks(sensor), sampler.newest_ns(sensor)

@@ -12,6 +12,7 @@ import numpy as np
 
 from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.errors import EngineError
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import (
     UNLABELED,
     FrameSet,
@@ -23,8 +24,9 @@ from anymodal_seg_ros.frames import (
 )
 from anymodal_seg_ros.inference.argmax import lazy_argmax
 from anymodal_seg_ros.inference.contract import is_finite
-from anymodal_seg_ros.inference.engines import Engine, can_split
+from anymodal_seg_ros.inference.engines import Engine, can_split, engine_at_work
 from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.pipeline.failing_subsets import FailingSubsets
 from anymodal_seg_ros.pipeline.picture import Picture
 from anymodal_seg_ros.pipeline.stages import Preparer, Stages
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
@@ -41,6 +43,12 @@ class Fusion:
         """Put rig and network together."""
         self._rig, self._manifest, self._engine = rig, manifest, engine
         self._preparer = preparer
+        self._failing = FailingSubsets()
+        self._serving: Engine | None = None
+
+    def take_over(self, other: Fusion) -> None:
+        """Know what another one of the same engine has found out about it."""
+        self._failing, self._serving = other._failing, other._serving
 
     def segment(
         self,
@@ -62,17 +70,19 @@ class Fusion:
             Exception: whatever the engine raises.
         """
         started_ns = time.perf_counter_ns()
-        seen = {name: s for name, s in stages.items() if not s.missing}
-        frame_set = _described(frame_set, stages, picture)
+        all_seen = {name: s for name, s in stages.items() if not s.missing}
+        seen, why = self._workable(all_seen, frame_set.completed_ns)
+        left_out = {name: s.missing for name, s in stages.items() if s.missing}
+        left_out |= dict.fromkeys(all_seen.keys() - seen.keys(), why)
+        frame_set = _described(frame_set, stages, left_out, picture)
         if lacking := shortfall(self._rig, list(seen)):
             mask = np.full((picture.height, picture.width), UNLABELED, np.uint8)
             return Prediction(
                 mask, frame_set, (), status, 0, 0, unlabeled=lacking, picture=picture.sensor
             )
         network_started_ns = time.perf_counter_ns()
-        result = self._run(seen)
+        result = self._segmented(seen, frame_set.completed_ns)
         network_ns = time.perf_counter_ns() - network_started_ns
-        _check(result, self._manifest)
         shares = [] if result.contributions is None else result.contributions.tolist()
         return Prediction(
             _mask(result, picture),
@@ -86,13 +96,46 @@ class Fusion:
             picture=picture.sensor,
         )
 
+    def _workable(
+        self, seen: Mapping[str, Stages], now_ns: int
+    ) -> tuple[Mapping[str, Stages], str]:
+        """Return the sensors that the engine can fuse, and why these are not all."""
+        serving = getattr(self._engine, "serving", self._engine)
+        if serving is not self._serving:
+            self._serving = serving
+            self._failing.forget()
+        names = tuple(seen)
+        chosen = self._failing.choose(names, lambda some: not shortfall(self._rig, some), now_ns)
+        if chosen == names:
+            return seen, ""
+        return {name: seen[name] for name in chosen}, self._failing.reason(names)
+
+    def _segmented(self, seen: Mapping[str, Stages], now_ns: int) -> Segmentation:
+        """Run the network, and remember whether it can fuse these sensors."""
+        names = tuple(seen)
+        try:
+            result = self._run(seen)
+            _check(result, self._manifest, len(seen))
+        except Exception as error:
+            self._failing.failed(names, error, now_ns)
+            raise
+        self._failing.worked(names)
+        return result
+
     def _run(self, seen: Mapping[str, Stages]) -> Segmentation:
-        if can_split(self._engine):
-            return self._engine.fuse([s.features for s in seen.values() if s.features is not None])
-        return self._engine.run(self._preparer.batch(seen))
+        with engine_at_work(self._engine):
+            if can_split(self._engine):
+                features = [s.features for s in seen.values() if s.features is not None]
+                return self._engine.fuse(features)
+            return self._engine.run(self._preparer.batch(seen))
 
 
-def _described(frame_set: FrameSet, stages: Mapping[str, Stages], picture: Picture) -> FrameSet:
+def _described(
+    frame_set: FrameSet,
+    stages: Mapping[str, Stages],
+    left_out: Mapping[str, str],
+    picture: Picture,
+) -> FrameSet:
     """Say who was left out, and show the reference sample as it lies in the mask's picture."""
     name, reference = frame_set.reference, frame_set.reference_sample
     if picture.sensor != name or reference.image.encoding == POINT_CLOUD:
@@ -102,7 +145,6 @@ def _described(frame_set: FrameSet, stages: Mapping[str, Stages], picture: Pictu
             size = picture.height, picture.width
             image = Image(np.full((*size, 3), np.nan, np.float32), LIDAR_IMAGE)
         reference = replace(reference, image=image, frame_id=picture.frame_id)
-    left_out = {n: s.missing for n, s in stages.items() if s.missing}
     # The reference keeps its sample whatever happens: the mask carries its stamp.
     samples = {n: s for n, s in frame_set.samples.items() if n not in left_out or n == name}
     return replace(
@@ -112,21 +154,42 @@ def _described(frame_set: FrameSet, stages: Mapping[str, Stages], picture: Pictu
     )
 
 
-def _check(result: Segmentation, manifest: Manifest) -> None:
+def _check(result: Segmentation, manifest: Manifest, present: int) -> None:
     """Refuse what is no segmentation: an engine that returns nonsense has failed."""
-    if result.logits is not None:
-        logits = result.logits
-        if logits.ndim != 3 or logits.shape[0] != len(manifest.classes):
-            raise EngineError(
-                f"the engine returned logits of the shape {logits.shape}: expected "
-                f"({len(manifest.classes)}, height, width)"
-            )
-    elif result.mask is None:
-        raise EngineError("the engine returned neither a mask nor logits")
-    elif result.mask.ndim != 2 or result.mask.dtype != np.uint8:
+    if not isinstance(result, Segmentation):
         raise EngineError(
-            f"the engine returned a mask of {result.mask.dtype} {result.mask.shape}: expected "
-            "uint8 (height, width)"
+            f"the engine returned a {quote(type(result).__name__)}: expected a Segmentation"
+        )
+    height, width = manifest.height, manifest.width
+    logits, mask, shares = result.logits, result.mask, result.contributions
+    if logits is not None:
+        shape = len(manifest.classes), -(-height // 4), -(-width // 4)
+        if logits.shape != shape or logits.dtype != np.float32:
+            raise EngineError(
+                f"the engine returned logits of {logits.dtype} and the shape {logits.shape}: "
+                f"expected float32 {shape}"
+            )
+    elif mask is None:
+        raise EngineError("the engine returned neither a mask nor logits")
+    elif mask.shape != (height, width) or mask.dtype != np.uint8:
+        raise EngineError(
+            f"the engine returned a mask of {mask.dtype} {mask.shape}: expected "
+            f"uint8 {(height, width)}"
+        )
+    elif (highest := int(mask.max(initial=0))) >= len(manifest.classes):
+        raise EngineError(
+            f"the engine returned a mask with class {highest}: expected less than "
+            f"{len(manifest.classes)}, the number of classes"
+        )
+    sure = result.confidence
+    if sure is not None and (sure.ndim != 2 or not sure.size or sure.dtype != np.uint8):
+        raise EngineError(
+            f"the engine returned a confidence of {sure.dtype} {sure.shape}: expected uint8 "
+            "(height, width)"
+        )
+    if shares is not None and shares.shape != (present,):
+        raise EngineError(
+            f"the engine returned contributions of the shape {shares.shape}: expected {(present,)}"
         )
     if not is_finite(result):
         raise EngineError("the engine returned logits or contributions that are not finite")

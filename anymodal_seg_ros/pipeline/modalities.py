@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anymodal_seg_ros.config import RigConfig
+from anymodal_seg_ros.config import RigConfig, did_you_mean
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
@@ -39,8 +39,9 @@ def check_modalities(rig: RigConfig, manifest: Manifest) -> None:
         if sensor.modality not in known:
             raise ConfigError(
                 f"rig.sensors.{name}.modality is {sensor.modality!r}: "
-                f"the model {manifest.name} knows {', '.join(known)}; take the sensor out of the "
-                "parameter file, or set its 'enabled' to false"
+                f"{did_you_mean(sensor.modality, known)}the model {manifest.name} knows "
+                f"{', '.join(known)}; take the sensor out of the parameter file, or set its "
+                "'enabled' to false"
             )
         planes = known[sensor.modality].planes
         if sensor.sends_points and planes != "lidar":

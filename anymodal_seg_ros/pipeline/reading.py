@@ -45,6 +45,7 @@ def read(
         image = decode_image(message)
         check_pixels(image, config.max_pixels)
         check_encoding(image, spec)
+        frame_id = str(getattr(message.header, "frame_id", ""))
     except DecodeError as error:
         return Unreadable(Fault(state, str(error)), error.kind)
     return Sample(
@@ -52,6 +53,6 @@ def read(
         stamp_ns=stamp,
         time_ns=stamp + seconds_to_ns(config.offset_s),
         received_ns=received_ns,
-        frame_id=str(message.header.frame_id),
+        frame_id=frame_id,
         image=image,
     )

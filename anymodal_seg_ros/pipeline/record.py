@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -68,8 +69,9 @@ class FusionRecord:
     def status(self, sensor: str) -> FusedShare:
         """Return what became of one sensor in the last masks."""
         kept = self._sensors[sensor]
-        left_out = Counter(filter(None, kept.reasons))
-        reason = left_out.most_common(1)[0][0] if left_out else ""
+        left_out = Counter(map(_kind, filter(None, kept.reasons)))
+        usual = left_out.most_common(1)[0][0] if left_out else ""
+        reason = next((r for r in reversed(kept.reasons) if r and _kind(r) == usual), "")
         return FusedShare(
             used=len(kept.reasons) - sum(left_out.values()),
             masks=len(kept.reasons),
@@ -79,3 +81,8 @@ class FusionRecord:
             reused=kept.reused,
             skipped=kept.skipped,
         )
+
+
+def _kind(reason: str) -> str:
+    """Return a reason without its figures, which are others for every mask."""
+    return re.sub(r"\d+(\.\d+)?", "#", reason)

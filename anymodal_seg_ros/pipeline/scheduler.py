@@ -28,6 +28,12 @@ MOST_PLACES = 4
 as of another process that took a core, and goes as fast as it came."""
 
 
+_HANGS_NS = 500_000_000
+_HANGS_TIMES = 10
+"""A reference sample that takes longer than this, and than so many times the usual, is not waited
+for any more if a newer one has come: the other threads make that one's mask."""
+
+
 class Scheduler:
     """Hands out the work on frame sets. Not thread-safe: the pipeline holds its lock around it."""
 
@@ -50,13 +56,18 @@ class Scheduler:
         self._fusing: Fuse | None = None
         self._asked_ns = -(1 << 63)
         self._unproven: list[Sample] = []
-        self._running: set[int] = set()
-        self._optional: dict[int, int] = {}
-        """When the encoding of other sensors' samples will end that has begun."""
+        self._running: dict[int, int] = {}
+        """The samples that somebody is at, by their identity, and since when."""
+        self._optional: dict[int, tuple[str, int]] = {}
+        """Of the other sensors' samples whose encoding has begun: whose, and when it should end."""
         self._latest: dict[str, Sample] = {}
-        """The newest sample of each sensor that is prepared."""
+        """The sample of each sensor that came last, of those that are prepared."""
         self._met_ns: dict[str, int] = {}
         """When each sensor that was not prepared yet was first thought of."""
+
+    def take_parameters_of(self, other: Scheduler) -> None:
+        """Go on with the parameters of another one of the same sensors, with all that waits."""
+        self._rig, self._preparer = other._rig, other._preparer
 
     def begin_anew(self) -> None:
         """Forget what belongs to another time."""
@@ -115,9 +126,12 @@ class Scheduler:
         """
         for sample in self._unproven:
             if id(sample) not in self._running:
-                self._running.add(id(sample))
+                self._running[id(sample)] = now_ns
                 return Decode(sample)
         self._asked_ns = now_ns
+        while len(self._orders) > 1 and self._hangs(self._orders[0], now_ns):
+            self._orders.pop(0)
+            self.superseded += 1
         if not self._orders:
             return None
         order = self._orders[0]
@@ -129,28 +143,35 @@ class Scheduler:
             self._fusing = task
             self._orders.pop(0)
         elif task is not None:
-            self._running.add(id(task.sample))
+            self._running[id(task.sample)] = now_ns
         return task
 
     def take_ahead(
-        self, newest: Mapping[str, Sample], picture: str, now_ns: int, *, in_time: bool
+        self,
+        newest: Mapping[str, Sample],
+        picture: str,
+        now_ns: int,
+        *,
+        reference: str,
+        in_time: bool,
     ) -> MaskTask | None:
         """Return work on the newest samples, which frame sets to come will want.
 
         Args:
-            newest: of every living sensor that is worth it, the reference first.
+            newest: of every living sensor that is worth it.
             picture: the sensor in whose picture they will be wanted.
             now_ns: on the clock of the messages' arrival.
+            reference: the sensor whose frames open frame sets.
             in_time: whether only as much may be done as the budget allows.
         """
         todo = [
             sample
             for sample in newest.values()
             if id(sample) not in self._running
+            and not self._held_up(sample.sensor, now_ns)
             and not self._preparer.needs_companions(sample.sensor, picture)
             and self._preparer.made(sample, self._preparer.key(sample, picture, {})) is None
         ]
-        reference = next(iter(newest))
         if self._orders and not self._orders[0].hurries and self._begun(self._orders[0]):
             # Whoever cannot keep up would only encode frames that newer ones supersede.
             todo = [sample for sample in todo if sample.sensor != reference]
@@ -158,10 +179,10 @@ class Scheduler:
             return None
         sample = max(todo, key=lambda s: (s.sensor == reference, self._urgency(s)))
         if in_time and sample.sensor != reference:
-            if not self._admits(now_ns):
+            if not self._admits(sample.sensor, now_ns):
                 return None
             self._spend(sample, now_ns)
-        self._running.add(id(sample))
+        self._running[id(sample)] = now_ns
         return Prepare(sample, picture)
 
     def done(self, task: MaskTask) -> None:
@@ -170,14 +191,25 @@ class Scheduler:
             if task is self._fusing:  # and not one of before the configuration changed
                 self._fusing = None
             return
-        self._running.discard(id(task.sample))
+        self._running.pop(id(task.sample), None)
         self._optional.pop(id(task.sample), None)
         if isinstance(task, Decode):
             self._unproven = [s for s in self._unproven if s is not task.sample]
         else:
             latest = self._latest.get(task.sample.sensor)
-            if latest is None or latest.time_ns < task.sample.time_ns:
+            if latest is None or latest.received_ns < task.sample.received_ns:
                 self._latest[task.sample.sensor] = task.sample
+
+    def _hangs(self, order: Order, now_ns: int) -> bool:
+        """Whether a frame set waits for its reference's encoding so long that it may not come back.
+
+        Where there is time, it is waited for; nor is it known yet how long the first one may take.
+        """
+        sample = order.frame_set.reference_sample
+        begun_ns, usual_ns = self._running.get(id(sample)), self._budget.encoding(sample.sensor).ns
+        if begun_ns is None or not usual_ns or order.fuse_by_ns is None:
+            return False
+        return now_ns - begun_ns > max(_HANGS_NS, _HANGS_TIMES * usual_ns)
 
     def _decoding(self, order: Order) -> Decode | None:
         """Return a chosen sample whose pixels are still to be made, the reference's first."""
@@ -206,8 +238,9 @@ class Scheduler:
         if reference is not None and reference in idle:
             return Prepare(reference, picture, chosen)
         if order.fuse_by_ns is not None:
-            in_time = self._budget.encode.ns <= order.fuse_by_ns - now_ns
-            fits = in_time and self._admits(now_ns)
+            todo = [s for s in idle if not self._held_up(s.sensor, now_ns)]
+            sample = max(todo, key=self._urgency, default=None)
+            fits = sample is not None and self._fits(sample.sensor, now_ns, order.fuse_by_ns)
             hurried = order.hurries and self._waiting_behind(order) > 0
             overdue = hurried or now_ns >= order.fuse_by_ns
             nobody_at_work = len(idle) == len(open_)
@@ -215,15 +248,11 @@ class Scheduler:
                 return Fuse(self._without(order, open_))
             if order.hurries and (next_reference := self._next_reference()) is not None:
                 return next_reference
-            if not fits:
+            if sample is None or not fits:
                 return None
-        if not idle:
-            return None
-        if order.fuse_by_ns is not None:
-            sample = max(idle, key=self._urgency)
             self._spend(sample, now_ns)
             return Prepare(sample, picture, chosen)
-        return Prepare(max(idle, key=self._urgency), picture, chosen)
+        return Prepare(max(idle, key=self._urgency), picture, chosen) if idle else None
 
     def _next_reference(self) -> Decode | Prepare | None:
         """Return work on the reference sample of a later frame set that waits, the oldest first."""
@@ -238,15 +267,31 @@ class Scheduler:
                 return Prepare(sample, order.picture.sensor, chosen)
         return None
 
-    def _admits(self, now_ns: int) -> bool:
+    def _held_up(self, sensor: str, now_ns: int) -> bool:
+        """Whether the encoding of another sensor's sample should have ended long ago.
+
+        Until it has, none of that sensor's begins: if it hangs, it must not keep all threads.
+        """
+        return any(name == sensor and end < now_ns for name, end in self._optional.values())
+
+    def _fits(self, sensor: str, now_ns: int, fuse_by_ns: int) -> bool:
+        """Whether one more sample of another sensor can be encoded before a fusion.
+
+        One that takes longer than others do is begun as well: it stands in at the next frames.
+        """
+        in_time = now_ns + self._budget.encode.ns <= fuse_by_ns
+        return in_time and self._admits(sensor, now_ns)
+
+    def _admits(self, sensor: str, now_ns: int) -> bool:
         """Whether one more sample of another sensor may be encoded."""
-        budget = self._budget
-        return budget.affords() and budget.leaves_a_thread(now_ns, self._optional.values())
+        budget, ends_ns = self._budget, [end_ns for _, end_ns in self._optional.values()]
+        return budget.affords(sensor) and budget.leaves_a_thread(sensor, now_ns, ends_ns)
 
     def _spend(self, sample: Sample, now_ns: int) -> None:
         """Take note that a sample of another sensor is going to be encoded."""
-        self._budget.spend()
-        self._optional[id(sample)] = now_ns + self._budget.encode.high_ns
+        self._budget.spend(sample.sensor)
+        end_ns = now_ns + self._budget.encoding(sample.sensor).high_ns
+        self._optional[id(sample)] = sample.sensor, end_ns
 
     def _without(self, order: Order, open_: list[Sample]) -> Order:
         """Let a frame set go without what is not prepared, or with what was prepared last."""
@@ -265,7 +310,7 @@ class Scheduler:
                 self._record.reused(name)
                 continue
             del samples[name]
-            cost_ms = self._budget.encode.ns / 1e6
+            cost_ms = self._budget.encoding(name).ns / 1e6
             missing[name] = f"{NO_TIME}: {cost_ms:.0f} ms of encoding did not fit into the budget"
         return replace(order, frame_set=replace(order.frame_set, samples=samples, missing=missing))
 
@@ -297,15 +342,21 @@ class Scheduler:
         return self._preparer.made(sample, key) is not None
 
     def _urgency(self, sample: Sample) -> float:
-        """Weigh a sensor's share of the votes by the age of what is known of it, in periods."""
-        latest = self._latest.get(sample.sensor)
-        period_ns = self._rig.sensors[sample.sensor].period_ns
+        """Weigh a sensor's share of the votes by the age of what is known of it, in periods.
+
+        One that takes too long to be in any mask comes after all others.
+        By arrivals: the stamps of a clock that was ahead for a moment would lie ahead for hours.
+        """
+        latest, sensor = self._latest.get(sample.sensor), self._rig.sensors[sample.sensor]
+        period_ns = sensor.period_ns
         if latest is None:
-            met_ns = self._met_ns.setdefault(sample.sensor, sample.time_ns)
-            age = 2.0 + (sample.time_ns - met_ns) / period_ns
+            met_ns = self._met_ns.setdefault(sample.sensor, sample.received_ns)
+            age = 2.0 + (sample.received_ns - met_ns) / period_ns
         else:
-            age = (sample.time_ns - latest.time_ns) / period_ns
-        return (0.1 + self._record.share_of_votes(sample.sensor)) * max(age, 0.0)
+            age = (sample.received_ns - latest.received_ns) / period_ns
+        weight = (0.1 + self._record.share_of_votes(sample.sensor)) * max(age, 0.0)
+        too_late = self._budget.encoding(sample.sensor).ns > sensor.tolerance_ns
+        return -1.0 / max(weight, 1e-9) if too_late else weight
 
 
 def undecided(sample: Sample) -> bool:

@@ -7,16 +7,17 @@ samples; what it finds made already costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from anymodal_seg_ros.config import RigConfig
-from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.errors import DecodeError, EngineError
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import Features, Image, ModalityBatch, Sample
-from anymodal_seg_ros.inference.engines import SplitEngine
+from anymodal_seg_ros.inference.engines import SplitEngine, engine_at_work
 from anymodal_seg_ros.inference.evidence import lack_of_cover, lack_of_evidence
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.preprocess import Planes, planes
@@ -107,6 +108,18 @@ class Preparer:
         Raises:
             Exception: whatever the engine raises.
         """
+        stages = self._kept(sample, picture, companions)
+        if stages.missing:
+            return stages
+        try:
+            # Of this frame set, not of the sample: what is made ahead of time knows no companions.
+            self._registrar.check_target(sample.sensor, picture, _size(companions.get(picture)))
+        except UnknownGeometryError as error:
+            return Stages(sample.image, f"cannot be registered to {picture}: {error}")
+        return stages
+
+    def _kept(self, sample: Sample, picture: str, companions: Mapping[str, Sample]) -> Stages:
+        """Return what is kept of a sample, or make it."""
         key = self.key(sample, picture, companions)
         if (known := self.made(sample, key)) is not None:
             return known
@@ -116,8 +129,9 @@ class Preparer:
             # Kept until the next CameraInfo, which is another generation.
             stages = Stages(sample.image, f"cannot be registered to {picture}: {error}")
         if self._engine is not None and stages.planes is not None:
-            (features,) = self._engine.encode(self.batch({sample.sensor: stages}))
-            stages = replace(stages, planes=None, features=features)
+            with engine_at_work(self._engine):
+                found = self._engine.encode(self.batch({sample.sensor: stages}))
+            stages = replace(stages, planes=None, features=_single(found))
         sample.made[key] = stages
         return stages
 
@@ -136,8 +150,7 @@ class Preparer:
             sample.sensor,
             in_metres(sample.image, sensor.counts) if spec.planes == "depth" else sample.image,
             picture,
-            _size(companions.get(picture)),
-            self._metres(sample.sensor, picture, companions),
+            metres=self._metres(sample.sensor, picture, companions),
         )
         if looked_at and (reason := lack_of_cover(brought.covered, spec, picture)):
             return Stages(brought.image, reason)
@@ -154,7 +167,7 @@ class Preparer:
             return None
         key = ("metres", picture, self._registrar.generation)
         if key not in depth.made:
-            stages = self.prepare(depth, picture, companions)
+            stages = self._kept(depth, picture, companions)
             usable = {} if stages.missing else {depth.sensor: stages.image}
             depth.made[key] = self._registrar.metres(usable)
         found: Metres | None = depth.made[key]
@@ -170,3 +183,14 @@ class Preparer:
 
 def _size(sample: Sample | None) -> tuple[int, int] | None:
     return None if sample is None else (sample.image.height, sample.image.width)
+
+
+def _single(features: Sequence[object]) -> Features:
+    """Return what an engine made of one image: one that returns anything else has failed."""
+    if len(features) != 1:
+        raise EngineError(f"the engine encoded one image to {len(features)} features: expected 1")
+    found = features[0]
+    if not isinstance(found, Features):
+        name = quote(type(found).__name__)
+        raise EngineError(f"the engine encoded an image to a {name}: expected Features")
+    return found

@@ -33,11 +33,22 @@ class Supervisor:
         self._lock = threading.Lock()
         self._failing_since: float | None = None
         self._failures = 0
+        self._failed_since_blank = False
 
     def succeeded(self) -> None:
         """Take note of a mask."""
         with self._lock:
             self._failing_since, self._failures = None, 0
+
+    def passed(self) -> None:
+        """Take note of a mask without labels: the network was not asked, or its encoder failed.
+
+        If nothing has failed since the one before, there was nothing to ask it.
+        """
+        with self._lock:
+            if not self._failed_since_blank:
+                self._failing_since, self._failures = None, 0
+            self._failed_since_blank = False
 
     def failed(self) -> None:
         """Take note of an inference that raised."""
@@ -45,6 +56,7 @@ class Supervisor:
             if self._failing_since is None:
                 self._failing_since = time.monotonic()
             self._failures += 1
+            self._failed_since_blank = True
 
     def stalled(self) -> str:
         """Say what takes longer than it should, in words; empty if nothing does."""

@@ -10,10 +10,12 @@ import pytest
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.nodes.launch_arguments import (
     boolean,
+    evaluate_arguments,
     existing_file,
     interpreter,
     overrides,
     parameter_file,
+    replayed,
     rigs,
 )
 
@@ -103,3 +105,36 @@ def test_other_forms_of_a_script_are_read_or_passed_over(
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path / "install"))
     installed(tmp_path / "install", head.format(own))
     assert interpreter() == (str(own) if found else sys.executable)
+
+
+def test_a_bag_brings_its_parameters_or_names_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    bag = tmp_path / "drive"
+    with pytest.raises(ConfigError, match=r"bag:=~/drive cannot be played: there is no bag at "):
+        replayed("~/drive", "")
+    bag.mkdir()
+    with pytest.raises(
+        ConfigError, match=r"there is no .*rig\.yaml: .*inspect .* --init rig\.yaml"
+    ):
+        replayed("~/drive", "")
+    (bag / "rig.yaml").touch()
+    assert replayed("~/drive", "") == (bag, bag / "rig.yaml")
+    (bag / "one.mcap").touch()
+    assert replayed(f"{bag}/one.mcap", "") == (bag / "one.mcap", bag / "rig.yaml")
+    (tmp_path / "mine.yaml").touch()
+    assert replayed(str(bag), "~/mine.yaml") == (bag, tmp_path / "mine.yaml")
+    with pytest.raises(ConfigError, match="bag is missing"):
+        replayed("", "")
+
+
+def test_no_folder_is_called_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/ann")
+    given = {"out": "~/card", "require": "~/gate.yaml", "labels": "/truth", "junit": ""}
+    words = evaluate_arguments(Path("/drive"), Path("/rig.yaml"), given)
+    assert words[5:] == [
+        *("--out", "/ann/card"),
+        *("--require", "/ann/gate.yaml"),
+        *("--labels", "/truth"),
+    ]

@@ -61,7 +61,7 @@ def info(focal: float) -> SimpleNamespace:
 
 def masks(rig: RigConfig, geometry: MaskGeometry, lost_from: int = 20) -> Iterator[Prediction]:
     """All sensors see a wall; the first one dies."""
-    manifest = small_manifest(HEIGHT, WIDTH)
+    manifest = small_manifest(HEIGHT, WIDTH, classes=32)
     pipe = Pipeline(rig, Model(Path("nowhere"), manifest), SplitEngine())
     for name in rig.sensors:
         for one in (pipe.push_camera_info, geometry.take_camera_info):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,8 +12,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
+from diagnostic_msgs.msg import DiagnosticStatus
+
 from anymodal_seg_ros.frames import FusedShare, SensorState, SensorStatus
 from anymodal_seg_ros.nodes import health as module
+from anymodal_seg_ros.nodes.diagnostics import sensor_health
 from anymodal_seg_ros.nodes.health import Health
 
 S = 1_000_000_000
@@ -31,6 +35,7 @@ class Told:
             superseded=0,
             worked_ns=0,
             status=lambda now_ns: (self.status,),
+            mask_period_ns=lambda: 0,
         )
         self.health = Health("node", pipeline)
 
@@ -92,3 +97,41 @@ def test_a_sensor_at_the_edge_does_not_flood_the_console(told: Told) -> None:
         told.status = told.of(SensorState.OK, 29 + number % 2, "nearest message 60 ms away")
         lines.update(text for text, _ in told.says(0.5))
     assert sum(lines.values()) <= 2
+
+
+def test_diagnostics_tell_of_a_driver_that_stamps_several_images_alike() -> None:
+    before = SensorStatus("rgb", SensorState.OK, 0, 100, arrived=100)
+    now = replace(before, arrived=130, dropped={"duplicate stamp": 20})
+    report = sensor_health("node", now, "/rgb/image", before)
+    assert report.level == DiagnosticStatus.WARN
+    assert "20 of the last 30 messages had the stamp of one before" in report.message
+    clock = replace(now, state=SensorState.CLOCK, fault="the stamp 1.000 s came 20 times in a row")
+    assert "of one before" not in sensor_health("node", clock, "/rgb/image", before).message
+
+
+def test_masks_without_labels_are_no_sign_that_the_engine_answers(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An encoder that does nothing but fail leaves a mask without labels for every frame."""
+    watch = told.health.supervisor
+    monkeypatch.setattr(watch, "_timeout_s", 0.01)
+    for blank in (True, False):
+        for _ in range(3):
+            told.health.inference_failed(RuntimeError("the GPU is gone"))
+            told.health.mask_published(1, blank=blank)
+        threading.Event().wait(0.02)
+        watch._pipeline.longest_work = lambda: ("", 0.0)  # type: ignore[method-assign]
+        assert bool(watch.hopeless()) is blank
+    for _ in range(3):
+        told.health.inference_failed(RuntimeError("for a moment"))
+    for _ in range(2):
+        told.health.mask_published(1, blank=True)
+    threading.Event().wait(0.02)
+    assert watch.hopeless() == "", "nothing fails while nobody sees anything"
+
+
+def test_what_an_engine_raises_is_a_line_on_diagnostics(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch)
+    told.health.inference_failed(RuntimeError("no kernel\n" * 100_000))
+    assert told.health._last_failure.startswith("RuntimeError: no kernel no kernel")
+    assert len(told.health._last_failure) < 500

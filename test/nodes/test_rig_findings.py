@@ -10,7 +10,7 @@ from anymodal_seg_ros.config import RegistrationConfig, SensorConfig
 from anymodal_seg_ros.nodes.rig_findings import Look, findings
 from anymodal_seg_ros.nodes.topic_facts import Offer, TopicFacts
 
-IMAGE = "sensor_msgs/msg/Image"
+IMAGE, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
 DRIVER = Offer("/camera", IMAGE, reliable=True, latched=False)
 SENSOR = SensorConfig(
     "front", "rgb", expected_hz=15.0, registration=RegistrationConfig(camera_info="front/info")
@@ -28,6 +28,14 @@ GOOD = Look(
 
 def test_a_healthy_sensor_has_no_findings() -> None:
     assert findings(GOOD, SENSOR) == []
+
+
+def test_packets_of_events_may_come_as_often_as_they_like() -> None:
+    """The rate that is promised for an event camera is that of its windows."""
+    events = SensorConfig("front", "event", type="event_packet", expected_hz=15.0)
+    often = replace(GOOD, messages=4000)
+    assert findings(often, events) == []
+    assert "set expected_hz" in findings(often, replace(events, type="image"))[0]
 
 
 @pytest.mark.parametrize(
@@ -53,6 +61,32 @@ def test_a_healthy_sensor_has_no_findings() -> None:
         (replace(GOOD, stamp_age_s=3.0), "3.00 s old"),
         (replace(GOOD, calibration=""), "no CameraInfo came on front/info"),
         (replace(GOOD, calibration_error="all zeros"), "all zeros"),
+        (
+            replace(GOOD, seen=80, damaged=40, damage="data has 100 bytes", messages=40),
+            "40 of 80 messages cannot be used: data has 100 bytes",
+        ),
+        (
+            replace(GOOD, seen=80, forms=("640x480 rgb8", "320x240 rgb8")),
+            "change under way: 640x480 rgb8, 320x240 rgb8",
+        ),
+        (
+            replace(GOOD, seen=80, repeated=79, stamp_age_s=9e7),
+            "79 of 80 messages had the stamp of one before: let the driver",
+        ),
+        (
+            replace(
+                GOOD,
+                calibration="",
+                calibration_facts=TopicFacts("/front/info", INFO, alike=("/front/camera_info",)),
+            ),
+            "nobody publishes /front/info: start the driver, or mend the name; published are /fr",
+        ),
+        (
+            replace(
+                GOOD, calibration="", calibration_facts=TopicFacts("/front/info", INFO, (DRIVER,))
+            ),
+            "/front/info is published as sensor_msgs/msg/Image: sensor_msgs/msg/CameraInfo is exp",
+        ),
         (replace(GOOD, place_error="/tf_static does not name x"), "/tf_static does not name x"),
         (replace(GOOD, calibration="1280x720"), "images are 640x480"),
     ],

@@ -65,7 +65,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     path = folder / "agreement.json"
     path.write_text(dump_normal(normal_accord(KINDS)))
     files = {"agreement": FileSpec(path.name, sha256(path))}
-    return Model(folder, replace(small_manifest(), files=files))
+    return Model(folder, replace(small_manifest(classes=32), files=files))
 
 
 def rig(kinds: tuple[str, ...] = KINDS, **changes: object) -> RigConfig:
@@ -235,7 +235,7 @@ def test_a_camera_that_changes_its_shape_is_measured_anew(model: Model) -> None:
 
 
 def test_without_an_agreement_file_nobody_is_compared() -> None:
-    pipe = Pipeline(rig(), Model(Path("nowhere"), small_manifest()), CountingEngine())
+    pipe = Pipeline(rig(), Model(Path("nowhere"), small_manifest(classes=32)), CountingEngine())
     masks = play(pipe, 0, 40, {"rgb": mirrored})
     assert masks[-1].sensors == KINDS
 
@@ -245,7 +245,7 @@ def test_a_damaged_agreement_file_is_refused_with_its_mend(tmp_path: Path) -> No
     path.write_text('{"format": 1}')
     (tmp_path / "model.yaml").touch()
     files = {"agreement": FileSpec(path.name, sha256(path))}
-    damaged = Model(tmp_path, replace(small_manifest(), files=files))
+    damaged = Model(tmp_path, replace(small_manifest(classes=32), files=files))
     with pytest.raises(ModelError, match=r"looks is None.*anymodal-train agreement"):
         Pipeline(rig(), damaged, CountingEngine())
 

@@ -31,7 +31,7 @@ def pictures(
     rig: RigConfig, lost: set[int] | range, frames: int = 60, first: str = "rgb"
 ) -> list[Prediction]:
     """Two cameras of different sizes, 8 ms apart; some messages of one of them are lost."""
-    pipe = Pipeline(rig, Model(Path("nowhere"), small_manifest()), SplitEngine())
+    pipe = Pipeline(rig, Model(Path("nowhere"), small_manifest(classes=32)), SplitEngine())
     coming: list[tuple[int, str]] = []
     for k in range(frames):
         coming += [(k * PERIOD, "rgb")] if k not in lost or first != "rgb" else []
@@ -99,7 +99,7 @@ def odd_sizes(odd: set[int], *, packed: bool = False, disabled_from: int = 99) -
     """The first camera sends pictures of another size now and then, and may be switched off."""
     first = replace(RIG.sensors["rgb"], type="compressed" if packed else "image")
     rig = RigConfig({"rgb": first, "events": RIG.sensors["events"]})
-    pipe = Pipeline(rig, Model(Path("nowhere"), small_manifest()), SplitEngine())
+    pipe = Pipeline(rig, Model(Path("nowhere"), small_manifest(classes=32)), SplitEngine())
     made: list[Prediction] = []
     for k in range(60):
         if k == disabled_from:

@@ -171,3 +171,32 @@ def test_shares_that_are_no_numbers_are_no_result() -> None:
     pipe.push_message("rgb", message("rgb", START), 1 * MS)
     with pytest.raises(EngineError, match="not finite"):
         pipe.poll(100 * MS)
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        (None, "a NoneType"),
+        (Segmentation(np.zeros((12, 8), np.uint8)), r"mask of uint8 \(12, 8\).*\(8, 12\)"),
+        (Segmentation(np.zeros((0, 0), np.uint8)), "mask of uint8"),
+        (Segmentation(np.zeros((8, 12), np.int64)), "mask of int64"),
+        (Segmentation(np.full((8, 12), 3, np.uint8)), "mask with class 3: expected less than 3"),
+        (Segmentation(logits=np.zeros((3, 3, 2), np.float32)), r"expected float32 \(3, 2, 3\)"),
+        (Segmentation(logits=np.zeros((3, 2, 3))), "logits of float64"),
+        (Segmentation(np.zeros((8, 12), np.uint8), np.zeros((2, 3))), "confidence of float64"),
+        (
+            Segmentation(np.zeros((8, 12), np.uint8), None, np.ones(2, np.float32) / 2),
+            r"contributions of the shape \(2,\): expected \(1,\)",
+        ),
+    ],
+)
+def test_what_is_no_segmentation_by_the_manifest_makes_no_mask(result: Any, says: str) -> None:
+    class Nonsense(CountingEngine):
+        def run(self, batch: ModalityBatch) -> Segmentation:
+            made: Segmentation = result
+            return made
+
+    pipe = Pipeline(RIG, Model(Path("nowhere"), small_manifest()), Nonsense())
+    pipe.push_message("rgb", message("rgb", START), 1 * MS)
+    with pytest.raises(EngineError, match=says):
+        pipe.poll(100 * MS)

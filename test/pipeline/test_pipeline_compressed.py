@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from fixtures.messages import compressed_message
@@ -100,6 +101,30 @@ def test_a_set_of_nothing_but_damage_gives_a_mask_without_labels_that_says_why()
     assert prediction.mask.shape == (20, 30)
     assert np.unique(prediction.mask).tolist() == [UNLABELED]
     assert pipe.status(S)[0].rejected == {"data": 2}
+
+
+def test_a_picture_on_which_the_library_raises_costs_one_mask_and_no_second_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unpack, tried = cv2.imdecode, []
+
+    def raising(data: Any, flags: int) -> Any:
+        tried.append(1)
+        if len(tried) == 3:
+            raise MemoryError("no room")
+        return unpack(data, flags)
+
+    monkeypatch.setattr("cv2.imdecode", raising)
+    pipe, made = pipeline(), []
+    for frame in range(5):
+        now = frame * 100 * MS
+        assert pipe.push_message("rgb", jpeg_or_png("rgb", START + now), now) is None
+        made.append(pipe.poll(now + 50 * MS))
+    assert [p.sensors for p in made if p] == [("rgb",), ("rgb",), (), ("rgb",), ("rgb",)]
+    assert len(tried) == 5
+    told = pipe.status(500 * MS)[0]
+    assert told.rejected == {"data": 1}
+    assert told.last_error == "rgb/image: data cannot be unpacked: MemoryError no room"
 
 
 def test_pushing_a_compressed_message_does_not_unpack_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import queue
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures.event_messages import event_packet, evt3_words
+from fixtures.event_messages import event_array, event_packet, evt3_words
 from fixtures.manifests import small_manifest
 from fixtures.messages import compressed_message
 from fixtures.pictures import png
@@ -19,6 +20,7 @@ from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.frames import Prediction, SensorState, SensorStatus
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.sensing.events.values import Events
 
 
 @pytest.mark.parametrize("twice", [1, 2, 20], ids=["all", "every other", "one in twenty"])
@@ -38,11 +40,42 @@ def test_packets_without_stamps_are_a_fault_of_the_clock_as_of_any_camera() -> N
     assert all("events" not in mask.sensors for mask in masks)
 
 
+def test_a_camera_larger_than_its_messages_say_is_degraded_and_still_fused() -> None:
+    statuses, masks = driven(lambda number: 1, width=320)
+    assert statuses["events"].state is SensorState.DEGRADED
+    assert "events lie outside 320x480, they reach 640x480" in statuses["events"].fault
+    assert sum("events" in mask.sensors for mask in masks) >= len(masks) - 2
+
+
+@pytest.mark.parametrize("kind", ["event_packet", "event_array"])
+def test_events_whose_clock_is_ahead_are_not_taken_for_those_of_the_frames(kind: str) -> None:
+    statuses, masks = driven(lambda number: 1, ahead_ns=500 * MS, kind=kind, every=8)
+    assert statuses["events"].state is SensorState.CLOCK
+    assert re.search(r"stamps are 5[01]\d ms ahead of those of rgb", statuses["events"].fault)
+    assert statuses["rgb"].state is SensorState.OK
+    assert all("events" not in mask.sensors for mask in masks[-20:]), "they show half a second ago"
+
+
+def test_frames_that_take_long_find_the_events_of_their_time() -> None:
+    statuses, masks = driven(lambda number: 1, ahead_ns=240 * MS, every=8)
+    assert statuses["events"].state is SensorState.OK
+    assert all("events" in mask.sensors for mask in masks[-20:])
+
+
 def driven(
-    copies: Callable[[int], int], *, stamped: bool = True
+    copies: Callable[[int], int],
+    *,
+    stamped: bool = True,
+    width: int = 640,
+    ahead_ns: int = 0,
+    kind: str = "event_packet",
+    every: int = 25,
 ) -> tuple[dict[str, SensorStatus], list[Prediction]]:
-    """Drive for two seconds: packets of 4 ms, each sent so many times, and frames at 10 Hz."""
-    events = SensorConfig("events/packets", "event", type="event_packet")
+    """Drive for two seconds: packets of 4 ms, each sent so many times, and frames at 10 Hz.
+
+    Or arrays of events, stamped ahead of the frames, or a frame with every so many of them.
+    """
+    events = SensorConfig("events/packets", "event", type=kind)
     pipe = pipeline(RigConfig({"rgb": RIG.sensors["rgb"], "events": events}))
     noise = np.random.default_rng(0)
     masks: list[Prediction] = []
@@ -50,11 +83,16 @@ def driven(
         now = number * 4 * MS
         times = 1_000_000 + number * 4000 + np.sort(noise.integers(0, 4000, 300))
         x, y, on = (noise.integers(0, high, 300) for high in (640, 480, 2))
-        words = evt3_words(times, x, y, on)
-        packet = event_packet(words, seq=number + 1, stamp_ns=(START + now) if stamped else 0)
+        stamp = START + now + ahead_ns if stamped else 0
+        if kind == "event_array":
+            at = stamp + 1000 * (times - times[0])
+            packet = event_array(Events(at, x, y, on), stamp, 480, width)
+        else:
+            words = evt3_words(times, x, y, on)
+            packet = event_packet(words, seq=number + 1, stamp_ns=stamp, width=width)
         for _ in range(copies(number)):
             pipe.push_message("events", packet, now)
-        if number % 25 == 5:
+        if number % every == 5:
             pipe.push_message("rgb", message("rgb", START + now - 10 * MS), now + MS)
         while (prediction := pipe.poll(now + 2 * MS)) is not None:
             masks.append(prediction)
@@ -62,7 +100,7 @@ def driven(
 
 
 def test_packets_of_an_event_camera_are_fused_with_the_frames_they_lead_to() -> None:
-    manifest = small_manifest()
+    manifest = small_manifest(classes=32)
     rig = RigConfig(
         {
             "rgb": SensorConfig("rgb/image", "rgb", expected_hz=10.0),

@@ -110,7 +110,7 @@ def test_zero_stamps_make_the_clock_and_wrong_encodings_the_content_suspect() ->
 
 
 def test_what_the_network_says_beside_the_mask_comes_with_it() -> None:
-    pipe = Pipeline(RIG, Model(Path("nowhere"), small_manifest()), TellingEngine())
+    pipe = Pipeline(RIG, Model(Path("nowhere"), small_manifest(classes=32)), TellingEngine())
     for sensor in ("rgb", "depth"):
         assert pipe.push_message(sensor, message(sensor, START), 0) is None
     prediction = pipe.poll(1)

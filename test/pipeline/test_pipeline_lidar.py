@@ -66,7 +66,7 @@ class KeepingEngine(CountingEngine):
 
 def test_points_of_a_lidar_reach_the_network_where_the_camera_sees_them(tmp_path: Path) -> None:
     engine = KeepingEngine()
-    pipe = Pipeline(lidar_rig(tmp_path), Model(Path("nowhere"), small_manifest()), engine)
+    pipe = Pipeline(lidar_rig(tmp_path), Model(Path("nowhere"), small_manifest(classes=32)), engine)
     for frame in range(3):
         now = frame * 100 * MS
         assert pipe.push_message("lidar", scan(START + now), now) is None

@@ -55,7 +55,7 @@ def test_sensors_are_registered_once_their_cameras_are_known() -> None:
             return super().run(batch)
 
     engine = KeepingEngine()
-    pipe = Pipeline(REGISTERED, Model(Path("nowhere"), small_manifest()), engine)
+    pipe = Pipeline(REGISTERED, Model(Path("nowhere"), small_manifest(classes=32)), engine)
 
     def predict(now: int) -> Prediction:
         pipe.push_message("rgb", message("rgb", START + now), now)

@@ -85,10 +85,10 @@ def newest(*names: str) -> dict[str, Sample]:
 def test_what_was_spent_is_gone_until_the_next_frame_brings_more() -> None:
     budget = Budget(0, threads=1)
     budget.encode.observe(10 * MS)
-    budget.frame_came(45 * MS, 4)  # of which the reference takes 10
+    budget.frame_came("rgb", 45 * MS, 4)  # of which the reference takes 10
     spent = 0
-    while budget.affords():
-        budget.spend()
+    while budget.affords("depth"):
+        budget.spend("depth")
         spent += 1
         assert spent < 9
     assert spent == 3 and budget.credit_ns == 5 * MS
@@ -104,23 +104,31 @@ def test_another_sensor_needs_credit_and_a_thread_to_spare() -> None:
         bench = Bench()
         bench.budget.credit_ns = 20 * MS
         bench.budget.expect(5 * MS, 33 * MS)
-        first = bench.scheduler.take_ahead(newest("rgb", "depth"), "rgb", 0, in_time=False)
+        first = bench.scheduler.take_ahead(
+            newest("rgb", "depth"), "rgb", 0, reference="rgb", in_time=False
+        )
         bench.finish(first)
-        under_way = bench.scheduler.take_ahead(newest("rgb", "depth"), "rgb", 0, in_time=True)
+        under_way = bench.scheduler.take_ahead(
+            newest("rgb", "depth"), "rgb", 0, reference="rgb", in_time=True
+        )
         assert isinstance(under_way, Prepare) and under_way.sample.sensor == "depth"
         bench.budget.credit_ns = credit_ms * MS
         bench.budget.expect(next_frame_ms * MS, 33 * MS)
-        found = bench.scheduler.take_ahead(newest("rgb", "thermal"), "rgb", 0, in_time=True)
+        found = bench.scheduler.take_ahead(
+            newest("rgb", "thermal"), "rgb", 0, reference="rgb", in_time=True
+        )
         assert (found is not None) == admitted, (credit_ms, next_frame_ms)
 
 
 def test_a_thread_that_is_done_is_one_to_spare_again() -> None:
     bench = Bench()
     bench.budget.expect(5 * MS, 33 * MS)
-    bench.finish(bench.scheduler.take_ahead(newest("rgb"), "rgb", 0, in_time=True))
+    bench.finish(bench.scheduler.take_ahead(newest("rgb"), "rgb", 0, reference="rgb", in_time=True))
     for name in ("depth", "thermal", "events"):
         bench.budget.credit_ns = 20 * MS
-        task = bench.scheduler.take_ahead(newest("rgb", name), "rgb", 0, in_time=True)
+        task = bench.scheduler.take_ahead(
+            newest("rgb", name), "rgb", 0, reference="rgb", in_time=True
+        )
         assert isinstance(task, Prepare) and task.sample.sensor == name
         bench.finish(task)
 
@@ -170,7 +178,7 @@ def test_one_frame_set_is_fused_at_a_time() -> None:
     bench = Bench()
     for at_ms in (0, 33):
         rgb = {"rgb": sample("rgb", at_ms)}
-        bench.finish(bench.scheduler.take_ahead(rgb, "rgb", 0, in_time=False))
+        bench.finish(bench.scheduler.take_ahead(rgb, "rgb", 0, reference="rgb", in_time=False))
     for at_ms in (0, 33):
         bench.scheduler.add(order(sample("rgb", at_ms)))
     first = bench.scheduler.take(0)

@@ -13,6 +13,7 @@ from fixtures.scenes import ENCODINGS, scene
 from fixtures.virtual_machine import split_pipeline
 
 from anymodal_seg_ros.config import RegistrationConfig, RigConfig, SensorConfig, default_sensors
+from anymodal_seg_ros.errors import EngineError
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.argmax import lazy_argmax
 from anymodal_seg_ros.inference.engines import create_engine
@@ -140,3 +141,50 @@ def test_another_calibration_makes_another_picture_of_the_same_sample() -> None:
     assert pipe.push_camera_info("thermal", info(30.0)) is None
     drive(pipe, lambda frame: () if frame < 2 else ("rgb",), 4)
     assert engine.encoded[1] == 2, "the same message, in the new picture"
+
+
+def test_what_was_prepared_ahead_is_held_against_the_pictures_that_come() -> None:
+    """A camera that changes its shape shows something else than its calibration says."""
+    mounted = RegistrationConfig("cameras", camera_info="t/info", extrinsics="0 0 0 0 0 0 1")
+    calibrated = RegistrationConfig(camera_info="r/info")
+    rig = RigConfig(
+        {
+            "rgb": SensorConfig("rgb", "rgb", 10.0, registration=calibrated),
+            "depth": SensorConfig("d", "depth", 10.0),
+            "thermal": SensorConfig("t", "thermal", 10.0, registration=mounted),
+        },
+        content_checks=False,
+    )
+    pipe, _ = split_pipeline(rig)
+    for sensor in ("rgb", "thermal"):
+        assert pipe.push_camera_info(sensor, info(60.0)) is None
+    masks = []
+    for frame in range(20):
+        now, shape = frame * 100 * MS, (60, 80) if frame < 10 else (45, 80)
+        for sensor, size in (("thermal", (60, 80)), ("depth", (60, 80)), ("rgb", shape)):
+            pixels = scene(rig.sensors[sensor].modality, frame, *size)
+            encoding = ENCODINGS[rig.sensors[sensor].modality]
+            pipe.push_message(sensor, image_message(pixels, encoding, START + now), now)
+            while (progress := pipe.work(now, ahead=True)).worked:
+                masks += [progress.prediction] if progress.prediction is not None else []
+    assert all(set(m.sensors) == {"rgb", "depth", "thermal"} for m in masks[1:10])
+    after = [m for m in masks if m.mask.shape == (45, 80)]
+    assert len(after) >= 5
+    for mask in after:
+        assert mask.sensors == ("rgb", "depth"), "who is only resized needs no calibration"
+        assert "calibration is for 80x60" in mask.frame_set.missing["thermal"]
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        ((), "the engine encoded one image to 0 features: expected 1"),
+        ((None,), "the engine encoded an image to a NoneType: expected Features"),
+    ],
+)
+def test_what_is_no_feature_is_a_failure_of_the_engine(made: Any, says: str) -> None:
+    pipe, engine = split_pipeline(RigConfig({"rgb": SensorConfig("rgb", "rgb")}))
+    engine.encode = lambda batch: made  # type: ignore[method-assign]
+    pipe.push_message("rgb", image_message(scene("rgb"), "rgb8", START), 0)
+    with pytest.raises(EngineError, match=says):
+        pipe.poll(0)

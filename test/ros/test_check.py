@@ -20,11 +20,11 @@ from anymodal_seg_ros.nodes.messages import image_message
 
 pytestmark = pytest.mark.ros
 
-RIG = """/**:
+RIG = """{0}/eyes:
   ros__parameters:
     rig:
       sensors:
-        good: {{topic: {0}/good, modality: rgb, expected_hz: 20.0}}
+        good: {{topic: good, modality: rgb, expected_hz: 20.0}}
         absent: {{topic: {0}/goood, modality: rgb}}
         packed: {{topic: {0}/packed, modality: rgb}}
         unstamped: {{topic: {0}/unstamped, modality: thermal, expected_hz: 20.0}}
@@ -68,8 +68,9 @@ def test_each_fault_is_named_and_the_exit_code_says_so(
 ) -> None:
     rig = tmp_path / "rig.yaml"
     rig.write_text(RIG.format(namespace))
+    arguments = ["check", str(rig), "--seconds", "3", "--node", "eyes"]
     done = subprocess.run(
-        [sys.executable, "-m", "anymodal_seg_ros.cli.main", "check", str(rig), "--seconds", "3"],
+        [sys.executable, "-m", "anymodal_seg_ros.cli.main", *arguments],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
@@ -95,7 +96,8 @@ def test_a_topic_that_can_be_none_is_said_in_one_line(tmp_path: Path) -> None:
     rig = tmp_path / "rig.yaml"
     text = RIG.replace("{0}/goood", "'[/x]\\e[31m'").format("/nobody")
     rig.write_text(text.replace("'[/x]", '"[/x]').replace("31m'", '31m"'))
-    command = [sys.executable, "-m", "anymodal_seg_ros.cli.main", "check", str(rig)]
+    arguments = ["check", str(rig), "--node", "eyes"]
+    command = [sys.executable, "-m", "anymodal_seg_ros.cli.main", *arguments]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: rig.sensors.absent.topic is")

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.ros_graph import BEST_EFFORT, Graph, RosProcess, wait_until
+from fixtures.ros_graph import BEST_EFFORT, RELIABLE, Graph, RosProcess, wait_until
 from fixtures.scenes import scene
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from std_srvs.srv import Trigger
 
@@ -43,11 +43,18 @@ def start(ros_domain: int, timeline: Path, tmp_path: Path, namespace: str) -> It
 
     def begin(*faults: str, sensors: tuple[str, ...] = ("rgb",), **env: str) -> RosProcess:
         write(timeline, *faults)
-        args = [str(timeline), "--ros-args", "-r", f"__ns:={namespace}"]
-        for name in sensors:
-            topic, modality, kind = SENSORS[name]
-            for key, value in (("topic", topic), ("modality", modality), ("type", kind)):
-                args += ["-p", f"rig.sensors.{name}.{key}:={value}"]
+        file = (
+            tmp_path / "robot.yaml"
+        )  # for the node whose sensors break, as 'ros2 param dump' does
+        file.write_text(
+            f"{namespace}/segmentation_node:\n  ros__parameters:\n"
+            + "".join(
+                f"    rig.sensors.{name}: {{topic: {topic}, modality: {modality}, type: {kind}}}\n"
+                for name, (topic, modality, kind) in SENSORS.items()
+                if name in sensors
+            )
+        )
+        args = [str(timeline), "--ros-args", "-r", f"__ns:={namespace}", "--params-file", str(file)]
         started.append(RosProcess(MODULE, args, tmp_path / f"injector{len(started)}", env))
         return started[-1]
 
@@ -197,3 +204,23 @@ def test_a_timeline_that_cannot_be_stops_the_start(start: Start) -> None:
     assert process.wait() == 1
     (line,) = process.stderr.splitlines()
     assert "entry 1 (stuck): sensor is 'thermal': expected one of rgb" in line
+
+
+def test_a_reliable_driver_loses_nothing_to_the_injector(
+    graph: Graph, start: Start, namespace: str
+) -> None:
+    start("{sensor: rgb, start_s: 1000, end_s: 1001, kind: off}")
+    topic, faulty = f"{namespace}/rgb/image", f"{namespace}/faulty/rgb/image"
+    publisher = graph.node.create_publisher(Image, topic, RELIABLE)
+
+    def reliable(ends: list[Any]) -> bool:
+        return [e.qos_profile.reliability for e in ends] == [ReliabilityPolicy.RELIABLE]
+
+    try:
+        wait_until(
+            lambda: reliable(graph.node.get_subscriptions_info_by_topic(topic)),
+            "a reliable subscription",
+        )
+        assert reliable(graph.node.get_publishers_info_by_topic(faulty))
+    finally:
+        graph.node.destroy_publisher(publisher)

@@ -104,7 +104,7 @@ def run(file: str, **arguments: object) -> subprocess.Popen[str]:
         ("seg.launch.py", {"demo": "maybe"}, "demo:=maybe"),
         ("faults.launch.py", {}, "timeline is missing"),
         ("replay.launch.py", {}, "bag is missing"),
-        ("replay.launch.py", {"bag": "nowhere"}, "there is no file"),
+        ("replay.launch.py", {"bag": "nowhere"}, "there is no bag at"),
     ],
 )
 def test_what_is_missing_is_said_in_a_line_and_nothing_is_started(
@@ -204,6 +204,20 @@ def test_replay_launch_ends_with_the_bag_and_the_verdict(
     card = load_scorecard(tmp_path / "card")
     assert card.value("masks") >= 18
     assert (tmp_path / "card" / "report.html").is_file()
+
+
+@pytest.mark.timeout(120)
+def test_a_replay_that_is_stopped_is_no_success(
+    graph: Graph, namespace: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    bag = write_scored_bag(tmp_path, tiny_model, 100)
+    arguments = {"bag": bag, "namespace": namespace, "out": tmp_path / "card", "player": "own"}
+    launch = run("replay.launch.py", **arguments)
+    name = f"{namespace}/segmentation_node"
+    wait_until(lambda: graph.state(name) == "active", "the node to be active")
+    launch.send_signal(signal.SIGINT)
+    output, _ = launch.communicate(timeout=60)
+    assert launch.returncode == 1, output
 
 
 XML = """<launch>

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -12,7 +14,13 @@ from fixtures.scored_bags import write_scored_bag
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
-from anymodal_seg_ros.nodes.evaluator import LiveError, LiveOptions, player_command
+from anymodal_seg_ros.nodes import evaluator
+from anymodal_seg_ros.nodes.evaluator import (
+    LiveError,
+    LiveOptions,
+    ask_for_life,
+    player_command,
+)
 
 pytestmark = pytest.mark.ros
 
@@ -94,6 +102,17 @@ def test_without_a_node_it_cannot_judge(ros_domain: int, tiny_model: Path, tmp_p
     assert process.wait() == 2
     assert "does not listen to /rgb/image" in process.stderr
     assert not (tmp_path / "out" / "runs" / "drive" / "healthy").exists()
+
+
+def test_of_a_node_that_died_on_the_way_nobody_can_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator, "_SIGN_OF_LIFE_S", 0.2)
+    node, stop = SimpleNamespace(words=7), threading.Event()
+    with pytest.raises(LiveError, match=r"/node said nothing on /diagnostics .*: it died"):
+        ask_for_life(node, "/node", stop)  # type: ignore[arg-type]
+    speaks = threading.Timer(0.1, setattr, (node, "words", 8))
+    speaks.start()
+    ask_for_life(node, "/node", stop)  # type: ignore[arg-type]
+    speaks.join()
 
 
 def test_players(monkeypatch: pytest.MonkeyPatch) -> None:

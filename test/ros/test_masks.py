@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from fixtures.fake_sensor import HEIGHT, WIDTH
-from fixtures.ros_graph import BEST_EFFORT, Collector, Graph, RosProcess, StartNode, values
+from fixtures.ros_graph import BEST_EFFORT, Graph, RosProcess, StartNode, values
 from sensor_msgs.msg import Image
 
 from anymodal_seg_ros.inference.model import DEFAULT_MODEL
@@ -96,6 +95,8 @@ def test_masks_carry_the_header_of_the_reference_and_the_evidence_carries_the_sa
     assert stamps == sorted(set(stamps)), "one mask for each reference frame, in order"
     told = [to_ns(e.header.stamp) for e in evidence.messages]  # from when it was subscribed
     assert set(told) >= {stamp for stamp in stamps if told[0] <= stamp <= told[-1]}
+    topics = {status.name: status.hardware_id for status in complete.status}
+    assert topics["rgb"] == f"{namespace}/rgb/image"
     mask_values = values(complete, "mask")
     assert mask_values["reference"] == "rgb"
     assert 0.0 < float(mask_values["network_ms"]) < float(mask_values["latency_ms"])
@@ -180,14 +181,20 @@ def test_diagnostics_tell_the_living_from_the_dead(
         return {s.name.removeprefix(node): (ord(s.level), s.message) for s in array.status}
 
     with graph.collect(DiagnosticArray, "/diagnostics") as diagnostics:
-        array = _healthy(diagnostics, f"{node}sensor rgb")
+        # A busy machine may skip a frame now and then, of which the pipeline warns: that passes.
+        array = diagnostics.next(
+            lambda a: (
+                int(values(a, f"{node}sensor rgb")["received"]) > 30
+                and health(a)["sensor rgb"] == (0, "OK")
+                and health(a)["pipeline"][0] == 0
+            ),
+            "rgb and the pipeline to be OK",
+        )
         said = health(array)
-        assert said["sensor rgb"] == (0, "OK")
         level, message = said["sensor thermal"]
         assert level == 2
         assert message.startswith("FAILED: no message so far; nobody publishes ")
         assert f"{namespace}/thermal/image" in message
-        assert said["pipeline"][0] == 0
         pipeline = values(array, f"{node}pipeline")
         assert pipeline["model"] == "tiny 0.0.1"
         assert pipeline["engine"].endswith("cpu"), "the one that engine: auto has chosen"
@@ -198,15 +205,8 @@ def test_diagnostics_tell_the_living_from_the_dead(
             "a rate near the 30 Hz of rgb",
         )
         rig.kill("rgb", "depth")
-        dead = diagnostics.next(lambda a: health(a)["pipeline"][0] == 2, "an error of the pipeline")
-        assert "no sensor is alive" in health(dead)["pipeline"][1]
-
-
-def _healthy(diagnostics: Collector, name: str) -> Any:
-    """Return diagnostics of a moment at which rgb has run for a while."""
-
-    def steady(array: DiagnosticArray) -> bool:
-        rgb = values(array, name)
-        return rgb["state"] == "OK" and int(rgb["received"]) > 30
-
-    return diagnostics.next(steady, "rgb to be OK")
+        # If their ends are seen late, it is an error before that masks have ceased.
+        diagnostics.next(
+            lambda a: health(a)["pipeline"] == (2, "no sensor is alive: no masks"),
+            "the pipeline to say that no sensor is alive",
+        )

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fixtures.fake_sensor import picture
@@ -15,6 +16,7 @@ from fixtures.ros_graph import BEST_EFFORT, CHECKOUT, Graph
 from sensor_msgs.msg import CameraInfo, Image
 
 from anymodal_seg_ros.config import load_config
+from anymodal_seg_ros.nodes import rig_guess
 from anymodal_seg_ros.nodes.messages import image_message
 from anymodal_seg_ros.nodes.rig_guess import sensors_of
 
@@ -35,6 +37,27 @@ def test_raw_goes_before_compressed_and_masks_are_no_sensors() -> None:
     )
     assert [s.topic for s in sensors.values()] == ["/a/image", "/b/image/compressed"]
     assert list(sensors) == ["rgb", "rgb_2"]
+
+
+def test_a_camera_whose_messages_are_not_installed_is_drafted_without_its_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published = {"/dvs/events": "prophesee_event_msgs/msg/EventArray", "/rgb/image": IMAGE}
+    monkeypatch.setattr(rig_guess, "Node", lambda _: SimpleNamespace(destroy_node=lambda: None))
+    monkeypatch.setattr(rig_guess, "_settled", lambda *_: published)
+    look = SimpleNamespace(sensor="rgb", form="640x480 rgb8", rate_hz=30.0)
+    monkeypatch.setattr(
+        rig_guess, "check_rig", lambda rig, *_: [look] if "rgb" in rig.sensors else []
+    )
+    rig = rig_guess.guess_rig(1.0, threading.Event())["rig"]
+    assert rig["sensors"] == {
+        "event": {
+            "topic": "/dvs/events",
+            "modality": "event",
+            "type": "event_array_prophesee",
+        },
+        "rgb": {"topic": "/rgb/image", "modality": "rgb", "expected_hz": 30.0},
+    }
 
 
 def test_a_draft_of_live_topics_can_be_loaded(graph: Graph, namespace: str, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_set_leaves_by_the_timer_when_nobody_sends_any_more(
 
 
 def test_a_frozen_camera_is_in_no_set_and_not_ok(
-    cameras: Cameras, make_synchronizer: MakeSynchronizer
+    cameras: Cameras, make_synchronizer: MakeSynchronizer, namespace: str
 ) -> None:
     checks = [None, ContentChecker("rgb", ChecksConfig())]
     synchronizer = make_synchronizer(checks=checks)
@@ -143,7 +143,8 @@ def test_a_frozen_camera_is_in_no_set_and_not_ok(
     assert sets[-1][1] is None
     right = synchronizer.diagnostics()[1]
     assert right.message.startswith("FROZEN: frozen: the payload has repeated")
-    assert (right.name, right.hardware_id) == ("fusion: sensor input 1", "right")
+    assert right.name == f"{namespace.strip('/')}/fusion: sensor input 1", "two robots differ"
+    assert right.hardware_id == f"{namespace}/right"
 
 
 def test_in_simulated_time_nothing_is_due_while_the_clock_stands(

@@ -145,9 +145,19 @@ def test_ends_quietly_while_it_waits_for_subscribers(
 
 
 def test_plays_to_nobody_and_says_so(play: Play, namespace: str) -> None:
-    process = play("--wait", 0, "--rate", 100)
+    chosen = ("--topics", f"{namespace}/a, ", "--topics", f"{namespace}/b")
+    process = play("--wait", 0, "--rate", 100, *chosen)
     assert process.wait() == 0
-    assert f"{namespace}/b: {FRAMES} messages  (nobody listened" in process.stdout
+    for name in "ab":
+        assert f"{namespace}/{name}: {FRAMES} messages  (nobody listened" in process.stdout
+
+
+def test_a_loop_over_nothing_ends(ros_domain: int, tmp_path: Path, namespace: str) -> None:
+    bag = write_bag(tmp_path / "empty", {f"{namespace}/a": (IMAGE, [])})
+    arguments = ["play", str(bag), "--loop", "--wait", "0"]
+    process = RosProcess("anymodal_seg_ros.cli.main", arguments, tmp_path / "player")
+    assert process.wait() == 0
+    assert f"{namespace}/a: 0 messages" in process.stdout
 
 
 def test_an_absent_topic_is_an_error(play: Play, namespace: str) -> None:
@@ -197,17 +207,24 @@ def test_what_cannot_be_published_is_left_out_with_a_line(
     types.register(get_types_from_msg("int32 a", "nobody_msgs/msg/Thing"))
     thing = types.types["nobody_msgs/msg/Thing"](a=1)
     data = bytes(types.serialize_cdr(thing, "nobody_msgs/msg/Thing"))
+    clock = types.types["builtin_interfaces/msg/Time"](sec=7, nanosec=0)
+    tick = types.types["rosgraph_msgs/msg/Clock"](clock=clock)
+    told = bytes(types.serialize_cdr(tick, "rosgraph_msgs/msg/Clock"))
     topics = {
+        "/clock": ("rosgraph_msgs/msg/Clock", [(START, told)]),
         f"{namespace}/image": (IMAGE, images(3)),
         f"{namespace}/thing": ("nobody_msgs/msg/Thing", [(START, data)]),
         f"{namespace}/1 odd name": (IMAGE, images(2)),
     }
     bag = write_bag(tmp_path / "bag", topics, types=types)
     process = RosProcess(
-        "anymodal_seg_ros.cli.main", ["play", str(bag), "--wait", "0"], tmp_path / "player"
+        "anymodal_seg_ros.cli.main",
+        ["play", str(bag), "--wait", "0", "--clock"],
+        tmp_path / "player",
     )
     assert process.wait() == 0
     assert f"{namespace}/image: 3 messages" in process.stdout
+    assert "/clock is left out: the time of the bag is published there" in process.stdout
     assert f"{namespace}/thing is left out: nobody_msgs/msg/Thing is not" in process.stdout
     assert f"{namespace}/1 odd name is left out: " in process.stdout
     arguments = ["play", str(bag), "--wait", "0", "--topics", f"{namespace}/thing"]

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from fixtures.ros_graph import Graph, StartNode, wait_until
 
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.nodes.own_arguments import own_arguments
+
 pytestmark = pytest.mark.ros
 
 LOG_TO_STDERR = {"RCUTILS_LOGGING_USE_STDOUT": "0"}
@@ -69,6 +72,31 @@ def test_parameter_file_with_a_misspelt_name(start_node: StartNode, tmp_path: Pa
     )
     line = refused(start_node, "--params-file", str(path))
     assert "unknown parameter rig.sensors.front.expectd_hz" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("/**:\n\tros__parameters: {}\n", "is no YAML: .* in line 2"),
+        (
+            "/**:\n  ros__parameters: {engine: &e auto, model: *e}\n",
+            r"ROS takes no aliases: write out what \*e is in line 2",
+        ),
+    ],
+)
+def test_a_parameter_file_that_rcl_cannot_read_is_told_in_one_line(
+    text: str, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "rig.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        own_arguments(["node", "--ros-args", "--params-file", str(path)])
+
+
+def test_ros_arguments_that_cannot_be_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the ROS arguments cannot be used"):
+        own_arguments(["node", "--ros-args", "-r", "no remapping"])
+    assert own_arguments(["node", "mine", "--ros-args", "-r", "a:=b"]) == ["mine"]
 
 
 def test_altered_model_file(start_node: StartNode, tmp_path: Path, tiny_model: Path) -> None:

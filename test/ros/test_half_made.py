@@ -1,0 +1,139 @@
+"""A transition or a change leaves nothing behind, also where it fails half-way; a line says why."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rclpy
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
+
+from anymodal_seg_ros.nodes.segmentation_node import SegmentationNode
+
+pytestmark = pytest.mark.ros
+
+OK, FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+MakeNode = Callable[..., SegmentationNode]
+
+
+@pytest.fixture()
+def make_node(ros_domain: int, tiny_model: Path) -> Iterator[MakeNode]:
+    """Make a node in this process, which is enough where no message has to come."""
+    made: list[SegmentationNode] = []
+
+    def make(**overrides: str) -> SegmentationNode:
+        given = {"model": str(tiny_model), "demo": "true", "autostart": "false", **overrides}
+        words = [word for name, value in given.items() for word in ("-p", f"{name}:={value}")]
+        arguments = ["node", "--ros-args", *words]
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        made.append(SegmentationNode(arguments))
+        return made[-1]
+
+    yield make
+    for node in made:
+        node.destroy_node()
+    rclpy.try_shutdown()
+
+
+def workers() -> int:
+    return sum(thread.name.startswith("pipeline worker") for thread in threading.enumerate())
+
+
+def ends(node: SegmentationNode) -> tuple[list[str], list[str], int]:
+    """What a node has of topics and timers."""
+    return (
+        sorted(s.topic_name for s in node.subscriptions),
+        sorted(p.topic_name for p in node.publishers),
+        len(list(node.timers)),
+    )
+
+
+def change(node: SegmentationNode, name: str, value: Any) -> Any:
+    (result,) = node.set_parameters([Parameter(name, value=value)])
+    return result
+
+
+def test_an_activation_that_fails_leaves_no_worker_and_no_subscription(
+    make_node: MakeNode, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # The first sensor is subscribed to when the second fails.
+    wrong = "qos_overrides./events/image.subscription.reliability"
+    node = make_node(**{wrong: "reliably"})
+    assert node.trigger_configure() == OK
+    before = workers(), ends(node)
+    for _ in range(2):
+        assert node.trigger_activate() == FAILED
+        assert (workers(), ends(node)) == before
+    said = "".join(capfd.readouterr())
+    assert f"{wrong} is 'reliably': expected" in said
+    assert "Traceback" not in said
+
+
+def test_a_configure_that_fails_leaves_no_publisher_and_no_model(
+    make_node: MakeNode, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wrong = "qos_overrides./segmentation_node/overlay.publisher.depth"
+    node = make_node(**{wrong: "many"})
+    before = ends(node)
+    assert node.trigger_configure() == FAILED
+    assert ends(node) == before
+    assert node._loaded is None
+    said = "".join(capfd.readouterr())
+    assert f"{wrong} is 'many': expected" in said
+    assert "Traceback" not in said
+
+
+def test_between_configure_and_activate_no_sensor_is_given_what_it_cannot_hear(
+    make_node: MakeNode,
+) -> None:
+    node = make_node()
+    assert node.trigger_configure() == OK
+    # Another spelling of the first sensor's topic: one camera would vote twice.
+    shared = change(node, "rig.sensors.thermal.topic", "/rgb/image")
+    assert not shared.successful
+    assert "'rgb' uses already" in shared.reason
+    assert change(node, "rig.sensors.thermal.topic", "/warm/image").successful
+    assert node.trigger_activate() == OK
+    assert "/warm/image" in ends(node)[0]
+
+
+def test_the_clock_is_chosen_at_activate(make_node: MakeNode) -> None:
+    node = make_node()
+    assert node.trigger_configure() == OK
+    assert node.trigger_activate() == OK
+    refused = change(node, "use_sim_time", True)
+    assert not refused.successful, "it would be said, and not be so"
+    assert "deactivate" in refused.reason
+    assert not node.get_clock().ros_time_is_active
+    assert change(node, "use_sim_time", False).successful, "as it is: param load does so"
+    assert node.trigger_deactivate() == OK
+    assert change(node, "use_sim_time", True).successful
+    assert node.get_clock().ros_time_is_active
+
+
+def test_points_are_of_the_rig_that_is_activated(make_node: MakeNode) -> None:
+    node = make_node()
+    assert node.trigger_configure() == OK
+    assert change(node, "rig.sensors.depth.counts.per_count", 0.00025).successful
+    assert node.trigger_activate() == OK
+    assert node._outputs is not None
+    rig = node._outputs._geometry._rig
+    assert rig.sensors["depth"].counts.per_count == 0.00025
+
+
+def test_cleanup_lets_the_model_go(make_node: MakeNode) -> None:
+    node = make_node()
+    assert node.trigger_configure() == OK
+    assert node.trigger_activate() == OK
+    assert node._loaded is not None
+    engine = weakref.ref(node._loaded.engine)
+    assert node.trigger_deactivate() == OK
+    assert engine() is not None
+    assert node.trigger_cleanup() == OK
+    assert engine() is None, "it stays for as long as Python likes, with all its memory"
