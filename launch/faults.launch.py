@@ -72,7 +72,11 @@ def start_nodes(context: Any) -> list[Any]:
 
     timeline = existing_file("timeline", given("timeline"))
     file = existing_file("params_file", given("params_file"))
-    topics = [sensor.topic for sensor in load_config(file).rig.sensors.values()]
+    # A namespace that a group around this pushed is not among the arguments.
+    inside = context.launch_configurations.get("ros_namespace", "")
+    own = given("namespace")
+    namespace = own if own.startswith("/") else f"{inside}/{own}".strip("/")
+    topics = [s.topic for s in load_config(file, namespace or None).rig.sensors.values()]
     clock = overrides(use_sim_time=given("use_sim_time"))
 
     def on_exit(event: Any, context: Any) -> None:

@@ -7,7 +7,6 @@ Ends with the bag. A gate that fails, or a bag that cannot be judged, makes it e
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from launch import LaunchDescription
@@ -21,9 +20,8 @@ from launch.actions import (
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
-from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import evaluate_arguments, existing_file, interpreter
+from anymodal_seg_ros.nodes.launch_arguments import evaluate_arguments, interpreter, replayed
 from anymodal_seg_ros.resources import share_dir
 
 CLI = "anymodal_seg_ros.cli.main"
@@ -95,10 +93,7 @@ def start_nodes(context: Any) -> list[Any]:
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
-    if not given("bag"):
-        raise ConfigError("bag is missing: give bag:=PATH of the bag to play")
-    bag = Path(given("bag")).expanduser().absolute()
-    file = existing_file("params_file", given("params_file") or str(bag / "rig.yaml"))
+    bag, file = replayed(given("bag"), given("params_file"))
     options = {
         name: given(name)
         for name in (
@@ -116,13 +111,14 @@ def start_nodes(context: Any) -> list[Any]:
     }
 
     def on_exit(event: Any, context: Any) -> list[Any]:
-        """End with the evaluator, and with an error if it did: launch has no other exit codes."""
-        if context.is_shutdown:
-            return []
+        """End with the evaluator, and with an error if it did: launch has no other exit codes.
+
+        Also when it was Ctrl-C that ended it: nobody has judged the bag then.
+        """
         if event.returncode:
             words = f"the evaluator ended with exit code {event.returncode}: 1 failed, 2 unknown"
             context.asyncio_loop.call_exception_handler({"message": words})
-        return [Shutdown(reason="the bag is over and judged")]
+        return [] if context.is_shutdown else [Shutdown(reason="the bag is over and judged")]
 
     # No Node: launch_ros adds --ros-args to those, which is not for a command.
     evaluator = ExecuteProcess(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.cli.per_sensor import all_per_sensor, gap, number, per_sensor
 from anymodal_seg_ros.config import seconds_to_ns
 from anymodal_seg_ros.evaluation.assemble import ImageSensor, plan, write_bag
@@ -95,7 +96,7 @@ Example: 258 pairs at 10 Hz, the thermal camera 20 ms late and dead in the middl
     "--start",
     default=1_700_000_000.0,
     show_default=True,
-    type=click.FloatRange(min=1.0, max=4e9),
+    type=FiniteRange(min=1.0, max=4e9),
     help="Stamp of the first frames, in seconds since 1970.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of the jitter.")

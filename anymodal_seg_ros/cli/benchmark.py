@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.inference.engine_benchmark import (
     EngineBenchmark,
     benchmark_engines,
@@ -61,8 +60,8 @@ def command(
     Medians of the time that passes and, in brackets, of processor time, which other processes
     disturb less. What runs on a GPU is not yet verified on hardware.
     """
-    console, results = Console(), []
-    tell = partial(console.print, markup=False, highlight=False)
+    console, results = PlainConsole(), []
+    tell = console.print
     for name in models or ("",):
         opened = load_model(name)
         count = engine_threads(threads)

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.inference.tensorrt.background import (
     CANCELLED,
@@ -28,7 +29,7 @@ _POLL_S = 0.2
 @click.command("build-engine")
 @click.option("--model", default="", help="Model folder, or name of a bundled model.")
 @click.option("--confidence", is_flag=True, help="For a node with the parameter 'confidence'.")
-@click.option("--timeout", type=click.FloatRange(1), default=TIMEOUT_S, show_default=True)
+@click.option("--timeout", type=FiniteRange(1), default=TIMEOUT_S, show_default=True)
 @click.option(
     "--memory-mb",
     type=click.IntRange(0),

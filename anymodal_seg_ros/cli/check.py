@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from anymodal_seg_ros.config import load_config
+from anymodal_seg_ros.cli.finite_range import FiniteRange
+from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.config import NODE_NAME, load_node_config
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.evaluation.arrivals import absolute_rig
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.pipeline.modalities import check_modalities
 
@@ -20,20 +22,26 @@ from anymodal_seg_ros.pipeline.modalities import check_modalities
     "--seconds",
     default=5.0,
     show_default=True,
-    type=click.FloatRange(min=0.5, max=600.0),
+    type=FiniteRange(min=0.5, max=600.0),
     help="How long to listen.",
 )
-@click.option("--namespace", default="", help="Of the node that the parameters are for.")
+@click.option("--namespace", help="That the node is in.  [default: the parameter file's]")
+@click.option(
+    "--node", default=NODE_NAME, show_default=True, help="Name of the node in the parameter file."
+)
 @click.pass_context
-def command(context: click.Context, rig: Path, seconds: float, namespace: str) -> None:
+def command(
+    context: click.Context, rig: Path, seconds: float, namespace: str | None, node: str
+) -> None:
     """Listen to the topics that the parameter file RIG names, and say what is wrong with each.
 
     Publishers, type, QoS, rate, losses, size, encoding, stamps and calibration, with the mend. The
     exit code is 0 if everything is in order, 1 if something is not.
     """
-    config = load_config(rig)
-    manifest = load_model(config.model).manifest
-    check_modalities(config.rig, manifest)
+    where = load_node_config(rig, namespace, node)
+    manifest = load_model(where.config.model).manifest
+    seen = absolute_rig(where.config.rig, where.namespace, node)  # this command is another node
+    check_modalities(seen, manifest)
     try:
         from anymodal_seg_ros.nodes.rig_check import check_rig
         from anymodal_seg_ros.nodes.rig_findings import findings
@@ -43,27 +51,24 @@ def command(context: click.Context, rig: Path, seconds: float, namespace: str) -
             f"checking needs ROS 2 ({error}): source an installation, "
             "or pip install 'anymodal_seg_ros[ros]'"
         ) from error
-    arguments = ["anymodal-seg"]
-    if namespace:
-        arguments += ["--ros-args", "-r", f"__ns:=/{namespace.strip('/')}"]
-    with ros_session(arguments) as stop:
-        looks = check_rig(config.rig, seconds, stop, manifest.modalities)
-    console = Console()
+    with ros_session(["anymodal-seg"]) as stop:
+        looks = check_rig(seen, seconds, stop, manifest.modalities)
+    console = PlainConsole()
     table = Table("sensor", "topic", "publishers", "heard", "Hz", "lost", "what", "stamp age")
     wrong = {}
     for look in looks:
         facts = look.facts
         age = "" if look.stamp_age_s is None else f"{look.stamp_age_s * 1e3:.0f} ms"
         heard = "reliably" if facts.reliable else "best effort"
-        promised = config.rig.sensors[look.sensor].expected_hz
+        promised = seen.sensors[look.sensor].expected_hz
         rate = f"{look.rate_hz:.1f} of {promised:g}"
         publishers, lost = str(len(facts.offers)), str(facts.lost)
         table.add_row(look.sensor, facts.topic, publishers, heard, rate, lost, look.form, age)
-        wrong[look.sensor] = findings(look, config.rig.sensors[look.sensor])
+        wrong[look.sensor] = findings(look, seen.sensors[look.sensor])
     console.print(table)
     for name, found in wrong.items():
         for words in found:
-            console.print(f"{name}: {words}", style="red", markup=False, highlight=False)
+            console.print(f"{name}: {words}", style="red")
     if any(wrong.values()):
         context.exit(1)
     console.print("everything is in order")

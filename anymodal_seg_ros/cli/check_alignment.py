@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
-import cv2
 import numpy as np
 from rich.table import Table
 
+from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.config import (
     NODE_NAME,
@@ -22,9 +22,9 @@ from anymodal_seg_ros.config import (
 )
 from anymodal_seg_ros.evaluation.alignment_check import AlignmentCheck
 from anymodal_seg_ros.evaluation.bags import Bag
-from anymodal_seg_ros.evaluation.image_files import list_images
-from anymodal_seg_ros.evaluation.instants import Instant, camera_infos, from_bag, from_folders
-from anymodal_seg_ros.evaluation.replay import cameras_by_topic, check_topics, sensors_by_topic
+from anymodal_seg_ros.evaluation.image_files import list_images, write_picture
+from anymodal_seg_ros.evaluation.instants import Instant, from_bag, from_folders, tell_cameras
+from anymodal_seg_ros.evaluation.replay import check_topics, sensors_by_topic
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.sensing.geometry.alignment import SURE
 
@@ -63,7 +63,7 @@ from anymodal_seg_ros.sensing.geometry.alignment import SURE
     "--search",
     default=10.0,
     show_default=True,
-    type=click.FloatRange(0.5, 40.0),
+    type=FiniteRange(0.5, 40.0),
     help="Largest shift that is looked for, in per cent of the width.",
 )
 def command(
@@ -136,12 +136,10 @@ def _recorded(
     bag: Bag, check: AlignmentCheck, rig: RigConfig, namespace: str, frames: int
 ) -> Iterator[Instant]:
     """Take what a bag knows of the cameras, and yield its instants."""
-    sensors, cameras = sensors_by_topic(rig, namespace), cameras_by_topic(rig, namespace)
+    sensors = sensors_by_topic(rig, namespace)
     for line in (*bag.notes, *check_topics(bag, sensors)):
         PlainConsole().say(line)
-    for topic, message in camera_infos(bag, {topic: topic for topic in cameras}):
-        for name in cameras[topic]:
-            check.take_camera_info(name, message)
+    check.learn_from(lambda registrar: tell_cameras(bag, rig, registrar, namespace))
     yield from from_bag(bag, sensors, rig, frames)
 
 
@@ -157,7 +155,7 @@ def _write(check: AlignmentCheck, instants: Iterator[Instant], out: Path) -> Non
                 rows.writerow([name, measured.sensor, *(f"{figure:.3f}" for figure in figures)])
                 path = out / f"{measured.sensor}_over_{check.reference}" / f"{name}.png"
                 path.parent.mkdir(exist_ok=True)
-                cv2.imwrite(str(path), cv2.cvtColor(measured.picture, cv2.COLOR_RGB2BGR))
+                write_picture(path, measured.picture[..., ::-1])
 
 
 def _tell(check: AlignmentCheck, out: Path) -> None:

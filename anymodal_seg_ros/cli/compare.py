@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.evaluation.scorecard.comparison import Line, compare
+from anymodal_seg_ros.evaluation.scorecard.comparison import Line, compare, unlike
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.plan import names_of
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
@@ -41,7 +41,14 @@ def command(scorecards: tuple[Path, ...], csv_path: Path | None, faults: bool) -
         table.add_column(title, justify="left" if title in ("figure", "where") else "right")
     for line in lines:
         table.add_row(line.figure, line.where, *_cells(line))
-    PlainConsole().print(table)
+    console = PlainConsole()
+    console.print(table)
+    runs = {name: card.runs for name, card in zip(names, cards, strict=True)}
+    for difference in unlike(runs):
+        console.say(difference)
+    for name, card in zip(names, cards, strict=True):
+        for reason in card.unreadable:
+            console.say(f"{name} lacks {reason}")
 
 
 def _cells(line: Line) -> list[Text]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.progress import Progress
 
+from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.demo.numbers import summary
 from anymodal_seg_ros.errors import AnymodalError
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     "--seconds",
     default=5.0,
     show_default=True,
-    type=click.FloatRange(min=3.0, max=600.0),
+    type=FiniteRange(min=3.0, max=600.0),
     help="Length of each of the four phases.",
 )
 def command(out: Path, seed: int, weather: str, seconds: float) -> None:

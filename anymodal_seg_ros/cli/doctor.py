@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-from rich.console import Console
 
+from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.inference.machine import machine
 from anymodal_seg_ros.inference.model import load_model
@@ -45,12 +45,12 @@ def command(context: click.Context, no_images: bool) -> None:
 
     The exit code is 0 if everything is fine, 1 if something needs to be mended.
     """
-    console, fine = Console(), True
+    console, fine = PlainConsole(), True
     for finding in _everything(no_images):
         mark = "ok  " if finding.fine else "MEND"
         style = None if finding.fine else "red"
         words = f"{mark} {finding.subject}: {finding.words}"
-        console.print(words, style=style, markup=False, highlight=False, soft_wrap=True)
+        console.print(words, style=style, soft_wrap=True)
         fine = fine and finding.fine
     if not fine:
         context.exit(1)

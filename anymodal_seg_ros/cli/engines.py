@@ -6,9 +6,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.tensorrt.cache import CachedPlan, PlanCache, machine_parts
 from anymodal_seg_ros.inference.tensorrt.engine import UNVERIFIED
@@ -24,8 +24,8 @@ def command() -> None:
 @command.command("list")
 def list_() -> None:
     """List the plans: of which model, how large, how old, and whether this machine can use them."""
-    cache, console = PlanCache(), Console()
-    console.print(f"{cache.folder} ({UNVERIFIED})", markup=False, soft_wrap=True)
+    cache, console = PlanCache(), PlainConsole()
+    console.print(f"{cache.folder} ({UNVERIFIED})", soft_wrap=True)
     mine = _this_machine()
     table = Table()
     for title in ("file", "model", "precision", "MB", "written", "of"):
@@ -37,7 +37,7 @@ def list_() -> None:
             entry.path.name,
             str(entry.about.get("model", "all" if entry.path.suffix == ".cache" else "")),
             str(key.get("precision", "")),
-            f"{entry.path.stat().st_size / 1e6:.1f}",
+            f"{entry.path.lstat().st_size / 1e6:.1f}",
             f"{datetime.fromtimestamp(_written(entry.path)):%Y-%m-%d %H:%M}",
             entry.damage or _whose(entry, mine),
         )
@@ -57,19 +57,19 @@ def prune(all_: bool, older_than: int | None, dry_run: bool) -> None:
     for entry in list(cache.entries()):
         reason = "asked for" if all_ else _useless(entry, mine, older_than)
         if reason:
-            removed, size = removed + 1, size + entry.path.stat().st_size
+            removed, size = removed + 1, size + entry.path.lstat().st_size
             click.echo(f"{'would remove' if dry_run else 'removed'} {entry.path.name}: {reason}")
             if not dry_run:
                 remove_kept(entry.path)
     for path in list(cache.leftovers()):
-        removed, size = removed + 1, size + path.stat().st_size
+        removed, size = removed + 1, size + path.lstat().st_size
         click.echo(f"{'would remove' if dry_run else 'removed'} {path.name}: left by a writer")
         if not dry_run:
             path.unlink(missing_ok=True)
     click.echo(f"{removed} files, {size / 1e6:.1f} MB")
 
 
-def _this_machine() -> dict[str, str] | None:
+def _this_machine() -> dict[str, str | int] | None:
     """Return what plans of this machine depend on; None where TensorRT cannot be asked."""
     try:
         return machine_parts(load_libraries())
@@ -77,7 +77,7 @@ def _this_machine() -> dict[str, str] | None:
         return None
 
 
-def _whose(entry: CachedPlan, mine: dict[str, str] | None) -> str:
+def _whose(entry: CachedPlan, mine: dict[str, str | int] | None) -> str:
     """Say of which machine a plan is."""
     key = entry.about.get("key", {})
     if mine is not None and all(key.get(name) == value for name, value in mine.items()):
@@ -86,7 +86,7 @@ def _whose(entry: CachedPlan, mine: dict[str, str] | None) -> str:
     return other if mine is None else f"another: {other}"
 
 
-def _useless(entry: CachedPlan, mine: dict[str, str] | None, older_than: int | None) -> str:
+def _useless(entry: CachedPlan, mine: dict[str, str | int] | None, older_than: int | None) -> str:
     """Say why nobody needs a file any more; empty if somebody may."""
     if entry.damage:
         return entry.damage
@@ -102,4 +102,4 @@ def _useless(entry: CachedPlan, mine: dict[str, str] | None, older_than: int | N
 
 def _written(path: Path) -> float:
     told = meta_of(path)
-    return (told if told.exists() else path).stat().st_mtime
+    return (told if told.exists() else path).lstat().st_mtime

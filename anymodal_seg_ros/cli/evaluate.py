@@ -4,38 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
 from click.core import ParameterSource
-from rich.table import Table
 
+from anymodal_seg_ros.cli.conclusion import COMMAND, EXIT_UNKNOWN, conclude
+from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.cli.jobs_progress import jobs_progress
+from anymodal_seg_ros.cli.os_errors import told
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.config import NODE_NAME
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.evaluation.naive import PIPELINES
+from anymodal_seg_ros.evaluation.scorecard import contents
 from anymodal_seg_ros.evaluation.scorecard.agreement import with_agreement
 from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, NAME, Case
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.fleet import run_jobs
 from anymodal_seg_ros.evaluation.scorecard.gate import VERSION, Check, load_gate, parse_gate
-from anymodal_seg_ros.evaluation.scorecard.job import AUTO
-from anymodal_seg_ros.evaluation.scorecard.junit import junit_xml
+from anymodal_seg_ros.evaluation.scorecard.job import AUTO, Job
 from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of, names_of
 from anymodal_seg_ros.evaluation.scorecard.result_bag import write_result_bag
-from anymodal_seg_ros.evaluation.scorecard.scorecard import (
-    Scorecard,
-    load_scorecard,
-    write_failures,
-)
+from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard, write_failures
 from anymodal_seg_ros.evaluation.scorecard.suite import Entry, load_suite, trials_of
-from anymodal_seg_ros.evaluation.scorecard.tables import by_fault, headline, write_tables
-from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, Verdict, said
-from anymodal_seg_ros.foreign_text import one_line
 
 _EXAMPLES = """\b
 Examples:
@@ -44,11 +41,8 @@ Examples:
   anymodal-seg evaluate --from scorecard --require stricter.yaml
 """
 
-AGREEMENT, COMMAND = "agreement", "command.txt"
-"""Names in the folder: the masks of another model; the command that made it."""
-
-EXIT_UNKNOWN = 2
-"""Nobody can say whether it passed: nothing could be evaluated."""
+AGREEMENT = "agreement"
+"""Name in the folder: the masks of another model."""
 
 
 @click.command("evaluate", epilog=_EXAMPLES)
@@ -104,8 +98,8 @@ EXIT_UNKNOWN = 2
 @click.option(
     "--kinds",
     multiple=True,
-    metavar="KIND",
-    help="In a sweep, only faults of this kind. Repeat it.",
+    metavar="KIND,KIND",
+    help="In a sweep, only faults of these kinds.",
 )
 @click.option(
     "--moments",
@@ -117,7 +111,7 @@ EXIT_UNKNOWN = 2
     "--fault-seconds",
     default=2.0,
     show_default=True,
-    type=click.FloatRange(min=0.1, max=3600.0),
+    type=FiniteRange(min=0.1, max=3600.0),
     help="In a sweep, how long faults last.",
 )
 @click.option(
@@ -149,7 +143,7 @@ EXIT_UNKNOWN = 2
 @click.option("--baseline", type=click.Path(path_type=Path), help="An earlier scorecard.")
 @click.option(
     "--max-drop",
-    type=click.FloatRange(min=0.0, max=1.0),
+    type=FiniteRange(min=0.0, max=1.0),
     help="How far the mIoU may be below the baseline's, besides what --require says.",
 )
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the verdict as JUnit XML.")
@@ -157,7 +151,7 @@ EXIT_UNKNOWN = 2
     "--from",
     "source",
     type=click.Path(path_type=Path),
-    help="Judge this scorecard again; nothing is replayed.",
+    help="Judge this scorecard again, and write its report anew; nothing is replayed.",
 )
 @click.option(
     "--out",
@@ -190,7 +184,7 @@ EXIT_UNKNOWN = 2
     "--rate",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(min=0.01, max=100.0),
+    type=FiniteRange(min=0.01, max=100.0),
     help="With --live, seconds of the bag in a second; the node must have use_sim_time.",
 )
 @click.option(
@@ -205,7 +199,7 @@ EXIT_UNKNOWN = 2
     "wait_s",
     default=120.0,
     show_default=True,
-    type=click.FloatRange(min=0.0),
+    type=FiniteRange(min=0.0),
     help="With --live, seconds to wait at most for the node to listen.",
 )
 @click.option(
@@ -226,7 +220,8 @@ def command(bags: tuple[Path, ...], source: Path | None, out: Path, **options: o
         raise click.UsageError("give either BAGS, or --suite FILE, or --from SCORECARD")
     _refuse_idle_options(source is not None, options)
     try:
-        sys.exit(_evaluate(bags, source, out, _Options(**options)))  # type: ignore[arg-type]
+        with _sigterm_as_ctrl_c():
+            sys.exit(_evaluate(bags, source, out, _Options(**options)))  # type: ignore[arg-type]
     except KeyboardInterrupt:
         click.echo(
             f"Stopped. What is finished is kept in {out}: the same command goes on from there",
@@ -234,8 +229,22 @@ def command(bags: tuple[Path, ...], source: Path | None, out: Path, **options: o
         )
         sys.exit(EXIT_UNKNOWN)
     except (AnymodalError, OSError) as error:  # such as a disk that is full
-        click.echo(f"Error: {one_line(error)}", err=True)
+        click.echo(f"Error: {told(error)}", err=True)
         sys.exit(EXIT_UNKNOWN)
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let ``timeout``, or a CI that gives up, end the workers and leave nothing half-written."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is signal.default_int_handler:  # not after --live
+            signal.signal(signal.SIGTERM, before)
 
 
 _OF_BAGS = (
@@ -245,6 +254,7 @@ _OF_BAGS = (
 _OF_A_SWEEP = ("kinds", "moments", "fault_seconds", "subsets")
 _OF_A_LIVE_NODE = ("rate", "player", "wait_s")
 _OF_REPLAYS = ("cluster", "live", "bag")
+_NOT_LIVE = ("pipeline", "latency", "agree_with", "workers", "cluster", "bag")
 
 
 def _refuse_idle_options(judged_again: bool, options: dict[str, object]) -> None:
@@ -263,7 +273,9 @@ def _refuse_idle_options(judged_again: bool, options: dict[str, object]) -> None
         refuse((*_OF_BAGS, *_OF_A_SWEEP), "with --suite, whose entries say it")
     if not options["sweep"]:
         refuse(_OF_A_SWEEP, "without --sweep")
-    if not options["live"]:
+    if options["live"]:
+        refuse(_NOT_LIVE, "with --live, whose masks the running node makes")
+    else:
         refuse(_OF_A_LIVE_NODE, "without --live")
     if options["require"] is None and options["max_drop"] is None:
         refuse(("junit", "baseline"), "unless something is required: give --require or --max-drop")
@@ -318,16 +330,48 @@ def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Op
         if folder is not None:
             _make(folder)
     baseline = load_scorecard(options.baseline) if options.baseline else None
-    if source is None:
-        trials = load_suite(options.suite) if options.suite else _trials(bags, options)
-        if options.live:
-            _play_live(trials, out, options, console)
-        else:
-            _replay(trials, out, options, console)
-        if options.bag:
-            _write_bag(trials, options.bag, console)
-    card = load_scorecard(source or out)
-    return conclude(card, checks, baseline, options.junit, console)
+    judged = _folder_of(source) if source else out
+    if baseline is not None and baseline.folder.resolve() == judged.resolve():
+        raise ConfigError(
+            f"--baseline is {options.baseline}, the scorecard that is to be judged: it would be "
+            "compared with itself. Give an earlier one, or another --out"
+        )
+    with contents.held(out) if source is None else nullcontext():
+        if source is None:
+            _fill(bags, out, options, console)
+        card = load_scorecard(source or out)
+        if source is not None:
+            _refuse_another_place(source, out)
+        return conclude(card, checks, baseline, options.junit, console)
+
+
+def _fill(bags: Sequence[Path], out: Path, options: _Options, console: PlainConsole) -> None:
+    """Do what is asked for, as far as it is not done yet."""
+    trials = load_suite(options.suite) if options.suite else _trials(bags, options)
+    shown = _case_of_bag(trials, options.bag) if options.bag else None
+    if options.live:
+        _play_live(trials, out, options, console)
+    else:
+        _replay(trials, out, options, console)
+    if options.bag and shown is not None:
+        masks = write_result_bag(trials[0].subject, shown, options.bag)
+        console.say(f"{masks} masks in the bag {options.bag}")
+
+
+def _refuse_another_place(source: Path, out: Path) -> None:
+    """Refuse a folder to write to that is not the scorecard's own, which would be written to."""
+    ctx = click.get_current_context()
+    asked = any(p.name == "out" and _was_given(ctx, p) for p in ctx.command.params)
+    folder = _folder_of(source)
+    if asked and out.resolve() != folder.resolve():
+        raise ConfigError(
+            f"--out is {out}, but --from writes the report anew where the scorecard is, into "
+            f"{folder}: leave out --out, or judge a copy of the scorecard"
+        )
+
+
+def _folder_of(scorecard: Path) -> Path:
+    return scorecard.parent if scorecard.is_file() else scorecard
 
 
 def _make(folder: Path) -> None:
@@ -353,45 +397,16 @@ def _checks(options: _Options) -> tuple[Check, ...] | None:
     return checks or None
 
 
-def conclude(
-    card: Scorecard,
-    checks: Sequence[Check] | None,
-    baseline: Scorecard | None,
-    junit: Path | None,
-    console: PlainConsole,
-) -> int:
-    """Judge a scorecard, write its tables and its report, and say what came of it.
-
-    Returns:
-        The exit code: 0 passed, 1 failed, 2 could not judge.
-    """
-    verdict = None if checks is None else card.judge(checks, baseline)
-    if card.runs:
-        write_tables(card.folder, card.runs, verdict)
-        _tell_figures(card, console)
-        _report(card, verdict, console)
-    for run in card.runs:
-        for note in run.notes if run.case == HEALTHY else ():
-            console.say(f"{run.bag}: {note}")
-    for reason in card.unreadable:
-        console.say(f"could not be evaluated: {reason}")
-    if verdict is None:
-        return EXIT_UNKNOWN if card.unreadable else 0
-    if junit is not None:
-        junit.write_text(junit_xml(verdict), encoding="utf-8")
-    _tell_verdict(verdict, console)
-    return verdict.exit_code
-
-
 def _replay(trials: Sequence[Trial], out: Path, options: _Options, console: PlainConsole) -> None:
     """Do what is not done yet."""
     jobs, failures = jobs_of(_with_agreement(trials, out), out)
+    contents.begin(out, jobs)
     with jobs_progress(console) as progress:
         failed = run_jobs(jobs, options.workers, progress, options.cluster)
     for failure in failed:
         name = f"{failure.job.subject.name} {failure.job.case.name}"
         failures[name] = failure.reason
-    _remember(out, failures)
+    _remember(out, jobs, failures)
 
 
 def _play_live(
@@ -409,26 +424,32 @@ def _play_live(
     if len(trials) != 1 or trials[0].timelines or trials[0].sweep:
         raise ConfigError("--live is for one bag, without --faults and --sweep")
     jobs, failures = jobs_of(trials, out)
+    contents.begin(out, jobs)
     how = LiveOptions(options.rate, options.player, options.wait_s)
     for job in jobs:
         with ros_session(["anymodal-seg"]) as stop:
             evaluate_live(job, how, stop, console.say)
-    _remember(out, failures)
+    _remember(out, jobs, failures)
 
 
-def _remember(out: Path, failures: dict[str, str]) -> None:
-    """Write down what could not be evaluated, and the command."""
+def _remember(out: Path, jobs: Sequence[Job], failures: dict[str, str]) -> None:
+    """Write down what is there, what could not be evaluated, and the command."""
+    contents.conclude(out, jobs)
     write_failures(out, failures)
     if out.is_dir():
-        (out / COMMAND).write_text(shlex.join(("anymodal-seg", *sys.argv[1:])), encoding="utf-8")
+        command = shlex.join(("anymodal-seg", *sys.argv[1:]))
+        # Names of files may be of another encoding.
+        (out / COMMAND).write_bytes(command.encode(errors="surrogateescape"))
 
 
-def _write_bag(trials: Sequence[Trial], path: Path, console: PlainConsole) -> None:
+def _case_of_bag(trials: Sequence[Trial], path: Path) -> Case:
+    """Return what a bag of results shows, before hours of replays find that it cannot be kept."""
     if len(trials) != 1 or len(trials[0].timelines) > 1:
         raise ConfigError("--bag is for one bag, with one timeline of faults at most")
-    case = next((Case(FAULTS, t) for t in trials[0].timelines.values()), Case(HEALTHY))
-    masks = write_result_bag(trials[0].subject, case, path)
-    console.say(f"{masks} masks in the bag {path}")
+    if path.exists():
+        raise ConfigError(f"--bag is {path}, which exists already: choose another name")
+    _make(path.parent)
+    return next((Case(FAULTS, t) for t in trials[0].timelines.values()), Case(HEALTHY))
 
 
 def _with_agreement(trials: Sequence[Trial], out: Path) -> list[Trial]:
@@ -465,7 +486,7 @@ def _trials(bags: Sequence[Path], options: _Options) -> list[Trial]:
             label_map=str(options.label_map or ""),
             agree_with=options.agree_with or "",
             sweep=options.sweep,
-            kinds=options.kinds,
+            kinds=tuple(kind for given in options.kinds for kind in given.split(",") if kind),
             moments=_moments(options.moments),
             fault_seconds=options.fault_seconds,
             subsets=options.subsets,
@@ -494,66 +515,3 @@ def _conditions(given: Sequence[str], names: Sequence[str]) -> dict[str, str]:
             )
         found.update(dict.fromkeys([bag] if equals else names, word))
     return found
-
-
-def _report(card: Scorecard, verdict: Verdict | None, console: PlainConsole) -> None:
-    try:
-        from anymodal_seg_ros.evaluation.scorecard.report import write_report
-    except ImportError as error:
-        text = f"no report.html ({error}): install anymodal_seg_ros[report] for it"
-        console.say(text)
-        return
-    command_file = card.folder / COMMAND
-    made_by = command_file.read_text(encoding="utf-8") if command_file.is_file() else ""
-    path = write_report(card, verdict, made_by)
-    console.say(f"report: {path}")
-
-
-def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
-    number = len(card.runs)
-    table = Table(title=f"{number} run{'' if number == 1 else 's'} in {card.folder}")
-    for title in ("figure", "value", "what it is"):
-        table.add_column(title, justify="right" if title == "value" else "left")
-    for row in headline(card.runs):
-        figure = FIGURES[row.figure]
-        if row.value.reason != "no such fault":
-            text = said(row.value.value, figure.unit) if not row.value.reason else row.value.reason
-            table.add_row(row.figure, text, figure.doc)
-    console.print(table)
-    faults = by_fault(card.runs)
-    if not faults:
-        return
-    table = Table(title="faults: times in s, masks and mIoU lost while they last")
-    columns = {
-        "fault": "fault",
-        "sensor": "sensor",
-        "reaction_s": "reaction",
-        "detection_s": "detection",
-        "recovery_s": "recovery",
-        "lost": "masks",
-        "lost_during": "mIoU",
-    }
-    for key, title in columns.items():
-        words = key in ("fault", "sensor")
-        table.add_column(title, justify="left" if words else "right", no_wrap=words)
-    for fault in faults:
-        table.add_row(*(v if isinstance(v, str) else _short(v) for v in map(fault.get, columns)))
-    console.print(table)
-
-
-def _short(value: float | None) -> str:
-    text = said(value)
-    return f"{value:.3f}" if isinstance(value, float) and text[-1].isdigit() else text
-
-
-def _tell_verdict(verdict: Verdict, console: PlainConsole) -> None:
-    for judgement in verdict.judgements:
-        word = judgement.outcome.value.upper()
-        if judgement.outcome is not Outcome.PASSED and not judgement.required:
-            word += " (watched)"
-        reason = judgement.reason or said(
-            judgement.value.value, FIGURES[judgement.check.limits.figure].unit
-        )
-        text = f"{word}: {judgement.check.name}: {reason}"
-        console.say(text)
-    console.say(f"verdict: {verdict.outcome.value}")

@@ -31,7 +31,7 @@ WORKERS = click.option(
 def frames_progress(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
     """Show a bar; yields a function to be told the number of frames done and of all frames."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TaskProgressColumn(),

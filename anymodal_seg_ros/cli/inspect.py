@@ -38,7 +38,11 @@ _COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cy
     type=click.Path(path_type=Path),
     help="Write a parameter file for the bag; nothing that is there is replaced.",
 )
-@click.option("--model", default="", help="For --init: sensors that it does not know are off.")
+@click.option(
+    "--model",
+    default="",
+    help="For --init: the file names it, and sensors that it does not know are off.",
+)
 @click.option("--ignore", multiple=True, metavar="CODE", help="Pass over a finding. Repeat it.")
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -67,6 +71,8 @@ def command(
             near = did_you_mean(code.upper(), CODES) or f"expected some of {', '.join(CODES)}"
             raise click.BadParameter(f"there is no finding {code!r}: {near.strip()}")
     try:
+        if init is not None and init.exists():
+            raise AnymodalError(f"{init} exists already: choose another name, or remove it")
         where = load_node_config(params, namespace, node) if params else None
         console = Console(stderr=True)
         with Bag(bag) as opened, jobs_progress(console) as progress:
@@ -80,8 +86,7 @@ def command(
         else:
             _tell(f"{bag}: {length_s:.2f} s", topics, findings, notes)
         if init is not None:
-            _write(init, propose(topics, load_model(model).manifest.modalities))
-            click.echo(f"parameters: {init}", err=True)
+            _propose(init, topics, model)
     except AnymodalError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
@@ -89,12 +94,24 @@ def command(
     sys.exit(int(any(finding.severity in bad for finding in findings)))
 
 
+def _propose(path: Path, topics: list[RecordedTopic], model: str) -> None:
+    """Write a parameter file, and say what of the bag the model cannot take."""
+    manifest = load_model(model).manifest
+    named = str(Path(model).absolute()) if Path(model).is_dir() and model else model
+    proposal = propose(topics, manifest.modalities, named)
+    _write(path, proposal.text)
+    click.echo(f"parameters: {path}", err=True)
+    for name, reason in proposal.off.items():
+        click.echo(f"{name} is off: {reason}", err=True)
+    if not proposal.sensors:
+        known = ", ".join(manifest.modalities)
+        click.echo(f"so nothing is on; {manifest.name} knows {known}", err=True)
+
+
 def _write(path: Path, text: str) -> None:
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError as error:
-        raise AnymodalError(f"{path} exists already: choose another name, or remove it") from error
     except OSError as error:
         raise AnymodalError(f"cannot write {path}: {error.strerror}") from error
 

@@ -8,6 +8,7 @@ import importlib
 import click
 
 from anymodal_seg_ros import __version__
+from anymodal_seg_ros.cli.os_errors import told
 from anymodal_seg_ros.config import did_you_mean
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.foreign_text import one_line, quote
@@ -82,7 +83,7 @@ class Subcommands(click.Group):
         except OSError as error:  # a folder that cannot be written, a disk that is full
             if error.errno == errno.EPIPE:  # nobody reads on: click ends quietly
                 raise
-            raise click.ClickException(one_line(error)) from error
+            raise click.ClickException(told(error)) from error
         except click.UsageError as error:
             # Click repeats what it was given; names of files may hold what a terminal obeys.
             raise click.UsageError(one_line(error.format_message()), error.ctx) from error

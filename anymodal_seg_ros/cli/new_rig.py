@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import yaml
 
+from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 
 _HEAD = """\
@@ -22,7 +23,7 @@ _HEAD = """\
     "--seconds",
     default=3.0,
     show_default=True,
-    type=click.FloatRange(min=0.5, max=600.0),
+    type=FiniteRange(min=0.5, max=600.0),
     help="How long to measure the rates.",
 )
 @click.option("--force", is_flag=True, help="Replace a file that is there.")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from typing import Any
 
-from anymodal_seg_ros.foreign_text import one_line
+from rich.console import Console
+from rich.text import Text
+
+from anymodal_seg_ros.foreign_text import one_line, quote
 
 
 class PlainConsole(Console):
@@ -13,6 +16,14 @@ class PlainConsole(Console):
     def __init__(self) -> None:
         super().__init__(markup=False, emoji=False, highlight=False)
 
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make what is printed of a text, in a table too: rich lets escape sequences pass."""
+        return super().render_str("\n".join(map(_shown, text.split("\n"))), **options)
+
     def say(self, text: str) -> None:
         """Print a line; it may quote whatever others wrote."""
         self.print(one_line(text))
+
+
+def _shown(line: str) -> str:
+    return quote(line, len(line))

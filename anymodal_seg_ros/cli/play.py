@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.foreign_text import quote
 
@@ -16,7 +17,7 @@ from anymodal_seg_ros.foreign_text import quote
     "--rate",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(min=0.01, max=100.0),
+    type=FiniteRange(min=0.01, max=100.0),
     help="How many seconds of the bag to play in a second.",
 )
 @click.option("--loop", is_flag=True, help="Begin anew at the end, until Ctrl-C.")
@@ -24,17 +25,22 @@ from anymodal_seg_ros.foreign_text import quote
     "--clock", is_flag=True, help="Publish the bag's time on /clock, for nodes with use_sim_time."
 )
 @click.option(
-    "--topics", default="", metavar="TOPIC,TOPIC", help="What to play.  [default: everything]"
+    "--topics",
+    multiple=True,
+    metavar="TOPIC,TOPIC",
+    help="What to play.  [default: everything]",
 )
 @click.option(
     "--wait",
     "wait_s",
     default=10.0,
     show_default=True,
-    type=click.FloatRange(min=0.0),
+    type=FiniteRange(min=0.0),
     help="Seconds to wait at most until every topic has a subscriber.",
 )
-def command(bag: Path, rate: float, loop: bool, clock: bool, topics: str, wait_s: float) -> None:
+def command(
+    bag: Path, rate: float, loop: bool, clock: bool, topics: tuple[str, ...], wait_s: float
+) -> None:
     """Publish the messages of BAG on ROS 2 topics, at the times they were recorded.
 
     The topics are reliable, and those that were latched (transient local) are so again. Topics
@@ -48,7 +54,7 @@ def command(bag: Path, rate: float, loop: bool, clock: bool, topics: str, wait_s
             f"playing needs ROS 2 ({error}): source an installation, "
             "or pip install 'anymodal_seg_ros[ros]'"
         ) from error
-    chosen = tuple(topic for topic in topics.split(",") if topic)
+    chosen = tuple(t for given in topics for topic in given.split(",") if (t := topic.strip()))
     with ros_session(["anymodal-seg"]) as stop:
         options = PlayOptions(rate, loop, clock, chosen, wait_s)
         played, unheard = play(bag, options, stop, click.echo)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.simulation.rigs import RIGS
 from anymodal_seg_ros.simulation.world.scene import SceneConfig
 from anymodal_seg_ros.simulation.world.street import KINDS
@@ -47,7 +48,7 @@ _OPTIONS = (
         "--hour",
         default=-1.0,
         show_default=True,
-        type=click.FloatRange(min=-1.0, max=24.0),
+        type=FiniteRange(min=-1.0, max=24.0),
         help="Local time, 0 to 24; -1 draws one that fits the weather.",
     ),
     click.option(

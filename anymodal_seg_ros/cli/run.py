@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -20,6 +20,7 @@ from anymodal_seg_ros.evaluation.replay import (
     arrivals,
     cameras_by_topic,
     check_topics,
+    idle_faults,
     latency_model,
     read_timeline,
     replay,
@@ -46,8 +47,11 @@ def _latency(ctx: click.Context, option: click.Parameter, text: str) -> Latency 
 )
 @click.option(
     "--params-file",
+    "params_files",
+    multiple=True,
     type=click.Path(path_type=Path),
-    help="The node's parameter file.  [default: the four-sensor rig of the demo]",
+    help="The node's parameter file, or several as for the node: the last one wins.  [default: the "
+    "four-sensor rig of the demo]",
 )
 @click.option("--model", help="Model folder, or name of a bundled model; wins over the file's.")
 @click.option("--engine", help="auto, onnxruntime, openvino or torch; wins over the file's.")
@@ -79,7 +83,7 @@ def _latency(ctx: click.Context, option: click.Parameter, text: str) -> Latency 
 def command(
     bag: Path,
     out: Path,
-    params_file: Path | None,
+    params_files: tuple[Path, ...],
     model: str | None,
     engine: str | None,
     namespace: str | None,
@@ -96,20 +100,21 @@ def command(
 
     Exits with 1 if no mask could be made from any sensor, and says why.
     """
-    where = _node(params_file, namespace, node)
+    where = _node(params_files, namespace, node)
     config = dataclasses.replace(
         where.config, model=model or where.config.model, engine=engine or where.config.engine
     )
     timeline = read_timeline(faults, config.rig) if faults else FaultTimeline()
     console = PlainConsole()
-    if params_file and not where.own_sensors:
-        names = ", ".join(config.rig.sensors)
-        console.say(f"{params_file} names no sensors of its own: the demo's are taken, {names}")
+    if params_files and not where.own_sensors:
+        names, files = ", ".join(config.rig.sensors), ", ".join(map(str, params_files))
+        console.say(f"{files} names no sensors of its own: the demo's are taken, {names}")
     with Bag(bag) as opened:
         sensors = sensors_by_topic(config.rig, where.namespace, node)
         cameras = cameras_by_topic(config.rig, where.namespace, node)
         told = [*opened.notes, *check_topics(opened, sensors)]
         told += [f"{bag} has no {topic}" for topic in sorted(set(cameras) - set(opened.topics))]
+        told += idle_faults(timeline, config.rig, (opened.end_ns - opened.start_ns) / 1e9)
         for line in told:
             console.say(line)
         pipeline = Pipeline.from_config(config, in_time=latency is not None)
@@ -132,10 +137,10 @@ def command(
         raise BagError(f"no mask could be made of {bag}: {summary.why_none() or shortfall}")
 
 
-def _node(params_file: Path | None, namespace: str | None, node: str) -> NodeConfig:
-    if params_file is None:
+def _node(params_files: Sequence[Path], namespace: str | None, node: str) -> NodeConfig:
+    if not params_files:
         return NodeConfig(SegConfig(), namespace or "/", node)
-    return load_node_config(params_file, namespace, node)
+    return load_node_config(params_files, namespace, node)
 
 
 def _noting(messages: Iterable[Arrival], summary: Summary) -> Iterator[Arrival]:

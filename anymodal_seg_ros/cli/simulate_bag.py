@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.cli.frames_progress import WORKERS, frames_progress
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.cli.rig_options import scene_options
@@ -26,7 +27,7 @@ from anymodal_seg_ros.simulation.world.scene import SceneConfig
     "--seconds",
     default=8.0,
     show_default=True,
-    type=click.FloatRange(min=0.1, max=3600.0),
+    type=FiniteRange(min=0.1, max=3600.0),
     help="Length of the drive. The street repeats every 8 s, the noise does not.",
 )
 @click.option(

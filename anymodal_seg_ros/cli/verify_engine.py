@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from anymodal_seg_ros.cli.benchmark import timing_table
+from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.inference.engine_report import EngineReport, inspect_engine
 from anymodal_seg_ros.inference.engines import (
     ENGINES,
@@ -48,23 +48,23 @@ def command(
     sensors, what memory it needs, and on what machine, in which power mode and with which
     libraries. Nothing of the machine is changed.
     """
-    opened, console = load_model(model), Console()
+    opened, console = load_model(model), PlainConsole()
     reader, made = TelemetryReader(), list[Engine]()
     idle = reader.read()
     report = inspect_engine(
         lambda: _make(engine, opened, threads, providers, made), opened, repeats
     )
     busy = reader.read()
-    console.print(described(made[0]), markup=False, highlight=False, soft_wrap=True)
+    console.print(described(made[0]), soft_wrap=True)
     console.print(_parity_table(report), timing_table([report]))
-    console.print(f"resident memory at most {report.resident_mb:.0f} MB", markup=False)
+    console.print(f"resident memory at most {report.resident_mb:.0f} MB")
     about = machine()
     versions = ", ".join(f"{name} {version}" for name, version in about["libraries"].items())
     for name, value in {**about, "libraries": versions, **busy.pairs()}.items():
-        console.print(f"{name}: {value}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{name}: {value}", soft_wrap=True)
     on_gpu = not report.name.endswith("cpu")
     if on_gpu:
-        console.print(NOT_VERIFIED, markup=False)
+        console.print(NOT_VERIFIED)
     if out is not None:
         content = {
             "model": f"{opened.manifest.name} {opened.manifest.version}",
@@ -79,7 +79,7 @@ def command(
             "masks_per_cpu_s": report.masks_per_cpu_s,
         }
         _write(out, content)
-        console.print(f"report: {out}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"report: {out}", soft_wrap=True)
     if report.worst is None:
         raise click.ClickException("the model folder has no self-test: export the model again")
     needed = HALF if on_gpu else EXACT

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,11 +65,11 @@ class AlignmentCheck:
         self._search = search
         self._registrar: Registrar | None = None
         self._drifts: dict[str, PictureDrift] = {}
-        self._camera_infos: dict[str, Any] = {}
+        self._tell: Callable[[Registrar], None] | None = None
 
-    def take_camera_info(self, sensor: str, message: Any) -> None:
-        """Take a CameraInfo of a sensor, before the first instant."""
-        self._camera_infos[sensor] = message
+    def learn_from(self, tell: Callable[[Registrar], None]) -> None:
+        """Take what tells a registrar of the rig's cameras, before the first instant."""
+        self._tell = tell
 
     def take(self, images: Mapping[str, Image]) -> list[Measured]:
         """Measure one instant; nothing without an image of the reference.
@@ -131,8 +130,8 @@ class AlignmentCheck:
             self.size = (round(reference.height * width / reference.width), width)
             depths = [n for n, sensor in self._rig.sensors.items() if sensor.modality == "depth"]
             self._registrar = Registrar(self._rig.sensors, *self.size, depths=depths)
-            for sensor, message in self._camera_infos.items():
-                self._registrar.take_camera_info(sensor, message)
+            if self._tell is not None:
+                self._tell(self._registrar)
         return self._registrar
 
 

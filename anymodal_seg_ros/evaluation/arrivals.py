@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from anymodal_seg_ros.config import MESSAGE_TYPES, NODE_NAME, RigConfig, refuse_shared_topics
+from anymodal_seg_ros.config.other_types import mend_of_type
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.evaluation.bags import Bag, BagError, BagMessage
 from anymodal_seg_ros.foreign_text import quote
@@ -85,6 +87,21 @@ def absolute_topic(topic: str, namespace: str = "/", node: str = NODE_NAME) -> s
     return "/" + "/".join(part for part in topic.split("/") if part)
 
 
+def absolute_rig(rig: RigConfig, namespace: str = "/", node: str = NODE_NAME) -> RigConfig:
+    """Return a rig whose topics are absolute, so that they mean the same to everybody."""
+
+    def absolute(topic: str) -> str:
+        return topic and absolute_topic(topic, namespace, node)
+
+    sensors = {}
+    for name, sensor in rig.sensors.items():
+        info = absolute(sensor.registration.camera_info)
+        registration = dataclasses.replace(sensor.registration, camera_info=info)
+        topic = absolute(sensor.topic)
+        sensors[name] = dataclasses.replace(sensor, topic=topic, registration=registration)
+    return dataclasses.replace(rig, sensors=sensors)
+
+
 def sensors_by_topic(rig: RigConfig, namespace: str = "/", node: str = NODE_NAME) -> dict[str, str]:
     """Return the sensors of a rig by their absolute topics.
 
@@ -132,14 +149,26 @@ def check_topics(bag: Bag, sensors: Mapping[str, str]) -> list[str]:
         if topic not in bag.topics
     ]
     unusable = [
-        f"{quote(topic)} of {bag.path} is {quote(bag.topics[topic]) or 'of several types'}: "
-        f"expected one of {', '.join(READABLE)}"
+        f"{quote(topic)} of {bag.path} is {_unusable(bag.types(topic))}"
         for topic in present
         if not bag.types(topic) & set(READABLE)
     ]
     if len(unusable) == len(present):
         raise BagError(unusable[0])
     return [*lines, *unusable]
+
+
+def _unusable(types: set[str]) -> str:
+    """Say of what types a topic is, none of which can be taken, and the mend."""
+    if types == {""}:
+        return (
+            "of no type that the bag tells, its channel has no schema: record it anew, or write it "
+            "with a schema such as sensor_msgs/msg/Image"
+        )
+    known = sorted(filter(None, types))
+    several = "of several types, " if len(types) > 1 else ""
+    mend = next(filter(None, map(mend_of_type, known)), f"expected one of {', '.join(READABLE)}")
+    return f"{several}{quote(', '.join(known), 150)}: {mend}"
 
 
 def arrivals(

@@ -28,20 +28,31 @@ STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 """Formats of a bag's file."""
 
 _FOREVER = QosTime(2147483647, 4294967295)
-LATCHED = (
-    Qos(
-        QosHistory.KEEP_LAST,
-        1,
-        QosReliability.RELIABLE,
-        QosDurability.TRANSIENT_LOCAL,
-        _FOREVER,
-        _FOREVER,
-        QosLiveliness.AUTOMATIC,
-        _FOREVER,
-        False,
-    ),
-)
-"""As /tf_static is offered: who comes late gets it too."""
+
+
+def latched(depth: int) -> tuple[Qos, ...]:
+    """Return how a topic is offered of which who comes late gets the last messages, too.
+
+    Args:
+        depth: how many of them.
+    """
+    return (
+        Qos(
+            QosHistory.KEEP_LAST,
+            depth,
+            QosReliability.RELIABLE,
+            QosDurability.TRANSIENT_LOCAL,
+            _FOREVER,
+            _FOREVER,
+            QosLiveliness.AUTOMATIC,
+            _FOREVER,
+            False,
+        ),
+    )
+
+
+LATCHED = latched(1)
+"""As /tf_static is offered by one publisher."""
 
 
 class ImageBagWriter:
@@ -134,8 +145,12 @@ class ImageBagWriter:
         if message.channel.encoding != "cdr" or message.type not in TYPES.types:
             return False
         if message.topic not in self._connections:
+            kept = message.channel.latched
             self._connections[message.topic] = self._writer.add_connection(
-                message.topic, message.type, typestore=TYPES
+                message.topic,
+                message.type,
+                typestore=TYPES,
+                offered_qos_profiles=latched(kept) if kept else (),
             )
         self._writer.write(self._connections[message.topic], message.log_ns, message.data)
         return True

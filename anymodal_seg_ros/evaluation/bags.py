@@ -10,13 +10,17 @@ from types import TracebackType
 from typing import Any
 
 from anymodal_seg_ros.evaluation.bag_storage.folder import BagFiles
-from anymodal_seg_ros.evaluation.bag_storage.recording import BagError, Channel, in_order
+from anymodal_seg_ros.evaluation.bag_storage.recording import BagError, Channel, Record, in_order
 from anymodal_seg_ros.evaluation.bag_storage.types import ENCODINGS, Types
 from anymodal_seg_ros.evaluation.bag_storage.unpack import ZSTD_MAGIC, UnpackError, unpack
 
 __all__ = ["Bag", "BagError", "BagMessage"]
 
 _ALWAYS = (-(2**63), 2**63)
+
+_CLOCKLESS_NS = 3600 * 10**9
+"""A recorder with ``use_sim_time`` writes 0 until it hears a clock. Where all else is at least this
+much later, such messages came shortly before; simulations begin at 0 themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ class Bag:
 
     Attributes:
         topics: the type of every topic in the bag; '' where messages of several types share one.
-        start_ns: log time of the first message; 0 if there is none.
+        start_ns: log time of the first message; 0 if there is none. What was recorded before there
+            was a clock, with a log time of 0, counts as received then.
         end_ns: log time of the last message; 0 if there is none.
     """
 
@@ -73,6 +78,7 @@ class Bag:
         spans = [span for s in self._files.storages if (span := s.span_ns) is not None]
         self.start_ns = min((start for start, _ in spans), default=0)
         self.end_ns = max((end for _, end in spans), default=0)
+        self._clockless = self.start_ns == 0 and self._begin_at_the_clock()
 
     def __enter__(self) -> Bag:
         return self
@@ -88,7 +94,12 @@ class Bag:
     @property
     def notes(self) -> list[str]:
         """What is wrong with the bag but could be passed over, one line each."""
-        return [*self._files.notes, *(n for s in self._files.storages for n in s.notes)]
+        clockless = (
+            f"{self.path}: messages with the log time 0 were recorded before there was a clock: "
+            "they count as received when it began"
+        )
+        own = [clockless] if self._clockless else []
+        return [*self._files.notes, *own, *(n for s in self._files.storages for n in s.notes)]
 
     @property
     def is_ros2(self) -> bool:
@@ -128,16 +139,13 @@ class Bag:
             BagError: the bag is damaged further on.
         """
         channels = {c for topic in topics for c in self._channels.get(topic, ())}
-        if not channels:
-            return
         first = _ALWAYS[0] if start_ns is None else start_ns
         last = _ALWAYS[1] if end_ns is None else end_ns
-        sources = [
-            (max(span[0], first), storage.records(channels, first, last))
-            for storage in self._files.storages
-            if (span := storage.span_ns) is not None and span[0] < last and span[1] >= first
-        ]
-        for log_ns, channel, data in in_order(sources):
+        if self._clockless and first <= self.start_ns < last:
+            first = _ALWAYS[0]
+        for log_ns, channel, data in self._records(channels, first, last):
+            if self._clockless:
+                log_ns = max(log_ns, self.start_ns)
             if data.startswith(ZSTD_MAGIC) and channel.encoding in ENCODINGS:
                 # Packed one by one. What cannot be unpacked is a damaged message, as others are.
                 with contextlib.suppress(UnpackError):
@@ -152,6 +160,26 @@ class Bag:
                 field that is wrong, as a rejection's does.
         """
         return self._types.decode(message.channel, message.data)
+
+    def _records(self, channels: Collection[Channel], first: int, last: int) -> Iterator[Record]:
+        sources = [
+            (max(span[0], first), storage.records(channels, first, last))
+            for storage in self._files.storages
+            if channels
+            and (span := storage.span_ns) is not None
+            and span[0] < last
+            and span[1] >= first
+        ]
+        return in_order(sources)
+
+    def _begin_at_the_clock(self) -> bool:
+        """Let the bag begin with its first message that is not of log time 0, if that is later."""
+        channels = {channel for found in self._channels.values() for channel in found}
+        log_ns, _, _ = next(self._records(channels, 1, _ALWAYS[1]), (0, None, b""))
+        if log_ns < _CLOCKLESS_NS:
+            return False
+        self.start_ns = log_ns
+        return True
 
 
 def _single_type(channels: list[Channel]) -> str:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.evaluation.bags import BagError
-from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.foreign_text import quote
+from anymodal_seg_ros.frames import Image, Pixels
+from anymodal_seg_ros.sensing.decoding.image_headers import (
+    PNG_SIGNATURE,
+    check_complete,
+    read_header,
+)
+
+MAX_BYTES = 1 << 29
+"""Of a file: nothing that is read is as large, unpacked."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+
+_CHECKED = (PNG_SIGNATURE, b"\xff\xd8")
+"""Beginnings of those whose headers can be held against the data, whatever they are called."""
 
 _NATURAL = {
     ("uint8", 1): "mono8",
@@ -48,7 +62,7 @@ ENCODINGS = tuple(dict.fromkeys(wanted for _, wanted in _CONVERSIONS))
 
 
 def list_images(source: str) -> list[Path]:
-    """List image files in order of their names.
+    """List image files in order of their names; numbers in them count as numbers.
 
     Args:
         source: a folder, or a glob pattern such as ``frames/*.color.jpg``.
@@ -57,13 +71,20 @@ def list_images(source: str) -> list[Path]:
         BagError: there are none.
     """
     found = Path(source).iterdir() if Path(source).is_dir() else map(Path, glob.glob(source))
-    images = sorted(path for path in found if path.suffix.lower() in SUFFIXES)
+    images = sorted((p for p in found if p.suffix.lower() in SUFFIXES), key=lambda p: _rank(str(p)))
     if not images:
         raise BagError(
             f"no images in {source!r}: expected a folder or a quoted glob pattern with files of "
             f"type {', '.join(SUFFIXES)}"
         )
     return images
+
+
+def _rank(name: str) -> list[tuple[str, int, str]]:
+    """Return what to sort names by: ``9`` comes before ``10``, and ``1.25`` before ``1.5``."""
+    parts = [*re.split(r"(\d+)(?:\.(\d+))?", name), "", ""]  # text, number, decimals, text, …
+    triples = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    return [(text, int(number or 0), decimals or "") for text, number, decimals in triples]
 
 
 def pair_by_name(images: Mapping[str, Sequence[Path]]) -> dict[str, list[Path]]:
@@ -82,7 +103,45 @@ def pair_by_name(images: Mapping[str, Sequence[Path]]) -> dict[str, list[Path]]:
     common = set.intersection(*(set(named) for named in by_name.values()))
     if not common:
         raise BagError(f"no image name occurs for all of {', '.join(images)}")
-    return {sensor: [named[n] for n in sorted(common)] for sensor, named in by_name.items()}
+    return {
+        sensor: [named[n] for n in sorted(common, key=_rank)] for sensor, named in by_name.items()
+    }
+
+
+def read_picture(path: Path) -> Pixels:
+    """Read an image file as it is stored, blue first where it has colours.
+
+    Raises:
+        BagError: it is missing, no regular file, damaged, or larger than its header may claim.
+    """
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            raise BagError(f"cannot read the image {path}: it is missing, or no regular file")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise BagError(f"cannot read the image {path}: it is larger than {MAX_BYTES >> 20} MB")
+        data = np.fromfile(path, np.uint8, size)
+        if data[:8].tobytes().startswith(_CHECKED):
+            # OpenCV takes gigabytes for a few bytes of these, if their lengths are damaged.
+            header = read_header(data)
+            check_complete(data, header.height, header.width)
+        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except (OSError, DecodeError, MemoryError) as error:
+        raise BagError(f"cannot read the image {path}: {error}") from error
+    except cv2.error as error:
+        raise BagError(f"cannot read the image {path}: {quote(error.err, 100)}") from error
+    if pixels is None:
+        raise BagError(f"cannot read the image {path}: it is damaged, or of another kind")
+    return np.asarray(pixels)
+
+
+def write_picture(path: Path, pixels: Pixels) -> None:
+    """Write pixels, blue first where they have colours, as a file of the kind that its name says.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    # OpenCV's own writer does not say why it cannot, and dies of names that are not UTF-8.
+    path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
 
 
 def load_image(path: Path, encoding: str = "") -> Image:
@@ -96,9 +155,7 @@ def load_image(path: Path, encoding: str = "") -> Image:
     Raises:
         BagError: the file is damaged, or its pixels cannot be had in this encoding.
     """
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise BagError(f"cannot read the image {path}")
+    pixels = read_picture(path)
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     natural = _NATURAL.get((str(pixels.dtype), channels))
     if natural is None:

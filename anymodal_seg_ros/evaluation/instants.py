@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,9 +13,12 @@ from anymodal_seg_ros.config import RigConfig, seconds_to_ns
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.evaluation.arrivals import (
     CAMERA_INFO,
+    TF_STATIC,
     UnreadableMessage,
     arrivals,
+    cameras_by_topic,
     read,
+    sensors_by_topic,
 )
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.image_files import load_image, pair_by_name
@@ -22,6 +26,7 @@ from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
+from anymodal_seg_ros.sensing.geometry.registration import Registrar
 
 T = TypeVar("T")
 
@@ -75,6 +80,38 @@ def from_bag(bag: Bag, sensors: Mapping[str, str], rig: RigConfig, count: int) -
     for chosen in sorted(found):
         in_order = {name: found[chosen][name] for name in rig.sensors if name in found[chosen]}
         yield f"{chosen / 1e9:.3f}", in_order
+
+
+def tell_cameras(bag: Bag, rig: RigConfig, registrar: Registrar, namespace: str = "/") -> None:
+    """Tell a registrar what a bag knows of a rig's cameras and of their places.
+
+    Args:
+        bag: opened.
+        rig: its sensors are those of the registrar.
+        registrar: learns of them.
+        namespace: that the topics are in.
+
+    Raises:
+        BagError: the bag is damaged.
+        CalibrationError: a CameraInfo contradicts itself, and no other one of its topic is better.
+    """
+    cameras = cameras_by_topic(rig, namespace)
+    for topic, message in camera_infos(bag, {topic: topic for topic in cameras}):
+        for name in cameras[topic]:
+            registrar.take_camera_info(name, message)
+    if TF_STATIC not in cameras:
+        return
+    for _, _, update in arrivals(bag, {}, {TF_STATIC: cameras[TF_STATIC]}):
+        with contextlib.suppress(CalibrationError):  # the others of the message are taken
+            registrar.take_transforms(update.message)
+    sensors = sensors_by_topic(rig, namespace)
+    frames: dict[str, str] = {}
+    for sensor, _, message in arrivals(bag, sensors):
+        if sensor not in frames and not isinstance(message, UnreadableMessage):
+            frames[sensor] = str(message.header.frame_id)
+            registrar.take_frame(sensor, frames[sensor])
+        if len(frames) == len(sensors):
+            return
 
 
 def camera_infos(bag: Bag, sensors: Mapping[str, str]) -> Iterator[tuple[str, Any]]:

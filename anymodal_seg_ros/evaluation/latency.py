@@ -11,6 +11,7 @@ from typing import Any
 from anymodal_seg_ros.config import seconds_to_ns
 from anymodal_seg_ros.evaluation.naive import Replayable
 from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.inference.engines import engine_failures_told
 from anymodal_seg_ros.pipeline.tasks import Fuse, Task
 
 Latency = Callable[[Task, int], int]
@@ -99,18 +100,23 @@ class Worker:
     def _work(self, now_ns: int) -> Iterator[Prediction]:
         self._looked_ns = now_ns
         if self._latency is None:
-            while (prediction := self._pipeline.poll(now_ns)) is not None:
+            while (prediction := self._polled(now_ns)) is not None:
                 yield prediction
             return
         while (
             self._running is None and (task := self._pipeline.begin(now_ns, ahead=True)) is not None
         ):
             started_ns = time.perf_counter_ns()
-            result = self._pipeline.execute(task)
+            with engine_failures_told():
+                result = self._pipeline.execute(task)
             busy_ns = self._latency(task, time.perf_counter_ns() - started_ns)
             self._running = _Running(task, result, busy_ns, now_ns + busy_ns)
             if busy_ns == 0:
                 yield from self._finish()
+
+    def _polled(self, now_ns: int) -> Prediction | None:
+        with engine_failures_told():
+            return self._pipeline.poll(now_ns)
 
     def _finish(self) -> Iterator[Prediction]:
         running, self._running = self._running, None

@@ -43,6 +43,7 @@ __all__ = [
     "arrivals",
     "cameras_by_topic",
     "check_topics",
+    "idle_faults",
     "latency_model",
     "read_timeline",
     "replay",
@@ -65,6 +66,27 @@ def read_timeline(path: Path, rig: RigConfig) -> FaultTimeline:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     return timeline
+
+
+def idle_faults(timeline: FaultTimeline, rig: RigConfig, length_s: float) -> list[str]:
+    """Say which faults of a timeline change nothing, a line each.
+
+    Args:
+        timeline: of a bag.
+        rig: its sensors.
+        length_s: of the bag.
+    """
+    lines = []
+    for fault in timeline.faults:
+        of = f"the fault {fault.kind} of {fault.sensor}"
+        if fault.start_s >= length_s:
+            lines.append(
+                f"{of} changes nothing: it begins at {fault.start_s:g} s, the bag ends after "
+                f"{length_s:.2f} s"
+            )
+        elif fault.sensor in rig.sensors and not rig.sensors[fault.sensor].enabled:
+            lines.append(f"{of} changes nothing: the sensor is disabled")
+    return lines
 
 
 def with_faults(

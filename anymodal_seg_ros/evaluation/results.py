@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.evaluation.image_files import write_picture
 from anymodal_seg_ros.frames import Prediction, SensorStatus
 from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.messages.evidence import left_out, out_of_order
 
 _NO_SENSOR = "unlabeled"
 
@@ -78,6 +80,7 @@ def _trouble(status: SensorStatus) -> str:
         parts.append(f"messages rejected: {rejected}, the last one: {status.last_error}")
     elif status.last_error:
         parts.append(status.last_error)
+    parts += filter(None, (left_out(status), out_of_order(status)))
     return "; ".join(parts)
 
 
@@ -149,5 +152,7 @@ def describe(prediction: Prediction) -> dict[str, Any]:
 
 
 def _save(path: Path, pixels: npt.NDArray[Any]) -> None:
-    if not cv2.imwrite(str(path), pixels):
-        raise ConfigError(f"cannot write {path}: is the disk full?")
+    try:
+        write_picture(path, pixels)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error

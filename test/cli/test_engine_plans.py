@@ -78,6 +78,23 @@ def test_old_ones_and_all_of_them(fake_gpu: FakeGpu) -> None:
     assert not list(fake_gpu.cache.iterdir())
 
 
+@pytest.mark.parametrize("key", [[1], "x", None, 7])
+def test_what_does_not_say_of_what_it_is_is_damaged_and_what_is_no_plan_is_left_alone(
+    fake_gpu: FakeGpu, key: object
+) -> None:
+    write_kept(fake_gpu.cache / "odd.plan", b"x", {"key": key})
+    write_kept(fake_gpu.cache / "lost.plan", b"x", {"key": {}})
+    (fake_gpu.cache / "lost.plan").unlink()
+    (fake_gpu.cache / "lost.plan").symlink_to("/nowhere")
+    for folder in ("a.plan", ".writing-b"):
+        (fake_gpu.cache / folder).mkdir()
+    listed = run("engines", "list").output
+    assert "odd.plan.json does not say of what it is" in listed and "a.plan" not in listed
+    told = run("engines", "prune").output
+    assert "removed odd.plan: " in told and "removed lost.plan: " in told
+    assert sorted(path.name for path in fake_gpu.cache.iterdir()) == [".writing-b", "a.plan"]
+
+
 def test_without_a_gpu_nothing_of_another_machine_is_guessed(
     fake_gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,20 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from fixtures.scored_bags import HEIGHT, START_NS, WIDTH, write_scored_bag
+from fixtures.failing_engine import fail_after
+from fixtures.scenes import scene
+from fixtures.scored_bags import HEIGHT, PARAMETERS, START_NS, WIDTH, write_scored_bag
 from fixtures.tiny_model import write_tiny_model
 
 from anymodal_seg_ros.cli.main import main
+from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter, latched
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.scorecard.run_folder import load_run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard, load_scorecard
+from anymodal_seg_ros.evaluation.scorecard.suite import Entry, config_of
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.messages.rosbags import make
+from anymodal_seg_ros.messages.values import Message
 
 TIMELINE = """
 faults:
@@ -118,16 +126,24 @@ def test_what_is_finished_is_not_done_again(bag: Path, tmp_path: Path) -> None:
     assert card.measure("miou", subset="thermal").value is not None
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_that_is_stopped_is_no_failure_and_can_be_gone_on_with(
-    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: signal.Signals, bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: object) -> list[object]:
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
+        return []
 
-    with monkeypatch.context() as patch:
-        patch.setattr("anymodal_seg_ros.cli.evaluate.run_jobs", stop)
-        stopped = evaluate(bag, "--out", tmp_path / "card", code=2)
+    # Whoever starts the tests in the background may have them ignore Ctrl-C.
+    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr("anymodal_seg_ros.cli.evaluate.run_jobs", stop)
+            stopped = evaluate(bag, "--out", tmp_path / "card", code=2)
+    finally:
+        signal.signal(signal.SIGINT, ctrl_c)
     assert "the same command goes on from there" in " ".join(stopped.output.split())
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, "as it was before"
     evaluate(bag, "--out", tmp_path / "card")
 
 
@@ -174,7 +190,11 @@ def test_labels_that_lack_are_counted(bag: Path, tmp_path: Path) -> None:
         cv2.imwrite(str(folder / f"{stamp}.png"), np.zeros((HEIGHT, WIDTH), np.uint8))
     result = evaluate(bag, "--labels", folder, "--out", tmp_path / "card")
     assert "10 of 40 masks have a label" in " ".join(result.output.split())
-    assert "have a label" not in evaluate(bag, "--out", tmp_path / "whole").output
+    late = tmp_path / "late.yaml"
+    late.write_text("faults: [{sensor: rgb, kind: stuck, start_s: 9.0}]")
+    told = evaluate(bag, "--faults", late, "--out", tmp_path / "whole").output
+    assert "have a label" not in told
+    assert "the fault stuck of rgb changes nothing: it begins at 9 s" in " ".join(told.split())
 
 
 @pytest.mark.parametrize("damage", ["emptied", "cut", "junk"])
@@ -278,7 +298,7 @@ def test_a_bad_bag_is_named_and_the_others_go_on(bag: Path, tmp_path: Path) -> N
         (["BAG", "--labels", "no_folder"], "there is no folder of that name"),
         (["BAG", "--condition", "a/b"], "--condition is 'a/b'"),
         (["BAG", "--sweep", "--moments", "x"], "--moments is 'x'"),
-        (["BAG", "--sweep", "--kinds", "of"], "no kind of fault is called 'of'"),
+        (["BAG", "--sweep", "--kinds", "off,of"], "no kind of fault is called 'of'"),
         (["BAG", "--require", "no.yaml"], "no.yaml"),
         (["BAG", "--labels", "/no/topic"], "has no labels on /no/topic"),
     ],
@@ -301,6 +321,9 @@ def test_what_cannot_be_judged_exits_with_2(
         (["--suite", "s.yaml", "--model", "m"], "--model changes nothing with --suite"),
         (["--suite", "s.yaml", "--sweep"], "--sweep changes nothing with --suite"),
         (["--from", "card", "--engine", "torch"], "--engine changes nothing with --from"),
+        (["BAG", "--live", "--pipeline", "naive"], "--pipeline changes nothing with --live"),
+        (["BAG", "--live", "--latency", "measured"], "--latency changes nothing with --live"),
+        (["BAG", "--live", "--agree-with", "m"], "--agree-with changes nothing with --live"),
     ],
 )
 def test_options_that_would_change_nothing_are_refused(
@@ -320,6 +343,20 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_replayed(
     where[option] = tmp_path / "taken" / "inside"
     words = [word for pair in where.items() for word in pair]
     result = evaluate(bag, "--require", gate, *words, code=2)
+    assert "nothing can be written into" in result.output
+    assert not list(tmp_path.rglob("run.json"))
+
+
+def test_a_bag_of_results_that_cannot_be_is_told_before_anything_is_replayed(
+    bag: Path, tmp_path: Path
+) -> None:
+    out = ("--out", tmp_path / "card")
+    result = evaluate(bag, *out, "--bag", bag, code=2)
+    assert "exists already: choose another name" in result.output
+    result = evaluate(bag, bag, *out, "--bag", tmp_path / "results", code=2)
+    assert "--bag is for one bag" in result.output
+    (tmp_path / "taken").write_text("a file")
+    result = evaluate(bag, *out, "--bag", tmp_path / "taken" / "results", code=2)
     assert "nothing can be written into" in result.output
     assert not list(tmp_path.rglob("run.json"))
 
@@ -418,6 +455,13 @@ def test_a_suite_is_read_strictly(tmp_path: Path, text: str, words: str) -> None
     assert words in " ".join(result.output.split())
 
 
+def test_the_parameters_beside_one_file_of_a_bag_are_taken(bag: Path) -> None:
+    (file,) = bag.glob("*.mcap")
+    of_file, of_folder = (config_of(path, Entry(), Path()) for path in (file, bag))
+    assert of_file == of_folder
+    assert list(of_file.config.rig.sensors) == ["rgb", "thermal"]
+
+
 def test_scorecards_side_by_side(evaluated: Path, bag: Path, tmp_path: Path) -> None:
     evaluate(bag, "--labels", "none", "--out", tmp_path / "card")
     result = invoke("compare", evaluated, tmp_path / "card", "--csv", tmp_path / "t.csv")
@@ -435,3 +479,80 @@ def test_the_fixture_reads_a_scorecard(evaluated: Path, pytestconfig: pytest.Con
     card = load_scorecard(evaluated / "scorecard.json")
     assert isinstance(card, Scorecard)
     assert callable(pytest_scorecard.pytest_addoption)
+
+
+@pytest.mark.parametrize("kind", ["anymodal", "naive"])
+def test_an_engine_that_fails_cannot_be_judged(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    fail_after(monkeypatch, 7, MemoryError())
+    write_gate(tmp_path / "gate.yaml", {"figure": "masks_lost", "max": 100})
+    asked = ("--pipeline", kind, "--require", tmp_path / "gate.yaml", "--workers", "1")
+    result = evaluate(bag, *asked, "--out", tmp_path / "card", code=2)
+    assert "failed, MemoryError; see what" in " ".join(result.output.split())
+
+
+def test_judging_again_writes_nowhere_else_and_says_so(evaluated: Path, tmp_path: Path) -> None:
+    card = shutil.copytree(evaluated, tmp_path / "card")
+    (card / "report.html").unlink()
+    result = evaluate("--from", card, "--out", tmp_path / "new", code=2)
+    assert "leave out --out, or judge a copy" in " ".join(result.output.split())
+    assert not (tmp_path / "new").exists() and not (card / "report.html").exists()
+    evaluate("--from", card / "scorecard.json", "--out", card)
+    assert (card / "report.html").exists()
+
+
+def test_a_scorecard_is_of_the_bag_that_was_asked_for_last(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    first = write_scored_bag(tmp_path, tiny_model, 3, name="first")
+    second = write_scored_bag(tmp_path, tiny_model, 4, name="second")
+    out = ("--out", tmp_path / "card")
+    evaluate(first, *out)
+    told = " ".join(evaluate(second, *out).output.split())
+    assert "not counted, for other commands made them: 1 of the runs" in told
+    assert load_scorecard(tmp_path / "card").value("masks") == 4
+    assert "first/healthy" in evaluate("--from", tmp_path / "card").output
+    evaluate(first, second, *out)
+    assert load_scorecard(tmp_path / "card").value("masks") == 7
+
+
+def test_a_scorecard_is_not_compared_with_itself(evaluated: Path, bag: Path) -> None:
+    before = (evaluated / "runs" / "drive" / "healthy" / "run.json").stat().st_mtime_ns
+    against = ("--baseline", evaluated, "--max-drop", 0.01)
+    for words in ((bag, "--out", evaluated), ("--from", evaluated / "scorecard.json")):
+        assert "compared with itself" in evaluate(*words, *against, code=2).output
+    after = (evaluated / "runs" / "drive" / "healthy" / "run.json").stat().st_mtime_ns
+    assert before == after, "nothing was replayed"
+
+
+def test_why_there_are_no_masks(tiny_model: Path, tmp_path: Path) -> None:
+    with ImageBagWriter(tmp_path / "unstamped") as unstamped:
+        for number in range(3):
+            image = Image(np.zeros((HEIGHT, WIDTH, 3), np.uint8), "rgb8")
+            unstamped.write("/rgb/image", image, 0, START_NS + number * 100_000_000, "rgb")
+    rig = tmp_path / "rig.yaml"
+    rig.write_text(PARAMETERS.format(model=tiny_model))
+    result = evaluate(tmp_path / "unstamped", "--params", rig, "--out", tmp_path / "card")
+    assert "no mask was made: rgb: messages rejected: 3" in " ".join(result.output.split())
+
+
+def test_a_bag_of_results_offers_what_was_latched_and_holds_no_other_run(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    bag = tmp_path / "robot"
+    transforms = Message("tf2_msgs/msg/TFMessage", {"transforms": []})
+    with ImageBagWriter(bag) as recorded:
+        for number in range(2):
+            recorded.append("/tf_static", transforms.type, make(transforms), START_NS, latched(2))
+            stamp = START_NS + number * 100_000_000
+            image = Image(np.ascontiguousarray(scene("rgb", number, HEIGHT, WIDTH)), "rgb8")
+            recorded.write("/rgb/image", image, stamp, stamp, "rgb")
+            for name in ("mask", "overlay"):
+                recorded.write(f"/segmentation_node/{name}", image, stamp, stamp, "old")
+    (bag / "rig.yaml").write_text(PARAMETERS.format(model=tiny_model))
+    evaluate(bag, "--out", tmp_path / "card", "--bag", tmp_path / "out.mcap")
+    with Bag(tmp_path / "out.mcap") as opened:
+        assert opened.count(["/tf_static"]) == opened.latched("/tf_static") == 2
+        masks = [opened.decode(m) for m in opened.messages(["/segmentation_node/mask"])]
+        assert [mask.header.frame_id for mask in masks] == ["rgb", "rgb"]

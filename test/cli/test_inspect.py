@@ -12,8 +12,12 @@ from fixtures.scored_bags import PERIOD_NS, START_NS, write_scored_bag
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.config import load_config
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
-from anymodal_seg_ros.evaluation.inspection.findings import CODES
+from anymodal_seg_ros.evaluation.inspection.findings import CODES, find
+from anymodal_seg_ros.evaluation.inspection.proposal import propose
+from anymodal_seg_ros.evaluation.inspection.survey import RecordedTopic
 from anymodal_seg_ros.frames import Image
+
+NO_STAMP = -1
 
 
 def invoke(*args: object) -> Result:
@@ -38,16 +42,21 @@ def picture(number: int, encoding: str = "rgb8", size: int = 16) -> Image:
     return Image((rng.random(shape) * 200).astype(kind), encoding)
 
 
-def write(path: Path, streams: dict[str, list[tuple[int, int]]], **encodings: str) -> Path:
-    """Write topics with messages of (stamp, log time) in ns after the start."""
+def write(
+    path: Path,
+    streams: dict[str, list[tuple[int, int]]],
+    origin_ns: int = START_NS,
+    **encodings: str,
+) -> Path:
+    """Write topics with messages of (stamp, log time) in ns after the origin."""
     messages = sorted(
         (log, topic, stamp) for topic, times in streams.items() for stamp, log in times
     )
     with ImageBagWriter(path) as bag:
         for number, (log, topic, stamp) in enumerate(messages):
             encoding = encodings.get(topic.strip("/").replace("/", "_"), "rgb8")
-            absolute = START_NS + stamp if stamp >= 0 else 0
-            bag.write(topic, picture(number, encoding), absolute, START_NS + log, "frame")
+            absolute = 0 if stamp == NO_STAMP else origin_ns + stamp
+            bag.write(topic, picture(number, encoding), absolute, origin_ns + log, "frame")
     return path
 
 
@@ -74,10 +83,50 @@ def test_the_proposed_rig_can_be_evaluated(tmp_path: Path, tiny_model: Path) -> 
         "rgb": ("/rgb/image", "rgb", 10.0),
         "thermal": ("/thermal/image", "thermal", 10.0),
     }
-    arguments = ("--params", rig, "--model", tiny_model, "--out", tmp_path / "card")
+    assert load_config(rig).model == str(tiny_model), "so the next line need not name it again"
+    arguments = ("--params", rig, "--out", tmp_path / "card")
     assert invoke("evaluate", bag, *arguments).exit_code == 0
     again = invoke("inspect", bag, "--init", rig)
     assert again.exit_code == 2, "nothing is replaced"
+
+
+def test_what_is_off_in_the_proposed_parameters_is_told() -> None:
+    cloud, image = (RecordedTopic(name, kind, [0]) for name, kind in CLOUD_AND_IMAGE)
+    proposal = propose([cloud, image], ["rgb"])
+    assert proposal.sensors == ("front",)
+    assert proposal.off == {"top": "the model knows no lidar"}
+    alone = propose([cloud], ["rgb", "lidar"])
+    assert alone.sensors == ()
+    assert "drawn into the picture of the first camera" in alone.off["top"]
+    assert "enabled: false" in alone.text
+    assert "model:" not in alone.text
+
+
+def test_two_robots_in_one_bag_are_told() -> None:
+    def codes(*names: str) -> list[str]:
+        topics = [RecordedTopic(name, "sensor_msgs/msg/Image", [0]) for name in names]
+        return [finding.code for finding in find(topics)]
+
+    assert "B104" in codes("/r1/rgb/image", "/r1/ir/image", "/r2/rgb/image", "/r2/ir/image")
+    assert "B104" not in codes("/left/image", "/right/image"), "two cameras"
+    assert "B104" not in codes("/r1/rgb/image", "/r1/ir/image", "/r2/rgb/image")
+
+
+def test_points_are_placed_by_tf_where_the_bag_tells_it() -> None:
+    cloud, image = (RecordedTopic(name, kind, [0]) for name, kind in CLOUD_AND_IMAGE)
+    info = RecordedTopic("/front/camera_info", "sensor_msgs/msg/CameraInfo", [0], calibrated=True)
+    places = RecordedTopic("/tf_static", "tf2_msgs/msg/TFMessage", [0])
+    proposal = propose([cloud, image, info, places], ["rgb", "lidar"])
+    assert (proposal.sensors, proposal.off) == (("front", "top"), {})
+    assert "method: cameras\n            extrinsics: tf" in proposal.text
+    unplaced = propose([cloud, image, info], ["rgb", "lidar"])
+    assert (unplaced.sensors, list(unplaced.off)) == (("front",), ["top"])
+
+
+CLOUD_AND_IMAGE = (
+    ("/top/points", "sensor_msgs/msg/PointCloud2"),
+    ("/front/image", "sensor_msgs/msg/Image"),
+)
 
 
 @pytest.mark.parametrize(
@@ -104,10 +153,51 @@ def test_kinds_of_sensors_are_guessed(
 
 
 def test_zero_stamps(tmp_path: Path) -> None:
-    bag = write(tmp_path / "bag", {"/a/image": [(-1, n * PERIOD_NS) for n in range(10)]})
+    bag = write(tmp_path / "bag", {"/a/image": [(NO_STAMP, n * PERIOD_NS) for n in range(10)]})
     code, found = inspect(bag)
     assert code == 1
     assert "S201" in found["/a/image"]
+
+
+def test_a_simulators_clock_begins_at_zero_and_is_no_fault(tmp_path: Path) -> None:
+    times = {"/a/image": steady(start=PERIOD_NS), "/b/image": steady(start=PERIOD_NS)}
+    bag = write(tmp_path / "bag", times, origin_ns=0)
+    code, found = inspect(bag)
+    assert code == 0
+    assert set.union(*found.values()) == {"C601", "T701"}
+
+
+def test_a_camera_without_a_set_clock_is_told_as_such(tmp_path: Path) -> None:
+    since_boot = [(stamp - START_NS + 5_000_000_000_000, log) for stamp, log in steady()]
+    bag = write(tmp_path / "bag", {"/a/image": since_boot, "/b/image": steady()})
+    result = invoke("inspect", bag)
+    assert result.exit_code == 1
+    told = next(line for line in result.output.splitlines() if "S206" in line)
+    assert "/a/image: its stamps are 1699995000 s behind those of /b/image" in told
+    assert "S205" not in result.output, "no deadline mends a clock"
+
+
+def test_stamps_that_are_missing_are_no_gap(tmp_path: Path) -> None:
+    times = [(NO_STAMP if n < 10 else stamp, log) for n, (stamp, log) in enumerate(steady())]
+    bag = write(tmp_path / "bag", {"/a/image": times, "/b/image": steady()})
+    assert inspect(bag)[1]["/a/image"] == {"S201", "C601"}
+
+
+def test_one_damaged_message_takes_no_sensor_from_the_proposed_rig(tmp_path: Path) -> None:
+    pictures = {"/a/image": [picture(n) for n in range(10)]}
+    pictures["/b/image"] = [picture(n, size=8 if n == 4 else 16) for n in range(10)]
+    with ImageBagWriter(tmp_path / "bag") as bag:
+        for number in range(10):
+            for topic, images in pictures.items():
+                image = images[number]
+                if image.width == 8:  # the encoding of colours, the bytes of grey
+                    image = Image(picture(number, "mono8").pixels, "rgb8")
+                now = START_NS + number * PERIOD_NS
+                bag.write(topic, image, now, now, "frame")
+    assert "E501" in inspect(tmp_path / "bag")[1]["/b/image"]
+    rig = tmp_path / "rig.yaml"
+    invoke("inspect", tmp_path / "bag", "--init", rig)
+    assert {s.topic for s in load_config(rig).rig.sensors.values()} == {"/a/image", "/b/image"}
 
 
 def test_stamps_that_go_back_and_repeat(tmp_path: Path) -> None:
@@ -129,6 +219,9 @@ def test_clocks_and_latencies(tmp_path: Path) -> None:
     assert "S204" in inspect(old)[1]["/a/image"]
     assert inspect(old, "--strict")[0] == 1
     assert inspect(old, "--strict", "--ignore", "S204")[0] == 0
+    still = write(tmp_path / "still", {"/a/image": [(stamp, 0) for stamp, _ in steady()]})
+    code, found = inspect(still)
+    assert code == 1 and "S207" in found[""]
 
 
 def test_gaps_and_irregular_rates(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.cli.main import SUBCOMMANDS, main
+from anymodal_seg_ros.cli.os_errors import told
 from anymodal_seg_ros.cli.simulate import SimulationOutputs
 
 
@@ -103,3 +105,11 @@ def test_errors_go_to_stderr_without_a_traceback(project_root: Path) -> None:
     assert process.returncode == 1
     assert process.stderr == "Error: there is no bag at nowhere\n"
     assert process.stdout == ""
+
+
+def test_a_full_disk_is_told_as_such() -> None:
+    assert told(OSError(errno.ENOSPC, "No space left on device")).startswith("the disk is full: ")
+    assert "(/data/m.png)" in told(OSError(errno.ENOSPC, "No space left", "/data/m.png"))
+    assert told(OSError(errno.EACCES, "Permission denied", "/x")) == (
+        "[Errno 13] Permission denied: '/x'"
+    )

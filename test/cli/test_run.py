@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ from fixtures.bag_files import (
     serialised,
     write_bag,
 )
+from fixtures.failing_engine import fail_after
 from fixtures.image_folders import HEIGHT, WIDTH, write_pairs
 from fixtures.scenes import scene
 
@@ -258,6 +260,42 @@ def test_no_mask_says_why_and_is_a_failure(
     assert "\x1b" not in result.output
 
 
+def test_a_sensor_that_lives_but_is_in_no_mask_is_told_with_the_reason(
+    tmp_path: Path, parameters: Path
+) -> None:
+    topics = {f"/{name}/image": (IMAGE, frames(name, 20)) for name in ("rgb", "thermal")}
+    bag = write_bag(tmp_path / "bag", topics)
+    text = parameters.read_text()
+    for name in ("rgb", "thermal"):
+        own = f"{{topic: {name}/image, registration: {{camera_info: {name}/info"
+        apart = "" if name == "rgb" else ", method: cameras, extrinsics: '0 0 0 0 0 0 1'"
+        text = text.replace(f"{{topic: {name}/image", f"{own}{apart}}}")
+    parameters.write_text(text)
+    result = invoke("run", bag, "--params-file", parameters, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.output.splitlines() if line.startswith("thermal: ")]
+    assert "fused in 0 of the last 20 masks: cannot be registered to rgb" in line
+
+
+def test_stamps_that_several_images_share_are_told(tmp_path: Path, one_camera: Path) -> None:
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, frames("rgb", 24, shared=3))})
+    result = invoke("run", bag, "--params-file", one_camera, "--out", tmp_path / "out")
+    assert "8 masks" in result.output
+    assert "rgb: 16 of the last 24 messages had the stamp of one before" in result.output
+
+
+def frames(name: str, count: int, shared: int = 1) -> list[tuple[int, bytes]]:
+    """Return images at 30 Hz; so many have the stamp of the first of them."""
+    sent = []
+    for index in range(count):
+        stamp = START + (index - index % shared) * 33 * MS
+        pixels = scene(name, index, 24, 32)
+        encoding = "rgb8" if pixels.ndim == 3 else "mono16"
+        message = values.image(pixels, encoding, stamp, name)
+        sent.append((START + index * 33 * MS, serialised(message)))
+    return sent
+
+
 def test_a_topic_without_messages_is_why_there_is_no_mask(tmp_path: Path, one_camera: Path) -> None:
     bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, [])})
     result = invoke("run", bag, "--params-file", one_camera, "--out", tmp_path / "out")
@@ -280,6 +318,17 @@ def test_names_are_no_markup(tmp_path: Path, tiny_model: Path) -> None:
     assert result.exit_code == 0, result.output
     assert odd in result.output.replace("\n", "")
     assert f"has no /{odd}: [/x] counts as missing" in " ".join(result.output.split())
+
+
+def test_names_of_another_encoding_are_names(tmp_path: Path, one_camera: Path) -> None:
+    """OpenCV's own writer dies of them, and takes the process with it."""
+    bag, out = (tmp_path / os.fsdecode(name) for name in (b"stra\xdfe", b"l\xf6sung"))
+    write_bag(tmp_path / "plain", {"/rgb/image": (IMAGE, images(4))})
+    (tmp_path / "plain").rename(bag)
+    result = invoke("run", bag, "--params-file", one_camera, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "l?sung" in "".join(result.output.split())
+    assert len(list(out.glob("masks/*.png"))) == len(list(out.glob("overlays/*.jpg"))) == 4
 
 
 def test_a_bag_that_was_cut_off_is_used_and_told(tmp_path: Path, one_camera: Path) -> None:
@@ -325,3 +374,34 @@ def test_latency_is_played(tmp_path: Path, one_camera: Path) -> None:
     assert 9 <= masks <= 14
     assert f"{30 - masks} frame sets were dropped" in result.output
     assert invoke(*arguments, "--latency", "soon").exit_code == 2
+
+
+@pytest.mark.parametrize("frames", [0, 4])
+@pytest.mark.parametrize("latency", ["none", "fixed:5"])
+def test_an_engine_that_fails_is_told_in_one_line_and_the_masks_before_it_are_kept(
+    bag: Path,
+    parameters: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    frames: int,
+    latency: str,
+) -> None:
+    fail_after(monkeypatch, frames, RuntimeError("CUDA error:\nan illegal memory access"))
+    asked = ("--out", tmp_path / "out", "--params-file", parameters, "--latency", latency)
+    result = invoke("run", bag, *asked)
+    assert result.exit_code == 1
+    said = result.output.strip().splitlines()[-1]
+    assert "failed, RuntimeError: CUDA error: an illegal memory access; see what" in said
+    assert said.startswith("Error: the engine onnxruntime")
+    assert len(list((tmp_path / "out" / "masks").iterdir())) == frames
+
+
+def test_a_fault_of_the_code_around_the_engine_is_not_blamed_on_it(
+    bag: Path, parameters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(pipe: Pipeline, now_ns: int) -> None:
+        raise RuntimeError("no engine was asked")
+
+    monkeypatch.setattr(Pipeline, "poll", broken)
+    with pytest.raises(RuntimeError, match="no engine was asked"):
+        invoke("run", bag, "--out", tmp_path / "out", "--params-file", parameters)

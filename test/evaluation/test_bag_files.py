@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +24,7 @@ from fixtures.bag_files import (
     images,
     mcap,
     message,
+    record,
     schema,
     write_bag,
 )
@@ -123,6 +126,54 @@ def test_overlapping_chunks_come_in_order(tmp_path: Path) -> None:
     assert read(mcap(tmp_path / "a.mcap", *chunks)) == (SENT, [])
 
 
+def test_a_chunk_without_messages_says_nothing_of_the_times(tmp_path: Path) -> None:
+    """Writers note 0, or the largest number there is, for the times of one that only describes."""
+    first, last = SENT[0][0], SENT[-1][0]
+    described = schema(1, IMAGE) + channel(1, 1, "/rgb/image")
+    for number, span in enumerate(((0, 0), (2**64 - 1, 0))):
+        only = chunk(described, span)
+        for given, (start, end) in (
+            ((only, *image_chunks(SENT)), (first, last)),
+            ((only,), (0, 0)),
+        ):
+            with Bag(mcap(tmp_path / f"{number}-{len(given)}.mcap", *given)) as bag:
+                assert (bag.start_ns, bag.end_ns) == (start, end)
+                assert bag.topics == {"/rgb/image": IMAGE}
+        records = described + b"".join(message(1, log, data) for log, data in SENT)
+        assert read(mcap(tmp_path / "a.mcap", chunk(records, span))) == (SENT, [])
+
+
+def test_statistics_that_count_nothing_are_no_index(tmp_path: Path) -> None:
+    empty = record(11, struct.pack("<QHIIIIQQI", 20, 1, 1, 0, 0, 4, SENT[0][0], SENT[-1][0], 0))
+    path = mcap(tmp_path / "a.mcap", *image_chunks(SENT), empty)
+    assert read(path) == (SENT, [])
+    with Bag(path) as bag:
+        assert bag.count(["/rgb/image"]) == 20
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_what_was_recorded_before_there_was_a_clock_came_when_it_began(
+    storage: str, tmp_path: Path
+) -> None:
+    """Recorders with use_sim_time write 0 until they hear a clock; what is latched comes then."""
+    early = [(0, SENT[0][1]), (0, SENT[1][1])]
+    sent = [*early, *SENT[2:]]
+    start = SENT[2][0]
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, sent), "/a": (IMAGE, early)}, storage)
+    found, (note,) = read(bag)
+    assert found == [(start, data) for _, data in early] + SENT[2:]
+    assert "before there was a clock" in note
+    with Bag(bag) as opened:
+        assert (opened.start_ns, opened.end_ns) == (start, SENT[-1][0])
+        assert [m.log_ns for m in opened.messages(["/a"], start, start + 1)] == [start, start]
+        assert not list(opened.messages(["/a"], start + 1))
+    simulated = [(log - SENT[0][0], data) for log, data in SENT]
+    assert read(write_bag(tmp_path / "sim", {"/rgb/image": (IMAGE, simulated)}, storage)) == (
+        simulated,
+        [],
+    )
+
+
 @pytest.mark.parametrize("zeros", [0, 5000])
 def test_an_mcap_file_that_was_cut_off_is_read_as_far_as_it_goes(
     tmp_path: Path, zeros: int
@@ -186,6 +237,71 @@ def test_a_database_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -
     path.write_bytes(bytes(5000))
     with pytest.raises(BagError, match="full of zeros"):
         Bag(bag)
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_file_is_no_bag(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.db3")
+    for path in (tmp_path / "pipe.db3", Path("/dev/zero"), Path("/dev/null")):
+        with pytest.raises(BagError, match="no regular file"):
+            read(path)
+    for name in ("x" * 300, "x" * 5000, "a\0b", "\ud800"):
+        with pytest.raises(BagError, match="there is no bag at"):
+            read(tmp_path / name)
+
+
+def test_a_folder_of_bags_names_them(tmp_path: Path) -> None:
+    with pytest.raises(BagError, match=r"in it$"):
+        Bag(tmp_path)
+    for name in ("monday", "tuesday"):
+        image_bag(tmp_path / name)
+    with pytest.raises(BagError, match="bags in it are monday, tuesday"):
+        Bag(tmp_path)
+
+
+MESSAGES = "CREATE TABLE messages(id, topic_id, timestamp, data)"
+
+
+@pytest.mark.parametrize(
+    ("topic", "odd"),
+    [
+        ((None, "/b", "x/msg/Y", "cdr"), (2, 1, 7, b"odd")),
+        (("x", "/b", "x/msg/Y", "cdr"), (2, "x", 7, b"odd")),
+        ((b"\xff", "/b", "x/msg/Y", "cdr"), (2, None, 7, b"odd")),
+        ((2, None, None, None), (2, 2, None, b"odd")),
+        ((2, "\x1b", "\x1b", "\x1b"), (2, 1, "late", b"odd")),
+        ((2, "/b", "x/msg/Y", "cdr"), (2, 2, 1e300, b"odd")),
+        ((2, "/b", "x/msg/Y", "cdr"), (2, 1, b"7", b"odd")),
+    ],
+)
+def test_rows_of_a_database_that_are_none_cost_themselves(
+    topic: Any, odd: Any, tmp_path: Path
+) -> None:
+    bag = tmp_path / "bag.db3"
+    with sqlite3.connect(bag) as database:
+        database.execute("CREATE TABLE topics(id, name, type, serialization_format)")
+        database.execute(MESSAGES)
+        good = (1, "/rgb/image", "sensor_msgs/msg/Image", "cdr")
+        database.executemany("INSERT INTO topics VALUES(?, ?, ?, ?)", [topic, good])
+        rows = [odd, (1, 1, 5, b"good")]
+        database.executemany("INSERT INTO messages VALUES(?, ?, ?, ?)", rows)
+    database.close()
+    with Bag(bag) as opened:
+        assert (opened.start_ns, opened.end_ns) in ((5, 5), (5, 7))
+        found = [(one.log_ns, bytes(one.data)) for one in opened.messages(["/rgb/image"])]
+    assert (5, b"good") in found
+
+
+@pytest.mark.parametrize("column", ["data", "timestamp"])
+def test_columns_that_a_database_computes_are_none(column: str, tmp_path: Path) -> None:
+    bag = tmp_path / "bag.db3"
+    with sqlite3.connect(bag) as database:
+        database.execute("CREATE TABLE topics(id, name, type, serialization_format)")
+        computed = MESSAGES.replace(column, f"{column} AS (length(hex(zeroblob(900000000))))")
+        database.execute(computed)
+    database.close()
+    with pytest.raises(BagError, match=f"its table messages has no column {column}"):
+        read(bag)
 
 
 def test_what_a_killed_recorder_left_in_the_log_of_a_database_is_read(tmp_path: Path) -> None:
@@ -356,3 +472,8 @@ def test_compressed_files_are_unpacked_as_far_as_they_go(tmp_path: Path, storage
     edit_metadata(bag, lambda info: info.update(relative_file_paths=[packed.name]))
     assert read(bag) == (SENT, [])
     assert read(packed) == (SENT, [])
+    unpacked = packed.with_suffix("")
+    unpacked.write_bytes(zstd.decompress(packed.read_bytes()))  # as players do, and leave it there
+    assert read(bag) == (SENT, [])
+    (bag / "metadata.yaml").unlink()
+    assert read(bag)[0] == SENT

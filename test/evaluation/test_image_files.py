@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -73,6 +76,25 @@ def test_lists_by_name_and_passes_over_what_is_no_image(tmp_path: Path) -> None:
         list_images(str(tmp_path / "nowhere"))
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["0007.png", "0008.png", "0010.png"],
+        ["frame_2_left.png", "frame_10_left.png", "frame_10_right.png", "g1.png"],
+        ["1700000000.25.png", "1700000000.5.png", "1700000001.png"],
+        ["999999999.png", "1000000000000000001.png", "1000000000000000002.png"],
+        ["a.png", "b (2).png", "b (10).png"],
+    ],
+)
+def test_numbers_in_names_are_numbers(tmp_path: Path, names: list[str]) -> None:
+    """Or the tenth picture of a drive would be the second."""
+    for name in names:
+        (tmp_path / name).touch()
+    assert [path.name for path in list_images(str(tmp_path))] == names
+    numbered = [Path(f"{number}.png") for number in (10, 2, 1)]
+    assert pair_by_name({"rgb": numbered, "depth": numbered})["rgb"] == numbered[::-1]
+
+
 def test_pairs_by_the_name_up_to_the_first_dot() -> None:
     paths = {
         "rgb": [Path(f"{n}.color.jpg") for n in ("1", "2", "4")],
@@ -88,3 +110,40 @@ def test_pairs_need_common_and_unambiguous_names() -> None:
         pair_by_name({"rgb": [Path("1.png")], "depth": [Path("2.png")]})
     with pytest.raises(BagError, match="'rgb'"):
         pair_by_name({"rgb": [Path("1.png"), Path("1.jpg")], "depth": [Path("1.png")]})
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    end = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + end
+
+
+def _png(width: int, height: int) -> bytes:
+    """A small file that claims any size."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = _chunk(b"IDAT", zlib.compress(bytes(10_000)))
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + rows + _chunk(b"IEND", b"")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.png", _png(50_000, 50_000)),
+        ("a.png", _png(30_000, 30_000)),
+        ("a.bmp", _png(30_000, 30_000)),
+        ("a.png", _png(2**31 - 1, 2**31 - 1)),
+        ("a.png", _png(0, 0)),
+        ("a.png", b""),
+        ("a.jpg", b"\xff\xd8" + b"\xff" * 1000),
+        ("a.bmp", b"BM" + b"\xff" * 100),
+        ("a.bmp", b""),
+        ("a.tiff", b"II*\0\x08\0\0\0" + b"\xff" * 100),
+        ("a.png", None),
+    ],
+)
+def test_a_file_that_lies_costs_one_line(name: str, content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / name
+    os.mkfifo(path) if content is None else path.write_bytes(content)
+    with pytest.raises(BagError, match=f"cannot read the image .*{name}: ") as said:
+        load_image(path)
+    assert len(str(said.value)) < 500

@@ -5,13 +5,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from fixtures import bag_files
+from fixtures.bag_files import IMAGE, START, camera_info, serialised
 from fixtures.street import seen_by_rgb, seen_by_thermal, shifted, street
 
-from anymodal_seg_ros.config import RigConfig, SensorConfig
+from anymodal_seg_ros.config import RigConfig, SensorConfig, seg_config
+from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, TF_STATIC, TRANSFORMS
 from anymodal_seg_ros.evaluation.assemble import Gap, ImageSensor, plan, write_bag
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.image_files import list_images
-from anymodal_seg_ros.evaluation.instants import from_bag, from_folders
+from anymodal_seg_ros.evaluation.instants import from_bag, from_folders, tell_cameras
+from anymodal_seg_ros.messages.values import image, tf
+from anymodal_seg_ros.sensing.geometry.registration import Registrar
+from anymodal_seg_ros.simulation.placements import Placement
 
 RIG = RigConfig(
     {
@@ -87,3 +93,25 @@ def test_a_bag_without_the_first_sensor_is_refused(
     path = recorded(folders, tmp_path / "bag", None)
     with Bag(path) as bag, pytest.raises(BagError, match="no images of rgb, the rig's first"):
         list(from_bag(bag, TOPICS, RIG, 5))
+
+
+def test_a_bag_tells_the_cameras_and_their_places_by_tf(tmp_path: Path) -> None:
+    """The first CameraInfo is empty, and one message of tf is damaged."""
+    registration = {"method": "cameras", "extrinsics": "tf", "camera_info": "info"}
+    sensors = {
+        "rgb": {"topic": "a", "modality": "rgb", "registration": {"camera_info": "info"}},
+        "thermal": {"topic": "b", "modality": "thermal", "registration": registration},
+    }
+    rig = seg_config({"rig": {"sensors": sensors}}).rig
+    placed = tf([Placement("camera", "heat", (0.5, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))], START)
+    heat = serialised(image(np.zeros((24, 32), np.uint16), "mono16", START, "heat"))
+    topics = {
+        "/a": (IMAGE, bag_files.images(3)),
+        "/b": (IMAGE, [(START, b"damaged"), (START + 1, heat)]),
+        "/info": (CAMERA_INFO, [(START, camera_info(START, f)) for f in (0.0, 20.0)]),
+        TF_STATIC: (TRANSFORMS, [(START, b"\0\1\0\0\5\0\0\0ab"), (START + 1, serialised(placed))]),
+    }
+    registrar = Registrar(rig.sensors, 24, 32)
+    with Bag(bag_files.write_bag(tmp_path / "bag", topics)) as bag:
+        tell_cameras(bag, rig, registrar)
+    assert registrar.can_bring("thermal", "rgb")

@@ -33,7 +33,7 @@ class Watched:
 
     def run(self, batch: ModalityBatch) -> Segmentation:
         self.given.append(batch)
-        return Segmentation(mask=np.zeros((8, 8), np.uint8))
+        return Segmentation(mask=np.zeros((48, 64), np.uint8))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.bag_files import IMAGE, camera_info, images, write_bag
+from fixtures.bag_files import (
+    IMAGE,
+    camera_info,
+    channel,
+    images,
+    mcap,
+    message,
+    schema,
+    write_bag,
+)
 from fixtures.messages import image_message
 from fixtures.scenes import ENCODINGS, scene
 from fixtures.virtual_machine import split_pipeline
@@ -27,12 +36,13 @@ from anymodal_seg_ros.evaluation.replay import (
     arrivals,
     cameras_by_topic,
     check_topics,
+    idle_faults,
     latency_model,
     replay,
     sensors_by_topic,
     with_faults,
 )
-from anymodal_seg_ros.faults.kinds import OverExposure
+from anymodal_seg_ros.faults.kinds import Off, OverExposure
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import Image, Prediction
 from anymodal_seg_ros.messages.rosbags import TYPES
@@ -202,6 +212,40 @@ def test_topics_of_other_types_are_told_and_left_alone(pipeline: Pipeline, tmp_p
             check_topics(bag, {"/thermal/image": "thermal"})
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("sensor_msgs/msg/LaserScan", "laserscan_to_pointcloud_node"),
+        ("ffmpeg_image_transport_msgs/msg/FFMPEGPacket", "image_transport republish ffmpeg raw"),
+        ("theora_image_transport/msg/Packet", "image_transport republish theora raw"),
+        ("livox_ros_driver2/msg/CustomMsg", "let its driver publish a PointCloud2"),
+        ("stereo_msgs/msg/DisparityImage", "publish a depth image"),
+        ("", "of no type that the bag tells, its channel has no schema"),
+    ],
+)
+def test_of_types_that_others_make_pictures_of_it_is_told_who_does(
+    tmp_path: Path, name: str, says: str
+) -> None:
+    described = (schema(1, name, definition="") if name else b"") + channel(
+        1, int(bool(name)), "/scan"
+    )
+    file = mcap(tmp_path / "bag.mcap", described + message(1, START, bytes(8)))
+    with Bag(file) as bag, pytest.raises(BagError) as caught:
+        check_topics(bag, {"/scan": "lidar"})
+    assert says in str(caught.value)
+    assert "several types" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_a_topic_of_several_types_that_are_no_pictures_names_them(tmp_path: Path) -> None:
+    described = b"".join(
+        schema(n, f"a_msgs/msg/Type{n}", definition="") + channel(n, n, "/scan") for n in (1, 2)
+    )
+    file = mcap(tmp_path / "bag.mcap", described + message(1, START, bytes(8)))
+    with Bag(file) as bag, pytest.raises(BagError, match="several types, a_msgs/msg/Type1, a_ms"):
+        check_topics(bag, {"/scan": "lidar"})
+
+
 @pytest.mark.parametrize("faults", [False, True])
 def test_a_message_whose_bytes_are_cut_is_rejected_like_any_bad_one(
     pipeline: Pipeline, tmp_path: Path, faults: bool
@@ -290,3 +334,15 @@ def test_at_a_desk_no_frame_is_lost_to_a_sensor_that_all_have_waited_for(
     assert pipe.superseded == 0
     rgb = [m for m in masks if m.frame_set.reference == "rgb"]
     assert len(rgb) == 60, "a mask for each of its frames"
+
+
+def test_faults_that_change_nothing_are_told() -> None:
+    sensors: dict[str, Any] = {"rgb": {"topic": "a", "modality": "rgb"}}
+    sensors["thermal"] = {"topic": "b", "modality": "thermal", "enabled": False}
+    rig = seg_config({"rig": {"sensors": sensors}}).rig
+    entries = [("rgb", 1.0), ("*", 1.0), ("thermal", 1.0), ("rgb", 2.5), ("*", 30.0)]
+    timeline = FaultTimeline(faults=tuple(Off(name, start) for name, start in entries))
+    disabled, late, later = idle_faults(timeline, rig, 2.5)
+    assert disabled == "the fault off of thermal changes nothing: the sensor is disabled"
+    assert "off of rgb changes nothing: it begins at 2.5 s, the bag ends after 2.50 s" in late
+    assert "off of * changes nothing: it begins at 30 s" in later

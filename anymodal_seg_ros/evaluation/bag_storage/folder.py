@@ -15,7 +15,8 @@ from anymodal_seg_ros.evaluation.bag_storage.unpack import ZSTD_MAGIC, unpack_fi
 from anymodal_seg_ros.foreign_text import quote
 
 METADATA = "metadata.yaml"
-_SUFFIXES = (".mcap", ".db3", ".bag", ".zstd", ".zst")
+_PACKED = (".zstd", ".zst")
+_SUFFIXES = (".mcap", ".db3", ".bag", *_PACKED)
 _MAX_FILES = 10_000
 
 
@@ -60,14 +61,18 @@ class BagFiles:
             self._unpacked.cleanup()
 
     def _find(self, path: Path) -> list[Path]:
-        if not path.exists():
+        try:
+            there_is_one = path.exists()
+        except OSError as error:  # such as too long a name
+            raise BagError(f"there is no bag at {path}: {error.strerror}") from error
+        if not there_is_one:
             raise BagError(f"there is no bag at {path}")
         if path.name == METADATA:
             path = path.parent
         if not path.is_dir():
             return [path]
         there = {file.name: file for file in _recordings(path)}
-        listed = self._listed(path / METADATA, sorted(there))
+        listed = self._listed(path / METADATA, [file.name for file in _once(there)])
         files = [there[name] for name in dict.fromkeys(listed) if name in there]
         if listed and not files and there:
             self.notes.append(
@@ -80,10 +85,12 @@ class BagFiles:
                 f"{path}: {quote(missing)}, which {METADATA} names, is missing: "
                 f"{len(files)} of {len(set(listed))} files are read"
             )
-        files = files or list(there.values())
+        files = files or _once(there)
         if not files:
+            inside = sorted(file.parent.name for file in path.glob(f"*/{METADATA}"))
+            bags = f"; bags in it are {quote(', '.join(inside), 150)}" if inside else ""
             raise BagError(
-                f"cannot read {path} as a bag: expected files {', '.join(_SUFFIXES)} in it"
+                f"cannot read {path} as a bag: expected files {', '.join(_SUFFIXES)} in it{bags}"
             )
         return files
 
@@ -108,6 +115,8 @@ class BagFiles:
 
     def _open(self, file: Path) -> Storage:
         """Open a file as what its first bytes say it is."""
+        if not file.is_file():  # a pipe would be waited for
+            raise BagError(f"cannot read {file} as a bag: it is no regular file")
         with file.open("rb") as opened:
             head = opened.read(16)
         if not head:
@@ -134,6 +143,12 @@ def _recordings(folder: Path) -> Iterator[Path]:
     for file in sorted(folder.iterdir()):
         if file.suffix in _SUFFIXES and file.is_file():
             yield file
+
+
+def _once(there: Mapping[str, Path]) -> list[Path]:
+    """Leave out what is there unpacked as well: players unpack files beside the packed ones."""
+    packed = {name for name, file in there.items() if file.suffix in _PACKED and file.stem in there}
+    return [file for name, file in there.items() if name not in packed]
 
 
 def _entry(content: Any, name: str) -> Any:

@@ -11,7 +11,7 @@ import struct
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
@@ -207,26 +207,43 @@ class McapFile:
         self._by_id.setdefault(number, channel)
 
     def _look_into_chunks(self) -> None:
-        """Where there is no index, learn what topics there are, and count their messages."""
-        known = self._told is not None and set(self._told) <= set(self._by_id)
-        if known or not self._chunks:
+        """Where there is no index, learn what topics there are, and count their messages.
+
+        Chunks that are said to begin at 0 or after their end are looked into as well: writers note
+        so one that describes channels and holds no message.
+        """
+        known = bool(self._told) and set(self._told or ()) <= set(self._by_id)
+        if not self._chunks:
             return
-        self._told, usable = None, []
+        if not known:
+            self._told = None
+        usable, damaged = [], 0
         for chunk in self._chunks:
-            content = self._content(chunk)
-            if content is None:
+            if known and 0 < chunk.start_ns <= chunk.end_ns:
+                usable.append(chunk)
                 continue
-            usable.append(chunk)
-            for kind, start, end in _records(content):
-                if kind in (_SCHEMA, _CHANNEL) and end - start <= _MAX_TEXT:
-                    self._describe(kind, content[start:end])
-                elif kind == _MESSAGE:
-                    self._counts[struct.unpack_from("<H", content, start)[0]] += 1
+            content = self._content(chunk)
+            damaged += content is None
+            times = [] if content is None else self._take_in(content)
+            if times:
+                usable.append(replace(chunk, start_ns=min(times), end_ns=max(times)))
         self._chunks = usable
-        if not usable and not self._loose:
+        if damaged and not usable and not self._loose:
             raise BagError(self.notes[-1])
         if not self._by_id:
             raise self._nothing_whole()
+
+    def _take_in(self, content: bytes) -> list[int]:
+        """Take what a chunk describes, count its messages, and return their log times."""
+        times = []
+        for kind, start, end in _records(content):
+            if kind in (_SCHEMA, _CHANNEL) and end - start <= _MAX_TEXT:
+                self._describe(kind, content[start:end])
+            elif kind == _MESSAGE and end - start >= _MESSAGE_HEAD.size:
+                number, _, log_ns, _ = _MESSAGE_HEAD.unpack_from(content, start)
+                self._counts[number] += 1
+                times.append(log_ns)
+        return times
 
     def _content(self, chunk: _Chunk) -> bytes | None:
         """Unpack a chunk; a damaged one is told in the notes, and passed over."""

@@ -24,6 +24,8 @@ from anymodal_seg_ros.foreign_text import quote
 MAGIC = b"SQLite format 3\0"
 _RECOVER = "'sqlite3 {} .recover | sqlite3 mended.db3' may save more"
 _LIMIT_LENGTH = 0  # SQLITE_LIMIT_LENGTH
+_COLUMNS = {"id", "topic_id", "timestamp", "data"}
+"""Of the table of messages."""
 
 
 class SqliteFile:
@@ -78,16 +80,16 @@ class SqliteFile:
             BagError: the file is damaged further on.
         """
         wanted = {i: channel for i, channel in self._by_id.items() if channel in channels}
-        if self._index is not None:
-            rows = self._saved(wanted, start_ns, end_ns)
-        else:
-            places = ",".join("?" * len(wanted))
-            rows = self._database.execute(
-                "SELECT topic_id, timestamp, data FROM messages WHERE timestamp >= ? AND "
-                f"timestamp < ? AND topic_id IN ({places}) ORDER BY timestamp, id",
-                (max(start_ns, -(2**63)), min(end_ns, 2**63 - 1), *wanted),
-            )
         try:
+            if self._index is not None:
+                rows = self._saved(wanted, start_ns, end_ns)
+            else:
+                places = ",".join("?" * len(wanted))
+                rows = self._database.execute(
+                    "SELECT topic_id, timestamp, data FROM messages WHERE timestamp >= ? AND "
+                    f"timestamp < ? AND topic_id IN ({places}) ORDER BY timestamp, id",
+                    (max(start_ns, -(2**63)), min(end_ns, 2**63 - 1), *wanted),
+                )
             for topic, log_ns, data in rows:
                 if isinstance(log_ns, int) and isinstance(data, bytes):
                     yield log_ns, wanted[topic], data
@@ -99,13 +101,19 @@ class SqliteFile:
     def _topics(self) -> dict[int, Channel]:
         tables = {
             str(row[0]): self._columns(str(row[0]))
-            for row in self._database.execute("SELECT name FROM sqlite_master WHERE type='table'")
+            # A virtual table has no page of its own: what it holds is computed.
+            for row in self._database.execute(
+                "SELECT name FROM sqlite_master WHERE type='table' AND rootpage > 0"
+            )
             if row[0] in ("topics", "messages", "message_definitions")
         }
         if not {"topics", "messages"} <= set(tables):
             raise BagError(
                 f"{self.path} is a database, but no bag: it has no tables topics and messages"
             )
+        # Columns that are computed are not among them: they may hold anything, and take any time.
+        if lacking := sorted(_COLUMNS - tables["messages"]):
+            raise BagError(f"{self.path} is no bag: its table messages has no column {lacking[0]}")
         definitions: dict[str, tuple[str, str]] = {}
         if "message_definitions" in tables:
             with contextlib.suppress(sqlite3.DatabaseError):  # the standard ones may do
@@ -117,7 +125,8 @@ class SqliteFile:
         profiles = "offered_qos_profiles" if "offered_qos_profiles" in tables["topics"] else "''"
         found = {}
         for number, topic, kind, encoding, offered in self._database.execute(
-            f"SELECT id, name, type, serialization_format, {profiles} FROM topics"
+            f"SELECT id, name, type, serialization_format, {profiles} FROM topics "
+            "WHERE typeof(id) = 'integer'"
         ):
             definition, definition_kind = definitions.get(str(kind), ("", ""))
             found[int(number)] = Channel(
@@ -137,7 +146,7 @@ class SqliteFile:
         try:
             rows = self._database.execute(
                 "SELECT topic_id, COUNT(*), MIN(timestamp), MAX(timestamp) FROM messages "
-                "GROUP BY topic_id"
+                "WHERE typeof(timestamp) = 'integer' GROUP BY topic_id"
             ).fetchall()
         except sqlite3.DatabaseError:
             self._save_what_is_whole()
@@ -152,7 +161,8 @@ class SqliteFile:
             for row in self._database.execute(
                 "SELECT timestamp, id, topic_id FROM messages NOT INDEXED ORDER BY id"
             ):
-                self._index.append(row)
+                if all(isinstance(number, int) for number in row):
+                    self._index.append(row)
         except sqlite3.DatabaseError as error:
             if not self._index:
                 raise BagError(

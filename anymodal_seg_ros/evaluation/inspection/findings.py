@@ -6,14 +6,16 @@ A code is never given a new meaning; docs/reference/findings.md lists them.
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from anymodal_seg_ros.config import NodeConfig
+from anymodal_seg_ros.config.other_types import mend_of_type
 from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, READABLE, sensors_by_topic
-from anymodal_seg_ros.evaluation.inspection.survey import TRANSFORMS, RecordedTopic
+from anymodal_seg_ros.evaluation.inspection.survey import NO_STAMP, TRANSFORMS, RecordedTopic
 
 
 class Severity(enum.Enum):
@@ -49,11 +51,14 @@ CODES: dict[str, tuple[Severity, str]] = {
     "B101": (_E, "No topic carries images, points or events"),
     "B102": (_W, "A sensor's topic has no message"),
     "B103": (_I, "Only one sensor: there is nothing to fall back to"),
+    "B104": (_I, "The same topics in several namespaces: two robots?"),
     "S201": (_E, "Header stamps are zero or absurd"),
     "S202": (_E, "Header stamps go back"),
     "S203": (_W, "Header stamps repeat"),
     "S204": (_W, "Header stamps and log times are of different clocks"),
     "S205": (_W, "Messages arrive later than those of other sensors"),
+    "S206": (_E, "Header stamps of two sensors are of different clocks"),
+    "S207": (_E, "Log times stand still: the recorder had no clock"),
     "R301": (_W, "A gap"),
     "R302": (_W, "An irregular rate: healthy messages will be LATE"),
     "O401": (_E, "Two sensors never overlap in time"),
@@ -77,7 +82,6 @@ _CLOCK_S = 60.0
 _LATENCY_S = 0.1
 _COVERED_SHARE = 0.9
 _RATE_SHARE = 0.2
-_OLDEST_NS = 86_400_000_000_000  # a day: nobody's clock says 1970
 
 
 def find(topics: Sequence[RecordedTopic], where: NodeConfig | None = None) -> list[Finding]:
@@ -88,7 +92,7 @@ def find(topics: Sequence[RecordedTopic], where: NodeConfig | None = None) -> li
         where: the rig to hold it against, and its node; None if there is none yet.
     """
     sensors = [topic for topic in topics if is_input(topic)]
-    found = [*_bag(topics, sensors), *_overlap(sensors), *_latency(sensors)]
+    found = [*_bag(topics, sensors), *_clock(sensors), *_overlap(sensors), *_latency(sensors)]
     for topic in sensors:
         found += [*_stamps(topic), *_rate(topic), *_content(topic), *_calibration(topic, topics)]
     if where is not None:
@@ -106,13 +110,18 @@ def is_input(topic: RecordedTopic) -> bool:
 def _bag(topics: Sequence[RecordedTopic], sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
     if not sensors:
         types = sorted({topic.type for topic in topics})
-        yield Finding(
-            "B101",
-            "",
-            f"the bag has {', '.join(types) or 'nothing'}: expected one of {', '.join(READABLE)}",
-        )
+        expected = f"expected one of {', '.join(READABLE)}"
+        mend = next(filter(None, map(mend_of_type, types)), expected)
+        yield Finding("B101", "", f"the bag has {', '.join(types) or 'nothing'}: {mend}")
     elif len(sensors) == 1:
         yield Finding("B103", sensors[0].name, "it is the only sensor")
+    if alike := _namespaces_alike(sensors):
+        yield Finding(
+            "B104",
+            "",
+            f"the same topics are in {', '.join(alike)}: if these are robots, take the sensors of "
+            "one at a time, for what is in one parameter file is fused",
+        )
     for topic in sensors:
         if not topic.log_ns:
             yield Finding("B102", topic.name, "it has no message: was the driver running?")
@@ -123,18 +132,38 @@ def _bag(topics: Sequence[RecordedTopic], sensors: Sequence[RecordedTopic]) -> I
             yield Finding("L801", topic.name, "anymodal-seg evaluate compares with it")
 
 
+def _clock(sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
+    times = Counter(log_ns for topic in sensors for log_ns in topic.log_ns)
+    if len(times) == 1 and (number := times.total()) > 2:
+        yield Finding(
+            "S207",
+            "",
+            f"all {number} messages have the log time {next(iter(times))}: nobody can tell when "
+            "they came. Record without use_sim_time, or while /clock is published",
+        )
+
+
+def _namespaces_alike(sensors: Sequence[RecordedTopic]) -> list[str]:
+    """Return the namespaces in which several topics have the names that they have in another."""
+    inside: dict[str, set[str]] = {}
+    for topic in sensors:
+        namespace, _, name = topic.name.strip("/").partition("/")
+        inside.setdefault(f"/{namespace}", set()).add(name)
+    several = {space: names for space, names in inside.items() if len(names) > 1}
+    return sorted(s for s, names in several.items() if list(several.values()).count(names) > 1)
+
+
 def _stamps(topic: RecordedTopic) -> Iterator[Finding]:
     stamps = np.array(topic.stamps_ns, np.int64)
-    absurd = int(np.count_nonzero(stamps < _OLDEST_NS))
+    absurd = int(np.count_nonzero(stamps == NO_STAMP))
     if absurd:
         yield Finding(
             "S201",
             topic.name,
-            f"{absurd} of {stamps.size} stamps are zero or of 1970: "
+            f"{absurd} of {stamps.size} stamps are zero or no time: "
             "mend the driver, the pipeline refuses them",
         )
-        return
-    steps = np.diff(stamps)
+    steps = np.diff(stamps[stamps != NO_STAMP])
     if back := int(np.count_nonzero(steps < 0)):
         yield Finding(
             "S202",
@@ -163,13 +192,21 @@ def _latency(sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
     behind = {topic.name: b for topic in sensors if (b := topic.offset_s()) is not None}
     if len(behind) < 2:
         return
-    first = min(behind.values())
+    fastest = min(behind, key=behind.__getitem__)
     for name, value in behind.items():
-        if value - first > _LATENCY_S:
+        later = value - behind[fastest]
+        if later > _CLOCK_S:
+            yield Finding(
+                "S206",
+                name,
+                f"its stamps are {later:.0f} s behind those of {fastest}: the two are never fused; "
+                "let both drivers stamp by one clock",
+            )
+        elif later > _LATENCY_S:
             yield Finding(
                 "S205",
                 name,
-                f"it arrives {1e3 * (value - first):.0f} ms later after its "
+                f"it arrives {1e3 * later:.0f} ms later after its "
                 "stamp than the fastest sensor: raise rig.deadline_s, or mend offset_s "
                 "if its stamp is wrong",
             )
@@ -204,7 +241,8 @@ def _rate(topic: RecordedTopic) -> Iterator[Finding]:
 def _content(topic: RecordedTopic) -> Iterator[Finding]:
     for reason, number in topic.errors.items():
         yield Finding("E501", topic.name, f"{number} of {len(topic.log_ns)}: {reason}")
-    for what, found in (("encodings", topic.encodings), ("sizes", topic.sizes)):
+    sizes = Counter({f"{w}x{h}": number for (w, h), number in topic.sizes.items()})
+    for what, found in (("encodings", topic.encodings), ("sizes", sizes)):
         if len(found) > 1:
             shown = ", ".join(f"{key} ({number})" for key, number in found.most_common())
             yield Finding("E502", topic.name, f"several {what}: {shown}")

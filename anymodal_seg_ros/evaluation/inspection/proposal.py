@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from anymodal_seg_ros.config import MESSAGE_TYPES
+from anymodal_seg_ros.evaluation.arrivals import TF_STATIC
 from anymodal_seg_ros.evaluation.bags import BagError
 from anymodal_seg_ros.evaluation.inspection.findings import camera_info_of, is_input
 from anymodal_seg_ros.evaluation.inspection.survey import RecordedTopic
 from anymodal_seg_ros.sensing.decoding.modality_guess import EVENT_TYPES, guess_modality
 
+POINT_CLOUD = MESSAGE_TYPES["point_cloud"]
 _GENERIC = re.compile(
     r"image\w*|compressed\w*|points?\w*|packets|raw|data|camera|sensors?|cam|scan|velodyne_points"
 )
@@ -26,33 +29,70 @@ _HEAD = """\
 """
 
 
-def propose(topics: Sequence[RecordedTopic], known: Collection[str]) -> str:
-    """Write the text of a parameter file.
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A parameter file for a bag.
+
+    Attributes:
+        text: of the file.
+        sensors: that are on in it.
+        off: those that are not, with the reason.
+    """
+
+    text: str
+    sensors: tuple[str, ...]
+    off: Mapping[str, str]
+
+
+def propose(topics: Sequence[RecordedTopic], known: Collection[str], model: str = "") -> Proposal:
+    """Write a parameter file.
 
     Args:
         topics: of the bag.
         known: modalities of the model; sensors of other kinds are switched off.
+        model: that is to stand in the file; empty for the default one.
 
     Raises:
         BagError: no topic can be a sensor.
     """
-    chosen = [t for t in topics if is_input(t) and t.log_ns and not t.errors]
+    chosen = [t for t in topics if is_input(t) and t.readable]
     chosen = [t for t in chosen if not _is_second_form(t, chosen)]
     if not chosen:
         raise BagError("no topic carries readable images, points or events: there is no rig here")
     kinds = {t.name: guess_modality(t.name, t.type, next(iter(t.encodings), "")) for t in chosen}
     chosen.sort(key=lambda t: (_ORDER.index(kinds[t.name]), -(t.rate_hz or 0.0), t.name))
     sensors: dict[str, Any] = {}
+    off: dict[str, str] = {}
     for topic in chosen:
-        name = _name(topic, kinds[topic.name], sensors)
-        sensors[name] = _sensor(topic, kinds[topic.name], topics, known)
-    content = {"/**": {"ros__parameters": {"rig": {"sensors": sensors}}}}
-    return _HEAD + yaml.safe_dump(content, sort_keys=False, width=100)
+        kind = kinds[topic.name]
+        name = _name(topic, kind, sensors)
+        sensors[name] = _sensor(topic, kind, topics)
+        if kind not in known:
+            off[name] = f"the model knows no {kind}"
+        elif topic.type == POINT_CLOUD and not _place(sensors[name], chosen[0], topics):
+            off[name] = (
+                "points are drawn into the picture of the first camera, and the bag does not tell "
+                "its calibration and the places of both (/tf_static)"
+            )
+        if name in off:
+            sensors[name]["enabled"] = False
+    parameters: dict[str, Any] = {"model": model} if model else {}
+    content = {"/**": {"ros__parameters": {**parameters, "rig": {"sensors": sensors}}}}
+    text = _HEAD + yaml.safe_dump(content, sort_keys=False, width=100, allow_unicode=True)
+    return Proposal(text, tuple(name for name in sensors if name not in off), off)
 
 
-def _sensor(
-    topic: RecordedTopic, modality: str, topics: Sequence[RecordedTopic], known: Collection[str]
-) -> dict[str, Any]:
+def _place(entry: dict[str, Any], first: RecordedTopic, topics: Sequence[RecordedTopic]) -> bool:
+    """Say how the points of a LiDAR come into the first camera's picture; False if nobody can."""
+    info = camera_info_of(first, topics)
+    told = any(topic.name == TF_STATIC for topic in topics)
+    if first.type == POINT_CLOUD or info is None or not info.calibrated or not told:
+        return False
+    entry["registration"] = {"method": "cameras", "extrinsics": "tf"}
+    return True
+
+
+def _sensor(topic: RecordedTopic, modality: str, topics: Sequence[RecordedTopic]) -> dict[str, Any]:
     entry: dict[str, Any] = {"topic": topic.name, "modality": modality}
     if topic.rate_hz is not None:
         entry["expected_hz"] = float(f"{min(max(topic.rate_hz, 0.1), 1000.0):.3g}")
@@ -60,8 +100,6 @@ def _sensor(
     seen_by_itself = topic.name.endswith(("/compressed", "/compressedDepth"))
     if kind not in (None, "image") and not (kind == "compressed" and seen_by_itself):
         entry["type"] = kind
-    if modality not in known:
-        entry["enabled"] = False
     info = camera_info_of(topic, topics)
     if info is not None and info.calibrated:
         entry["registration"] = {"camera_info": info.name}

@@ -18,6 +18,9 @@ from anymodal_seg_ros.sensing.events.messages import is_event_message
 
 TRANSFORMS = "tf2_msgs/msg/TFMessage"
 
+NO_STAMP = 0
+"""Stands for a stamp that the pipeline refuses."""
+
 _MOST_ERRORS = 3
 """Different errors of a topic that are kept in words."""
 
@@ -62,15 +65,25 @@ class RecordedTopic:
 
     def steps_s(self) -> npt.NDArray[np.float64]:
         """Return the times between messages: by stamp where every one has one, else by log."""
-        times = self.stamps_ns if len(self.stamps_ns) == len(self.log_ns) else self.log_ns
+        times = self.stamps_ns if self._all_stamped else self.log_ns
         return np.asarray(np.diff(np.sort(np.array(times, np.int64))) / 1e9, np.float64)
 
     def offset_s(self) -> float | None:
         """Return the median of log time minus stamp; None without stamps for all messages."""
-        if not self.stamps_ns or len(self.stamps_ns) != len(self.log_ns):
+        if not self._all_stamped:
             return None
         behind = np.array(self.log_ns, np.int64) - np.array(self.stamps_ns, np.int64)
         return float(np.median(behind)) / 1e9
+
+    @property
+    def readable(self) -> int:
+        """How many messages could be read."""
+        return len(self.log_ns) - sum(self.errors.values())
+
+    @property
+    def _all_stamped(self) -> bool:
+        stamps = self.stamps_ns
+        return 0 < len(stamps) == len(self.log_ns) and NO_STAMP not in stamps
 
 
 def survey(bag: Bag, progress: Callable[[float], None] = lambda share: None) -> list[RecordedTopic]:
@@ -114,12 +127,12 @@ def _look(bag: Bag, message: BagMessage, topic: RecordedTopic) -> None:
             topic.sizes[image.width, image.height] += 1
     except (DecodeError, BagError, AttributeError) as error:
         reason = str(error) if isinstance(error, AnymodalError) else "it has no header"
-        if reason in topic.errors or len(topic.errors) < _MOST_ERRORS:
-            topic.errors[reason] += 1
+        known = reason in topic.errors or len(topic.errors) < _MOST_ERRORS
+        topic.errors[reason if known else "other reasons"] += 1
 
 
 def _stamp(message: Any) -> int:
     try:
         return stamp_ns(message.header)
     except DecodeError:
-        return 0  # what is absurd is a finding of its own
+        return NO_STAMP  # which is a finding of its own

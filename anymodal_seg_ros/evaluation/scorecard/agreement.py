@@ -6,11 +6,11 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.evaluation.image_files import write_picture
 from anymodal_seg_ros.evaluation.replay import (
     arrivals,
     cameras_by_topic,
@@ -55,7 +55,7 @@ def with_agreement(subject: Subject, folder: Path) -> Subject:
         }
     )
     key_file = folder / _KEY
-    if not key_file.is_file() or key_file.read_text(encoding="utf-8") != key:
+    if not key_file.is_file() or key_file.read_bytes() != key.encode():
         if folder.exists() and not key_file.is_file() and any(folder.iterdir()):
             raise RunError(f"{folder} exists and holds no masks of a model: choose another --out")
         shutil.rmtree(folder, ignore_errors=True)
@@ -76,8 +76,10 @@ def _write_masks(subject: Subject, pipeline: Pipeline, table: np.ndarray, folder
             place = folder / prediction.owner
             place.mkdir(parents=True, exist_ok=True)
             path = place / f"{frames.reference_sample.stamp_ns:019d}.png"
-            if not cv2.imwrite(str(path), table[prediction.mask]):
-                raise RunError(f"cannot write {path}: is the disk full?")
+            try:
+                write_picture(path, table[prediction.mask])
+            except OSError as error:
+                raise RunError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _table(other: Manifest, own: Manifest) -> np.ndarray:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from anymodal_seg_ros.config import seconds_to_ns
-from anymodal_seg_ros.evaluation.arrivals import TRANSFORMS, TransformUpdate, read
+from anymodal_seg_ros.evaluation.arrivals import (
+    CAMERA_INFO,
+    TRANSFORMS,
+    UnreadableMessage,
+    read,
+)
 from anymodal_seg_ros.evaluation.bags import Bag, BagMessage
+from anymodal_seg_ros.evaluation.naive import Replayable
 
 
 class BagPart(Bag):
@@ -46,22 +51,30 @@ class BagPart(Bag):
         first = self._first_ns if start_ns is None else start_ns
         return super().messages(topics, first, self._after_ns if end_ns is None else end_ns)
 
-    def cameras_before(self, cameras: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Any]]:
-        """Yield the first CameraInfo of every sensor and all of tf, if the stretch begins later.
+    def tell_cameras_before(
+        self, cameras: Mapping[str, Sequence[str]], pipeline: Replayable
+    ) -> None:
+        """Tell a pipeline what it would know of its cameras when the stretch begins.
+
+        That is the first CameraInfo of every sensor that is of use, and all of tf.
 
         Args:
             cameras: names of the sensors by the absolute topics of their CameraInfo.
+            pipeline: that is about to get the stretch.
         """
         if self.span_s[0] <= 0.0:
             return
         left = set(cameras)
         for recorded in super().messages(left, self.start_ns, self._first_ns):
-            if recorded.type == TRANSFORMS:
-                yield cameras[recorded.topic][0], TransformUpdate(read(self, recorded))
-            elif recorded.topic in left:
-                left.remove(recorded.topic)
-                for sensor in cameras[recorded.topic]:
-                    yield sensor, read(self, recorded)
+            if recorded.topic not in left:
+                continue
+            message = read(self, recorded)
+            if recorded.type == TRANSFORMS and not isinstance(message, UnreadableMessage):
+                pipeline.push_transforms(message)
+            elif recorded.type == CAMERA_INFO:
+                refused = [pipeline.push_camera_info(s, message) for s in cameras[recorded.topic]]
+                if None in refused:
+                    left.remove(recorded.topic)
             if not left:
                 return
 

@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from anymodal_seg_ros.config import RigConfig, did_you_mean, seconds_to_ns
+from anymodal_seg_ros.config import RigConfig, did_you_mean, given, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.evaluation.scorecard.records import LONGEST_S
 from anymodal_seg_ros.faults.content import check_modalities
-from anymodal_seg_ros.faults.kinds import KINDS, ImageFault, InjectedFault, Ok
+from anymodal_seg_ros.faults.kinds import KINDS, Drift, Exchanged, ImageFault, InjectedFault, Ok
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 
 HEALTHY, FAULTS = "healthy", "faults"
@@ -19,6 +20,9 @@ HEALTHY, FAULTS = "healthy", "faults"
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 """What a name that becomes part of a path looks like."""
+
+_DRIFTED = {"offset": 0.5, "gain": -0.8, "delay": 0.3, "shift": 0.15, "turn": 15.0}
+"""What has become of a drift when a fault of a sweep ends: as much as a person would notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,10 @@ class FaultWindow:
         end_s: when it is over.
     """
 
-    sensor: str
-    label: str
-    start_s: float
-    end_s: float
+    sensor: str = given("which")
+    label: str = given("kind of the fault")
+    start_s: float = given("in seconds after the start of the bag", -LONGEST_S, LONGEST_S)
+    end_s: float = given("in seconds after the start of the bag", -LONGEST_S, LONGEST_S)
 
 
 def path_name(text: str) -> str:
@@ -121,8 +125,9 @@ def subset_cases(rig: RigConfig) -> Iterator[Case]:
 def sweep_faults(kinds: Sequence[str] = ()) -> Iterator[InjectedFault]:
     """Yield one fault of every kind, and of every way in which it can happen, for no sensor yet.
 
-    Image faults come with full severity. What shows a recorded past is left out: it needs a bag
-    that is longer than its age.
+    Image faults come with full severity; how fast something drifts, and what is exchanged with
+    what, follows when they are placed. What shows a recorded past is left out: it needs a bag that
+    is longer than its age.
 
     Args:
         kinds: labels or kinds to choose; empty for all.
@@ -192,9 +197,11 @@ class Sweep:
             start_s = round(moment * length_s, 3)
             end_s = min(round(start_s + self.seconds, 3), length_s)
             for fault in sweep_faults(self.kinds):
+                if isinstance(fault, Exchanged) and len(modalities) < 2:
+                    continue
                 for sensor in modalities:
                     placed = dataclasses.replace(fault, sensor=sensor, start_s=start_s, end_s=end_s)
-                    timeline = FaultTimeline(self.seed, (placed,))
+                    timeline = FaultTimeline(self.seed, (_in_earnest(placed, list(modalities)),))
                     if not _fits(timeline, modalities):
                         continue
                     name = f"fault-{fault_label(fault)}-{sensor}-{number}"
@@ -203,6 +210,17 @@ class Sweep:
                     yield Case(
                         path_name(name), timeline, span_s=None if whole else span, tentative=True
                     )
+
+
+def _in_earnest(fault: InjectedFault, sensors: Sequence[str]) -> InjectedFault:
+    """Return a fault of a sweep with what depends on where and how long it happens."""
+    if isinstance(fault, Drift):
+        grown = _DRIFTED[fault.what] / max(fault.end_s - fault.start_s, 1e-3)
+        return dataclasses.replace(fault, per_s=grown)
+    if isinstance(fault, Exchanged):
+        following = (sensors.index(fault.sensor) + 1) % len(sensors)
+        return dataclasses.replace(fault, with_sensor=sensors[following])
+    return fault
 
 
 def _fits(timeline: FaultTimeline, modalities: Mapping[str, str]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from anymodal_seg_ros.evaluation.scorecard.figures import measure
@@ -50,3 +50,30 @@ def compare(cards: Sequence[Sequence[Run]], faults: bool = True) -> list[Line]:
         for name, where in chosen
     ]
     return [line for line in lines if any(value is not None for value in line.values)]
+
+
+def unlike(cards: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Say in what scorecards differ that makes their figures hard to compare, a line each.
+
+    Args:
+        cards: the runs of each, by its name.
+    """
+    lines = []
+    for what, of in _SAME.items():
+        found = {
+            name: dict.fromkeys(v for r in runs for v in of(r)) for name, runs in cards.items()
+        }
+        if len({frozenset(values) for values in found.values()}) > 1:
+            each = "; ".join(f"{name}: {', '.join(v) or 'none'}" for name, v in found.items())
+            lines.append(f"not of the same {what}: {each}")
+    return lines
+
+
+_SAME: Mapping[str, Callable[[Run], Iterable[str]]] = {
+    "bags": lambda run: (run.bag,),
+    "sensors": lambda run: run.sensors,
+    "classes": lambda run: run.classes,
+    "labels": lambda run: (run.ground_truth,) if run.ground_truth else (),
+    "version of this package": lambda run: (run.settings.get("anymodal_seg_ros", "unknown"),),
+}
+"""What two scorecards should have in common."""

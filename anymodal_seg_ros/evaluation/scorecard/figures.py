@@ -255,4 +255,7 @@ def measure(
         statistic: a key of :data:`STATISTICS`; empty for the figure's own.
     """
     figure = FIGURES[name]
-    return figure.measure(figure, runs, selection or Selection(), statistic or figure.statistic)
+    where = selection or Selection()
+    if unknown := where.unheard_of(runs):
+        return Value(None, unknown)
+    return figure.measure(figure, runs, where, statistic or figure.statistic)

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.errors import DISK_FULL, AnymodalError, ConfigError
 from anymodal_seg_ros.evaluation.scorecard.job import Job, run_job
-from anymodal_seg_ros.evaluation.scorecard.run_folder import is_finished
+from anymodal_seg_ros.evaluation.scorecard.run_folder import forget_partial, is_finished
+from anymodal_seg_ros.worker_processes import end_with_parent
 
 FleetProgress = Callable[[str, float, int], None]
 """Told what is being done, how many jobs are done (with a part of the present one), of how many."""
@@ -56,11 +60,21 @@ def run_jobs(
         return _on_cluster(left, cluster, done, len(jobs), progress)
     if workers <= 1 or len(left) <= 1:
         return _one_by_one(left, done, len(jobs), progress)
+    return _in_processes(left, workers, done, len(jobs), progress)
+
+
+def _in_processes(
+    jobs: Sequence[Job], workers: int, done: int, total: int, progress: FleetProgress
+) -> tuple[Failure, ...]:
     found: list[Failure] = []
     # Not forked: libraries that hold threads of their own do not survive it.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(left)), mp_context=context) as pool:
-        running = {pool.submit(_attempt, job): job for job in left}
+    with (
+        ProcessPoolExecutor(min(workers, len(jobs)), context, end_with_parent) as pool,
+        ended_if_stopped(jobs),
+    ):
+        with deaf_to_ctrl_c():
+            running = {pool.submit(_attempt, job): job for job in jobs}
         for future in as_completed(running):
             job = running[future]
             try:
@@ -70,8 +84,41 @@ def run_jobs(
             if reason:
                 found.append(Failure(job, reason))
             done += 1
-            progress(_title(job), done, len(jobs))
+            progress(_title(job), done, total)
     return _sorted(found)
+
+
+@contextmanager
+def deaf_to_ctrl_c() -> Iterator[None]:
+    """Let processes that are started in the body inherit that SIGINT is ignored.
+
+    A terminal sends it to all of them: each would say so in a traceback, and take its next job.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def ended_if_stopped(jobs: Sequence[Job]) -> Iterator[None]:
+    """End the processes with what they are doing if the body is left before all jobs are done."""
+    before = set(multiprocessing.active_children())
+    try:
+        yield
+    except BaseException:
+        started = set(multiprocessing.active_children()) - before
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.join()
+        for job in jobs:
+            forget_partial(job.folder)
+        raise
 
 
 def _on_cluster(
@@ -124,6 +171,10 @@ def _attempt(job: Job, progress: Callable[[float], None] = lambda share: None) -
     except ConfigError as error:
         return "" if job.case.tentative else str(error)
     except AnymodalError as error:
+        return str(error)
+    except OSError as error:
+        if error.errno in DISK_FULL:  # no job could keep anything
+            raise
         return str(error)
     return ""
 

@@ -13,7 +13,7 @@ from anymodal_seg_ros.config import build, choice, did_you_mean, read_yaml, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.measures import STATISTICS
-from anymodal_seg_ros.evaluation.scorecard.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.selection import STATES, Selection
 
 VERSION = 1
 """Of the file."""
@@ -133,6 +133,11 @@ def _validate(limits: Limits, selection: Selection, given: Mapping[str, Any]) ->
     ):
         raise ConfigError(
             f"window is {list(selection.window)}: expected [from, to] in s after the bag's start"
+        )
+    if selection.state and selection.state not in STATES:
+        near = did_you_mean(selection.state, STATES)
+        raise ConfigError(
+            f"state is {selection.state!r}: {near}expected one of {', '.join(STATES)}"
         )
     if selection.state and not selection.sensor:
         raise ConfigError(f"state is {selection.state!r}, but of which sensor? Give sensor")

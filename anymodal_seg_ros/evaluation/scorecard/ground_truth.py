@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import cv2
 import numpy as np
@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.config import RigConfig, did_you_mean, read_yaml
 from anymodal_seg_ros.errors import ConfigError, DecodeError
+from anymodal_seg_ros.evaluation.arrivals import read
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
+from anymodal_seg_ros.evaluation.image_files import read_picture
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import UNLABELED, Mask, Prediction
 from anymodal_seg_ros.inference.manifest import Manifest
@@ -29,11 +31,21 @@ NEAR_NS = 20_000_000
 whose picture the mask is: its stamps are not those of the labels. Half a period of 30 Hz, and some
 jitter; what moves has not moved by much."""
 
+_LABEL_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _LABEL_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1")
+
+
+class UnreadableLabelError(BagError):
+    """A message that should be a label is damaged."""
 
 
 class GroundTruth(Protocol):
     """Knows what is to be seen in the picture of a mask."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What of it could not be read, one line each."""
+        ...
 
     def label(self, prediction: Prediction) -> Mask | None:
         """Return the label of a mask, uint8 of its size; None if there is none.
@@ -46,6 +58,8 @@ class GroundTruth(Protocol):
 
 class NoGroundTruth:
     """There is nothing to compare with."""
+
+    notes: ClassVar[list[str]] = []
 
     def label(self, prediction: Prediction) -> Mask | None:
         """Return None."""
@@ -145,6 +159,15 @@ class TopicLabels:
         self._readers = {sensor: self._read(topic) for sensor, topic in topics.items()}
         self._waiting: dict[str, dict[int, npt.NDArray[np.integer]]] = {s: {} for s in topics}
         self._topics = dict(topics)
+        self._damaged: dict[str, tuple[int, str]] = {}  # how many, and what the last one lacks
+
+    @property
+    def notes(self) -> list[str]:
+        """How many labels of a topic are damaged."""
+        return [
+            f"{topic}: {count} labels are damaged and count for nothing, the last one: {error}"
+            for topic, (count, error) in self._damaged.items()
+        ]
 
     def label(self, prediction: Prediction) -> Mask | None:
         """Return the label with the mask's stamp, of whoever sees the mask's picture."""
@@ -171,7 +194,14 @@ class TopicLabels:
 
     def _read(self, topic: str) -> Iterator[tuple[int, npt.NDArray[np.integer]]]:
         for recorded in self._bag.messages([topic]):
-            yield label_of(self._bag.decode(recorded), f"{topic} at {recorded.log_ns} ns")
+            where = f"{topic} at {recorded.log_ns} ns"
+            message = read(self._bag, recorded)
+            try:
+                found = label_of(message, where)
+            except UnreadableLabelError as error:
+                self._damaged[topic] = self._damaged.get(topic, (0, ""))[0] + 1, str(error)
+                continue
+            yield found
 
 
 def label_of(message: Any, where: str) -> tuple[int, npt.NDArray[np.integer]]:
@@ -182,13 +212,14 @@ def label_of(message: Any, where: str) -> tuple[int, npt.NDArray[np.integer]]:
         where: it is from, for the error.
 
     Raises:
-        BagError: it is damaged, or has an encoding that no label has.
+        UnreadableLabelError: it is damaged.
+        BagError: it has an encoding that no label has.
     """
     try:
         image = decode_image(message)
         stamp = stamp_ns(message.header)
     except DecodeError as error:
-        raise BagError(f"{where} is no label: {error}") from error
+        raise UnreadableLabelError(f"{where} is no label: {error}") from error
     if image.encoding not in _LABEL_ENCODINGS:
         raise BagError(
             f"{where} has the encoding {image.encoding}: labels are one of "
@@ -199,6 +230,8 @@ def label_of(message: Any, where: str) -> tuple[int, npt.NDArray[np.integer]]:
 
 class FolderLabels:
     """Labels as PNG files, ``STAMP.png`` or ``SENSOR/STAMP.png``, STAMP in nanoseconds."""
+
+    notes: ClassVar[list[str]] = []
 
     def __init__(self, folder: Path, label_map: LabelMap, rig: RigConfig) -> None:
         """Find the files.
@@ -231,10 +264,10 @@ class FolderLabels:
 
     def _mapped(self, sensor: str, stamp: int) -> tuple[Mask, str]:
         path = self._files[sensor][stamp]
-        ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if ids is None or ids.ndim != 2:
+        ids = read_picture(path)
+        if ids.ndim != 2:
             raise BagError(f"{path} is no label: expected a grey PNG of class ids")
-        return self._map.apply(np.asarray(ids), str(path)), str(path)
+        return self._map.apply(ids, str(path)), str(path)
 
 
 def label_of_mask(
@@ -325,13 +358,19 @@ def label_topics(bag: Bag, sensors: Mapping[str, str], pattern: str = "") -> dic
             sensor; empty: beside the picture's topic, as ``simulate bag`` writes them.
 
     Raises:
-        BagError: a pattern is given and fits no topic.
+        BagError: a pattern is given and fits no topic of images.
     """
     found: dict[str, str] = {}
     for topic, sensor in sensors.items():
         wanted = pattern.replace("{sensor}", sensor) if pattern else _sibling(topic)
         if wanted in bag.topics and wanted not in found.values():
-            found[sensor] = wanted
+            if bag.types(wanted) <= set(_LABEL_TYPES):
+                found[sensor] = wanted
+            elif pattern:
+                kinds = quote(", ".join(sorted(bag.types(wanted))), 150)
+                raise BagError(
+                    f"{wanted} of {bag.path} is {kinds}: labels are {' or '.join(_LABEL_TYPES)}"
+                )
     if pattern and not found:
         raise BagError(
             f"{bag.path} has no labels on {quote(pattern)}, and there is no folder of that name: "

@@ -12,12 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
-import onnxruntime
 
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.config import NODE_NAME, RigConfig, SegConfig, seconds_to_ns
-from anymodal_seg_ros.evaluation.arrivals import TransformUpdate
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.naive import PIPELINES, Replayable, make_pipeline
 from anymodal_seg_ros.evaluation.replay import (
@@ -25,11 +22,13 @@ from anymodal_seg_ros.evaluation.replay import (
     arrivals,
     cameras_by_topic,
     check_topics,
+    idle_faults,
     latency_model,
     replay,
     sensors_by_topic,
     with_faults,
 )
+from anymodal_seg_ros.evaluation.results import Summary
 from anymodal_seg_ros.evaluation.scorecard.bag_part import BagPart
 from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY, Case, fault_windows
 from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
@@ -59,6 +58,7 @@ from anymodal_seg_ros.evaluation.scorecard.run_folder import (
 from anymodal_seg_ros.evaluation.scorecard.worst import WorstMasks
 from anymodal_seg_ros.faults.timeline import FaultTimeline, dump_timeline
 from anymodal_seg_ros.inference.engines import Engine, create_engine
+from anymodal_seg_ros.inference.machine import libraries
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.model import Model, load_model
 
@@ -219,11 +219,7 @@ def _set_up(job: Job, bag: BagPart) -> _SetUp:
     model, engine = _engine(config.model, config.engine, config.threads, config.providers)
     in_time = latency_model(subject.latency) is not None
     pipeline = make_pipeline(subject.pipeline, rig, model, engine, in_time=in_time)
-    for sensor, info in bag.cameras_before(cameras):
-        if isinstance(info, TransformUpdate):
-            pipeline.push_transforms(info.message)
-        else:
-            pipeline.push_camera_info(sensor, info)
+    bag.tell_cameras_before(cameras, pipeline)
     truth, text = _ground_truth(subject, bag, sensors, model.manifest, pipeline.rig)
     return _SetUp(pipeline, sensors, cameras, truth, text, tuple(notes))
 
@@ -246,13 +242,16 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
             worst.add(record, prediction, label)
             masks += 1
             labelled += label is not None
-    notes = [*made.notes, *bag.notes]
+    status = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1] + rig.deadline_s))
+    idle = idle_faults(case.timeline, rig, bag.length_s)
+    notes = [*made.notes, *bag.notes, *made.truth.notes, *idle]
+    if not masks:
+        notes.append(f"no mask was made: {Summary(status=status).why_none() or 'no frame set'}")
     if case.name == HEALTHY and made.truth_text and labelled < masks:
         notes.append(
             f"{labelled} of {masks} masks have a label: figures that need ground truth rest on "
             "them alone. A label has the header stamp of its picture, to the nanosecond"
         )
-    status = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1] + rig.deadline_s))
     return run_of(
         job,
         bag,
@@ -349,8 +348,7 @@ def settings_of(manifest: Manifest, engine: str, pipeline: str) -> dict[str, str
         "engine": engine,
         "pipeline": pipeline,
         "anymodal_seg_ros": __version__,
-        "onnxruntime": str(onnxruntime.__version__),
-        "numpy": np.__version__,
+        **libraries(),
         "opencv": str(cv2.__version__),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",

@@ -84,6 +84,19 @@ class Figure:
     deterministic: bool = True
 
 
+_BY_CLASS = ("overlap", "boundary")
+"""Counts that have a column for every class of the model."""
+
+
+def _by_name(counts: Counts | None, own: Sequence[str], classes: Sequence[str]) -> Counts | None:
+    """Move the columns of a model's own classes to where several models' classes have them."""
+    if counts is None or list(own) == list(classes):
+        return counts
+    moved = np.zeros((len(counts), len(classes)), np.int64)
+    moved[:, [classes.index(name) for name in own]] = counts
+    return moved
+
+
 def of_counts(part: str, of: Callable[[Counts, Selection, Sequence[str]], float | None]) -> Measure:
     """A figure of pixels: counts of all chosen masks are pooled, then made into one value."""
 
@@ -92,11 +105,15 @@ def of_counts(part: str, of: Callable[[Counts, Selection, Sequence[str]], float 
         pools = [_pool(run, dataclasses.replace(selection, class_name=""), part) for run in chosen]
         if not any(pool.masks for pool in pools):
             return Value(None, NO_MASKS)
-        counts = pooled(pool.counts for pool in pools)
+        classes = list(dict.fromkeys(name for run in chosen for name in run.classes))
+        found = [pool.counts for pool in pools]
+        if part in _BY_CLASS:
+            found = [_by_name(c, r.classes, classes) for c, r in zip(found, chosen, strict=True)]
+        counts = pooled(found)
         if counts is None:
             labelled = any(pool.labelled for pool in pools)
             return Value(None, NOT_MEASURED if labelled else NO_GROUND_TRUTH)
-        value = of(counts, selection, chosen[0].classes)
+        value = of(counts, selection, classes)
         known = sum(pool.known for pool in pools)
         return Value(value, "" if value is not None else NO_GROUND_TRUTH, known)
 

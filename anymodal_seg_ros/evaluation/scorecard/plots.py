@@ -66,7 +66,7 @@ def _label(name: str) -> str:
 
 def subset_heat_map(runs: Sequence[Run], subsets: Sequence[str]) -> str:
     """Draw the IoU of every class for every subset, with the mean in front."""
-    classes = runs[0].classes
+    classes = dict.fromkeys(name for run in runs for name in run.classes)
     cells = np.full((len(subsets), len(classes) + 1), np.nan)
     for row, subset in enumerate(subsets):
         for column, name in enumerate(("", *classes)):
@@ -114,7 +114,8 @@ def run_timeline(run: Run) -> str:
         if voted:
             _draw_votes(rows[2], run, times)
         rows[-1].set_xlabel("s after the start of the bag")
-        rows[-1].set_xlim(*run.span_s)
+        if run.seconds:  # one instant has no axis
+            rows[-1].set_xlim(*run.span_s)
         canvas.tight_layout()
         return _svg(canvas)
 
@@ -172,7 +173,8 @@ def _draw_states(axes: Any, run: Run) -> None:
                 drawn.add(state)
     axes.set_yticks(range(len(run.sensors)), [_label(name) for name in run.sensors])
     axes.invert_yaxis()
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.1), frameon=False, fontsize=8)
+    if drawn:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.1), frameon=False, fontsize=8)
 
 
 def _draw_votes(axes: Any, run: Run, times: Sequence[float]) -> None:

@@ -12,8 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from anymodal_seg_ros.config import given
 from anymodal_seg_ros.errors import AnymodalError
-from anymodal_seg_ros.evaluation.scorecard.pixels import Counts
+from anymodal_seg_ros.evaluation.scorecard.pixels import BINS, Counts
+from anymodal_seg_ros.json_files import parse_json
+
+LONGEST_S = 1e9
+"""Length of a bag that is believed, and of whatever is measured in it: thirty years."""
+
+_LONGEST_LINE = 1 << 20
+"""Of the file of records: of 255 classes and a dozen sensors it takes some 20 kB."""
+
+_LONGEST_NAME = 500
 
 NOTHING = "unlabeled"
 """The subset of a mask that no sensor made."""
@@ -35,7 +45,7 @@ class Transition:
 
     sensor: str
     state: str
-    time_s: float
+    time_s: float = given("after the start of the bag", -LONGEST_S, LONGEST_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,8 @@ class MaskRecord:
 
 
 _COUNTS = ("overlap", "boundary", "calibration")
+_LARGEST = 1 << 63
+"""More than any time in nanoseconds."""
 
 
 def to_line(record: MaskRecord) -> str:
@@ -118,7 +130,8 @@ def from_line(line: str) -> MaskRecord:
         RunError: it is something else.
     """
     try:
-        plain = json.loads(line)
+        plain = parse_json(line)
+        _check(plain)
         # An hour has 100,000 records: what is equal in most of them is kept once.
         plain["sensors"] = _shared_names(tuple(plain.get("sensors", ())))
         plain["states"] = _shared_states(tuple(plain["states"].items()))
@@ -128,13 +141,53 @@ def from_line(line: str) -> MaskRecord:
         plain["transitions"] = tuple(Transition(*entry) for entry in plain.get("transitions", ()))
         for name in _COUNTS:
             if name in plain:
-                plain[name] = np.array(plain[name], np.int32)
+                plain[name] = _counts(plain[name], name)
         for name in ("kept", "stable"):
             if name in plain:
                 plain[name] = tuple(plain[name])
         return MaskRecord(**plain)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise RunError(f"no record of a mask: {line[:80]!r}: {error}") from error
+
+
+def _check(plain: Mapping[str, Any]) -> None:
+    """Hold the plain values of a record to their types; 100,000 of them are read in seconds."""
+    for name in ("reference", "unlabeled"):
+        if not is_name(plain.get(name, "")):
+            raise ValueError(f"{name} is no text that can be shown")
+    for name in ("time_s", "wait_ms", "network_ms", "process_ms", "stamp_ns"):
+        _check_number(plain.get(name, 0), name)
+    for name in ("arrived_s", "votes"):
+        for value in plain.get(name, {}).values():
+            _check_number(value, name)
+    for name in ("kept", "stable"):
+        same, compared = plain.get(name, (0, 0))
+        if not (type(same) is type(compared) is int and 0 <= same <= compared):
+            raise ValueError(f"{name} is no count of pixels")
+    transitions = plain.get("transitions", ())
+    for _, _, time_s in transitions:
+        _check_number(time_s, "transitions")
+    words = [word for sensor, state, _ in transitions for word in (sensor, state)]
+    for word in (*plain.get("sensors", ()), *plain["states"].values(), *words):
+        if not is_name(word):
+            raise ValueError(f"{word!r:.60} cannot be the name of a sensor or a state")
+
+
+def is_name(word: Any) -> bool:
+    """Whether a value is text that may stand in a table: printable, and not too long."""
+    return type(word) is str and word.isprintable() and len(word) <= _LONGEST_NAME
+
+
+def _check_number(value: Any, name: str) -> None:
+    if type(value) not in (int, float) or not abs(value) < _LARGEST:  # nor is NaN
+        raise ValueError(f"{name} is no number that can be")
+
+
+def _counts(rows: Any, name: str) -> Counts:
+    counts = np.array(rows, np.int32)
+    if counts.ndim != 2 or len(counts) != 3 or counts.min(initial=0) < 0:
+        raise ValueError(f"{name} is no table of counts")
+    return counts
 
 
 @functools.lru_cache(maxsize=4096)
@@ -147,19 +200,32 @@ def _shared_states(states: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     return dict(states)  # nobody changes it, and it can be packed
 
 
-def read_records(path: Path) -> Iterator[MaskRecord]:
+def read_records(path: Path, num_classes: int) -> Iterator[MaskRecord]:
     """Yield the records of a file.
+
+    Args:
+        path: of the file.
+        num_classes: of the run.
 
     Raises:
         RunError: the file cannot be read, or holds something else.
     """
+    widths = {"overlap": num_classes, "boundary": num_classes, "calibration": BINS}
     try:
-        with path.open(encoding="utf-8") as lines:
+        if path.exists() and not path.is_file():
+            raise RunError(f"cannot read {path}: it is no regular file")
+        with path.open(encoding="utf-8") as file:
+            lines = iter(functools.partial(file.readline, _LONGEST_LINE), "")
             for number, line in enumerate(lines, start=1):
                 try:
-                    yield from_line(line)
+                    record = from_line(line)
+                    for name, width in widths.items():
+                        counts = getattr(record, name)
+                        if counts is not None and counts.shape[1] != width:
+                            raise RunError(f"{name} is of {counts.shape[1]}, expected {width}")
                 except RunError as error:
                     raise RunError(f"{path} is damaged in line {number}: {error}") from error
+                yield record
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"cannot read {path}: {error}") from error
 

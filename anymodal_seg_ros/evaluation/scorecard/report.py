@@ -37,6 +37,7 @@ HTML = "report.html"
 TOLERABLE = 0.02
 """A fault that costs less mIoU than this while it lasts is no harm, noticed or not."""
 
+_LARGEST_PICTURE = 1 << 20
 _MOST_TIMELINES, _MOST_WORST = 6, 6
 _CSS = {Outcome.PASSED: "passed", Outcome.FAILED: "failed", Outcome.UNKNOWN: "unknown"}
 _CELL = {Outcome.PASSED: "good", Outcome.FAILED: "bad", Outcome.UNKNOWN: "so"}
@@ -81,7 +82,7 @@ def _content(card: Scorecard, verdict: Verdict | None, command: str) -> dict[str
         "title": ", ".join(dict.fromkeys(run.bag for run in runs)),
         "bags": {run.bag for run in runs},
         "runs": runs,
-        "settings": runs[0].settings,
+        "settings": _settings(runs),
         "ground_truth": sorted({run.ground_truth for run in runs} - {""}),
         "unreadable": card.unreadable,
         "notes": list(dict.fromkeys(note for run in runs for note in run.notes)),
@@ -125,6 +126,15 @@ def _card(row: Row) -> dict[str, str]:
     text = row.value.reason or said(row.value.value, figure.unit)
     css = "why" if row.value.reason else ""
     return {"name": row.figure.replace("_", " "), "text": text, "doc": figure.doc, "css": css}
+
+
+def _settings(runs: Sequence[Run]) -> dict[str, str]:
+    """Return what the runs were made with; where they differ, everything that occurs."""
+    found: dict[str, dict[str, None]] = {"model": {}, "engine": {}}
+    for run in runs:
+        for key, value in run.settings.items():
+            found.setdefault(key, {})[value] = None
+    return {key: ", ".join(values) for key, values in found.items()}
 
 
 def _classes(runs: Sequence[Run]) -> list[dict[str, str]]:
@@ -184,13 +194,16 @@ def cell(found: Sequence[FaultOutcome]) -> _Cell:
     cost = max(costs, default=None)
     lost = sum(o.lost for o in found)
     states = " ".join(dict.fromkeys(state for o in found for state in o.detected_as))
-    parts = ["not withheld" if reaction is None or math.isinf(reaction) else f"{reaction:.2f} s"]
+    if reaction is None:
+        parts = ["was not in the masks"]
+    else:
+        parts = ["not withheld" if math.isinf(reaction) else f"{reaction:.2f} s"]
     parts += [states] if states else []
     parts += (
         [f"−{cost:.3f} mIoU" if cost >= 0 else f"+{-cost:.3f} mIoU"] if cost is not None else []
     )
     parts += [f"{lost} masks lost"] if lost else []
-    withheld = reaction is not None and math.isfinite(reaction)
+    withheld = reaction is None or math.isfinite(reaction)
     css = "good" if withheld else "so" if cost is not None and cost < TOLERABLE else "bad"
     return _Cell(" · ".join(parts), "bad" if lost else css)
 
@@ -198,15 +211,15 @@ def cell(found: Sequence[FaultOutcome]) -> _Cell:
 def _worst(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the worst masks of the usual cases with their pictures, the worst first."""
     frames = [(frame, run) for run in Selection().runs(runs) for frame in run.worst]
-    frames.sort(key=lambda pair: pair[0]["score"])
+    frames.sort(key=lambda pair: pair[0].score)
     return [
         {
-            "caption": f"{run.bag}, {frame['time_s']:.2f} s: {frame['of']} {frame['score']:.3f}, "
-            f"made from {frame['subset']}; "
-            + ", ".join(f"{name} {state}" for name, state in frame["states"].items()),
+            "caption": f"{run.bag}, {frame.time_s:.2f} s: {frame.of} {frame.score:.3f}, "
+            f"made from {frame.subset}; "
+            + ", ".join(f"{name} {state}" for name, state in frame.states.items()),
             "pictures": [
                 {"what": what, "data": _data(run.folder / WORST / name)}
-                for what, name in frame["pictures"].items()
+                for what, name in frame.pictures.items()
             ],
         }
         for frame, run in frames[:_MOST_WORST]
@@ -214,8 +227,10 @@ def _worst(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _data(path: Path) -> str:
-    """Return a file in base64; empty if it is gone."""
-    return base64.b64encode(path.read_bytes()).decode() if path.is_file() else ""
+    """Return a file in base64; empty if it is gone, or no picture but a link to something else."""
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST_PICTURE:
+        return ""
+    return base64.b64encode(path.read_bytes()).decode()
 
 
 def _text(value: Any) -> str:

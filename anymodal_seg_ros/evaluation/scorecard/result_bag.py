@@ -35,15 +35,18 @@ DIAGNOSTICS, DIAGNOSTICS_NS = "/diagnostics", 1_000_000_000
 NODE = "/segmentation_node"
 """Under which the results stand, as those of the live node do."""
 
+RESULTS = frozenset(f"{NODE}/{name}" for name in ("mask", "overlay", "modality_status"))
+"""Topics that are written; what was recorded on them is of another run, and is left out."""
+
 _DIAGNOSTICS: Final = "diagnostic_msgs/msg/DiagnosticArray"
 
 
 def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
     """Replay a bag and write its messages with the masks, overlays and states beside them.
 
-    The messages are those that were recorded, without the faults of the case; of a ROS 1 bag, and
-    of types that this package does not know, there are none. Masks have the stamp of their
-    reference, and the log time at which they were due.
+    The messages are those that were recorded, without the faults of the case; of a ROS 1 bag, of
+    types that this package does not know, and on :data:`RESULTS`, there are none. Masks have the
+    stamp of their reference, and the log time at which they were due.
 
     Args:
         subject: the bag and how it is segmented.
@@ -62,7 +65,7 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
     latency = latency_model(subject.latency)
     config = subject.config
     model = load_model(config.model)
-    engine = create_engine(config.engine, model, config.threads)
+    engine = create_engine(config.engine, model, config.threads, providers=config.providers)
     in_time = latency is not None
     pipeline = make_pipeline(subject.pipeline, rig, model, engine, in_time=in_time)
     masks, told_ns = 0, None
@@ -70,7 +73,7 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
         sensors = sensors_by_topic(rig, subject.namespace, subject.node)
         cameras = cameras_by_topic(rig, subject.namespace, subject.node)
         check_topics(bag, sensors)
-        for message in bag.messages(bag.topics):
+        for message in bag.messages(bag.topics.keys() - RESULTS):
             out.copy(message)
         faulty = with_faults(arrivals(bag, sensors, cameras), case.timeline, rig, bag.start_ns)
         for prediction in replay(pipeline, faulty, latency):

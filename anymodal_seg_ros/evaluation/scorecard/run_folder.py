@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from anymodal_seg_ros.config import build, count, given, number
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
 from anymodal_seg_ros.evaluation.scorecard.record_blocks import RecordBlocks
 from anymodal_seg_ros.evaluation.scorecard.records import (
+    LONGEST_S,
     MaskRecord,
     RunError,
     Transition,
+    is_name,
     read_records,
 )
+from anymodal_seg_ros.json_files import json_bytes, read_json
 
 FORMAT = 1
 """Of the folder; it counts up when older ones cannot be read any more."""
+
+_MOST = 1 << 53
+"""Of anything that is counted."""
+
+_PICTURE = re.compile(r"\d{1,3}-\d{1,3}\.jpg")
 
 RUN, MASKS, WORST = "run.json", "masks.jsonl", "worst"
 """Names in the folder of a run."""
@@ -37,6 +49,27 @@ class InputFile:
     path: str
     sha256: str
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorstMask:
+    """One of the worst masks of a run.
+
+    Attributes:
+        time_s: when it was due, in seconds after the start of the bag.
+        score: the lower, the worse.
+        of: what the score is: ``miou``, or ``kept`` without ground truth.
+        subset: the fused sensors.
+        states: of every sensor.
+        pictures: names of files in the folder :data:`WORST`, by what they show.
+    """
+
+    time_s: float = given("after the start of the bag", -LONGEST_S, LONGEST_S)
+    score: float = given("the lower, the worse", 0.0, 1.0)
+    of: str = given("what the score is")
+    subset: str = given("the fused sensors")
+    states: Mapping[str, str] = given("of every sensor")
+    pictures: Mapping[str, str] = given("names of files by what they show")
 
 
 @dataclass(frozen=True)
@@ -68,26 +101,26 @@ class Run:
         folder: where it is kept.
     """
 
-    key: str
-    bag: str
-    case: str
-    condition: str
-    span_s: tuple[float, float]
-    sensors: tuple[str, ...]
-    period_s: Mapping[str, float]
-    classes: tuple[str, ...]
-    windows: tuple[FaultWindow, ...]
-    timeline: str
-    ground_truth: str
+    key: str = given("of everything that the masks depend on")
+    bag: str = given("its name")
+    case: str = given("name of the case")
+    condition: str = given("of the bag")
+    span_s: tuple[float, float] = given("part of the bag", 0.0, LONGEST_S)
+    sensors: tuple[str, ...] = given("that took part")
+    period_s: Mapping[str, float] = given("by sensor", 1e-6, LONGEST_S)
+    classes: tuple[str, ...] = given("of the model")
+    windows: tuple[FaultWindow, ...] = given("of faults")
+    timeline: str = given("of faults")
+    ground_truth: str = given("where labels come from")
     transitions: tuple[Transition, ...] = ()
-    messages: int = 0
-    masks: int = 0
-    superseded: int = 0
-    rejected: Mapping[str, int] = field(default_factory=dict)
-    wall_s: float = 0.0
+    messages: int = count(0, 0, _MOST, "that were replayed")
+    masks: int = count(0, 0, _MOST, "that came of them")
+    superseded: int = count(0, 0, _MOST, "dropped for newer ones")
+    rejected: Mapping[str, int] = field(default_factory=dict, metadata={"range": (0, _MOST)})
+    wall_s: float = number(0.0, 0.0, LONGEST_S, "that the replay took")
     settings: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[InputFile, ...] = ()
-    worst: tuple[Mapping[str, Any], ...] = ()
+    worst: tuple[WorstMask, ...] = ()
     notes: tuple[str, ...] = ()
     folder: Path = Path()
 
@@ -98,7 +131,7 @@ class Run:
         Raises:
             RunError: the file is damaged.
         """
-        records = RecordBlocks(read_records(self.folder / MASKS))
+        records = RecordBlocks(read_records(self.folder / MASKS, len(self.classes)))
         if len(records) != self.masks:
             raise RunError(
                 f"{self.folder / MASKS} is damaged: it holds {len(records)} masks, the run had "
@@ -126,6 +159,16 @@ class Run:
         return tuple(sorted((*found, *self.transitions), key=lambda t: t.time_s))
 
 
+def _check_names(run: Run) -> None:
+    """Refuse names that a terminal or a table would obey: they come from whoever made the run."""
+    named = [(sensor, state) for sensor, state, _ in map(astuple, run.transitions)]
+    named += [(window.sensor, window.label) for window in run.windows]
+    own = (run.key, run.bag, run.case, run.condition, *run.sensors, *run.classes)
+    for name in (*own, *itertools.chain(*named)):
+        if not is_name(name):
+            raise ConfigError(f"{name!r:.60} cannot be a name: expected printable text")
+
+
 def load_run(folder: Path) -> Run:
     """Read the folder of a run.
 
@@ -134,28 +177,24 @@ def load_run(folder: Path) -> Run:
     """
     path = folder / RUN
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = read_json(path)
     except (OSError, ValueError) as error:
         raise RunError(f"{folder} holds no finished run: {error}") from error
     if not isinstance(plain, dict) or plain.pop("format", None) != FORMAT:
         raise RunError(f"{path} is not of format {FORMAT}: evaluate the bag again")
     try:
-        return Run(
-            **{
-                **plain,
-                "span_s": tuple(plain["span_s"]),
-                "sensors": tuple(plain["sensors"]),
-                "classes": tuple(plain["classes"]),
-                "windows": tuple(FaultWindow(**entry) for entry in plain["windows"]),
-                "transitions": tuple(Transition(**entry) for entry in plain["transitions"]),
-                "inputs": tuple(InputFile(**entry) for entry in plain["inputs"]),
-                "worst": tuple(plain["worst"]),
-                "notes": tuple(plain.get("notes", ())),
-                "folder": folder,
-            }
-        )
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged: {error}") from error
+        run = build(Run, plain, "")
+        if not run.span_s[0] <= run.span_s[1]:
+            raise ConfigError(f"span_s is {list(run.span_s)}: expected [from, to]")
+        if unknown := [name for name in run.sensors if name not in run.period_s]:
+            raise ConfigError(f"period_s has no {unknown[0]!r:.60}: expected every sensor")
+        _check_names(run)
+        for name in (name for mask in run.worst for name in mask.pictures.values()):
+            if not _PICTURE.fullmatch(name):  # or the report would hold any file of this machine
+                raise ConfigError(f"worst has the picture {name!r:.60}: expected such as 0-1.jpg")
+    except (ConfigError, OverflowError) as error:
+        raise RunError(f"{path} is damaged: {error}; evaluate the bag again") from error
+    return replace(run, folder=folder)
 
 
 def is_finished(folder: Path, key: str) -> bool:
@@ -177,7 +216,7 @@ def new_run(folder: Path) -> Iterator[Path]:
     """
     if folder.exists() and not (folder / RUN).is_file():
         raise RunError(f"{folder} exists and is no run: choose another --out")
-    partial = folder.with_name(folder.name + _PARTIAL)
+    partial = _partial(folder)
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -189,11 +228,20 @@ def new_run(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def forget_partial(folder: Path) -> None:
+    """Remove what a process that was ended left of the folder that it was to write."""
+    shutil.rmtree(_partial(folder), ignore_errors=True)
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(folder.name + _PARTIAL)
+
+
 def finish(partial: Path, folder: Path, run: Run) -> None:
     """Write ``run.json`` and give the folder its name: an unfinished run never has it."""
     plain = {"format": FORMAT, **asdict(run)}
     del plain["folder"]
-    (partial / RUN).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    (partial / RUN).write_bytes(json_bytes(plain))
     _take_name(partial, folder)
 
 

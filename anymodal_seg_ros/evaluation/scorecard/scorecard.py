@@ -11,7 +11,6 @@ For teams that write checks of their own::
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 from anymodal_seg_ros.config import build
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.evaluation.scorecard.contents import Contents, name_of, read_contents
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
 from anymodal_seg_ros.evaluation.scorecard.gate import Check
 from anymodal_seg_ros.evaluation.scorecard.measures import STATISTICS, Value
@@ -26,6 +26,8 @@ from anymodal_seg_ros.evaluation.scorecard.records import RunError
 from anymodal_seg_ros.evaluation.scorecard.run_folder import RUN, Run, load_run
 from anymodal_seg_ros.evaluation.scorecard.selection import Selection
 from anymodal_seg_ros.evaluation.scorecard.verdict import Verdict, judge
+from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.json_files import json_bytes, read_json
 
 RUNS, FAILURES = "runs", "unreadable.json"
 """Names in the folder: ``runs/BAG/CASE`` are the runs; what could not be evaluated, and why."""
@@ -39,11 +41,13 @@ class Scorecard:
         folder: where it is kept.
         runs: by bag and case, in the order of their names, the healthy ones first.
         unreadable: bags that could not be evaluated, with the reason.
+        others: runs in the folder that are of other commands, and of which no figure is made.
     """
 
     folder: Path
     runs: tuple[Run, ...]
     unreadable: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     def measure(self, figure: str, statistic: str = "", **where: Any) -> Value:
         """Return a figure, with the reason where it cannot be told.
@@ -81,7 +85,7 @@ class Scorecard:
 
 
 def load_scorecard(folder: Path) -> Scorecard:
-    """Read a scorecard.
+    """Read a scorecard: the runs that its last command asked for.
 
     Args:
         folder: of an evaluation, or a file in it, or a run of it.
@@ -97,7 +101,30 @@ def load_scorecard(folder: Path) -> Scorecard:
     unreadable = _unreadable(folder)
     if not found and not unreadable:
         raise RunError(f"{folder} is no scorecard: it has no {RUNS}/BAG/CASE/{RUN}")
-    return Scorecard(folder, tuple(load_run(path.parent) for path in found), unreadable)
+    runs = [load_run(path.parent) for path in found]
+    if (contents := read_contents(folder)) is None:
+        return Scorecard(folder, tuple(runs), unreadable)
+    own: list[Run] = []
+    others: list[str] = []
+    for run in runs:
+        name = name_of(run.folder)
+        if contents.keys.get(name) == run.key:
+            own.append(run)
+        else:
+            others.append(name)
+    return Scorecard(
+        folder, tuple(own), (*unreadable, *_lacking(contents, len(own))), tuple(others)
+    )
+
+
+def _lacking(contents: Contents, there: int) -> tuple[str, ...]:
+    """Say what nobody can judge, because it was not done to its end or is gone."""
+    asked = len(contents.keys)
+    if there == asked and contents.complete:
+        return ()
+    why = "removed or changed since" if contents.complete else "not done, it was stopped"
+    mend = "the same command as before goes on from there"
+    return (f"{asked - there} of {asked} runs: {why}; {mend}",)
 
 
 def write_failures(folder: Path, failures: Mapping[str, str]) -> None:
@@ -105,7 +132,7 @@ def write_failures(folder: Path, failures: Mapping[str, str]) -> None:
     path = folder / FAILURES
     if failures:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(dict(failures), indent=1) + "\n", encoding="utf-8")
+        path.write_bytes(json_bytes(dict(failures)))
     elif path.exists():
         path.unlink()
 
@@ -115,8 +142,8 @@ def _unreadable(folder: Path) -> tuple[str, ...]:
     if not path.is_file():
         return ()
     try:
-        return tuple(f"{bag}: {why}" for bag, why in json.loads(path.read_text("utf-8")).items())
-    except (ValueError, AttributeError) as error:
+        return tuple(one_line(f"{bag}: {why}") for bag, why in read_json(path).items())
+    except (OSError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is damaged: {error}") from error
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from anymodal_seg_ros.config import text
+from anymodal_seg_ros.config import did_you_mean, text
 from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY
 from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord
 from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
@@ -22,6 +22,9 @@ _MEANT = {
     DOWN: frozenset(state.value for state in SensorState if state.down),
     ALIVE: frozenset(state.value for state in SensorState if state.alive),
 }
+
+STATES = (DOWN, ALIVE, *(state.value for state in SensorState))
+"""What may be chosen as a state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,24 @@ class Selection:
 
     def _is_fault(self, label: str, sensor: str) -> bool:
         return is_kind(label, self.fault) and self.sensor in ("", sensor)
+
+    def unheard_of(self, runs: Sequence[Run]) -> str:
+        """Say which name of the choice is of nothing in the runs; empty if all are of something.
+
+        Nothing would be found of it, which is as good as any other nought.
+        """
+        sensors = dict.fromkeys(name for run in runs for name in run.sensors)
+        classes = dict.fromkeys(name for run in runs for name in run.classes)
+        asked = [("sensor", name, sensors) for name in (self.sensor, *self.subset.split("+"))]
+        asked += [
+            ("class", self.class_name, classes),
+            ("state", self.state, dict.fromkeys(STATES)),
+        ]
+        for what, name, known in asked:
+            if name and known and name not in known:
+                near = did_you_mean(name, known)
+                return f"no {what} {name}: {near}there are {', '.join(known)}"
+        return ""
 
     def describe(self) -> str:
         """Return the choice in words; empty if all masks are meant."""

@@ -190,7 +190,8 @@ def trials_of(entry: Entry, folder: Path) -> list[Trial]:
 
 def config_of(bag: Path, entry: Entry, folder: Path) -> NodeConfig:
     """Read the configuration of a bag: the given file, the one in its folder, or the demo's."""
-    params = folder / entry.params if entry.params else bag / RIG
+    beside = bag if bag.is_dir() else bag.parent  # a bag may be one file of its folder
+    params = folder / entry.params if entry.params else beside / RIG
     namespace = entry.namespace or None
     if not entry.params and not params.is_file():
         return NodeConfig(SegConfig(), namespace or "/", entry.node)

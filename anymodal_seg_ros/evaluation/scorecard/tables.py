@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from anymodal_seg_ros.evaluation.scorecard.measures import Value, outcomes
 from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
 from anymodal_seg_ros.evaluation.scorecard.selection import ALL, Selection
 from anymodal_seg_ros.evaluation.scorecard.verdict import Verdict
+from anymodal_seg_ros.json_files import json_bytes
 
 JSON, CSV = "scorecard.json", "scorecard.csv"
 """Names of the files."""
@@ -39,7 +39,7 @@ def headline(runs: Sequence[Run]) -> list[Row]:
 
 def by_class(runs: Sequence[Run]) -> list[Row]:
     """IoU and boundary IoU of every class."""
-    classes = runs[0].classes if runs else ()
+    classes = dict.fromkeys(name for run in runs for name in run.classes)
     chosen = [Selection(class_name=name) for name in classes]
     return [
         Row(figure, where, measure(figure, runs, where))
@@ -128,7 +128,7 @@ def write_tables(folder: Path, runs: Sequence[Run], verdict: Verdict | None) -> 
         "faults": [{k: jsonable(v) for k, v in fault.items()} for fault in faults],
         "verdict": None if verdict is None else _verdict(verdict),
     }
-    (folder / JSON).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (folder / JSON).write_bytes(json_bytes(content))
 
 
 def jsonable(value: Any) -> Any:

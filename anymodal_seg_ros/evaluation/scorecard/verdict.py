@@ -117,12 +117,12 @@ def _reason(check: Check, value: float, before: float | None) -> str:
     limits = check.limits
     unit = FIGURES[limits.figure].unit
     if value < limits.min - _ROUNDING:
-        return f"{said(value, unit)}, below {said(limits.min, unit)}"
+        return ", below ".join(_told_apart(value, limits.min, unit))
     if value > limits.max + _ROUNDING:
-        return f"{said(value, unit)}, above {said(limits.max, unit)}"
+        return ", above ".join(_told_apart(value, limits.max, unit))
     if before is None or value == before:
         return ""
-    change = f"{said(value, unit)}, {said(before, unit)} in the baseline"
+    change = ", ".join(_told_apart(value, before, unit)) + " in the baseline"
     if before - value > limits.max_drop + _ROUNDING:
         return f"{change}: dropped by more than {said(limits.max_drop, unit)}"
     if value - before > limits.max_rise + _ROUNDING:
@@ -136,4 +136,13 @@ def said(value: float | None, unit: str = "") -> str:
         return "–"
     if math.isinf(value):
         return "never"
-    return f"{value:.4g} {unit}".rstrip()
+    whole = float(value).is_integer() or abs(value) >= 1e4  # a count keeps all its digits
+    return f"{value:{'.0f' if whole else '.4g'}} {unit}".rstrip()
+
+
+def _told_apart(value: float, other: float, unit: str) -> tuple[str, str]:
+    """Return two values that differ for people, with as many digits as it takes to see it."""
+    texts = said(value, unit), said(other, unit)
+    if texts[0] != texts[1]:
+        return texts
+    return f"{value:.10g} {unit}".rstrip(), f"{other:.10g} {unit}".rstrip()

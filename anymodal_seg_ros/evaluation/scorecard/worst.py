@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from anymodal_seg_ros.evaluation.scorecard.pixels import mean_iou
 from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord
+from anymodal_seg_ros.evaluation.scorecard.run_folder import WorstMask
 from anymodal_seg_ros.frames import Mask, Prediction
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.visualize import Rgb, colorize, overlay, viewable
@@ -50,9 +50,9 @@ class WorstMasks:
             del self._kept[best]
         self._kept[place] = (score, record, self._pictures(prediction, label))
 
-    def write(self, folder: Path) -> tuple[dict[str, Any], ...]:
+    def write(self, folder: Path) -> tuple[WorstMask, ...]:
         """Write the pictures as JPEG files, and return what they show, the worst first."""
-        found: list[dict[str, Any]] = []
+        found: list[WorstMask] = []
         if self._kept:
             folder.mkdir()
         for score, record, pictures in sorted(self._kept.values(), key=lambda kept: kept[0]):
@@ -61,14 +61,14 @@ class WorstMasks:
                 files[what] = f"{len(found)}-{place}.jpg"
                 (folder / files[what]).write_bytes(data)
             found.append(
-                {
-                    "time_s": round(record.time_s, 3),
-                    "score": round(score, 4),
-                    "of": "kept" if record.overlap is None else "miou",
-                    "subset": record.subset,
-                    "states": dict(record.states),
-                    "pictures": files,
-                }
+                WorstMask(
+                    time_s=round(record.time_s, 3),
+                    score=round(score, 4),
+                    of="kept" if record.overlap is None else "miou",
+                    subset=record.subset,
+                    states=dict(record.states),
+                    pictures=files,
+                )
             )
         return tuple(found)
 

@@ -20,7 +20,7 @@ from anymodal_seg_ros.evaluation.scorecard.cases import (
 from anymodal_seg_ros.evaluation.scorecard.fleet import run_jobs
 from anymodal_seg_ros.evaluation.scorecard.job import Job, Subject, Truth, inputs_of
 from anymodal_seg_ros.evaluation.scorecard.plan import names_of
-from anymodal_seg_ros.faults.kinds import KINDS, LidarJitter
+from anymodal_seg_ros.faults.kinds import KINDS, Drift, Exchanged, LidarJitter
 from anymodal_seg_ros.faults.timeline import FaultTimeline, parse_timeline
 
 RIG = SegConfig().rig
@@ -37,6 +37,30 @@ def test_a_sweep_tries_every_kind_on_every_sensor_that_it_fits() -> None:
     assert ("event_low_resolution", "events") in tried
     assert ("event_low_resolution", "rgb") not in tried
     assert sum(bool(case.sensors) for case in cases) == 2**4 - 2, "every proper subset"
+
+
+def test_a_sweep_exchanges_each_sensor_with_another_one() -> None:
+    tried = [f for case in Sweep(("exchanged",)).cases(RIG, 60.0) for f in case.timeline.faults]
+    assert [f.sensor for f in tried] == list(RIG.sensors)
+    for fault in tried:
+        assert isinstance(fault, Exchanged)
+        assert fault.with_sensor in RIG.sensors and fault.with_sensor != fault.sensor
+    alone = Case("x", sensors=("rgb",)).rig(RIG)
+    assert not list(Sweep(("exchanged",), subsets=False).cases(alone, 60.0)), "with nobody"
+
+
+@pytest.mark.parametrize("seconds", [1.0, 8.0])
+def test_a_sweep_drifts_as_far_in_a_short_fault_as_in_a_long_one(seconds: float) -> None:
+    sweep = Sweep(("drift",), seconds=seconds)
+    grown = {
+        f.what: abs(f.per_s) * seconds
+        for case in sweep.cases(RIG, 60.0)
+        for f in case.timeline.faults
+        if isinstance(f, Drift)
+    }
+    assert grown["turn"] > 5.0, "degrees"
+    assert grown["shift"] >= 0.1 and grown["delay"] >= 0.1
+    assert grown["offset"] > 0.3 and grown["gain"] > 0.3
 
 
 def test_every_case_has_a_name_of_its_own_that_fits_a_path() -> None:

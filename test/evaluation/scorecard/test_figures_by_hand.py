@@ -14,6 +14,7 @@ from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
 from anymodal_seg_ros.evaluation.scorecard.records import Transition
 from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
 from anymodal_seg_ros.evaluation.scorecard.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.tables import by_class
 
 FAULT = FaultWindow("thermal", "off", 2.0, 4.0)
 STATES = (
@@ -118,3 +119,25 @@ def test_damage_that_is_seen_is_detected_and_without_a_fault_it_is_a_false_alarm
     assert measure("false_alarms_per_hour", [made_run(masks, (), states)]).value == 360.0
     where = Selection(sensor="thermal", state="alive")
     assert measure("time_in_state", [blurred], where).value == pytest.approx(0.75)
+
+
+def test_models_with_other_classes_are_pooled_by_the_names_of_their_classes() -> None:
+    def made(classes: tuple[str, ...], hits: list[int], seen: list[int], true: list[int]) -> Run:
+        run = made_run([mask_record(0.0, overlap=np.array([hits, seen, true], np.int64))])
+        changed = dataclasses.replace(run, classes=classes)
+        changed.__dict__["records"] = run.records
+        return changed
+
+    runs = [
+        made(("ground", "sky"), [4, 9], [10, 10], [10, 10]),
+        made(("sky", "tree", "ground"), [1, 3, 2], [10, 5, 10], [10, 4, 10]),
+    ]
+    assert by_name(runs, "ground") == pytest.approx((4 + 2) / (20 + 20 - 6))
+    assert by_name(runs, "sky") == pytest.approx((9 + 1) / (20 + 20 - 10))
+    assert by_name(runs, "tree") == pytest.approx(3 / (5 + 4 - 3))
+    assert by_name(runs, "") == pytest.approx((6 / 34 + 10 / 30 + 3 / 6) / 3)
+    assert [row.where.class_name for row in by_class(runs)][:3] == ["ground", "sky", "tree"]
+
+
+def by_name(runs: list[Run], name: str) -> float | None:
+    return measure("miou", runs, Selection(class_name=name)).value

@@ -7,10 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from fixtures.bag_files import IMAGE, serialised, write_bag
 from fixtures.manifests import small_manifest
 from fixtures.scored_bags import HEIGHT, PERIOD_NS, START_NS, WIDTH
 
 from anymodal_seg_ros.config import RegistrationConfig, RigConfig, SensorConfig
+from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
@@ -19,11 +21,13 @@ from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
     GroundTruth,
     LabelMap,
     TopicLabels,
+    label_topics,
 )
 from anymodal_seg_ros.evaluation.scorecard.live import LiveRun
 from anymodal_seg_ros.evaluation.scorecard.pixels import mean_iou
 from anymodal_seg_ros.evaluation.scorecard.records import from_line
 from anymodal_seg_ros.frames import FrameSet, Image, Prediction, Sample
+from anymodal_seg_ros.messages.values import image
 
 MS = 1_000_000
 FIRST, OTHER = 1, 2
@@ -117,6 +121,23 @@ def test_a_label_that_is_too_far_away_is_none_of_the_mask(bag: Path) -> None:
         exact = Sample("rgb", sample.stamp_ns + MS, 0, 0, "rgb", sample.image)
         frames = FrameSet("rgb", {"rgb": exact}, {}, 0)
         assert truth.label(Prediction(late.mask, frames, (), (), 0, 0, picture="rgb")) is None
+
+
+def test_a_damaged_label_is_one_and_another_type_is_none(tmp_path: Path) -> None:
+    stamps = [START_NS + number * PERIOD_NS for number in range(3)]
+    sent = [serialised(image(labels_of("rgb"), "mono8", stamp, "rgb")) for stamp in stamps]
+    labels = list(zip(stamps, [sent[0], sent[1][:60], sent[2]], strict=True))
+    topics = {"/rgb/labels": (IMAGE, labels), "/thermal/labels": (CAMERA_INFO, [])}
+    sensors = {"/rgb/image": "rgb", "/thermal/image": "thermal"}
+    with Bag(write_bag(tmp_path / "bag", topics)) as bag:
+        topics_of = label_topics(bag, sensors)
+        assert topics_of == {"rgb": "/rgb/labels"}
+        with pytest.raises(BagError, match=r"thermal/labels of .* is sensor_msgs/msg/CameraInfo"):
+            label_topics(bag, sensors, "/thermal/labels")
+        truth = TopicLabels(bag, topics_of, LabelMap(small_manifest()), rig(placed=False))
+        assert [found(truth, mask_of("rgb", n)) for n in range(3)] == [FIRST, None, FIRST]
+        (note,) = truth.notes
+        assert note.startswith("/rgb/labels: 1 labels are damaged")
 
 
 def test_a_label_of_another_shape_than_its_own_picture_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from fixtures.scored_bags import made_run, mask_record
 from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
 from anymodal_seg_ros.evaluation.scorecard.gate import parse_gate
 from anymodal_seg_ros.evaluation.scorecard.records import Transition
-from anymodal_seg_ros.evaluation.scorecard.run_folder import InputFile, Run
+from anymodal_seg_ros.evaluation.scorecard.run_folder import InputFile, Run, WorstMask
 from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard
 from anymodal_seg_ros.evaluation.scorecard.tables import by_subset
 
@@ -66,13 +66,13 @@ def card(folder: Path, **more: Any) -> Scorecard:
 
 
 def _complete(run: Run, folder: Path, **more: Any) -> Run:
-    worst = {"time_s": 1.0, "score": 0.1, "of": "miou", "subset": "rgb", "states": {"rgb": "OK"}}
+    worst = WorstMask(1.0, 0.1, "miou", "rgb", {"rgb": "OK"}, {"rgb": "0-0.jpg"})
     folder.joinpath("worst").mkdir(exist_ok=True)
     (folder / "worst" / "0-0.jpg").write_bytes(b"a picture")
     values: dict[str, Any] = {
         "settings": {"model": "tiny", "engine": "onnxruntime"},
         "inputs": (InputFile("bag.mcap", "ab" * 32, 7),),
-        "worst": ({**worst, "pictures": {"rgb": "0-0.jpg"}},),
+        "worst": (worst,),
         "folder": folder,
         **more,
     }
@@ -169,6 +169,24 @@ def outcome(**values: Any) -> Any:
 def test_colours_of_faults(values: dict[str, Any], color: str) -> None:
     assert cell([outcome(**values)]).css == color
     assert cell([]).css == "none"
+
+
+def test_a_sensor_that_was_in_no_mask_before_is_not_said_to_have_stayed() -> None:
+    found = cell([outcome(reaction_s=None, detected_as=())])
+    assert found.text.startswith("was not in the masks")
+    assert found.css == "good"
+
+
+def test_all_models_of_a_scorecard_are_named(tmp_path: Path) -> None:
+    one = made_run([mask_record(0.0)], bag="drive-one")
+    settings = {"model": "one 1.0", "engine": "onnxruntime"}
+    one = dataclasses.replace(one, settings=settings, folder=tmp_path)
+    other = dataclasses.replace(one, bag="drive-other", settings={**settings, "model": "other 2"})
+    for run in (one, other):
+        run.__dict__["records"] = (mask_record(0.0),)
+    page = write_report(Scorecard(tmp_path, (one, other)), None, "").read_text()
+    assert "<td>one 1.0, other 2</td>" in page
+    assert "<td>onnxruntime</td>" in page
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")

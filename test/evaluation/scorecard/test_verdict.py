@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as Xml
 from typing import Any
 
@@ -10,7 +11,7 @@ from fixtures.scored_bags import made_run, mask_record
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.scorecard.gate import parse_gate
 from anymodal_seg_ros.evaluation.scorecard.junit import junit_xml
-from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, judge
+from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, judge, said
 
 
 def run(hits: int) -> Any:
@@ -39,6 +40,25 @@ def gate(*checks: dict[str, Any]) -> Any:
 )
 def test_exit_codes(check: dict[str, Any], code: int) -> None:
     assert judge(gate(check), [run(10)]).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"figure": "time_in_state", "sensor": "therm", "state": "down"}, "did you mean thermal?"),
+        ({"figure": "false_alarms_per_hour", "sensor": "RGB"}, "did you mean rgb?"),
+        (
+            {"figure": "used", "sensor": "lidar"},
+            "no sensor lidar: there are rgb, thermal",
+        ),
+        ({"figure": "masks_lost", "subset": "rgb+termal"}, "did you mean thermal?"),
+        ({"figure": "miou", "class": "grond"}, "no class grond: did you mean ground?"),
+    ],
+)
+def test_nobody_passes_because_a_name_was_misspelt(choice: dict[str, Any], words: str) -> None:
+    verdict = judge(gate({**choice, "max": 1.0}), [run(10)])
+    assert verdict.exit_code == 2
+    assert words in verdict.judgements[0].reason
 
 
 def test_a_failure_outweighs_what_could_not_be_judged() -> None:
@@ -97,6 +117,10 @@ def test_junit_names_what_failed() -> None:
             {"version": 1, "checks": [{"figure": "miou", "min": 0, "state": "OK"}]},
             "of which sensor",
         ),
+        (
+            {"version": 1, "checks": [{"figure": "miou", "min": 0, "state": "ok", "sensor": "a"}]},
+            "state is 'ok': did you mean OK? expected one of down, alive,",
+        ),
         ({"version": 1, "checks": [{"figure": "vote", "min": 0}]}, "vote needs sensor"),
         (
             {"version": 1, "checks": [{"figure": "miou", "min": 0, "statistic": "max"}]},
@@ -112,3 +136,18 @@ def test_a_gate_is_read_strictly(content: Any, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_gate(content)
     assert words in str(caught.value)
+
+
+def test_counts_keep_their_digits() -> None:
+    assert said(17_982.0) == "17982"
+    assert said(864_000.0, "Hz") == "864000 Hz"
+    assert said(12_345.6) == "12346"
+    assert (said(0.123456), said(3.857e-06), said(2.0)) == ("0.1235", "3.857e-06", "2")
+    assert (said(math.inf), said(None)) == ("never", "–")
+
+
+def test_what_breaks_a_limit_looks_different_from_it() -> None:
+    (judgement,) = judge(gate({"figure": "miou", "min": 1.00001}), [run(10)]).judgements
+    assert judgement.reason == "1, below 1.00001"
+    checks = gate({"figure": "masks", "max": 99.99})
+    assert judge(checks, [run(10)]).judgements[0].reason == "100, above 99.99"

@@ -1,0 +1,133 @@
+"""What is said of a scorecard in the end: its verdict, tables, report, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
+from anymodal_seg_ros.evaluation.scorecard.gate import Check
+from anymodal_seg_ros.evaluation.scorecard.junit import junit_xml
+from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard
+from anymodal_seg_ros.evaluation.scorecard.tables import by_fault, headline, write_tables
+from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, Verdict, said
+from anymodal_seg_ros.foreign_text import quote
+
+COMMAND = "command.txt"
+"""Name in the folder: the command that made it."""
+
+_LONGEST_COMMAND = 4096
+
+EXIT_UNKNOWN = 2
+"""Nobody can say whether it passed: nothing could be evaluated."""
+
+
+def conclude(
+    card: Scorecard,
+    checks: Sequence[Check] | None,
+    baseline: Scorecard | None,
+    junit: Path | None,
+    console: PlainConsole,
+) -> int:
+    """Judge a scorecard, write its tables and its report, and say what came of it.
+
+    Returns:
+        The exit code: 0 passed, 1 failed, 2 could not judge.
+    """
+    verdict = None if checks is None else card.judge(checks, baseline)
+    if card.runs:
+        write_tables(card.folder, card.runs, verdict)
+        _tell_figures(card, console)
+        _report(card, verdict, console)
+    asked_for = [run for run in card.runs if run.case.startswith((HEALTHY, FAULTS))]
+    for line in dict.fromkeys(f"{run.bag}: {note}" for run in asked_for for note in run.notes):
+        console.say(line)
+    for reason in card.unreadable:
+        console.say(f"could not be evaluated: {reason}")
+    if card.others:
+        console.say(
+            f"not counted, for other commands made them: {len(card.others)} of the runs in "
+            f"{card.folder} ({', '.join(card.others[:3])}{', …' if len(card.others) > 3 else ''})"
+        )
+    if verdict is None:
+        return EXIT_UNKNOWN if card.unreadable else 0
+    if junit is not None:
+        junit.write_text(junit_xml(verdict), encoding="utf-8")
+    _tell_verdict(verdict, console)
+    return verdict.exit_code
+
+
+def _report(card: Scorecard, verdict: Verdict | None, console: PlainConsole) -> None:
+    try:
+        from anymodal_seg_ros.evaluation.scorecard.report import write_report
+    except ImportError as error:
+        text = f"no report.html ({error}): install anymodal_seg_ros[report] for it"
+        console.say(text)
+        return
+    path = write_report(card, verdict, _made_by(card.folder / COMMAND))
+    console.say(f"report: {path}")
+
+
+def _made_by(command_file: Path) -> str:
+    """Return what a folder says of the command that made it, whoever wrote it."""
+    try:
+        if not command_file.is_file():
+            return ""
+        with command_file.open(encoding="utf-8", errors="replace") as file:
+            return quote(file.read(_LONGEST_COMMAND), _LONGEST_COMMAND).strip()
+    except OSError:
+        return ""
+
+
+def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
+    number = len(card.runs)
+    table = Table(title=f"{number} run{'' if number == 1 else 's'} in {card.folder}")
+    for title in ("figure", "value", "what it is"):
+        table.add_column(title, justify="right" if title == "value" else "left")
+    for row in headline(card.runs):
+        figure = FIGURES[row.figure]
+        if row.value.reason != "no such fault":
+            text = said(row.value.value, figure.unit) if not row.value.reason else row.value.reason
+            table.add_row(row.figure, text, figure.doc)
+    console.print(table)
+    faults = by_fault(card.runs)
+    if not faults:
+        return
+    table = Table(title="faults: times in s, masks and mIoU lost while they last")
+    columns = {
+        "fault": "fault",
+        "sensor": "sensor",
+        "reaction_s": "reaction",
+        "detection_s": "detection",
+        "recovery_s": "recovery",
+        "lost": "masks",
+        "lost_during": "mIoU",
+    }
+    for key, title in columns.items():
+        words = key in ("fault", "sensor")
+        table.add_column(title, justify="left" if words else "right", no_wrap=words)
+    for fault in faults:
+        table.add_row(*(v if isinstance(v, str) else _short(v) for v in map(fault.get, columns)))
+    console.print(table)
+
+
+def _short(value: float | None) -> str:
+    text = said(value)
+    return f"{value:.3f}" if isinstance(value, float) and text[-1].isdigit() else text
+
+
+def _tell_verdict(verdict: Verdict, console: PlainConsole) -> None:
+    for judgement in verdict.judgements:
+        word = judgement.outcome.value.upper()
+        if judgement.outcome is not Outcome.PASSED and not judgement.required:
+            word += " (watched)"
+        reason = judgement.reason or said(
+            judgement.value.value, FIGURES[judgement.check.limits.figure].unit
+        )
+        text = f"{word}: {judgement.check.name}: {reason}"
+        console.say(text)
+    console.say(f"verdict: {verdict.outcome.value}")

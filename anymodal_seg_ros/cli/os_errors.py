@@ -1,0 +1,14 @@
+"""What the operating system refuses, in a line that says what to mend."""
+
+from __future__ import annotations
+
+from anymodal_seg_ros.errors import DISK_FULL
+from anymodal_seg_ros.foreign_text import one_line
+
+
+def told(error: Exception) -> str:
+    """Return an error in one line; the system names no file where it cannot write on."""
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        where = f" ({one_line(error.filename)})" if error.filename else ""
+        return f"the disk is full{where}: make room, and give the same command again"
+    return one_line(error)
