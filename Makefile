@@ -20,6 +20,9 @@ NONE_CHOSEN := test $$? -eq 5
 # Nobody waits for these while working on something else; what is marked slow is left out, too.
 NOT_FAST := export networks packaging simulation training
 
+# Tests start hundreds of processes; none of them should have to compile the package anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-fast lint clean
 .DEFAULT_GOAL := demo
 

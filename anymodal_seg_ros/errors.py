@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Literal, get_args
 
 from anymodal_seg_ros.foreign_text import LINE_LENGTH, one_line
@@ -25,6 +26,9 @@ RejectionKind = Literal[
 
 REJECTION_KINDS: frozenset[str] = frozenset(get_args(RejectionKind))
 """Every word that rejected messages are counted under. The set is fixed: no sender adds to it."""
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Of an :class:`OSError`: nothing can be written before somebody makes room."""
 
 
 class AnymodalError(Exception):
@@ -72,4 +76,4 @@ def bounded(text: str) -> str:
 
 
 class EngineError(AnymodalError):
-    """An engine returned something that is no segmentation."""
+    """An engine failed, or returned something that is no segmentation."""

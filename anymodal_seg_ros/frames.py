@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.foreign_text import quote
 
 UNLABELED = 255
 """Class id of a pixel without a class, as in vision_msgs for 8-bit label images."""
@@ -128,7 +129,7 @@ class DeferredImage(Image):
         """The pixels, read-only.
 
         Raises:
-            DecodeError: the payload is damaged.
+            DecodeError: the payload is damaged, or nothing could be made of it.
         """
         with self._lock:
             if self._make is not None:
@@ -138,6 +139,9 @@ class DeferredImage(Image):
                     self._set("_made", pixels)
                 except DecodeError as error:
                     self._set("_made", str(error))
+                except Exception as error:  # nobody foresaw it, but it would be the same again
+                    said = f"{type(error).__name__} {quote(error, 120)}".rstrip()
+                    self._set("_made", f"data cannot be unpacked: {said}")
                 self._set("_make", None)
         if isinstance(self._made, str):
             raise DecodeError(self._made, "data")

@@ -1,13 +1,16 @@
 """What of a processor one mask takes, network and our own work apart: no clock, so no haste.
 
     python benchmarks/cpu.py
+    python benchmarks/cpu.py --street
     python benchmarks/cpu.py --size 320x240 --engine openvino
 
 Messages at 30/30/15/10 Hz go through a pipeline one after the other, as fast as that is done and
 everything encoded, in one thread: once with one graph for all sensors, once encoded once each and
 fused. The two take turns, and medians are told: so the figures hold on a busy machine, too, and on
 one whose clocks change, as far as its caches allow. Time is that of the whole process, less making
-the messages; below it, the parts that are known by name.
+the messages; below it, the parts that are known by name. The pictures are made up, or with
+``--street`` those of a drive of the simulated rig (needs the extra sim), whose masks have as many
+borders as a street has.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,6 +34,7 @@ from rich.table import Table
 import anymodal_seg_ros.pipeline.fusion as fusion
 import anymodal_seg_ros.pipeline.stages as stages
 from anymodal_seg_ros.config import RigConfig, default_sensors
+from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.engines import WholeEngine, create_engine
 from anymodal_seg_ros.inference.model import DEFAULT_MODEL, load_model
 from anymodal_seg_ros.pipeline import Pipeline
@@ -38,6 +42,8 @@ from anymodal_seg_ros.sensing.intake import Intake
 
 WARM_UP_S = 1.0
 START_NS = 1_000_000_000
+SCENE, DRIVEN = 1006, 20
+"""Seed of the street that is driven through, and pictures of it."""
 
 
 class Clock:
@@ -61,7 +67,36 @@ class Clock:
         setattr(owner, name, timed)
 
 
-def measure(way: str, options: argparse.Namespace, clock: Clock) -> dict[str, float]:
+def made_up(rig: RigConfig) -> dict[str, list[Image]]:
+    """Return pictures by sensor that no content check takes for a fault."""
+    return {
+        name: [
+            Image(pixels, traffic.ENCODINGS[sensor.modality])
+            for pixels in traffic.pictures(sensor.modality)
+        ]
+        for name, sensor in rig.sensors.items()
+    }
+
+
+def driven(rig: RigConfig) -> dict[str, list[Image]]:
+    """Return what the sensors see on a drive, in steps of a thirtieth of a second."""
+    from anymodal_seg_ros.simulation.dataset.frames import sized_sensors
+    from anymodal_seg_ros.simulation.rig import Rig
+    from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
+
+    scene = Scene(SceneConfig(SCENE, "cloud", kind="urban"))
+    sensors = Rig(sized_sensors(traffic.WIDTH, traffic.HEIGHT))
+    kinds = {sensor.modality: name for name, sensor in sensors.sensors.items()}
+    frames = [sensors.capture(scene, round(k * 1e9 / 30)) for k in range(DRIVEN)]
+    return {
+        name: [frame.images[kinds[sensor.modality]] for frame in frames]
+        for name, sensor in rig.sensors.items()
+    }
+
+
+def measure(
+    way: str, options: argparse.Namespace, images: Mapping[str, Sequence[Image]], clock: Clock
+) -> dict[str, float]:
     """Return the time of one mask, in ms, and of its parts."""
     rig, model = RigConfig(default_sensors()), load_model(options.model)
     engine = create_engine(options.engine, model, 1)
@@ -69,14 +104,13 @@ def measure(way: str, options: argparse.Namespace, clock: Clock) -> dict[str, fl
         if hasattr(engine, name):
             clock.watch(engine, name, "network")
     pipeline = Pipeline(rig, model, WholeEngine(engine) if way == "whole" else engine)
-    images = {name: traffic.pictures(sensor.modality) for name, sensor in rig.sensors.items()}
     masks, total_s = 0, 0.0
     for at, name, number in traffic.due(rig):
         if at >= WARM_UP_S + options.seconds:
             break
         stamp, now_ns = 10**18 + round(at * 1e9), START_NS + round(at * 1e9)
-        pixels = images[name][number % len(images[name])]
-        made = traffic.message(pixels, rig.sensors[name].modality, stamp)
+        image = images[name][number % len(images[name])]
+        made = traffic.message(image.pixels, image.encoding, stamp)
         if at < WARM_UP_S:
             clock.seconds.clear()
         started = time.process_time()
@@ -95,12 +129,15 @@ def main() -> int:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--engine", default="onnxruntime")
     parser.add_argument("--size", default="640x480")
+    parser.add_argument("--street", action="store_true", help="pictures of the simulated rig")
     parser.add_argument("--seconds", type=float, default=2.0, help="of messages, each turn")
     parser.add_argument("--turns", type=int, default=9, help="of each way")
     parser.add_argument("--json", type=Path, help="write the numbers here as well")
     options = parser.parse_args()
     traffic.WIDTH, traffic.HEIGHT = (int(side) for side in options.size.split("x"))
     cv2.setNumThreads(1)  # as in the node
+    rig = RigConfig(default_sensors())
+    images = driven(rig) if options.street else made_up(rig)
     clock = Clock()
     clock.watch(stages, "planes", "planes")
     clock.watch(stages, "lack_of_evidence", "evidence")
@@ -110,7 +147,7 @@ def main() -> int:
     for _ in range(options.turns):
         for way, turns in found.items():
             clock.seconds.clear()
-            turns.append(measure(way, options, clock))
+            turns.append(measure(way, options, images, clock))
     results = {
         way: {label: median(turn.get(label, 0.0) for turn in turns) for label in turns[0]}
         for way, turns in found.items()

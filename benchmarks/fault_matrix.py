@@ -114,7 +114,7 @@ def go(robot: Robot, before: frozenset[str], after: frozenset[str]) -> dict[str,
     false = [
         f"{name} {state}"
         for at, name, state in robot.seen.changes
-        if at >= begin_ns and name in stay and state in BAD and not robot.starvation.explains(at)
+        if at >= begin_ns and name in stay and state in BAD and not robot.was_held_up(name, at)
     ]
     if false:
         row["failed"].append(f"false states: {', '.join(false)}")

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from traffic import Burning, due, message, pictures, rss_mb, sleep_until
+from traffic import ENCODINGS, Burning, due, message, pictures, rss_mb, sleep_until
 
 from anymodal_seg_ros.config import RigConfig, default_sensors
 from anymodal_seg_ros.frames import Prediction
@@ -80,7 +80,9 @@ def measure(way: str, model: str, seconds: float, threads: int) -> dict[str, Any
             if number % 300 == 0:
                 rss.append(rss_mb())
         pixels = images[name][number % len(images[name])]
-        pipeline.push_message(name, message(pixels, kinds[name], stamp), time.monotonic_ns())
+        pipeline.push_message(
+            name, message(pixels, ENCODINGS[kinds[name]], stamp), time.monotonic_ns()
+        )
         worker.notify()
     time.sleep(0.3)
     cpu_s = time.process_time() - cpu_before

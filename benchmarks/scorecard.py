@@ -42,7 +42,7 @@ from anymodal_seg_ros.simulation.dataset.rigbench import rigbench
 from anymodal_seg_ros.simulation.rigs import rig_by_name
 from anymodal_seg_ros.simulation.world.scene import SceneConfig
 
-MODELS = ("rig-nano", "rig-b0")
+MODELS = ("rig-nano", "rig-lite")
 SWEPT = "sun"
 """The weather of the drive on which faults are tried."""
 MOMENT, FAULT_S = 0.3, 2.0

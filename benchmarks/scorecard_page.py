@@ -35,7 +35,9 @@ messages. **Written by a program**, which goes on where it was stopped:
 Drives of {seconds:g} s of the aligned rig (RGB at 30 Hz, thermal 10, depth 15, events 30) through
 scenes of RigBench's test split, one in each weather. Faults are tried on the drive in the {swept},
 one moment each, {fault_s:g} s long, image faults at full strength. So it can show that something
-does not work; it cannot show that nothing ever fails. All figures: [definitions](figures.md).
+does not work; it cannot show that nothing ever fails. A picture of another world is found by what
+the other sensors say, which takes up to 3 s ([lying sensors](../reliability/lying.md)): a fault of
+{fault_s:g} s may be over by then. All figures: [definitions](figures.md).
 
 **naive** is `evaluate --pipeline naive`: the rule of message_filters' ApproximateTimeSynchronizer
 (queue 10, slop 0.1 s), zeros for what is missing or cannot be decoded, no watchdog; same network,

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
-from traffic import descriptors, due, message, pictures, rss_mb, sleep_until
+from traffic import ENCODINGS, descriptors, due, message, pictures, rss_mb, sleep_until
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.frames import ModalityBatch, Prediction
@@ -191,7 +191,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             tenth.frames += 1
             tenth.fed_late_ms = max(tenth.fed_late_ms, 1e3 * (time.monotonic() - start - at))
         pixels = images[name][number % len(images[name])]
-        made = message(pixels, rig.sensors[name].modality, stamp)
+        made = message(pixels, ENCODINGS[rig.sensors[name].modality], stamp)
         pipeline.push_message(name, made, time.monotonic_ns())
         worker.notify()
         sent[name] += 1

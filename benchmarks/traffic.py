@@ -47,7 +47,7 @@ def pictures(modality: str, count: int = 20, seed: int = 0) -> list[np.ndarray[A
     return made
 
 
-def message(pixels: np.ndarray[Any, Any], modality: str, stamp_ns: int) -> Any:
+def message(pixels: np.ndarray[Any, Any], encoding: str, stamp_ns: int) -> Any:
     """Return an image message as rclpy hands it over; copying pixels would not be ours to do."""
     seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
     stamp = SimpleNamespace(sec=seconds, nanosec=nanoseconds)
@@ -55,7 +55,7 @@ def message(pixels: np.ndarray[Any, Any], modality: str, stamp_ns: int) -> Any:
         header=SimpleNamespace(stamp=stamp, frame_id="camera"),
         height=HEIGHT,
         width=WIDTH,
-        encoding=ENCODINGS[modality],
+        encoding=encoding,
         is_bigendian=0,
         step=pixels.nbytes // HEIGHT,
         data=memoryview(pixels).cast("B"),

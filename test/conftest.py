@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import importlib.util
 import os
 import re
@@ -37,8 +39,23 @@ NO_ONNX = "onnx is not installed: it writes the model of the tests"
 collect_ignore = [] if importlib.util.find_spec("torch") else ["training"]
 """Its conftest.py needs torch, and no hook comes before that."""
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process for every core: more threads would only wait
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+gc.set_threshold(50_000, 20, 50)
+"""Seldom: libraries leave a million objects that stay, and each look for garbage is at them."""
+
+
+@pytest.hookimpl(optionalhook=True)  # colcon test on a build farm has no xdist
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return half as many processes again as there are cores, because tests also wait."""
+    return (len(os.sched_getaffinity(0)) * 3 + 1) // 2
+
+
+def pytest_collection_finish() -> None:
+    """Let no look for garbage see again what was imported for the tests."""
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -46,10 +63,41 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         # Asked only where it matters: to import torch takes seconds.
         if item.get_closest_marker(marker) and (reason := lack()):
             pytest.skip(reason)
+    if item.get_closest_marker("export"):
+        from fixtures.quick_rewriting import skip_what_cannot_match
+
+        skip_what_cannot_match()
+
+
+_APART = ("ros", "openvino")
+"""Markers whose tests have a run of their own, which reads no files but theirs: most take seconds.
+
+So each of these files has to say ``mark.ros`` or ``mark.openvino``; that is checked where all files
+are read.
+"""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    marker = config.getoption("markexpr")
+    if marker not in _APART:
+        return None
+    files = collection_path.rglob("test_*.py") if collection_path.is_dir() else [collection_path]
+    return None if any(_says(path, marker) for path in files) else True
+
+
+@functools.cache
+def _says(path: Path, marker: str) -> bool:
+    return f"mark.{marker}" in path.read_text(encoding="utf-8")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take long, so that no process is left with one at the end."""
+    for item in items:
+        for marker in _APART:
+            if item.get_closest_marker(marker) and not _says(item.path, marker):
+                raise pytest.UsageError(
+                    f"{item.nodeid}: pytest -m {marker} would not read its file"
+                )
     first: dict[Path, int] = {}
     for item in items:
         found = [place for place, name in enumerate(_LONG) if item.get_closest_marker(name)]

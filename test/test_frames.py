@@ -48,6 +48,21 @@ def test_damage_is_found_once_and_reported_every_time() -> None:
     assert len(tried) == 1
 
 
+def test_what_nobody_foresaw_is_damage_too_and_not_tried_again() -> None:
+    """A library that raises on one picture would do so for ever, and nothing after it be made."""
+    tried = []
+
+    def make() -> npt.NDArray[np.uint8]:
+        tried.append(1)
+        raise MemoryError("3 GB\n")
+
+    image = DeferredImage(2, 3, "mono8", make)
+    for _ in range(3):
+        with pytest.raises(DecodeError, match=r"^data cannot be unpacked: MemoryError 3 GB"):
+            _ = image.pixels
+    assert len(tried) == 1
+
+
 def test_looking_comparing_and_hashing_make_nothing() -> None:
     def make() -> npt.NDArray[np.uint8]:
         raise AssertionError("the pixels were made")

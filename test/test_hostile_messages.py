@@ -196,6 +196,46 @@ def test_any_camera_info_leaves_bounded_evidence(
     assert status.rejected.keys() <= REJECTION_KINDS
 
 
+@pytest.mark.parametrize("field", ["d", "k", "r", "p", "width", "binning_x", "roi"])
+@pytest.mark.parametrize(
+    "value",
+    [10**5000, {"a": 1}, {1.0, 2.0}, np.zeros((9, 9)), [[1.0]] * 9, SimpleNamespace()],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_camera_info_of_other_types_is_refused_in_words(
+    pipeline: Pipeline, field: str, value: Any
+) -> None:
+    k = [30.0, 0, 14.5, 0, 30.0, 9.5, 0, 0, 1]
+    message = SimpleNamespace(
+        width=30, height=20, distortion_model="plumb_bob", d=[0.0] * 5, k=k, r=[0.0] * 9, p=[0.0]
+    )
+    setattr(message, field, value)
+    assert bounded(pipeline.push_camera_info("thermal", message))
+
+
+@pytest.mark.parametrize("sensor", ["rgb", "events", "points"])
+@pytest.mark.parametrize("sec", [2**32, 2**63, 10**400, 10**5000, -(10**5000)], ids=int.bit_length)
+def test_a_stamp_beyond_what_ros_can_say_is_refused(
+    pipeline: Pipeline, sensor: str, sec: int
+) -> None:
+    for stamp in (SimpleNamespace(sec=sec, nanosec=0), SimpleNamespace(sec=1, nanosec=sec)):
+        for message in (
+            image_message(np.zeros((20, 30, 3), np.uint8), "rgb8", START_NS),
+            event_packet(b"", encoding="evt3", seq=0, time_base=0, stamp_ns=START_NS),
+        ):
+            message.header.stamp = stamp
+            said = pipeline.push_message(sensor, message, START_NS)
+            assert said and bounded(said)
+
+
+def test_a_header_without_a_frame_is_none_of_a_frame() -> None:
+    rig = RigConfig({"rgb": SensorConfig("rgb", "rgb")})
+    alone = Pipeline(rig, Model(Path("nowhere"), small_manifest()), NoEngine())
+    message = image_message(np.zeros((20, 30, 3), np.uint8), "rgb8", START_NS)
+    del message.header.frame_id
+    assert alone.push_message("rgb", message, START_NS) is None
+
+
 def test_ever_new_names_are_counted_under_one_word(pipeline: Pipeline) -> None:
     for number in range(500):
         cloud = event_cloud({"x": np.zeros(3, np.float32)}, START_NS)

@@ -57,6 +57,23 @@ def test_the_section_of_the_node_is_found(tmp_path: Path, text: str, namespace: 
     assert (found.namespace, found.node) == (namespace, "segmentation_node")
 
 
+def test_of_several_files_the_later_one_wins_in_the_place_of_its_section(tmp_path: Path) -> None:
+    """As rcl merges them: ``/**`` stands first and goes on giving way to the node's own section."""
+    files = [tmp_path / "base.yaml", tmp_path / "site.yaml"]
+    files[0].write_text(
+        "/**: {ros__parameters: {engine: torch, lazy: false}}\n"
+        f"/segmentation_node: {{ros__parameters: {{engine: openvino, {FRONT}}}}}\n"
+    )
+    files[1].write_text("/**: {ros__parameters: {engine: auto, lazy: true, model: rig-b0}}\n")
+    found = load_node_config(files)
+    assert (found.config.engine, found.config.lazy) == ("openvino", True)
+    assert (found.config.model, found.own_sensors) == ("rig-b0", True)
+    files[1].write_text("camera: {ros__parameters: {fps: 30}}\n")
+    assert load_node_config(files).config.engine == "openvino"
+    with pytest.raises(ConfigError, match=r"nothing in .*site\.yaml, .*site\.yaml is for"):
+        load_node_config([files[1], files[1]])
+
+
 def test_of_several_sections_the_later_one_wins_parameter_by_parameter(tmp_path: Path) -> None:
     text = """
 segmentation_node:
@@ -77,6 +94,26 @@ TWO = """
 robot1: {segmentation_node: {ros__parameters: {threads: 1}}}
 robot2: {segmentation_node: {ros__parameters: {threads: 2}}}
 """
+
+
+@pytest.mark.parametrize(
+    ("namespace", "node", "words"),
+    [
+        ("a b", "segmentation_node", "namespace is 'a b': expected letters"),
+        ("/robot/1", "segmentation_node", "namespace is '/robot/1': expected letters"),
+        ("a//b", "segmentation_node", "namespace is 'a//b'"),
+        ("/", "front-camera", "node is 'front-camera': expected letters"),
+    ],
+)
+def test_a_name_that_no_node_can_have_is_told_as_such(
+    tmp_path: Path, namespace: str, node: str, words: str
+) -> None:
+    path = tmp_path / "rig.yaml"
+    path.write_text("/**: {ros__parameters: {rig: {sensors: {a: {topic: a, modality: rgb}}}}}")
+    with pytest.raises(ConfigError, match=words):
+        load_node_config(path, namespace, node)
+    for fine in ("", "/", "robot", "/robot/", "/fleet/robot_1"):
+        assert load_node_config(path, fine).own_sensors
 
 
 def test_of_two_robots_the_namespace_chooses(tmp_path: Path) -> None:
@@ -149,3 +186,10 @@ def test_a_section_of_another_node_is_not_taken_for_a_misspelt_one(tmp_path: Pat
     assert "did you mean" not in str(caught.value)
     with pytest.raises(ConfigError, match="did you mean /segmentation_node by /seg_node"):
         load_config(written(tmp_path, text.replace("camera", "seg")))
+
+
+def test_what_ros_does_not_read_is_refused_at_a_desk_too(tmp_path: Path) -> None:
+    path = tmp_path / "rig.yaml"
+    path.write_text("/**:\n  ros__parameters: {engine: &e auto, model: *e}\n")
+    with pytest.raises(ConfigError, match=r"ROS takes no aliases: write out what \*e is in line 2"):
+        load_node_config(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from anymodal_seg_ros.evaluation.image_files import write_picture
 from anymodal_seg_ros.frames import Image, Mask
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.visualize import Rgb, colorize, overlay, viewable
@@ -45,8 +46,7 @@ def draw(columns: Sequence[Column], manifest: Manifest, path: Path) -> None:
     """Write the picture as a PNG."""
     drawn = np.hstack([_draw_column(column, manifest) for column in columns])
     sheet = np.vstack([drawn, _draw_legend(manifest, drawn.shape[1])])
-    if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"cannot write the picture {path}")
+    write_picture(path, sheet[..., ::-1])
 
 
 def _draw_column(column: Column, manifest: Manifest) -> Rgb:

@@ -7,8 +7,29 @@ from dataclasses import dataclass, field
 
 from anymodal_seg_ros.frames import Prediction, SensorState, SensorStatus
 
+FEWEST_MASKS = 15
+"""Before so many masks nothing is said of how often a sensor was in them."""
+
+OUT_OF_ORDER: Mapping[str, str] = {
+    "duplicate stamp": "had the stamp of one before: let the driver stamp each message by itself",
+    "too old": "had a stamp from before the last masks: keep the sender's clock from going back",
+    "a later frame set had left": "came after the masks of their time: look at what holds them up",
+}
+"""Reasons for which a sensor that is well is not fused: in words, and the mend."""
+
+OUT_OF_ORDER_FROM = 0.2
+"""Share of a sensor's messages from which on it is told that they come to nothing."""
+
+OUT_OF_ORDER_AT_LEAST = 3
+"""So many of them: between two reports there may be few, and one is late on a busy machine."""
+
 OK, WARN, ERROR = 0, 1, 2
 """Levels of a ``diagnostic_msgs/DiagnosticStatus``."""
+
+_OVER = frozenset(
+    state.value for state in SensorState if not state.alive and state is not SensorState.LATE
+)
+"""Reasons that hold no more once a sensor is alive; one that is late now and then stays so."""
 
 _WARN = (
     SensorState.WAITING,
@@ -43,6 +64,39 @@ def level_of(state: SensorState) -> int:
     if state.down:
         return ERROR
     return WARN if state in _WARN else OK
+
+
+def left_out(status: SensorStatus) -> str:
+    """Say that a living sensor is hardly ever fused; empty if it is, or if that is no fault.
+
+    Nor is it told of one that was down until a moment ago: that it is back is all there is to say.
+    """
+    fused = status.fused
+    if not status.state.alive or fused.benign or fused.masks < FEWEST_MASKS:
+        return ""
+    if fused.reason.partition(";")[0] in _OVER:
+        return ""
+    if fused.used >= fused.masks / 2:
+        return ""
+    return f"fused in {fused.used} of the last {fused.masks} masks: {fused.reason}"
+
+
+def out_of_order(now: SensorStatus, before: SensorStatus | None = None) -> str:
+    """Say that many messages of a sensor came to nothing by their stamps; empty if they did not.
+
+    Nothing is wrong with any of them, so that no state tells it.
+
+    Args:
+        now: what has been counted.
+        before: what had been counted where the look begins; None for the beginning.
+    """
+    arrived = now.arrived - (0 if before is None else before.arrived)
+    for reason, words in OUT_OF_ORDER.items():
+        earlier = 0 if before is None else before.dropped.get(reason, 0)
+        dropped = now.dropped.get(reason, 0) - earlier
+        if dropped >= OUT_OF_ORDER_AT_LEAST and dropped > OUT_OF_ORDER_FROM * arrived:
+            return f"{dropped} of the last {arrived} messages {words}"
+    return ""
 
 
 def mask_evidence(

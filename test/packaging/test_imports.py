@@ -14,7 +14,17 @@ import pytest
 
 PACKAGE = "anymodal_seg_ros"
 LAYERS = [
-    {"", "errors", "foreign_text", "frames", "config", "resources"},
+    {
+        "",
+        "errors",
+        "foreign_text",
+        "frames",
+        "config",
+        "json_files",
+        "resources",
+        "usage_reports",
+        "worker_processes",
+    },
     {"sensing", "networks"},
     {"inference", "faults", "messages"},
     {"pipeline", "simulation"},
@@ -176,8 +186,9 @@ def test_libraries_stay_where_they_belong(every_import: list[Import], library: s
         (["cli.main", "cli.run", "cli.play", "cli.assemble_bag"], ["torch", "rclpy", "trimesh"]),
         (
             ["cli.evaluate", "cli.inspect", "cli.compare"],
-            ["torch", "rclpy", "trimesh", "jinja2", "matplotlib", "pytest"],
+            ["torch", "rclpy", "trimesh", "jinja2", "matplotlib", "pytest", "onnxruntime"],
         ),
+        (["inference.tensorrt.engine"], ["onnxruntime", "torch"]),
         pytest.param(
             ["networks", "networks.anyseg"],
             ["timm", "open_clip", "transformers", "torchvision"],

@@ -77,7 +77,7 @@ def site_packages(prefix: Path) -> Path:
 @pytest.fixture(scope="module")
 def pip_installed(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     folder = tmp_path_factory.mktemp("pip")
-    source, prefix = copy_checkout(project_root, folder / "source"), folder / "prefix"
+    source, prefix = copy_checkout(project_root, folder / "source", hollow=True), folder / "prefix"
     shell(
         f"{sys.executable} -m pip --disable-pip-version-check install --quiet --no-deps "
         f"--no-build-isolation --ignore-installed --prefix {prefix} .",
@@ -87,7 +87,8 @@ def pip_installed(project_root: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def colcon_build(project_root: Path, folder: Path, *options: str) -> Installation:
-    source, prefix = copy_checkout(project_root, folder / "src" / PACKAGE), folder / "install"
+    source = copy_checkout(project_root, folder / "src" / PACKAGE, hollow=True)
+    prefix = folder / "install"
     shell(f"{sys.executable} -m colcon build {' '.join(options)}", folder)
     return Installation(source, prefix, f". {prefix}/setup.sh")
 

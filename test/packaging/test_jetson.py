@@ -74,6 +74,17 @@ def test_the_image_starts_the_node_with_parameters_that_there_are() -> None:
         assert "--system-site-packages" in text, "TensorRT and ROS come with apt"
 
 
+def test_the_container_can_run_as_the_user_of_the_drivers() -> None:
+    """Fast DDS opens shared memory of the same user only."""
+    (command,) = re.findall(
+        r"docker run --rm (?:.*\\\n)*.*", (ROOT / "docs/how-to/jetson.md").read_text()
+    )
+    assert "--ipc host" in command and "--user $(id -u)" in command
+    for path in DOCKERFILES:
+        text = path.read_text()
+        assert "install -d -m 1777 /cache" in text and "ROS_HOME=/cache/" in text
+
+
 @pytest.mark.slow
 def test_every_wheel_exists_for_aarch64(resolver: ModuleType) -> None:
     for image in resolver.IMAGES:

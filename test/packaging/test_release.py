@@ -10,12 +10,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from fixtures.checkout import copy_checkout
+from fixtures.checkout import HEAVY, copy_checkout
 
 pytestmark = pytest.mark.slow
-
-HEAVY = (".onnx", ".safetensors", ".png", ".npz")
-"""Left out: they are the most of it, and are only copied."""
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TRAINER = (
-    {"", "errors", "names", "recipe", "checkpoint", "fabric", "run_folder"},
+    {"", "archives", "errors", "names", "recipe", "checkpoint", "fabric", "run_folder"},
     {"data", "losses", "published"},
     {"strategies", "datasets"},
     {"evaluation"},

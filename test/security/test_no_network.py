@@ -1,8 +1,8 @@
 """Nothing that runs without ROS opens a connection or asks for a name: not at run time, not ever.
 
-Python reports every socket to its audit hooks, whoever asks for it; of the libraries in C that are
-used here none has a reason to open one. OpenVINO's reporter, in Python, had one: it told an
-analytics service of each import.
+Python reports every socket to its audit hooks, whoever asks for it. OpenVINO's reporter, in Python,
+had a reason to open one: it told an analytics service of each import. ONNX Runtime's, in C++, has
+one too, which no hook sees; it leaves files in the user's cache, though.
 """
 
 from __future__ import annotations
@@ -88,3 +88,20 @@ def test_no_command_opens_a_connection(
     ran = [line for line in done.stdout.splitlines() if line.startswith("RAN ")]
     assert len(ran) == len(commands) + 1, ran
     assert "RAN run 0" in ran and "RAN parameters 0" in ran, ran
+
+
+def test_onnx_runtime_makes_no_identity_to_report(tmp_path: Path, project_root: Path) -> None:
+    switches = {"CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS"}  # all keep it quiet
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import anymodal_seg_training, onnxruntime as o; o.InferenceSession",
+        ],
+        cwd=project_root,
+        env={k: v for k, v in os.environ.items() if k not in switches}
+        | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        check=True,
+        timeout=120,
+    )
+    assert done.returncode == 0 and list(tmp_path.rglob("*")) == []

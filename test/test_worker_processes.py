@@ -1,0 +1,21 @@
+"""Workers must not outlive what started them, not even where nothing could tell them so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+import itertools, os
+from anymodal_seg_ros.simulation.dataset.workers import in_parallel
+if __name__ == "__main__":
+    for number in in_parallel(abs, itertools.count(), workers=2):
+        print(number, flush=True)
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_workers_end_with_a_program_that_is_killed() -> None:
+    # What a pipe is read from ends when the last of those who may write into it has ended.
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, timeout=60.0)
+    assert done.stdout == b"0\n" and done.returncode == -9
