@@ -39,6 +39,7 @@ LOOK_EVERY_S = 0.01
 def answers(graph: Graph, robot: Robot, ended: threading.Event, found: list[float]) -> None:
     """Ask the node for its state again and again, and note how long each answer takes, in ms."""
     client = graph.node.create_client(GetState, f"{robot.namespace}/{NODE}/get_state")
+    graph.wait_until_answered(f"{robot.namespace}/{NODE}")
     while not ended.wait(SERVICE_EVERY_S):
         came = threading.Event()
         begin = time.perf_counter()

@@ -16,11 +16,15 @@ from rcl_interfaces.srv import GetParameterTypes
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
+from rclpy.task import Future
 
 _POLL_S = 0.02
 
 _SERVICE_S = 2.0
 """How long a node's service may take to appear; some nodes, as ``ros2 topic echo``'s, have none."""
+
+_ASK_AGAIN_S = 1.0
+"""An answer to a client that the node does not know yet is dropped, and never sent again."""
 
 _UNKNOWN = "_NODE_NAME_UNKNOWN_"
 
@@ -66,9 +70,14 @@ def _hear_from(node: Node, listener: str, stop: threading.Event, end: float) -> 
     executor.add_node(node)
     try:
         if _wait(client.service_is_ready, stop, min(end, time.monotonic() + _SERVICE_S)):
-            future = client.call_async(GetParameterTypes.Request())
-            while not future.done() and time.monotonic() < end and not stop.is_set():
+            begin = time.monotonic()
+            asked: list[Future[GetParameterTypes.Response]] = []
+            while (now := time.monotonic()) < end and not stop.is_set():
+                if now >= begin + len(asked) * _ASK_AGAIN_S:
+                    asked.append(client.call_async(GetParameterTypes.Request()))
                 executor.spin_once(timeout_sec=_POLL_S)
+                if any(future.done() for future in asked):
+                    break
     finally:
         executor.remove_node(node)
         executor.shutdown()

@@ -2,12 +2,14 @@
 
 rclpy's own signal handlers shut the context down under a running callback, and a second SIGINT
 (launch and Ctrl-C send two) kills the interpreter while it finalises. So: own handlers that only
-leave word, the executor in a thread that is joined, and both signals ignored from then on.
+leave word, the executor in a thread that is joined, and both signals ignored from then on. And a
+limit for the middleware, which may wait for ever where it takes itself down.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import signal
 import socket
@@ -28,10 +30,15 @@ from anymodal_seg_ros.nodes.environment import prepare_process
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NO_SIGNAL = b"\0"
 
+_TEARDOWN_S = 10.0
+"""How long ROS may take to go; it takes a tenth of a second, or one or two on a busy machine."""
+
+_STDERR = 2
+
 
 @contextlib.contextmanager
 def ros_session(args: Sequence[str] | None = None) -> Iterator[threading.Event]:
-    """Initialise rclpy, yield the event that SIGINT and SIGTERM set, shut rclpy down.
+    """Initialise rclpy, yield the event that SIGINT and SIGTERM set, shut rclpy down within 10 s.
 
     Call it in the main thread of a process that ends with it: afterwards both signals stay ignored,
     because they may still come while the interpreter finalises. Nodes are to be destroyed in the
@@ -87,12 +94,20 @@ def _set_by_signals(stop: threading.Event) -> Iterator[None]:
 
 
 def _shut_down() -> None:
-    """Take down what is left of ROS."""
+    """Take down what is left of ROS; what takes too long ends the process, with exit code 1.
+
+    The Fast DDS of PyPI's wheels waits for discovery callbacks in a loop that keeps their lock
+    (its time-out overflows where the C++ library has steady clocks only by way of the system's), so
+    a process that ends just as another comes or goes would never end. It also holds the
+    interpreter, which faulthandler's thread does without.
+    """
     _ignore_signals()
+    faulthandler.dump_traceback_later(_TEARDOWN_S, exit=True, file=_STDERR)
     # A node hangs together in cycles. Left to the interpreter's finalisation, the last of them,
     # and with them the DDS participant, would go when half of Python is gone already.
     gc.collect()
     rclpy.try_shutdown()
+    faulthandler.cancel_dump_traceback_later()
 
 
 def _init(args: Sequence[str] | None) -> None:
