@@ -25,6 +25,7 @@ PAIRS, HZ = 258, 10
 # Thermal comes 40 ms after RGB and 40 ms before the deadline, so that a busy machine, on which
 # messages arrive some milliseconds late, still makes the frame sets of the bag.
 LATENCY_MS, DEADLINE_S = 40, 0.08
+SENSORS = ("rgb", "thermal")
 THERMAL_DIES, THERMAL_RETURNS = 86, 172
 PARAMETERS = f"""
 /**:
@@ -113,13 +114,17 @@ def test_live_masks_are_the_offline_ones_while_thermal_dies_and_returns(
     rgb_stamps = [min(offline) + i * 1_000_000_000 // HZ for i in range(PAIRS)]
     assert list(offline) == rgb_stamps, "one offline mask for every RGB frame"
 
-    segmentation = start_node("--params-file", str(parameters), model=model)
+    # Asked for from the start: once the player is there the node would subscribe anew to it.
+    reliable = [f"qos_overrides.{namespace}/{s}/image.subscription.reliability" for s in SENSORS]
+    overrides = [word for name in reliable for word in ("-p", f"{name}:=reliable")]
+    segmentation = start_node("--params-file", str(parameters), *overrides, model=model)
     wait_until(lambda: graph.state(node) == "active", "the active node")
     with (
         graph.collect(Image, f"{node}/mask") as masks,
         graph.collect(DiagnosticArray, f"{node}/modality_status") as evidence,
         graph.collect(DiagnosticArray, "/diagnostics") as diagnostics,
     ):
+        graph.wait_until_answered(node)  # it knows who listens: not even its first mask is missed
         player = RosProcess("anymodal_seg_ros.cli.main", ["play", str(bag)], tmp_path / "player")
         assert player.wait(PAIRS / HZ + TIMEOUT_S) == 0, player.stderr
         masks.wait(lambda all_: ends_with(all_, rgb_stamps[-1]), "the mask of the last frame")
