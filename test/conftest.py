@@ -161,7 +161,8 @@ _HELPERS = (
 )
 """What Python starts for its own ends, and ends when it ends itself."""
 
-_ENDING_S = 5.0
+_ENDING_S = 60.0
+"""Waited for in full only where a process is left."""
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -22,14 +22,14 @@ def test_a_deferred_image_is_made_once_even_if_threads_race_for_it() -> None:
     got: list[npt.NDArray[np.uint8]] = []
 
     def use() -> None:
-        begin.wait(10)
+        begin.wait(60)
         got.append(image.pixels)
 
     threads = [threading.Thread(target=use) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert len(made) == 1
     assert all(pixels is got[0] for pixels in got)
 

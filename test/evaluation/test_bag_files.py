@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import sqlite3
 import struct
@@ -239,7 +238,7 @@ def test_a_database_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -
         Bag(bag)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_what_is_no_file_is_no_bag(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.db3")
     for path in (tmp_path / "pipe.db3", Path("/dev/zero"), Path("/dev/null")):
@@ -432,7 +431,7 @@ def bombs(folder: Path) -> dict[str, Path]:
 
 
 SCRIPT = """
-import resource, sys
+import re, resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 from anymodal_seg_ros.evaluation.bag_storage import unpack
@@ -444,6 +443,7 @@ try:
             bag.decode(message)
 except BagError as error:
     print(error)
+print(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """
 
 
@@ -452,14 +452,11 @@ def test_a_bomb_is_refused_in_words_and_in_bounded_memory(
     tmp_path: Path, name: str, project_root: Path
 ) -> None:
     arguments = [sys.executable, "-c", SCRIPT, str(bombs(tmp_path)[name])]
-    process = subprocess.run(
-        arguments, cwd=project_root, capture_output=True, text=True, timeout=120
-    )
+    process = subprocess.run(arguments, cwd=project_root, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
-    assert len(process.stdout.splitlines()) == 1, process.stdout
-    assert "unpack" in process.stdout or "data is no" in process.stdout
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    assert peak < 2 << 20, "kilobytes"
+    said, peak = process.stdout.splitlines()
+    assert "unpack" in said or "data is no" in said
+    assert int(peak) < 2 << 20, "kilobytes, of this process alone"
 
 
 @pytest.mark.parametrize("storage", STORAGES)

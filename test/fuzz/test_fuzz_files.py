@@ -238,7 +238,6 @@ def test_onnx_files(tmp_path: Path, project_root: Path) -> None:
         cwd=project_root,
         capture_output=True,
         text=True,
-        timeout=500,
         check=False,
     )
     last = done.stderr.splitlines()[-12:]

@@ -123,7 +123,7 @@ def test_weights_in_another_file_are_refused(
         create_engine(kind, model, 1)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_a_graph_that_never_ends_does_not_keep_the_loading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

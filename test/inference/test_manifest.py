@@ -151,7 +151,7 @@ def test_a_folder_that_a_build_tool_linked_file_by_file_is_read(tmp_path: Path) 
     assert load_model(str(installed)).read("onnx") == b"graph"
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_a_pipe_or_device_is_no_file(tmp_path: Path) -> None:
     folder = linked(tmp_path, "model.onnx")
     os.mkfifo(folder / "model.onnx")

@@ -12,7 +12,8 @@ import pytest
 from anymodal_seg_ros.nodes.worker import PipelineWorker
 from anymodal_seg_ros.pipeline.tasks import Progress
 
-SOON_S = 5.0
+SOON_S = 60.0
+"""Long enough for a machine that has no time for us."""
 
 
 class ScriptedPipeline:
@@ -23,6 +24,8 @@ class ScriptedPipeline:
         self.wakeup_ns: int | None = None
         self.polls = 0
         self.polled = threading.Semaphore(0)
+        self.asleep = threading.Semaphore(0)
+        self.hangs = threading.Event()
         self.lock = threading.Lock()
 
     def work(
@@ -43,6 +46,7 @@ class ScriptedPipeline:
             if isinstance(made, Exception):
                 raise made
             if isinstance(made, threading.Event):
+                self.hangs.set()
                 made.wait()
                 return Progress(True)
             deliver(made)
@@ -57,6 +61,8 @@ class ScriptedPipeline:
         return True
 
     def next_wakeup_ns(self) -> int | None:
+        # Asked under the lock that only sleeping gives back: no word can come in between.
+        self.asleep.release()
         return self.wakeup_ns
 
 
@@ -150,11 +156,10 @@ def test_a_thread_that_hangs_does_not_keep_the_caller() -> None:
     harness, hang = Harness(), threading.Event()
     harness.pipeline.ready = [hang]
     harness.worker.notify()
-    assert harness.pipeline.polled.acquire(timeout=SOON_S)
-    time.sleep(0.05)
+    assert harness.pipeline.hangs.wait(SOON_S)
     assert not harness.worker.stop(limit_s=0.1), "it says that the engine hangs"
     hang.set()
-    assert harness.worker.stop()
+    assert harness.worker.stop(SOON_S)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -172,7 +177,7 @@ def test_several_threads_do_all_that_there_is_to_do(threads: int) -> None:
     until = time.monotonic() + SOON_S
     while len(published) < 50 and time.monotonic() < until:
         time.sleep(0.005)
-    assert worker.stop()
+    assert worker.stop(SOON_S)
     assert published == list(range(50)), "in order"
 
 
@@ -189,7 +194,7 @@ def test_a_message_that_is_work_for_one_wakes_one() -> None:
     try:
         for _ in range(3):
             assert pipeline.polled.acquire(timeout=SOON_S)
-        time.sleep(0.05)  # now all three are asleep
+            assert pipeline.asleep.acquire(timeout=SOON_S)
         worker.notify()
         assert pipeline.polled.acquire(timeout=SOON_S)
         assert not pipeline.polled.acquire(timeout=0.1), "another one was woken for nothing"

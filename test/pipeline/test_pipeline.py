@@ -148,17 +148,17 @@ def test_pushing_is_not_held_up_by_the_network() -> None:
     class SlowEngine(CountingEngine):
         def run(self, batch: ModalityBatch) -> Segmentation:
             running.set()
-            assert release.wait(10), "push waited for the network"
+            assert release.wait(60), "push waited for the network"
             return super().run(batch)
 
     pipe = Pipeline(RIG, Model(Path("nowhere"), small_manifest()), SlowEngine())
     pipe.push_message("rgb", message("rgb", START), 0)
     worker = threading.Thread(target=pipe.poll, args=(50 * MS,))
     worker.start()
-    assert running.wait(10)
+    assert running.wait(60)
     assert pipe.push_message("rgb", message("rgb", START + 100 * MS), 100 * MS) is None
     release.set()
-    worker.join(10)
+    worker.join(60)
     assert pipe.poll(150 * MS) is not None
 
 

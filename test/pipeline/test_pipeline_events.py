@@ -211,6 +211,6 @@ def test_what_nobody_foresaw_in_the_thread_of_the_events_is_told() -> None:
             words = evt3_words(times, *(np.arange(4) for _ in range(2)), np.arange(4) % 2)
             stamp = START + number * 4 * MS
             pipe.push_message("events", event_packet(words, stamp_ns=stamp), number * 4 * MS)
-        assert "the listener is broken" in str(told.get(timeout=5.0))
+        assert "the listener is broken" in str(told.get(timeout=60.0))
     finally:
         assert pipe.detach()

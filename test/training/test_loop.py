@@ -117,7 +117,7 @@ def test_kill_9_and_resume(frames: Frames, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     command = [sys.executable, "-c", CHILD, str(files.path), str(cache)]
     # It returns when nobody is left who may write into the pipes: no worker outlives the run.
-    child = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    child = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert child.returncode == -signal.SIGKILL, child.stderr
     assert load_checkpoint(files.last_file)["step"] == 6 and len(facts(files)) > 6
     run(recipe, frames, files.path, resume=True)

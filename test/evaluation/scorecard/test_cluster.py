@@ -40,7 +40,6 @@ def figures(folder: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.timeout(300)
 def test_a_local_cluster_gives_the_serial_scorecard(tiny_model: Path, tmp_path: Path) -> None:
     good = write_scored_bag(tmp_path, tiny_model, 30)
     other = write_scored_bag(tmp_path, tiny_model, 12, name="short")

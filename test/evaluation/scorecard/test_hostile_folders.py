@@ -126,7 +126,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ["run.json", "masks.jsonl"])
 def test_a_damaged_file_is_named(name: str, damage: str, tmp_path: Path) -> None:

@@ -201,7 +201,6 @@ def test_a_browser_shows_it_without_a_complaint(tmp_path: Path) -> None:
         [*command, f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()],
         capture_output=True,
         text=True,
-        timeout=300,
         check=True,
     )
     assert "CONSOLE" not in done.stderr, "not even a refusal of the page's own security policy"

@@ -28,7 +28,7 @@ from anymodal_seg_ros.inference.tensorrt.background import (
 from anymodal_seg_ros.inference.tensorrt.build_process import Request
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache
 
-LONG_S = 120.0
+LONG_S = 500.0
 
 
 class Started:
@@ -123,13 +123,16 @@ def test_a_refusal_is_told_in_one_line(fake_gpu: FakeGpu, tiny_halves: Path) -> 
 
 @pytest.mark.slow
 def test_two_at_once_take_turns_and_the_second_has_nothing_left_to_do(
-    fake_gpu: FakeGpu, tiny_halves: Path
+    fake_gpu: FakeGpu, tiny_halves: Path, tmp_path: Path
 ) -> None:
-    fake_gpu.says(steps=40, step_s=0.05)
+    held_by = tmp_path / "held"
+    held_by.touch()
+    fake_gpu.says(held_by=str(held_by))
     first = Started(tiny_halves)
     first.until(lambda status: status.percent > 0)
     second = Started(tiny_halves)
     second.until(lambda status: status.state == WAITING)
+    held_by.unlink()
     assert first.end().state == second.end().state == DONE
     assert max(told.percent for told in second.told if told.state == WAITING) == 0
     assert not any("Half" in told.phase for told in second.told)

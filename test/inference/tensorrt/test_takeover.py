@@ -282,7 +282,7 @@ def _built(model: Model, rebuild: bool = False) -> None:
 
 
 def _until(holds: Callable[[], Any]) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 500
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.01)
