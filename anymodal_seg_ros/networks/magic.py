@@ -142,7 +142,7 @@ class Magic(AnyModalNetwork):
 
 
 def correlate(features: Sequence[Tensor], references: Sequence[Tensor]) -> Tensor:
-    """Return cosines over channels, averaged over pixels and scales.
+    """Return cosines over channels, averaged over pixels and scales, in single precision.
 
     Args:
         features: at each scale ``[B, M, C, H, W]``.
@@ -152,7 +152,7 @@ def correlate(features: Sequence[Tensor], references: Sequence[Tensor]) -> Tenso
         ``[B, M]``, from -1 to 1.
     """
     cosines = [
-        F.cosine_similarity(stage, reference[:, None], dim=2).mean(dim=(2, 3))
+        F.cosine_similarity(stage.float(), reference[:, None].float(), dim=2).mean(dim=(2, 3))
         for stage, reference in zip(features, references, strict=True)
     ]
     return torch.stack(cosines).mean(dim=0)

@@ -154,6 +154,19 @@ def test_a_line_says_everything_that_the_planes_depend_on(mode: str) -> None:
     assert entry["thermal_mode"] == mode and ("kelvin_range" in entry) == (mode == "kelvin_range")
 
 
+def test_a_split_in_which_nothing_is_labelled_cannot_be_used(layout: Path) -> None:
+    content = yaml.safe_load(layout.read_text())
+    content["label"]["ignore"] = [0, 1]
+    layout.write_text(yaml.safe_dump(content))
+    result = check(layout, layout.parent / "data")
+    assert result.exit_code == 1
+    for split in ("train", "validation"):
+        assert f"{split}: no pixel of all frames has a label" in result.output
+    content["label"]["ignore"] = [0]  # a few labels are enough
+    layout.write_text(yaml.safe_dump(content))
+    assert check(layout, layout.parent / "data").exit_code == 0
+
+
 def test_all_labels_that_are_no_class_are_named_at_once(layout: Path) -> None:
     for number, values in enumerate(([0, 7, 9], [1, 9, 12])):
         path = layout.parent / f"data/a/label/{number}.png"

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from anymodal_seg_training.datasets.frame_cache import open_cache
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.recipe import InitialWeights, TrainingOptions
 from anymodal_seg_training.run_folder import RunFolder
-from anymodal_seg_training.runs.loop import Frames, Trainer
+from anymodal_seg_training.runs.loop import Frames, Learner, Trainer
 from anymodal_seg_training.runs.optimisation import build_optimiser, learning_rate, parameter_rates
 from anymodal_seg_training.strategies import build_strategy
 from anymodal_seg_training.strategies.base import Setting
@@ -163,6 +164,28 @@ def test_a_loss_that_is_not_finite_stops_the_run(
         run(tiny_recipe(), frames, tmp_path / "run")
     state = load_checkpoint(tmp_path / "run" / "last.pt")
     assert state["step"] == 2
+    assert all(torch.isfinite(tensor).all() for tensor in state["network"].values())
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_a_gradient_that_is_not_finite_stops_the_run_before_it_spoils_a_weight(
+    clip: float, frames: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a loss that is finite, such as of a root at zero."""
+    learn = Learner.forward
+
+    def spoiled(self: Learner, *arguments: Any) -> dict[str, torch.Tensor]:
+        found = learn(self, *arguments)
+        if arguments[-1] == 3:
+            found["loss"] = found["loss"] + (0.0 * found["loss"]).sqrt()
+        return found
+
+    monkeypatch.setattr(Learner, "forward", spoiled)
+    with pytest.raises(TrainingError, match=r"norm of the gradient is (nan|inf) at step 3: lower"):
+        recipe = tiny_recipe(gradient_clip=clip, checkpoint_every=1, validate_every=100)
+        run(recipe, frames, tmp_path / "run")
+    state = load_checkpoint(tmp_path / "run" / "last.pt")
+    assert state["step"] == 3
     assert all(torch.isfinite(tensor).all() for tensor in state["network"].values())
 
 

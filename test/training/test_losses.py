@@ -180,3 +180,25 @@ def test_equal_modalities_have_nothing_to_teach() -> None:
     unlabelled = torch.full((2, 16, 16), 255)
     assert prototype_distillation(pyramid(), unlabelled, CLASSES, [(0, 1)]).item() == 0.0
     assert prototype_distillation(pyramid(), some_labels(), CLASSES, []).item() == 0.0
+
+
+def test_relations_and_features_are_compared_as_finely_in_bf16() -> None:
+    """Of maps that differ by little; bf16 itself tells cosines apart by 1/256."""
+    torch.manual_seed(0)
+    common = torch.randn(2, 1, 16, 12, 12)
+    student, teacher = (
+        [(common + 0.05 * torch.randn(2, 3, 16, 12, 12)).bfloat16()] for _ in range(2)
+    )
+    whole = [[maps.double() for maps in each] for each in (student, teacher)]
+    for loss in (unimodal_distillation, cross_modal_distillation):
+        with torch.autocast("cpu", torch.bfloat16):
+            found = loss(student, teacher)
+        torch.testing.assert_close(found.double(), loss(*whole), rtol=1e-3, atol=0.0)
+
+
+def test_prototypes_are_as_fine_in_bf16() -> None:
+    features, labels = pyramid()[0], some_labels()
+    expected, _ = class_prototypes(features, labels, CLASSES)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, _ = class_prototypes(features, labels, CLASSES)
+    torch.testing.assert_close(found, expected)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import webdataset
-from fixtures.damaged_frames import DamagedDataset
+from fixtures.damaged_frames import MANY, DamagedDataset, SlowDataset
 from fixtures.tiny_training import CLASSES, HEIGHT, WIDTH, tiny_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,6 +107,33 @@ def test_a_stopped_packing_goes_on_and_gives_the_same_bytes(folder: Path, tmp_pa
     assert first.stat().st_mtime_ns == before
     with pytest.raises(ConfigError, match="holds a finished data set already"):
         packed(dataset, tmp_path / "out")
+
+
+def test_ctrl_c_waits_for_a_frame_and_not_for_the_shard_that_it_is_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes, out = tmp_path / "notes", tmp_path / "out"
+
+    def interrupt(self: Display, *about: object) -> None:
+        end = time.monotonic() + 60.0
+        while not notes.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Display, "advance", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        packed(SlowDataset(str(notes)), out, frames_per_shard=1)
+    assert 0 < len(notes.read_text()) < MANY
+    left = {path.name for path in out.iterdir()}
+    assert left == {"train-000000.tar", ".train-000000.json", ".source.json"}, "what is whole"
+
+
+def test_what_a_killed_worker_left_of_a_shard_goes_away(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".train-000001.tar.4711").write_bytes(b"half")
+    packed(DamagedDataset(), out)
+    assert {path.suffix for path in out.iterdir()} == {".json", ".npy", ".tar"}
 
 
 def test_damaged_frames_are_left_out_and_named_if_asked_for(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from fixtures.tiny_training import CLASSES, tiny_recipe
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_ros.networks.charm import Charm
-from anymodal_seg_ros.networks.magic import ModalitySelection
+from anymodal_seg_ros.networks.magic import ModalitySelection, correlate
 from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.run_folder import RunFolder
@@ -276,6 +276,18 @@ def test_soft_labels_weigh_as_hard_ones_do() -> None:
     assert not found.requires_grad
 
 
+def test_a_class_that_never_occurs_makes_no_other_one_lighter() -> None:
+    """Soft labels would weigh as little as the weight of such a class is large."""
+    some = np.array([0.7, 0.2, 0.1])
+    torch.manual_seed(0)
+    logits, taught = torch.randn(2, 5, 4, 6), torch.randn(2, 5, 4, 6)
+    taught[:, 3:] = logits[:, 3:] = -1e4  # nobody ever told these two
+    options = CriterionOptions(class_balance=0.5)
+    expected = Criterion(options, Setting(FOUR, some, CPU)).soft(logits[:, :3], taught[:, :3])
+    five = Setting(FOUR, np.append(some, [0.0, 0.0]), CPU)
+    torch.testing.assert_close(Criterion(options, five).soft(logits, taught), expected)
+
+
 def test_quorum_decodes_each_sensor_alone_and_some(teacher: str) -> None:
     strategy = build("quorum", teacher)
     generator = np.random.default_rng(0)
@@ -384,6 +396,15 @@ def test_charm_draws_by_the_robustness_in_all_processes(
 def test_charm_in_a_network_that_is_not_its_own_is_refused(teacher: str) -> None:
     with pytest.raises(ConfigError, match="AnySeg has no robustness evaluator"):
         build("charm", teacher).loss(network_of("anyseg"), batch(), np.random.default_rng(0))
+
+
+def test_magic_correlates_as_finely_in_bf16() -> None:
+    """Sensors that correlate nearly alike are told apart; bf16 itself ends at 1/256."""
+    torch.manual_seed(0)
+    fused = torch.randn(2, 16, 12, 12).bfloat16()
+    maps = (fused[:, None] + 0.05 * torch.randn(2, 3, 16, 12, 12)).bfloat16()
+    found, expected = correlate([maps], [fused]), correlate([maps.float()], [fused.float()])
+    torch.testing.assert_close(found, expected)
 
 
 def test_magic_compares_what_was_not_selected_and_nothing_else(teacher: str) -> None:

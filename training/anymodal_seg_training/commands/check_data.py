@@ -34,6 +34,7 @@ from anymodal_seg_training.evaluation.member_view import check_modalities, membe
 from anymodal_seg_training.recipe import InputOptions, Recipe, load_recipe
 from anymodal_seg_training.runs.command_line import run_command
 from anymodal_seg_training.runs.display import Display
+from anymodal_seg_training.strategies import makes_masks
 
 
 def check_split(
@@ -83,6 +84,12 @@ def _splits(dataset: Dataset, title: str, console: Console) -> Iterator[tuple[st
             yield name, str(error)
 
 
+_NO_LABEL = (
+    "no pixel of all frames has a label, so that nothing can be learned or measured: look at "
+    "label.ignore and label.renumber of the layout"
+)
+
+
 @click.command("check-data")
 @click.argument("layout")
 @click.argument("root", required=False, type=click.Path(file_okay=False, path_type=Path))
@@ -99,7 +106,7 @@ def main(layout: str, root: Path | None, workers: int, most: int) -> None:
     LAYOUT is the path of a YAML file that describes it, or one of the bundled ones: LAYOUTS.
     Without ROOT it is a recipe, and the data set that the recipe trains on is read, from bags too;
     of mixed ones, each.
-    Exit code 1 if a frame cannot be used.
+    Exit code 1 if a frame cannot be used, or nothing in a split is labelled.
 
     Also prints the section 'modalities' of a recipe, with mean and standard deviation as measured
     on the training frames.
@@ -123,11 +130,13 @@ class _Opened:
         dataset: see there.
         title: of it, for people.
         measure: how its training frames are measured.
+        needs_labels: whether what is trained on it learns from labels.
     """
 
     dataset: Dataset
     title: str
     measure: Measure
+    needs_labels: bool = True
 
 
 def _check_dataset(opened: _Opened, workers: int, most: int, console: Console) -> bool:
@@ -140,6 +149,8 @@ def _check_dataset(opened: _Opened, workers: int, most: int, console: Console) -
             else:
                 measure = opened.measure if name == "train" else None
                 found[name] = check_split(split, workers, display, measure)
+                if opened.needs_labels and found[name].pixels and not found[name].labelled:
+                    found[name].problems.append(_NO_LABEL)
     if not found:
         raise ConfigError(f"{opened.title} has no split at all")
     console.print(findings_table(opened.dataset, opened.title, found))
@@ -163,7 +174,7 @@ def _opened(layout: str, root: Path | None) -> list[_Opened]:
     if isinstance(content, Mapping) and "images" in content:
         raise ConfigError(f"ROOT is missing: expected the folder that {layout} describes")
     recipe = load_recipe(Path(layout))
-    dataset = open_dataset(recipe.data)
+    dataset, labels = open_dataset(recipe.data), makes_masks(recipe.strategy.get("name"))
     if isinstance(dataset, MixedDataset):
         check_modalities(recipe, dataset)
         return [
@@ -171,10 +182,12 @@ def _opened(layout: str, root: Path | None) -> list[_Opened]:
                 member.dataset,
                 f"{member.name} of {layout}",
                 _measure(member_recipe(recipe, member.modalities)),
+                labels,
             )
             for member in dataset.members.values()
         ]
-    return [_Opened(dataset, f"{recipe.data.get('dataset')} of {layout}", _measure(recipe))]
+    title = f"{recipe.data.get('dataset')} of {layout}"
+    return [_Opened(dataset, title, _measure(recipe), labels)]
 
 
 def _measure(recipe: Recipe) -> Measure:

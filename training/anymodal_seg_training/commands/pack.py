@@ -141,7 +141,7 @@ def main(
             frames, shards = sum(entry["shards"]), len(entry["shards"])
             click.echo(f"{name}: {frames} frames in {shards} shards, {folder}")
 
-    run_command(command)
+    run_command(command, "the finished shards are kept, start again to go on")
 
 
 if __name__ == "__main__":

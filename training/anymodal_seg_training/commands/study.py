@@ -70,9 +70,11 @@ class Runner:
                 time.sleep(_LOOK_EVERY_S)
                 failed += self._look()
         finally:
-            for job in self._jobs:
-                if job.process is not None:
-                    job.process.terminate()
+            processes = [job.process for job in self._jobs if job.process is not None]
+            for process in processes:
+                process.terminate()
+            for process in processes:  # who starts again at once finds their folders free
+                process.wait()
             signal.signal(signal.SIGTERM, before)
         return failed + waiting
 

@@ -39,6 +39,11 @@ class Findings:
         """How many units cannot be used."""
         return len(self.problems) + len(self.unknown)
 
+    @property
+    def labelled(self) -> int:
+        """How many pixels have a class."""
+        return self.pixels.total() - self.pixels[UNLABELED]
+
     def add(self, other: Findings) -> None:
         """Add what was found in other frames of the split."""
         self.frames += other.frames
@@ -69,8 +74,7 @@ def findings_table(dataset: Dataset, title: str, found: dict[str, Findings]) -> 
 
 
 def _share(found: Findings, number: int) -> str:
-    labelled = found.pixels.total() - found.pixels[UNLABELED]
-    return f"{100 * found.pixels[number] / labelled:.2f}" if labelled else "–"
+    return f"{100 * found.pixels[number] / found.labelled:.2f}" if found.labelled else "–"
 
 
 def _unlabelled(found: Findings) -> str:

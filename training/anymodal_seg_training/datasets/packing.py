@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import webdataset
 
-from anymodal_seg_training.checkpoint import write_atomically
+from anymodal_seg_training.checkpoint import forget_partial, write_atomically
 from anymodal_seg_training.datasets.base import Split
 from anymodal_seg_training.datasets.packed_members import INDEX_DTYPE, PackedFile, pack_frame
 from anymodal_seg_training.datasets.workers import begin_worker, worker_context
@@ -78,8 +79,9 @@ def pack_split(packing: Packing, workers: int, progress: Progress) -> dict[str, 
     """
     numbers = range(packing.shards)
     missing = [number for number in numbers if not packing.note_file(number).exists()]
+    stop = worker_context().Event()
     # The split goes to each worker once: of a million frames it is a large object.
-    with ProcessPoolExecutor(workers, worker_context(), _begin, (packing,)) as pool:
+    with ProcessPoolExecutor(workers, worker_context(), _begin, (packing, stop)) as pool:
         futures = {pool.submit(_pack_shard, number): number for number in missing}
         try:
             for done, future in enumerate(as_completed(futures), start=1):
@@ -92,7 +94,8 @@ def pack_split(packing: Packing, workers: int, progress: Progress) -> dict[str, 
             ) from error
         except (OSError, ValueError) as error:
             raise TrainingError(f"cannot pack {packing.split.name}: {error}") from error
-        finally:
+        finally:  # Ctrl-C, too, waits for the frames under way, not for the shards that they are of
+            stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
     return _finish(packing)
 
@@ -125,17 +128,24 @@ def _finish(packing: Packing) -> dict[str, Any]:
 _packing: Packing | None = None
 """What this worker packs."""
 
+_stop: Event | None = None
+"""Set where nobody waits for what this worker packs any more."""
 
-def _begin(packing: Packing) -> None:
-    global _packing
+
+class _StoppedError(Exception):
+    """A shard is given up."""
+
+
+def _begin(packing: Packing, stop: Event) -> None:
+    global _packing, _stop
     begin_worker()
-    _packing = packing
+    _packing, _stop = packing, stop
 
 
 def _pack_shard(number: int) -> None:
     """Write one shard and its note; runs in a worker."""
-    assert _packing is not None
-    packing, path = _packing, _packing.shard_file(number)
+    assert _packing is not None and _stop is not None
+    packing, stop, path = _packing, _stop, _packing.shard_file(number)
     checksums: list[list[int]] = []
     left_out: list[str] = []
     kinds: set[tuple[PackedFile, ...]] = set()
@@ -151,16 +161,14 @@ def _pack_shard(number: int) -> None:
                     raise TrainingError(
                         f"{title} has other sensors or encodings than the frames before it"
                     )
+                if stop.is_set():
+                    raise _StoppedError
                 sample = {member.key: content for member, content in files.items()}
                 tar.write({"__key__": f"{number:06d}{len(checksums):06d}", **sample})
                 checksums.append([zlib.crc32(content) for content in files.values()])
 
-    try:
-        write_atomically(path, write)
-    except TrainingError:
-        for half in path.parent.glob(f".{path.name}.*"):
-            half.unlink()
-        raise
+    forget_partial(path)  # of a worker that was killed
+    write_atomically(path, write)
     members = next(iter(kinds), ())
     note = {
         "members": [[m.name, m.encoding, m.suffix] for m in members],

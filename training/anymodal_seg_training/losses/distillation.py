@@ -52,7 +52,7 @@ def unimodal_distillation(
         A scalar, 0 or more.
     """
     dim = {"channels": 2, "height": 3}[axis]
-    total = student[0].new_zeros(())
+    total = _single(student[0].new_zeros(()))
     for mine, others in zip(student, teacher, strict=True):
         terms = _divergence(mine, others.detach(), dim, keep=2)
         total = total + terms.clamp(min=0.0).sum(dim=1).mean()
@@ -77,11 +77,11 @@ def cross_modal_distillation(
     Returns:
         A scalar, 0 or more; 0 for a single modality.
     """
-    total = student[0].new_zeros(())
+    total = _single(student[0].new_zeros(()))
     for mine, others in zip(student, teacher, strict=True):
         others = others.detach()
         if features == "softmax":
-            mine, others = F.log_softmax(mine, dim=3), F.softmax(others, dim=3)
+            mine, others = F.log_softmax(_single(mine), dim=3), F.softmax(_single(others), dim=3)
         difference = similarities(mine) - similarities(others)
         total = total + difference.square().mean()
     return total
@@ -95,15 +95,23 @@ def similarities(features: Tensor) -> Tensor:
     Args:
         features: ``[B, M, C, h, w]``.
     """
-    unit = F.normalize(features.flatten(3), dim=3)
-    alike = torch.einsum("bmcx,bncx->bmn", unit, unit) / features.shape[2]
+    # In bf16 cosines that differ by less than 1/256 are one.
+    with torch.autocast(features.device.type, enabled=False):
+        unit = F.normalize(_single(features).flatten(3), dim=3)
+        alike = torch.einsum("bmcx,bncx->bmn", unit, unit) / features.shape[2]
     # A channel that is zero everywhere has no direction, but is like itself.
     itself = torch.eye(features.shape[1], dtype=torch.bool, device=features.device)
     return alike.masked_fill(itself, 1.0)
 
 
+def _single(tensor: Tensor) -> Tensor:
+    """Return a tensor in single precision at least."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def _divergence(student: Tensor, teacher: Tensor, dim: int, keep: int = 0) -> Tensor:
     """Elementwise p_T (log p_T - log p_S), averaged over all but the first ``keep`` axes."""
-    log_student, log_teacher = F.log_softmax(student, dim), F.log_softmax(teacher, dim)
+    # In bf16 logarithms are a hundredth off, which is as much as what they differ by.
+    log_student, log_teacher = (F.log_softmax(_single(x), dim) for x in (student, teacher))
     elements = F.kl_div(log_student, log_teacher, reduction="none", log_target=True)
     return elements.mean(dim=tuple(range(keep, elements.ndim)))

@@ -33,7 +33,8 @@ def class_prototypes(features: Tensor, labels: Tensor, num_classes: int) -> tupl
     members = F.one_hot(small.where(known, 0), num_classes) * known[..., None]
     weights = members.to(features.dtype).flatten(1, 2)  # [B, h*w, K]
     counts = weights.sum(dim=1)
-    sums = torch.einsum("bmcx,bxk->bmkc", features.flatten(3), weights)
+    with torch.autocast(features.device.type, enabled=False):  # bf16 has no room for a difference
+        sums = torch.einsum("bmcx,bxk->bmkc", features.flatten(3), weights)
     return sums / counts.clamp(min=1.0)[:, None, :, None], counts > 0
 
 

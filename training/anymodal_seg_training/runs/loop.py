@@ -36,7 +36,6 @@ from anymodal_seg_training.runs.optimisation import (
     parameter_rates,
     set_learning_rate,
 )
-from anymodal_seg_training.runs.synchronised_norm import synchronise_norms
 from anymodal_seg_training.runs.validation import validate
 from anymodal_seg_training.strategies import build_strategy, makes_masks
 from anymodal_seg_training.strategies.base import Setting, Strategy
@@ -116,6 +115,9 @@ class Trainer:
         network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network: AnyModalNetwork = network
         if fabric.world_size > 1:
+            # It takes timm along, which one process alone may do without.
+            from anymodal_seg_training.runs.synchronised_norm import synchronise_norms
+
             synchronise_norms(network, fabric.device)
         frequencies = frames.train.class_frequencies(len(frames.classes))
         if makes_masks(recipe.strategy.get("name", "")) and not frequencies.any():
@@ -240,11 +242,18 @@ class Trainer:
         values: dict[str, float] = {
             name: float(over_processes(fabric, value, "mean")) for name, value in totals.items()
         }
-        self._check(values["loss"])
+        self._check("loss", values["loss"])
         if self._recipe.input.on_damage == "replace":
             values["replaced"] = self._count_replaced(replaced, display)
-        if options.gradient_clip > 0.0:
-            fabric.clip_gradients(self._learner, self._optimiser, max_norm=options.gradient_clip)
+        # Nothing is changed by the largest norm of all; a gradient is looked at in any case.
+        norm = fabric.clip_gradients(
+            self._learner,
+            self._optimiser,
+            max_norm=options.gradient_clip or math.inf,
+            error_if_nonfinite=False,
+        )
+        assert norm is not None
+        self._check("norm of the gradient", float(norm))
         self._optimiser.step()
         if self._average is not None:
             self._average.update_parameters(self._network)
@@ -270,10 +279,11 @@ class Trainer:
         with sdpa_kernel(self._attention):
             yield
 
-    def _check(self, loss: float) -> None:
-        if not math.isfinite(loss):
+    def _check(self, what: str, value: float) -> None:
+        """Stop before a weight is spoiled: every checkpoint is good."""
+        if not math.isfinite(value):
             raise TrainingError(
-                f"the loss is {loss} at step {self._step}: lower training.learning_rate; "
+                f"the {what} is {value} at step {self._step}: lower training.learning_rate; "
                 f"the last good checkpoint is {self._run.last_file}"
             )
 

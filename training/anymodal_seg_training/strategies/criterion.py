@@ -48,7 +48,7 @@ class Criterion:
             ConfigError: a class to emphasise is not one of the run's.
         """
         self._hard_only = options.loss == "ohem"
-        # A class that never occurs must not get an infinite weight.
+        # A class that never occurs must not get an infinite weight, nor make those of others small.
         weights = np.maximum(setting.frequencies, 1e-4) ** -options.class_balance
         for name in options.emphasised:
             if name not in setting.classes:
@@ -57,7 +57,9 @@ class Criterion:
                     f"{did_you_mean(name, setting.classes)}there are {', '.join(setting.classes)}"
                 )
             weights[setting.classes.index(name)] *= options.emphasis
-        self._weights = torch.tensor(weights / weights.mean(), dtype=torch.float32)
+        occurs = setting.frequencies > 0.0
+        usual = weights[occurs].mean() if occurs.any() else weights.mean()
+        self._weights = torch.tensor(weights / usual, dtype=torch.float32)
         self._unknown = {name: torch.ones(len(weights)) > 0 for name in setting.known}
         for name, classes in setting.known.items():
             self._unknown[name][list(classes)] = False

@@ -52,6 +52,10 @@ class MethodRow:
     seeds: tuple[int, ...]
     scores: Mapping[str, tuple[float, ...]]
 
+    def shown(self, measure: str) -> float:
+        """Return the mean of a measure over the seeds as tables have it: what they show decides."""
+        return round(statistics.mean(self.scores[measure]), 1)
+
     def cell(self, measure: str) -> str:
         """Write the mean of a measure over the seeds, and its deviation if there are several."""
         values = self.scores[measure]
@@ -117,17 +121,16 @@ def comparison_tables(rows: Sequence[MethodRow]) -> list[Table]:
 
 
 def markdown_table(rows: Sequence[MethodRow]) -> str:
-    """Write the rows for a page; the best mean of each column is bold."""
+    """Write the rows for a page; the best mean of each column is bold, equal ones alike."""
     best = {
-        name: max((statistics.mean(r.scores[name]) for r in rows if r.seeds), default=0.0)
-        for name in MEASURES
+        name: max((row.shown(name) for row in rows if row.seeds), default=0.0) for name in MEASURES
     }
     lines = ["| method | " + " | ".join(MEASURES) + " | seeds |"]
     lines.append("|---|" + "---:|" * len(MEASURES) + "---|")
     for row in rows:
         cells = [row.cell(name) for name in MEASURES]
         for place, name in enumerate(MEASURES):
-            if row.seeds and statistics.mean(row.scores[name]) == best[name]:
+            if row.seeds and row.shown(name) == best[name]:
                 cells[place] = f"**{cells[place]}**"
         seeds = ", ".join(map(str, row.seeds)) or "none yet"
         lines.append(f"| {row.title} | " + " | ".join(cells) + f" | {seeds} |")
