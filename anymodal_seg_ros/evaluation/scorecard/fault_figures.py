@@ -177,8 +177,8 @@ def masks_lost(run: Run, start_s: float, end_s: float) -> int:
 
     Between two masks that are ``d`` apart there should be ``floor(d / p + 0.25) - 1`` others, ``p``
     being the period of the slower one of their two references; so a change of the reference costs
-    nothing. They are compared by stamp, or by the time they were due if their references differ.
-    Masks without labels are no masks. A gap counts in the part of it that lies in the span. The
+    nothing. They are compared by stamp, or by when their frames arrived if their references differ:
+    the mask of a stand-in comes late, and is not lost. Masks without labels are no masks. A gap counts in the part of it that lies in the span. The
     first mask is due with the first frame of the reference that was recorded.
     """
     begin_s, period = _beginning(run)
@@ -191,7 +191,7 @@ def masks_lost(run: Run, start_s: float, end_s: float) -> int:
     lost = _missing((came_s - begin_s) / period + 1, begin_s, came_s, start_s, end_s)
     for second in labelled[1:]:
         period = max(run.period_s[first.reference], run.period_s[second.reference])
-        apart = second.time_s - first.time_s
+        apart = _arrival_s(second) - _arrival_s(first)
         if first.reference == second.reference:
             apart = (second.stamp_ns - first.stamp_ns) / 1e9
         lost += _missing(apart / period, first.time_s, second.time_s, start_s, end_s)

@@ -139,6 +139,14 @@ def test_the_first_mask_of_another_sensor_is_late_by_whole_periods_of_the_slower
     assert masks_lost(run, 0.0, 10.0) == 4, "its frames at 0.01, 0.11, 0.21 and 0.31 s"
 
 
+def test_the_late_mask_of_a_stand_in_is_not_lost() -> None:
+    before = [mask_record(n / 10, ("rgb",)) for n in range(50)]
+    after = [mask_record(n / 10, ("thermal",)) for n in range(51, 100)]
+    late = mask_record(5.08, ("thermal",), wait_ms=80.0, stamp_ns=5_000_000_000)
+    assert masks_lost(made_run([*before, late, *after]), 0.0, 10.0) == 0
+    assert masks_lost(made_run([*before, *after]), 0.0, 10.0) == 1
+
+
 def test_a_run_without_any_mask_lost_those_since_its_first_frame() -> None:
     run = dataclasses.replace(made_run([]), reference="rgb", begins_s=4.0)
     run.__dict__["records"] = ()
