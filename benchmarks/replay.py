@@ -210,9 +210,12 @@ class StandIn:
     name = "stand-in"
     splits = False
 
+    def __init__(self, height: int, width: int) -> None:
+        self._mask = np.zeros((height, width), np.uint8)
+
     def run(self, batch: ModalityBatch) -> Segmentation:
         """Say that all is of one class."""
-        return Segmentation(mask=np.zeros((48, 64), np.uint8))
+        return Segmentation(mask=self._mask.copy())
 
 
 def evaluate_alone(bag: Path, out: Path, hz: float) -> None:
@@ -220,7 +223,8 @@ def evaluate_alone(bag: Path, out: Path, hz: float) -> None:
     rig = RigConfig({"rgb": SensorConfig("/rgb/image", "rgb", expected_hz=hz)})
     model = load_model("rig-nano")
     create_engine("onnxruntime", model, 1)
-    masks, _ = score(bag, rig, "rig-nano", StandIn(), model, out, "auto")
+    stand_in = StandIn(model.manifest.height, model.manifest.width)
+    masks, _ = score(bag, rig, "rig-nano", stand_in, model, out, "auto")
     replayed = peak_mb()
     card = load_scorecard(out)
     write_tables(card.folder, card.runs, None)

@@ -44,8 +44,11 @@ from anymodal_seg_ros.sensing.geometry.alignment import SURE
 )
 @click.option(
     "--params-file",
+    "params_files",
+    multiple=True,
     type=click.Path(path_type=Path),
-    help="The node's parameter file, with each sensor's registration.  [default: the four-sensor "
+    help="The node's parameter file, with each sensor's registration, or several as for the node: "
+    "the last one wins.  [default: the four-sensor "
     "rig of the demo for a bag; images that are only resized for folders]",
 )
 @click.option(
@@ -70,7 +73,7 @@ def command(
     bag: Path | None,
     sources: tuple[str, ...],
     out: Path,
-    params_file: Path | None,
+    params_files: tuple[Path, ...],
     namespace: str | None,
     frames: int,
     search: float,
@@ -89,19 +92,20 @@ def command(
     if (bag is None) == (not sources):
         raise click.UsageError("give either a BAG or --sensor NAME=FOLDER, twice or more")
     where = NodeConfig(SegConfig(), namespace or "/", NODE_NAME)
-    if params_file:
-        where = load_node_config(params_file, namespace)
+    if params_files:
+        where = load_node_config(params_files, namespace)
+    shown = ", ".join(map(str, params_files)) or "the demo's rig"
     folders = {name: list_images(folder) for name, folder in map(_split, sources)}
-    rig = where.config.rig if bag or params_file else _plain_rig(folders)
+    rig = where.config.rig if bag or params_files else _plain_rig(folders)
     unknown = sorted(set(folders) - set(rig.sensors))
     if unknown:
         raise click.BadParameter(
-            f"{unknown[0]!r} is not in {params_file}: expected one of {', '.join(rig.sensors)}",
+            f"{unknown[0]!r} is not in {shown}: expected one of {', '.join(rig.sensors)}",
             param_hint="--sensor",
         )
     if len(rig.sensors) < 2:
         raise click.BadParameter(
-            f"{params_file} has one sensor, {', '.join(rig.sensors)}: expected two or more",
+            f"{shown} has one sensor, {', '.join(rig.sensors)}: expected two or more",
             param_hint="--params-file",
         )
     check = AlignmentCheck(rig, search / 100)

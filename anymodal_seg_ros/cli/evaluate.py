@@ -56,9 +56,10 @@ AGREEMENT = "agreement"
 @click.option(
     "--params",
     "params",
+    multiple=True,
     type=click.Path(path_type=Path),
-    help="The node's parameter file.  [default: rig.yaml in the bag's folder, else the four-sensor "
-    "rig of the demo]",
+    help="The node's parameter file, or several as for the node: the last one wins.  [default: "
+    "rig.yaml in the bag's folder, else the four-sensor rig of the demo]",
 )
 @click.option("--engine", help="auto, onnxruntime, openvino or torch; wins over the file's.")
 @click.option(
@@ -158,7 +159,13 @@ AGREEMENT = "agreement"
     default=Path("scorecard"),
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Folder. What is finished in it is not done again.",
+    help="Folder, new or with a scorecard. What is finished in it is not done again.",
+)
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace the runs of the same names that another command left in OUT, or this one before "
+    "the bag, the model or the parameters changed.",
 )
 @click.option(
     "--workers",
@@ -253,7 +260,7 @@ _OF_BAGS = (
 )
 _OF_A_SWEEP = ("kinds", "moments", "fault_seconds", "subsets")
 _OF_A_LIVE_NODE = ("rate", "player", "wait_s")
-_OF_REPLAYS = ("cluster", "live", "bag")
+_OF_REPLAYS = ("cluster", "live", "bag", "overwrite")
 _NOT_LIVE = ("pipeline", "latency", "agree_with", "workers", "cluster", "bag")
 
 
@@ -292,7 +299,7 @@ class _Options:
 
     suite: Path | None
     model: str | None
-    params: Path | None
+    params: tuple[Path, ...]
     engine: str | None
     pipeline: str
     namespace: str | None
@@ -313,6 +320,7 @@ class _Options:
     baseline: Path | None
     max_drop: float | None
     junit: Path | None
+    overwrite: bool
     workers: int
     cluster: str
     live: bool
@@ -349,6 +357,7 @@ def _fill(bags: Sequence[Path], out: Path, options: _Options, console: PlainCons
     """Do what is asked for, as far as it is not done yet."""
     trials = load_suite(options.suite) if options.suite else _trials(bags, options)
     shown = _case_of_bag(trials, options.bag) if options.bag else None
+    contents.claim(out)
     if options.live:
         _play_live(trials, out, options, console)
     else:
@@ -400,7 +409,7 @@ def _checks(options: _Options) -> tuple[Check, ...] | None:
 def _replay(trials: Sequence[Trial], out: Path, options: _Options, console: PlainConsole) -> None:
     """Do what is not done yet."""
     jobs, failures = jobs_of(_with_agreement(trials, out), out)
-    contents.begin(out, jobs)
+    _begin(out, jobs, options)
     with jobs_progress(console) as progress:
         failed = run_jobs(jobs, options.workers, progress, options.cluster)
     for failure in failed:
@@ -424,12 +433,19 @@ def _play_live(
     if len(trials) != 1 or trials[0].timelines or trials[0].sweep:
         raise ConfigError("--live is for one bag, without --faults and --sweep")
     jobs, failures = jobs_of(trials, out)
-    contents.begin(out, jobs)
+    jobs = [dataclasses.replace(job, live=True) for job in jobs]
+    _begin(out, jobs, options)
     how = LiveOptions(options.rate, options.player, options.wait_s)
     for job in jobs:
         with ros_session(["anymodal-seg"]) as stop:
             evaluate_live(job, how, stop, console.say)
     _remember(out, jobs, failures)
+
+
+def _begin(out: Path, jobs: Sequence[Job], options: _Options) -> None:
+    if not options.overwrite:
+        contents.refuse_to_replace(out, jobs)
+    contents.begin(out, jobs)
 
 
 def _remember(out: Path, jobs: Sequence[Job], failures: dict[str, str]) -> None:
@@ -473,7 +489,7 @@ def _trials(bags: Sequence[Path], options: _Options) -> list[Trial]:
             bags=(str(bag),),
             name=name,
             condition=conditions[name],
-            params=str(options.params or ""),
+            params=tuple(map(str, options.params)),
             models=(options.model,) if options.model else (),
             engine=options.engine or "",
             pipeline=options.pipeline,

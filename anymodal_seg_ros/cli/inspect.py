@@ -27,7 +27,10 @@ _COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cy
 @click.command("inspect")
 @click.argument("bag", type=click.Path(path_type=Path))
 @click.option(
-    "--params", type=click.Path(path_type=Path), help="Hold the bag against this parameter file."
+    "--params",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Hold the bag against this parameter file, or against several: the last one wins.",
 )
 @click.option("--namespace", help="That the node is in.  [default: the parameter file's]")
 @click.option(
@@ -48,7 +51,7 @@ _COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cy
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     bag: Path,
-    params: Path | None,
+    params: tuple[Path, ...],
     namespace: str | None,
     node: str,
     init: Path | None,

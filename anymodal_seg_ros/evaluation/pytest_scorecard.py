@@ -4,7 +4,7 @@ In ``conftest.py``::
 
     pytest_plugins = ["anymodal_seg_ros.evaluation.pytest_scorecard"]
 
-and in a test, run with ``pytest --scorecard FOLDER``::
+and in a test, run with ``pytest --scorecard=FOLDER``::
 
     def test_thermal_may_die(scorecard):
         assert scorecard.value("reaction_s", fault="off", sensor="thermal") < 0.2

@@ -22,7 +22,7 @@ from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter, latched
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.scorecard.run_folder import load_run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard, load_scorecard
-from anymodal_seg_ros.evaluation.scorecard.suite import Entry, config_of
+from anymodal_seg_ros.evaluation.scorecard.suite import Entry, config_of, entry_of
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.messages.rosbags import make
 from anymodal_seg_ros.messages.values import Message
@@ -89,6 +89,9 @@ def test_tables_lie_beside_the_report(evaluated: Path) -> None:
     assert (fault["fault"], fault["sensor"]) == ("off", "thermal")
     rows = list(csv.DictReader((evaluated / "scorecard.csv").open()))
     assert any(row["figure"] == "miou" and row["where"] == "class pole" for row in rows)
+    (reaction,) = [row for row in rows if row["figure"] == "fault.reaction_s"]
+    assert reaction["where"] == "bag drive, case faults, fault off, sensor thermal"
+    assert reaction["unit"] == "s"
     assert (evaluated / "report.html").read_text().startswith("<!doctype html>")
     assert "evaluate" not in (evaluated / "scorecard.csv").read_text()
 
@@ -226,7 +229,9 @@ def test_a_slow_node_drops_frames(bag: Path, tmp_path: Path) -> None:
     assert card.value("masks") < 25
     assert card.value("superseded") > 0
     assert card.value("masks_lost") > 0
-    assert "latency is 'soon'" in evaluate(bag, "--latency", "soon", code=2).output
+    assert (
+        "latency is 'soon'" in evaluate(bag, "--latency", "soon", "--out", tmp_path, code=2).output
+    )
 
 
 @pytest.mark.parametrize(
@@ -403,6 +408,62 @@ def test_results_as_a_bag(name: str, bag: Path, tmp_path: Path) -> None:
         names = [s.name for s in health[0].status]
         assert names == ["segmentation_node: sensor rgb", "segmentation_node: sensor thermal"]
     evaluate(bag, "--out", tmp_path / "card", "--bag", tmp_path / name, code=2)
+
+
+def test_somebody_elses_files_and_the_runs_of_another_command_are_kept(
+    bag: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "thesis"
+    mine.mkdir()
+    (mine / "chapter.tex").write_text("years of work")
+    told = evaluate(bag, "--out", mine, code=2)
+    assert "holds no scorecard but chapter.tex: name a new" in " ".join(told.output.split())
+    assert [path.name for path in mine.iterdir()] == ["chapter.tex"]
+
+    out = ("--out", tmp_path / "card")
+    evaluate(bag, *out)
+    report = (tmp_path / "card" / "report.html").read_bytes()
+    asked = (bag, "--labels", "none", *out)
+    told = evaluate(*asked, code=2)
+    assert "drive/healthy of another command" in " ".join(told.output.split())
+    assert (tmp_path / "card" / "report.html").read_bytes() == report
+    assert load_scorecard(tmp_path / "card").measure("miou").value is not None
+    evaluate(*asked, "--overwrite")
+    assert load_scorecard(tmp_path / "card").measure("miou").value is None
+    evaluate(*asked)  # its own run is taken as it is
+
+
+def test_several_parameter_files_are_merged_as_the_node_merges_them(
+    bag: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    rig, other = tmp_path / "rig.yaml", tmp_path / "other.yaml"
+    rig.write_text(PARAMETERS.format(model="no_such_model"))
+    content = {"model": str(tiny_model), "rig": {"sensors": {"rgb": {"expected_hz": 20.0}}}}
+    other.write_text(yaml.safe_dump({"/**": {"ros__parameters": content}}))
+    merged = ("--params", rig, "--params", other)
+    evaluate(bag, *merged, "--out", tmp_path / "card")
+    (run,) = load_scorecard(tmp_path / "card").runs
+    assert run.sensors == ("rgb", "thermal"), "of the first file"
+    assert run.period_s == {"rgb": 0.05, "thermal": 0.1}
+    found = invoke("inspect", bag, *merged)
+    assert "but expected_hz of rgb is 20" in " ".join(found.output.split()), found.output
+    entry = entry_of({"bags": ["drive"], "params": ["rig.yaml", "other.yaml"]})
+    assert config_of(bag, entry, tmp_path).config.model == str(tiny_model)
+    assert entry_of({"params": "rig.yaml"}).params == ("rig.yaml",)
+
+
+def test_masks_are_missed_from_the_first_frame_of_the_bag_on(bag: Path, tmp_path: Path) -> None:
+    timeline = tmp_path / "dead.yaml"
+    timeline.write_text(
+        "faults:\n"
+        '  - {sensor: rgb, kind: "off", start_s: 0.0, end_s: 1.0}\n'
+        '  - {sensor: thermal, kind: "off", start_s: 0.0, end_s: 1.0}\n'
+    )
+    evaluate(bag, "--faults", timeline, "--out", tmp_path / "card")
+    card = load_scorecard(tmp_path / "card")
+    assert card.value("masks_lost", case="healthy") == 0
+    assert card.value("masks_lost", case="faults") == 10
+    assert card.value("masks_lost", case="faults", window=(0.0, 0.5)) == 5
 
 
 SUITE = """

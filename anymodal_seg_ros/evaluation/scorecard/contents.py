@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ from pathlib import Path
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.scorecard.job import Job
 from anymodal_seg_ros.evaluation.scorecard.records import RunError
-from anymodal_seg_ros.evaluation.scorecard.run_folder import is_finished
+from anymodal_seg_ros.evaluation.scorecard.run_folder import RUN, is_finished, load_run
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.json_files import read_json
 
 CONTENTS = "contents.json"
@@ -62,6 +63,50 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def claim(folder: Path) -> None:
+    """Make a folder that scorecards are written to one's own, before anything is written to it.
+
+    It is one's own if it is empty, names that begin with a dot aside, or holds a scorecard already.
+
+    Raises:
+        ConfigError: it is somebody else's.
+    """
+    if (folder / CONTENTS).is_file() or any(folder.glob(f"runs/*/*/{RUN}")):
+        return
+    if foreign := sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")):
+        there = quote(", ".join(foreign), 80)
+        raise ConfigError(
+            f"--out is {folder}, which holds no scorecard but {there}: name a new or empty folder"
+        )
+    _write(folder, Contents({}, complete=False))
+
+
+def refuse_to_replace(folder: Path, jobs: Iterable[Job]) -> None:
+    """Refuse to write runs over those of another command, which may be all that is left of it.
+
+    Args:
+        folder: of the scorecard.
+        jobs: that are to be done.
+
+    Raises:
+        ConfigError: there are such runs.
+    """
+    found = [name_of(job.folder) for job in jobs if _is_another(job)]
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        raise ConfigError(
+            f"{folder} holds {quote(found[0], 80)}{more} of another command, or of a bag, a model "
+            "or parameters that have changed since: choose another --out, or give --overwrite"
+        )
+
+
+def _is_another(job: Job) -> bool:
+    try:
+        return load_run(job.folder).key != job.key
+    except RunError:
+        return False  # nothing that anybody could read
 
 
 def begin(folder: Path, jobs: Sequence[Job]) -> None:

@@ -40,7 +40,7 @@ class FaultOutcome:
     Attributes:
         window: the fault.
         reaction_s: from its beginning to the first mask without the sensor.
-        detection_s: from its beginning to the sensor's first alarm.
+        detection_s: from its beginning to the sensor's first alarm; None if one was on already.
         detected_as: the states that the sensor went through while it lasted.
         recovery_s: from its end to the first mask with a message of after its end.
         tainted: masks made with messages that arrived while it lasted.
@@ -85,6 +85,8 @@ def _outcome(run: Run, well: Run | None, window: FaultWindow) -> FaultOutcome:
     own = [t for t in run.every_transition() if t.sensor == sensor]
     alarms = [t for t in own if t.state in ALARMS and t.time_s >= window.start_s]
     in_time = [t for t in alarms if t.time_s < window.end_s + SETTLE_S]
+    already = [t.state for t in own if t.time_s < window.start_s][-1:]
+    unseen = None if ALARMS.intersection(already) else NEVER
     miou, well_miou = _miou(during), None
     lost_after: float | None = None
     if well is not None:
@@ -97,7 +99,7 @@ def _outcome(run: Run, well: Run | None, window: FaultWindow) -> FaultOutcome:
     return FaultOutcome(
         window=window,
         reaction_s=_reaction(records, window),
-        detection_s=in_time[0].time_s - window.start_s if in_time else NEVER,
+        detection_s=in_time[0].time_s - window.start_s if in_time else unseen,
         detected_as=tuple(dict.fromkeys(t.state for t in in_time)),
         recovery_s=_recovery(run, window, bool(in_time)),
         tainted=sum(
@@ -147,14 +149,20 @@ def _blamed(run: Run, window: FaultWindow) -> int:
     )
 
 
-def false_alarms(run: Run, sensor: str = "") -> int:
+def false_alarms(run: Run, sensor: str = "", window: Sequence[float] = ()) -> int:
     """Count the alarms of sensors that had no fault, now or in the last :data:`SETTLE_S`.
 
     Args:
         run: with or without faults.
         sensor: whose; empty for all.
+        window: from when to before when, in seconds after the start of the bag; empty for always.
     """
-    return sum(_is_false(run, t) for t in run.every_transition() if sensor in ("", t.sensor))
+    start_s, end_s = window or (-math.inf, math.inf)
+    return sum(
+        _is_false(run, t)
+        for t in run.every_transition()
+        if sensor in ("", t.sensor) and start_s <= t.time_s < end_s
+    )
 
 
 def _is_false(run: Run, transition: Transition) -> bool:
@@ -169,25 +177,44 @@ def masks_lost(run: Run, start_s: float, end_s: float) -> int:
 
     Between two masks that are ``d`` apart there should be ``floor(d / p + 0.25) - 1`` others, ``p``
     being the period of the slower one of their two references; so a change of the reference costs
-    nothing. They are compared by stamp, or by the time they were due if their references differ.
-    Masks without labels are no masks. A gap counts in the part of it that lies in the span.
+    nothing. They are compared by stamp, or by when their frames arrived if their references differ:
+    the mask of a stand-in comes late, and is not lost. Masks without labels are no masks. A gap counts in the part of it that lies in the span. The
+    first mask is due with the first frame of the reference that was recorded.
     """
-    lost, first = 0, None
-    for second in (r for r in run.records if r.sensors):
-        if first is None:
-            first = second
-            continue
+    begin_s, period = _beginning(run)
+    labelled = [record for record in run.records if record.sensors]
+    if not labelled:
+        return max(0, int((end_s - max(start_s, begin_s)) / period))
+    first = labelled[0]
+    period = max(period, run.period_s[first.reference])
+    came_s = _arrival_s(first)
+    lost = _missing((came_s - begin_s) / period + 1, begin_s, came_s, start_s, end_s)
+    for second in labelled[1:]:
         period = max(run.period_s[first.reference], run.period_s[second.reference])
-        apart = second.time_s - first.time_s
+        apart = _arrival_s(second) - _arrival_s(first)
         if first.reference == second.reference:
             apart = (second.stamp_ns - first.stamp_ns) / 1e9
         lost += _missing(apart / period, first.time_s, second.time_s, start_s, end_s)
         first = second
-    if first is None:
-        slowest = max((run.period_s[name] for name in run.sensors), default=1.0)
-        return int((end_s - start_s) / slowest)
     rest = (run.span_s[1] - first.time_s) / run.period_s[first.reference]
     return lost + _missing(rest, first.time_s, run.span_s[1], start_s, end_s)
+
+
+def _beginning(run: Run) -> tuple[float, float]:
+    """Return when the first frame of a reference arrived, and how far apart its masks are, in s."""
+    found = [(run.begins_s, run.period_s[run.reference])] if run.reference else []
+    if len(run.records):
+        record = run.records[0]
+        found.append((_arrival_s(record), run.period_s[record.reference]))
+    if not found:
+        slowest = max((run.period_s[name] for name in run.sensors), default=1.0)
+        return run.span_s[0], slowest
+    return min(found)
+
+
+def _arrival_s(record: MaskRecord) -> float:
+    """Return when the message of a mask's reference arrived."""
+    return record.time_s - record.wait_ms / 1e3
 
 
 def _missing(periods: float, a: float, b: float, start_s: float, end_s: float) -> int:

@@ -26,6 +26,15 @@ from anymodal_seg_ros.evaluation.scorecard.measures import (
 from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
 from anymodal_seg_ros.evaluation.scorecard.selection import Selection
 
+
+def _of_faults(
+    name: str, part: str, doc: str, statistic: str, *, unit: str = "", better: str = "lower"
+) -> Figure:
+    ignores = ("class_name", "state", "subset", "window")
+    measure = of_faults(part)
+    return Figure(name, unit, better, doc, measure, statistic, ignores=ignores, of_sensor=True)
+
+
 _ALL = (
     Figure(
         "miou",
@@ -33,6 +42,7 @@ _ALL = (
         "higher",
         "Mean IoU over classes, pixels of all masks pooled",
         of_counts("overlap", mean_or_class),
+        ignores=(),
     ),
     Figure(
         "boundary_iou",
@@ -40,6 +50,7 @@ _ALL = (
         "higher",
         "The same over the pixels along boundaries",
         of_counts("boundary", mean_or_class),
+        ignores=(),
     ),
     Figure(
         "calibration_error",
@@ -75,6 +86,7 @@ _ALL = (
         "lower",
         "Masks that a steady reference would have had",
         of_runs(lambda run, chosen: float(masks_lost(run, *span_of(run, chosen)))),
+        ignores=("class_name", "state"),
     ),
     Figure(
         "unlabeled_masks",
@@ -89,6 +101,7 @@ _ALL = (
         "lower",
         "Frame sets dropped for newer ones",
         of_runs(lambda run, _: float(run.superseded)),
+        ignores=("class_name", "state", "window"),
     ),
     Figure(
         "rejected",
@@ -100,13 +113,20 @@ _ALL = (
                 sum(n for s, n in run.rejected.items() if chosen.sensor in ("", s))
             )
         ),
+        ignores=("class_name", "state", "window"),
+        of_sensor=True,
     ),
     Figure(
         "false_alarms_per_hour",
         "1/h",
         "lower",
         "Alarms of sensors that had no fault",
-        of_runs(lambda run, chosen: float(false_alarms(run, chosen.sensor)), "hour"),
+        of_runs(
+            lambda run, chosen: float(false_alarms(run, chosen.sensor, chosen.window)),
+            "hour",
+        ),
+        ignores=("class_name", "state"),
+        of_sensor=True,
     ),
     Figure(
         "rate_hz",
@@ -121,6 +141,7 @@ _ALL = (
         "higher",
         "Share of the time that a sensor spent in a state",
         of_runs(time_in_state, "second"),
+        of_sensor=True,
     ),
     Figure(
         "used",
@@ -129,6 +150,7 @@ _ALL = (
         "Share of the masks in which a sensor was fused",
         of_masks(used),
         "mean",
+        of_sensor=True,
     ),
     Figure(
         "vote",
@@ -137,6 +159,7 @@ _ALL = (
         "Share of a sensor in the masks in which it was fused",
         of_masks(vote),
         "mean",
+        of_sensor=True,
     ),
     Figure(
         "wait_ms",
@@ -172,70 +195,34 @@ _ALL = (
         of_runs(lambda run, chosen: sum(r.process_ms for r in chosen.records(run)) / 1e3, "second"),
         deterministic=False,
     ),
-    Figure(
+    _of_faults(
         "reaction_s",
-        "s",
-        "lower",
+        "reaction_s",
         "From a fault to the first mask without its sensor",
-        of_faults("reaction_s"),
         "max",
+        unit="s",
     ),
-    Figure(
+    _of_faults(
         "detection_s",
-        "s",
-        "lower",
+        "detection_s",
         "From a fault to the first alarm of its sensor",
-        of_faults("detection_s"),
         "max",
+        unit="s",
     ),
-    Figure(
+    _of_faults(
         "recovery_s",
-        "s",
-        "lower",
+        "recovery_s",
         "From the end of a fault to the first mask with its sensor",
-        of_faults("recovery_s"),
         "max",
+        unit="s",
     ),
-    Figure(
-        "tainted_masks",
-        "",
-        "lower",
-        "Masks made with what a faulty sensor sent",
-        of_faults("tainted"),
-        "max",
-    ),
-    Figure(
-        "masks_lost_in_faults",
-        "",
-        "lower",
-        "Masks lost while faults last",
-        of_faults("lost"),
-        "sum",
-    ),
-    Figure(
-        "blamed",
-        "",
-        "lower",
-        "Alarms of others while a sensor has a fault",
-        of_faults("blamed"),
-        "sum",
-    ),
-    Figure("miou_in_faults", "", "higher", "mIoU while a fault lasts", of_faults("miou"), "min"),
-    Figure(
-        "miou_lost_during",
-        "",
-        "lower",
-        "mIoU that a fault costs while it lasts",
-        of_faults("lost_during"),
-        "max",
-    ),
-    Figure(
-        "miou_lost_after",
-        "",
-        "lower",
-        "mIoU that a fault costs in the 2 s after it",
-        of_faults("lost_after"),
-        "max",
+    _of_faults("tainted_masks", "tainted", "Masks made with what a faulty sensor sent", "max"),
+    _of_faults("masks_lost_in_faults", "lost", "Masks lost while faults last", "sum"),
+    _of_faults("blamed", "blamed", "Alarms of others while a sensor has a fault", "sum"),
+    _of_faults("miou_in_faults", "miou", "mIoU while a fault lasts", "min", better="higher"),
+    _of_faults("miou_lost_during", "lost_during", "mIoU that a fault costs while it lasts", "max"),
+    _of_faults(
+        "miou_lost_after", "lost_after", "mIoU that a fault costs in the 2 s after it", "max"
     ),
 )
 

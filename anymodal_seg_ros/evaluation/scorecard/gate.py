@@ -141,6 +141,19 @@ def _validate(limits: Limits, selection: Selection, given: Mapping[str, Any]) ->
         )
     if selection.state and not selection.sensor:
         raise ConfigError(f"state is {selection.state!r}, but of which sensor? Give sensor")
-    for figure, needed in (("time_in_state", "state"), ("used", "sensor"), ("vote", "sensor")):
-        if limits.figure == figure and not getattr(selection, needed):
-            raise ConfigError(f"{figure} needs {needed}")
+    figure = FIGURES[limits.figure]
+    for key in figure.ignores:
+        if value := getattr(selection, key):
+            name = key.removesuffix("_name")
+            shown = list(value) if name == "window" else repr(value)
+            raise ConfigError(
+                f"{name} is {shown}, which changes nothing of {limits.figure}: leave it out"
+            )
+    if selection.sensor and not (figure.of_sensor or selection.state or selection.fault):
+        raise ConfigError(
+            f"sensor is {selection.sensor!r}, which changes nothing of {limits.figure} without a "
+            "state or a fault: give one, or leave it out"
+        )
+    for name, needed in (("time_in_state", "state"), ("used", "sensor"), ("vote", "sensor")):
+        if limits.figure == name and not getattr(selection, needed):
+            raise ConfigError(f"{name} needs {needed}")

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import cv2
 
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.config import NODE_NAME, RigConfig, SegConfig, seconds_to_ns
+from anymodal_seg_ros.evaluation.arrivals import READABLE
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.naive import PIPELINES, Replayable, make_pipeline
 from anymodal_seg_ros.evaluation.replay import (
@@ -123,12 +124,14 @@ class Job:
         case: how it is replayed.
         folder: of the run.
         inputs: hashes of the files that everything depends on.
+        live: whether a running node makes the masks.
     """
 
     subject: Subject
     case: Case
     folder: Path
     inputs: tuple[InputFile, ...]
+    live: bool = False
 
     @property
     def key(self) -> str:
@@ -149,6 +152,7 @@ class Job:
                 "faults": dump_timeline(self.case.timeline),
                 "sensors": self.case.sensors,
                 "span": self.case.span_s,
+                **({"live": True} if self.live else {}),
             }
         )
 
@@ -283,6 +287,8 @@ def run_of(job: Job, bag: BagPart, manifest: Manifest, **found: Any) -> Run:
     faults = (*subject.recorded_faults.faults, *case.timeline.faults)
     timeline = FaultTimeline(case.timeline.seed, faults)
     enabled = tuple(name for name, sensor in rig.sensors.items() if sensor.enabled)
+    sensors = sensors_by_topic(rig, subject.namespace, subject.node)
+    reference, begins_s = _first_frame(bag, rig, {name: topic for topic, name in sensors.items()})
     return Run(
         key=job.key,
         bag=subject.name,
@@ -290,13 +296,36 @@ def run_of(job: Job, bag: BagPart, manifest: Manifest, **found: Any) -> Run:
         condition=subject.condition,
         span_s=bag.span_s,
         sensors=enabled,
-        period_s={name: 1.0 / sensor.expected_hz for name, sensor in rig.sensors.items()},
+        period_s={name: rig.mask_period_ns(name) / 1e9 for name in rig.sensors},
         classes=tuple(spec.name for spec in manifest.classes),
         windows=fault_windows(timeline, enabled, bag.length_s),
         timeline=dump_timeline(timeline),
         inputs=job.inputs,
+        reference=reference,
+        begins_s=begins_s,
         **found,
     )
+
+
+def _first_frame(bag: BagPart, rig: RigConfig, topics: Mapping[str, str]) -> tuple[str, float]:
+    """Return the sensor that is preferred for the reference, and when its first frame was recorded.
+
+    Args:
+        bag: what was played.
+        rig: whose sensors take part, in the order of preference.
+        topics: absolute topic of each sensor.
+
+    Returns:
+        Name, and time in s after the start of the bag; empty and 0 if there is no message at all.
+    """
+    for name in (name for name, sensor in rig.sensors.items() if sensor.enabled):
+        if bag.types(topics[name]) & set(READABLE):
+            for message in bag.messages([topics[name]]):
+                sensor = rig.sensors[name]
+                # A picture of events is there when its window is over.
+                window_ns = sensor.period_ns if sensor.sends_events else 0
+                return name, (message.log_ns + window_ns - bag.start_ns) / 1e9
+    return "", 0.0
 
 
 class _Counter:

@@ -73,6 +73,8 @@ class Figure:
         statistic: how several values become one, unless a gate says otherwise; empty where there
             is only one.
         deterministic: whether it is the same on every machine.
+        ignores: keys of a selection that change nothing of it.
+        of_sensor: whether a sensor alone, without a state or a fault, chooses something.
     """
 
     name: str
@@ -82,6 +84,8 @@ class Figure:
     measure: Measure = field(repr=False)
     statistic: str = ""
     deterministic: bool = True
+    ignores: tuple[str, ...] = ("class_name",)
+    of_sensor: bool = False
 
 
 _BY_CLASS = ("overlap", "boundary")
@@ -200,7 +204,7 @@ def of_runs(of: Callable[[Run, Selection], float], per: str = "sum") -> Measure:
     """A figure with one value for every run; ``per`` says how runs are put together."""
 
     def figure(_: Figure, runs: Sequence[Run], selection: Selection, __: str) -> Value:
-        chosen = selection.runs(runs)
+        chosen = [run for run in selection.runs(runs) if _reaches(run, selection)]
         if not chosen:
             return Value(None, NO_MASKS)
         total = sum(of(run, selection) for run in chosen)
@@ -220,6 +224,12 @@ def span_of(run: Run, selection: Selection) -> tuple[float, float]:
     if selection.window:
         start, end = max(start, selection.window[0]), min(end, selection.window[1])
     return start, max(start, end)
+
+
+def _reaches(run: Run, selection: Selection) -> bool:
+    """Whether anything of a run lies in the chosen window."""
+    start, end = run.span_s
+    return not selection.window or (selection.window[0] <= end and start < selection.window[1])
 
 
 def _seconds(run: Run, selection: Selection) -> float:

@@ -83,7 +83,7 @@ class Run:
         condition: of the bag, e.g. ``night``; empty if nobody said.
         span_s: the part of the bag that was replayed, in seconds after its start.
         sensors: of the rig that took part, in configured order.
-        period_s: promised time between two messages, by sensor.
+        period_s: promised time between two masks while a sensor is the reference, by sensor.
         classes: of the model.
         windows: of faults.
         timeline: of faults, as YAML.
@@ -98,6 +98,9 @@ class Run:
         inputs: files, with their hashes.
         worst: pictures of the worst masks; see ``worst.py``.
         notes: what was wrong with the bag but could be passed over, one line each.
+        reference: the sensor that is preferred for the reference, of those that were recorded;
+            empty if nobody wrote it down.
+        begins_s: when its first message was recorded, in seconds after the start of the bag.
         folder: where it is kept.
     """
 
@@ -122,6 +125,8 @@ class Run:
     inputs: tuple[InputFile, ...] = ()
     worst: tuple[WorstMask, ...] = ()
     notes: tuple[str, ...] = ()
+    reference: str = ""
+    begins_s: float = number(0.0, 0.0, LONGEST_S, "when its first message was recorded")
     folder: Path = Path()
 
     @cached_property
@@ -131,13 +136,23 @@ class Run:
         Raises:
             RunError: the file is damaged.
         """
-        records = RecordBlocks(read_records(self.folder / MASKS, len(self.classes)))
+        records = RecordBlocks(self._read())
         if len(records) != self.masks:
             raise RunError(
                 f"{self.folder / MASKS} is damaged: it holds {len(records)} masks, the run had "
                 f"{self.masks}; remove its folder and evaluate again"
             )
         return records
+
+    def _read(self) -> Iterator[MaskRecord]:
+        path = self.folder / MASKS
+        for record in read_records(path, len(self.classes)):
+            if record.reference not in self.period_s:
+                raise RunError(
+                    f"{path} is damaged: the reference of a mask is {record.reference!r:.60}, no "
+                    "sensor of the run; remove its folder and evaluate again"
+                )
+            yield record
 
     @cached_property
     def pools(self) -> dict[Any, Any]:
@@ -186,7 +201,8 @@ def load_run(folder: Path) -> Run:
         run = build(Run, plain, "")
         if not run.span_s[0] <= run.span_s[1]:
             raise ConfigError(f"span_s is {list(run.span_s)}: expected [from, to]")
-        if unknown := [name for name in run.sensors if name not in run.period_s]:
+        named = (*run.sensors, *filter(None, [run.reference]))
+        if unknown := [name for name in named if name not in run.period_s]:
             raise ConfigError(f"period_s has no {unknown[0]!r:.60}: expected every sensor")
         _check_names(run)
         for name in (name for mask in run.worst for name in mask.pictures.values()):

@@ -46,7 +46,9 @@ class Entry:
     bags: tuple[str, ...] = names("Bags, relative to the suite file; required")
     name: str = text("", "Name in the scorecard; empty for that of the bag")
     condition: str = text("", "Under which the bags were recorded, e.g. night")
-    params: str = text("", "Parameter file; empty for rig.yaml in the bag's folder")
+    params: tuple[str, ...] = names(
+        "Parameter file, or several: the later one wins; empty for rig.yaml in the bag's folder"
+    )
     models: tuple[str, ...] = names("Model folders or names; empty for the parameter file's")
     engine: str = text("", "Engine; empty for the parameter file's")
     pipeline: str = choice(PIPELINES, "naive: how most nodes do it, to compare with")
@@ -142,6 +144,8 @@ def entry_of(values: Mapping[str, Any]) -> Entry:
     kinds = values.get("kinds")
     if isinstance(kinds, list):  # YAML 1.1 takes a bare off for a boolean
         values = {**values, "kinds": ["off" if kind is False else kind for kind in kinds]}
+    if isinstance(params := values.get("params"), str):
+        values = {**values, "params": [params] if params else []}
     return build(Entry, values, "")
 
 
@@ -189,11 +193,11 @@ def trials_of(entry: Entry, folder: Path) -> list[Trial]:
 
 
 def config_of(bag: Path, entry: Entry, folder: Path) -> NodeConfig:
-    """Read the configuration of a bag: the given file, the one in its folder, or the demo's."""
+    """Read the configuration of a bag: the given files, the one in its folder, or the demo's."""
     beside = bag if bag.is_dir() else bag.parent  # a bag may be one file of its folder
-    params = folder / entry.params if entry.params else beside / RIG
+    params = [folder / name for name in entry.params] or [beside / RIG]
     namespace = entry.namespace or None
-    if not entry.params and not params.is_file():
+    if not entry.params and not params[0].is_file():
         return NodeConfig(SegConfig(), namespace or "/", entry.node)
     return load_node_config(params, namespace, entry.node)
 

@@ -110,10 +110,11 @@ def write_tables(folder: Path, runs: Sequence[Run], verdict: Verdict | None) -> 
             shown = jsonable(value.value)
             writer.writerow((row.figure, where, shown, unit, value.reason, value.count))
         for fault in faults:
-            where = f"case {fault['case']}, fault {fault['fault']}, sensor {fault['sensor']}"
+            where = ", ".join(f"{key} {fault[key]}" for key in ("bag", "case", "fault", "sensor"))
             for key, number in fault.items():
                 if isinstance(number, (int, float)) and key not in ("start_s", "end_s"):
-                    writer.writerow((f"fault.{key}", where, jsonable(number), "", "", 1))
+                    unit = FIGURES[key].unit if key in FIGURES else ""
+                    writer.writerow((f"fault.{key}", where, jsonable(number), unit, "", 1))
     content = {
         "runs": [_described(run) for run in runs],
         "figures": [

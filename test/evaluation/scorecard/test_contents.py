@@ -119,3 +119,48 @@ def test_one_process_at_a_time_evaluates_into_a_folder(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == [], "nothing is left lying about"
     with contents.held(tmp_path):
         pass
+
+
+def test_a_folder_with_other_files_is_no_place_for_a_scorecard(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    (tmp_path / "runs" / "train").mkdir(parents=True)  # as other programs have it
+    with pytest.raises(ConfigError, match=r"holds no scorecard but runs, thesis\.tex"):
+        contents.claim(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "thesis.tex"]
+
+
+def test_a_claimed_folder_stays_ones_own_whatever_else_is_put_into_it(tmp_path: Path) -> None:
+    (tmp_path / ".gitkeep").write_text("")
+    contents.claim(tmp_path)
+    assert load_and_judge(tmp_path) == 2, "nothing was evaluated yet"
+    (tmp_path / "junit.xml").write_text("<testsuites/>")
+    contents.claim(tmp_path)
+    (tmp_path / contents.CONTENTS).unlink()  # as of an earlier version
+    do(job(tmp_path, "drive"))
+    contents.claim(tmp_path)
+
+
+def load_and_judge(folder: Path) -> int:
+    try:
+        return load_scorecard(folder).judge(GATE).exit_code
+    except AnymodalError:
+        return 2
+
+
+def test_the_runs_of_another_command_are_not_written_over(tmp_path: Path) -> None:
+    here = [job(tmp_path, bag) for bag in ("drive", "night", "rain")]
+    for each in here[:2]:
+        do(each)
+    contents.refuse_to_replace(tmp_path, here)
+    other = [job(tmp_path, bag, "other") for bag in ("drive", "night", "rain")]
+    with pytest.raises(ConfigError, match=r"holds drive/healthy and 1 more of another command"):
+        contents.refuse_to_replace(tmp_path, other)
+    (here[0].folder / MASKS).unlink()
+    (here[0].folder / "run.json").write_text("{}")  # damaged: nothing that could be lost
+    with pytest.raises(ConfigError, match=r"holds night/healthy of another command"):
+        contents.refuse_to_replace(tmp_path, other)
+
+
+def test_a_live_run_is_not_taken_for_a_replay(tmp_path: Path) -> None:
+    replayed = job(tmp_path, "drive")
+    assert dataclasses.replace(replayed, live=True).key != replayed.key

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -12,7 +13,9 @@ from anymodal_seg_ros.evaluation.scorecard.fault_figures import (
     fault_outcomes,
     masks_lost,
 )
+from anymodal_seg_ros.evaluation.scorecard.figures import measure
 from anymodal_seg_ros.evaluation.scorecard.records import Transition
+from anymodal_seg_ros.evaluation.scorecard.selection import Selection
 
 OFF = FaultWindow("thermal", "off", 2.0, 4.0)
 BOTH, RGB = ("rgb", "thermal"), ("rgb",)
@@ -114,6 +117,42 @@ def test_a_mask_without_labels_is_no_mask() -> None:
     assert masks_lost(made_run(records), 0.0, 10.0) == 1
 
 
+def test_masks_are_due_from_the_first_frame_of_the_reference_on() -> None:
+    late = made_run([mask_record(n / 10) for n in range(12, 100)])
+    from_half_a_second = dataclasses.replace(late, reference="rgb", begins_s=0.5)
+    from_half_a_second.__dict__["records"] = late.records
+    assert masks_lost(from_half_a_second, 0.0, 10.0) == 7, "0.5 to 1.1 s"
+    assert masks_lost(from_half_a_second, 0.0, 0.7) == 2
+    assert masks_lost(late, 0.0, 10.0) == 0, "of an older run nobody knows when it began"
+
+
+def test_masks_that_begin_without_labels_are_lost() -> None:
+    records = [mask_record(n / 10, BOTH if n >= 15 else ()) for n in range(5, 100)]
+    assert masks_lost(made_run(records), 0.0, 10.0) == 10, "0.5 to 1.4 s"
+
+
+def test_the_first_mask_of_another_sensor_is_late_by_whole_periods_of_the_slower_one() -> None:
+    stand_in = [mask_record(n / 10 + 0.03, ("thermal",), wait_ms=20.0) for n in range(4, 100)]
+    run = made_run(stand_in)
+    run = dataclasses.replace(run, period_s={"rgb": 1 / 30, "thermal": 0.1}, reference="rgb")
+    run.__dict__["records"] = tuple(stand_in)
+    assert masks_lost(run, 0.0, 10.0) == 4, "its frames at 0.01, 0.11, 0.21 and 0.31 s"
+
+
+def test_the_late_mask_of_a_stand_in_is_not_lost() -> None:
+    before = [mask_record(n / 10, ("rgb",)) for n in range(50)]
+    after = [mask_record(n / 10, ("thermal",)) for n in range(51, 100)]
+    late = mask_record(5.08, ("thermal",), wait_ms=80.0, stamp_ns=5_000_000_000)
+    assert masks_lost(made_run([*before, late, *after]), 0.0, 10.0) == 0
+    assert masks_lost(made_run([*before, *after]), 0.0, 10.0) == 1
+
+
+def test_a_run_without_any_mask_lost_those_since_its_first_frame() -> None:
+    run = dataclasses.replace(made_run([]), reference="rgb", begins_s=4.0)
+    run.__dict__["records"] = ()
+    assert masks_lost(run, 0.0, 10.0) == 60
+
+
 def test_alarms_are_false_only_while_the_sensor_is_well() -> None:
     states = [
         Transition("rgb", "INVALID", 1.0),
@@ -127,3 +166,31 @@ def test_alarms_are_false_only_while_the_sensor_is_well() -> None:
     assert false_alarms(run) == 2, "rgb's at 1 s; thermal's more than 3 s after its fault"
     assert false_alarms(run, "rgb") == 1
     assert fault_outcomes(run, None)[0].blamed == 0
+
+
+def test_alarms_of_a_window_are_counted_in_it_alone() -> None:
+    states = [
+        Transition("rgb", "STALE", 1.0),
+        Transition("rgb", "SLOW", 2.5),
+        Transition("rgb", "STALE", 8.0),
+    ]
+    run = made_run([mask_record(n / 10) for n in range(100)], (), states)
+    per_hour = [
+        measure("false_alarms_per_hour", [run], Selection(window=window)).value
+        for window in ((0.0, 2.5), (2.5, 8.0), (3.0, 7.0))
+    ]
+    assert per_hour == pytest.approx([3600 / 2.5, 3600 / 5.5, 0.0])
+
+
+def test_what_was_alarmed_before_the_fault_needs_no_other_alarm() -> None:
+    masks = [mask_record(n / 10, RGB if n > 15 else BOTH) for n in range(100)]
+    before = [Transition("thermal", "STALE", 1.5)]
+    (outcome,) = fault_outcomes(made_run(masks, [OFF], before), None)
+    assert (outcome.detection_s, outcome.reaction_s) == (None, None)
+    (outcome,) = fault_outcomes(
+        made_run(masks, [OFF], [*before, Transition("thermal", "FAILED", 2.5)]), None
+    )
+    assert outcome.detection_s == pytest.approx(0.5)
+    well_again = [*before, Transition("thermal", "OK", 1.8)]
+    (outcome,) = fault_outcomes(made_run(masks, [OFF], well_again), None)
+    assert outcome.detection_s == math.inf

@@ -61,6 +61,33 @@ def test_nobody_passes_because_a_name_was_misspelt(choice: dict[str, Any], words
     assert words in verdict.judgements[0].reason
 
 
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"figure": "masks_lost", "class": "sky"}, "class is 'sky', which changes nothing of"),
+        ({"figure": "reaction_s", "window": [1, 2]}, "window is [1.0, 2.0], which changes nothing"),
+        ({"figure": "superseded", "window": [1, 2]}, "nothing of superseded: leave it out"),
+        (
+            {"figure": "masks_lost", "sensor": "rgb", "state": "OK"},
+            "state is 'OK', which changes nothing of masks_lost",
+        ),
+        ({"figure": "miou", "sensor": "rgb"}, "nothing of miou without a state or a fault"),
+    ],
+)
+def test_a_key_that_changes_nothing_is_refused(choice: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        gate({**choice, "max": 1.0})
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("figure", ["masks", "masks_lost", "rate_hz", "false_alarms_per_hour"])
+def test_a_window_beyond_the_bag_cannot_be_judged(figure: str) -> None:
+    checks = gate({"figure": figure, "window": [20, 30], "max": 1000})
+    assert judge(checks, [run(10)]).exit_code == 2
+    checks = gate({"figure": figure, "window": [9, 30], "max": 1000})
+    assert judge(checks, [run(10)]).exit_code == 0
+
+
 def test_a_failure_outweighs_what_could_not_be_judged() -> None:
     checks = gate({"figure": "calibration_error", "max": 1}, {"figure": "miou", "min": 2})
     assert judge(checks, [run(10)]).exit_code == 1
