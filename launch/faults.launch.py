@@ -21,7 +21,12 @@ from launch_ros.actions import Node, SetRemap
 from anymodal_seg_ros.config import load_config
 from anymodal_seg_ros.faults.topics import faulty_topic
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import existing_file, interpreter, overrides
+from anymodal_seg_ros.nodes.launch_arguments import (
+    existing_file,
+    interpreter,
+    overrides,
+    program,
+)
 from anymodal_seg_ros.resources import share_dir
 
 INJECTOR = "anymodal_seg_ros.nodes.fault_injector"
@@ -72,6 +77,7 @@ def start_nodes(context: Any) -> list[Any]:
 
     timeline = existing_file("timeline", given("timeline"))
     file = existing_file("params_file", given("params_file"))
+    python = program("python", given("python"))
     # A namespace that a group around this pushed is not among the arguments.
     inside = context.launch_configurations.get("ros_namespace", "")
     own = given("namespace")
@@ -85,7 +91,7 @@ def start_nodes(context: Any) -> list[Any]:
             raise RuntimeError(f"the fault injector died with exit code {event.returncode}")
 
     injector = Node(
-        executable=given("python"),
+        executable=python,
         arguments=["-m", INJECTOR, str(timeline)],
         exec_name="fault_injector",
         name="fault_injector",

@@ -21,7 +21,12 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import evaluate_arguments, interpreter, replayed
+from anymodal_seg_ros.nodes.launch_arguments import (
+    evaluate_arguments,
+    interpreter,
+    program,
+    replayed,
+)
 from anymodal_seg_ros.resources import share_dir
 
 CLI = "anymodal_seg_ros.cli.main"
@@ -94,6 +99,7 @@ def start_nodes(context: Any) -> list[Any]:
         return str(LaunchConfiguration(name).perform(context))
 
     bag, file = replayed(given("bag"), given("params_file"))
+    python = program("python", given("python"))
     options = {
         name: given(name)
         for name in (
@@ -122,7 +128,7 @@ def start_nodes(context: Any) -> list[Any]:
 
     # No Node: launch_ros adds --ros-args to those, which is not for a command.
     evaluator = ExecuteProcess(
-        cmd=[given("python"), "-m", CLI, *evaluate_arguments(bag, file, options)],
+        cmd=[python, "-m", CLI, *evaluate_arguments(bag, file, options)],
         name="evaluator",
         additional_env=dds_environment(),
         on_exit=on_exit,

@@ -9,11 +9,20 @@ from typing import Any
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
+from launch.utilities import perform_substitutions
 from launch_ros.actions import LifecycleNode
 
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import boolean, interpreter, overrides, parameter_file
+from anymodal_seg_ros.nodes.launch_arguments import (
+    boolean,
+    interpreter,
+    misspelt,
+    overrides,
+    parameter_file,
+    program,
+)
 
 NODE = "anymodal_seg_ros.nodes.segmentation_node"
 RESPAWN_DELAY_S = 2.0
@@ -84,18 +93,22 @@ def generate_launch_description() -> LaunchDescription:
             "default the one that the package was installed for",
         ),
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=start_node)])
+    return LaunchDescription([*arguments, OpaqueFunction(function=start_node, args=[arguments])])
 
 
-def start_node(context: Any) -> list[Any]:
+def start_node(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any]:
     """Describe the node, now that the arguments have their values."""
 
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
+    defaults = {a.name: perform_substitutions(context, a.default_value) for a in arguments}
+    for words in misspelt(context.launch_configurations, defaults):
+        get_logger("seg.launch.py").warning(words)
     demo = bool(boolean("demo", given("demo")))
     respawn = bool(boolean("respawn", given("respawn")))
     build_only = bool(boolean("build_only", given("build_only")))
+    python = program("python", given("python"))
     file = parameter_file(given("params_file"), given("rig"), demo)
     taken = ("model", "engine", "use_sim_time", "autostart")
     values = overrides(**{name: given(name) for name in taken}, demo="true" if demo else "")
@@ -110,7 +123,7 @@ def start_node(context: Any) -> list[Any]:
     # By interpreter and module, not by package and executable: so it works in every kind of
     # install, and with the libraries of the interpreter's own environment.
     node = LifecycleNode(
-        executable=given("python"),
+        executable=python,
         arguments=["-m", NODE, *(["--build-only"] if build_only else [])],
         exec_name=given("name"),
         name=given("name"),

@@ -24,7 +24,7 @@ from launch_ros.actions import Node
 
 from anymodal_seg_ros.config import default_sensors
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import existing_file, interpreter
+from anymodal_seg_ros.nodes.launch_arguments import existing_file, interpreter, program
 from anymodal_seg_ros.resources import share_dir
 
 RIG = "anymodal_seg_ros.nodes.rig_node"
@@ -95,14 +95,19 @@ def render_and_start(context: Any) -> list[Any]:
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
-    check_libraries(given("python"))
+    python = program("python", given("python"))
+    check_libraries(python)
     fitting = str(share_dir() / "config" / PARAMETERS[given("rig")])
     file = existing_file("params_file", given("params_file") or fitting)
     street = [
         word for name in ("rig", "seed", "weather", "kind") for word in (f"--{name}", given(name))
     ]
+    broken = given("faults")
+    faults = ["--faults", str(existing_file("faults", broken))] if broken else []
     render = ExecuteProcess(
-        cmd=[given("python"), "-m", RIG, "--render-only", *street],
+        # With everything that can be wrong, so that it is told before the street is rendered.
+        cmd=[python, "-m", RIG, "--render-only", *street, "--sensors", given("sensors"), *faults],
+        name="street",
         additional_env=dds_environment(),
         output="screen",
     )
@@ -112,12 +117,10 @@ def render_and_start(context: Any) -> list[Any]:
             return []
         if event.returncode != 0:
             raise RuntimeError("the simulated street could not be rendered")
-        world = [*street, "--epoch-ns", str(time.time_ns())]
-        if given("faults"):
-            world += ["--faults", given("faults")]
+        world = [*street, "--epoch-ns", str(time.time_ns()), *faults]
         cameras = [
             Node(
-                executable=given("python"),
+                executable=python,
                 arguments=["-m", RIG, "--sensors", sensor, *world],
                 exec_name=f"{sensor}_camera",
                 name=f"{sensor}_camera",

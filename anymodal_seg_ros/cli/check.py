@@ -54,7 +54,8 @@ def command(
     with ros_session(["anymodal-seg"]) as stop:
         looks = check_rig(seen, seconds, stop, manifest.modalities)
     console = PlainConsole()
-    table = Table("sensor", "topic", "publishers", "heard", "Hz", "lost", "what", "stamp age")
+    table = Table("sensor", "publishers", "heard", "Hz", "lost", "what", "stamp age")
+    longest = max((len(look.sensor) for look in looks), default=0)
     wrong = {}
     for look in looks:
         facts = look.facts
@@ -63,12 +64,14 @@ def command(
         promised = seen.sensors[look.sensor].expected_hz
         rate = f"{look.rate_hz:.1f} of {promised:g}"
         publishers, lost = str(len(facts.offers)), str(facts.lost)
-        table.add_row(look.sensor, facts.topic, publishers, heard, rate, lost, look.form, age)
+        table.add_row(look.sensor, publishers, heard, rate, lost, look.form, age)
+        # Not in the table: a terminal of 80 columns would leave them no room there.
+        console.print(f"{look.sensor:<{longest}}  {facts.topic}", soft_wrap=True)
         wrong[look.sensor] = findings(look, seen.sensors[look.sensor])
     console.print(table)
     for name, found in wrong.items():
         for words in found:
-            console.print(f"{name}: {words}", style="red")
+            console.print(f"{name}: {words}", style="red", soft_wrap=True)
     if any(wrong.values()):
         context.exit(1)
     console.print("everything is in order")

@@ -6,7 +6,11 @@ that, but there is a node of ROS that does; a person who meets such a topic is t
 
 from __future__ import annotations
 
-_REPUBLISHED = "let 'ros2 run image_transport republish {} raw' make an Image of it"
+# Humble's takes the transports as words, later ones as parameters, and each passes over the other.
+_REPUBLISHED = (
+    "let 'ros2 run image_transport republish {0} raw --ros-args -p in_transport:={0} "
+    "-p out_transport:=raw -r in/{0}:=TOPIC -r out:=NEW_TOPIC' make an Image of it"
+)
 _CLOUD = "let its driver publish a PointCloud2, and set type: point_cloud"
 _SCAN = (
     "it is the scan of one plane: let laserscan_to_pointcloud_node of pointcloud_to_laserscan make "
@@ -23,8 +27,9 @@ _MENDS = {
     "ffmpeg_image_transport_msgs/msg/FFMPEGPacket": _REPUBLISHED.format("ffmpeg"),
     "theora_image_transport/msg/Packet": _REPUBLISHED.format("theora"),
     "point_cloud_interfaces/msg/CompressedPointCloud2": (
-        "let 'ros2 run point_cloud_transport republish' make a PointCloud2 of it, and set type: "
-        "point_cloud"
+        "let 'ros2 run point_cloud_transport republish --ros-args -p in_transport:=KIND "
+        "-p out_transport:=raw -r in/KIND:=TOPIC -r out:=NEW_TOPIC' make a PointCloud2 of it, KIND "
+        "being the last part of its name, as draco, and set type: point_cloud"
     ),
 }
 

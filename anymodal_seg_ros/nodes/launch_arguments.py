@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,6 +57,42 @@ def interpreter() -> str:
     scripts = [prefix / "lib" / _PACKAGE / _SCRIPT for prefix in prefixes if prefix.name]
     found = (_shebang(path) for path in scripts if path.is_file())
     return next((python for python in found if python), sys.executable)
+
+
+def program(name: str, text: str) -> str:
+    """Return the path of a program that an argument names, as an absolute path or found on PATH.
+
+    launch itself only writes a traceback where there is none, and ends as if all were well.
+
+    Raises:
+        ConfigError: there is none that can be run.
+    """
+    found = shutil.which(os.path.expanduser(text))
+    if found is None:
+        raise ConfigError(
+            f"{name}:={text} cannot be run: there is no such program; give the path of an "
+            "interpreter, as .venv/bin/python"
+        )
+    return os.path.abspath(found)
+
+
+def misspelt(given: Mapping[str, str], defaults: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each argument that is nearly one of a launch file's.
+
+    launch takes any argument and says nothing. Those of launch files that include this one are
+    among them, so only what can hardly be anything else is spoken of.
+
+    Args:
+        given: values of all arguments by name.
+        defaults: those of the launch file, by the names that it has.
+    """
+    left = [name for name, default in defaults.items() if given.get(name, default) == default]
+    found = []
+    for name in sorted(set(given) - set(defaults)):
+        alike = [near for near in left if abs(len(near) - len(name)) < 2]
+        for near in difflib.get_close_matches(name, alike, n=1, cutoff=0.8):
+            found.append(f"{name}:={given[name]} is not used: did you mean {near}?")
+    return found
 
 
 def rigs() -> dict[str, Path]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import InvalidTopicNameException
+from rclpy.exceptions import InvalidTopicNameException, NameValidationException
 from rclpy.node import Node
 from rclpy.validate_topic_name import validate_topic_name
 
@@ -27,6 +27,7 @@ from anymodal_seg_ros.config import (
     seg_config,
 )
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.foreign_text import one_line, quote
 from anymodal_seg_ros.nodes.parameter_files import empty_values, unheard_files
 
 
@@ -127,6 +128,31 @@ def check_topics(rig: RigConfig) -> None:
         if sensor.registration.camera_info:
             where = f"rig.sensors.{name}.registration.camera_info"
             _check_topic(sensor.registration.camera_info, where)
+
+
+def full_topics(node: Node, rig: RigConfig) -> dict[str, str]:
+    """Return the full names of the sensors' topics, expanded and remapped, by sensor.
+
+    Raises:
+        ConfigError: in the namespace of the node a name is none any more, its calibration's too.
+    """
+    found: dict[str, str] = {}
+    for name, sensor in rig.sensors.items():
+        where = f"rig.sensors.{quote(name)}"
+        found[name] = _full_topic(node, sensor.topic, f"{where}.topic")
+        if info := sensor.registration.camera_info:
+            _full_topic(node, info, f"{where}.registration.camera_info")
+    return found
+
+
+def _full_topic(node: Node, topic: str, parameter: str) -> str:
+    try:
+        return str(node.resolve_topic_name(topic))
+    except (NameValidationException, RuntimeError) as error:  # RCLError, which is not public
+        raise ConfigError(
+            f"{parameter} is {quote(topic)}, which {node.get_fully_qualified_name()} cannot "
+            f"subscribe to: {one_line(error)}"
+        ) from error
 
 
 def _check_topic(topic: str, parameter: str) -> None:

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import NameValidationException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
@@ -39,7 +40,12 @@ from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.one_instance import hold_name
 from anymodal_seg_ros.nodes.outputs import Outputs
 from anymodal_seg_ros.nodes.own_arguments import own_arguments
-from anymodal_seg_ros.nodes.parameters import declare_parameters, flat, parameters_named
+from anymodal_seg_ros.nodes.parameters import (
+    declare_parameters,
+    flat,
+    full_topics,
+    parameters_named,
+)
 from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, home
 from anymodal_seg_ros.nodes.services import NodeServices
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session, run_until_signal
@@ -164,7 +170,7 @@ class SegmentationNode(LifecycleNode):
         sensors = config.rig.sensors
         for name, sensor in sensors.items():
             message_class(name, sensor)  # better now than when it is to subscribe
-        topics = {name: self.resolve_topic_name(s.topic) for name, s in sensors.items()}
+        topics = full_topics(self, config.rig)
         refuse_shared_topics(topics)
         return topics
 
@@ -502,7 +508,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _run(arguments: Sequence[str], build_only: bool, stop: threading.Event) -> int:
-    node = SegmentationNode(arguments, stop)
+    try:
+        node = SegmentationNode(arguments, stop)
+    except NameValidationException as error:  # with the name of what it publishes or offers
+        raise ConfigError(f"the node cannot have this name: {one_line(error)}") from error
     if not build_only:
         try:
             node.held = hold_name(node.get_fully_qualified_name())

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.exceptions import InvalidServiceNameException
 from rclpy.node import Node
 from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
-from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.foreign_text import one_line, quote
 
 Deed = Callable[[], str]
 """Does something and says what in one line; an exception says why it could not."""
@@ -47,14 +49,20 @@ class NodeServices:
             enable_sensor: takes a sensor into the masks or out of them.
             reset: forgets everything that was seen.
             save_snapshot: gathers what there is, and returns what writes it down in another thread.
+
+        Raises:
+            ConfigError: a sensor's name is too long for its service.
         """
         node.create_service(SetBool, "~/enable", functools.partial(_set, enable))
         for name, called in service_names(sensors).items():
-            node.create_service(
-                SetBool,
-                f"~/set_sensor_enabled/{called}",
-                functools.partial(_set, functools.partial(enable_sensor, name)),
-            )
+            switch = functools.partial(_set, functools.partial(enable_sensor, name))
+            try:
+                node.create_service(SetBool, f"~/set_sensor_enabled/{called}", switch)
+            except InvalidServiceNameException as error:
+                raise ConfigError(
+                    f"rig.sensors.{quote(name)} has a name of {len(name)} characters, and the full "
+                    "name of its service ~/set_sensor_enabled/NAME would be too long: shorten it"
+                ) from error
         node.create_service(Trigger, "~/reset", functools.partial(_trigger, reset))
         self._snapshot = _Aside(node, save_snapshot)
         # In a group of its own: the others would wait for the answer. A second request does.

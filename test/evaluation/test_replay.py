@@ -218,6 +218,8 @@ def test_topics_of_other_types_are_told_and_left_alone(pipeline: Pipeline, tmp_p
         ("sensor_msgs/msg/LaserScan", "laserscan_to_pointcloud_node"),
         ("ffmpeg_image_transport_msgs/msg/FFMPEGPacket", "image_transport republish ffmpeg raw"),
         ("theora_image_transport/msg/Packet", "image_transport republish theora raw"),
+        ("theora_image_transport/msg/Packet", "-p in_transport:=theora -p out_transport:=raw"),
+        ("point_cloud_interfaces/msg/CompressedPointCloud2", "-p in_transport:=KIND"),
         ("livox_ros_driver2/msg/CustomMsg", "let its driver publish a PointCloud2"),
         ("stereo_msgs/msg/DisparityImage", "publish a depth image"),
         ("", "of no type that the bag tells, its channel has no schema"),

@@ -13,8 +13,10 @@ from anymodal_seg_ros.nodes.launch_arguments import (
     evaluate_arguments,
     existing_file,
     interpreter,
+    misspelt,
     overrides,
     parameter_file,
+    program,
     replayed,
     rigs,
 )
@@ -54,6 +56,35 @@ def test_a_missing_file_is_refused_with_the_one_that_was_meant(tmp_path: Path) -
         existing_file("params_file", str(tmp_path / "robto.yaml"))
     with pytest.raises(ConfigError, match="timeline is missing"):
         existing_file("timeline", "")
+
+
+def test_a_program_is_one_that_can_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\n")
+    with pytest.raises(ConfigError, match=r"python:=.*/python cannot be run: there is no such"):
+        program("python", str(python))
+    python.chmod(0o755)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(python.parent))
+    monkeypatch.chdir(tmp_path)
+    for text in ("python", "venv/bin/python", "~/venv/bin/python", str(python)):
+        assert program("python", text) == str(python)
+
+
+def test_an_argument_that_is_nearly_ours_is_spoken_of() -> None:
+    ours = {"model": "", "params_file": "", "respawn": "false", "namespace": ""}
+    assert misspelt({**ours, "modle": "rig-b0"}, ours) == [
+        "modle:=rig-b0 is not used: did you mean model?"
+    ]
+
+
+@pytest.mark.parametrize("name", ["map", "use_namespace", "use_respawn", "models_folder"])
+def test_arguments_of_launch_files_around_ours_are_theirs(name: str) -> None:
+    ours = {"model": "", "params_file": "", "respawn": "false", "namespace": ""}
+    assert misspelt({**ours, name: "x"}, ours) == []
+    theirs = {**ours, "param_file": "nav2.yaml", "params_file": "robot.yaml"}
+    assert misspelt(theirs, ours) == [], "ours was given, so it was not meant"
 
 
 def test_sensors_are_named_somehow() -> None:

@@ -75,7 +75,7 @@ def test_each_fault_is_named_and_the_exit_code_says_so(
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "COLUMNS": "250"},
+        env={**os.environ, "COLUMNS": "80"},
     )
     said: dict[str, str] = {}  # on a slow machine one line more for each
     for line in done.stdout.splitlines():
@@ -83,6 +83,8 @@ def test_each_fault_is_named_and_the_exit_code_says_so(
             name = line.split(":")[0]
             said[name] = said.get(name, "") + line
     assert done.returncode == 1, done.stdout + done.stderr
+    first = [line.split() for line in done.stdout.splitlines()[: len(RIG.splitlines())]]
+    assert ["good", f"{namespace}/good"] in first, "the whole name, in a narrow terminal too"
     assert "nobody publishes" in said["absent"]
     assert f"{namespace}/good" in said["absent"], "the most alike"
     assert "set type: compressed" in said["packed"]

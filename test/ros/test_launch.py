@@ -102,7 +102,9 @@ def run(file: str, **arguments: object) -> subprocess.Popen[str]:
         ("seg.launch.py", {"params_file": "nope.yaml"}, "there is no file"),
         ("seg.launch.py", {"rig": "realsense_d453"}, "did you mean realsense_d435"),
         ("seg.launch.py", {"demo": "maybe"}, "demo:=maybe"),
+        ("seg.launch.py", {"rig": "zed", "python": "/no/python"}, "there is no such program"),
         ("faults.launch.py", {}, "timeline is missing"),
+        ("sim.launch.py", {"faults": "nowhere.yaml"}, "there is no file"),
         ("replay.launch.py", {}, "bag is missing"),
         ("replay.launch.py", {"bag": "nowhere"}, "there is no bag at"),
     ],
@@ -115,6 +117,20 @@ def test_what_is_missing_is_said_in_a_line_and_nothing_is_started(
     assert launch.returncode == 1
     assert words in output.splitlines()[-1]
     assert "process started" not in output
+
+
+def test_a_misspelt_argument_is_told_with_the_right_one(ros_domain: int) -> None:
+    output, _ = run("seg.launch.py", rigg="zed").communicate(timeout=60)
+    assert "rigg:=zed is not used: did you mean rig?" in output
+
+
+def test_a_sensor_that_is_not_simulated_is_told_before_the_street_is_rendered(
+    ros_domain: int,
+) -> None:
+    launch = run("sim.launch.py", sensors="rgb,radar")
+    output, _ = launch.communicate(timeout=60)
+    assert launch.returncode == 1
+    assert "--sensors names ['radar']: expected of rgb," in output
 
 
 def test_a_node_that_died_is_the_error_of_the_launch(

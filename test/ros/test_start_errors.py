@@ -43,10 +43,17 @@ def refused(start_node: StartNode, *ros_args: str, **parameters: Any) -> str:
             {"rig__sensors__x__topic": "front camera", "rig__sensors__x__modality": "rgb"},
             ["rig.sensors.x.topic is 'front camera'", "must not contain"],
         ),
+        (
+            {
+                f"rig__sensors__{240 * 'x'}__topic": "x",
+                f"rig__sensors__{240 * 'x'}__modality": "rgb",
+            },
+            ["has a name of 240 characters", "shorten it"],
+        ),
         ({"engine": "abacus"}, ["engine is 'abacus'", "onnxruntime"]),
         ({"model": "/nowhere"}, ["model is '/nowhere'"]),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    ids=lambda value: next(iter(value))[:40] if isinstance(value, dict) else "",
 )
 def test_bad_parameter(
     parameters: dict[str, Any], expected: list[str], start_node: StartNode
@@ -54,6 +61,24 @@ def test_bad_parameter(
     line = refused(start_node, **parameters)
     for words in expected:
         assert words in line
+
+
+@pytest.mark.parametrize("parameter", ["topic", "registration__camera_info"])
+def test_a_topic_that_is_too_long_in_the_node_s_namespace(
+    parameter: str, start_node: StartNode
+) -> None:
+    given = {"topic": "x", "modality": "rgb", parameter: 240 * "x"}
+    sensor = {f"rig__sensors__x__{name}": value for name, value in given.items()}
+    line = refused(start_node, **sensor)
+    assert f"rig.sensors.x.{parameter.replace('__', '.')} is xxx" in line
+    assert "length should not exceed" in line
+
+
+def test_a_name_of_the_node_that_leaves_no_room_for_its_services(start_node: StartNode) -> None:
+    process = start_node("-r", f"__node:={240 * 'n'}", env=LOG_TO_STDERR)
+    assert process.wait() == 1
+    (line,) = process.stderr.splitlines()
+    assert "the node cannot have this name: Invalid service name" in line
 
 
 def test_use_sim_time_of_the_wrong_type(start_node: StartNode) -> None:

@@ -91,6 +91,17 @@ def test_another_type_is_named_with_the_mend(
     assert len(told) == 1, "told once"
 
 
+def test_a_name_that_nobody_publishes_is_told_with_those_that_cameras_have(
+    graph: Graph, start_node: StartNode, namespace: str
+) -> None:
+    with publisher(graph, Image, f"{namespace}/camera", BEST_EFFORT):
+        node = start_node("-r", "~/mask:=front/mask", **FRONT)
+        wait_until(lambda: "nobody publishes" in node.stdout, "a line on the console")
+    (told,) = (line for line in node.stdout.splitlines() if "nobody publishes" in line)
+    assert f"published are {namespace}/camera" in told
+    assert "front/mask" not in told, "the node's own mask is no camera, whatever its name"
+
+
 def test_two_drivers_on_a_topic_are_named(
     graph: Graph, start_node: StartNode, namespace: str
 ) -> None:

@@ -87,6 +87,12 @@ def decode_compressed(format_text: str, payload: Any) -> Image:
     form, data = Format.parse(str(format_text)), as_bytes(payload)
     if form.is_depth:
         return _decode_depth(form, data)
+    if form.text == "zstd":
+        raise DecodeError(
+            "format is 'zstd', as zstd_image_transport sends: take the raw topic, or the one that "
+            "ends in /compressed: expected a jpeg or png picture",
+            "format",
+        )
     header = read_header(data)
     encoding = _encoding(form, header)
     camera_format = CAMERA_FORMATS.get(encoding)

@@ -50,6 +50,8 @@ _OTHER_KINDS = {
     b"\0\0\0\x0cjP": "a jpeg 2000 picture",
     b"\0\0\0\x0cJXL": "a jpeg xl picture",
     b"\xff\x0a": "a jpeg xl picture",
+    b"\0\0\0\x1cftypavif": "an avif picture",
+    b"\0\0\0\x20ftypavif": "an avif picture",
     b"OggS": "as theora video does: let image_transport send 'compressed'",
 }
 """What drivers and transports send as CompressedImage as well, by its first bytes."""

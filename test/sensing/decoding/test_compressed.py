@@ -251,6 +251,7 @@ def test_real_camera_pictures_are_decoded() -> None:
         (b"RIFF" + bytes(90), "a webp picture"),
         (b"II*\0" + bytes(90), "a tiff picture"),
         (b"OggS" + bytes(90), "as theora video does"),
+        (b"\0\0\0\x20ftypavif" + bytes(90), "an avif picture"),
         (bytes(12) + png(GREY), "behind the header of compressedDepth"),
     ],
 )
@@ -258,3 +259,9 @@ def test_what_else_is_sent_as_a_compressed_image_is_named(data: bytes, says: str
     said = refusal(data, "x")
     assert says in said
     assert "expected a jpeg or png picture" in said
+
+
+def test_a_transport_that_packs_raw_pixels_is_named_by_its_format() -> None:
+    """zstd_image_transport: size, step and encoding before what is packed, so no first bytes."""
+    said = refusal(bytes(90), "zstd")
+    assert "as zstd_image_transport sends: take the raw topic" in said
