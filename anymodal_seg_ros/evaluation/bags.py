@@ -118,7 +118,7 @@ class Bag:
 
     def latched(self, topic: str) -> int:
         """Return how many messages the topic's publishers kept for late subscribers; 0: none."""
-        return sum(channel.latched for channel in self._channels[topic])
+        return sum({channel.latched for channel in self._channels[topic]})
 
     def count(self, topics: Collection[str]) -> int:
         """Return how many messages some topics have together."""

@@ -113,8 +113,8 @@ class BagFiles:
             return []
         return [PurePath(str(name)).name for name in names[:_MAX_FILES]]
 
-    def _open(self, file: Path) -> Storage:
-        """Open a file as what its first bytes say it is."""
+    def _open(self, file: Path, packed: Path | None = None) -> Storage:
+        """Open a file as what its first bytes say it is; ``packed`` is what it was unpacked from."""
         if not file.is_file():  # a pipe would be waited for
             raise BagError(f"cannot read {file} as a bag: it is no regular file")
         with file.open("rb") as opened:
@@ -122,11 +122,13 @@ class BagFiles:
         if not head:
             raise BagError(f"{file} is empty: the recorder ended before it wrote anything")
         if head.startswith(ZSTD_MAGIC):
+            if packed is not None:
+                raise BagError(f"{packed} is packed several times over: unpack it (zstd -d)")
             if self._unpacked is None:
                 self._unpacked = TemporaryDirectory(prefix="bag-")
             unpacked = Path(self._unpacked.name) / f"{len(self.storages)}-{file.stem}"
             unpack_file(file, unpacked)
-            return self._open(unpacked)
+            return self._open(unpacked, file)
         if head.startswith(mcap.MAGIC):
             return mcap.McapFile(file)
         if head.startswith(sqlite.MAGIC):

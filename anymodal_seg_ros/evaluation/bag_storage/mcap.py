@@ -20,11 +20,16 @@ from anymodal_seg_ros.evaluation.bag_storage.recording import (
     Channel,
     Record,
     absolute,
+    check_topics_number,
     in_order,
-    latched_depth,
     type_name,
 )
-from anymodal_seg_ros.evaluation.bag_storage.unpack import MAX_UNPACKED, UnpackError, unpack
+from anymodal_seg_ros.evaluation.bag_storage.unpack import (
+    MAX_UNPACKED,
+    UnpackError,
+    most_of_chunks,
+    unpack,
+)
 from anymodal_seg_ros.foreign_text import quote
 
 MAGIC = b"\x89MCAP0\r\n"
@@ -35,6 +40,8 @@ _CHUNK_HEAD = struct.Struct("<QQQII")
 _MAX_TEXT = 1 << 22
 """Bytes of a schema or a channel record that are looked at."""
 _MAX_HELD = 2 * MAX_UNPACKED
+_MOST_TOLD = 3
+"""Damaged places of a file that are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,8 @@ class McapFile:
             BagError: it is no mcap file, or was cut off before anything whole was in it.
         """
         self.path = path
-        self.notes: list[str] = []
+        self._damaged: dict[int, str] = {}  # what is passed over, by where it lies
+        self._whole = False
         self._file = path.open("rb")
         self._schemas: dict[int, tuple[str, str, str]] = {}
         self._by_id: dict[int, Channel] = {}
@@ -75,6 +83,18 @@ class McapFile:
             self._file.close()
             raise
         self._loose.sort()
+
+    @property
+    def notes(self) -> list[str]:
+        """What was wrong with the file but could be passed over; of many places the first few."""
+        cut = (
+            f"{self.path} was cut off, as by a loss of power: what is whole is read "
+            "('mcap recover' makes a whole file of it)"
+        )
+        told = [f"{self.path}: the {what}" for what in list(self._damaged.values())[:_MOST_TOLD]]
+        if more := len(self._damaged) - len(told):
+            told.append(f"{self.path}: {more} more of its chunks and records are passed over")
+        return told if self._whole else [cut, *told]
 
     @property
     def channels(self) -> Collection[Channel]:
@@ -120,7 +140,7 @@ class McapFile:
     def _scan(self) -> None:
         """Walk through the records of the file."""
         size = self.path.stat().st_size
-        position, whole = len(MAGIC), False
+        position = len(MAGIC)
         while position + _HEAD.size <= size:
             self._file.seek(position)
             kind, length = _HEAD.unpack(self._file.read(_HEAD.size))
@@ -130,23 +150,30 @@ class McapFile:
             if kind == 0 or length > size - position:
                 break
             if kind == _FOOTER:
-                whole = True
+                self._whole = True
                 break
             if kind == _CHUNK:
                 self._chunk(self._file.read(min(length, 4096)), position, length, whole=True)
             elif kind == _MESSAGE and length >= _MESSAGE_HEAD.size:
                 self._message(self._file.read(_MESSAGE_HEAD.size), position, length)
             elif kind in (_SCHEMA, _CHANNEL, _STATISTICS) and length <= _MAX_TEXT:
-                self._describe(kind, self._file.read(length))
+                self._describe(kind, self._file.read(length), position)
             position += length
-        if not whole:
+        self._check_total(size)
+        if not self._whole:
             self._told = None
-            self.notes.append(
-                f"{self.path} was cut off, as by a loss of power: what is whole is read "
-                "('mcap recover' makes a whole file of it)"
-            )
             if not self._chunks and not self._loose:
                 raise self._nothing_whole()
+
+    def _check_total(self, size: int) -> None:
+        """Refuse what would be unpacked for hours, some kilobytes at a time."""
+        limit = most_of_chunks(size)
+        if sum(chunk.size for chunk in self._chunks) > limit:
+            raise BagError(
+                f"{self.path} is said to unpack to more than {limit // 1024**3} GiB, from "
+                f"{size // 1024} KiB: if that is right, unpack it yourself ('mcap compress "
+                "--compression none') and give the result"
+            )
 
     def _nothing_whole(self) -> BagError:
         return BagError(
@@ -161,7 +188,7 @@ class McapFile:
             compression = head[at : at + name].decode()
             (packed,) = struct.unpack_from("<Q", head, at + name)
         except (struct.error, UnicodeDecodeError):
-            self.notes.append(f"{self.path}: the chunk at byte {position} is damaged: passed over")
+            self._damaged[position] = f"chunk at byte {position} is damaged: passed over"
             return
         at += name + 8
         if not whole:
@@ -176,8 +203,14 @@ class McapFile:
         self._loose.append((log_ns, offset, size, channel))
         self._counts[channel] += 1
 
-    def _describe(self, kind: int, record: bytes) -> None:
-        """Take a schema, a channel or the statistics; a damaged one is passed over."""
+    def _describe(self, kind: int, record: bytes, position: int) -> None:
+        """Take a schema, a channel or the statistics; a damaged one is passed over.
+
+        Args:
+            kind: of the record.
+            record: without its head.
+            position: where in the file it lies, or the chunk that it is in.
+        """
         fields = _Fields(record)
         try:
             if kind == _SCHEMA:
@@ -191,10 +224,12 @@ class McapFile:
                 pairs = (fields.integers("<HQ") for _ in range(fields.integer("<I") // 10))
                 self._told = {number: count for number, count in pairs}
         except struct.error:
-            self.notes.append(f"{self.path}: a record is damaged: passed over")
+            self._damaged[position] = f"record at byte {position} is damaged: passed over"
 
     def _take_channel(self, fields: _Fields) -> None:
         number, schema = fields.integers("<HH")
+        if number in self._by_id:
+            return
         topic, encoding = fields.text(), fields.text()
         end = fields.integer("<I") + fields.at
         metadata = {}
@@ -202,9 +237,9 @@ class McapFile:
             key = fields.text()
             metadata[key] = fields.text()
         name, kind, definition = self._schemas.get(schema, ("", "", ""))
-        latched = latched_depth(metadata.get("offered_qos_profiles", ""))
-        channel = Channel(absolute(topic), name, encoding, definition, kind, latched)
-        self._by_id.setdefault(number, channel)
+        profiles = metadata.get("offered_qos_profiles", "")
+        self._by_id[number] = Channel(absolute(topic), name, encoding, definition, kind, profiles)
+        check_topics_number(self.path, len(self._by_id))
 
     def _look_into_chunks(self) -> None:
         """Where there is no index, learn what topics there are, and count their messages.
@@ -224,21 +259,26 @@ class McapFile:
                 continue
             content = self._content(chunk)
             damaged += content is None
-            times = [] if content is None else self._take_in(content)
+            times = [] if content is None else self._take_in(content, chunk.offset)
             if times:
                 usable.append(replace(chunk, start_ns=min(times), end_ns=max(times)))
         self._chunks = usable
         if damaged and not usable and not self._loose:
-            raise BagError(self.notes[-1])
+            raise BagError(f"{self.path}: the {next(iter(self._damaged.values()))}")
         if not self._by_id:
             raise self._nothing_whole()
 
-    def _take_in(self, content: bytes) -> list[int]:
-        """Take what a chunk describes, count its messages, and return their log times."""
+    def _take_in(self, content: bytes, offset: int) -> list[int]:
+        """Take what a chunk describes, count its messages, and return their log times.
+
+        Args:
+            content: of the chunk.
+            offset: where in the file it lies.
+        """
         times = []
         for kind, start, end in _records(content):
             if kind in (_SCHEMA, _CHANNEL) and end - start <= _MAX_TEXT:
-                self._describe(kind, content[start:end])
+                self._describe(kind, content[start:end], offset)
             elif kind == _MESSAGE and end - start >= _MESSAGE_HEAD.size:
                 number, _, log_ns, _ = _MESSAGE_HEAD.unpack_from(content, start)
                 self._counts[number] += 1
@@ -247,6 +287,8 @@ class McapFile:
 
     def _content(self, chunk: _Chunk) -> bytes | None:
         """Unpack a chunk; a damaged one is told in the notes, and passed over."""
+        if chunk.offset in self._damaged:
+            return None
         if chunk.size > MAX_UNPACKED:
             reason = f"it is said to unpack to more than {MAX_UNPACKED // 1024**2} MiB"
         else:
@@ -261,9 +303,7 @@ class McapFile:
                 if right or not chunk.whole:
                     return content
                 reason = "its checksum or its size is wrong"
-        note = f"{self.path}: the chunk at byte {chunk.offset} is passed over: {reason}"
-        if note not in self.notes:
-            self.notes.append(note)
+        self._damaged[chunk.offset] = f"chunk at byte {chunk.offset} is passed over: {reason}"
         return None
 
     def _of_chunk(
@@ -297,13 +337,9 @@ class McapFile:
         for log_ns, offset, size, number in self._loose[first:last]:
             if number not in wanted:
                 continue
-            if size > MAX_UNPACKED:
-                raise BagError(
-                    f"{self.path}: a message of {size // 1024**2} MiB, more than "
-                    f"{MAX_UNPACKED // 1024**2} MiB are not read"
-                )
             self._file.seek(offset)
-            yield log_ns, wanted[number], self._file.read(size)
+            # One that is too large is damaged, as one without a byte is; the others are read.
+            yield log_ns, wanted[number], self._file.read(size if size <= MAX_UNPACKED else 0)
 
 
 class _Fields:

@@ -6,13 +6,18 @@ import heapq
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from anymodal_seg_ros.config import parse_yaml
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 
+MAX_TOPICS = 10_000
+"""Of a file: a fleet's robot has some hundreds."""
 _USUAL_DEPTH = 10
 """Of a publisher, where nobody says it."""
+_MAX_PROFILES = 1 << 16
+"""Characters of the profiles of a topic's publishers: some hundreds of them."""
 
 
 class BagError(AnymodalError):
@@ -29,7 +34,7 @@ class Channel:
         encoding: of the messages: ``cdr``, ``ros1``, or what this package cannot read.
         definition: of the type, as text; '' where the file holds none.
         definition_kind: ``ros2msg``, ``ros2idl``, ``ros1msg``, or something else.
-        latched: messages that publishers kept for those who come late (transient local); 0: none.
+        profiles: what its publishers offered, as recorded: ``offered_qos_profiles``.
     """
 
     topic: str
@@ -37,7 +42,12 @@ class Channel:
     encoding: str
     definition: str = ""
     definition_kind: str = ""
-    latched: int = 0
+    profiles: str = ""
+
+    @property
+    def latched(self) -> int:
+        """Messages that publishers kept for those who come late (transient local); 0: none."""
+        return latched_depth(self.profiles)
 
 
 Record = tuple[int, Channel, bytes]
@@ -47,8 +57,10 @@ Record = tuple[int, Channel, bytes]
 class Storage(Protocol):
     """One file of a bag, open for reading."""
 
-    notes: list[str]
-    """What was wrong with the file but could be passed over, one line each."""
+    @property
+    def notes(self) -> Collection[str]:
+        """What was wrong with the file but could be passed over, one line each, a few at most."""
+        ...
 
     @property
     def channels(self) -> Collection[Channel]:
@@ -99,6 +111,19 @@ def in_order(sources: Iterable[tuple[int, Iterator[Record]]]) -> Iterator[Record
                 heapq.heappop(heads)
 
 
+def check_topics_number(path: Path, number: int) -> None:
+    """Check that a file does not have more topics than anybody can look through.
+
+    Raises:
+        BagError: it has.
+    """
+    if number > MAX_TOPICS:
+        raise BagError(
+            f"{path} has more than {MAX_TOPICS} topics, which no robot has: record anew what is "
+            "needed of it"
+        )
+
+
 def absolute(topic: str) -> str:
     """Return a recorded name with the leading slash that a name on the wire has."""
     return topic if topic.startswith("/") else f"/{topic}"
@@ -117,7 +142,7 @@ def latched_depth(profiles: str) -> int:
         profiles: ``offered_qos_profiles`` as recorded: YAML, in the words or the numbers of the
             distribution that recorded. What cannot be read counts for nothing: it is only a hint.
     """
-    if "durability" not in profiles:
+    if "durability" not in profiles or len(profiles) > _MAX_PROFILES:
         return 0
     try:
         content = parse_yaml(profiles, "offered_qos_profiles")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import bz2
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ from anymodal_seg_ros.evaluation.bag_storage.recording import (
     Channel,
     Record,
     absolute,
+    check_topics_number,
     type_name,
 )
-from anymodal_seg_ros.evaluation.bag_storage.unpack import unpack
+from anymodal_seg_ros.evaluation.bag_storage.unpack import UnpackError, most_of_chunks, unpack
 from anymodal_seg_ros.foreign_text import quote
 
 MAGIC = b"#ROSBAG V"
+_LATCHED = "[{durability: transient_local, depth: 1}]"
+"""What ROS 2 calls a latched topic."""
 
 
 class Ros1File:
@@ -40,9 +44,10 @@ class Ros1File:
             self._reader.open()
         except Exception as error:  # whatever the library's parsers meet in a damaged file
             raise BagError(
-                f"cannot read {path} as a bag of ROS 1: {quote(error, 200)} "
+                f"cannot read {path} as a bag of ROS 1: {_said(error)} "
                 "('rosbag reindex' mends one whose recorder did not finish)"
             ) from error
+        check_topics_number(path, len(self._reader.connections))
         self._connections = [(_channel(c), c) for c in self._reader.connections]
 
     @property
@@ -77,11 +82,12 @@ class Ros1File:
         connections = [connection for _, connection in wanted.values()]
         if not connections:
             return
+        self._reader.unpacked = 0
         try:
             for connection, log_ns, data in self._reader.messages(connections, start_ns, end_ns):
                 yield log_ns, wanted[connection.id][0], bytes(data)
         except Exception as error:
-            raise BagError(f"{self.path} is damaged: {quote(error, 200)}") from error
+            raise BagError(f"{self.path} is damaged: {_said(error)}") from error
 
 
 def _channel(connection: Connection) -> Channel:
@@ -91,20 +97,37 @@ def _channel(connection: Connection) -> Channel:
         encoding="ros1",
         definition=connection.msgdef.data,
         definition_kind="ros1msg",
-        latched=int(bool(getattr(connection.ext, "latching", 0))),
+        profiles=_LATCHED if getattr(connection.ext, "latching", 0) else "",
     )
 
 
-_BOUNDED: dict[Any, Callable[[bytes], bytes]] = {
-    bz2.decompress: lambda data: unpack(data, "bz2"),
-    lz4.frame.decompress: lambda data: unpack(data, "lz4"),
-}
+def _said(error: Exception) -> str:
+    return quote(error, 200) or type(error).__name__
+
+
+_PACKED: dict[Any, str] = {bz2.decompress: "bz2", lz4.frame.decompress: "lz4"}
 
 
 class _BoundedReader(Reader):
-    """The library's reader, with decompressors that stop in time."""
+    """The library's reader, with decompressors that stop in time.
+
+    Attributes:
+        unpacked: bytes that were unpacked, each time that a chunk was; chunks that overlap in time
+            are unpacked again and again.
+    """
+
+    unpacked = 0
 
     def read_chunk(self) -> Any:
         chunk = super().read_chunk()
-        bounded = _BOUNDED.get(chunk.decompressor, chunk.decompressor)
-        return chunk._replace(decompressor=bounded)
+        if (compression := _PACKED.get(chunk.decompressor, "")) == "":
+            return chunk
+        return chunk._replace(decompressor=partial(self._unpack, compression=compression))
+
+    def _unpack(self, data: bytes, compression: str) -> bytes:
+        content = unpack(data, compression)
+        self.unpacked += len(content)
+        limit = most_of_chunks(Path(self.path).stat().st_size)
+        if self.unpacked > limit:
+            raise UnpackError(f"its chunks unpack to more than {limit // 1024**3} GiB")
+        return content

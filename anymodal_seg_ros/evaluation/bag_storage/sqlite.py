@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -15,7 +16,7 @@ from anymodal_seg_ros.evaluation.bag_storage.recording import (
     Channel,
     Record,
     absolute,
-    latched_depth,
+    check_topics_number,
     type_name,
 )
 from anymodal_seg_ros.evaluation.bag_storage.unpack import MAX_UNPACKED
@@ -26,6 +27,8 @@ _RECOVER = "'sqlite3 {} .recover | sqlite3 mended.db3' may save more"
 _LIMIT_LENGTH = 0  # SQLITE_LIMIT_LENGTH
 _COLUMNS = {"id", "topic_id", "timestamp", "data"}
 """Of the table of messages."""
+_DATA = f"CASE WHEN length(data) > {MAX_UNPACKED} THEN x'' ELSE data END"
+"""Of a message; of one that is too large nothing: it is damaged, and the others are read."""
 
 
 class SqliteFile:
@@ -40,18 +43,18 @@ class SqliteFile:
         self.path = path
         self.notes: list[str] = []
         self._index: list[tuple[int, int, int]] | None = None  # time, row, topic; of a cut-off file
-        self._database = _open(path)
         try:
-            self._by_id = self._topics()
-            self._count_messages()
+            self._database = self._open()
+            try:
+                self._by_id = self._topics()
+                self._count_messages()
+            except BaseException:
+                self.close()
+                raise
         except sqlite3.Error as error:
-            self._database.close()
             raise BagError(
                 f"{path} is damaged ({quote(error)}): {_RECOVER.format(path)}"
             ) from error
-        except BaseException:
-            self._database.close()
-            raise
 
     @property
     def channels(self) -> Collection[Channel]:
@@ -70,6 +73,8 @@ class SqliteFile:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+        if self._brings_index:
+            self._log_index.unlink(missing_ok=True)
 
     def records(
         self, channels: Collection[Channel], start_ns: int, end_ns: int
@@ -86,17 +91,36 @@ class SqliteFile:
             else:
                 places = ",".join("?" * len(wanted))
                 rows = self._database.execute(
-                    "SELECT topic_id, timestamp, data FROM messages WHERE timestamp >= ? AND "
+                    f"SELECT topic_id, timestamp, {_DATA} FROM messages WHERE timestamp >= ? AND "
                     f"timestamp < ? AND topic_id IN ({places}) ORDER BY timestamp, id",
                     (max(start_ns, -(2**63)), min(end_ns, 2**63 - 1), *wanted),
                 )
             for topic, log_ns, data in rows:
-                if isinstance(log_ns, int) and isinstance(data, bytes):
+                if topic in wanted and isinstance(log_ns, int) and isinstance(data, bytes):
                     yield log_ns, wanted[topic], data
         except sqlite3.Error as error:
             raise BagError(
                 f"{self.path} is damaged ({quote(error)}): {_RECOVER.format(self.path)}"
             ) from error
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the database with what a killed recorder left in its log, if that can be read."""
+        log = self.path.with_name(self.path.name + "-wal")
+        self._log_index = self.path.with_name(self.path.name + "-shm")
+        # The library makes an index of the log beside the file, and leaves it there.
+        self._brings_index = False
+        if log.is_file() and not log.is_symlink() and log.stat().st_size:
+            there = os.path.lexists(self._log_index)
+            try:
+                database = _connected(self.path, "mode=ro")
+            except sqlite3.Error as error:
+                self.notes.append(
+                    f"{log} is not read ({quote(error)}): copy the bag to where you can write"
+                )
+            else:
+                self._brings_index = not there
+                return database
+        return _connected(self.path, "mode=ro&immutable=1")
 
     def _topics(self) -> dict[int, Channel]:
         tables = {
@@ -135,8 +159,9 @@ class SqliteFile:
                 encoding=str(encoding or "cdr"),
                 definition=definition,
                 definition_kind=definition_kind,
-                latched=latched_depth(str(offered)),
+                profiles=str(offered),
             )
+            check_topics_number(self.path, len(found))
         return found
 
     def _columns(self, table: str) -> set[str]:
@@ -185,24 +210,32 @@ class SqliteFile:
             if topic not in wanted or not start_ns <= log_ns < end_ns:
                 continue
             try:
-                found = self._database.execute("SELECT data FROM messages WHERE id = ?", (row,))
+                found = self._database.execute(f"SELECT {_DATA} FROM messages WHERE id = ?", (row,))
                 (data,) = found.fetchone()
             except (sqlite3.DatabaseError, TypeError):
                 continue
             yield topic, log_ns, data
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    """Open a database for reading only, with what a killed recorder left in its log."""
-    log = path.with_name(path.name + "-wal")
-    mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+def _connected(path: Path, mode: str) -> sqlite3.Connection:
+    """Open a database for reading only.
+
+    Raises:
+        sqlite3.Error: not in this mode.
+    """
     # The thread that opens a bag need not be the one that reads it; nobody shares it.
     database = sqlite3.connect(
         f"file:{url_quote(str(path.resolve()))}?{mode}", uri=True, check_same_thread=False
     )
-    if hasattr(database, "setlimit"):  # Python 3.11
-        database.setlimit(_LIMIT_LENGTH, MAX_UNPACKED)
-    # Not to write, but to read files that are shorter than they say: sqlite refuses them otherwise.
-    database.execute("PRAGMA writable_schema = ON")
+    try:
+        if hasattr(database, "setlimit"):  # Python 3.11
+            database.setlimit(_LIMIT_LENGTH, MAX_UNPACKED)
+        # Not to write, but to read files that are shorter than they say: sqlite refuses them
+        # otherwise.
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute("PRAGMA schema_version")
+    except sqlite3.Error:
+        database.close()
+        raise
     database.text_factory = lambda raw: raw.decode("utf-8", "replace")
     return database

@@ -21,7 +21,16 @@ from anymodal_seg_ros.messages.rosbags import typestore
 ENCODINGS = ("cdr", "ros1")
 """Of messages, that can be decoded."""
 
-_MAX_DEFINITION = 1 << 20
+_MAX_DEFINITION = 1 << 16
+"""Characters; those of standard messages have some thousands."""
+_MAX_FIELDS = 2000
+"""Of a type and all that it is made of, those of fixed arrays counted each time."""
+_MAX_FIXED = 1 << 16
+"""Values of a fixed array of numbers."""
+_MAX_DEFINED = 64
+"""Definitions of a bag that are read."""
+_OWN_NAMES = {"octet": "uint8", "byte": "uint8", "char": "uint8", "boolean": "bool"}
+"""What definitions call the types of numbers, and what NumPy makes of them."""
 _IDL_SEPARATOR = "=" * 80 + "\n"
 
 
@@ -58,7 +67,7 @@ class Types:
         standard = self._standard_store(channel.encoding)
         reason = "the bag holds no definition of it, and it is no standard type"
         try:
-            if channel.definition:
+            if channel.definition and len(self._stores) < _MAX_DEFINED:
                 return _defined(channel, standard)
         except Exception as error:  # whatever the library's parsers meet in such a text
             reason = f"its definition in the bag cannot be used ({quote(error, 80)})"
@@ -76,10 +85,9 @@ class Types:
 def _defined(channel: Channel, standard: Typestore) -> Typestore:
     """Make a store of a type by its own definition, and of what it needs."""
     types = _parsed(channel)
-    wanted = _names(types[channel.type])
-    usual = standard.fielddefs.get(channel.type)
-    if usual is not None and not _names(usual) <= wanted:
-        raise ValueError("it lacks fields of the standard one")
+    if channel.type in standard.fielddefs:
+        _check_standard(channel.type, types, standard.fielddefs)
+    _Sizes({**standard.fielddefs, **types}).of(channel.type)
     needed: dict[str, Any] = {}
     open_names = [channel.type]
     while open_names:
@@ -107,8 +115,76 @@ def _parsed(channel: Channel) -> Mapping[str, Any]:
     return types
 
 
-def _names(definition: Any) -> set[str]:
-    return {name for name, _ in definition[1]}
+def _check_standard(name: str, types: Mapping[str, Any], standard: Mapping[str, Any]) -> None:
+    """Check that a type has every field of the standard one, and of the same type.
+
+    Raises:
+        ValueError: it has not: what reads messages knows the standard ones.
+    """
+    if name not in types:
+        return
+    fields = dict(types[name][1])
+    for field, kind in standard[name][1]:
+        if field not in fields:
+            raise ValueError("it lacks fields of the standard one")
+        if _plain(fields[field]) != _plain(kind):
+            raise ValueError(f"its field {field} is not of the standard one's type")
+        for inner in _inner(kind):
+            _check_standard(inner, types, standard)
+
+
+def _plain(field: Any) -> Any:
+    """Return what a field is, without the names of numbers and the bounds of sequences."""
+    kind, value = field
+    if kind == Nodetype.NAME:
+        return value
+    if kind == Nodetype.BASE:
+        return _OWN_NAMES.get(value[0], value[0])
+    return (_plain(value[0]), value[1] if kind == Nodetype.ARRAY else None)
+
+
+class _Sizes:
+    """Counts how many values types have at least, each sequence counted as one."""
+
+    def __init__(self, types: Mapping[str, Any]) -> None:
+        """Take the definitions of all types that there may be in one."""
+        self._types = types
+        self._known: dict[str, int] = {}
+        self._within: set[str] = set()
+
+    def of(self, name: str) -> int:
+        """Return the number of a type.
+
+        Raises:
+            ValueError: it is more than a message can be meant to have, or the type is made of
+                itself, or of sequences of what takes no bytes, however long they are said to be.
+        """
+        if name in self._known:
+            return self._known[name]
+        if name in self._within:
+            raise ValueError("it is made of itself")
+        self._within.add(name)
+        total = sum(self._of_field(field) for _, field in self._types[name][1])
+        if total > _MAX_FIELDS:
+            raise ValueError(f"it has more than {_MAX_FIELDS} fields")
+        self._known[name] = total
+        return total
+
+    def _of_field(self, field: Any) -> int:
+        kind, value = field
+        if kind == Nodetype.BASE:
+            return 1
+        if kind == Nodetype.NAME:
+            return self.of(value)
+        inner, length = value
+        if kind == Nodetype.ARRAY and inner[0] == Nodetype.BASE and inner[1][0] != "string":
+            if length > _MAX_FIXED:
+                raise ValueError(f"it has an array of {length} values")
+            return 1
+        size = self._of_field(inner)
+        if not size:
+            raise ValueError("it has many of what takes no bytes")
+        return size * length if kind == Nodetype.ARRAY else size
 
 
 def _inner(field: Any) -> list[str]:

@@ -20,6 +20,9 @@ else:
 
 MAX_UNPACKED = 512 * 1024**2
 """Bytes of one message or chunk: an image of 13 000 x 13 000 pixels in three colours."""
+MAX_TOTAL, MAX_TOTAL_RATIO = 4 * 1024**3, 1000
+"""Bytes of all chunks of a file together, where that is more than so many times its size: masks of
+one class shrink to a hundredth."""
 MAX_FILE = 1024**3
 """Bytes of a compressed file, where that is more than MAX_RATIO times its size."""
 MAX_RATIO = 50
@@ -88,6 +91,15 @@ def unpack(
             return b"".join(parts)
         raise UnpackError(f"its compressed data are damaged ({error})") from error
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def most_of_chunks(size: int) -> int:
+    """Return how many bytes the chunks of a file may unpack to, all together.
+
+    Args:
+        size: of the file, in bytes.
+    """
+    return max(MAX_TOTAL, MAX_TOTAL_RATIO * size)
 
 
 def unpack_file(packed: Path, into: Path) -> None:
