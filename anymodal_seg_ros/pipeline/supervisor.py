@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 
-from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.pipeline.pipeline import Pipeline
 
 SLOW_S = 2.0
 """Work that takes longer is told; nothing that a pipeline does should."""
