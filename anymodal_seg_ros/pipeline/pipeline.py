@@ -21,7 +21,7 @@ from anymodal_seg_ros.frames import (
 from anymodal_seg_ros.inference.contract import rehearse
 from anymodal_seg_ros.inference.engines import Engine, can_split
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.pipeline.activity import Activity
+from anymodal_seg_ros.pipeline.activity import Activity, Busy
 from anymodal_seg_ros.pipeline.assembly import Assembly, assemble
 from anymodal_seg_ros.pipeline.execution import execute, finish, give_up
 from anymodal_seg_ros.pipeline.orders import Orders
@@ -349,8 +349,8 @@ class Pipeline:
             leader = self._intake.leader()
         return 0 if leader is None else self.rig.mask_period_ns(leader)
 
-    def longest_work(self) -> tuple[str, float]:
-        """Say what has been worked on for longest at this moment, and for how many seconds."""
+    def longest_work(self) -> Busy:
+        """Return what has been worked on for longest at this moment."""
         return self._activity.longest()
 
     def configure(self, rig: RigConfig) -> None:
