@@ -177,8 +177,9 @@ class SegConfig:
         10.0,
         0.0,
         600.0,
-        "The process ends with an error when one inference takes this long, or when inference has "
-        "done nothing but fail for this long, in s; 0: never",
+        "The process ends with an error when one inference takes this long (or over 3 s and 50 "
+        "times what it usually takes), or when inference has done nothing but fail for this long, "
+        "in s; 0: never",
     )
     autostart: bool = switch(True, "Configure and activate without being told to")
     confidence: bool = switch(

@@ -61,6 +61,9 @@ NAME = "segmentation_node"
 _SIM_TIME_POLL_S = 0.005
 """How often the worker looks at a simulated clock."""
 
+_SUPERVISE_S = 0.25
+"""How often it is looked whether the engine hangs."""
+
 _SUCCESS = TransitionCallbackReturn.SUCCESS
 
 
@@ -92,7 +95,7 @@ class SegmentationNode(LifecycleNode):
         self._worker: PipelineWorker | None = None
         self._watch: GraphWatch | None = None
         self._transforms: StaticTransforms | None = None
-        self._timer: Any = None
+        self._timers: list[Any] = []
         self._machine = MachineWatch(self.get_fully_qualified_name().lstrip("/"))
         self._machine.start()
         self._snapshots = Snapshots()
@@ -153,11 +156,11 @@ class SegmentationNode(LifecycleNode):
         assert self._watch is not None
         self._active = True
         self._engine_build.start()
-        self._timer = self.create_timer(
-            1.0 / self.config.diagnostics_hz,
-            self._report,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timers = [
+            self.create_timer(1.0 / self.config.diagnostics_hz, self._report, clock=steady),
+            self.create_timer(_SUPERVISE_S, self._supervise, clock=steady),
+        ]
         self.get_logger().info("active: " + ", ".join(self._watch.topics))
         return _SUCCESS
 
@@ -271,9 +274,9 @@ class SegmentationNode(LifecycleNode):
         """End everything that ``activate`` started; may be called in any state."""
         self._active = False
         self._engine_build.cancel(orderly=not self.broken)
-        if self._timer is not None:
-            self.destroy_timer(self._timer)
-            self._timer = None
+        for timer in self._timers:
+            self.destroy_timer(timer)
+        self._timers = []
         self._end()
 
     def destroy_node(self) -> None:
@@ -450,7 +453,7 @@ class SegmentationNode(LifecycleNode):
         return [*health, *engine, *self._machine.statuses()]
 
     def _report(self) -> None:
-        """Publish ``/diagnostics``, and end the node when its engine is past hope."""
+        """Publish ``/diagnostics``, and say on the console what has changed."""
         if self._worker is not None:
             for line in self._health.news(self._now_ns()):
                 if line.bad:
@@ -463,7 +466,12 @@ class SegmentationNode(LifecycleNode):
         self._diagnostics.publish(array)
         if self._black_box is not None and (now_ns := self._now_ns()):
             self._black_box.look(self._pipeline.status(now_ns))
-        if self._worker is not None and (hopeless := self._health.supervisor.hopeless()):
+
+    def _supervise(self) -> None:
+        """End the node when its engine is past hope."""
+        if self._worker is None or self.broken:
+            return
+        if hopeless := self._health.supervisor.hopeless():
             self.broken = hopeless
             self.get_logger().fatal(hopeless)
             self._give_up.set()

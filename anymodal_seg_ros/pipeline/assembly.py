@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.inference.agreement import load_agreement
@@ -54,6 +54,31 @@ class Assembly:
     def superseded(self) -> int:
         """Frame sets that were dropped because newer ones were due, or nobody fetched them."""
         return self.scheduler.superseded + self.intake.overdue
+
+    def after(self, before: Assembly) -> Assembly:
+        """Return these parts, with what those of the same sensors knew that they follow.
+
+        Args:
+            before: of another configuration, in use until now. Nobody may use them meanwhile.
+        """
+        same_events = self.events.made_for == before.events.made_for
+        self.registrar.take_cameras_of(before.registrar)
+        self.pictures.take_over(before.pictures)
+        self.fusion.take_over(before.fusion)
+        before.intake.take_parameters_of(self.intake)
+        before.scheduler.take_parameters_of(self.scheduler)
+        before.budget.take_parameters_of(self.budget)
+        if not same_events:
+            before.intake.forget_events()
+        if self.cross_check is None or not self.cross_check.take_over(before.cross_check):
+            before.intake.forget_comparison()
+        return replace(
+            self,
+            intake=before.intake,
+            scheduler=before.scheduler,
+            budget=before.budget,
+            events=before.events if same_events else self.events,
+        )
 
 
 def assemble(

@@ -29,6 +29,7 @@ from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.pipeline.failing_subsets import FailingSubsets
 from anymodal_seg_ros.pipeline.picture import Picture
 from anymodal_seg_ros.pipeline.stages import Preparer, Stages
+from anymodal_seg_ros.pipeline.stale_output import StaleOutput
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.geometry.lidar import LIDAR_IMAGE
 from anymodal_seg_ros.sensing.health.evidence import shortfall
@@ -44,6 +45,7 @@ class Fusion:
         self._rig, self._manifest, self._engine = rig, manifest, engine
         self._preparer = preparer
         self._failing = FailingSubsets()
+        self._stale = StaleOutput(rig, manifest)
         self._serving: Engine | None = None
 
     def take_over(self, other: Fusion) -> None:
@@ -116,6 +118,7 @@ class Fusion:
         try:
             result = self._run(seen)
             _check(result, self._manifest, len(seen))
+            self._stale.look(result.logits, {name: s.image for name, s in seen.items()})
         except Exception as error:
             self._failing.failed(names, error, now_ns)
             raise

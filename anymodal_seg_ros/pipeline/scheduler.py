@@ -27,11 +27,14 @@ MOST_PLACES = 4
 """The same where the reference alone fits into its period: then a queue is a moment's affair, such
 as of another process that took a core, and goes as fast as it came."""
 
-
 _HANGS_NS = 500_000_000
 _HANGS_TIMES = 10
 """A reference sample that takes longer than this, and than so many times the usual, is not waited
 for any more if a newer one has come: the other threads make that one's mask."""
+
+_SOON_DONE = 30
+"""So many times a reference sample could be prepared within one fusion where that is as good as no
+time, as with a whole graph. At fewer the fusion would wait for it: fewer masks, if fresher ones."""
 
 
 class Scheduler:
@@ -84,10 +87,12 @@ class Scheduler:
         """Take a frame set that is due, and drop older ones that would wait too long.
 
         One that is being worked on is not given up for a newer one: at more load than the machine
-        can carry no mask would ever be finished.
+        can carry no mask would ever be finished. One that only waits for the fusion is, where to
+        begin the newer one is soon done.
         """
         self._orders.append(order)
-        begun = 1 if self._begun(self._orders[0]) else 0
+        oldest = self._orders[0]
+        begun = 1 if self._begun(oldest) and not self._only_waits(oldest) else 0
         places = PLACES - 1 + self._largest_burst(order)
         if order.hurries:
             places = max(MOST_PLACES, places)
@@ -336,6 +341,14 @@ class Scheduler:
         return id(reference) in self._running or self._is_made(
             reference, order.picture.sensor, order.frame_set.samples
         )
+
+    def _only_waits(self, order: Order) -> bool:
+        """Whether a frame set waits for a fusion that takes far longer than to prepare another."""
+        sample, fused = order.frame_set.reference_sample, len(order.frame_set.fused)
+        if self._fusing is None or id(sample) in self._running:
+            return False
+        prepare_ns = self._budget.encoding(sample.sensor).ns
+        return _SOON_DONE * prepare_ns <= self._budget.fuse_ns(fused)
 
     def _is_made(self, sample: Sample, picture: str, companions: Mapping[str, Sample]) -> bool:
         key = self._preparer.key(sample, picture, companions)

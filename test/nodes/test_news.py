@@ -18,6 +18,7 @@ from anymodal_seg_ros.frames import FusedShare, SensorState, SensorStatus
 from anymodal_seg_ros.nodes import health as module
 from anymodal_seg_ros.nodes.diagnostics import sensor_health
 from anymodal_seg_ros.nodes.health import Health
+from anymodal_seg_ros.pipeline.activity import Busy
 
 S = 1_000_000_000
 
@@ -120,7 +121,7 @@ def test_masks_without_labels_are_no_sign_that_the_engine_answers(
             told.health.inference_failed(RuntimeError("the GPU is gone"))
             told.health.mask_published(1, blank=blank)
         threading.Event().wait(0.02)
-        watch._pipeline.longest_work = lambda: ("", 0.0)  # type: ignore[method-assign]
+        watch._pipeline.longest_work = Busy  # type: ignore[method-assign]
         assert bool(watch.hopeless()) is blank
     for _ in range(3):
         told.health.inference_failed(RuntimeError("for a moment"))

@@ -16,6 +16,7 @@ from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.frames import Features, ModalityBatch, Prediction, Segmentation
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.pipeline.failing_subsets import FailingSubsets
 
 IDS = {"rgb": 0, "thermal": 1, "depth": 2}
 THREE = RigConfig(
@@ -88,6 +89,60 @@ def test_masks_go_on_with_the_largest_set_that_works(
     for name in THREE.sensors.keys() - {*left}:
         reason = last.frame_set.missing[name]
         assert "fails for rgb with depth with thermal (RuntimeError: CUDA error: out of" in reason
+
+
+@pytest.mark.parametrize(
+    ("at_most", "broken", "left", "lost"),
+    [
+        (4, set(), 4, 3 + 8 + 4),
+        (1, set(), 1, 3 + 8 + 7),
+        (8, {0, 3, 5}, 5, 3 + 8 + 3),
+        (8, {7}, 7, 3 + 8),
+    ],
+    ids=["four at once", "one at once", "three broken", "the last one broken"],
+)
+def test_the_search_among_many_sensors_costs_as_many_masks_as_twice_their_number(
+    at_most: int, broken: set[int], left: int, lost: int
+) -> None:
+    names = [f"camera{number}" for number in range(8)]
+    seen, sets = FailingSubsets(), Counter[tuple[str, ...]]()
+    failed = 0
+    for frame in range(60):
+        now_ns = frame * 33 * MS
+        tried = seen.choose(tuple(names), bool, now_ns)
+        if len(tried) > at_most or any(names.index(name) in broken for name in tried):
+            seen.failed(tried, RuntimeError("no plan"), now_ns)
+            failed += 1
+        else:
+            seen.worked(tried)
+            sets[tried] += 1
+    assert failed <= lost
+    assert sets.most_common(1)[0][1] >= 60 - failed - 8, "found, it is kept"
+    assert len(tried) == left
+
+
+def test_a_part_that_has_worked_is_not_given_up_at_its_first_failure() -> None:
+    seen = FailingSubsets()
+    three = ("a", "b", "c")
+    for _ in range(3):
+        seen.failed(three, RuntimeError(), 0)
+    assert seen.choose(three, bool, 1) == ("a", "b")
+    seen.worked(("a", "b"))
+    seen.failed(("a", "b"), RuntimeError("for once"), 2)
+    assert seen.choose(three, bool, 3) == ("a", "b")
+
+
+def test_a_set_that_needs_two_is_found_where_the_first_is_broken() -> None:
+    names = ("a", "b", "c", "d", "e")
+    seen = FailingSubsets()
+    for now_ns in range(40):
+        tried = seen.choose(names, lambda some: len(some) >= 2, now_ns)
+        if len(tried) > 2 or "a" in tried:
+            seen.failed(tried, RuntimeError(), now_ns)
+        else:
+            seen.worked(tried)
+    assert len(tried) == 2
+    assert "a" not in tried
 
 
 def test_what_fails_now_and_then_or_for_a_while_is_not_given_up() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.manifests import small_manifest
 from fixtures.messages import compressed_message, image_message
 from fixtures.pictures import png
+from fixtures.pipelines import CountingEngine
 from fixtures.scenes import ENCODINGS, scene
 from fixtures.virtual_machine import Machine, SplitEngine, split_pipeline
 from hypothesis import given, settings
@@ -17,6 +20,8 @@ from hypothesis import strategies as st
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig, default_sensors
 from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.pipeline.budget import Backlog, Budget, RunningCost
 
 MS = 1_000_000
@@ -102,6 +107,25 @@ def test_no_reference_frame_is_lost_while_the_reference_itself_fits(load: float)
             if load > 1 and reason.startswith("no time"):
                 assert name != "rgb"
     assert made.pipeline.superseded <= 1
+
+
+@pytest.mark.parametrize("fuse_ms", [60, 200, 400])
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "halves"])
+def test_a_slow_network_gets_the_newest_frame_and_not_one_that_has_waited_for_it(
+    fuse_ms: int, whole: bool
+) -> None:
+    """Once it is free: what was prepared meanwhile, in a millisecond, is no reason to keep it."""
+    pipeline, _ = split_pipeline(RIG)
+    if whole:
+        model = Model(Path("nowhere"), small_manifest(classes=128))
+        pipeline = Pipeline(RIG, model, CountingEngine(), in_time=True)
+    masks = Machine(pipeline, threads=2, encode_ms=1, fuse_ms=fuse_ms).run(arrivals(seconds=12.0))
+    waited = [
+        (ready_ns - m.frame_set.reference_sample.received_ns) / MS - fuse_ms
+        for ready_ns, m in masks[len(masks) // 4 : -2]
+    ]
+    assert len(masks) >= 0.9 * 12_000 / fuse_ms, "the network never rests"
+    assert np.median(waited) <= 2 * PERIOD_MS
 
 
 @pytest.mark.parametrize(("burners", "stall_ms"), [(0, 20.0), (1, 15.0), (2, 10.0)])
