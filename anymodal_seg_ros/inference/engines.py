@@ -72,9 +72,15 @@ def can_split(engine: Engine) -> TypeGuard[SplitEngine]:
     return bool(getattr(engine, "splits", False))
 
 
+def serving_engine(engine: Engine) -> Engine:
+    """Return what does the work of an engine: itself, or the one that it hands on to now."""
+    serving: Engine = getattr(engine, "serving", engine)
+    return serving
+
+
 def described(engine: Engine) -> str:
     """Say what executes a model, and why where it was chosen: ``openvino cpu (auto: 8.1 ms …)``."""
-    serving = getattr(engine, "serving", engine)  # of an engine that hands on to another one
+    serving = serving_engine(engine)
     reason, note = getattr(serving, "chosen", ""), getattr(serving, "note", "")
     words = "; ".join(filter(None, (reason and f"auto: {reason}", note)))
     return f"{engine.name} ({words})" if words else engine.name

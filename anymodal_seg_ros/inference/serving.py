@@ -62,6 +62,8 @@ class ServingEngine:
         self._failures = 0
         self.replaced = ""
         """Why the first choice does not serve any more, in words; empty while it does."""
+        self.replacing = False
+        """Whether another engine is being made, which takes as long as it takes."""
 
     @property
     def name(self) -> str:
@@ -173,11 +175,14 @@ class ServingEngine:
             if self._failures < MOST_FAILURES or spare is None:
                 return
             self._spare = None  # once: where two have failed, whoever watches ends the process
+        self.replacing = True
         try:
             other = spare()
         except Exception as none:  # the libraries' errors have no common base
             self._tell(f"{engine.name} fails ({error}), and no other engine can be made: {none}")
             return
+        finally:
+            self.replacing = False
         with self._lock:
             self._pair, self._failures = _Pair(other), 0
             self.replaced = f"{engine.name} failed {MOST_FAILURES} times in a row: {error}"

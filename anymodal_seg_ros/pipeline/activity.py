@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from anymodal_seg_ros.inference.engines import Engine, serving_engine
 from anymodal_seg_ros.pipeline.cross_check import SensorLook
 from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, Task
 
@@ -24,7 +25,8 @@ class Busy(NamedTuple):
     Attributes:
         what: in words; empty if nobody is at work.
         since_s: when it began, by ``time.monotonic``.
-        usual_s: what such work has hardly ever taken longer than of late; None if not known yet.
+        usual_s: what such work has hardly ever taken longer than of late; None if not known yet, or
+            if the work is to make another engine.
     """
 
     what: str = ""
@@ -47,13 +49,19 @@ class _Pace:
 class Activity:
     """Heartbeats: since when each thread has been at which piece of work. Safe for threads.
 
+    Args:
+        engine: does the work; what is known of how long it takes is forgotten when another one
+            takes over.
+
     Attributes:
         worked_ns: time that all threads together have spent on work so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine) -> None:
         """Begin with nobody at work."""
         self.worked_ns = 0
+        self._engine = engine
+        self._serving = serving_engine(engine)
         self._busy: dict[int, Busy] = {}
         self._paces: dict[tuple[str, int], _Pace] = {}
         self._lock = threading.Lock()
@@ -62,9 +70,7 @@ class Activity:
     def timed(self, task: Task) -> Iterator[None]:
         """Let others see how long a piece of work has taken so far."""
         kind, started_s, thread = _kind(task), time.monotonic(), threading.get_ident()
-        known = self._paces.get(kind)
-        usual_s = known.longest_s if known is not None and known.pieces >= _KNOWN_AT else None
-        self._busy[thread] = Busy(kind[0], started_s, usual_s)
+        self._busy[thread] = Busy(kind[0], started_s, self._usual_s(kind))
         try:
             yield
         finally:
@@ -76,7 +82,17 @@ class Activity:
 
     def longest(self) -> Busy:
         """Return what has been worked on for longest at this moment."""
-        return min(list(self._busy.values()), key=lambda busy: busy.since_s, default=Busy())
+        busy = min(list(self._busy.values()), key=lambda busy: busy.since_s, default=Busy())
+        return busy._replace(usual_s=None) if getattr(self._engine, "replacing", False) else busy
+
+    def _usual_s(self, kind: tuple[str, int]) -> float | None:
+        serving = serving_engine(self._engine)
+        with self._lock:
+            if serving is not self._serving:
+                self._serving = serving
+                self._paces.clear()
+            known = self._paces.get(kind)
+        return known.longest_s if known is not None and known.pieces >= _KNOWN_AT else None
 
 
 def _kind(task: Task) -> tuple[str, int]:

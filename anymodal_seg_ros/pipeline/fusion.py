@@ -24,7 +24,7 @@ from anymodal_seg_ros.frames import (
 )
 from anymodal_seg_ros.inference.argmax import lazy_argmax
 from anymodal_seg_ros.inference.contract import is_finite
-from anymodal_seg_ros.inference.engines import Engine, can_split, engine_at_work
+from anymodal_seg_ros.inference.engines import Engine, can_split, engine_at_work, serving_engine
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.pipeline.failing_subsets import FailingSubsets
 from anymodal_seg_ros.pipeline.picture import Picture
@@ -102,7 +102,7 @@ class Fusion:
         self, seen: Mapping[str, Stages], now_ns: int
     ) -> tuple[Mapping[str, Stages], str]:
         """Return the sensors that the engine can fuse, and why these are not all."""
-        serving = getattr(self._engine, "serving", self._engine)
+        serving = serving_engine(self._engine)
         if serving is not self._serving:
             self._serving = serving
             self._failing.forget()

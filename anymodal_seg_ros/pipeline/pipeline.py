@@ -63,7 +63,7 @@ class Pipeline:
         self.in_time = in_time and can_split(engine)
         self.record = FusionRecord(rig.sensors)
         self._lock = threading.Lock()
-        self._activity = Activity()
+        self._activity = Activity(engine)
         self._threads = 1
         self._notify: Callable[[], None] = lambda: None
         self._events_failed: Callable[[Exception], None] = lambda error: None

@@ -109,7 +109,12 @@ def test_features_of_an_engine_that_is_gone_cost_one_frame(clock: Clock) -> None
 @pytest.mark.parametrize("splits", [True, False])
 def test_one_that_does_nothing_but_fail_is_replaced_by_the_next(splits: bool) -> None:
     gpu, cpu, lines = Marked("gpu", splits), Marked("cpu", splits), list[str]()
-    engine = ServingEngine(gpu, lambda: cpu, lines.append)
+
+    def spare() -> Marked:
+        assert engine.replacing, "which may take longer than a frame"
+        return cpu
+
+    engine = ServingEngine(gpu, spare, lines.append)
     run = (lambda: engine.fuse(engine.encode(batch(0)))) if splits else lambda: engine.run(batch(0))
     gpu.fault = RuntimeError("illegal memory access")
     for _ in range(MOST_FAILURES - 1):
@@ -122,7 +127,7 @@ def test_one_that_does_nothing_but_fail_is_replaced_by_the_next(splits: bool) ->
         assert engine.name == "gpu"
         with pytest.raises(RuntimeError):
             run()
-    assert engine.name == "cpu"
+    assert engine.name == "cpu" and not engine.replacing
     run()
     assert engine.replaced == "gpu failed 3 times in a row: illegal memory access"
     assert lines == [f"{engine.replaced}; cpu takes over"]

@@ -70,14 +70,19 @@ def test_a_call_that_does_not_come_back_is_told_and_ends_in_despair(
             while pipe.work(1).worked:
                 pass
 
-    thread = threading.Thread(target=work)
+    def watched_for(seconds: int) -> None:
+        for _ in range(seconds):
+            clock.now_s += 1.0
+            watch.stalled()
+
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     assert engine.entered.wait(60)
-    clock.now_s += 1.0
+    watched_for(1)
     assert watch.stalled() == watch.hopeless() == "", "it may take that"
-    clock.now_s += 2.0
+    watched_for(2)
     assert watch.stalled() == "fusing has taken 3.0 s so far" and watch.hopeless() == ""
-    clock.now_s += 7.0
+    watched_for(7)
     assert watch.stalled() == "fusing has taken 10.0 s so far"
     assert watch.hopeless().startswith("the engine hangs: fusing has taken 10.0 s; ")
     assert Supervisor(pipe, 0.0).hopeless() == "", "0 means for ever"
@@ -171,7 +176,8 @@ def test_what_work_takes_is_learned_of_each_number_of_sensors(
 ) -> None:
     now_s = 0.0
     monkeypatch.setattr(activity, "time", SimpleNamespace(monotonic=lambda: now_s))
-    kept = activity.Activity()
+    engine = SimpleNamespace(serving="gpu", replacing=False)
+    kept = activity.Activity(engine)  # type: ignore[arg-type]
 
     def fuse(sensors: int, took_s: float) -> float | None:
         nonlocal now_s
@@ -189,4 +195,8 @@ def test_what_work_takes_is_learned_of_each_number_of_sensors(
     for _ in range(100):
         fuse(2, 0.2)
     assert fuse(2, 0.2) == pytest.approx(0.2), "a processor that has been slowed down"
+    engine.replacing = True
+    assert fuse(2, 8.0) is None, "this one's engine fails, and another one is loaded"
+    engine.serving, engine.replacing = "cpu", False
+    assert fuse(2, 8.0) is None, "of which nothing is known"
     assert kept.longest() == Busy()
