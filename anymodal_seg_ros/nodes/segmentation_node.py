@@ -95,7 +95,7 @@ class SegmentationNode(LifecycleNode):
         self._worker: PipelineWorker | None = None
         self._watch: GraphWatch | None = None
         self._transforms: StaticTransforms | None = None
-        self._timers: list[Any] = []
+        self._own_timers: list[Any] = []  # rclpy's Node has _timers: all of them
         self._machine = MachineWatch(self.get_fully_qualified_name().lstrip("/"))
         self._machine.start()
         self._snapshots = Snapshots()
@@ -157,7 +157,7 @@ class SegmentationNode(LifecycleNode):
         self._active = True
         self._engine_build.start()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timers = [
+        self._own_timers = [
             self.create_timer(1.0 / self.config.diagnostics_hz, self._report, clock=steady),
             self.create_timer(_SUPERVISE_S, self._supervise, clock=steady),
         ]
@@ -274,9 +274,9 @@ class SegmentationNode(LifecycleNode):
         """End everything that ``activate`` started; may be called in any state."""
         self._active = False
         self._engine_build.cancel(orderly=not self.broken)
-        for timer in self._timers:
+        for timer in self._own_timers:
             self.destroy_timer(timer)
-        self._timers = []
+        self._own_timers = []
         self._end()
 
     def destroy_node(self) -> None:

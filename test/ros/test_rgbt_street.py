@@ -73,6 +73,11 @@ def value_of(diagnostics: DiagnosticArray, name: str, key: str) -> str:
     return next(str(pair.value) for pair in status.values if pair.key == key)
 
 
+def tells(diagnostics: DiagnosticArray, name: str, key: str) -> bool:
+    (status,) = [status for status in diagnostics.status if status.name.endswith(name)]
+    return any(pair.key == key for pair in status.values)
+
+
 def sensors_used(evidence: DiagnosticArray) -> list[str]:
     return value_of(evidence, "mask", "sensors").split(",")
 
@@ -129,7 +134,9 @@ def test_live_masks_are_the_offline_ones_while_thermal_dies_and_returns(
         assert player.wait(PAIRS / HZ + TIMEOUT_S) == 0, player.stderr
         masks.wait(lambda all_: ends_with(all_, rgb_stamps[-1]), "the mask of the last frame")
         evidence.wait(lambda all_: ends_with(all_, rgb_stamps[-1]), "its evidence")
-        health = diagnostics.next()
+        health = diagnostics.next(
+            lambda array: all(tells(array, f"sensor {s}", "lost_on_the_way") for s in SENSORS)
+        )
 
     sent = {"rgb": PAIRS, "thermal": PAIRS - (THERMAL_RETURNS - THERMAL_DIES)}
     for name, number in sent.items():
