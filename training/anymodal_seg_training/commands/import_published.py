@@ -55,10 +55,11 @@ def import_checkpoint(
         same class on random pictures.
 
     Raises:
-        ConfigError: there is no such layout.
+        ConfigError: there is no such layout, or the folder's name is none for a model.
         TrainingError: the checkpoint cannot be read or does not fit, or the folder not be written.
     """
-    layout = bundled_layout(data)
+    layout = bundled_layout(data, "--classes")
+    name = check_name(out.resolve().name, "the name of the model folder")
     network, architecture = network_of(method, load_public_weights(file), modalities)
     if network.num_classes != len(layout.classes):
         raise TrainingError(
@@ -78,7 +79,17 @@ def import_checkpoint(
     if data not in layout_names():
         data = str(Path(data).resolve())  # the model may be measured from another folder
     _write_manifest(
-        file, method, architecture, modalities, layout, data, size, files, deployed.outputs, out
+        file,
+        method,
+        architecture,
+        modalities,
+        layout,
+        data,
+        size,
+        files,
+        deployed.outputs,
+        out,
+        name,
     )
     return min(shares.values())
 
@@ -121,8 +132,8 @@ def _write_manifest(
     files: dict[str, FileSpec],
     outputs: tuple[str, ...],
     out: Path,
+    name: str,
 ) -> None:
-    name = check_name(out.resolve().name, "the name of the model folder")
     origin = f"{file.name}, sha256 {sha256(file)}"
     description = f"The published {method} checkpoint {origin}, of {layout.title}, imported."
     recipe = parse_recipe(

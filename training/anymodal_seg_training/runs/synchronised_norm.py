@@ -33,7 +33,7 @@ class CpuSyncBatchNorm2d(nn.BatchNorm2d):
         return _normalised(self, x) if self.training else super().forward(x)
 
 
-class CpuSyncBatchNormAct2d(BatchNormAct2d):  # type: ignore[misc]  # timm tells no types
+class CpuSyncBatchNormAct2d(BatchNormAct2d):
     """The same of timm's batch norm with an activation."""
 
     def forward(self, x: Tensor) -> Tensor:
