@@ -21,6 +21,8 @@ from fixtures.mit_files import weights_of_segformer
 from fixtures.zoo import SHALLOW
 from torch import Tensor
 
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.inference.manifest import modality_spec
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.inference.preprocess import planes
 from anymodal_seg_ros.inference.torch_engine import load_network
@@ -29,7 +31,9 @@ from anymodal_seg_ros.networks.mit_weights import load_mit_weights
 from anymodal_seg_ros.networks.mix_transformer import SIZES
 from anymodal_seg_training.checkpoint import load_public_weights
 from anymodal_seg_training.cli import main
+from anymodal_seg_training.commands.import_published import _spec
 from anymodal_seg_training.datasets import open_dataset
+from anymodal_seg_training.datasets.folders import bundled_layout
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.published.weights import network_of
 
@@ -386,6 +390,21 @@ def test_values_that_are_no_numbers_are_named() -> None:
     weights[name] = weights[name] * torch.nan
     with pytest.raises(TrainingError, match=rf"{name} has values that are not finite"):
         network_of("cmnext", weights, ("rgb", "thermal"))
+
+
+def test_pictures_are_normalised_as_the_code_of_each_data_set_does_it() -> None:
+    """That of AnySeg on MUSES feeds bytes as they are; others know the colours of ImageNet."""
+    picture = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    for data, name, place, expected in (
+        ("muses-anyseg", "rgb", 0, lambda x: x),
+        ("muses-anyseg", "lidar", 2, lambda x: x),
+        ("muses", "rgb", 0, lambda x: (x / 255 - 0.485) / 0.229),
+        ("deliver", "lidar", 3, lambda x: x / 255),
+    ):
+        layout = bundled_layout(data)
+        spec = modality_spec(name, _spec(place, name, layout.images[name], layout.raw))
+        seen = planes(Image(picture, "rgb8"), spec, 16, 16)[0]
+        np.testing.assert_allclose(seen, expected(picture[..., 0] * 1.0), rtol=1e-4, atol=1e-4)
 
 
 def test_a_folder_that_no_model_can_be_called_by_is_told_before_anything_is_written(
