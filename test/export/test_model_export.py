@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from dataclasses import replace
@@ -27,8 +28,10 @@ from anymodal_seg_training.commands.evaluate import Evaluation
 from anymodal_seg_training.commands.export import export, read_result
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.export import graphs
 from anymodal_seg_training.export.graphs import GRAPHS, rewrite_graphs
 from anymodal_seg_training.export.model_card import Rival
+from anymodal_seg_training.export.trained_network import open_trained
 from anymodal_seg_training.recipe import parse_recipe
 from anymodal_seg_training.run_folder import RunFolder
 
@@ -204,6 +207,37 @@ def test_graphs_are_written_anew_from_the_weights(
     batch = ModalityBatch(images, np.arange(3))
     logits = create_engine("onnxruntime", load_model(str(folder)), 1).run(batch).logits
     assert np.mean(lazy_argmax(logits, HEIGHT, WIDTH) == old.run(batch).mask) >= 0.9999
+
+
+def test_other_weights_come_with_their_graphs_or_not_at_all(
+    exported: tuple[Path, dict[str, float]],
+    network: AnyModalNetwork,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As recalibration and averaging bring them; graphs of other weights would be believed."""
+    folder = Path(shutil.copytree(exported[0], tmp_path / "model"))
+    other = copy.deepcopy(network)
+    with torch.no_grad():
+        other.get_parameter("head.classify.bias")[1] += 5.0
+
+    def interrupted(*about: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {path.name: sha256(path) for path in folder.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(graphs, "demand_agreement", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            open_trained(folder).replace(copy.deepcopy(other))
+    assert {path.name: sha256(path) for path in folder.iterdir()} == before
+    open_trained(folder).replace(copy.deepcopy(other))
+    model = load_model(str(folder))
+    assert {path.name for path in folder.iterdir()} == set(before)
+    images = np.random.default_rng(0).standard_normal((2, 3, HEIGHT, WIDTH), np.float32)
+    batch = ModalityBatch(images, np.arange(2))
+    for kind in ("onnxruntime", "torch"):
+        mask = lazy_argmax(create_engine(kind, model, 1).run(batch).logits, HEIGHT, WIDTH)
+        assert np.mean(mask == 1) > 0.9, kind
 
 
 def _with_mask(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fixtures.tiny_training import UnlabelledDataset, tiny_format, tiny_recipe
+from fixtures.tiny_training import TinySplit, UnlabelledDataset, tiny_format, tiny_recipe
 from fixtures.training_runs import facts, run, stopped_run
 
 from anymodal_seg_ros.networks import build_network
@@ -219,6 +219,14 @@ def test_another_recipe_cannot_resume(unbroken: RunFolder) -> None:
     with pytest.raises(TrainingError, match=r"strategy.loss no such entry, .* has 'ohem'"):
         unbroken.check_same(without)
     unbroken.check_same(tiny_recipe())
+
+
+def test_a_run_does_not_go_on_with_other_frames(frames: Frames, tmp_path: Path) -> None:
+    recipe = tiny_recipe(steps=2, batch_size=2)
+    files = run(recipe, frames, tmp_path / "run")
+    fewer = open_cache(TinySplit("tiny-train", units=2), tiny_format(), tmp_path / "cache", 1)
+    with pytest.raises(TrainingError, match=r"trained on 6 frames, its data set has 4 now"):
+        run(recipe, dataclasses.replace(frames, train=fewer), files.path, resume=True)
 
 
 def test_a_run_is_not_overwritten(unbroken: RunFolder) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fixtures.tiny_training import TinyDataset, tiny_recipe
 
+from anymodal_seg_training.commands.export import read_rival
 from anymodal_seg_training.datasets.base import SYNTHETIC
+from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.export.model_card import model_card
 from anymodal_seg_training.recipe import InitialWeights
+from anymodal_seg_training.run_folder import RunFolder
 
 
 class Drawn(TinyDataset):
@@ -74,6 +78,31 @@ def test_the_benchmark_stands_in_the_card_if_it_was_measured() -> None:
         "| NM high | 5.0 |",
         "| **robustness score** | **33.3** |",
     ]
+
+
+def test_a_run_is_as_long_as_its_epochs_where_these_counted() -> None:
+    recipe = tiny_recipe(steps=2000, epochs=2.5)
+    card = model_card(recipe, TinyDataset(), METRICS, None, 1000)
+    assert "| Training | 2.5 epochs in steps of 4 frames, seed 5, fp32;" in card
+    assert "2000" not in card
+    card = model_card(tiny_recipe(steps=2000), TinyDataset(), METRICS, None, 1000)
+    assert "| Training | 2000 steps of 4 frames, seed 5, fp32;" in card
+
+
+def test_a_single_sensor_has_one_row_of_classes() -> None:
+    alone = {**METRICS, "miou": {"rgb": 0.3}, "class_iou": {"rgb": METRICS["class_iou"]["rgb"]}}
+    card = model_card(tiny_recipe(), TinyDataset(), alone, None, 1000)
+    assert card.count("| rgb | 40.0 | 10.0 | 40.0 |") == 1
+
+
+def test_a_rival_that_was_measured_with_other_sensors_is_refused(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "rival")
+    run.create(tiny_recipe())
+    run.write_json(run.result_file("test"), {**METRICS, "miou": {"rgb": 0.3}})
+    with pytest.raises(TrainingError, match=r"cannot compare with .*not measured with rgb\+depth"):
+        read_rival(run, METRICS)
+    run.write_json(run.result_file("test"), METRICS)
+    assert read_rival(run, METRICS).metrics == METRICS
 
 
 def test_the_simulated_data_sets_say_that_they_are() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from fixtures.mit_files import weights_of_segformer
 from fixtures.zoo import SHALLOW
 from torch import Tensor
 
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.inference.manifest import modality_spec
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.inference.preprocess import planes
 from anymodal_seg_ros.inference.torch_engine import load_network
@@ -28,7 +31,9 @@ from anymodal_seg_ros.networks.mit_weights import load_mit_weights
 from anymodal_seg_ros.networks.mix_transformer import SIZES
 from anymodal_seg_training.checkpoint import load_public_weights
 from anymodal_seg_training.cli import main
+from anymodal_seg_training.commands.import_published import _spec
 from anymodal_seg_training.datasets import open_dataset
+from anymodal_seg_training.datasets.folders import bundled_layout
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.published.weights import network_of
 
@@ -220,6 +225,31 @@ def test_prefixes_are_of_no_account() -> None:
     assert torch.equal(found.head.fuse.weight, network.head.fuse.weight)
 
 
+@pytest.mark.parametrize("places", [("", "ema."), ("model.", "model_ema.module."), ("ema_", "")])
+def test_an_average_in_the_same_state_dict_is_left_out(places: tuple[str, str]) -> None:
+    weights = published(random_network(KINDS[:1], network="anyseg"))
+    both = {
+        f"{place}{name}": tensor + 1 if "ema" in place else tensor
+        for place in places
+        for name, tensor in weights.items()
+    }
+    found, _ = network_of("segformer", both, KINDS[:1])
+    alone, _ = network_of("segformer", weights, KINDS[:1])
+    for name, tensor in alone.state_dict().items():
+        assert torch.equal(found.state_dict()[name], tensor), name
+
+
+def test_of_two_networks_in_a_state_dict_none_is_chosen() -> None:
+    weights = published(random_network(KINDS[:1], network="anyseg"))
+    student, teacher = ({f"{n}.{k}": t + i for k, t in weights.items()} for i, n in enumerate("st"))
+    with pytest.raises(TrainingError, match=r"holds 2 networks, under 's\.', 't\.': save the"):
+        network_of("segformer", {**student, **teacher}, KINDS[:1])
+    equal = {f"t.{name}": tensor for name, tensor in weights.items()}
+    found, _ = network_of("segformer", {**student, **equal}, KINDS[:1])
+    alone, _ = network_of("segformer", weights, KINDS[:1])
+    assert torch.equal(found.head.fuse.weight, alone.head.fuse.weight)
+
+
 def test_a_segformer_of_hugging_face_is_the_network_it_was() -> None:
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
@@ -285,12 +315,15 @@ class OfTheirs:
         return _leave, (str(self.mark),), {"history": [1.0]}
 
 
-def test_what_trainers_keep_beside_weights_is_left_unread(tmp_path: Path) -> None:
+@pytest.mark.parametrize("archive", [True, False])
+def test_what_trainers_keep_beside_weights_is_left_unread(archive: bool, tmp_path: Path) -> None:
+    """In files from before PyTorch 1.6, which are no archives, too."""
     mark, weights = tmp_path / "mark", {"w": torch.ones(2)}
+    save = partial(torch.save, _use_new_zipfile_serialization=archive)
     beside = {"args": Namespace(lr=1e-4), "best": np.float64(0.6), "ious": np.ones(3)}
-    torch.save({"state_dict": weights, **beside, "hub": OfTheirs(mark)}, tmp_path / "best.pth")
+    save({"state_dict": weights, **beside, "hub": OfTheirs(mark)}, tmp_path / "best.pth")
     assert torch.equal(load_public_weights(tmp_path / "best.pth")["w"], weights["w"])
-    torch.save(OfTheirs(mark), tmp_path / "best.pth")
+    save(OfTheirs(mark), tmp_path / "best.pth")
     with pytest.raises(TrainingError, match=r"no tensors by name, but a model of its own class: "):
         load_public_weights(tmp_path / "best.pth")
     assert not mark.exists()
@@ -298,13 +331,42 @@ def test_what_trainers_keep_beside_weights_is_left_unread(tmp_path: Path) -> Non
         load_public_weights(tmp_path / "other.pth")
 
 
+def test_what_is_no_file_of_weights_is_told_without_advice_to_run_it(tmp_path: Path) -> None:
+    (tmp_path / "a.pth").write_bytes(b"\x80\x02rubbish")
+    with pytest.raises(TrainingError, match=r"it is damaged or something else") as found:
+        load_public_weights(tmp_path / "a.pth")
+    assert "\n" not in str(found.value) and "weights_only" not in str(found.value)
+
+
 def test_of_weights_and_their_average_the_weights_are_taken(tmp_path: Path) -> None:
     file, own, average = tmp_path / "a.pth", {"w": torch.zeros(1)}, {"w": torch.ones(1)}
     torch.save({"model_ema": average, "model": own}, file)
     assert torch.equal(load_public_weights(file)["w"], own["w"])
     torch.save({"student": own, "teacher": average}, file)
-    with pytest.raises(TrainingError, match=r"no tensors by name, but student, teacher: save the"):
+    with pytest.raises(TrainingError, match=r"several sets of weights, student, teacher, which di"):
         load_public_weights(file)
+
+
+def test_weights_that_are_kept_twice_are_those_weights(tmp_path: Path) -> None:
+    own = {"w": torch.randn(2), "n": torch.tensor(3)}
+    copy = {name: tensor.clone() for name, tensor in own.items()}
+    for content in ({"net": own, "best": copy}, {"net": own, "again": {"net": own}}):
+        torch.save({"epoch": 9, **content}, tmp_path / "a.pth")
+        found = load_public_weights(tmp_path / "a.pth")
+        assert found.keys() == own.keys() and torch.equal(found["w"], own["w"])
+
+
+def test_what_is_no_tensor_beside_the_tensors_is_left_out(tmp_path: Path) -> None:
+    """The number of an epoch, or the state that a layer keeps beside its weights."""
+    own = {"w": torch.randn(2)}
+    for beside in ({"epoch": 3}, {"head._extra_state": None}, {"hooks": {}}):
+        for content in ({**own, **beside}, {"model": {**own, **beside}, "lr": 0.1}):
+            torch.save(content, tmp_path / "a.pth")
+            found = load_public_weights(tmp_path / "a.pth")
+            assert list(found) == ["w"] and torch.equal(found["w"], own["w"])
+    torch.save({"epoch": 3, "name": "b0"}, tmp_path / "a.pth")
+    with pytest.raises(TrainingError, match=r"no tensors by name, but epoch, name"):
+        load_public_weights(tmp_path / "a.pth")
 
 
 def test_averaged_weights_in_half_precision_are_those_of_the_network() -> None:
@@ -328,6 +390,32 @@ def test_values_that_are_no_numbers_are_named() -> None:
     weights[name] = weights[name] * torch.nan
     with pytest.raises(TrainingError, match=rf"{name} has values that are not finite"):
         network_of("cmnext", weights, ("rgb", "thermal"))
+
+
+def test_pictures_are_normalised_as_the_code_of_each_data_set_does_it() -> None:
+    """That of AnySeg on MUSES feeds bytes as they are; others know the colours of ImageNet."""
+    picture = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    for data, name, place, expected in (
+        ("muses-anyseg", "rgb", 0, lambda x: x),
+        ("muses-anyseg", "lidar", 2, lambda x: x),
+        ("muses", "rgb", 0, lambda x: (x / 255 - 0.485) / 0.229),
+        ("deliver", "lidar", 3, lambda x: x / 255),
+    ):
+        layout = bundled_layout(data)
+        spec = modality_spec(name, _spec(place, name, layout.images[name], layout.raw))
+        seen = planes(Image(picture, "rgb8"), spec, 16, 16)[0]
+        np.testing.assert_allclose(seen, expected(picture[..., 0] * 1.0), rtol=1e-4, atol=1e-4)
+
+
+def test_a_folder_that_no_model_can_be_called_by_is_told_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    torch.save(published(random_network(KINDS[:1], 9, network="anyseg")), tmp_path / "best.pth")
+    arguments = ["import", str(tmp_path / "best.pth"), str(tmp_path / "my model")]
+    arguments += ["--as", "segformer", "--modalities", "rgb", "--classes", "mfnet"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1 and "name of the model folder is 'my model'" in result.output
+    assert not (tmp_path / "my model").exists()
 
 
 @pytest.mark.slow

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as distributed
+from timm.layers import BatchNormAct2d
 from torch import nn
 
+from anymodal_seg_ros.networks.timm_encoder import TimmEncoder
+from anymodal_seg_training.runs.initial_weights import keep_statistics
 from anymodal_seg_training.runs.synchronised_norm import synchronise_norms
 
 
@@ -21,6 +24,42 @@ def one_process(tmp_path: Path) -> Iterator[None]:
     )
     yield
     distributed.destroy_process_group()
+
+
+def with_activations() -> nn.Module:
+    """A network some of whose norms are timm's, with what comes behind them inside."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), BatchNormAct2d(8, act_layer=nn.ReLU6), nn.Conv2d(8, 4, 1),
+        nn.BatchNorm2d(4),
+    )  # fmt: skip
+
+
+def test_a_norm_that_ends_with_an_activation_keeps_it(one_process: None) -> None:
+    x = torch.randn(4, 3, 20, 24) + 1.0
+    own, ours = with_activations(), synchronise_norms(with_activations(), torch.device("cpu"))
+    for network in (own, ours):
+        network.train()
+    torch.testing.assert_close(ours(x), own(x), rtol=1e-4, atol=1e-5)
+    for (name, kept), other in zip(
+        ours.state_dict().items(), own.state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(kept, other, msg=name)
+    torch.testing.assert_close(ours.eval()(x), own.eval()(x), rtol=1e-4, atol=1e-5)
+
+
+def test_on_a_gpu_it_keeps_its_activation_too_and_its_statistics_can_be_kept() -> None:
+    """torch's own conversion makes a network without activations of it, and says nothing."""
+    x, own = torch.randn(2, 3, 12, 16), with_activations().eval()
+    converted = synchronise_norms(with_activations(), torch.device("cuda")).eval()
+    norms = [module for module in converted.modules() if isinstance(module, nn.SyncBatchNorm)]
+    assert len(norms) == 2
+    torch.testing.assert_close(converted(x), own(x))  # in evaluation it runs on a CPU
+    encoder = TimmEncoder("tf_efficientnet_lite0")
+    before = {name for name, m in encoder.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    network = synchronise_norms(nn.Sequential(encoder), torch.device("cuda")).train()
+    keep_statistics(network)
+    assert before and {n for n, m in network[0].named_modules() if not m.training} >= before
 
 
 @pytest.mark.parametrize(("mean", "spread"), [(0.0, 1.0), (10.0, 0.1), (40.0, 0.5)])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickletools
 import shutil
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -71,8 +73,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the unpickler stumble in any way
-        raise TrainingError(f"cannot read the checkpoint {path}: {error}") from error
+        raise TrainingError(f"cannot read the checkpoint {path}: {_why(error)}") from error
     return state
+
+
+def _why(error: Exception) -> str:
+    """Return what PyTorch found, without its advice to run the code in the file."""
+    told = str(error).strip().rpartition("WeightsUnpickler error:")[2].strip()
+    return told.partition("\n")[0]
 
 
 def keep_previous(last: Path, previous: Path) -> None:
@@ -135,13 +143,19 @@ _NESTS = ("state_dict", "model_state_dict", "model")
 
 _MOST_NESTS = 32
 
+_LEGACY_PICKLES = 4
+"""In a file from before PyTorch 1.6: a magic number, a version, the system, what was saved."""
+
+_Content = Mapping[Any, Any]
+
 
 def load_public_weights(path: Path) -> dict[str, Tensor]:
     """Read weights that others published: safetensors, or a state_dict that ``torch.save`` wrote.
 
     No code in the file is executed; what trainers keep beside weights, options and scores of their
     own classes, is not read. A state_dict may stand under one of :data:`_NESTS`, or under any other
-    name where it is the only one.
+    name where it is the only one or all that there are hold the same. What else stands in it, such
+    as the number of an epoch, is left out.
 
     Raises:
         TrainingError: they are missing, broken, or no tensors by name.
@@ -156,25 +170,27 @@ def load_public_weights(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged file can make the unpickler stumble in any way
         raise TrainingError(
             f"cannot read the weights {path}: it is damaged or something else "
-            f"({type(error).__name__} {error}); an archive that holds code, as OpenAI's of "
+            f"({type(error).__name__} {_why(error)}); an archive that holds code, as OpenAI's of "
             "CLIP, must be saved again as a state_dict, for example by open_clip"
         ) from error
-    weights = content
-    for _ in range(_MOST_NESTS):
-        if not isinstance(weights, Mapping) or _all_tensors(weights):
-            break
-        inside = [name for name, value in weights.items() if _holds_tensors(value)]
-        known = [name for name in _NESTS if name in inside] or inside
-        if not known or (known[0] not in _NESTS and len(known) > 1):
-            break
-        weights = weights[known[0]]
-    if not isinstance(weights, Mapping) or not _all_tensors(weights):
-        found = weights if isinstance(weights, Mapping) else [_kind(weights)]
+    try:
+        weights = _found_in(content, _all_tensors, {}) or _found_in(content, _some_tensors, {})
+    except _SeveralError as error:
+        raise TrainingError(
+            f"{path} holds several sets of weights, {error}, which differ: save the state_dict of "
+            "one of them"
+        ) from error
+    if weights is None:
+        found = content if isinstance(content, Mapping) else [_kind(content)]
         names = ", ".join(map(str, found))[:200] or "nothing"
         raise TrainingError(
             f"{path} holds no tensors by name, but {names}: save the state_dict of a model"
         )
-    return dict(weights)
+    return {name: value for name, value in weights.items() if isinstance(value, Tensor)}
+
+
+class _SeveralError(Exception):
+    """There are weights under several names, and nothing says which are meant."""
 
 
 class _Unread:
@@ -189,34 +205,99 @@ class _Unread:
 
 def _without_code(path: Path) -> Any:
     try:
-        others = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (AttributeError, ValueError):  # torch before 2.6; a format that has no such list
+        if zipfile.is_zipfile(path):
+            others = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        else:
+            others = _legacy_globals(path)
+    except (AttributeError, ValueError):  # torch before 2.6; no pickle at all
         others = []
     with torch.serialization.safe_globals([(_Unread, name) for name in others]):
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _legacy_globals(path: Path) -> list[str]:
+    """Return the classes and functions that a file from before PyTorch 1.6 names.
+
+    Among them are those of tensors, which PyTorch makes itself whatever stands for them here.
+    """
+    with path.open("rb") as file:
+        return sorted(
+            {
+                str(argument).replace(" ", ".")
+                for _ in range(_LEGACY_PICKLES)
+                for code, argument, _ in pickletools.genops(file)
+                if code.name == "GLOBAL"
+            }
+        )
 
 
 def _kind(content: object) -> str:
     return "a model of its own class" if isinstance(content, _Unread) else type(content).__name__
 
 
-def _all_tensors(content: Mapping[Any, Any]) -> bool:
+def _all_tensors(content: _Content) -> bool:
     return bool(content) and all(isinstance(value, Tensor) for value in content.values())
 
 
-def _holds_tensors(content: Any) -> bool:
-    """Whether there are tensors by name in it, at any depth; an optimiser's go by numbers."""
-    seen, waiting = set(), [content]
-    while waiting:
-        one = waiting.pop()
-        if not isinstance(one, Mapping) or id(one) in seen:  # it may hold itself
-            continue
-        seen.add(id(one))
-        if all(isinstance(name, str) for name in one):
-            if _all_tensors(one):
-                return True
-            waiting.extend(one.values())
-    return False
+def _some_tensors(content: _Content) -> bool:
+    """Whether there are tensors, beside them numbers and texts, and nothing inside of anything."""
+    values = content.values()
+    return any(isinstance(value, Tensor) for value in values) and not any(
+        isinstance(value, Mapping) and value for value in values
+    )
+
+
+def _found_in(
+    content: Any,
+    is_weights: Callable[[_Content], bool],
+    seen: dict[int, _Content | None],
+    most: int = _MOST_NESTS,
+) -> _Content | None:
+    """Return the tensors by name in it, at any depth; an optimiser's go by numbers.
+
+    Args:
+        content: of a file.
+        is_weights: whether a mapping is what is looked for.
+        seen: what was found in mappings before, by their identity: one may hold itself.
+        most: how deep it may lie.
+
+    Raises:
+        _SeveralError: there are several that differ, none of them under a name that says it.
+    """
+    if not most or not isinstance(content, Mapping):
+        return None
+    if not all(isinstance(name, str) for name in content):
+        return None
+    if id(content) in seen:
+        return seen[id(content)]
+    seen[id(content)] = content if is_weights(content) else None
+    if seen[id(content)] is None:
+        for name in _NESTS:
+            found = _found_in(content.get(name), is_weights, seen, most - 1)
+            if found is not None:
+                seen[id(content)] = found
+                return found
+        inside = {
+            name: _found_in(value, is_weights, seen, most - 1) for name, value in content.items()
+        }
+        candidates = {name: found for name, found in inside.items() if found is not None}
+        first = next(iter(candidates.values()), None)
+        if first is not None and not all(_same(first, found) for found in candidates.values()):
+            raise _SeveralError(", ".join(candidates))
+        seen[id(content)] = first
+    return seen[id(content)]
+
+
+def _same(one: _Content, other: _Content) -> bool:
+    """Whether two sets of weights hold the same numbers under the same names."""
+    own, others = (
+        {name: value for name, value in each.items() if isinstance(value, Tensor)}
+        for each in (one, other)
+    )
+    return own.keys() == others.keys() and all(
+        tensor.dtype == others[name].dtype and torch.equal(tensor, others[name])
+        for name, tensor in own.items()
+    )
 
 
 def _write_bytes(path: Path, content: bytes) -> None:

@@ -99,7 +99,13 @@ _NO_LABEL = (
     default=0,
     help="Threads that read files; 0 means one per core.",
 )
-@click.option("--most", default=20, show_default=True, help="Problems of a split to print.")
+@click.option(
+    "--most",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="Problems of a split to print.",
+)
 def main(layout: str, root: Path | None, workers: int, most: int) -> None:
     """Read every file of the data set in the folder ROOT and name what is wrong.
 

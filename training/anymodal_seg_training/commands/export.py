@@ -197,7 +197,8 @@ def read_rival(run: RunFolder, metrics: Mapping[str, Any]) -> Rival:
     """Read what a model is compared with.
 
     Raises:
-        TrainingError: as of :func:`read_result`, or it was measured on other data sets.
+        TrainingError: as of :func:`read_result`, or it was measured on other data sets, or not with
+            every set of sensors.
     """
     rival = Rival(run.recipe.name, run.recipe.description, read_result(run))
     sets, others = (list(found.get("sets", {})) for found in (metrics, rival.metrics))
@@ -206,6 +207,13 @@ def read_rival(run: RunFolder, metrics: Mapping[str, Any]) -> Rival:
             f"cannot compare with {run.path}: its data sets are {', '.join(others) or 'one alone'},"
             f" here {', '.join(sets) or 'one alone'}: leave --compare away, or name another run"
         )
+    for name, found in metrics.get("sets", {"": metrics}).items():
+        other = rival.metrics["sets"][name] if name else rival.metrics
+        if lacking := [key for key in found["miou"] if key not in other["miou"]]:
+            raise TrainingError(
+                f"cannot compare with {run.path}: it was not measured with {lacking[0]}, which is "
+                "measured here: leave --compare away, or name another run"
+            )
     return rival
 
 

@@ -28,7 +28,8 @@ from anymodal_seg_training.runs.command_line import run_command
 
 WEIGHTS_FILE = "model.safetensors"
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-"""How the colour camera is normalised in the code of all these methods; other pictures are not."""
+"""How the colour camera is normalised in the code of these methods; other pictures are not, and in
+that of AnySeg on MUSES none is."""
 
 PLANES = {"depth": "depth", "metres": "depth", "counts": "thermal"}
 """Kinds of planes by how a layout reads the files; every other one is a picture of three channels,
@@ -55,10 +56,11 @@ def import_checkpoint(
         same class on random pictures.
 
     Raises:
-        ConfigError: there is no such layout.
+        ConfigError: there is no such layout, or the folder's name is none for a model.
         TrainingError: the checkpoint cannot be read or does not fit, or the folder not be written.
     """
-    layout = bundled_layout(data)
+    layout = bundled_layout(data, "--classes")
+    name = check_name(out.resolve().name, "the name of the model folder")
     network, architecture = network_of(method, load_public_weights(file), modalities)
     if network.num_classes != len(layout.classes):
         raise TrainingError(
@@ -78,7 +80,17 @@ def import_checkpoint(
     if data not in layout_names():
         data = str(Path(data).resolve())  # the model may be measured from another folder
     _write_manifest(
-        file, method, architecture, modalities, layout, data, size, files, deployed.outputs, out
+        file,
+        method,
+        architecture,
+        modalities,
+        layout,
+        data,
+        size,
+        files,
+        deployed.outputs,
+        out,
+        name,
     )
     return min(shares.values())
 
@@ -98,9 +110,14 @@ def _parity(
     return shares
 
 
-def _spec(place: int, name: str, image: ImageLayout) -> dict[str, object]:
-    """Say how pictures of a modality, which lie as ``image`` says, become planes."""
+def _spec(place: int, name: str, image: ImageLayout, raw: bool = False) -> dict[str, object]:
+    """Say how pictures of a modality, which lie as ``image`` says, become planes.
+
+    With ``raw`` the authors' code takes the numbers in the files as they are.
+    """
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if place == 0 else ([0.0] * 3, [1.0] * 3)
+    if raw:
+        mean, std = [0.0] * 3, [1.0 / 255.0] * 3
     if image.read == "floats":  # which the authors' code takes as they are
         span = image.high - image.low
         mean, std = [-image.low / span] * 3, [1.0 / span] * 3
@@ -121,8 +138,8 @@ def _write_manifest(
     files: dict[str, FileSpec],
     outputs: tuple[str, ...],
     out: Path,
+    name: str,
 ) -> None:
-    name = check_name(out.resolve().name, "the name of the model folder")
     origin = f"{file.name}, sha256 {sha256(file)}"
     description = f"The published {method} checkpoint {origin}, of {layout.title}, imported."
     recipe = parse_recipe(
@@ -131,7 +148,7 @@ def _write_manifest(
             "description": description,
             "architecture": architecture,
             "modalities": {
-                m: _spec(place, m, layout.images.get(m, ImageLayout()))
+                m: _spec(place, m, layout.images.get(m, ImageLayout()), layout.raw)
                 for place, m in enumerate(modalities)
             },
             "data": {"dataset": "folders", "layout": data, "root": "FOLDER"},
@@ -159,6 +176,16 @@ def _write_manifest(
     load_model(str(out))  # what was written can be opened
 
 
+_NORMALISED = """
+The first is normalised by the statistics of ImageNet, arrays of numbers are taken as they are, and
+other pictures are only brought to 0..1.
+"""
+
+_RAW = """
+All are taken as they are, from 0 to 255: the authors' code normalises none of them.
+"""
+
+
 def _card(manifest: Manifest, layout: Layout, origin: str) -> str:
     """Say what the model is, and what nobody has measured yet."""
     pictures = "\n".join(
@@ -167,6 +194,7 @@ def _card(manifest: Manifest, layout: Layout, origin: str) -> str:
         else f"- {name}: `planes: {spec.planes}`"
         for name, spec in manifest.modalities.items()
     )
+    how = _RAW if layout.raw else _NORMALISED
     return f"""# {manifest.name}
 
 Imported from {origin}. The weights are their authors', under their terms.
@@ -179,8 +207,7 @@ The network must be given pictures as the data set has them:
 
 {pictures}
 
-The first is normalised by the statistics of ImageNet, arrays of numbers are taken as they are, and
-other pictures are only brought to 0..1. Depth as an HHA picture, and LiDAR and events as the data
+{how.strip()} Depth as an HHA picture, and LiDAR and events as the data
 set paints them, are pictures of three channels: a node that is to run this model needs topics that
 carry such pictures.
 

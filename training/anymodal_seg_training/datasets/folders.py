@@ -238,8 +238,12 @@ def layout_names() -> tuple[str, ...]:
     )
 
 
-def bundled_layout(name: str) -> Layout:
+def bundled_layout(name: str, where: str = "data.layout") -> Layout:
     """Read a bundled layout by name, or any by the path of its file.
+
+    Args:
+        name: or path.
+        where: what named it, for the message.
 
     Raises:
         ConfigError: there is no such layout, or it is wrong.
@@ -249,7 +253,7 @@ def bundled_layout(name: str) -> Layout:
             return load_layout(path)
     if not Path(name).suffix:
         raise ConfigError(
-            f"data.layout is {name!r}: expected one of {', '.join(layout_names())}, or the path "
+            f"{where} is {name!r}: expected one of {', '.join(layout_names())}, or the path "
             "of a YAML file"
         )
     return load_layout(Path(name))

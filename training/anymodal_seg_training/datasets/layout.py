@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from anymodal_seg_ros.config import build, choice, count, number, read_yaml, text
+from anymodal_seg_ros.config import build, choice, count, number, read_yaml, switch, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_ros.inference.manifest import ClassSpec
@@ -83,6 +83,7 @@ class Layout:
         label: see there.
         classes: in the order of their ids.
         crop_left: columns that are cut off from every file.
+        raw: whether networks were published that see its pictures as 0 to 255, not normalised.
         conditions: by name, such as weather.
     """
 
@@ -94,6 +95,7 @@ class Layout:
     skip_first: int = count(0, 0, 100_000, "Frames left out at the beginning of each folder")
     every: int = count(1, 1, 100_000, "Of the others, one in so many is used")
     crop_left: int = count(0, 0, 65535, "Columns that are cut off on the left")
+    raw: bool = switch(False, "Published networks see its pictures as 0 to 255, not normalised")
     lists: Mapping[str, str] = field(default_factory=dict)
     splits: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, ImageLayout] = field(default_factory=dict)

@@ -37,6 +37,7 @@ from anymodal_seg_ros.inference.self_test import (
 )
 from anymodal_seg_ros.inference.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, weights_sensors
+from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.data.sampling import all_subsets, subset_key
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.export.half_precision import to_half
@@ -224,9 +225,12 @@ def demand_agreement(shares: dict[str, float], folder: Path, needed: float = MIN
 
 
 def rewrite_graphs(
-    folder: Path, images: npt.NDArray[np.float32] | None = None, half: bool | None = None
+    folder: Path,
+    images: npt.NDArray[np.float32] | None = None,
+    half: bool | None = None,
+    network: AnyModalNetwork | None = None,
 ) -> dict[str, float]:
-    """Write the graphs of a model folder anew from its weights, which stay as they are.
+    """Write the graphs of a model folder anew from its weights, or those of ``network``.
 
     The folder is changed only when the new graphs are found to compute what the network computes.
 
@@ -235,6 +239,8 @@ def rewrite_graphs(
         images: frame of the self-test, see :func:`write_self_test`; None keeps the one that there
             is, and takes noise where there is none.
         half: whether graphs in half precision are written, too; None: where there were some.
+        network: whose weights take the place of the folder's, together with its graphs; None: the
+            weights stay as they are.
 
     Returns:
         For each subset of the modalities the :meth:`GraphComparison.agreement`, on noise; with
@@ -248,7 +254,8 @@ def rewrite_graphs(
     manifest, before = model.manifest, read_self_test(model)
     if images is None:
         images = _noise(manifest)[0] if before is None else before.images.astype(np.float32)
-    deployed = deploy(load_network(model), "confidence" in manifest.outputs)
+    given = load_network(model) if network is None else network.cpu()
+    deployed = deploy(given, "confidence" in manifest.outputs)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".graphs-") as name:
         made = Path(name)
         files = write_graphs(deployed, manifest.height, manifest.width, made)
@@ -261,13 +268,17 @@ def rewrite_graphs(
             demand_agreement(halves, made, HALF)
             shares.update({f"fp16 {key}": share for key, share in halves.items()})
         files[ROLE] = write_self_test(deployed, images, made)
+        if network is not None:
+            place = manifest.files["weights"].path
+            save_weights(made / place, network.state_dict())
+            files["weights"] = FileSpec(place, sha256(made / place))
         for spec in files.values():
             os.replace(made / spec.path, folder / spec.path)
     written = {*GRAPHS, *HALF_GRAPHS, ROLE}
     for role in (written & set(manifest.files)) - set(files):
         model.file(role).unlink(missing_ok=True)
-    weights = {role: spec for role, spec in manifest.files.items() if role not in written}
-    new = dataclasses.replace(manifest, files={**files, **weights}, outputs=deployed.outputs)
+    kept = {r: spec for r, spec in manifest.files.items() if r not in written and r not in files}
+    new = dataclasses.replace(manifest, files={**files, **kept}, outputs=deployed.outputs)
     dump_manifest(new, folder)
     return shares
 

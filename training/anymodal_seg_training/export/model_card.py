@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from anymodal_seg_training.datasets.base import SYNTHETIC, Dataset
-from anymodal_seg_training.recipe import Recipe
+from anymodal_seg_training.recipe import Recipe, TrainingOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,15 @@ def _facts(recipe: Recipe, dataset: Dataset, parameters: int) -> str:
         "Modalities": ", ".join(recipe.modality_names),
         "Classes": ", ".join(entry.name for entry in dataset.classes),
         "Begins with": initial.model or initial.encoder or "random weights",
-        "Training": f"{recipe.training.steps} steps of {recipe.training.batch_size} frames, "
+        "Training": f"{_length(recipe.training)} of {recipe.training.batch_size} frames, "
         f"seed {recipe.seed}, {recipe.training.precision}; all settings are in model.yaml",
     }
     return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())])
+
+
+def _length(training: TrainingOptions) -> str:
+    """Say how long a run was, by what counted for it."""
+    return f"{training.epochs:g} epochs in steps" if training.epochs else f"{training.steps} steps"
 
 
 def _results(metrics: Mapping[str, Any], rival: Rival | None) -> list[str]:
@@ -139,8 +144,8 @@ def _benchmark(metrics: Mapping[str, Any], which: str = "") -> str:
 
 def _classes(metrics: Mapping[str, Any], which: str = "") -> str:
     """Show what the mean hides: the IoU of each class, all sensors and each one alone."""
-    keys = [key for key in metrics["class_iou"] if "+" not in key]
-    keys.append(list(metrics["class_iou"])[-1])
+    whole = list(metrics["class_iou"])[-1]
+    keys = [key for key in metrics["class_iou"] if "+" not in key and key != whole] + [whole]
     names = list(metrics["class_iou"][keys[-1]])
     text = [f"## IoU of the classes{which}", "", "| sensors alive | " + " | ".join(names) + " |"]
     text.append("|---|" + "---:|" * len(names))

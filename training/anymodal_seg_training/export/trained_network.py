@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
-from anymodal_seg_ros.inference.model import Model, load_model, sha256
+from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_training.checkpoint import load_weights, save_weights
@@ -61,19 +59,15 @@ class Trained:
         return network.to(device).eval()
 
     def replace(self, network: AnyModalNetwork) -> None:
-        """Write other weights in the place of its own; of a model the ONNX graphs, too.
+        """Write other weights in the place of its own; of a model the ONNX graphs with them.
 
         Raises:
-            TrainingError: they cannot be written.
+            TrainingError: they cannot be written; of a model, all is as it was.
         """
-        save_weights(self.weights_file, network.state_dict())
         if self.model is None:
-            return
-        manifest = self.model.manifest
-        weights = FileSpec(manifest.files["weights"].path, sha256(self.weights_file))
-        files = {**manifest.files, "weights": weights}
-        dump_manifest(dataclasses.replace(manifest, files=files), self.model.folder)
-        rewrite_graphs(self.model.folder)
+            save_weights(self.weights_file, network.state_dict())
+        else:
+            rewrite_graphs(self.model.folder, network=network)
 
 
 def open_trained(path: Path) -> Trained:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -38,6 +39,9 @@ loss, the count of an average."""
 
 _OF_BODY, _OF_HEAD = "patch_embed1.proj.weight", "linear_fuse.conv.weight"
 """Tensors by which encoder and head are found, whatever stands before their names."""
+
+_AVERAGE = re.compile(r"(^|[._])(ema|avg|averaged?)[._]")
+"""What says of a copy that it is an average over steps."""
 
 _HEAD_NAME = re.compile(r"(linear_c\d|linear_fuse|linear_pred|conv_seg)\.")
 _NORM = "(?P<a>weight|bias|running_mean|running_var|num_batches_tracked)"
@@ -183,7 +187,7 @@ def network_of(
                 f"the checkpoint's {name} has values that are not finite: its training failed or "
                 "the file is damaged; take another checkpoint"
             )
-    body, head = _parted(with_authors_names(weights))
+    body, head = _parted(_of_one_network(with_authors_names(weights)))
     classes = len(_Source(head).take("linear_pred.weight", "the classifier"))
     architecture = _architecture(method, body, head, modalities)
     network = build_network(architecture, classes, modalities)
@@ -199,6 +203,48 @@ def network_of(
     return network.eval(), architecture
 
 
+def _of_one_network(weights: Weights) -> Weights:
+    """Leave out the average that a trainer has kept beside its network, in the same state_dict.
+
+    Raises:
+        TrainingError: there are several networks, and nothing says which is meant.
+    """
+    copies: dict[str, dict[str, Tensor]] = {}
+    for before in sorted(_places(weights, _OF_BODY)):
+        # What stands before encoder and head of a copy alike; nothing, for one without.
+        shared = [_common(before, each) for each in _places(weights, _OF_HEAD)]
+        copies[max(shared, key=len, default="")] = {}
+    if len(copies) < 2:
+        return weights
+    for name, tensor in weights.items():
+        of = max((place for place in copies if name.startswith(place)), key=len, default=None)
+        if of is not None:
+            copies[of][name.removeprefix(of)] = tensor
+    own = {place: each for place, each in copies.items() if not _AVERAGE.search(place)} or copies
+    first, *others = own.values()
+    if any(
+        other.keys() != first.keys() or any(not torch.equal(first[n], t) for n, t in other.items())
+        for other in others
+    ):
+        raise TrainingError(
+            f"the checkpoint holds {len(own)} networks, under {', '.join(map(repr, own))}: save "
+            "the state_dict of one of them"
+        )
+    return first
+
+
+def _common(one: str, other: str) -> str:
+    """Return with which whole parts both names begin."""
+    parts = zip(*(re.findall(r"[^._]*[._]", name) for name in (one, other)), strict=False)
+    return "".join(own for own, _ in takewhile(lambda pair: pair[0] == pair[1], parts))
+
+
+def _places(weights: Weights, landmark: str) -> set[str]:
+    """Return what stands before a landmark's name, wherever it is a name of its own."""
+    before = {name.removesuffix(landmark) for name in weights if name.endswith(landmark)}
+    return {each for each in before if not each or each.endswith(".")}
+
+
 def _parted(weights: Weights) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the tensors of the encoder and of the head, without what stands before their names."""
     body, head = (_prefix(weights, landmark) for landmark in (_OF_BODY, _OF_HEAD))
@@ -211,7 +257,7 @@ def _parted(weights: Weights) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def _prefix(weights: Weights, landmark: str) -> str:
-    before = {name.removesuffix(landmark) for name in weights if name.endswith(landmark)}
+    before = _places(weights, landmark)
     if not before:
         raise TrainingError(
             f"the checkpoint has no {landmark}: it is of none of {', '.join(METHODS)}, or in the "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.inference.model import load_model
@@ -68,10 +69,10 @@ def keep_statistics(network: nn.Module) -> None:
         norm.eval()
 
 
-def _timm_norms(network: nn.Module) -> Iterator[nn.BatchNorm2d]:
+def _timm_norms(network: nn.Module) -> Iterator[_BatchNorm]:
     for encoder in network.modules():
         if isinstance(encoder, TimmEncoder):
-            yield from (m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d))
+            yield from (m for m in encoder.modules() if isinstance(m, _BatchNorm))
 
 
 def _begin_as_model(network: AnyModalNetwork, initial: InitialWeights) -> None:

@@ -154,11 +154,18 @@ class Trainer:
         """Go on from the last checkpoint; from the start if there is none yet.
 
         Raises:
-            TrainingError: the checkpoint is broken.
+            TrainingError: the checkpoint is broken, or of a run on another number of frames.
         """
         if not self._run.last_file.exists():
             return
         state = self._run.load_last()
+        now = len(self._frames.train)
+        if (before := state.get("frames", now)) != now:  # older checkpoints do not say it
+            raise TrainingError(
+                f"cannot resume {self._run.path}: it was trained on {before} frames, its data set "
+                f"has {now} now, so that their order and its epochs would be others: give it back "
+                "those frames, or name another folder with --run-dir"
+            )
         try:
             self._network.load_state_dict(state["network"])
             self._optimiser.load_state_dict(state["optimiser"])
@@ -320,6 +327,7 @@ class Trainer:
                     "step": self._step,
                     "best": self._best,
                     "replaced": self._replaced,
+                    "frames": len(self._frames.train),
                     "network": self._network.state_dict(),
                     "optimiser": self._optimiser.state_dict(),
                     "strategy": self._strategy.state(),
