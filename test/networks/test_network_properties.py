@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 
 import pytest
@@ -29,6 +28,9 @@ from anymodal_seg_ros.networks import (
     upsample_logits,
     weights_sensors,
 )
+
+ORDERS = ([1, 0, 2, 3], [0, 2, 1, 3], [0, 1, 3, 2], [3, 2, 0, 1])
+"""Neighbours change places, of which every order can be made; and one in which all move."""
 
 every_network = pytest.mark.parametrize("name", network_names())
 
@@ -60,11 +62,10 @@ def test_odd_sizes_and_one_item(name: str, size: tuple[int, int]) -> None:
 
 
 @every_network
-@pytest.mark.parametrize("backbone", ["mit_b0", "mit_b2"])
-def test_shapes_of_the_published_sizes(name: str, backbone: str) -> None:
+def test_shapes_of_a_published_size(name: str) -> None:
     """Without numbers: the images are on the meta device. Of whole depth in the page's tables."""
     with torch.device("meta"):
-        architecture = {**ARCHITECTURES[name], "network": name, "backbone": shallow(backbone)}
+        architecture = {**ARCHITECTURES[name], "network": name, "backbone": shallow("mit_b2")}
         network = build_network(architecture, CLASSES, MODALITIES).eval()
     for batch, modalities, height, width in ((1, 1, 480, 640), (2, 3, 97, 130), (1, 4, 256, 256)):
         images = torch.empty(batch, modalities, 3, height, width, device="meta")
@@ -78,8 +79,8 @@ def test_the_order_of_the_modalities_does_not_matter(name: str) -> None:
     x, ids = sensors(network)
     with torch.inference_mode():
         expected = network(x, ids)
-        for order in itertools.permutations(range(4)):
-            permuted = network(x[:, list(order)], ids[list(order)])
+        for order in ORDERS:
+            permuted = network(x[:, order], ids[order])
             torch.testing.assert_close(permuted, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -12,6 +12,7 @@ import pytest
 from fixtures.accords import normal_accord
 from fixtures.drives import drive
 from fixtures.manifests import small_manifest
+from fixtures.unchecked import UNCHECKED
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.errors import ModelError
@@ -69,7 +70,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 def rig(kinds: tuple[str, ...] = KINDS, **changes: object) -> RigConfig:
-    sensors = {kind: SensorConfig(f"{kind}/image", kind, expected_hz=10.0) for kind in kinds}
+    sensors = {
+        kind: SensorConfig(f"{kind}/image", kind, expected_hz=10.0, checks=UNCHECKED)
+        for kind in kinds
+    }
     return replace(RigConfig(sensors), **changes)
 
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from fixtures.mixed_training import DATASETS, SETS, UNION, mixed_recipe
+from fixtures.unopened_graphs import leave_graphs_unwritten
 from fixtures.zoo import SHALLOW
 
 from anymodal_seg_ros.inference.model import load_model
@@ -44,8 +45,8 @@ def call(command: Any, *arguments: object) -> Result:
 
 
 @pytest.mark.slow
-@pytest.mark.export
-def test_train_evaluate_and_export(tmp_path: Path) -> None:
+def test_train_evaluate_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_graphs_unwritten(monkeypatch)
     architecture = {**mixed_recipe().architecture, "backbone": SHALLOW}
     recipe = write_recipe(tmp_path / "recipe.yaml", architecture=architecture)
     run, out = tmp_path / "run", tmp_path / "model"

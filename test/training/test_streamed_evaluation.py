@@ -13,6 +13,7 @@ import torch
 import yaml
 from click.testing import CliRunner
 from fixtures.tiny_training import CLASSES, TinyDataset, tiny_recipe
+from fixtures.unopened_graphs import leave_graphs_unwritten
 
 from anymodal_seg_ros.networks import build_network
 from anymodal_seg_training import datasets
@@ -43,8 +44,6 @@ def run_folder(path: Path, store: str, data: dict[str, Any]) -> RunFolder:
     tiny = tiny_recipe()
     recipe = dataclasses.replace(
         tiny,
-        # Of convolutions alone: the exporter takes half as long.
-        architecture={**tiny.architecture, "backbone": "timm:resnet10t"},
         input=dataclasses.replace(tiny.input, store=store),
         modalities={name: tiny.modalities[name] for name in ("rgb", "thermal")},
         data=data,
@@ -63,8 +62,10 @@ def call(*arguments: object) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.export
-def test_a_stream_is_scored_as_the_cache_and_makes_none(tmp_path: Path) -> None:
+def test_a_stream_is_scored_as_the_cache_and_makes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_graphs_unwritten(monkeypatch)
     packed = tmp_path / "packed"
     pack(TinyDataset(), packed, ("test",), 4, False, 1, Display())
     cache = tmp_path / "cache"

@@ -54,8 +54,8 @@ def test_what_is_stopped_leaves_no_process_and_nothing_half_written(tmp_path: Pa
     job = Job(Subject(tmp_path, "drive", SegConfig()), Case("healthy"), tmp_path / "healthy", ())
     half = tmp_path / "healthy.partial"
     half.mkdir()
-    somebody_elses = SPAWN.Process(target=time.sleep, args=(60,))
-    own = SPAWN.Process(target=time.sleep, args=(60,))
+    somebody_elses = SPAWN.Process(target=time.sleep, args=(3600,))
+    own = SPAWN.Process(target=time.sleep, args=(3600,))
     somebody_elses.start()
     try:
         with pytest.raises(KeyboardInterrupt), ended_if_stopped([job]):
