@@ -534,6 +534,16 @@ def test_scorecards_side_by_side(evaluated: Path, bag: Path, tmp_path: Path) -> 
     assert invoke("compare", evaluated).exit_code == 2
 
 
+def test_tables_in_a_narrow_terminal_lose_no_digit(
+    evaluated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "44")
+    for table in (("evaluate", "--from", evaluated), ("compare", evaluated, evaluated)):
+        told = invoke(*table).output
+        assert "…" not in told
+        assert "false_ala" in told and "reaction" in told.replace("\n", "")
+
+
 def test_the_fixture_reads_a_scorecard(evaluated: Path, pytestconfig: pytest.Config) -> None:
     from anymodal_seg_ros.evaluation import pytest_scorecard
 
