@@ -408,7 +408,9 @@ def _checks(options: _Options) -> tuple[Check, ...] | None:
 
 def _replay(trials: Sequence[Trial], out: Path, options: _Options, console: PlainConsole) -> None:
     """Do what is not done yet."""
-    jobs, failures = jobs_of(_with_agreement(trials, out), out)
+    agreeing, unable = _with_agreement(trials, out)
+    jobs, failures = jobs_of(agreeing, out)
+    failures |= unable
     _begin(out, jobs, options)
     with jobs_progress(console) as progress:
         failed = run_jobs(jobs, options.workers, progress, options.cluster)
@@ -468,15 +470,24 @@ def _case_of_bag(trials: Sequence[Trial], path: Path) -> Case:
     return next((Case(FAULTS, t) for t in trials[0].timelines.values()), Case(HEALTHY))
 
 
-def _with_agreement(trials: Sequence[Trial], out: Path) -> list[Trial]:
-    """Let other models make the labels that are to be agreed with."""
-    found = []
+def _with_agreement(trials: Sequence[Trial], out: Path) -> tuple[list[Trial], dict[str, str]]:
+    """Let other models make the labels that are to be agreed with.
+
+    Returns:
+        The trials, and why bags have no such labels, by their names.
+    """
+    found: list[Trial] = []
+    failures: dict[str, str] = {}
     for trial in trials:
-        if trial.subject.truth.agree_with:
-            subject = with_agreement(trial.subject, out / AGREEMENT / trial.subject.name)
-            trial = dataclasses.replace(trial, subject=subject)
-        found.append(trial)
-    return found
+        subject = trial.subject
+        if subject.truth.agree_with:
+            try:
+                subject = with_agreement(subject, out / AGREEMENT / subject.name)
+            except AnymodalError as error:
+                failures[subject.name] = str(error)
+                continue
+        found.append(dataclasses.replace(trial, subject=subject))
+    return found, failures
 
 
 def _trials(bags: Sequence[Path], options: _Options) -> list[Trial]:

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from fixtures.tiny_model import write_tiny_model
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter, latched
 from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.evaluation.scorecard import agreement
 from anymodal_seg_ros.evaluation.scorecard.run_folder import load_run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard, load_scorecard
 from anymodal_seg_ros.evaluation.scorecard.suite import Entry, config_of, entry_of
@@ -221,6 +223,34 @@ def test_a_model_agrees_with_itself(bag: Path, tiny_model: Path, tmp_path: Path)
     other = write_tiny_model(tmp_path / "other", 24, 32)
     evaluate(bag, "--agree-with", other, "--out", tmp_path / "card")
     assert load_scorecard(tmp_path / "card").value("miou") < 1.0
+
+
+def test_agreement_that_was_stopped_goes_on_and_a_bad_bag_does_not_end_it(
+    bag: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = (bag, "--agree-with", tiny_model, "--out", tmp_path / "card")
+    with monkeypatch.context() as patch:
+        writes = iter(range(5))
+        real = agreement.write_picture
+        patch.setattr(agreement, "write_picture", lambda *a: (real(*a), stop_after(writes)))
+        evaluate(*asked, code=2)
+    bad = tmp_path / "torn"
+    bad.mkdir()
+    (bad / "metadata.yaml").write_text("rosbag2_bagfile_information: {}")
+    (bad / "rig.yaml").write_text(PARAMETERS.format(model=tiny_model))
+    told = evaluate(bad, *asked, code=2)
+    assert "could not be evaluated: torn" in told.output
+    assert load_scorecard(tmp_path / "card").value("miou") == 1.0
+    before = sorted((tmp_path / "card" / "agreement").rglob("*.png"))
+    other = write_tiny_model(tmp_path / "other", 24, 32)
+    evaluate(bag, "--agree-with", other, *asked[3:], code=2)
+    assert set(before) < set((tmp_path / "card" / "agreement").rglob("*.png")), "none is replaced"
+
+
+def stop_after(writes: Iterator[int]) -> None:
+    """Stop as with Ctrl-C when there is nothing left."""
+    if next(writes, None) is None:
+        raise KeyboardInterrupt
 
 
 def test_a_slow_node_drops_frames(bag: Path, tmp_path: Path) -> None:
