@@ -26,7 +26,7 @@ from anymodal_seg_ros.evaluation.naive import PIPELINES
 from anymodal_seg_ros.evaluation.scorecard import contents
 from anymodal_seg_ros.evaluation.scorecard.agreement import with_agreement
 from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, NAME, Case
-from anymodal_seg_ros.evaluation.scorecard.fleet import run_jobs
+from anymodal_seg_ros.evaluation.scorecard.fleet import reasons_by_name, run_jobs
 from anymodal_seg_ros.evaluation.scorecard.gate import VERSION, Check, load_gate, parse_gate
 from anymodal_seg_ros.evaluation.scorecard.job import AUTO, Job
 from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of, names_of
@@ -414,10 +414,7 @@ def _replay(trials: Sequence[Trial], out: Path, options: _Options, console: Plai
     _begin(out, jobs, options)
     with jobs_progress(console) as progress:
         failed = run_jobs(jobs, options.workers, progress, options.cluster)
-    for failure in failed:
-        name = f"{failure.job.subject.name} {failure.job.case.name}"
-        failures[name] = failure.reason
-    _remember(out, jobs, failures)
+    _remember(out, jobs, failures | reasons_by_name(failed))
 
 
 def _play_live(

@@ -321,6 +321,15 @@ def test_a_bad_bag_is_named_and_the_others_go_on(bag: Path, tmp_path: Path) -> N
     assert len(card.unreadable) == 1
 
 
+def test_what_is_wrong_with_every_case_of_a_bag_is_told_once(bag: Path, tmp_path: Path) -> None:
+    label_map = tmp_path / "map.yaml"
+    label_map.write_text("road: 0\n")
+    asked = ("--label-map", label_map, "--sweep", "--kinds", "off", "--out", tmp_path / "card")
+    told = " ".join(evaluate(bag, *asked, code=2).output.split())
+    assert told.count("could not be evaluated") == told.count("the id 'road' is no integer") == 1
+    assert "could not be evaluated: drive healthy and 2 more cases: " in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
