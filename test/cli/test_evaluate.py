@@ -491,6 +491,19 @@ def test_several_parameter_files_are_merged_as_the_node_merges_them(
     assert entry_of({"params": "rig.yaml"}).params == ("rig.yaml",)
 
 
+@pytest.mark.parametrize("limit", [{"trigger": "rate", "trigger_hz": 5.0}, {"max_rate_hz": 5.0}])
+def test_masks_that_were_not_promised_are_not_missed(
+    bag: Path, tmp_path: Path, limit: dict[str, Any]
+) -> None:
+    fewer = tmp_path / "fewer.yaml"
+    fewer.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"rig": limit}}}))
+    given = ("--params", bag / "rig.yaml", "--params", fewer)
+    evaluate(bag, *given, "--out", tmp_path / "card")
+    card = load_scorecard(tmp_path / "card")
+    assert 19 <= card.value("masks") <= 21
+    assert card.value("masks_lost") == 0
+
+
 def test_masks_are_missed_from_the_first_frame_of_the_bag_on(bag: Path, tmp_path: Path) -> None:
     timeline = tmp_path / "dead.yaml"
     timeline.write_text(
