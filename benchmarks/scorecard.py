@@ -33,7 +33,7 @@ from anymodal_seg_ros.evaluation.rig_bag import write_rig_bag
 from anymodal_seg_ros.evaluation.rig_parameters import PARAMETERS
 from anymodal_seg_ros.evaluation.rig_shots import RigBagConfig
 from anymodal_seg_ros.evaluation.scorecard.cases import Sweep
-from anymodal_seg_ros.evaluation.scorecard.fleet import run_jobs
+from anymodal_seg_ros.evaluation.scorecard.fleet import reasons_by_name, run_jobs
 from anymodal_seg_ros.evaluation.scorecard.job import NONE, Subject, Truth
 from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard, write_failures
@@ -190,8 +190,7 @@ def replay_all(trials: list[Trial], folder: Path, workers: int) -> None:
             print(f"{folder.name}: {done:.0f} of {of}, {took:.0f} s: {what}", file=sys.stderr)
             sys.stderr.flush()
 
-    for failure in run_jobs(jobs, workers, tell):
-        failures[f"{failure.job.subject.name} {failure.job.case.name}"] = failure.reason
+    failures |= reasons_by_name(run_jobs(jobs, workers, tell))
     write_failures(folder, failures)
 
 

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import click
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -38,7 +39,8 @@ def command(scorecards: tuple[Path, ...], csv_path: Path | None, faults: bool) -
                 writer.writerow((line.figure, line.where, *values))
     table = Table()
     for title in ("figure", "where", *names):
-        table.add_column(title, justify="left" if title in ("figure", "where") else "right")
+        side: JustifyMethod = "left" if title in ("figure", "where") else "right"
+        table.add_column(title, justify=side, overflow="fold")
     for line in lines:
         table.add_row(line.figure, line.where, *_cells(line))
     console = PlainConsole()

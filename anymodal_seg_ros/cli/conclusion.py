@@ -87,7 +87,7 @@ def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
     number = len(card.runs)
     table = Table(title=f"{number} run{'' if number == 1 else 's'} in {card.folder}")
     for title in ("figure", "value", "what it is"):
-        table.add_column(title, justify="right" if title == "value" else "left")
+        table.add_column(title, justify="right" if title == "value" else "left", overflow="fold")
     for row in headline(card.runs):
         figure = FIGURES[row.figure]
         if row.value.reason != "no such fault":
@@ -109,7 +109,7 @@ def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
     }
     for key, title in columns.items():
         words = key in ("fault", "sensor")
-        table.add_column(title, justify="left" if words else "right", no_wrap=words)
+        table.add_column(title, justify="left" if words else "right", overflow="fold")
     for fault in faults:
         table.add_row(*(v if isinstance(v, str) else _short(v) for v in map(fault.get, columns)))
     console.print(table)

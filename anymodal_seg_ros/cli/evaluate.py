@@ -26,7 +26,7 @@ from anymodal_seg_ros.evaluation.naive import PIPELINES
 from anymodal_seg_ros.evaluation.scorecard import contents
 from anymodal_seg_ros.evaluation.scorecard.agreement import with_agreement
 from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, NAME, Case
-from anymodal_seg_ros.evaluation.scorecard.fleet import run_jobs
+from anymodal_seg_ros.evaluation.scorecard.fleet import reasons_by_name, run_jobs
 from anymodal_seg_ros.evaluation.scorecard.gate import VERSION, Check, load_gate, parse_gate
 from anymodal_seg_ros.evaluation.scorecard.job import AUTO, Job
 from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of, names_of
@@ -408,14 +408,13 @@ def _checks(options: _Options) -> tuple[Check, ...] | None:
 
 def _replay(trials: Sequence[Trial], out: Path, options: _Options, console: PlainConsole) -> None:
     """Do what is not done yet."""
-    jobs, failures = jobs_of(_with_agreement(trials, out), out)
+    agreeing, unable = _with_agreement(trials, out)
+    jobs, failures = jobs_of(agreeing, out)
+    failures |= unable
     _begin(out, jobs, options)
     with jobs_progress(console) as progress:
         failed = run_jobs(jobs, options.workers, progress, options.cluster)
-    for failure in failed:
-        name = f"{failure.job.subject.name} {failure.job.case.name}"
-        failures[name] = failure.reason
-    _remember(out, jobs, failures)
+    _remember(out, jobs, failures | reasons_by_name(failed))
 
 
 def _play_live(
@@ -468,15 +467,24 @@ def _case_of_bag(trials: Sequence[Trial], path: Path) -> Case:
     return next((Case(FAULTS, t) for t in trials[0].timelines.values()), Case(HEALTHY))
 
 
-def _with_agreement(trials: Sequence[Trial], out: Path) -> list[Trial]:
-    """Let other models make the labels that are to be agreed with."""
-    found = []
+def _with_agreement(trials: Sequence[Trial], out: Path) -> tuple[list[Trial], dict[str, str]]:
+    """Let other models make the labels that are to be agreed with.
+
+    Returns:
+        The trials, and why bags have no such labels, by their names.
+    """
+    found: list[Trial] = []
+    failures: dict[str, str] = {}
     for trial in trials:
-        if trial.subject.truth.agree_with:
-            subject = with_agreement(trial.subject, out / AGREEMENT / trial.subject.name)
-            trial = dataclasses.replace(trial, subject=subject)
-        found.append(trial)
-    return found
+        subject = trial.subject
+        if subject.truth.agree_with:
+            try:
+                subject = with_agreement(subject, out / AGREEMENT / subject.name)
+            except AnymodalError as error:
+                failures[subject.name] = str(error)
+                continue
+        found.append(dataclasses.replace(trial, subject=subject))
+    return found, failures
 
 
 def _trials(bags: Sequence[Path], options: _Options) -> list[Trial]:

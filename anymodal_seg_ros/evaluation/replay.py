@@ -103,6 +103,8 @@ def with_faults(
     Raises:
         ConfigError: a fault does not fit its sensor.
     """
+    if not timeline.faults:
+        return iter(messages)
     injector = Injector[Any](timeline, _modalities(rig))
     return inject(injector, messages, start_ns, lambda m: isinstance(m, UPDATES))
 

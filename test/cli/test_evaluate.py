@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from fixtures.tiny_model import write_tiny_model
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter, latched
 from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.evaluation.scorecard import agreement
 from anymodal_seg_ros.evaluation.scorecard.run_folder import load_run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard, load_scorecard
 from anymodal_seg_ros.evaluation.scorecard.suite import Entry, config_of, entry_of
@@ -223,6 +225,34 @@ def test_a_model_agrees_with_itself(bag: Path, tiny_model: Path, tmp_path: Path)
     assert load_scorecard(tmp_path / "card").value("miou") < 1.0
 
 
+def test_agreement_that_was_stopped_goes_on_and_a_bad_bag_does_not_end_it(
+    bag: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = (bag, "--agree-with", tiny_model, "--out", tmp_path / "card")
+    with monkeypatch.context() as patch:
+        writes = iter(range(5))
+        real = agreement.write_picture
+        patch.setattr(agreement, "write_picture", lambda *a: (real(*a), stop_after(writes)))
+        evaluate(*asked, code=2)
+    bad = tmp_path / "torn"
+    bad.mkdir()
+    (bad / "metadata.yaml").write_text("rosbag2_bagfile_information: {}")
+    (bad / "rig.yaml").write_text(PARAMETERS.format(model=tiny_model))
+    told = evaluate(bad, *asked, code=2)
+    assert "could not be evaluated: torn" in told.output
+    assert load_scorecard(tmp_path / "card").value("miou") == 1.0
+    before = sorted((tmp_path / "card" / "agreement").rglob("*.png"))
+    other = write_tiny_model(tmp_path / "other", 24, 32)
+    evaluate(bag, "--agree-with", other, *asked[3:], code=2)
+    assert set(before) < set((tmp_path / "card" / "agreement").rglob("*.png")), "none is replaced"
+
+
+def stop_after(writes: Iterator[int]) -> None:
+    """Stop as with Ctrl-C when there is nothing left."""
+    if next(writes, None) is None:
+        raise KeyboardInterrupt
+
+
 def test_a_slow_node_drops_frames(bag: Path, tmp_path: Path) -> None:
     evaluate(bag, "--latency", "fixed:250", "--out", tmp_path)
     card = load_scorecard(tmp_path)
@@ -289,6 +319,15 @@ def test_a_bad_bag_is_named_and_the_others_go_on(bag: Path, tmp_path: Path) -> N
     card = load_scorecard(tmp_path / "card")
     assert [run.bag for run in card.runs] == ["drive"]
     assert len(card.unreadable) == 1
+
+
+def test_what_is_wrong_with_every_case_of_a_bag_is_told_once(bag: Path, tmp_path: Path) -> None:
+    label_map = tmp_path / "map.yaml"
+    label_map.write_text("road: 0\n")
+    asked = ("--label-map", label_map, "--sweep", "--kinds", "off", "--out", tmp_path / "card")
+    told = " ".join(evaluate(bag, *asked, code=2).output.split())
+    assert told.count("could not be evaluated") == told.count("the id 'road' is no integer") == 1
+    assert "could not be evaluated: drive healthy and 2 more cases: " in told
 
 
 @pytest.mark.parametrize(
@@ -452,6 +491,19 @@ def test_several_parameter_files_are_merged_as_the_node_merges_them(
     assert entry_of({"params": "rig.yaml"}).params == ("rig.yaml",)
 
 
+@pytest.mark.parametrize("limit", [{"trigger": "rate", "trigger_hz": 5.0}, {"max_rate_hz": 5.0}])
+def test_masks_that_were_not_promised_are_not_missed(
+    bag: Path, tmp_path: Path, limit: dict[str, Any]
+) -> None:
+    fewer = tmp_path / "fewer.yaml"
+    fewer.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"rig": limit}}}))
+    given = ("--params", bag / "rig.yaml", "--params", fewer)
+    evaluate(bag, *given, "--out", tmp_path / "card")
+    card = load_scorecard(tmp_path / "card")
+    assert 19 <= card.value("masks") <= 21
+    assert card.value("masks_lost") == 0
+
+
 def test_masks_are_missed_from_the_first_frame_of_the_bag_on(bag: Path, tmp_path: Path) -> None:
     timeline = tmp_path / "dead.yaml"
     timeline.write_text(
@@ -532,6 +584,17 @@ def test_scorecards_side_by_side(evaluated: Path, bag: Path, tmp_path: Path) -> 
     assert rows["miou", ""]["card-2"] == "", "no ground truth is not 0"
     assert ("reaction_s", "fault off") in rows
     assert invoke("compare", evaluated).exit_code == 2
+
+
+def test_tables_in_a_narrow_terminal_lose_no_digit(
+    evaluated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "44")
+    for table in (("evaluate", "--from", evaluated), ("compare", evaluated, evaluated)):
+        told = invoke(*table).output
+        assert "…" not in told
+        first_column = "".join(row.split("│")[1].strip() for row in told.splitlines() if "│" in row)
+        assert "false_alarms_per_hour" in first_column
 
 
 def test_the_fixture_reads_a_scorecard(evaluated: Path, pytestconfig: pytest.Config) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anymodal_seg_ros import __version__
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.image_files import write_picture
@@ -26,7 +27,7 @@ from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.pipeline import Pipeline
 
-_KEY = "key.txt"
+_PARTIAL = ".partial"
 
 
 def with_agreement(subject: Subject, folder: Path) -> Subject:
@@ -34,19 +35,20 @@ def with_agreement(subject: Subject, folder: Path) -> Subject:
 
     Args:
         subject: its ``truth.agree_with`` names the other model.
-        folder: for the masks; what is finished in it is not done again.
+        folder: for the masks, in a folder for each other model, bag and rig; what is finished in it
+            is not done again.
 
     Returns:
-        The subject with the folder as the source of its labels.
+        The subject with the folder of the masks as the source of its labels.
 
     Raises:
         ConfigError: the two models have no class in common.
         AnymodalError: the bag or the other model cannot be used.
     """
     other = dataclasses.replace(subject.config, model=subject.truth.agree_with)
-    truth = dataclasses.replace(subject.truth, source=str(folder), label_map=None)
     key = run_key(
         {
+            "version": __version__,
             "inputs": [
                 file.sha256 for file in inputs_of(dataclasses.replace(subject, config=other))
             ],
@@ -54,19 +56,20 @@ def with_agreement(subject: Subject, folder: Path) -> Subject:
             "classes": [c.name for c in load_model(subject.config.model).manifest.classes],
         }
     )
-    key_file = folder / _KEY
-    if not key_file.is_file() or key_file.read_bytes() != key.encode():
-        if folder.exists() and not key_file.is_file() and any(folder.iterdir()):
-            raise RunError(f"{folder} exists and holds no masks of a model: choose another --out")
-        shutil.rmtree(folder, ignore_errors=True)
+    masks = folder / key[:16]
+    if not masks.is_dir():
+        partial = folder / _PARTIAL
+        shutil.rmtree(partial, ignore_errors=True)
         pipeline = Pipeline.from_config(other)
         own = load_model(subject.config.model).manifest
-        _write_masks(subject, pipeline, _table(pipeline.model.manifest, own), folder)
-        key_file.write_text(key, encoding="utf-8")
+        _write_masks(subject, pipeline, _table(pipeline.model.manifest, own), partial)
+        partial.rename(masks)
+    truth = dataclasses.replace(subject.truth, source=str(masks), label_map=None)
     return dataclasses.replace(subject, truth=truth)
 
 
 def _write_masks(subject: Subject, pipeline: Pipeline, table: np.ndarray, folder: Path) -> None:
+    folder.mkdir(parents=True)
     with Bag(subject.bag) as bag:
         sensors = sensors_by_topic(pipeline.rig, subject.namespace, subject.node)
         cameras = cameras_by_topic(pipeline.rig, subject.namespace, subject.node)

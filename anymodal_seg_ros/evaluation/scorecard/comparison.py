@@ -59,9 +59,11 @@ def unlike(cards: Mapping[str, Sequence[Run]]) -> list[str]:
         cards: the runs of each, by its name.
     """
     lines = []
+    usual = {name: Selection().runs(runs) for name, runs in cards.items()}
     for what, of in _SAME.items():
+        of_cards = usual if what == CASES else cards
         found = {
-            name: dict.fromkeys(v for r in runs for v in of(r)) for name, runs in cards.items()
+            name: dict.fromkeys(v for r in runs for v in of(r)) for name, runs in of_cards.items()
         }
         if len({frozenset(values) for values in found.values()}) > 1:
             each = "; ".join(f"{name}: {', '.join(v) or 'none'}" for name, v in found.items())
@@ -69,8 +71,12 @@ def unlike(cards: Mapping[str, Sequence[Run]]) -> list[str]:
     return lines
 
 
+CASES = "cases (of what is not asked of a fault)"
+"""Where one has a timeline of faults, its figures are of the broken sensors."""
+
 _SAME: Mapping[str, Callable[[Run], Iterable[str]]] = {
     "bags": lambda run: (run.bag,),
+    CASES: lambda run: (run.case,),
     "sensors": lambda run: run.sensors,
     "classes": lambda run: run.classes,
     "labels": lambda run: (run.ground_truth,) if run.ground_truth else (),

@@ -178,24 +178,26 @@ def masks_lost(run: Run, start_s: float, end_s: float) -> int:
     Between two masks that are ``d`` apart there should be ``floor(d / p + 0.25) - 1`` others, ``p``
     being the period of the slower one of their two references; so a change of the reference costs
     nothing. They are compared by stamp, or by when their frames arrived if their references differ:
-    the mask of a stand-in comes late, and is not lost. Masks without labels are no masks. A gap counts in the part of it that lies in the span. The
-    first mask is due with the first frame of the reference that was recorded.
+    the mask of a stand-in comes late, and is not lost. Masks without labels are no masks. A gap
+    counts in the part of it that lies in the span. The first mask is due with the first frame of
+    the reference that was recorded.
     """
-    begin_s, period = _beginning(run)
-    labelled = [record for record in run.records if record.sensors]
-    if not labelled:
-        return max(0, int((end_s - max(start_s, begin_s)) / period))
-    first = labelled[0]
-    period = max(period, run.period_s[first.reference])
-    came_s = _arrival_s(first)
-    lost = _missing((came_s - begin_s) / period + 1, begin_s, came_s, start_s, end_s)
-    for second in labelled[1:]:
-        period = max(run.period_s[first.reference], run.period_s[second.reference])
-        apart = _arrival_s(second) - _arrival_s(first)
-        if first.reference == second.reference:
-            apart = (second.stamp_ns - first.stamp_ns) / 1e9
-        lost += _missing(apart / period, first.time_s, second.time_s, start_s, end_s)
+    begin_s, begin_period = _beginning(run)
+    lost, first = 0, None
+    for second in (record for record in run.records if record.sensors):
+        came_s, own = _arrival_s(second), run.period_s[second.reference]
+        if first is None:
+            apart, period = came_s - begin_s, max(begin_period, own)
+            lost += _missing(apart / period + 1, begin_s, came_s, start_s, end_s)
+        else:
+            period = max(run.period_s[first.reference], own)
+            apart = came_s - _arrival_s(first)
+            if first.reference == second.reference:
+                apart = (second.stamp_ns - first.stamp_ns) / 1e9
+            lost += _missing(apart / period, first.time_s, second.time_s, start_s, end_s)
         first = second
+    if first is None:
+        return max(0, int((end_s - max(start_s, begin_s)) / begin_period))
     rest = (run.span_s[1] - first.time_s) / run.period_s[first.reference]
     return lost + _missing(rest, first.time_s, run.span_s[1], start_s, end_s)
 

@@ -9,7 +9,7 @@ import itertools
 import multiprocessing
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -35,6 +35,19 @@ class Failure:
 
     job: Job
     reason: str
+
+
+def reasons_by_name(failures: Iterable[Failure]) -> dict[str, str]:
+    """Return why jobs failed, by names for people; of one bag the same reason is told once."""
+    cases: dict[tuple[str, str], list[str]] = {}
+    for failure in failures:
+        where = failure.job.subject.name, failure.reason
+        cases.setdefault(where, []).append(failure.job.case.name)
+    found = {}
+    for (bag, reason), names in cases.items():
+        more = f" and {len(names) - 1} more cases" if len(names) > 1 else ""
+        found[f"{bag} {names[0]}{more}"] = reason
+    return found
 
 
 def run_jobs(

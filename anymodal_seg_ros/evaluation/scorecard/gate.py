@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,10 +112,9 @@ def _validate(limits: Limits, selection: Selection, given: Mapping[str, Any]) ->
             f"figure is {limits.figure!r}: {near}expected one of {', '.join(sorted(FIGURES))}"
         )
     names = ("min", "max", "max_drop", "max_rise")
-    for field in dataclasses.fields(limits):
-        value = getattr(limits, field.name)
-        if isinstance(value, float) and math.isnan(value):
-            raise ConfigError(f"{field.name} is {value!r}: expected a number")
+    for name in names:
+        if name in given and not math.isfinite(value := getattr(limits, name)):
+            raise ConfigError(f"{name} is {value!r}: expected a finite number")
     if not any(name in given for name in names):
         raise ConfigError(f"no limit: give one of {', '.join(names)}")
     if limits.min > limits.max:

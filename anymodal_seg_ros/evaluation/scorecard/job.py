@@ -288,7 +288,7 @@ def run_of(job: Job, bag: BagPart, manifest: Manifest, **found: Any) -> Run:
     timeline = FaultTimeline(case.timeline.seed, faults)
     enabled = tuple(name for name, sensor in rig.sensors.items() if sensor.enabled)
     sensors = sensors_by_topic(rig, subject.namespace, subject.node)
-    reference, begins_s = _first_frame(bag, rig, {name: topic for topic, name in sensors.items()})
+    reference, begins_s = first_frame(bag, rig, {name: topic for topic, name in sensors.items()})
     return Run(
         key=job.key,
         bag=subject.name,
@@ -307,7 +307,7 @@ def run_of(job: Job, bag: BagPart, manifest: Manifest, **found: Any) -> Run:
     )
 
 
-def _first_frame(bag: BagPart, rig: RigConfig, topics: Mapping[str, str]) -> tuple[str, float]:
+def first_frame(bag: BagPart, rig: RigConfig, topics: Mapping[str, str]) -> tuple[str, float]:
     """Return the sensor that is preferred for the reference, and when its first frame was recorded.
 
     Args:
@@ -322,9 +322,10 @@ def _first_frame(bag: BagPart, rig: RigConfig, topics: Mapping[str, str]) -> tup
         if bag.types(topics[name]) & set(READABLE):
             for message in bag.messages([topics[name]]):
                 sensor = rig.sensors[name]
-                # A picture of events is there when its window is over.
-                window_ns = sensor.period_ns if sensor.sends_events else 0
-                return name, (message.log_ns + window_ns - bag.start_ns) / 1e9
+                # A picture of events is there when the first whole window is over.
+                window_ns = sensor.period_ns + seconds_to_ns(sensor.events.window_s)
+                first_ns = message.log_ns + (window_ns if sensor.sends_events else 0)
+                return name, (first_ns - bag.start_ns) / 1e9
     return "", 0.0
 
 

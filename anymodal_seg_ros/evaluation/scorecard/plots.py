@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure as Canvas
 
 from anymodal_seg_ros.evaluation.scorecard.fault_figures import FaultOutcome
@@ -145,7 +146,7 @@ def _draw_scores(axes: Any, run: Run, times: Sequence[float]) -> None:
         )
 
 
-def _thinned(*columns: Sequence[float]) -> list[Any]:
+def _thinned(*columns: Sequence[float] | npt.NDArray[np.float64]) -> list[Any]:
     """Return means over equal stretches, so that a page can show hours; a gap stays a gap."""
     stretch = -(-len(columns[0]) // _MOST_POINTS)
     if stretch <= 1:
@@ -153,6 +154,11 @@ def _thinned(*columns: Sequence[float]) -> list[Any]:
     starts = np.arange(0, len(columns[0]), stretch)
     counts = np.diff([*starts, len(columns[0])])
     return [np.add.reduceat(np.asarray(column, float), starts) / counts for column in columns]
+
+
+def _table(rows: Iterable[tuple[float, ...]], width: int) -> npt.NDArray[np.float64]:
+    """Return rows as float64 ``[N, width]``; never as objects, of which an hour has a million."""
+    return np.fromiter(rows, np.dtype((np.float64, width)))
 
 
 def _draw_states(axes: Any, run: Run) -> None:
@@ -178,8 +184,8 @@ def _draw_states(axes: Any, run: Run) -> None:
 
 
 def _draw_votes(axes: Any, run: Run, times: Sequence[float]) -> None:
-    votes = [[record.votes.get(name, 0.0) for name in run.sensors] for record in run.records]
-    shown, *shares = _thinned(times, *zip(*votes, strict=True))
+    rows = (tuple(record.votes.get(name, 0.0) for name in run.sensors) for record in run.records)
+    shown, *shares = _thinned(times, *_table(rows, len(run.sensors)).T)
     axes.stackplot(shown, shares, labels=[_label(name) for name in run.sensors], alpha=0.85)
     axes.set_ylim(0.0, 1.0)
     axes.set_ylabel("votes")
@@ -188,12 +194,13 @@ def _draw_votes(axes: Any, run: Run, times: Sequence[float]) -> None:
 
 def latency_histogram(runs: Sequence[Run]) -> str:
     """Draw how long masks took: waiting on the bag's clock, processing as measured here."""
-    latencies = [(r.wait_ms, r.process_ms, r.latency_ms) for run in runs for r in run.records]
-    waiting, processing, both = zip(*latencies, strict=True) if latencies else ((), (), ())
+    records = (record for run in runs for record in run.records)
+    latencies = _table(((r.wait_ms, r.process_ms, r.latency_ms) for r in records), 3)
+    waiting, processing, both = latencies.T
     with matplotlib.rc_context(_STYLE):
         canvas = Canvas(figsize=(7.0, 2.4))
         axes = canvas.subplots()
-        edges = np.linspace(0.0, max(1.0, max(both, default=1.0)), 41)
+        edges = np.linspace(0.0, max(1.0, both.max(initial=1.0)), 41)
         for label, values in (
             ("waiting for the other sensors", waiting),
             ("processing, measured on this machine", processing),

@@ -37,6 +37,7 @@ HTML = "report.html"
 TOLERABLE = 0.02
 """A fault that costs less mIoU than this while it lasts is no harm, noticed or not."""
 
+_MOST_IN_TITLE = 5
 _LARGEST_PICTURE = 1 << 20
 _MOST_TIMELINES, _MOST_WORST = 6, 6
 _CSS = {Outcome.PASSED: "passed", Outcome.FAILED: "failed", Outcome.UNKNOWN: "unknown"}
@@ -79,7 +80,7 @@ def _content(card: Scorecard, verdict: Verdict | None, command: str) -> dict[str
     faults = by_fault(runs)
     rows = [*by_condition(runs), *by_sensor(runs)]
     return {
-        "title": ", ".join(dict.fromkeys(run.bag for run in runs)),
+        "title": _title(list(dict.fromkeys(run.bag for run in runs))),
         "bags": {run.bag for run in runs},
         "runs": runs,
         "settings": _settings(runs),
@@ -100,6 +101,12 @@ def _content(card: Scorecard, verdict: Verdict | None, command: str) -> dict[str
         "command": command,
         "inputs": list(files.values()),
     }
+
+
+def _title(bags: Sequence[str]) -> str:
+    """Name the bags, but not thousands of them."""
+    more = len(bags) - _MOST_IN_TITLE
+    return ", ".join(bags[:_MOST_IN_TITLE]) + (f" and {more} more" if more > 0 else "")
 
 
 def _charts(runs: Sequence[Run], found: Sequence[FaultOutcome]) -> dict[str, Any]:

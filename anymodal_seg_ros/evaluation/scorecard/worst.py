@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -10,7 +12,7 @@ import numpy as np
 from anymodal_seg_ros.evaluation.scorecard.pixels import mean_iou
 from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord
 from anymodal_seg_ros.evaluation.scorecard.run_folder import WorstMask
-from anymodal_seg_ros.frames import Mask, Prediction
+from anymodal_seg_ros.frames import Image, Mask, Prediction
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.visualize import Rgb, colorize, overlay, viewable
 
@@ -19,6 +21,18 @@ WIDTH = 320
 
 _APART_S = 0.5
 """Of masks closer together than this only the worst is kept: they show the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """One mask, as far as it may have to be shown; pictures are made when all is over."""
+
+    score: float
+    record: MaskRecord
+    images: Mapping[str, Image]
+    picture: Image
+    mask: Mask
+    label: Mask | None
 
 
 class WorstMasks:
@@ -32,38 +46,45 @@ class WorstMasks:
             count: how many to keep.
         """
         self._manifest, self._count = manifest, count
-        self._kept: dict[int, tuple[float, MaskRecord, dict[str, bytes]]] = {}
+        self._kept: dict[int, _Kept] = {}
 
     def add(self, record: MaskRecord, prediction: Prediction, label: Mask | None) -> None:
-        """Look at one mask; pictures are made only of one that is kept."""
+        """Look at one mask; of one that is kept the images are kept, too."""
         score = _score(record)
         if score is None:
             return
         place = int(record.time_s / _APART_S)
         if place in self._kept:
-            if score >= self._kept[place][0]:
+            if score >= self._kept[place].score:
                 return
         elif len(self._kept) >= self._count:
-            best = max(self._kept, key=lambda key: self._kept[key][0])
-            if score >= self._kept[best][0]:
+            best = max(self._kept, key=lambda key: self._kept[key].score)
+            if score >= self._kept[best].score:
                 return
             del self._kept[best]
-        self._kept[place] = (score, record, self._pictures(prediction, label))
+        frames = prediction.frame_set
+        images = {
+            name: sample.image
+            for name, sample in frames.samples.items()
+            if sample.image.encoding != "PointCloud2"
+        }
+        picture = frames.reference_sample.image
+        self._kept[place] = _Kept(score, record, images, picture, prediction.mask, label)
 
     def write(self, folder: Path) -> tuple[WorstMask, ...]:
         """Write the pictures as JPEG files, and return what they show, the worst first."""
         found: list[WorstMask] = []
         if self._kept:
             folder.mkdir()
-        for score, record, pictures in sorted(self._kept.values(), key=lambda kept: kept[0]):
-            files = {}
-            for place, (what, data) in enumerate(pictures.items()):
+        for kept in sorted(self._kept.values(), key=lambda kept: kept.score):
+            record, files = kept.record, {}
+            for place, (what, picture) in enumerate(self._pictures(kept)):
                 files[what] = f"{len(found)}-{place}.jpg"
-                (folder / files[what]).write_bytes(data)
+                (folder / files[what]).write_bytes(_jpeg(picture))
             found.append(
                 WorstMask(
                     time_s=round(record.time_s, 3),
-                    score=round(score, 4),
+                    score=round(kept.score, 4),
                     of="kept" if record.overlap is None else "miou",
                     subset=record.subset,
                     states=dict(record.states),
@@ -72,18 +93,12 @@ class WorstMasks:
             )
         return tuple(found)
 
-    def _pictures(self, prediction: Prediction, label: Mask | None) -> dict[str, bytes]:
-        frames = prediction.frame_set
-        image = frames.reference_sample.image
-        shown = {
-            name: viewable(sample.image)
-            for name, sample in frames.samples.items()
-            if sample.image.encoding != "PointCloud2"
-        }
-        shown["overlay"] = overlay(image, prediction.mask, self._manifest)
-        if label is not None:
-            shown["label"] = colorize(label, self._manifest)
-        return {what: _jpeg(picture) for what, picture in shown.items()}
+    def _pictures(self, kept: _Kept) -> Iterator[tuple[str, Rgb]]:
+        for name, image in kept.images.items():
+            yield name, viewable(image)
+        yield "overlay", overlay(kept.picture, kept.mask, self._manifest)
+        if kept.label is not None:
+            yield "label", colorize(kept.label, self._manifest)
 
 
 def _score(record: MaskRecord) -> float | None:

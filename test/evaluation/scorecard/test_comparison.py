@@ -6,6 +6,7 @@ import dataclasses
 
 from fixtures.scored_bags import made_run, mask_record
 
+from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
 from anymodal_seg_ros.evaluation.scorecard.comparison import unlike
 
 
@@ -18,6 +19,17 @@ def test_scorecards_of_different_things_say_so() -> None:
         "not of the same sensors: before: rgb, thermal; now: rgb",
         "not of the same classes: before: ground, sky; now: ground, tree",
     ]
+
+
+def test_figures_of_broken_sensors_are_not_set_beside_those_of_healthy_ones_in_silence() -> None:
+    well = made_run([mask_record(0.0)])
+    window = FaultWindow("rgb", "off", 0.0, 1.0)
+    ill = made_run([mask_record(0.0)], [window], case="faults")
+    swept = made_run([mask_record(0.0)], [window], case="fault-off-rgb-0")
+    assert unlike({"before": [well], "now": [well, ill]}) == [
+        "not of the same cases (of what is not asked of a fault): before: healthy; now: faults"
+    ]
+    assert unlike({"before": [well], "now": [well, swept]}) == []
 
 
 def test_other_labels_and_another_version_are_told() -> None:

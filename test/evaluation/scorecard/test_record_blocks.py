@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.scored_bags import mask_record
+from fixtures.scored_bags import made_run, mask_record
 
 from anymodal_seg_ros.evaluation.scorecard import record_blocks
+from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
 from anymodal_seg_ros.evaluation.scorecard.record_blocks import BLOCK, RecordBlocks
 from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord, from_line, to_line
+from anymodal_seg_ros.evaluation.scorecard.selection import Selection
 
 LENGTH = 3 * BLOCK + 7
 
@@ -53,3 +57,40 @@ def test_what_is_unpacked_is_limited_for_all_together_and_given_back(
     del first
     gc.collect()
     assert record_blocks._unpacked == before
+
+
+class Streamed(Sequence[MaskRecord]):
+    """Records that are made when they are asked for, as those of a long run are unpacked."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._made(index)
+
+    def __iter__(self) -> Iterator[MaskRecord]:
+        return map(self._made, range(self._number))
+
+    @staticmethod
+    def _made(number: int) -> MaskRecord:
+        counts = np.ones((3, 200), np.int64)
+        kept = (number % 100, 100)
+        return mask_record(number / 10, overlap=counts, boundary=counts, kept=kept, stable=kept)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_figure_holds_all_records_at_once(name: str) -> None:
+    run = made_run([], length_s=200.0)
+    run.__dict__["records"] = Streamed(2000)
+    where = Selection(sensor="rgb", state="OK") if name == "time_in_state" else Selection()
+    tracemalloc.start()
+    try:
+        measure(name, [run], where)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    held = 2000 * 2 * 3 * 200 * 8  # bytes of their counts alone
+    assert peak < held / 10

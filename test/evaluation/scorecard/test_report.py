@@ -207,3 +207,13 @@ def test_a_browser_shows_it_without_a_complaint(tmp_path: Path) -> None:
     page = Elements(done.stdout)
     assert page.tags.count("svg") == 4
     assert {"summary", "faults", "subsets", "timeline-1", "latency"} <= page.ids
+
+
+def test_the_title_of_a_fleet_names_some_bags_and_counts_the_others(tmp_path: Path) -> None:
+    runs = tuple(made_run([], bag=f"drive_{n}") for n in range(300))
+    text = write_report(Scorecard(tmp_path, runs), None, "").read_text()
+    assert "<h1>Scorecard: drive_0, drive_1, drive_2, drive_3, drive_4 and 295 more</h1>" in text
+    assert "300 replays of 300 bags" in text
+    assert "<h2>Over time</h2>" not in text, "there is not one mask"
+    text = write_report(Scorecard(tmp_path, runs[:1]), None, "").read_text()
+    assert "1 replay of 1 bag " in text

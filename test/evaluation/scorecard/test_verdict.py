@@ -135,6 +135,7 @@ def test_junit_names_what_failed() -> None:
         ({"version": 1, "checks": [{"figure": "miou"}]}, "no limit"),
         ({"version": 1, "checks": [{"figure": "miou", "minimum": 0}]}, "unknown parameter minimum"),
         ({"version": 1, "checks": [{"figure": "miou", "min": float("nan")}]}, "min is nan"),
+        ({"version": 1, "checks": [{"figure": "reaction_s", "max": math.inf}]}, "a finite number"),
         ({"version": 1, "checks": [{"figure": "miou", "min": 2, "max": 1}]}, "above max"),
         (
             {"version": 1, "checks": [{"figure": "miou", "min": 0, "window": [5]}]},
