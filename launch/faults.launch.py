@@ -25,6 +25,7 @@ from anymodal_seg_ros.nodes.launch_arguments import (
     existing_file,
     interpreter,
     overrides,
+    parameter_file,
     program,
 )
 from anymodal_seg_ros.resources import share_dir
@@ -52,6 +53,11 @@ def generate_launch_description() -> LaunchDescription:
             "them",
         ),
         DeclareLaunchArgument(
+            "rig",
+            default_value="",
+            description="Instead of params_file: name of a bundled rig (config/rigs), or a path",
+        ),
+        DeclareLaunchArgument(
             "namespace", default_value="", description="Namespace of the nodes and their topics"
         ),
         DeclareLaunchArgument(
@@ -76,7 +82,8 @@ def start_nodes(context: Any) -> list[Any]:
         return str(LaunchConfiguration(name).perform(context))
 
     timeline = existing_file("timeline", given("timeline"))
-    file = existing_file("params_file", given("params_file"))
+    named, rig = given("params_file"), given("rig")
+    file = parameter_file(named, rig, False) if rig else existing_file("params_file", named)
     python = program("python", given("python"))
     # A namespace that a group around this pushed is not among the arguments.
     inside = context.launch_configurations.get("ros_namespace", "")
@@ -102,10 +109,12 @@ def start_nodes(context: Any) -> list[Any]:
         on_exit=on_exit,
         output="screen",
     )
+    # rig is said to be empty: its file is given.
+    passed_on = {name: given(name) for name in PASSED_ON}
+    passed_on |= {"params_file": str(file), "rig": ""}
     segmentation = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(share_dir() / "launch" / "seg.launch.py")),
-        # rig is said to be empty, or one that surrounds this would reach it.
-        launch_arguments={**{name: given(name) for name in PASSED_ON}, "rig": ""}.items(),
+        launch_arguments=passed_on.items(),
     )
     remapped = [SetRemap(topic, faulty_topic(topic)) for topic in topics]
     return [injector, GroupAction([*remapped, segmentation])]

@@ -16,7 +16,7 @@ import pytest
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
 ARGUMENTS = {
-    "faults.launch.py": {"timeline", "model", "params_file", "namespace", "use_sim_time"},
+    "faults.launch.py": {"timeline", "model", "params_file", "rig", "namespace", "use_sim_time"},
     "replay.launch.py": {
         "bag",
         "params_file",

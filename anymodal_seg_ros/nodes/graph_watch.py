@@ -25,6 +25,7 @@ LOOK_EVERY_S = 1.0
 _LASTS = {
     Trouble.NO_PUBLISHER: 5,
     Trouble.ANOTHER_TYPE: 2,
+    Trouble.ASKS_FOR_MORE: 2,
     Trouble.TWO_PUBLISHERS: 7,
     Trouble.LOST: 2,
     Trouble.NONE: 1,

@@ -177,14 +177,22 @@ def _look(
         calibration_facts=watch.calibration_facts.get(name),
         calibration_error=tally.calibration_error,
         place_error=place_error,
+        frame=_frame_of(tally.newest),
     )
+
+
+def _frame_of(message: Any) -> str | None:
+    """Return the header's frame; None if none has come, or as bytes."""
+    if message is None or isinstance(message, bytes):
+        return None
+    return str(message.header.frame_id)
 
 
 def _places(geometry: RigGeometry, tallies: Mapping[str, _Tally]) -> dict[str, str]:
     """Return why places that are left to tf are not known, by sensor."""
     for name, tally in tallies.items():
-        if tally.newest is not None and not isinstance(tally.newest, bytes):
-            geometry.take_frame(name, str(tally.newest.header.frame_id))
+        if (frame := _frame_of(tally.newest)) is not None:
+            geometry.take_frame(name, frame)
     unknown = {}
     for name in geometry.by_tf:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anymodal_seg_ros.config import SensorConfig
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.messages.evidence import OUT_OF_ORDER, OUT_OF_ORDER_FROM
 from anymodal_seg_ros.nodes.topic_facts import TopicFacts, Trouble
 
@@ -15,7 +16,7 @@ FUTURE_S, OLD_S = 0.02, 0.5
 """Stamps that lie further ahead, or further back, than this are told."""
 
 
-_NOTHING_COMES = (Trouble.NO_PUBLISHER, Trouble.ANOTHER_TYPE)
+_NOTHING_COMES = (Trouble.NO_PUBLISHER, Trouble.ANOTHER_TYPE, Trouble.ASKS_FOR_MORE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Look:
         calibration_facts: what the graph says of its topic; None where none is configured.
         calibration_error: why its calibration cannot be used; empty if it can, or none came.
         place_error: why its place is not known, where it is left to tf; empty if it is.
+        frame: the newest message's ``frame_id``; None where none came or it cannot be told.
     """
 
     sensor: str
@@ -59,6 +61,7 @@ class Look:
     calibration_facts: TopicFacts | None = None
     calibration_error: str = ""
     place_error: str = ""
+    frame: str | None = None
 
     @property
     def rate_hz(self) -> float:
@@ -79,7 +82,8 @@ def findings(look: Look, config: SensorConfig) -> list[str]:
     if not look.messages:
         return [*found, f"nothing came on {look.facts.topic} in {look.seconds:.0f} s"]
     found += _of_images(look)
-    found += [*_of_rate(look, config), *_of_stamps(look), *_of_calibration(look, config)]
+    found += [*_of_rate(look, config), *_of_stamps(look), *_of_frame(look)]
+    found += _of_calibration(look, config)
     return [*found, look.place_error] if look.place_error else found
 
 
@@ -128,6 +132,15 @@ def _of_stamps(look: Look) -> list[str]:
             f"stamps are {look.stamp_age_s:.2f} s old when they come: another clock, "
             "or a long way (use_sim_time with a bag?)"
         ]
+    return []
+
+
+def _of_frame(look: Look) -> list[str]:
+    """Masks and points carry the frame of their picture: who uses them asks tf for it."""
+    if look.frame == "":
+        return ["its messages name no frame: set the driver's frame_id, or its masks have no place"]
+    if look.frame is not None and look.frame.startswith("/"):
+        return [f"its frame_id is {quote(look.frame)}, which tf2 refuses: leave the slash out"]
     return []
 
 

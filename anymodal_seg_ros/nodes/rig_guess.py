@@ -16,6 +16,7 @@ from anymodal_seg_ros.config import MESSAGE_TYPES, RigConfig, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.nodes.message_class import message_class
+from anymodal_seg_ros.nodes.offers import of_others
 from anymodal_seg_ros.nodes.rig_check import check_rig
 from anymodal_seg_ros.sensing.decoding.modality_guess import guess_modality
 
@@ -95,11 +96,8 @@ def _settled(node: Node, stop: threading.Event) -> dict[str, str]:
     published: dict[str, str] = {}
     begin_s = changed_s = time.monotonic()
     while (now_s := time.monotonic()) < begin_s + _DISCOVERY_S and not stop.wait(0.1):
-        seen = {
-            topic: types[0]
-            for topic, types in node.get_topic_names_and_types()
-            if node.count_publishers(topic)
-        }
+        there = dict(node.get_topic_names_and_types())
+        seen = {topic: there[topic][0] for topic in of_others(node, there)}
         if seen != published:
             published, changed_s = seen, now_s
         if sensors_of(published) and now_s - changed_s > _SETTLED_S:

@@ -46,6 +46,7 @@ from anymodal_seg_ros.nodes.parameters import (
     full_topics,
     parameters_named,
 )
+from anymodal_seg_ros.nodes.qos_overrides import unused_overrides
 from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, home
 from anymodal_seg_ros.nodes.services import NodeServices
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session, run_until_signal
@@ -162,6 +163,8 @@ class SegmentationNode(LifecycleNode):
             self.create_timer(_SUPERVISE_S, self._supervise, clock=steady),
         ]
         self.get_logger().info("active: " + ", ".join(self._watch.topics))
+        for words in unused_overrides(self):
+            self.get_logger().warning(words)
         return _SUCCESS
 
     def _topics_of(self, config: SegConfig) -> dict[str, str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import time
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rclpy.node import Node
@@ -21,6 +21,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 from rclpy.utilities import get_rmw_implementation_identifier
 
 from anymodal_seg_ros.nodes.distribution import OnMessage, subscribe
+from anymodal_seg_ros.nodes.offers import of_others, offers_of
 from anymodal_seg_ros.nodes.qos_overrides import overrides_named
 from anymodal_seg_ros.nodes.topic_facts import LOST_AT_LEAST, Offer, TopicFacts, best_match
 from anymodal_seg_ros.sensing.events.arrays import wants_raw
@@ -32,9 +33,6 @@ WINDOW_S = 5.0
 """Losses and senders are told of the last seconds."""
 
 _ALIKE = 3
-
-_EVIDENCE = "/modality_status"
-"""What only segmentation nodes publish, below their own name."""
 
 
 class TopicSubscription:
@@ -76,12 +74,12 @@ class TopicSubscription:
         self._received = self._lost = 0
         self._window: deque[tuple[float, int, int]] = deque()
         self._senders: dict[Any, float] = {}
-        self._asked = best_match(self._fitting(_offers(node, topic)), latched, (False, False))
+        self._asked = best_match(self._fitting(offers_of(node, topic)), latched, (False, False))
         self._subscription = self._subscribe()
 
     def look(self) -> TopicFacts:
         """Look at the graph, subscribe anew if the publishers have changed, and tell what is."""
-        offers = _offers(self._node, self._topic)
+        offers = offers_of(self._node, self._topic)
         asked = best_match(self._fitting(offers), self._latched, self._asked)
         if asked != self._asked:
             self._asked = asked
@@ -159,31 +157,6 @@ class TopicSubscription:
     def _alike(self) -> tuple[str, ...]:
         """Return topics of this type that somebody else publishes, the most alike first."""
         there = self._node.get_topic_names_and_types()
-        # Masks and overlays of nodes like this one are no cameras, whatever they are remapped to.
-        ours = {t.removesuffix(_EVIDENCE) for t, _ in there if t.endswith(_EVIDENCE)}
-        ours.add(self._node.get_fully_qualified_name())
-        found = [
-            topic
-            for topic, types in there
-            if self._type in types and topic != self.name and not self._only_of(ours, topic)
-        ]
-        published = [topic for topic in found if self._node.count_publishers(topic)]
+        found = [topic for topic, types in there if self._type in types and topic != self.name]
+        published = of_others(self._node, found)
         return tuple(difflib.get_close_matches(self.name, published, n=_ALIKE, cutoff=0.0))
-
-    def _only_of(self, nodes: Collection[str], topic: str) -> bool:
-        """Return whether a topic is published, and by these nodes alone."""
-        senders = {offer.node for offer in _offers(self._node, topic)}
-        return bool(senders) and senders <= set(nodes)
-
-
-def _offers(node: Node, topic: str) -> tuple[Offer, ...]:
-    """Return the publishers of a topic: a relative, absolute or private name."""
-    return tuple(
-        Offer(
-            node=f"{end.node_namespace.rstrip('/')}/{end.node_name}",
-            type=str(end.topic_type),
-            reliable=end.qos_profile.reliability == ReliabilityPolicy.RELIABLE,
-            latched=end.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL,
-        )
-        for end in node.get_publishers_info_by_topic(topic)
-    )

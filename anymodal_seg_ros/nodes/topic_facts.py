@@ -23,6 +23,7 @@ class Trouble(enum.Enum):
 
     NO_PUBLISHER = "nobody publishes it"
     ANOTHER_TYPE = "it carries another type"
+    ASKS_FOR_MORE = "it is asked for what no publisher offers"
     TWO_PUBLISHERS = "two drivers publish it"
     LOST = "messages are lost on the way"
     NONE = "in order"
@@ -88,11 +89,28 @@ class TopicFacts:
             return Trouble.NO_PUBLISHER
         if not self.fitting:
             return Trouble.ANOTHER_TYPE
+        if self._not_offered:
+            return Trouble.ASKS_FOR_MORE
         if self._senders > 1:
             return Trouble.TWO_PUBLISHERS
         if self.lost_share >= LOST_SHARE:
             return Trouble.LOST
         return Trouble.NONE
+
+    @property
+    def _not_offered(self) -> str:
+        """The policy by which none of the publishers matches; empty where one does.
+
+        Only what a person has fixed can ask for more than there is: see :func:`best_match`. Where
+        messages come, the graph does not tell all that is offered.
+        """
+        if self.received:
+            return ""
+        if not any(offer.reliable or not self.reliable for offer in self.fitting):
+            return "reliability"
+        if not any(offer.latched or not self.latched for offer in self.fitting):
+            return "durability"
+        return ""
 
     @property
     def _senders(self) -> int:
@@ -111,6 +129,13 @@ class TopicFacts:
             return f"nobody publishes {self.topic}: start the driver, or mend the name{others}"
         if self.trouble is Trouble.ANOTHER_TYPE:
             return f"{self.topic} is published as {self.offers[0].type}: {self._mend_of_type()}"
+        if self.trouble is Trouble.ASKS_FOR_MORE:
+            policy = self._not_offered
+            offered = "best_effort" if policy == "reliability" else "volatile"
+            return (
+                f"nothing can come on {self.topic}, whose publishers offer {policy} {offered} "
+                f"only: mend qos_overrides.{self.topic}.subscription.{policy}"
+            )
         if self.trouble is Trouble.TWO_PUBLISHERS:
             nodes = ", ".join(sorted({offer.node for offer in self.fitting}))
             return (

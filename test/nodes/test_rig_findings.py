@@ -23,6 +23,7 @@ GOOD = Look(
     form="640x480 rgb8",
     stamp_age_s=0.03,
     calibration="640x480",
+    frame="front_optical",
 )
 
 
@@ -59,6 +60,8 @@ def test_packets_of_events_may_come_as_often_as_they_like() -> None:
         (replace(GOOD, unstamped=60), "let the driver stamp"),
         (replace(GOOD, stamp_age_s=-0.3), "300 ms in the future"),
         (replace(GOOD, stamp_age_s=3.0), "3.00 s old"),
+        (replace(GOOD, frame=""), "name no frame: set the driver's frame_id"),
+        (replace(GOOD, frame="/front"), "its frame_id is /front, which tf2 refuses: leave the sl"),
         (replace(GOOD, calibration=""), "no CameraInfo came on front/info"),
         (replace(GOOD, calibration_error="all zeros"), "all zeros"),
         (

@@ -71,6 +71,16 @@ def test_a_topic_in_order_needs_no_words() -> None:
             Trouble.TWO_PUBLISHERS,
             ["/camera", "/other", "one sensor is one topic"],
         ),
+        (
+            replace(FINE, offers=(BEST_EFFORT,), reliable=True),
+            Trouble.ASKS_FOR_MORE,
+            ["offer reliability best_effort only", "image.subscription.reliability"],
+        ),
+        (
+            replace(FINE, reliable=True, latched=True),
+            Trouble.ASKS_FOR_MORE,
+            ["offer durability volatile only", "qos_overrides./front/image.subscription.dura"],
+        ),
         (replace(FINE, lost_share=0.51), Trouble.LOST, ["51%", "fastdds.xml"]),
         (
             replace(FINE, lost_share=0.51, middleware="rmw_cyclonedds_cpp"),
@@ -85,6 +95,13 @@ def test_troubles_are_named_with_their_mend(
     assert facts.trouble is trouble
     for word in words:
         assert word in facts.words
+
+
+def test_one_publisher_that_matches_is_enough_and_so_are_messages() -> None:
+    one = replace(FINE, offers=(RELIABLE, BEST_EFFORT), senders=1, reliable=True)
+    assert one.trouble is Trouble.NONE
+    heard = replace(FINE, offers=(BEST_EFFORT,), reliable=True, received=7)
+    assert heard.trouble is Trouble.NONE
 
 
 def test_a_killed_driver_that_the_graph_still_knows_is_no_second_publisher() -> None:

@@ -24,7 +24,8 @@ OFFERED = {
     "rclpy.callback_groups": "MutuallyExclusiveCallbackGroup ReentrantCallbackGroup",
     "rclpy.clock": "Clock ClockType",
     "rclpy.context": "Context",
-    "rclpy.exceptions": "InvalidTopicNameException ParameterNotDeclaredException",
+    "rclpy.exceptions": "InvalidServiceNameException InvalidTopicNameException "
+    "NameValidationException ParameterNotDeclaredException",
     "rclpy.executors": "SingleThreadedExecutor MultiThreadedExecutor ExternalShutdownException",
     "rclpy.lifecycle": "LifecycleNode LifecycleState TransitionCallbackReturn",
     "rclpy.logging": "get_logger",

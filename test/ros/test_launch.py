@@ -153,8 +153,9 @@ def _children(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
+@pytest.mark.parametrize("argument", ["params_file", "rig"])
 def test_faults_launch_puts_the_injector_between_the_drivers_and_the_node(
-    graph: Graph, namespace: str, tiny_model: Path, tmp_path: Path
+    argument: str, graph: Graph, namespace: str, tiny_model: Path, tmp_path: Path
 ) -> None:
     parameters, timeline = tmp_path / "robot.yaml", tmp_path / "faults.yaml"
     parameters.write_text(
@@ -164,7 +165,7 @@ def test_faults_launch_puts_the_injector_between_the_drivers_and_the_node(
     arguments = {
         "timeline": timeline,
         "model": tiny_model,
-        "params_file": parameters,
+        argument: parameters,
         "namespace": namespace,
     }
     launch = subprocess.Popen(

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from fixtures.fake_sensor import picture
-from fixtures.ros_graph import BEST_EFFORT, CHECKOUT, Graph
+from fixtures.ros_graph import BEST_EFFORT, CHECKOUT, Graph, StartNode, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 
 from anymodal_seg_ros.config import load_config
@@ -60,7 +60,11 @@ def test_a_camera_whose_messages_are_not_installed_is_drafted_without_its_rate(
     }
 
 
-def test_a_draft_of_live_topics_can_be_loaded(graph: Graph, namespace: str, tmp_path: Path) -> None:
+def test_a_draft_of_live_topics_can_be_loaded(
+    graph: Graph, start_node: StartNode, namespace: str, tmp_path: Path
+) -> None:
+    start_node("-r", "~/overlay:=annotated", "-r", "~/points:=cloud")  # they are no sensors
+    wait_until(lambda: graph.node.count_publishers(f"{namespace}/cloud"), "the node's outputs")
     node, stop = graph.node, threading.Event()
     color = node.create_publisher(Image, f"{namespace}/front/image_raw", BEST_EFFORT)
     info = node.create_publisher(CameraInfo, f"{namespace}/front/camera_info", 1)
@@ -83,6 +87,10 @@ def test_a_draft_of_live_topics_can_be_loaded(graph: Graph, namespace: str, tmp_
         node.destroy_publisher(publisher)
     assert done.returncode == 0, done.stdout + done.stderr
     sensors = load_config(out).rig.sensors
+    assert not {s.topic for s in sensors.values()} & {
+        f"{namespace}/annotated",
+        f"{namespace}/cloud",
+    }
     (front,) = [s for s in sensors.values() if s.topic == f"{namespace}/front/image_raw"]
     assert front.modality == "rgb"
     assert front.registration.camera_info == f"{namespace}/front/camera_info"

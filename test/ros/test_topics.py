@@ -102,6 +102,26 @@ def test_a_name_that_nobody_publishes_is_told_with_those_that_cameras_have(
     assert "front/mask" not in told, "the node's own mask is no camera, whatever its name"
 
 
+def test_an_override_that_asks_for_what_no_driver_offers_is_told(
+    graph: Graph, start_node: StartNode, namespace: str
+) -> None:
+    wrong = f"qos_overrides.{namespace}/front.subscription.reliability"
+    with publisher(graph, Image, f"{namespace}/front", BEST_EFFORT):
+        node = start_node("-p", f"{wrong}:=reliable", **FRONT)
+        wait_until(lambda: f"best_effort only: mend {wrong}" in node.stdout, "the mend")
+
+
+def test_overrides_that_nothing_listens_to_are_told(start_node: StartNode, namespace: str) -> None:
+    mask = f"qos_overrides.{namespace}/segmentation_node/mask"
+    ignored = {f"{mask}.publisher.durability": "transient_local", f"{mask}s.publisher.depth": 1}
+    given = [word for name, value in ignored.items() for word in ("-p", f"{name}:={value}")]
+    node = start_node(*given, "-p", f"{mask}.publisher.depth:=1", **FRONT)
+    for name in ignored:
+        wait_until(lambda name=name: f"{name} is not used" in node.stdout, f"a word of {name}")
+    assert "did you mean" in node.stdout
+    assert f"{mask}.publisher.depth is not used" not in node.stdout
+
+
 def test_two_drivers_on_a_topic_are_named(
     graph: Graph, start_node: StartNode, namespace: str
 ) -> None:
