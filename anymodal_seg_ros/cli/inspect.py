@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from anymodal_seg_ros.cli.jobs_progress import jobs_progress
+from anymodal_seg_ros.cli.os_errors import told
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.config import NODE_NAME, did_you_mean, load_node_config
 from anymodal_seg_ros.errors import AnymodalError
@@ -90,8 +91,10 @@ def command(
             _tell(f"{bag}: {length_s:.2f} s", topics, findings, notes)
         if init is not None:
             _propose(init, topics, model)
-    except AnymodalError as error:
-        click.echo(f"Error: {error}", err=True)
+    except (AnymodalError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # nobody reads on
+            raise
+        click.echo(f"Error: {told(error)}", err=True)
         sys.exit(2)
     bad = (Severity.ERROR, Severity.WARNING) if strict else (Severity.ERROR,)
     sys.exit(int(any(finding.severity in bad for finding in findings)))
@@ -116,6 +119,8 @@ def _write(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
+        if not isinstance(error, FileExistsError):
+            path.unlink(missing_ok=True)  # half a file would be taken for a rig
         raise AnymodalError(f"cannot write {path}: {error.strerror}") from error
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import importlib
+import sys
+from typing import Any
 
 import click
 
@@ -34,6 +36,10 @@ SUBCOMMANDS = (
     "verify-engine",
 )
 """``some-name`` is the object ``command`` in ``cli/some_name.py``, imported when it is needed."""
+
+
+STOPPED = 130
+"""Exit code of a command that Ctrl-C ended, as of a shell's own."""
 
 
 class Subcommands(click.Group):
@@ -74,10 +80,21 @@ class Subcommands(click.Group):
             ctx.fail(f"No such command '{quote(args[0])}'. {near}".strip())
         return super().resolve_command(ctx, args)
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command; a help text that cannot be written is an error of one line, too."""
+        try:
+            return super().main(*args, **options)
+        except OSError as error:
+            click.echo(f"Error: {told(error)}", err=True)
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the subcommand; exit code 1 and ``Error: …`` for what can be said in a line."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+            ctx.exit(STOPPED)
         except AnymodalError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:  # a folder that cannot be written, a disk that is full

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from anymodal_seg_ros.errors import DISK_FULL
 from anymodal_seg_ros.foreign_text import one_line
 
@@ -11,4 +13,9 @@ def told(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         where = f" ({one_line(error.filename)})" if error.filename else ""
         return f"the disk is full{where}: make room, and give the same command again"
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return (
+            "a file became larger than may be written here (ulimit -f, or the file system): give "
+            "the same command again where it may"
+        )
     return one_line(error)

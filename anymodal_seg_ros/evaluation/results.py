@@ -108,6 +108,10 @@ class ResultFolder:
         lines = folder / "predictions.jsonl"
         if folder.is_dir() and any(folder.iterdir()) and not lines.exists():
             raise ConfigError(f"{folder} is not empty and no earlier run's: choose another folder")
+        for there in (lines, folder / "masks", folder / "overlays"):
+            # A pipe would be waited for, a link leads to where nobody asked to write.
+            if there.is_symlink() or (there == lines and there.exists() and not there.is_file()):
+                raise ConfigError(f"{there} is a link or no file: choose another folder")
         try:
             for name in ("masks", "overlays") if alpha is not None else ("masks",):
                 (folder / name).mkdir(parents=True, exist_ok=True)

@@ -113,7 +113,8 @@ def is_finite(result: Segmentation) -> bool:
     """Whether all numbers of a result are numbers; cheap enough to be asked for every frame."""
     parts: list[npt.NDArray[np.float32] | None] = [result.logits, result.contributions]
     # A sum is finite only if all its terms are, and needs no second array.
-    return all(bool(np.isfinite(np.sum(part))) for part in parts if part is not None)
+    with np.errstate(over="ignore", invalid="ignore"):  # which is what is asked for
+        return all(bool(np.isfinite(np.sum(part))) for part in parts if part is not None)
 
 
 def _check_array(name: str, value: Any, dtype: type, shape: tuple[int, ...]) -> None:

@@ -13,12 +13,14 @@ from typing import BinaryIO
 from anymodal_seg_ros.config import did_you_mean
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.inference.manifest import Manifest, load_manifest
-from anymodal_seg_ros.inference.onnx_weights import names_other_files
+from anymodal_seg_ros.inference.onnx_weights import inlined_nodes, names_other_files
 from anymodal_seg_ros.resources import models_dir
 
 DEFAULT_MODEL = "rig-nano"
 MAX_BYTES = 8 << 30
 """A larger file is no network that a robot runs."""
+MAX_NODES = 20_000
+"""A larger graph is none either; large networks have some thousands."""
 _PIECE = 1 << 20
 
 
@@ -79,13 +81,19 @@ class Model:
         """Return the content of the ONNX file with a role, as :meth:`read`, with all its weights.
 
         Raises:
-            ModelError: also if some of them are in other files, which nobody has hashed.
+            ModelError: also if some of them are in other files, which nobody has hashed, or if it
+                calls functions so often that no machine can hold it.
         """
         content = self.read(role)
         if names_other_files(content):
             raise ModelError(
                 f"cannot load {self.file(role)}: some of its weights are in other files, which "
                 "model.yaml has no hashes of: save it as one file, or export the model again"
+            )
+        if inlined_nodes(content) > MAX_NODES:
+            raise ModelError(
+                f"cannot load {self.file(role)}: with its functions written out it has more than "
+                f"{MAX_NODES} nodes, which no network has: export the model again"
             )
         return content
 

@@ -1,4 +1,6 @@
-"""Does an ONNX file hold all of its weights? Asked without the library onnx, which no robot has.
+"""Does an ONNX file hold all of its weights, and how large is its graph in the end?
+
+Asked without the library onnx, which no robot has.
 
 The hash in a manifest is that of the file. Weights that it names in other files were hashed by
 nobody, and libraries that are given a file's content look for them wherever the process happens to
@@ -7,7 +9,9 @@ run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 _PARTS: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},
@@ -23,6 +27,19 @@ _PARTS: dict[str, dict[int, str]] = {
 _DATA_LOCATION, _EXTERNAL = 14, 1
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 """Wire types of protocol buffers."""
+
+_NAMES: dict[str, tuple[int, int]] = {"node": (7, 4), "function": (10, 1)}
+"""Numbers of the fields with the domain and the name of an operator, and of a function."""
+
+_Name = tuple[bytes, bytes]
+
+
+@dataclass(slots=True)
+class _Part:
+    """A graph or a function: what it is called, how many nodes it has, and how often of a kind."""
+
+    name: _Name = (b"", b"")
+    calls: Counter[_Name] = field(default_factory=Counter)
 
 
 def names_other_files(content: bytes) -> bool:
@@ -44,6 +61,64 @@ def names_other_files(content: bytes) -> bool:
     except (IndexError, ValueError):
         return False
     return False
+
+
+def inlined_nodes(content: bytes) -> float:
+    """Return how many nodes an ONNX file has once its functions are written out.
+
+    Libraries do so before anything else: forty functions that call the next one twice are more than
+    a machine can hold. What is no ONNX file is left to the library that is to load it.
+
+    Returns:
+        Infinity if a function calls itself.
+    """
+    try:
+        parts = [
+            _part(_PARTS["model"][number], value)
+            for number, value in _fields(memoryview(content))
+            if isinstance(value, memoryview) and number in _PARTS["model"]
+        ]
+    except (IndexError, ValueError):
+        return 0
+    functions = {part.name: part for part in parts if part.name != (b"", b"")}
+    known: dict[_Name, float] = {}
+    return sum(_nodes(part, functions, known) for part in parts if part.name == (b"", b""))
+
+
+def _nodes(part: _Part, functions: Mapping[_Name, _Part], known: dict[_Name, float]) -> float:
+    total = 0.0
+    for name, times in part.calls.items():
+        if name not in functions:
+            total += times
+            continue
+        if name not in known:
+            known[name] = float("inf")  # for as long as it is being counted
+            known[name] = _nodes(functions[name], functions, known)
+        total += times * known[name]
+    return total
+
+
+def _part(kind: str, message: memoryview) -> _Part:
+    """Count the nodes of a graph or a function, with those of the graphs inside of it."""
+    found = _Part()
+    if kind == "function":
+        found.name = _name(kind, message)
+    todo = [(kind, message)]
+    while todo:
+        kind, message = todo.pop()
+        if kind == "node":
+            found.calls[_name(kind, message)] += 1
+        for number, value in _fields(message):
+            part = _PARTS[kind].get(number)
+            if isinstance(value, memoryview) and part in ("graph", "node", "attribute"):
+                todo.append((part, value))
+    return found
+
+
+def _name(kind: str, message: memoryview) -> _Name:
+    domain, name = _NAMES[kind]
+    values = {n: bytes(v) for n, v in _fields(message) if isinstance(v, memoryview)}
+    return values.get(domain, b""), values.get(name, b"")
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:

@@ -15,6 +15,7 @@ from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.contract import check_engine
 from anymodal_seg_ros.inference.cuda import has_gpu
 from anymodal_seg_ros.inference.graph_outputs import Arrays, wanted_outputs
+from anymodal_seg_ros.inference.loading import load_in_time
 from anymodal_seg_ros.inference.manifest import PYRAMID, half_role
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.providers import (
@@ -31,6 +32,9 @@ AXIS = "modalities"
 
 LOAD_LIMIT_S = 60.0
 """Time in which a graph must have segmented the frames with which it is looked at."""
+
+SESSION_LIMIT_S = 120.0
+"""Time in which a graph must be loaded: whatever depends on no picture is computed meanwhile."""
 
 BUILD_LIMIT_S = 1800.0
 """The same where TensorRT executes it, which builds for minutes before it segments the first."""
@@ -97,8 +101,7 @@ class OnnxRuntimeEngine:
             self._fuse = _OnnxGraph(model, "fuse", outputs, threads, wanted, half)
         self.name = f"onnxruntime {short(self._whole.providers[0])}"
         self._limit: ort.RunOptions | None = ort.RunOptions()
-        builds = short(self._whole.providers[0]) == "tensorrt"
-        limit_s = BUILD_LIMIT_S if builds else LOAD_LIMIT_S
+        limit_s = BUILD_LIMIT_S if _builds(self._whole.providers[:1]) else LOAD_LIMIT_S
         alarm = threading.Timer(limit_s, setattr, (self._limit, "terminate", True))
         alarm.daemon = True
         alarm.start()
@@ -143,6 +146,10 @@ class OnnxRuntimeEngine:
         return Segmentation(**self._fuse.run(inputs, self._limit))
 
 
+def _builds(providers: Sequence[str]) -> bool:
+    return "tensorrt" in map(short, providers)
+
+
 class _OnnxGraph:
     """One ONNX file of a model, and the outputs that are wanted of it.
 
@@ -180,7 +187,9 @@ class _OnnxGraph:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # warnings about a graph tell a user of a robot nothing
+        # Warnings about a graph tell a user of a robot nothing, and errors are raised as well: what
+        # is printed of them quotes the graph, which may hold what a terminal obeys.
+        options.log_severity_level = 4
         # Spinning threads would burn the cores between frames that the sensors need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Weights in other files would be computed with without being hashed: they are not found.
@@ -191,15 +200,20 @@ class _OnnxGraph:
             options.add_free_dimension_override_by_name(AXIS, rows)
         providers = with_options(wanted, ort.get_available_providers(), half)
         content = model.read_graph(role)
-        try:
-            self._session = ort.InferenceSession(
-                content,
-                options,
-                providers=providers,
-                disabled_optimizers=SLOW_ON_CPU if tuple(wanted) == (CPU,) else None,
-            )
-        except Exception as error:  # ONNX Runtime's errors have no common public base
-            raise ModelError(f"ONNX Runtime cannot load {model.file(role)}: {error}") from error
+        refused = f"ONNX Runtime cannot load {model.file(role)}"
+
+        def load() -> None:
+            try:
+                self._session = ort.InferenceSession(
+                    content,
+                    options,
+                    providers=providers,
+                    disabled_optimizers=SLOW_ON_CPU if tuple(wanted) == (CPU,) else None,
+                )
+            except Exception as error:  # ONNX Runtime's errors have no common public base
+                raise ModelError(f"{refused}: {error}") from error
+
+        load_in_time(load, BUILD_LIMIT_S if _builds(wanted) else SESSION_LIMIT_S, refused)
         self.providers = tuple(self._session.get_providers())
 
     def run(self, inputs: Arrays, limit: ort.RunOptions | None) -> dict[str, npt.NDArray[Any]]:

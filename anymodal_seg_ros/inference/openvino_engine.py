@@ -15,8 +15,12 @@ from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.contract import check_engine
 from anymodal_seg_ros.inference.graph_outputs import Arrays, wanted_outputs
+from anymodal_seg_ros.inference.loading import load_in_time
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
+
+LOAD_LIMIT_S = 180.0
+"""Time in which a model must be compiled, and must have segmented the frames of noise."""
 
 
 class OpenVinoEngine:
@@ -42,8 +46,15 @@ class OpenVinoEngine:
             ModelError: OpenVINO refuses a file, or it is not what the manifest says.
         """
         outputs = wanted_outputs(model, confidence)
-        core = openvino.Core()
         self.splits = model.has("encode", "fuse") and "logits" in outputs
+        load_in_time(
+            lambda: self._load(model, outputs, threads),
+            LOAD_LIMIT_S,
+            f"OpenVINO cannot load the model {model.folder}",
+        )
+
+    def _load(self, model: Model, outputs: tuple[str, ...], threads: int) -> None:
+        core = openvino.Core()
         self._whole = _OpenvinoGraph(core, model, "onnx", outputs, threads, 1)
         if self.splits:
             self._encode = _OpenvinoGraph(core, model, "encode", PYRAMID, threads, threads)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.inference import onnxruntime_engine
 from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.loading import load_in_time
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
 
@@ -154,6 +157,87 @@ def test_a_graph_that_never_ends_does_not_keep_the_loading(
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(ModelError, match=r"stopped after 0.5 s"):
         create_engine("onnxruntime", folder_of(tmp_path, "logits"), 1)
+
+
+def calling_functions(depth: int, times: int) -> onnx.ModelProto:
+    """A graph with functions, each of which calls the next one several times."""
+    made = graph("logits", np.zeros((3, *QUARTER), np.float32))
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    for level in range(depth):
+        last = level == depth - 1
+        names = ["x", *(f"x{turn}" for turn in range(1, times)), "y"]
+        nodes = [
+            helper.make_node(
+                "Identity" if last else f"F{level + 1}", [x], [y], domain="" if last else "own"
+            )
+            for x, y in itertools.pairwise(names)
+        ]
+        made.functions.append(helper.make_function("own", f"F{level}", ["x"], ["y"], nodes, opsets))
+    made.opset_import.append(opsets[1])
+    made.graph.node[-1].output[0] = "before"
+    made.graph.node.append(helper.make_node("F0", ["before"], ["logits"], domain="own"))
+    return made
+
+
+@ON_A_CPU
+def test_functions_that_call_one_another_without_end_are_not_written_out(
+    kind: str, tmp_path: Path
+) -> None:
+    if kind == "onnxruntime":  # the other one knows no functions
+        onnx.save(calling_functions(depth=3, times=2), tmp_path / "model.onnx")
+        create_engine(kind, folder_of(tmp_path, "logits"), 1)
+    onnx.save(calling_functions(depth=40, times=2), tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match=r"cannot load .*model.onnx: with its functions"):
+        create_engine(kind, folder_of(tmp_path, "logits"), 1)
+    made = calling_functions(depth=1, times=1)
+    made.functions[0].node[0].op_type, made.functions[0].node[0].domain = "F0", "own"
+    onnx.save(made, tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match=r"cannot load .*model.onnx: with its functions"):
+        create_engine(kind, folder_of(tmp_path, "logits"), 1)
+
+
+def test_what_loads_for_ever_is_not_waited_for() -> None:
+    ended = threading.Event()
+    with pytest.raises(ModelError, match=r"cannot load a.onnx: it was not ready after 0.1 s"):
+        load_in_time(lambda: bool(ended.wait(60)) and None, 0.1, "cannot load a.onnx")
+    ended.set()
+    with pytest.raises(KeyError, match="of its own"):
+        load_in_time(lambda: {}["of its own"], 60, "")
+
+
+@ON_A_CPU
+def test_no_engine_loads_without_a_limit(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process of its own, as the loading goes on: powers of a matrix."""
+    made = graph("logits", np.zeros((3, *QUARTER), np.float32))
+    made.graph.initializer.append(helper.make_tensor("size", TensorProto.INT64, [2], [2000, 2000]))
+    powers = [helper.make_node("ConstantOfShape", ["size"], ["p0"])]
+    powers += [helper.make_node("MatMul", [f"p{i}"] * 2, [f"p{i + 1}"]) for i in range(5000)]
+    powers += [helper.make_node("ReduceMean", ["p5000"], ["power"], keepdims=0)]
+    made.graph.node[-1].output[0] = "before"
+    made.graph.node.extend([*powers, helper.make_node("Add", ["before", "power"], ["logits"])])
+    onnx.save(made, tmp_path / "model.onnx")
+    folder_of(tmp_path, "logits")
+    script = """
+import os, sys
+from anymodal_seg_ros.errors import ModelError
+from anymodal_seg_ros.inference import loading
+from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.model import load_model
+kind, folder = sys.argv[1:]
+module = __import__(f"anymodal_seg_ros.inference.{kind}_engine", fromlist=["x"])
+at_once = lambda load, limit_s, what: loading.load_in_time(load, 1.0, what)
+module.load_in_time = at_once
+try:
+    create_engine(kind, load_model(folder), 1)
+except ModelError as error:
+    print(error, flush=True)
+os._exit(0)
+"""
+    command = [sys.executable, "-c", script, kind, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert "it was not ready after 1 s" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\xff" * 8 + b"{}"])

@@ -114,7 +114,7 @@ class BagFiles:
         return [PurePath(str(name)).name for name in names[:_MAX_FILES]]
 
     def _open(self, file: Path, packed: Path | None = None) -> Storage:
-        """Open a file as what its first bytes say it is; ``packed`` is what it was unpacked from."""
+        """Open a file, unpacked from another one or not, as what its first bytes say it is."""
         if not file.is_file():  # a pipe would be waited for
             raise BagError(f"cannot read {file} as a bag: it is no regular file")
         with file.open("rb") as opened:
