@@ -45,9 +45,8 @@ _FEWEST_COLUMNS = 64
 _QUIET = 0.4
 """Noise up to which it is enough to look along the rows."""
 _SPECKLE, _AGREE = 0.25, 0.1
-_OF_NOISE, _MOST_NOISE = 3.5, 0.1
-"""Times the median difference of neighbours that noise hardly exceeds on both sides at once; and
-share of full scale up to which that is a camera's own."""
+_OF_NOISE = 3.5
+"""Times the median difference of neighbours that noise hardly exceeds on both sides at once."""
 _LONE_ACROSS, _LONE_DEPTHS_ACROSS = 0.02, 0.008
 """Shares of pixels that are lone in their row, less than in any picture with a fault. Of more, the
 rows above and below are looked at: to do so always would take three times as long."""
@@ -334,7 +333,7 @@ def speckle_share(sampled: Grid, *, noisy: bool = False) -> float:
         return _share(lone)
     if noisy:
         apart = median(np.abs(rows[:, 1::8] - rows[:, :-1:8]))
-        limit = max(limit, min(_OF_NOISE * apart, _MOST_NOISE * sampled.full_scale))
+        limit = max(limit, _OF_NOISE * apart)
     above, rows, below = (floats(some) for some in _with_those_around(plane, step))
     lone = _stand_out(rows[:, 1:-1], rows[:, :-2], rows[:, 2:], limit)
     bar = np.maximum(np.abs(rows - above), np.abs(rows - below)) <= limit
