@@ -103,6 +103,13 @@ class Grid:
         return next_ones
 
     @functools.cached_property
+    def block_means(self) -> Values:
+        """Means of 12 x 16 blocks, in counts."""
+        return np.asarray(
+            cv2.resize(floats(self.values), _BLOCKS, interpolation=cv2.INTER_AREA), np.float32
+        )
+
+    @functools.cached_property
     def metres(self) -> tuple[Values, Values]:
         """Values and neighbours of a depth image in metres, NaN where invalid; only to be read."""
         return metres(self.values), metres(self.neighbours)
@@ -179,7 +186,7 @@ def active_share(sampled: Grid) -> float:
 
 def block_contrast(sampled: Grid) -> float:
     """Return how much the means of 16 x 12 blocks differ, in counts; noise averages out."""
-    means = _block_means(sampled)
+    means = sampled.block_means
     return float(means.max() - means.min())
 
 
@@ -187,16 +194,10 @@ def half_was_there(sampled: Grid, before: Grid) -> bool:
     """Whether half of an even picture was as even, and about as bright, in one before it."""
     if sampled.values.shape != before.values.shape:
         return False
-    means, level = _block_means(before), median(_block_means(sampled))
+    means, level = before.block_means, median(sampled.block_means)
     as_bright = np.abs(means - level) <= max(_AS_EVEN, _AS_BRIGHT * level)
     alike = np.abs(means - median(means[as_bright])) <= _AS_EVEN if as_bright.any() else as_bright
     return int(np.count_nonzero(alike)) >= means.size // 2
-
-
-def _block_means(sampled: Grid) -> Values:
-    return np.asarray(
-        cv2.resize(floats(sampled.values), _BLOCKS, interpolation=cv2.INTER_AREA), np.float32
-    )
 
 
 def noise_ratio(sampled: Grid) -> float:

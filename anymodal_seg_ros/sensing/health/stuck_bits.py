@@ -62,8 +62,11 @@ class StuckBitsWatch:
             anything but 8 and 16 bits.
         """
         if values.dtype.kind != "u" or values.dtype.itemsize not in _LOWEST:
+            self._before, self._mask = None, 0
             return ""
         before, self._before = self._before, _Seen(values, now_ns)
+        if before is not None and before.values.dtype != values.dtype:
+            before, self._mask = None, 0
         if self._mask:
             others = (values & self._mask) != self._level
             if float(others.mean()) >= _FREE:
@@ -72,7 +75,6 @@ class StuckBitsWatch:
             before is not None
             and now_ns - before.time_ns <= HELD_NS
             and before.values.shape == values.shape
-            and before.values.dtype == values.dtype
         ):
             self._compare(before.values, values)
         bits = [str(bit) for bit in range(16) if self._mask >> bit & 1]

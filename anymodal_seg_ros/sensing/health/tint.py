@@ -24,6 +24,9 @@ _DARK, _BRIGHT = 20.0, 235.0
 """Counts between which a block tells how strong its colours are."""
 _MANY = 0.4
 """Share of the blocks that must tell."""
+_STEADY = 0.3
+"""Of the jump: what the colours change by just before and just after it, at most. Where a tunnel
+with lamps of its own begins, they change for half a second and more."""
 _HALF = 0.5
 """Of the jump: a picture that has come back by so much is as before."""
 _MEMORY, _FEWEST = 50, 5
@@ -44,18 +47,29 @@ class TintWatch:
     def forget(self) -> None:
         """Begin anew."""
         self._jump: Floats | None = None
+        self._maybe: Floats | None = None
+        """A jump that was seen just now."""
+        self._step = 0.0
+        """What the colours changed by at last."""
         self._tints: deque[Floats] = deque(maxlen=_MEMORY)
 
     def compare(self, before: Floats, now: Floats) -> None:
         """Compare two coarse pictures ``[3, H, W]``, in counts of 8 bits, one after the other."""
-        if self._jump is None:
-            if len(self._tints) >= _FEWEST and not self.comes_back(before, now):
-                self._jump = _jump(before, now)
-        else:
-            away = float((_tint(now) - self._usual()) @ self._jump)
+        tint = _tint(now)
+        step_before, self._step = self._step, float(np.linalg.norm(tint - _tint(before)))
+        maybe, self._maybe = self._maybe, None
+        if self._jump is not None:
+            away = float((tint - self._usual()) @ self._jump)
             if away < _HALF * float(self._jump @ self._jump):
                 self._jump = None
-        self._tints.append(_tint(now))
+        elif maybe is not None:
+            if self._step <= _STEADY * float(np.linalg.norm(maybe)):
+                self._jump = maybe
+        elif len(self._tints) >= _FEWEST and not self.comes_back(before, now):
+            jump = _jump(before, now)
+            if jump is not None and step_before <= _STEADY * float(np.linalg.norm(jump)):
+                self._maybe = jump
+        self._tints.append(tint)
 
     def comes_back(self, before: Floats, now: Floats) -> bool:
         """Whether the second of two pictures has the colours that are usual, and the first not."""
