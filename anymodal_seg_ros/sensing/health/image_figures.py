@@ -45,9 +45,8 @@ _FEWEST_COLUMNS = 64
 _QUIET = 0.4
 """Noise up to which it is enough to look along the rows."""
 _SPECKLE, _AGREE = 0.25, 0.1
-_OF_NOISE, _MOST_NOISE = 3.5, 0.1
-"""Times the median difference of neighbours that noise hardly exceeds on both sides at once; and
-share of full scale up to which that is a camera's own."""
+_OF_NOISE = 3.5
+"""Times the median difference of neighbours that noise hardly exceeds on both sides at once."""
 _LONE_ACROSS, _LONE_DEPTHS_ACROSS = 0.02, 0.008
 """Shares of pixels that are lone in their row, less than in any picture with a fault. Of more, the
 rows above and below are looked at: to do so always would take three times as long."""
@@ -102,6 +101,13 @@ class Grid:
         found = plane[::down, 2::right][:, :columns]
         next_ones[:, : found.shape[1]] = found
         return next_ones
+
+    @functools.cached_property
+    def block_means(self) -> Values:
+        """Means of 12 x 16 blocks, in counts."""
+        return np.asarray(
+            cv2.resize(floats(self.values), _BLOCKS, interpolation=cv2.INTER_AREA), np.float32
+        )
 
     @functools.cached_property
     def metres(self) -> tuple[Values, Values]:
@@ -180,7 +186,7 @@ def active_share(sampled: Grid) -> float:
 
 def block_contrast(sampled: Grid) -> float:
     """Return how much the means of 16 x 12 blocks differ, in counts; noise averages out."""
-    means = _block_means(sampled)
+    means = sampled.block_means
     return float(means.max() - means.min())
 
 
@@ -188,16 +194,10 @@ def half_was_there(sampled: Grid, before: Grid) -> bool:
     """Whether half of an even picture was as even, and about as bright, in one before it."""
     if sampled.values.shape != before.values.shape:
         return False
-    means, level = _block_means(before), median(_block_means(sampled))
+    means, level = before.block_means, median(sampled.block_means)
     as_bright = np.abs(means - level) <= max(_AS_EVEN, _AS_BRIGHT * level)
     alike = np.abs(means - median(means[as_bright])) <= _AS_EVEN if as_bright.any() else as_bright
     return int(np.count_nonzero(alike)) >= means.size // 2
-
-
-def _block_means(sampled: Grid) -> Values:
-    return np.asarray(
-        cv2.resize(floats(sampled.values), _BLOCKS, interpolation=cv2.INTER_AREA), np.float32
-    )
 
 
 def noise_ratio(sampled: Grid) -> float:
@@ -334,7 +334,7 @@ def speckle_share(sampled: Grid, *, noisy: bool = False) -> float:
         return _share(lone)
     if noisy:
         apart = median(np.abs(rows[:, 1::8] - rows[:, :-1:8]))
-        limit = max(limit, min(_OF_NOISE * apart, _MOST_NOISE * sampled.full_scale))
+        limit = max(limit, _OF_NOISE * apart)
     above, rows, below = (floats(some) for some in _with_those_around(plane, step))
     lone = _stand_out(rows[:, 1:-1], rows[:, :-2], rows[:, 2:], limit)
     bar = np.maximum(np.abs(rows - above), np.abs(rows - below)) <= limit

@@ -32,7 +32,8 @@ class FigureCheck:
         confirm: so many measurements in a row make a verdict.
         healthy: a figure that this sensor must have shown again and again before it is judged:
             some cameras are like that from the start. None: every sensor is judged.
-        otherwise: what decides instead of a sensor that has not been as healthy; None: nothing.
+        otherwise: what decides instead of a sensor that has not been as healthy, or that has come
+            to fail by and by; None: nothing.
         was_there: whether what fails in an image was to be seen in one of a moment ago already, so
             that the robot has come up to it by and by, and nothing was put before the lens.
     """

@@ -64,6 +64,8 @@ _CLEARLY = 0.5
 """Share of the best correlation below which that of unmoved rows must lie."""
 _NARROW = 50
 """Pixels of a row for each pixel that is smoothed away."""
+_TOLD = 0.25
+"""Share of the rows that must have enough to be compared."""
 _MOVED = 5
 """Pixels; a slanted edge moves by less in two rows."""
 
@@ -227,7 +229,8 @@ def torn_share(plane: Pixels, smoothed: int = 1) -> float:
     """Return the share of rows that resemble the last but one best when moved sideways.
 
     The last but one, because two fields of interlaced video may be apart. Only rows count that
-    resemble each other at all: those of a flat wall do not.
+    resemble each other at all: those of a flat wall do not. Of depth, the share of the rows that
+    have enough to be compared, if a quarter of them have.
 
     Args:
         plane: one channel, ``[H, W]``.
@@ -255,8 +258,10 @@ def torn_share(plane: Pixels, smoothed: int = 1) -> float:
     best, unmoved = found[np.arange(len(peak)), peak], found[:, 0]
     # Rows of few pixels resemble each other somewhere by chance, the more so with many holes.
     alike = max(_ALIKE, _BY_CHANCE / length**0.5)
-    moved = full & full_too & (best > alike) & (unmoved < _CLEARLY * best) & (shift >= _MOVED)
-    return float(np.count_nonzero(moved)) / len(peak)
+    full &= full_too
+    moved = full & (best > alike) & (unmoved < _CLEARLY * best) & (shift >= _MOVED)
+    count = int(np.count_nonzero(full))
+    return float(np.count_nonzero(moved)) / count if count >= _TOLD * len(peak) else 0.0
 
 
 def _edges(rows: Pixels, smoothed: int) -> tuple[Values, npt.NDArray[np.bool_]]:

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from anymodal_seg_ros.frames import CheckResult, SensorState
+from anymodal_seg_ros.sensing.health.drowned import DrownedWatch
 from anymodal_seg_ros.sensing.health.image_figures import Grid
 from anymodal_seg_ros.sensing.health.kinds import FigureCheck, Measure
 from anymodal_seg_ros.sensing.health.order import median
@@ -69,12 +70,18 @@ class RunningCheck:
         """When its last figure was taken; long ago if none was."""
         return -(1 << 62) if self._measured_ns is None else self._measured_ns
 
-    def deciding(self, figure: float | None, sampled: Grid) -> float | None:
-        """Return what decides of an image: another figure where the sensor never was healthy."""
+    def deciding(
+        self, figure: float | None, sampled: Grid, *, at_once: bool = False
+    ) -> float | None:
+        """Return what decides of an image.
+
+        Another figure, where there is one, of a sensor that never was healthy, and of one that has
+        not drowned in noise ``at_once``: at night every camera is noisy in the end.
+        """
         otherwise = self.check.otherwise
         if otherwise is None or figure is None or not self._beyond(figure, MARGIN):
             return figure
-        return figure if self._is_news() else otherwise(sampled)
+        return figure if at_once and self._is_news() else otherwise(sampled)
 
     def judge(
         self,
@@ -159,6 +166,8 @@ class Checks:
         self._slow = [one for one in self._running if one.check.in_turn]
         self._turn_ns: int | None = None
         self._remembers = any(one.check.was_there for one in self._running)
+        noisy = any(one.check.otherwise for one in self._running)
+        self._drowned = DrownedWatch() if noisy else None
         self._ago: deque[tuple[int, Grid]] = deque()
         """Some of the last images, without all their pixels, and when they came."""
 
@@ -166,18 +175,21 @@ class Checks:
         """Begin anew."""
         self._turn_ns = None
         self._ago.clear()
+        if self._drowned is not None:
+            self._drowned.forget()
         for running in self._running:
             running.forget()
 
     def inspect(self, sampled: Grid, now_ns: int) -> list[tuple[CheckResult, Fault | None]]:
         """Measure an image, and return every check's verdict."""
         taken: dict[Measure, float | None] = {}  # some checks go by the same figure
+        at_once = self._drowned is not None and self._drowned.look(sampled, now_ns)
         for running in (*self._cheap, *self._whose_turn(now_ns)):
             measure = running.check.measure
             if measure not in taken:
                 taken[measure] = measure(sampled)
             usual, was_there = taken[measure], running.check.was_there
-            figure = running.deciding(usual, sampled)
+            figure = running.deciding(usual, sampled, at_once=at_once)
             before = self._a_moment_ago(now_ns) if was_there and running.begins(figure) else None
             came = was_there is not None and before is not None and was_there(sampled, before)
             running.judge(figure, now_ns, came, usual)

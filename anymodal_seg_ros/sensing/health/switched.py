@@ -1,12 +1,14 @@
 """A picture that from one image to the next means something else: nothing in the world does that.
 
-The brightness turned upside down, two colours exchanged or one of them gone, all distances so many
-times as far, or one and the same: a driver, a cable or a setting did it. Each is known by the
-coarse picture, which shows the same as a moment ago but for that.
+The brightness turned upside down, colours exchanged, one of them gone or all of another strength,
+bits that are the same everywhere, all distances so many times as far, or one and the same: a
+driver, a cable or a setting did it. Each is known by the coarse picture, which shows the same as a
+moment ago but for that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -16,11 +18,15 @@ import numpy.typing as npt
 from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS
 from anymodal_seg_ros.sensing.health.image_figures import Grid, floats
 from anymodal_seg_ros.sensing.health.order import in_order, median, quantile, quantile_of_sorted
+from anymodal_seg_ros.sensing.health.stuck_bits import StuckBitsWatch
 from anymodal_seg_ros.sensing.health.sudden_loss import HELD_NS
+from anymodal_seg_ros.sensing.health.tint import TintWatch
 
 _SAME = 0.9
 """Correlation of two coarse pictures from which on they show the same; below minus that, upside
 down."""
+_SAME_AGAIN, _BACK = 0.7, 0.6
+"""The same of colours that were exchanged before, to be as they were."""
 _LEAST_CONTRAST = 4.0
 """Counts by which a coarse picture must vary for that, or its colours."""
 _NO_COLOUR = 1.0
@@ -59,6 +65,8 @@ class SwitchWatch:
     def __init__(self, *, depth: bool) -> None:
         """Set up for pictures, or for depth."""
         self._depth = depth
+        self._bits = StuckBitsWatch(depth=depth)
+        self._tint = TintWatch()
         self.forget()
 
     def forget(self) -> None:
@@ -66,6 +74,9 @@ class SwitchWatch:
         self._before: _Coarse | None = None
         self._switched: set[str] = set()
         self._one_distance = False
+        self._stuck = ""
+        self._bits.forget()
+        self._tint.forget()
 
     def look(self, sampled: Grid, now_ns: int) -> str:
         """Look at a picture.
@@ -76,8 +87,10 @@ class SwitchWatch:
         """
         shown = sampled.metres[0] if self._depth else _channels(sampled)
         before, self._before = self._before, _Coarse(shown, now_ns)
+        stuck_before, self._stuck = self._stuck, self._bits.look(sampled.values, now_ns)
         if (
-            before is not None
+            self._stuck == stuck_before
+            and before is not None
             and now_ns - before.time_ns <= HELD_NS
             and before.shown.shape == shown.shape
         ):
@@ -85,8 +98,13 @@ class SwitchWatch:
                 self._compare_distances(before.shown, shown)
             else:
                 self._compare(before.shown, shown)
+                if len(shown) >= 3 and sampled.pixels.dtype == np.uint8:
+                    self._tint.compare(before.shown, shown)
         told = sorted(self._switched)
-        return ", ".join([*told, "at one and the same distance"] if self._one_distance else told)
+        told += ["in colours of another strength"] * self._tint.jumped
+        told += ["at one and the same distance"] * self._one_distance
+        told += [self._stuck] * bool(self._stuck)
+        return ", ".join(told)
 
     def _compare_distances(self, before: Floats, now: Floats) -> None:
         """Look whether all distances are so many times as large, or one."""
@@ -120,16 +138,52 @@ class SwitchWatch:
         likeness = _likeness(before[middle], now[middle])
         if likeness <= -_SAME:
             self._switched ^= {"a negative of what was seen before"}
-        elif len(now) >= 3 and likeness >= _SAME:
-            if _likeness(before[0] - before[2], now[0] - now[2]) <= -_SAME:
-                self._switched ^= {"red in the place of blue"}
-            for channel in (0, 2):
-                was, is_ = (float(np.ptp(shown[channel])) for shown in (before, now))
-                what = f"without its colour {1 + channel} of 3"
-                if was >= _LEAST_CONTRAST and is_ <= _NO_COLOUR:
-                    self._switched.add(what)
-                elif was <= _NO_COLOUR and is_ >= _LEAST_CONTRAST:
-                    self._switched.discard(what)
+        elif len(now) >= 3:
+            self._exchange("red in the place of blue", likeness, before, now, _redness)
+            self._exchange("green in the place of red and blue", likeness, before, now, _greenness)
+            if likeness >= _SAME:
+                self._lose_colours(before, now)
+
+    def _exchange(
+        self,
+        what: str,
+        likeness: float,
+        before: Floats,
+        now: Floats,
+        colour: Callable[[Floats], Floats],
+    ) -> None:
+        """Look whether what is coloured one way is coloured the other way, or as it was again."""
+        told = what in self._switched
+        if likeness < (_SAME_AGAIN if told else _SAME):
+            return
+        against = _likeness(_coarser(colour(before)), _coarser(colour(now)))
+        if told and against <= -_BACK:
+            self._switched.remove(what)
+        # One that was overlooked and is undone now is none.
+        elif not told and against <= -_SAME and not self._tint.comes_back(before, now):
+            self._switched.add(what)
+
+    def _lose_colours(self, before: Floats, now: Floats) -> None:
+        for channel in (0, 2):
+            was, is_ = (float(np.ptp(shown[channel])) for shown in (before, now))
+            what = f"without its colour {1 + channel} of 3"
+            if was >= _LEAST_CONTRAST and is_ <= _NO_COLOUR:
+                self._switched.add(what)
+            elif was <= _NO_COLOUR and is_ >= _LEAST_CONTRAST:
+                self._switched.discard(what)
+
+
+def _redness(channels: Floats) -> Floats:
+    return np.asarray(channels[0] - channels[2], np.float32)
+
+
+def _greenness(channels: Floats) -> Floats:
+    return np.asarray(channels[1] - (channels[0] + channels[2]) / 2, np.float32)
+
+
+def _coarser(shown: Floats) -> Floats:
+    """Join blocks by fours: colours are faint, and what moves is less of a larger block."""
+    return np.asarray(cv2.resize(shown, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
 
 
 def _spread(depth_m: Floats) -> float:
@@ -159,8 +213,13 @@ def _channels(sampled: Grid) -> Floats:
     if pixels.ndim == 2 or pixels.shape[2] < 3:
         few = floats(sampled.values)
     else:
-        down, right = (max(1, side // 30) for side in pixels.shape[:2])
-        few = floats(pixels[::down, ::right, :3])
+        # Four neighbours together: the colours of a raw picture take turns from pixel to pixel.
+        rows, columns = (side // 2 * 2 for side in pixels.shape[:2])
+        down, right = (max(2, side // 60 * 2) for side in (rows, columns))
+        few = floats(pixels[0:rows:down, 0:columns:right, :3])
+        for row, column in ((0, 1), (1, 0), (1, 1)):
+            few += pixels[row:rows:down, column:columns:right, :3]
+        few *= np.float32(0.25)
     coarse = cv2.resize(few, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(coarse.reshape(ROWS, COLUMNS, -1).transpose(2, 0, 1), np.float32)
 

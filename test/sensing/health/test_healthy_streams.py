@@ -80,6 +80,11 @@ def test_the_noise_of_a_high_gain_in_the_dark_is_no_speckle() -> None:
     assert faults("high gain", 3) == []
 
 
+@pytest.mark.parametrize("name", ["into the dark", "lamp goes out"])
+def test_a_clean_camera_that_comes_into_the_dark_has_no_speckle(name: str) -> None:
+    assert faults(name, 40) == []
+
+
 def inspect(modality: str, pixels: Pixels) -> Fault | None:
     return ContentChecker(modality, ChecksConfig()).inspect(Image(pixels, "test"), 0)
 

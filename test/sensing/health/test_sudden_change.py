@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 from fixtures.drives import drive
@@ -71,6 +72,116 @@ def test_colours_that_are_exchanged_or_gone_are_told(what: dict[str, int], word:
         fault = checker.inspect(image, number * S // HZ)
         assert (fault is not None) == broken, number
         assert fault is None or word in fault.reason
+
+
+def paint(image: Image, factors: tuple[float, float, float]) -> Image:
+    """Give a picture with colours others: each so many times as strong."""
+    colours = 0.55 * tinted(image).pixels.astype(np.float32) * np.array(factors, np.float32)
+    return Image(colours.clip(0, 255).astype(np.uint8), image.encoding)
+
+
+@pytest.mark.parametrize("factors", [(1.4, 1.0, 0.8), (0.7, 1.0, 1.3), (1.0, 1.5, 1.0)])
+def test_a_white_balance_that_jumps_is_told_until_it_is_taken_back(
+    factors: tuple[float, float, float],
+) -> None:
+    checker = ContentChecker("rgb", ChecksConfig())
+    for number in range(45):
+        broken = BEGIN <= number < END
+        image = paint(drive("rgb", number, 3), factors if broken else (1.0, 1.0, 1.0))
+        fault = checker.inspect(image, number * S // HZ)
+        if not BEGIN <= number < BEGIN + 4:  # it must be seen to stay
+            assert (fault is not None) == broken, number
+        assert fault is None or ("colours of another strength" in fault.reason)
+        assert fault is None or not fault.withhold
+
+
+def test_a_white_balance_that_stays_is_the_normal_one_in_the_end() -> None:
+    checker = ContentChecker("rgb", ChecksConfig())
+    for number in range(150):
+        image = paint(drive("rgb", number, 1), (1.4, 1.0, 0.8) if number >= BEGIN else (1, 1, 1))
+        fault = checker.inspect(image, number * S // HZ)
+    assert fault is None
+
+
+def test_a_colour_that_comes_by_and_by_or_from_one_side_is_no_setting() -> None:
+    from_one_side = np.linspace(0.0, 1.0, 320, dtype=np.float32)[None, :, None]
+    for lamp in (False, True):
+        checker = ContentChecker("rgb", ChecksConfig())
+        for number in range(60):
+            share = float(number >= BEGIN) if lamp else min(1.0, max(0, number - BEGIN) / 8)
+            image = paint(drive("rgb", number, 3), (1.0, 1.0, 1.0))
+            warm = np.array([0.0, -0.3, -0.9], np.float32) * share
+            gain = np.exp(warm * (from_one_side if lamp else np.float32(1.0)))
+            pixels = (image.pixels * gain).clip(0, 255).astype(np.uint8)
+            fault = checker.inspect(Image(pixels, image.encoding), number * S // HZ)
+            assert fault is None, (lamp, number)
+
+
+def test_raw_colours_that_are_read_with_the_wrong_pattern_are_told() -> None:
+    def developed(image: Image, code: int) -> Image:
+        raw = 0.6 * image.pixels[:, :, 1].astype(np.float32)
+        # Green as of leaves in the lower part, between red at 0, 0 and blue at 1, 1.
+        leaves = np.linspace(0.8, 1.3, len(raw), dtype=np.float32)[:, None]
+        raw[::2, 1::2] *= leaves[::2]
+        raw[1::2, ::2] *= leaves[1::2]
+        return Image(cv2.cvtColor(raw.astype(np.uint8), code), image.encoding)
+
+    checker = ContentChecker("rgb", ChecksConfig())
+    for number in range(45):
+        broken = BEGIN <= number < END
+        code = cv2.COLOR_BayerGB2RGB if broken else cv2.COLOR_BayerBG2RGB
+        fault = checker.inspect(developed(drive("rgb", number, 1), code), number * S // HZ)
+        assert (fault is not None) == broken, number
+        assert fault is None or "green in the place of red and blue" in fault.reason
+
+
+@pytest.mark.parametrize(
+    ("modality", "bits", "level"),
+    [
+        ("thermal", 0x8000, 0x8000),
+        ("thermal", 0xFF00, 0),
+        ("thermal", 0xF000, 0),
+        ("thermal", 0x0400, 0x0400),
+        ("thermal", 0x0200, 0),
+        ("depth", 0x1000, 0x1000),
+        ("rgb", 0x80, 0),
+    ],
+)
+def test_bits_that_are_the_same_everywhere_at_once_are_told_until_they_are_free(
+    modality: str, bits: int, level: int
+) -> None:
+    found = told(modality, lambda pixels: (pixels & ~np.array(bits, pixels.dtype)) | level)
+    assert found[:BEGIN] == [None] * BEGIN
+    lowest = (bits & -bits).bit_length() - 1
+    for fault in found[BEGIN + 1 : END]:
+        assert fault is not None
+    reasons = {fault.reason for fault in found[BEGIN:END] if fault is not None}
+    assert any(f"with bit {lowest}" in reason for reason in reasons)
+    assert found[-1] is None
+
+
+def test_bits_that_hang_are_forgotten_when_the_pixels_have_another_type() -> None:
+    checker = ContentChecker("thermal", ChecksConfig(format=False))
+    for number in range(BEGIN + 4):
+        pixels = drive("thermal", number, 1).pixels
+        stuck = pixels | np.uint16(0x8000) if number >= BEGIN else pixels
+        fault = checker.inspect(Image(stuck, "mono16"), number * S // HZ)
+    assert fault is not None and "bit 15" in fault.reason
+    for number in range(BEGIN + 4, END):
+        eight = ((drive("thermal", number, 1).pixels - 29_000.0) / 7).clip(0, 255)
+        fault = checker.inspect(Image(eight.astype(np.uint8), "mono8"), number * S // HZ)
+    assert fault is None or "bit" not in fault.reason
+
+
+@pytest.mark.parametrize("step", [100, 256, 1024, 4000])
+def test_a_shutter_that_shifts_all_counts_leaves_no_bits_stuck(step: int) -> None:
+    """The offset of a thermal camera is another one after it has closed its shutter."""
+
+    def shifted(pixels: Pixels) -> Pixels:
+        return pixels + np.array(step, pixels.dtype)
+
+    for fault in told("thermal", shifted):
+        assert fault is None or "bit" not in fault.reason
 
 
 @pytest.mark.parametrize("times", [10.0, 0.1])
