@@ -284,7 +284,7 @@ class SensorConfig(Thresholds):
         0.0,
         3600.0,
         "CLOCK when stamps are this far off the other sensors', in s; "
-        "0 means tolerance and deadline, at least 0.1 s",
+        "0 means tolerance and deadline (the longest, where that is above 0.1 s), at least 0.1 s",
     )
     enabled: bool = switch(True, "Whether the sensor takes part at all")
     critical: bool = switch(False, "Masks are UNLABELED (255) wherever this sensor is missing")

@@ -142,6 +142,17 @@ def sensor_health(
     for warning in filter(None, warnings):
         level = max(level, DiagnosticStatus.WARN)
         message += f"; {warning}"
+    return DiagnosticStatus(
+        level=level,
+        name=f"{node}: sensor {status.sensor}",
+        message=message,
+        hardware_id=topic,
+        values=_pairs(_values(status, facts)),
+    )
+
+
+def _values(status: SensorStatus, facts: TopicFacts | None) -> dict[str, str]:
+    """Return what is known of a sensor, by name."""
     fused = status.fused
     graph: dict[str, str] = {}
     if facts is not None:
@@ -150,7 +161,7 @@ def sensor_health(
             "heard": "reliably" if facts.reliable else "best effort",
             "lost_on_the_way": str(facts.lost),
         }
-    values = {
+    return {
         "state": status.state.value,
         "rate_hz": "" if status.rate_hz is None else f"{status.rate_hz:.2f}",
         "age_ms": milliseconds(status.age_ns),
@@ -172,13 +183,6 @@ def sensor_health(
         "last_error": status.last_error,
         **graph,
     }
-    return DiagnosticStatus(
-        level=level,
-        name=f"{node}: sensor {status.sensor}",
-        message=message,
-        hardware_id=topic,
-        values=_pairs(values),
-    )
 
 
 def pipeline_health(

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -22,18 +22,15 @@ from rclpy.exceptions import NameValidationException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from anymodal_seg_ros.config import SegConfig, nest, refuse_shared_topics, seconds_to_ns
+from anymodal_seg_ros.config import SegConfig, nest, refuse_shared_topics
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
-from anymodal_seg_ros.foreign_text import one_line
-from anymodal_seg_ros.frames import Prediction, SensorState
+from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.engines import described
-from anymodal_seg_ros.nodes.arrival import waited_ns
 from anymodal_seg_ros.nodes.black_box import BlackBox
 from anymodal_seg_ros.nodes.diagnostics import resting
 from anymodal_seg_ros.nodes.engine_build import EngineBuild
-from anymodal_seg_ros.nodes.graph_watch import GraphWatch
-from anymodal_seg_ros.nodes.guard import guarded
 from anymodal_seg_ros.nodes.health import Health
+from anymodal_seg_ros.nodes.inputs import Inputs
 from anymodal_seg_ros.nodes.live_parameters import LiveParameters
 from anymodal_seg_ros.nodes.machine_status import MachineWatch
 from anymodal_seg_ros.nodes.message_class import message_class
@@ -51,11 +48,9 @@ from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, home
 from anymodal_seg_ros.nodes.services import NodeServices
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session, run_until_signal
 from anymodal_seg_ros.nodes.snapshot import Snapshots
-from anymodal_seg_ros.nodes.static_transforms import StaticTransforms
 from anymodal_seg_ros.nodes.transitions import refuse_impossible_transitions, told
 from anymodal_seg_ros.nodes.worker import PipelineWorker, any_worker_lives
 from anymodal_seg_ros.pipeline import Pipeline
-from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 NAME = "segmentation_node"
 
@@ -94,8 +89,7 @@ class SegmentationNode(LifecycleNode):
         self._loaded: Pipeline | None = None
         self._outputs: Outputs | None = None
         self._worker: PipelineWorker | None = None
-        self._watch: GraphWatch | None = None
-        self._transforms: StaticTransforms | None = None
+        self._inputs: Inputs | None = None
         self._own_timers: list[Any] = []  # rclpy's Node has _timers: all of them
         self._machine = MachineWatch(self.get_fully_qualified_name().lstrip("/"))
         self._machine.start()
@@ -154,7 +148,7 @@ class SegmentationNode(LifecycleNode):
         except Exception:
             super().on_deactivate(state)
             raise
-        assert self._watch is not None
+        assert self._inputs is not None
         self._active = True
         self._engine_build.start()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -162,7 +156,7 @@ class SegmentationNode(LifecycleNode):
             self.create_timer(1.0 / self.config.diagnostics_hz, self._report, clock=steady),
             self.create_timer(_SUPERVISE_S, self._supervise, clock=steady),
         ]
-        self.get_logger().info("active: " + ", ".join(self._watch.topics))
+        self.get_logger().info("active: " + ", ".join(self._inputs.topics))
         for words in unused_overrides(self):
             self.get_logger().warning(words)
         return _SUCCESS
@@ -221,23 +215,23 @@ class SegmentationNode(LifecycleNode):
             )
             tell = self.get_logger().warning
             self._black_box = BlackBox(self.config.black_box, folder, self._circumstances, tell)
-        self._watch = GraphWatch(
+        self._inputs = Inputs(
             self,
             rig,
-            guarded(self._on_message, self._callback_failed),
-            guarded(self._on_camera_info, self._callback_failed),
+            self._pipeline,
+            self._health,
+            self._outputs,
+            now_ns=self._now_ns,
+            simulated=self._sim_time,
+            note=self._note,
+            arrived=self._worker.notify,
         )
-        if self._pipeline.wants_transforms:
-            self._transforms = StaticTransforms(self, self._on_transforms)
 
     def _end(self) -> None:
         """Stop to listen and to make masks."""
-        if self._watch is not None:
-            self._watch.destroy()
-            self._watch = None
-        if self._transforms is not None:
-            self._transforms.destroy()
-            self._transforms = None
+        if self._inputs is not None:
+            self._inputs.destroy()
+            self._inputs = None
         if self._worker is not None:
             if not self._worker.stop() and not self.broken:
                 self.broken = "the engine hangs: its thread cannot be stopped"
@@ -311,58 +305,11 @@ class SegmentationNode(LifecycleNode):
         """Return the time on which messages and deadlines are kept: steady, or simulated."""
         return int(self.get_clock().now().nanoseconds) if self._sim_time else time.monotonic_ns()
 
-    def _on_message(self, sensor: str, message: Any, info: Mapping[str, Any] | None) -> None:
-        """Hand one message to the pipeline and be gone, in well under a millisecond."""
-        started_ns = time.perf_counter_ns()
-        config = self.config.rig.sensors[sensor]
-        self._note(config.topic, config.message_type, message)
-        now_ns = self._now_ns()
-        if now_ns == 0:
-            if self._health.may_warn("clock"):
-                self.get_logger().warning("use_sim_time is set, but no /clock has come yet")
-            return
-        if not self._sim_time:
-            now_ns -= waited_ns(info, seconds_to_ns(self.config.rig.clock_jump_s) // 2)
-        error = self._pipeline.push_message(sensor, message, now_ns)
-        if self._worker is not None:
-            self._worker.notify()
-        if error is not None and self._health.may_warn(sensor):
-            self.get_logger().warning(f"message rejected: {one_line(error)}")
-        self._health.callback_took(time.perf_counter_ns() - started_ns)
-
-    def _on_camera_info(self, sensor: str, message: Any, info: Mapping[str, Any] | None) -> None:
-        """Hand a calibration to the pipeline; repetitions cost next to nothing."""
-        topic = self.config.rig.sensors[sensor].registration.camera_info
-        self._note(topic, "sensor_msgs/msg/CameraInfo", message, latched=True)
-        error = self._pipeline.push_camera_info(sensor, message)
-        if error is not None and self._health.may_warn(f"{sensor} camera_info"):
-            self.get_logger().warning(f"calibration rejected: {one_line(error)}")
-        if error is None and self._outputs is not None:
-            self._outputs.take_camera_info(sensor, message)
-
-    def _on_transforms(self, message: Any) -> None:
-        """Hand the places of frames to the pipeline."""
-        self._note("/tf_static", "tf2_msgs/msg/TFMessage", message, latched=True)
-        error = self._pipeline.push_transforms(message)
-        if error is not None and self._health.may_warn("tf"):
-            self.get_logger().warning(f"transform rejected: {one_line(error)}")
-        if self._outputs is not None:
-            self._outputs.take_transforms(message)
-
-    def _note(self, topic: str, type_name: str, message: Any, *, latched: bool = False) -> None:
+    def _note(self, kept: Kept, latched: bool) -> None:
         """Keep a message for those who may write it down."""
-        kept = Kept(topic, type_name, time.time_ns(), message)
         self._snapshots.note(kept)
         if self._black_box is not None:
             self._black_box.note(kept, latched=latched)
-
-    def _callback_failed(self, sensor: str, error: Exception) -> None:
-        """Count what a callback raised, and tell it; the message is lost, the node is not."""
-        words = f"{type(error).__name__}: {one_line(error)}"
-        self._pipeline.reject(sensor, Fault(SensorState.INVALID, words), self._now_ns())
-        if self._health.may_warn(f"{sensor} callback"):
-            text = "".join(traceback.format_exception(error))
-            self.get_logger().error(f"a message of {sensor} could not be taken: {text}")
 
     def _change(self, config: SegConfig) -> None:
         """Take a new configuration over, at once if masks are being made.
@@ -373,14 +320,14 @@ class SegmentationNode(LifecycleNode):
         if self._outputs is not None:
             self._topics_of(config)
         before, self.config = self.config, config
-        if self._watch is not None and before.rig != config.rig:
+        if self._inputs is not None and before.rig != config.rig:
             try:
                 self._pipeline.configure(config.rig)
-                self._watch.configure(config.rig)
+                self._inputs.configure(config.rig)
             except Exception:
                 self.config = before
                 self._pipeline.configure(before.rig)
-                self._watch.configure(before.rig)
+                self._inputs.configure(before.rig)
                 raise
         if self._outputs is not None:
             self._outputs.config = config
@@ -417,7 +364,7 @@ class SegmentationNode(LifecycleNode):
         """Gather what there is now, and return what writes it down. For ``~/save_snapshot``."""
         if self._loaded is None:
             raise ConfigError("the node is not configured: there is nothing to write down")
-        self._said = [] if self._watch is None else self._statuses()
+        self._said = [] if self._inputs is None else self._statuses()
         return self._snapshots.saving(self._circumstances())
 
     def _circumstances(self) -> Circumstances:
@@ -450,9 +397,9 @@ class SegmentationNode(LifecycleNode):
     def _statuses(self) -> list[Any]:
         """Return what ``/diagnostics`` says now."""
         engine = self._engine_build.statuses()
-        if self._watch is None:
+        if self._inputs is None:
             return [resting(self.get_fully_qualified_name().lstrip("/")), *engine]
-        health = self._health.report(self._now_ns(), self._watch.settled())
+        health = self._health.report(self._now_ns(), self._inputs.settled())
         return [*health, *engine, *self._machine.statuses()]
 
     def _report(self) -> None:

@@ -13,7 +13,7 @@ from anymodal_seg_ros.inference.engines import Engine, serving_engine
 from anymodal_seg_ros.pipeline.cross_check import SensorLook
 from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, Task
 
-_KNOWN_AT = 30
+_KNOWN_AT = 20
 """Pieces of work of one kind after which it is known how long they take: the first ones compile."""
 _FADES = 0.99
 """What is left of the longest one at each piece that is shorter."""

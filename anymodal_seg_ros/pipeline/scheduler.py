@@ -36,6 +36,9 @@ _SOON_DONE = 30
 """So many times a reference sample could be prepared within one fusion where that is as good as no
 time, as with a whole graph. At fewer the fusion would wait for it: fewer masks, if fresher ones."""
 
+_MUCH_SLOWER = 1.5
+"""Periods of the reference that one fusion takes where the network clearly does not keep up."""
+
 
 class Scheduler:
     """Hands out the work on frame sets. Not thread-safe: the pipeline holds its lock around it."""
@@ -343,12 +346,17 @@ class Scheduler:
         )
 
     def _only_waits(self, order: Order) -> bool:
-        """Whether a frame set waits for a fusion that takes far longer than to prepare another."""
-        sample, fused = order.frame_set.reference_sample, len(order.frame_set.fused)
+        """Whether a frame set waits for a fusion that takes far longer than to prepare another.
+
+        A network that nearly keeps up gains more masks from what has been prepared.
+        """
+        frame_set = order.frame_set
+        reference, sample = frame_set.reference, frame_set.reference_sample
         if self._fusing is None or id(sample) in self._running:
             return False
-        prepare_ns = self._budget.encoding(sample.sensor).ns
-        return _SOON_DONE * prepare_ns <= self._budget.fuse_ns(fused)
+        fuse_ns = self._budget.fuse_ns(len(frame_set.fused))
+        slow = fuse_ns > _MUCH_SLOWER * self._rig.mask_period_ns(reference)
+        return slow and fuse_ns >= _SOON_DONE * self._budget.encoding(reference).ns
 
     def _is_made(self, sample: Sample, picture: str, companions: Mapping[str, Sample]) -> bool:
         key = self._preparer.key(sample, picture, companions)

@@ -18,7 +18,7 @@ from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.preprocess import planes
 
 REPEATS = 5
-"""Equal answers in a row, each to other pictures than the one before, that no network gives."""
+"""Answers in a row, to other pictures than the first and equal to it, that no network gives."""
 
 _CHANGED = 0.05
 """Standard deviations by which pictures differ in the mean, at the least, to be others. Noise alone
@@ -36,6 +36,7 @@ class StaleOutput:
         self._rig, self._manifest = rig, manifest
         self._logits: npt.NDArray[np.float32] | None = None
         self._images: dict[str, Image] = {}
+        """Of which the first of the equal answers was made."""
         self._repeats = 0
 
     def look(self, logits: npt.NDArray[np.float32] | None, images: Mapping[str, Image]) -> None:
@@ -50,25 +51,23 @@ class StaleOutput:
         """
         if logits is None:
             return
-        kept, before, pictures = logits[:, ::_STEP, ::_STEP], self._logits, self._images
-        self._images = dict(images)
-        if before is None or not np.array_equal(kept, before):
-            self._logits, self._repeats = kept.copy(), 0
+        kept = logits[:, ::_STEP, ::_STEP]
+        if self._logits is None or not np.array_equal(kept, self._logits):
+            self._logits, self._images, self._repeats = kept.copy(), dict(images), 0
             return
-        self._repeats += any(
-            image is not pictures.get(name) and self._differs(name, image, pictures.get(name))
-            for name, image in images.items()
-        )
+        # All of them: a network may all but ignore the one that moves.
+        self._repeats += all(self._differs(name, image) for name, image in images.items())
         if self._repeats >= REPEATS:
             raise EngineError(
-                f"the engine gave the same logits for {self._repeats} frames in a row, of which "
-                "each showed something else: its output is stale"
+                f"the engine gave the same logits for {self._repeats} frames in a row, although "
+                "all pictures had changed: its output is stale"
             )
 
-    def _differs(self, name: str, image: Image, before: Image | None) -> bool:
-        """Whether two images of a sensor are clearly not the same to the network."""
-        if before is None:
-            return True
+    def _differs(self, name: str, image: Image) -> bool:
+        """Whether an image is clearly not what the sensor showed when the answer was new."""
+        before = self._images.get(name)
+        if before is None or image is before:
+            return before is None
         sensor, manifest = self._rig.sensors[name], self._manifest
         spec, size = manifest.modalities[sensor.modality], (manifest.height, manifest.width)
         now, then = (planes(one, spec, *size, counts=sensor.counts) for one in (image, before))

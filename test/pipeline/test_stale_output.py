@@ -41,15 +41,21 @@ class Engine:
         return Segmentation(logits=self._logits)
 
 
-def drive(engine: Engine, frames: int, step: int = 24) -> tuple[list[tuple[str, ...]], list[str]]:
-    """Show a world that gets brighter by so much from frame to frame; return masks and failures."""
+def drive(
+    engine: Engine, frames: int, step: int = 24, depth_step: int | None = None
+) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Show a world that gets brighter by so much from frame to frame, or to one of the sensors.
+
+    Returns the sensors of each mask, and what failed.
+    """
     pipe = Pipeline(RIG, Model(Path("nowhere"), small_manifest()), engine)
     world = np.random.default_rng(0).integers(0, 60, (20, 30, 3)).astype(np.uint8)
     masks, failures = [], []
     for k in range(frames):
         now = k * 100 * MS
         seen = world + np.uint8(k * step % 190)
-        metres = seen[..., 0].astype(np.float32) / 8 + 1
+        farther = k * (step if depth_step is None else depth_step) % 190
+        metres = (world[..., 0] + np.float32(farther)) / 8 + 1
         pipe.push_message("depth", image_message(metres, "32FC1", START + now), now)
         pipe.push_message("rgb", image_message(seen, "rgb8", START + now), now)
         try:
@@ -89,3 +95,9 @@ def test_an_engine_that_comes_back_makes_masks_again() -> None:
     masks, failures = drive(Engine(lambda call, sensors: not 10 < call <= 20), 60)
     assert 1 <= len(failures) <= 20
     assert masks[-1] == ("rgb", "depth")
+
+
+def test_a_sensor_that_moves_alone_may_be_ignored_by_a_network() -> None:
+    masks, failures = drive(Engine(lambda call, sensors: call < 2), 30, step=0, depth_step=24)
+    assert len(masks) == 30
+    assert not failures

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig, seconds_to_ns
 from anymodal_seg_ros.frames import CheckResult, Sample, SensorState
@@ -34,6 +35,8 @@ _FEWEST_LAGS = 3
 _ELECTION_NS = 100_000_000
 _EASIER = 0.8
 """Share of the limit that a doubtful sensor must keep to be believed, so that it does not flap."""
+_MAY_BE_LATE_NS = seconds_to_ns(1.0)
+"""Stamps that are less behind may be right: cameras on a network send so late."""
 _FORGOTTEN_NS = seconds_to_ns(1.0)
 _STEP_NS = seconds_to_ns(LEAST_LIMIT_S)
 _UNSEEN = frozenset(
@@ -178,11 +181,14 @@ class StampOffsets:
                 f"bundles: expected less than {limit_ns / 1e6:.0f} ms",
             )
         deviation_ns = self._deviation_ns(book, doubtful)
-        where = "behind" if deviation_ns > 0 else "ahead of"
+        where, mend = "behind" if deviation_ns > 0 else "ahead of", ""
+        if 0 < deviation_ns < _MAY_BE_LATE_NS:
+            wait_s = ceil(deviation_ns / _EASIER / 1e7) / 100
+            mend = f"; if they are right, it sends late: raise rig.deadline_max_s to {wait_s:.2f}"
         return Fault(
             SensorState.CLOCK,
             f"stamps are {_spoken(deviation_ns)} {where} those of {self._anchor}: "
-            f"expected less than {limit_ns / 1e6:.0f} ms",
+            f"expected less than {limit_ns / 1e6:.0f} ms{mend}",
         )
 
     def _host_delay_ns(self, now_ns: int, states: Mapping[str, SensorState]) -> int:
@@ -236,8 +242,14 @@ def _spoken(time_ns: int) -> str:
 
 
 def _limit_ns(sensor: SensorConfig, rig: RigConfig) -> int:
-    """Return how far off a sensor's stamps may be: as far as a frame set can bridge."""
-    bridged = sensor.tolerance_ns + seconds_to_ns(rig.deadline_s)
+    """Return how far off a sensor's stamps may be: as far as a frame set can bridge.
+
+    Whoever lets frame sets wait longer than usual has a sensor that sends so late.
+    """
+    raised = rig.deadline_max_s > LEAST_LIMIT_S
+    bridged = sensor.tolerance_ns + seconds_to_ns(
+        max(rig.deadline_s, rig.deadline_max_s) if raised else rig.deadline_s
+    )
     return seconds_to_ns(sensor.clock_offset_s) or max(bridged, seconds_to_ns(LEAST_LIMIT_S))
 
 

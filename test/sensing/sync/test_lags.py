@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
+from dataclasses import replace
 
 import pytest
 from fixtures.messages import sample
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
-from anymodal_seg_ros.frames import FrameSet
+from anymodal_seg_ros.frames import FrameSet, SensorState, SensorStatus
 from anymodal_seg_ros.sensing.intake import Intake
 from anymodal_seg_ros.sensing.sync.lags import ArrivalLags
 
@@ -72,6 +74,35 @@ def test_the_mend_is_told_with_figures() -> None:
         "its messages come 80 ms after those of rgb: raise rig.deadline_max_s to 0.09"
     )
     assert intake.too_late_by("rgb") == ""
+
+
+@pytest.mark.parametrize("late_ms", [150, 300, 600])
+def test_a_camera_that_sends_late_is_fused_once_the_mend_that_is_told_is_done(late_ms: int) -> None:
+    """Its stamps are right, but nothing tells them from those of a wrong clock."""
+    rgb, depth = SensorConfig("a", "rgb"), SensorConfig("b", "depth")
+    config = RigConfig({"rgb": rgb, "depth": depth, "event": SensorConfig("c", "event")})
+    config = replace(config, content_checks=False)
+
+    def drive(rig: RigConfig) -> tuple[list[FrameSet], SensorStatus]:
+        intake, sets = Intake(rig), []
+        lags = {"rgb": 10, "event": 10, "depth": late_ms}
+        coming = [
+            sample(name, k * PERIOD, k * PERIOD + lag * MS)
+            for name, lag in lags.items()
+            for k in range(150)
+        ]
+        for arrival in sorted(coming, key=lambda s: s.received_ns):
+            if arrival.received_ns <= 150 * PERIOD:
+                intake.push(arrival)
+                sets += intake.poll(arrival.received_ns)
+        return sets, intake.status(150 * PERIOD)[1]
+
+    sets, status = drive(config)
+    assert not any("depth" in frame_set.samples for frame_set in sets[30:120])
+    (told,) = re.findall(r"raise rig\.deadline_max_s to ([0-9.]+)$", status.fault)
+    sets, status = drive(replace(config, deadline_max_s=float(told)))
+    assert status.state is not SensorState.CLOCK
+    assert all("depth" in frame_set.samples for frame_set in sets[60:120])
 
 
 def test_one_message_that_was_held_up_teaches_nothing() -> None:

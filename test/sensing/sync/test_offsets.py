@@ -174,7 +174,8 @@ def test_a_doubtful_sensor_is_told_by_what_it_fails() -> None:
     said = run(offsets, {"rgb": 100.0, "events": 10.0, "depth": 10.0}, 8, states=states)
     assert said["rgb"][-1] is not None
     assert said["rgb"][-1].reason == (
-        "stamps are 90 ms behind those of events: expected less than 80 ms"
+        "stamps are 90 ms behind those of events: expected less than 80 ms; if they are right, it "
+        "sends late: raise rig.deadline_max_s to 0.12"
     )
 
 
