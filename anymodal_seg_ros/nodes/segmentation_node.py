@@ -24,6 +24,7 @@ from rclpy.parameter import Parameter
 
 from anymodal_seg_ros.config import SegConfig, nest, refuse_shared_topics
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.engines import described
 from anymodal_seg_ros.nodes.black_box import BlackBox
