@@ -162,12 +162,6 @@ AGREEMENT = "agreement"
     help="Folder, new or with a scorecard. What is finished in it is not done again.",
 )
 @click.option(
-    "--overwrite",
-    is_flag=True,
-    help="Replace the runs of the same names that another command left in OUT, or this one before "
-    "the bag, the model or the parameters changed.",
-)
-@click.option(
     "--workers",
     default=1,
     show_default=True,
@@ -260,7 +254,7 @@ _OF_BAGS = (
 )
 _OF_A_SWEEP = ("kinds", "moments", "fault_seconds", "subsets")
 _OF_A_LIVE_NODE = ("rate", "player", "wait_s")
-_OF_REPLAYS = ("cluster", "live", "bag", "overwrite")
+_OF_REPLAYS = ("cluster", "live", "bag")
 _NOT_LIVE = ("pipeline", "latency", "agree_with", "workers", "cluster", "bag")
 
 
@@ -320,7 +314,6 @@ class _Options:
     baseline: Path | None
     max_drop: float | None
     junit: Path | None
-    overwrite: bool
     workers: int
     cluster: str
     live: bool
@@ -411,7 +404,7 @@ def _replay(trials: Sequence[Trial], out: Path, options: _Options, console: Plai
     agreeing, unable = _with_agreement(trials, out)
     jobs, failures = jobs_of(agreeing, out)
     failures |= unable
-    _begin(out, jobs, options)
+    _begin(out, jobs, console)
     with jobs_progress(console) as progress:
         failed = run_jobs(jobs, options.workers, progress, options.cluster)
     _remember(out, jobs, failures | reasons_by_name(failed))
@@ -433,7 +426,7 @@ def _play_live(
         raise ConfigError("--live is for one bag, without --faults and --sweep")
     jobs, failures = jobs_of(trials, out)
     jobs = [dataclasses.replace(job, live=True) for job in jobs]
-    _begin(out, jobs, options)
+    _begin(out, jobs, console)
     how = LiveOptions(options.rate, options.player, options.wait_s)
     for job in jobs:
         with ros_session(["anymodal-seg"]) as stop:
@@ -441,9 +434,14 @@ def _play_live(
     _remember(out, jobs, failures)
 
 
-def _begin(out: Path, jobs: Sequence[Job], options: _Options) -> None:
-    if not options.overwrite:
-        contents.refuse_to_replace(out, jobs)
+def _begin(out: Path, jobs: Sequence[Job], console: PlainConsole) -> None:
+    """Tell what of an earlier command is made anew, and write down what is asked for."""
+    if names := contents.outdated(jobs):
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        console.say(
+            f"{names[0]}{more} in {out}: of another command, or of a bag, a model or "
+            "parameters that have changed since; made anew"
+        )
     contents.begin(out, jobs)
 
 

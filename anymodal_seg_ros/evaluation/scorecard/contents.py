@@ -83,23 +83,12 @@ def claim(folder: Path) -> None:
     _write(folder, Contents({}, complete=False))
 
 
-def refuse_to_replace(folder: Path, jobs: Iterable[Job]) -> None:
-    """Refuse to write runs over those of another command, which may be all that is left of it.
+def outdated(jobs: Iterable[Job]) -> list[str]:
+    """Return the names of the finished runs that are made anew: they answer another question.
 
-    Args:
-        folder: of the scorecard.
-        jobs: that are to be done.
-
-    Raises:
-        ConfigError: there are such runs.
+    They are of another command, or their bag, their model or their parameters have changed since.
     """
-    found = [name_of(job.folder) for job in jobs if _is_another(job)]
-    if found:
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        raise ConfigError(
-            f"{folder} holds {quote(found[0], 80)}{more} of another command, or of a bag, a model "
-            "or parameters that have changed since: choose another --out, or give --overwrite"
-        )
+    return [name_of(job.folder) for job in jobs if _is_another(job)]
 
 
 def _is_another(job: Job) -> bool:

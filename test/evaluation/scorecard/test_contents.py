@@ -147,18 +147,15 @@ def load_and_judge(folder: Path) -> int:
         return 2
 
 
-def test_the_runs_of_another_command_are_not_written_over(tmp_path: Path) -> None:
+def test_finished_runs_of_another_question_are_named(tmp_path: Path) -> None:
     here = [job(tmp_path, bag) for bag in ("drive", "night", "rain")]
     for each in here[:2]:
         do(each)
-    contents.refuse_to_replace(tmp_path, here)
+    assert contents.outdated(here) == []
     other = [job(tmp_path, bag, "other") for bag in ("drive", "night", "rain")]
-    with pytest.raises(ConfigError, match=r"holds drive/healthy and 1 more of another command"):
-        contents.refuse_to_replace(tmp_path, other)
-    (here[0].folder / MASKS).unlink()
-    (here[0].folder / "run.json").write_text("{}")  # damaged: nothing that could be lost
-    with pytest.raises(ConfigError, match=r"holds night/healthy of another command"):
-        contents.refuse_to_replace(tmp_path, other)
+    assert contents.outdated(other) == ["drive/healthy", "night/healthy"]
+    (here[0].folder / "run.json").write_text("{}")  # damaged: nothing that could be taken
+    assert contents.outdated(other) == ["night/healthy"]
 
 
 def test_a_live_run_is_not_taken_for_a_replay(tmp_path: Path) -> None:
