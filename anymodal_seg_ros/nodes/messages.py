@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from array import array
 from typing import Any
 
@@ -19,6 +20,7 @@ from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.messages.values import Message
 
 _NS = 1_000_000_000
+_TYPE = re.compile(r"([a-z][a-z0-9_]*)/msg/([A-Z][A-Za-z0-9]*)")
 
 
 def to_stamp(time_ns: int) -> Time:
@@ -85,10 +87,12 @@ def import_class(type_name: str) -> Any:
     Raises:
         ImportError: its package is not installed, or has no such type.
     """
-    package, _, name = type_name.partition("/msg/")
+    # A bag may name anything, and what is imported is run.
+    if (parts := _TYPE.fullmatch(type_name)) is None:
+        raise ImportError("it is no name of a message's type")
     try:
-        return getattr(importlib.import_module(f"{package}.msg"), name)
-    except (AttributeError, ValueError) as error:
+        return getattr(importlib.import_module(f"{parts[1]}.msg"), parts[2])
+    except AttributeError as error:
         raise ImportError(f"there is no {type_name}") from error
 
 

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fixtures.bag_files import (
     IMAGE,
@@ -248,3 +249,32 @@ def test_chunks_of_ros_1_that_are_unpacked_again_and_again_end(
     monkeypatch.setattr(unpack, "MAX_TOTAL_RATIO", 1)
     with Bag(tmp_path / "a.bag") as bag, pytest.raises(BagError, match="unpack to more than"):
         list(bag.messages(["/a"]))
+
+
+@pytest.mark.parametrize(("count", "readable"), [(3, True), (9_999, True), (10_001, False)])
+def test_a_cloud_of_more_fields_than_points_have_is_damaged(
+    tmp_path: Path, count: int, readable: bool
+) -> None:
+    types = TYPES.types
+    kind = "sensor_msgs/msg/PointCloud2"
+    stamp = types["builtin_interfaces/msg/Time"](sec=1, nanosec=2)
+    field = types["sensor_msgs/msg/PointField"](name="x", offset=0, datatype=7, count=1)
+    cloud = types[kind](
+        header=types["std_msgs/msg/Header"](stamp=stamp, frame_id="lidar"),
+        height=1,
+        width=0,
+        fields=[field] * count,
+        is_bigendian=False,
+        point_step=4,
+        row_step=0,
+        data=np.zeros(0, np.uint8),
+        is_dense=True,
+    )
+    data = bytes(TYPES.serialize_cdr(cloud, kind))
+    with Bag(write_bag(tmp_path / "bag", {"/points": (kind, [(START, data)])})) as bag:
+        (recorded,) = bag.messages(["/points"])
+        if readable:
+            assert len(bag.decode(recorded).fields) == count
+        else:
+            with pytest.raises(BagError, match=r"data is no .*a list of 10001 messages"):
+                bag.decode(recorded)

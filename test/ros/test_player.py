@@ -27,7 +27,7 @@ from sensor_msgs.msg import Image as RosImage
 
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.nodes.messages import to_ns
+from anymodal_seg_ros.nodes.messages import import_class, to_ns
 from anymodal_seg_ros.sensing.decoding.decode import decode_image
 
 pytestmark = pytest.mark.ros
@@ -231,3 +231,13 @@ def test_what_cannot_be_published_is_left_out_with_a_line(
     alone = RosProcess("anymodal_seg_ros.cli.main", arguments, tmp_path / "alone")
     assert alone.wait() == 1
     assert "Error: nothing of" in alone.stderr
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["..os/msg/Path", "/msg/Image", "std_msgs/msg/__name__", "a.b/msg/C", "std_msgs/msg/_bool", ""],
+)
+def test_only_what_is_named_as_a_message_is_imported(name: str) -> None:
+    assert import_class("std_msgs/msg/String").__name__ == "String"
+    with pytest.raises(ImportError, match="no name of a message"):
+        import_class(name)

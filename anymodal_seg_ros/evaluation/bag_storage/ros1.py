@@ -40,6 +40,7 @@ class Ros1File:
         self.path = path
         self.notes: list[str] = []
         self._reader = _BoundedReader(path)
+        self._reader.limit = most_of_chunks(path.stat().st_size)
         try:
             self._reader.open()
         except Exception as error:  # whatever the library's parsers meet in a damaged file
@@ -112,11 +113,12 @@ class _BoundedReader(Reader):
     """The library's reader, with decompressors that stop in time.
 
     Attributes:
+        limit: bytes that its chunks may unpack to.
         unpacked: bytes that were unpacked, each time that a chunk was; chunks that overlap in time
             are unpacked again and again.
     """
 
-    unpacked = 0
+    limit = unpacked = 0
 
     def read_chunk(self) -> Any:
         chunk = super().read_chunk()
@@ -127,7 +129,6 @@ class _BoundedReader(Reader):
     def _unpack(self, data: bytes, compression: str) -> bytes:
         content = unpack(data, compression)
         self.unpacked += len(content)
-        limit = most_of_chunks(Path(self.path).stat().st_size)
-        if self.unpacked > limit:
-            raise UnpackError(f"its chunks unpack to more than {limit // 1024**3} GiB")
+        if self.unpacked > self.limit:
+            raise UnpackError(f"its chunks unpack to more than {self.limit // 1024**3} GiB")
         return content

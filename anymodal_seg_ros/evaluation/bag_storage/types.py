@@ -14,6 +14,7 @@ from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from anymodal_seg_ros.evaluation.bag_storage.parts import parts
 from anymodal_seg_ros.evaluation.bag_storage.recording import BagError, Channel
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.messages.rosbags import typestore
@@ -27,6 +28,8 @@ _MAX_FIELDS = 2000
 """Of a type and all that it is made of, those of fixed arrays counted each time."""
 _MAX_FIXED = 1 << 16
 """Values of a fixed array of numbers."""
+_MOST_PARTS, _MOST_EVENTS = 10_000, 4_000_000
+"""Messages in a list within a message: fields of a cloud, transforms; events, where each is one."""
 _MAX_DEFINED = 64
 """Definitions of a bag that are read."""
 _OWN_NAMES = {"octet": "uint8", "byte": "uint8", "char": "uint8", "boolean": "bool"}
@@ -48,6 +51,9 @@ class Types:
             BagError: the type is not known, or the bytes do not fit it.
         """
         store = self._store(channel)
+        count = parts(channel.type, store.fielddefs, data, cdr=channel.encoding == "cdr")
+        if count > (_MOST_EVENTS if channel.type.endswith("/EventArray") else _MOST_PARTS):
+            raise BagError(f"data is no {channel.type}: it has a list of {count} messages")
         try:
             if channel.encoding == "ros1":
                 return store.deserialize_ros1(data, channel.type)
