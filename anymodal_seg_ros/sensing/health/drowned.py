@@ -13,7 +13,7 @@ import cv2
 from anymodal_seg_ros.sensing.health.image_figures import Grid, block_contrast, floats
 from anymodal_seg_ros.sensing.health.sudden_loss import HELD_NS
 
-_AT_ONCE, _AGAIN = 4.0, 1.5
+_AT_ONCE, _AGAIN = 3.0, 1.5
 """Times as noisy as the image before, against what it shows, that an image has drowned: the mouth
 of a tunnel makes it twice; and up to which it has come up again."""
 _LIT = 0.5
