@@ -4,7 +4,8 @@ A best-effort reader matches every driver, but loses from a reliable one what th
 again: most of an image stream where buffers are short. A reliable reader hears nothing of a
 best-effort driver. ROS's own ``BEST_AVAILABLE`` chooses once, at subscribing, when the driver may
 not run yet. So the graph is looked at now and then, and the topic subscribed to anew when its
-publishers change what they offer.
+publishers change what they offer; until the new subscription hears something the old one stays, so
+that nothing is missed in between, and what both hear is taken once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from anymodal_seg_ros.nodes.distribution import OnMessage, subscribe
+from anymodal_seg_ros.nodes.distribution import HAS_MESSAGE_INFO, OnMessage, subscribe
 from anymodal_seg_ros.nodes.offers import of_others, offers_of
 from anymodal_seg_ros.nodes.qos_overrides import overrides_named
 from anymodal_seg_ros.nodes.topic_facts import LOST_AT_LEAST, Offer, TopicFacts, best_match
@@ -31,6 +32,9 @@ DEPTH = 5
 
 WINDOW_S = 5.0
 """Losses and senders are told of the last seconds."""
+
+_HANDOVER_S = 5.0
+"""How long a subscription may take to hear what the one before it hears."""
 
 _ALIKE = 3
 
@@ -74,6 +78,9 @@ class TopicSubscription:
         self._received = self._lost = 0
         self._window: deque[tuple[float, int, int]] = deque()
         self._senders: dict[Any, float] = {}
+        self._leaving: Any = None
+        self._leaves_s = 0.0
+        self._both: deque[tuple[str, int]] = deque(maxlen=4 * DEPTH)
         self._asked = best_match(self._fitting(offers_of(node, topic)), latched, (False, False))
         self._subscription = self._subscribe()
 
@@ -81,11 +88,17 @@ class TopicSubscription:
         """Look at the graph, subscribe anew if the publishers have changed, and tell what is."""
         offers = offers_of(self._node, self._topic)
         asked = best_match(self._fitting(offers), self._latched, self._asked)
+        now_s = time.monotonic()
+        if now_s >= self._leaves_s:
+            self._let_go()
         if asked != self._asked:
             self._asked = asked
-            self.destroy()  # first, or messages would come twice
+            self._let_go()
+            if HAS_MESSAGE_INFO:
+                self._leaving, self._leaves_s = self._subscription, now_s + _HANDOVER_S
+            else:  # messages would come twice, and nothing tells them apart
+                self._node.destroy_subscription(self._subscription)
             self._subscription = self._subscribe()
-        now_s = time.monotonic()
         profile = self._subscription.qos_profile
         return TopicFacts(
             topic=self.name,
@@ -103,7 +116,15 @@ class TopicSubscription:
 
     def destroy(self) -> None:
         """Stop listening."""
+        self._let_go()
         self._node.destroy_subscription(self._subscription)
+
+    def _let_go(self) -> None:
+        """Do without the subscription from before."""
+        if self._leaving is not None:
+            self._node.destroy_subscription(self._leaving)
+            self._leaving = None
+            self._both.clear()
 
     def _subscribe(self) -> Any:
         reliable, latched = self._asked
@@ -113,17 +134,32 @@ class TopicSubscription:
             durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         )
         kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, *self._overridden()]
+        made: Any = None
+
+        def take(message: Any, info: Mapping[str, Any] | None) -> None:
+            if self._leaving is not None:
+                if self._is_known(info):
+                    return
+                if made is self._subscription:
+                    self._leaves_s = 0.0  # at the next look: the old one may be behind
+            self._take(message, info)
+
+        def count_lost(number: int) -> None:
+            if made is self._subscription:
+                self._lost += number
+
         with overrides_named(self._node, self.name, "subscription"):
-            return subscribe(
+            made = subscribe(
                 self._node,
                 self._kind,
                 self._topic,
-                self._take,
-                self._count_lost,
+                take,
+                count_lost,
                 qos,
                 QoSOverridingOptions(policy_kinds=kinds),
                 raw=self._raw,
             )
+        return made
 
     def _overridden(self) -> list[QoSPolicyKind]:
         """Return what the user has fixed; only that is declared, what is ours may change."""
@@ -138,8 +174,13 @@ class TopicSubscription:
             self._senders[str(sender)] = time.monotonic()
         self._on_message(message, info)
 
-    def _count_lost(self, number: int) -> None:
-        self._lost += number
+    def _is_known(self, info: Mapping[str, Any] | None) -> bool:
+        """Whether the other one of two subscriptions has heard a message already."""
+        sent = int((info or {}).get("source_timestamp") or 0)
+        message = str((info or {}).get("publisher_gid", "")), sent
+        known = sent > 0 and message in self._both
+        self._both.append(message)
+        return known
 
     def _lost_share(self, now_s: float) -> float:
         """Return which share of the messages of the last seconds was lost."""

@@ -119,10 +119,7 @@ def test_live_masks_are_the_offline_ones_while_thermal_dies_and_returns(
     rgb_stamps = [min(offline) + i * 1_000_000_000 // HZ for i in range(PAIRS)]
     assert list(offline) == rgb_stamps, "one offline mask for every RGB frame"
 
-    # Asked for from the start: once the player is there the node would subscribe anew to it.
-    reliable = [f"qos_overrides.{namespace}/{s}/image.subscription.reliability" for s in SENSORS]
-    overrides = [word for name in reliable for word in ("-p", f"{name}:=reliable")]
-    segmentation = start_node("--params-file", str(parameters), *overrides, model=model)
+    segmentation = start_node("--params-file", str(parameters), model=model)
     wait_until(lambda: graph.state(node) == "active", "the active node")
     with (
         graph.collect(Image, f"{node}/mask") as masks,

@@ -76,6 +76,38 @@ def test_a_topic_is_heard_as_reliably_as_its_drivers_send(
         )
 
 
+def test_nothing_is_missed_or_taken_twice_when_a_topic_is_heard_reliably(
+    graph: Graph, start_node: StartNode, namespace: str
+) -> None:
+    """The driver comes when the node listens already, and sends as soon as that knows of it."""
+    start_node(**FRONT, diagnostics_hz=10.0)
+    node, topic = f"{namespace}/segmentation_node", f"{namespace}/front"
+    wait_until(lambda: reliabilities(graph, topic) == [ReliabilityPolicy.BEST_EFFORT], "a reader")
+    with (
+        publisher(graph, Image, topic, RELIABLE) as driver,
+        graph.collect(DiagnosticArray, "/diagnostics") as diagnostics,
+    ):
+        wait_until(driver.get_subscription_count, "a match")
+        graph.wait_until_answered(node)
+        sent = itertools.count()
+
+        def send() -> None:
+            pixels = picture("rgb8", seed=next(sent) % 8)
+            driver.publish(image_message(pixels, "rgb8", time.time_ns(), "camera"))
+
+        def arrived(array: DiagnosticArray) -> int:
+            return int(values(array, f"{node[1:]}: sensor front")["arrived"])
+
+        wait_while(
+            send,
+            lambda: reliabilities(graph, topic) == [ReliabilityPolicy.RELIABLE],
+            "only a reliable reader",
+        )
+        number = next(sent)
+        diagnostics.next(lambda array: arrived(array) >= number, "all that was sent")
+        assert arrived(diagnostics.next()) == number
+
+
 def test_another_type_is_named_with_the_mend(
     graph: Graph, start_node: StartNode, namespace: str
 ) -> None:
