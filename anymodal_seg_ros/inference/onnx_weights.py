@@ -35,7 +35,7 @@ _Name = tuple[bytes, bytes]
 
 
 @dataclass(slots=True)
-class _Part:
+class _Scope:
     """A graph or a function: what it is called, how many nodes it has, and how often of a kind."""
 
     name: _Name = (b"", b"")
@@ -85,7 +85,7 @@ def inlined_nodes(content: bytes) -> float:
     return sum(_nodes(part, functions, known) for part in parts if part.name == (b"", b""))
 
 
-def _nodes(part: _Part, functions: Mapping[_Name, _Part], known: dict[_Name, float]) -> float:
+def _nodes(part: _Scope, functions: Mapping[_Name, _Scope], known: dict[_Name, float]) -> float:
     total = 0.0
     for name, times in part.calls.items():
         if name not in functions:
@@ -98,9 +98,9 @@ def _nodes(part: _Part, functions: Mapping[_Name, _Part], known: dict[_Name, flo
     return total
 
 
-def _part(kind: str, message: memoryview) -> _Part:
+def _part(kind: str, message: memoryview) -> _Scope:
     """Count the nodes of a graph or a function, with those of the graphs inside of it."""
-    found = _Part()
+    found = _Scope()
     if kind == "function":
         found.name = _name(kind, message)
     todo = [(kind, message)]

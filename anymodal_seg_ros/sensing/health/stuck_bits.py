@@ -33,7 +33,7 @@ Counts = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Values:
     """Some pixels of an image, and when it came."""
 
     values: Pixels
@@ -50,7 +50,7 @@ class StuckBitsWatch:
 
     def forget(self) -> None:
         """Begin anew."""
-        self._before: _Seen | None = None
+        self._before: _Values | None = None
         self._mask = self._level = 0
         """The bits that are stuck, and at what."""
 
@@ -64,7 +64,7 @@ class StuckBitsWatch:
         if values.dtype.kind != "u" or values.dtype.itemsize not in _LOWEST:
             self._before, self._mask = None, 0
             return ""
-        before, self._before = self._before, _Seen(values, now_ns)
+        before, self._before = self._before, _Values(values, now_ns)
         if before is not None and before.values.dtype != values.dtype:
             before, self._mask = None, 0
         if self._mask:
