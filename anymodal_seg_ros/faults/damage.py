@@ -16,7 +16,9 @@ from anymodal_seg_ros.faults.kinds import (
     Grain,
     Holes,
     ImageFault,
+    Negative,
     Stripes,
+    StuckBit,
     StuckLines,
     SwappedBytes,
     Torn,
@@ -67,9 +69,21 @@ def damaged(
         return _holes(fault, pixels, rng)
     if isinstance(fault, SwappedBytes):
         return np.asarray(pixels.byteswap())
+    if isinstance(fault, StuckBit):
+        return _stuck_bit(fault, content, pixels)
+    if isinstance(fault, Negative):
+        return np.asarray(pixels.min() + (pixels.max() - pixels), pixels.dtype)
     if isinstance(fault, WrongUnits):
         return _as(np.nan_to_num(np.asarray(pixels, np.float64)) / 1000.0, pixels)
     return _worse_light(fault, pixels, rng)
+
+
+def _stuck_bit(fault: StuckBit, content: Content, pixels: Pixels) -> Pixels:
+    size = pixels.dtype.itemsize
+    raw = pixels.view(f"u{size}")
+    line = raw.dtype.type(1 << fault.bit + 8 * (size - 1) * (fault.byte == "high"))
+    stuck = (raw | line if fault.how == "one" else raw & ~line).view(pixels.dtype)
+    return np.where(pixels == 0, pixels, stuck) if content is Content.DEPTH else np.asarray(stuck)
 
 
 def _worse_light(fault: ImageFault, pixels: Pixels, rng: np.random.Generator) -> Pixels:

@@ -290,6 +290,23 @@ class SwappedBytes(ImageFault):
 
 
 @dataclass(frozen=True, slots=True)
+class StuckBit(ImageFault):
+    """A data line hangs: one bit is the same in every pixel, at any severity above 0."""
+
+    kind: ClassVar[str] = "stuck_bit"
+    bit: int = count(7, 0, 7, "Which bit of the byte; 0 is the one that counts least")
+    byte: str = choice(("low", "high"), "Which byte of a pixel, where it has several")
+    how: str = choice(("one", "zero"), "What the line hangs at")
+
+
+@dataclass(frozen=True, slots=True)
+class Negative(ImageFault):
+    """What was dark is bright, as of a thermal camera's other polarity; at any severity above 0."""
+
+    kind: ClassVar[str] = "negative"
+
+
+@dataclass(frozen=True, slots=True)
 class WrongUnits(ImageFault):
     """Metres are counted where millimetres are expected, at any severity above 0."""
 
@@ -346,6 +363,8 @@ IMAGE_KINDS: dict[str, type[ImageFault]] = {
         Grain,
         Holes,
         SwappedBytes,
+        StuckBit,
+        Negative,
         WrongUnits,
         BrokenScan,
     )

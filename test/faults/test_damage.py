@@ -22,7 +22,9 @@ from anymodal_seg_ros.faults.kinds import (
     Holes,
     ImageFault,
     InjectedFault,
+    Negative,
     Stripes,
+    StuckBit,
     StuckLines,
     SwappedBytes,
     Torn,
@@ -103,6 +105,25 @@ def test_depth_that_is_lost_or_misread() -> None:
     metres = broken(WrongUnits("x"), DEPTH)
     np.testing.assert_allclose(metres, DEPTH.pixels / 1000, atol=0.51)
     assert (broken(SwappedBytes("x"), DEPTH).byteswap() == DEPTH.pixels).all()
+
+
+def test_a_bit_that_hangs_is_the_same_everywhere_and_the_others_are_left() -> None:
+    for image in (RGB, DEPTH):
+        low, high = (broken(StuckBit("x", bit=5, how=how), image) for how in ("zero", "one"))
+        measured = image.pixels > 0
+        assert not (low & 32).any() and (high & 32 > 0)[measured].all()
+        assert ((low | 32) == (image.pixels | 32))[measured].all()
+        assert (high == low + 32)[measured].all()
+    assert not broken(StuckBit("x", how="one"), DEPTH)[DEPTH.pixels == 0].any(), "no distance"
+    upper = broken(StuckBit("x", bit=3, byte="high", how="one"), DEPTH)
+    assert (upper == np.where(DEPTH.pixels > 0, DEPTH.pixels | 0x800, 0)).all()
+
+
+def test_a_negative_has_the_same_range_and_is_undone_by_another() -> None:
+    negative = broken(Negative("x"))
+    assert (negative.min(), negative.max()) == (RGB.pixels.min(), RGB.pixels.max())
+    assert np.corrcoef(negative.ravel(), RGB.pixels.ravel())[0, 1] < -0.999
+    assert (broken(Negative("x"), Image(negative, RGB.encoding)) == RGB.pixels).all()
 
 
 @pytest.mark.parametrize(("how", "buffers"), [("two_buffers", 2), ("four_buffers", 4)])
