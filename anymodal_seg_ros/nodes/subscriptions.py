@@ -94,11 +94,11 @@ class TopicSubscription:
         if asked != self._asked:
             self._asked = asked
             self._let_go()
-            if HAS_MESSAGE_INFO:
-                self._leaving, self._leaves_s = self._subscription, now_s + _HANDOVER_S
-            else:  # messages would come twice, and nothing tells them apart
+            if not HAS_MESSAGE_INFO:  # messages would come twice, and nothing tells them apart
                 self._node.destroy_subscription(self._subscription)
-            self._subscription = self._subscribe()
+            before, self._subscription = self._subscription, self._subscribe()
+            if HAS_MESSAGE_INFO:
+                self._leaving, self._leaves_s = before, now_s + _HANDOVER_S
         profile = self._subscription.qos_profile
         return TopicFacts(
             topic=self.name,
