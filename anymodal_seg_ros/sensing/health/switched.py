@@ -23,8 +23,10 @@ from anymodal_seg_ros.sensing.health.sudden_loss import HELD_NS
 from anymodal_seg_ros.sensing.health.tint import TintWatch
 
 _SAME = 0.9
-"""Correlation of two coarse pictures from which on they show the same; below minus that, upside
-down."""
+"""Correlation of two coarse pictures from which on they show the same."""
+_AGAINST = 0.8
+"""The same of a negative: what moves takes from it, and other scenes are half as much against one
+another."""
 _SAME_AGAIN, _BACK = 0.7, 0.6
 """The same of colours that were exchanged before, to be as they were."""
 _LEAST_CONTRAST = 4.0
@@ -136,7 +138,7 @@ class SwitchWatch:
         """Look for a negative, and for colours that were exchanged or are gone."""
         middle = min(1, len(now) - 1)
         likeness = _likeness(before[middle], now[middle])
-        if likeness <= -_SAME:
+        if likeness <= -_AGAINST:
             self._switched ^= {"a negative of what was seen before"}
         elif len(now) >= 3:
             self._exchange("red in the place of blue", likeness, before, now, _redness)

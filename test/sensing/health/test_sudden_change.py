@@ -52,9 +52,10 @@ def tinted(image: Image, *, swapped: bool = False, lost: int | None = None) -> I
     return Image(pixels[:, :, ::-1].copy() if swapped else pixels, image.encoding)
 
 
+@pytest.mark.parametrize("speed", [1, 3])
 @pytest.mark.parametrize("modality", ["rgb", "thermal"])
-def test_a_negative_is_told_until_it_is_none(modality: str) -> None:
-    found = told(modality, negative)
+def test_a_negative_is_told_until_it_is_none(modality: str, speed: int) -> None:
+    found = told(modality, negative, speed=speed)
     assert found[:BEGIN] == [None] * BEGIN
     assert found[BEGIN] is not None and "negative" in found[BEGIN].reason
     assert found[END - 1] is not None and not found[END - 1].withhold
