@@ -18,6 +18,7 @@ from anymodal_seg_training.datasets.frame_source import FrameSource, read_frames
 from anymodal_seg_training.evaluation.calibration import PixelMeter
 from anymodal_seg_training.evaluation.cases import ProtocolRow
 from anymodal_seg_training.evaluation.conditions import ConditionTally
+from anymodal_seg_training.evaluation.encoded_once import EncodedOnce
 from anymodal_seg_training.recipe import Recipe
 
 Progress = Callable[[int, int], None]
@@ -66,7 +67,6 @@ def case_confusions(
     network.eval()
     batch_size = batch_size or recipe.training.evaluation_batch
     classes = network.num_classes
-    shares = network.encodes_apart and any(case.change is None for case in cases)
     totals = torch.zeros((len(cases), classes, classes), dtype=torch.int64, device=device)
     starts = range(0, len(indices), batch_size)
     read = partial(read_frames, modalities=recipe.modality_names)
@@ -75,27 +75,22 @@ def case_confusions(
         progress(first, len(indices))
         labels = labels.to(device).long()
         height, width = labels.shape[1:]
-        whole = planes.to(device).float()
-        ids = torch.arange(whole.shape[1], device=device)
-        shared = network.forward_features(whole, ids) if shares else None
+        images = planes.to(device).float()
+        whole = EncodedOnce(network, images)
         for number, case in enumerate(cases):
-            rows = torch.tensor(case.rows, device=device)
-            if case.change is not None:
-                chance = torch.Generator(device).manual_seed(case_seed(recipe.seed, number, first))
-                logits = network(case.change(whole, chance)[:, rows], rows)
-            elif shared is not None:
-                part = [stage[:, rows] for stage in shared]
-                logits = network.decode(part, rows).logits
+            if case.change is None:
+                logits = whole.logits(case.rows)
             else:
-                logits = network(whole[:, rows], rows)
+                chance = torch.Generator(device).manual_seed(case_seed(recipe.seed, number, first))
+                rows = torch.tensor(case.rows, device=device)
+                logits = network(case.change(images, chance)[:, rows], rows)
             logits = upsample_logits(logits, height, width)
             found = logits.argmax(dim=1)
             if tally is None:
                 totals[number] += _counts(found, labels, classes)
             else:
-                each = torch.stack(
-                    [_counts(f, label, classes) for f, label in zip(found, labels, strict=True)]
-                )
+                pairs = zip(found, labels, strict=True)
+                each = torch.stack([_counts(mask, label, classes) for mask, label in pairs])
                 totals[number] += each.sum(dim=0)
                 tally.add(
                     case.key,

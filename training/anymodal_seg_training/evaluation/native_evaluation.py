@@ -22,6 +22,7 @@ from anymodal_seg_ros.networks import AnyModalNetwork, upsample_logits
 from anymodal_seg_training.datasets.base import Split
 from anymodal_seg_training.evaluation.case_evaluation import Progress
 from anymodal_seg_training.evaluation.cases import ProtocolRow
+from anymodal_seg_training.evaluation.encoded_once import EncodedOnce
 from anymodal_seg_training.recipe import Recipe
 
 OVERLAP = 1 / 3
@@ -125,16 +126,11 @@ def _logits(
     seen = torch.zeros(1, 1, height, width, device=parts[0].images.device)
     for part in parts:
         rows, columns = part.images.shape[3:]
-        ids = torch.arange(part.images.shape[1], device=part.images.device)
         place = (..., slice(part.top, part.top + rows), slice(part.left, part.left + columns))
         seen[place] += 1.0
-        features = network.forward_features(part.images, ids) if network.encodes_apart else None
+        encoded = EncodedOnce(network, part.images)
         for case in cases:
-            chosen = torch.tensor(case.rows, device=ids.device)
-            if features is not None:
-                logits = network.decode([f[:, chosen] for f in features], chosen).logits
-            else:
-                logits = network(part.images[:, chosen], chosen)
+            logits = encoded.logits(case.rows)
             if len(parts) == 1:  # nothing overlaps: brought to the label's size in one step
                 sums[case.key] = logits.float()
                 continue

@@ -25,6 +25,7 @@ from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.frame_source import FrameSource, read_frames
 from anymodal_seg_training.datasets.mixed_frames import shares_of
 from anymodal_seg_training.evaluation.cases import combinations
+from anymodal_seg_training.evaluation.encoded_once import EncodedOnce
 from anymodal_seg_training.evaluation.member_view import seen_by
 from anymodal_seg_training.export.trained_network import open_trained
 from anymodal_seg_training.recipe import Recipe
@@ -144,15 +145,9 @@ def _show(
     done = 0
     read = partial(read_frames, modalities=modalities)
     for planes, _ in frames.run(parts, read):
-        images = planes.to(device).float()
-        ids = torch.arange(images.shape[1], device=device)
-        whole = network.forward_features(images, ids) if network.encodes_apart else None
+        encoded = EncodedOnce(network, planes.to(device).float())
         for case in combinations(modalities):
-            rows = torch.tensor(case.rows, device=device)
-            if whole is not None:
-                network.decode([stage[:, rows] for stage in whole], rows)
-            else:
-                network(images[:, rows], rows)
+            encoded.logits(case.rows)
         done += len(planes)
         progress(done, len(chosen))
 
