@@ -70,3 +70,10 @@ def test_the_site_shows_every_page_and_only_those_that_exist() -> None:
     shown = re.findall(r"[\w/-]+\.md", str(site["nav"]))
     pages = {str(page.relative_to(ROOT / "docs")) for page in PAGES[1:]}
     assert sorted(shown) == sorted(pages)
+
+
+def test_the_list_of_all_pages_names_each_of_them() -> None:
+    home = ROOT / "docs" / "README.md"
+    links = re.findall(r"\]\(([\w/-]+\.md)\)", home.read_text(encoding="utf-8"))
+    pages = {str(page.relative_to(home.parent)) for page in PAGES[1:]} - {home.name}
+    assert pages - set(links) == set()
