@@ -93,9 +93,58 @@ class Times:
         }
 
 
+class Listener:
+    """What the node tells of its masks.
+
+    Attributes:
+        told: set when the evidence of a mask has come.
+        evidence: of the newest mask, by key.
+        mask_ns: when the newest mask came, on the steady clock.
+        callback_max: of every message on ``/diagnostics``, the longest callback in ms.
+    """
+
+    def __init__(self, node: Any) -> None:
+        """Subscribe with an rclpy node."""
+        from diagnostic_msgs.msg import DiagnosticArray
+        from sensor_msgs.msg import Image
+
+        self.told = threading.Event()
+        self.evidence: dict[str, str] = {}
+        self.mask_ns = 0
+        self.callback_max: list[float] = []
+        for kind, topic, heard in (
+            (Image, "segmentation_node/mask", self._on_mask),
+            (DiagnosticArray, "segmentation_node/modality_status", self._on_evidence),
+            (DiagnosticArray, "/diagnostics", self._on_diagnostics),
+        ):
+            node.create_subscription(kind, topic, heard, 10)
+
+    def _on_mask(self, message: Any) -> None:
+        self.mask_ns = time.monotonic_ns()
+
+    def _on_evidence(self, message: Any) -> None:
+        mask = next(status for status in message.status if status.name == "mask")
+        self.evidence = {pair.key: pair.value for pair in mask.values}
+        self.told.set()
+
+    def _on_diagnostics(self, message: Any) -> None:
+        pairs = [pair for status in message.status for pair in status.values]
+        self.callback_max += [float(p.value) for p in pairs if p.key == "callback_max_ms"]
+
+
+def node_arguments(model: Path | str) -> list[str]:
+    """Return the command line of a node with the default sensors."""
+    arguments = ["--ros-args", "-p", f"model:={model}", "-p", "rig.deadline_s:=0.2"]
+    for name, sensor in SegConfig().rig.sensors.items():
+        # Frames come when the last mask is out, so no sensor may be called late meanwhile.
+        values = {"topic": sensor.topic, "modality": sensor.modality, "expected_hz": 0.2}
+        for key, value in values.items():
+            arguments += ["-p", f"rig.sensors.{name}.{key}:={value}"]
+    return arguments
+
+
 def measure(model: Path | str, sensors: list[str], frames: int, logs: Path) -> dict[str, float]:
     """Run the node with a model and feed it frames of some sensors, one at a time."""
-    from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.node import Node
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import Image
@@ -105,55 +154,23 @@ def measure(model: Path | str, sensors: list[str], frames: int, logs: Path) -> d
     from anymodal_seg_ros.nodes.shutdown import ros_session, spinning
 
     images = {name: pictures(kind, 1)[0] for name, kind in MODALITIES.items()}
-    times, arrived = Times(), threading.Event()
-    received: dict[str, int] = {}
-    with (
-        ros_session([]) as stop,
-        Processes(logs, {**os.environ, **dds_environment()}) as processes,
-    ):
+    times, frame = Times(), 0
+    environment = {**os.environ, **dds_environment()}
+    with ros_session([]) as stop, Processes(logs, environment) as processes:
         node = Node("benchmark")
-        said: dict[str, str] = {}
-
-        def on_mask(message: Any) -> None:
-            received["ns"] = time.monotonic_ns()
-
-        def on_status(message: Any) -> None:
-            how = next(s for s in message.status if s.name == "mask")
-            said.update({pair.key: pair.value for pair in how.values})
-            arrived.set()
-
-        def on_diagnostics(message: Any) -> None:
-            for status in message.status:
-                for pair in status.values:
-                    if pair.key == "callback_max_ms":
-                        times.callback_max.append(float(pair.value))
-
-        node.create_subscription(Image, "segmentation_node/mask", on_mask, 10)
-        node.create_subscription(
-            DiagnosticArray, "segmentation_node/modality_status", on_status, 10
-        )
-        node.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10)
+        listener = Listener(node)
         publishers = {
             name: node.create_publisher(Image, f"{name}/image", qos_profile_sensor_data)
             for name in sensors
         }
-        arguments = ["--ros-args", "-p", f"model:={model}", "-p", "rig.deadline_s:=0.2"]
-        for name, sensor in SegConfig().rig.sensors.items():
-            # Frames come when the last mask is out, so no sensor may be called late meanwhile.
-            for key, value in {
-                "topic": sensor.topic,
-                "modality": sensor.modality,
-                "expected_hz": 0.2,
-            }.items():
-                arguments += ["-p", f"rig.sensors.{name}.{key}:={value}"]
-        processes.start("segmentation_node", "anymodal_seg_ros.nodes.segmentation_node", arguments)
+        program = "anymodal_seg_ros.nodes.segmentation_node"
+        processes.start("segmentation_node", program, node_arguments(model))
         with spinning(node, stop):
             while any(p.get_subscription_count() == 0 for p in publishers.values()):
                 processes.check()
                 time.sleep(0.05)
-            frame = 0
             while frame < frames + WARM_UP:
-                arrived.clear()
+                listener.told.clear()
                 stamp = time.time_ns()
                 images = {name: np.roll(image, 1, axis=1) for name, image in images.items()}
                 messages = {
@@ -161,18 +178,20 @@ def measure(model: Path | str, sensors: list[str], frames: int, logs: Path) -> d
                     for n in reversed(sensors)
                 }
                 for name, message in messages.items():
-                    started_ns = time.monotonic_ns()
+                    last_ns = time.monotonic_ns()
                     publishers[name].publish(message)
                 processes.check()
-                if not arrived.wait(5):
+                if not listener.told.wait(5):
                     continue  # a best-effort image was lost: discovery may still be under way
                 time.sleep(0.05)
+                said = listener.evidence
                 if frame >= WARM_UP and said["sensors"].count(",") == len(sensors) - 1:
                     times.network.append(float(said["network_ms"]))
                     times.latency.append(float(said["latency_ms"]))
-                    times.end_to_end.append((received["ns"] - started_ns) / 1e6)
+                    times.end_to_end.append((listener.mask_ns - last_ns) / 1e6)
                 frame += 1
         node.destroy_node()
+    times.callback_max = listener.callback_max
     return {"frames": len(times.network), **times.row()}
 
 

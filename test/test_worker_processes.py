@@ -7,7 +7,7 @@ import sys
 
 PROGRAM = """
 import itertools, os
-from anymodal_seg_ros.simulation.dataset.workers import in_parallel
+from anymodal_seg_ros.simulation.workers import in_parallel
 if __name__ == "__main__":
     for number in in_parallel(abs, itertools.count(), workers=2):
         print(number, flush=True)

@@ -22,9 +22,9 @@ from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.messages.rosbags import make
 from anymodal_seg_ros.messages.values import Message
 from anymodal_seg_ros.sensing.events.values import Events
-from anymodal_seg_ros.simulation.dataset.workers import Progress, in_parallel
 from anymodal_seg_ros.simulation.frame_ids import cloud_frame, optical_frame
 from anymodal_seg_ros.simulation.placements import sensor_placements, vehicle_placement
+from anymodal_seg_ros.simulation.workers import Progress, in_parallel
 from anymodal_seg_ros.simulation.world.scene import Scene
 
 _SPAN_NS = 200_000_000

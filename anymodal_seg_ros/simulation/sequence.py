@@ -7,21 +7,17 @@ edited rig renders anew.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from anymodal_seg_ros import __version__
@@ -30,11 +26,8 @@ from anymodal_seg_ros.frames import Pixels
 from anymodal_seg_ros.simulation.cameras.sensors import SensorModel
 from anymodal_seg_ros.simulation.recorded import INDEX, RecordedCamera, Sequence
 from anymodal_seg_ros.simulation.rig import Rig, RigFrame, aligned_sensors
+from anymodal_seg_ros.simulation.workers import Progress, in_parallel
 from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
-from anymodal_seg_ros.worker_processes import end_with_parent
-
-Progress = Callable[[int, int], None]
-"""Called with the number of frames done and of all frames."""
 
 _CHUNK = 12
 
@@ -86,9 +79,11 @@ def render_sequence(
     Args:
         config: what to render.
         cache_dir: folder of all cached sequences; made if missing.
-        workers: processes, started by spawn: call this from a module that can be imported, under
-            ``if __name__ == "__main__"``. With 1, no process is started.
+        workers: processes; see ``in_parallel``. The pictures do not depend on it.
         progress: told how far it is; not called if the sequence was there.
+
+    Raises:
+        AnymodalError: a worker process was killed; nothing is left of what it had drawn.
     """
     folder = cache_dir / config.key()
     if not (folder / INDEX).exists():
@@ -130,38 +125,13 @@ def _render(config: SequenceConfig, folder: Path, workers: int, progress: Progre
         (first, min(first + _CHUNK, config.frames)) for first in range(0, config.frames, _CHUNK)
     ]
     done = 0
-    for count in _run(config, folder, label_files, chunks, workers):
-        done += count
-        if progress is not None:
-            progress(done, config.frames)
-
-
-def _run(
-    config: SequenceConfig,
-    folder: Path,
-    label_files: dict[str, str],
-    chunks: list[tuple[int, int]],
-    workers: int,
-) -> Iterator[int]:
-    """Render all chunks; yields the number of frames of each that is done."""
-    if workers == 1:
-        for chunk in chunks:
-            yield _render_chunk(config, folder, label_files, chunk)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin)
-    try:
-        jobs = [pool.submit(_render_chunk, config, folder, label_files, c) for c in chunks]
-        for job in as_completed(jobs):
-            yield job.result()
-    finally:  # after Ctrl-C, too, only what is under way is waited for
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
-    end_with_parent()
-    cv2.setNumThreads(1)
+    work = functools.partial(_render_chunk, config, folder, label_files)
+    # Closed before the folder goes: nobody draws into it any more.
+    with contextlib.closing(in_parallel(work, chunks, workers)) as drawn:
+        for count in drawn:
+            done += count
+            if progress is not None:
+                progress(done, config.frames)
 
 
 def _prepare(config: SequenceConfig, folder: Path) -> dict[str, str]:

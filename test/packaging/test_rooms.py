@@ -19,7 +19,7 @@ TRAINER = (
     {"cli"},
 )
 RIG = (
-    {"", "world", "frame_ids", "recorded"},
+    {"", "world", "frame_ids", "recorded", "workers"},
     {"light"},
     {"cameras"},
     {"rig"},

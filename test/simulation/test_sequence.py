@@ -1,13 +1,18 @@
 """Sequences: rendered once, in any number of processes, and mapped from disk after that."""
 
 import json
+import multiprocessing
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.simulation.cameras.rgb import RgbCamera
+from anymodal_seg_ros.simulation.cameras.sensors import Observer
 from anymodal_seg_ros.simulation.recorded import Sequence
 from anymodal_seg_ros.simulation.rig import Rig
 from anymodal_seg_ros.simulation.sequence import SequenceConfig, camera_of, render_sequence
@@ -71,6 +76,22 @@ def test_a_failed_rendering_leaves_nothing_behind(tmp_path: Path):
 
     with pytest.raises(KeyboardInterrupt):
         render_sequence(SequenceConfig(SHORT.scene, 0.1), tmp_path, 1, stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+class DyingCamera(RgbCamera):
+    """Draws in the first process only; any other is killed, as where memory runs out."""
+
+    def capture(self, observer: Observer, time_ns: int) -> Image:
+        if multiprocessing.parent_process() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().capture(observer, time_ns)
+
+
+def test_a_killed_worker_is_told_in_one_line_and_leaves_nothing_behind(tmp_path: Path):
+    dying = SequenceConfig(SHORT.scene, 0.1, sensors=(DyingCamera(),))
+    with pytest.raises(AnymodalError, match=r"a worker process died.*start again"):
+        render_sequence(dying, tmp_path, 2)
     assert list(tmp_path.iterdir()) == []
 
 

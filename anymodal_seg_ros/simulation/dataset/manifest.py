@@ -15,8 +15,8 @@ from anymodal_seg_ros.simulation.dataset.deliver_layout import frame_path, read_
 from anymodal_seg_ros.simulation.dataset.digest import frame_digest
 from anymodal_seg_ros.simulation.dataset.plan import ScenePlan
 from anymodal_seg_ros.simulation.dataset.stored import MODALITIES
-from anymodal_seg_ros.simulation.dataset.workers import Progress, in_parallel
 from anymodal_seg_ros.simulation.dataset.writer import DatasetConfig
+from anymodal_seg_ros.simulation.workers import Progress, in_parallel
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "embreex", "trimesh")
 

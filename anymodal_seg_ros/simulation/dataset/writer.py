@@ -22,7 +22,7 @@ from anymodal_seg_ros.simulation.dataset.frames import SceneFrame, scene_frames,
 from anymodal_seg_ros.simulation.dataset.hha import hha
 from anymodal_seg_ros.simulation.dataset.plan import ScenePlan, check_disjoint
 from anymodal_seg_ros.simulation.dataset.source import source_digest
-from anymodal_seg_ros.simulation.dataset.workers import Progress, in_parallel
+from anymodal_seg_ros.simulation.workers import Progress, in_parallel
 
 _RECORDS = ".scenes"
 CONTENT = "dataset.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
@@ -27,7 +27,7 @@ _AHEAD = 3
 
 def in_parallel(
     work: Callable[[Job], Result], jobs: Iterable[Job], workers: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield the results of ``work`` for every job, in the order of the jobs.
 
     Args:
@@ -54,8 +54,8 @@ def in_parallel(
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise AnymodalError(
-            "a worker process died, perhaps for lack of memory; what is finished is kept: start "
-            "again to go on, with fewer --workers"
+            "a worker process died, perhaps for lack of memory: make some free, or take fewer "
+            "--workers, and start again"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
