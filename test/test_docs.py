@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from anymodal_seg_ros.config import load_config
+from anymodal_seg_ros.evaluation.scorecard.gate import load_gate
+from anymodal_seg_ros.faults.timeline import load_timeline
 from anymodal_seg_ros.parameter_table import fault_table, fits_table, parameter_table
 
 ROOT = Path(__file__).parents[1]
@@ -77,3 +80,41 @@ def test_the_list_of_all_pages_names_each_of_them() -> None:
     links = re.findall(r"\]\(([\w/-]+\.md)\)", home.read_text(encoding="utf-8"))
     pages = {str(page.relative_to(home.parent)) for page in PAGES[1:]} - {home.name}
     assert pages - set(links) == set()
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "checks:": load_gate,
+    "faults:": load_timeline,
+    "/**:": load_config,
+}
+"""What reads the files that a page shows, by the line that such a file has."""
+
+
+def example_files() -> list[tuple[str, str, str]]:
+    """Every shown file that one of the readers reads: its page, its text, and the reader's line."""
+    blocks = [
+        (page.name, block)
+        for page in PAGES
+        for block in re.findall(
+            r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M
+        )
+    ]
+    return [
+        (page, block, line)
+        for page, block in blocks
+        for line in READERS
+        if line in block.split("\n")
+    ]
+
+
+@pytest.mark.parametrize(("page", "text", "line"), example_files())
+def test_a_file_that_a_page_shows_is_one_that_can_be_read(
+    page: str, text: str, line: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "shown.yaml"
+    file.write_text(text, encoding="utf-8")
+    READERS[line](file)
+
+
+def test_files_of_every_kind_are_shown() -> None:
+    assert {line for _, _, line in example_files()} == set(READERS)
