@@ -45,6 +45,19 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         ) from error
 
 
+def write_text_atomically(path: Path, content: str) -> None:
+    """Put UTF-8 text in the place of ``path``; see :func:`write_atomically`.
+
+    Raises:
+        TrainingError: the file cannot be written, for example because the disk is full.
+    """
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(content, encoding="utf-8")
+
+    write_atomically(path, write)
+
+
 def forget_partial(path: Path) -> None:
     """Remove what :func:`write_atomically` left of ``path`` in processes that were killed.
 

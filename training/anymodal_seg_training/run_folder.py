@@ -25,7 +25,7 @@ from anymodal_seg_training.checkpoint import (
     keep_previous,
     load_checkpoint,
     save_checkpoint,
-    write_atomically,
+    write_text_atomically,
 )
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.recipe import Recipe, load_recipe
@@ -189,12 +189,11 @@ class RunFolder:
     def write_yaml(self, path: Path, values: Mapping[str, Any]) -> None:
         """Write a mapping to a YAML file, whole or not at all."""
         content = yaml.safe_dump(dict(values), sort_keys=False, default_flow_style=None, width=100)
-        write_atomically(path, lambda temporary: _write_text(temporary, content))
+        write_text_atomically(path, content)
 
     def write_json(self, path: Path, values: Mapping[str, Any]) -> None:
         """Write a mapping to a JSON file, whole or not at all."""
-        content = json.dumps(values, indent=2) + "\n"
-        write_atomically(path, lambda temporary: _write_text(temporary, content))
+        write_text_atomically(path, json.dumps(values, indent=2) + "\n")
 
 
 def first_difference(before: Any, now: Any, key: str = "") -> tuple[str, str, str] | None:
@@ -251,7 +250,3 @@ def checkout_state(folder: Path) -> dict[str, str]:
         return {"commit": git("rev-parse", "HEAD"), "uncommitted": "yes" if changed else "no"}
     except (OSError, subprocess.SubprocessError):
         return {}
-
-
-def _write_text(path: Path, content: str) -> None:
-    path.write_text(content, encoding="utf-8")

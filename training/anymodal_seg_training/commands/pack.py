@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_training.checkpoint import write_atomically
+from anymodal_seg_training.checkpoint import write_text_atomically
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import SPLITS, Dataset
 from anymodal_seg_training.datasets.packed import FORMAT, MANIFEST
@@ -82,12 +82,7 @@ def _claim(folder: Path, source: dict[str, Any]) -> None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content) + "\n"
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
+    write_text_atomically(path, json.dumps(content) + "\n")
 
 
 @click.command("pack")

@@ -25,7 +25,7 @@ from torch import Tensor
 from anymodal_seg_ros.frames import Mask
 from anymodal_seg_ros.inference import preprocess
 from anymodal_seg_ros.inference.manifest import ModalitySpec
-from anymodal_seg_training.checkpoint import name_once, write_atomically
+from anymodal_seg_training.checkpoint import name_once, write_text_atomically
 from anymodal_seg_training.datasets.base import LabelledFrame, Split
 from anymodal_seg_training.datasets.frame_source import FrameSource, Job, Result
 from anymodal_seg_training.datasets.reading import Reading, in_workers
@@ -232,12 +232,7 @@ def _make_unit(split: Split, form: PlaneFormat, folder: Path, unit: int) -> None
     for array in arrays.values():
         array.flush()
     # What marks the unit as done holds the conditions: there is never one without the other.
-    note = json.dumps(conditions)
-    write_atomically(folder / "done" / str(unit), lambda path: _write(path, note))
-
-
-def _write(path: Path, note: str) -> None:
-    path.write_text(note, encoding="utf-8")
+    write_text_atomically(folder / "done" / str(unit), json.dumps(conditions))
 
 
 def _checked(split: Split, form: PlaneFormat, unit: int) -> Iterator[LabelledFrame]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import webdataset
 
-from anymodal_seg_training.checkpoint import forget_partial, write_atomically
+from anymodal_seg_training.checkpoint import forget_partial, write_atomically, write_text_atomically
 from anymodal_seg_training.datasets.base import Split
 from anymodal_seg_training.datasets.packed_members import INDEX_DTYPE, PackedFile, pack_frame
 from anymodal_seg_training.datasets.workers import begin_worker, worker_context
@@ -175,7 +175,7 @@ def _pack_shard(number: int) -> None:
         "index": _index(path, members, checksums),
         "left_out": left_out,
     }
-    write_atomically(packing.note_file(number), lambda t: _write_text(t, json.dumps(note)))
+    write_text_atomically(packing.note_file(number), json.dumps(note))
 
 
 def _frames(
@@ -211,7 +211,3 @@ def _index(path: Path, members: tuple[PackedFile, ...], checksums: list[list[int
         entries = [found[f"{shard}{place:06d}.{member.key}"] for member in members]
         rows.append([[e.offset_data, e.size, c] for e, c in zip(entries, sums, strict=True)])
     return rows
-
-
-def _write_text(path: Path, content: str) -> None:
-    path.write_text(content, encoding="utf-8")

@@ -11,7 +11,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from anymodal_seg_ros.json_files import parse_json
-from anymodal_seg_training.checkpoint import write_atomically
+from anymodal_seg_training.checkpoint import write_text_atomically
 from anymodal_seg_training.errors import TrainingError
 
 
@@ -27,8 +27,7 @@ class RunLog:
         kept = []
         if path.exists():
             kept = [line for line in _lines(path) if 0 <= _step_of(line) < first_step]
-        content = "".join(f"{line}\n" for line in kept)
-        write_atomically(path, lambda temporary: _write_text(temporary, content))
+        write_text_atomically(path, "".join(f"{line}\n" for line in kept))
         self._path = path
         with self._writing():
             self._file = path.open("a", encoding="utf-8")
@@ -63,10 +62,6 @@ class RunLog:
                 f"cannot write {self._path}: {error}; the last checkpoint is intact: make room or "
                 "mend the permissions, then go on with --resume"
             ) from error
-
-
-def _write_text(path: Path, content: str) -> None:
-    path.write_text(content, encoding="utf-8")
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
