@@ -10,6 +10,7 @@ $ANYMODAL_TEST_DATA (default ../shared/data), see docs/how-to/event-cameras.md.
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -162,6 +163,7 @@ def rate(work: Callable[[], int], runs: int = RUNS) -> float:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     walk, sparklers, mono = recording(), evt2_packets(), mono_packets()
     words, sent_us = busy_words(walk)
     busy_4, busy_1 = (busy_packets(words, sent_us, length_us) for length_us in (4000, 1000))

@@ -10,6 +10,7 @@ of some repeats.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import platform
 import sys
@@ -97,6 +98,7 @@ def intake_us(images: list[Image], modality: str, *, content_checks: bool) -> fl
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     print(f"Python {platform.python_version()}, {platform.machine()}\n")
     print("| modality | checks | checks, repeated image | whole intake | without checks |")
     print("|---|---|---|---|---|")
