@@ -49,16 +49,6 @@ def network_names() -> tuple[str, ...]:
     return tuple(_NETWORKS)
 
 
-def network_class(name: str) -> type[AnyModalNetwork]:
-    """Return the class of a network, of which :func:`network_names` gives the names.
-
-    Raises:
-        ConfigError: the network is unknown, or a library that it needs is not installed.
-    """
-    network: type[AnyModalNetwork] = getattr(_module(name), _NETWORKS[name].network)
-    return network
-
-
 def build_network(
     architecture: Mapping[str, Any], num_classes: int, modalities: Sequence[str]
 ) -> AnyModalNetwork:
