@@ -88,29 +88,16 @@ HOSTILE = {
 }
 
 
-def checkpoint(folder: Path, content: bytes) -> Any:
-    (folder / "last.pt").write_bytes(content)
-    return load_checkpoint(folder / "last.pt")
+Reader = Callable[[Path, bytes], Any]
+"""Writes bytes below a folder and reads them as a program does."""
 
 
-def public_weights(folder: Path, content: bytes) -> Any:
-    (folder / "public.pth").write_bytes(content)
-    return load_public_weights(folder / "public.pth")
+def of_file(name: str, read: Callable[[Path], Any]) -> Reader:
+    def write_and_read(folder: Path, content: bytes) -> Any:
+        (folder / name).write_bytes(content)
+        return read(folder / name)
 
-
-def own_weights(folder: Path, content: bytes) -> Any:
-    (folder / "best.safetensors").write_bytes(content)
-    return load_weights(folder / "best.safetensors")
-
-
-def array_of_a_data_set(folder: Path, content: bytes) -> Any:
-    (folder / "image.npy").write_bytes(content)
-    return array(folder / "image.npy")
-
-
-def archive_of_a_data_set(folder: Path, content: bytes) -> Any:
-    (folder / "image.npz").write_bytes(content)
-    return arrays(folder / "image.npz", ("images", "mask"))
+    return write_and_read
 
 
 def model_with(role: str, folder: Path, content: bytes) -> Any:
@@ -134,26 +121,24 @@ def self_test_of_a_model(folder: Path, content: bytes) -> Any:
     return read_self_test(model_with(ROLE, folder, content))
 
 
-READERS = (
-    checkpoint,
-    public_weights,
-    own_weights,
-    array_of_a_data_set,
-    archive_of_a_data_set,
-    weights_of_a_model,
-    graph_of_a_model,
-    self_test_of_a_model,
-)
+READERS: dict[str, Reader] = {
+    "checkpoint": of_file("last.pt", load_checkpoint),
+    "public weights": of_file("public.pth", load_public_weights),
+    "own weights": of_file("best.safetensors", load_weights),
+    "array of a data set": of_file("image.npy", array),
+    "archive of a data set": of_file("image.npz", lambda path: arrays(path, ("images", "mask"))),
+    "weights of a model": weights_of_a_model,
+    "graph of a model": graph_of_a_model,
+    "self-test of a model": self_test_of_a_model,
+}
 
 
-@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_it_is_refused_and_nothing_happens(
-    read: Callable[[Path, bytes], Any], kind: str, tmp_path: Path
-) -> None:
+def test_it_is_refused_and_nothing_happens(reader: str, kind: str, tmp_path: Path) -> None:
     proof = tmp_path / "it ran".replace(" ", "_")
     with pytest.raises((AnymodalError, OSError, ValueError)) as caught:
-        read(tmp_path, HOSTILE[kind](proof))
+        READERS[reader](tmp_path, HOSTILE[kind](proof))
     assert not proof.exists()
     assert len(str(caught.value)) < 1000
 
