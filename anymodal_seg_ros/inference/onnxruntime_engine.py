@@ -18,6 +18,7 @@ from anymodal_seg_ros.inference.graph_outputs import Arrays, wanted_outputs
 from anymodal_seg_ros.inference.loading import load_in_time
 from anymodal_seg_ros.inference.manifest import PYRAMID, half_role
 from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.inference.one_training import HALVES, WHOLE, demand_one_training
 from anymodal_seg_ros.inference.providers import (
     AUTO,
     CPU,
@@ -77,7 +78,8 @@ class OnnxRuntimeEngine:
         Raises:
             ConfigError: ``confidence`` is wanted, but the graph has no such output; or a provider
                 was asked for that is not there, or does not load.
-            ModelError: ONNX Runtime refuses a file, or it is not what the manifest says.
+            ModelError: ONNX Runtime refuses a file, or it is not what the manifest says, or of
+                another training than the others.
         """
         outputs = wanted_outputs(model, confidence)
         self.splits = model.has("encode", "fuse") and "logits" in outputs
@@ -106,7 +108,7 @@ class OnnxRuntimeEngine:
         alarm.daemon = True
         alarm.start()
         try:
-            check_engine(self, model.manifest)
+            found = check_engine(self, model)
         except ModelError as error:
             late = f" (stopped after {limit_s:g} s)" if self._limit.terminate else ""
             raise ModelError(
@@ -116,6 +118,10 @@ class OnnxRuntimeEngine:
         finally:
             alarm.cancel()
         self._limit = None
+        roles = {WHOLE: ("onnx",), HALVES: ("encode", "fuse")}
+        if half:
+            roles = {way: tuple(map(half_role, those)) for way, those in roles.items()}
+        demand_one_training(found, model, roles)
 
     def run(self, batch: ModalityBatch) -> Segmentation:
         """Segment one frame."""

@@ -72,7 +72,7 @@ class TensorRtEngine:
         if self.splits:
             self._check_halves()
         try:
-            check_engine(self, model.manifest, whole=not self.splits)
+            check_engine(self, model, whole=not self.splits)
         except ModelError as error:
             raise ModelError(f"the plans of {model.folder} are of no use, {error}") from error
 
