@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.errors import EngineError
+from anymodal_seg_ros.inference.tensorrt.locks import files_held
 from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_ros.resources import user_cache_dir
 
@@ -25,7 +26,7 @@ def write_kept(path: Path, content: bytes, about: Mapping[str, Any]) -> None:
 
     Whoever reads at the same time, or after the power went, finds the old pair, the new pair, or
     one that does not fit together and is not believed. Only the owner may read them: a plan is
-    code that the GPU executes.
+    code that the GPU executes. Who clears the folder away waits until both are there.
 
     Raises:
         EngineError: it cannot be written.
@@ -33,8 +34,9 @@ def write_kept(path: Path, content: bytes, about: Mapping[str, Any]) -> None:
     told = {**about, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _replace(path, content)
-        _replace(meta_of(path), (json.dumps(told, indent=2) + "\n").encode())
+        with files_held(path.parent):
+            _replace(path, content)
+            _replace(meta_of(path), (json.dumps(told, indent=2) + "\n").encode())
     except OSError as error:
         raise EngineError(
             f"cannot write {path}: {error.strerror}; make room, or point XDG_CACHE_HOME elsewhere"
