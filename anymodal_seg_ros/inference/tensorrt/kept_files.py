@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,39 @@ def write_kept(path: Path, content: bytes, about: Mapping[str, Any]) -> None:
     Raises:
         EngineError: it cannot be written.
     """
-    told = {**about, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    try:
+    with folder_held(path):
+        write_held(path, content, about)
+
+
+@contextlib.contextmanager
+def folder_held(path: Path) -> Iterator[None]:
+    """Make the folder of a file, and let no other process write or clear away in it meanwhile.
+
+    Raises:
+        EngineError: it cannot be made, or another process does not come to an end in it.
+    """
+    with contextlib.ExitStack() as stack, _told(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with files_held(path.parent):
-            _replace(path, content)
-            _replace(meta_of(path), (json.dumps(told, indent=2) + "\n").encode())
+        stack.enter_context(files_held(path.parent))
+        yield
+
+
+def write_held(path: Path, content: bytes, about: Mapping[str, Any]) -> None:
+    """Do as :func:`write_kept` within :func:`folder_held`.
+
+    Raises:
+        EngineError: it cannot be written.
+    """
+    told = {**about, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    with _told(path):
+        _replace(path, content)
+        _replace(meta_of(path), (json.dumps(told, indent=2) + "\n").encode())
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise EngineError(
             f"cannot write {path}: {error.strerror}; make room, or point XDG_CACHE_HOME elsewhere"

@@ -167,3 +167,23 @@ def test_writers_of_one_plan_leave_one_that_is_whole(fake_gpu: FakeGpu, tmp_path
     content, about = read_kept(path)
     assert content == bytes([about["who"]]) * (100 + about["who"])
     assert list(PlanCache().leftovers()) == []
+
+
+def test_notes_of_processes_that_begin_at_the_same_time_are_all_there(fake_gpu: FakeGpu) -> None:
+    """Else a process that is ended without a word would not be counted."""
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from anymodal_seg_ros.inference.tensorrt.service_record import ServiceRecord\n"
+        "record = ServiceRecord(Path(sys.argv[1]))\n"
+        "for turn in range(60): record.begin(); record.end()\n"
+        "record.begin(); print(flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(fake_gpu.cache / "a.plan")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    both = [subprocess.Popen(command, **pipes) for _ in range(2)]  # type: ignore[call-overload]
+    for process in both:
+        process.stdout.readline()
+    _, about = read_kept(fake_gpu.cache / "a.service")
+    assert set(about["processes"]) == {str(process.pid) for process in both}
+    for process in both:
+        process.communicate()
