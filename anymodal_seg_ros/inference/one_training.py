@@ -18,6 +18,9 @@ from anymodal_seg_ros.inference.self_test import HALF, ROLE, agreement
 WHOLE, HALVES = "whole", "in halves"
 """The ways from images to a mask."""
 
+GRAPHS: Mapping[str, Sequence[str]] = {WHOLE: ("onnx",), HALVES: ("encode", "fuse")}
+"""Roles of the graphs by the way in which they are executed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -39,6 +42,11 @@ class Agreement:
         if share < self.shares.get(way, 2.0):
             self.shares[way], self.sensors[way] = share, sensors
 
+    def join(self, other: Agreement) -> None:
+        """Take over what was found of other ways."""
+        self.shares.update(other.shares)
+        self.sensors.update(other.sensors)
+
 
 def demand_one_training(found: Agreement, model: Model, roles: Mapping[str, Sequence[str]]) -> None:
     """Refuse files that are of another training than the self-test beside them.
@@ -58,16 +66,16 @@ def demand_one_training(found: Agreement, model: Model, roles: Mapping[str, Sequ
         return
     worst = min(wrong, key=lambda way: found.shares[way])
     kinds = names_by_id(model.manifest.modalities)[: found.sensors[worst]]
-    right = _files(model, roles, set(found.shares) - set(wrong))
+    right = file_names(model, roles, set(found.shares) - set(wrong))
     raise ModelError(
-        f"the masks of {_files(model, roles, wrong)} in {model.folder} are not those of "
+        f"the masks of {file_names(model, roles, wrong)} in {model.folder} are not those of "
         f"{model.file(ROLE).name}{right and f' and {right}'} beside it, as if it were of another "
         f"training: with {'+'.join(kinds)} only {100 * found.shares[worst]:.2f} % of the pixels "
         "have the right class; export the model again"
     )
 
 
-def _files(model: Model, roles: Mapping[str, Sequence[str]], ways: Collection[str]) -> str:
+def file_names(model: Model, roles: Mapping[str, Sequence[str]], ways: Collection[str]) -> str:
     """Name the files that are executed in some ways."""
     names = (model.manifest.files[role].path for way in roles if way in ways for role in roles[way])
     return ", ".join(dict.fromkeys(names))

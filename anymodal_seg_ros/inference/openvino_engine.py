@@ -19,14 +19,11 @@ from anymodal_seg_ros.inference.loading import load_in_time
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.one_training import (
-    HALVES,
+    GRAPHS,
     WHOLE,
     Agreement,
     demand_one_training,
 )
-
-ROLES = {WHOLE: ("onnx",), HALVES: ("encode", "fuse")}
-"""Files by the way in which they are executed."""
 
 LOAD_LIMIT_S = 180.0
 """Time in which a model must be compiled, and must have segmented the frames of noise."""
@@ -75,7 +72,7 @@ class OpenVinoEngine:
             found = check_engine(self, model, whole=not self.splits)
         except ModelError as error:
             raise ModelError(f"OpenVINO cannot run the model {model.folder}: {error}") from error
-        demand_one_training(found, model, ROLES)
+        demand_one_training(found, model, GRAPHS)
         self._unseen = model if self.splits else None
 
     def run(self, batch: ModalityBatch) -> Segmentation:
@@ -96,7 +93,7 @@ class OpenVinoEngine:
             if present == min(sensors, len(model.manifest.modalities)):
                 found = Agreement()
                 found.add(WHOLE, present, self._run_whole(frame), expected)
-                demand_one_training(found, model, ROLES)
+                demand_one_training(found, model, GRAPHS)
         self._unseen = None
 
     def _run_whole(self, batch: ModalityBatch) -> Segmentation:

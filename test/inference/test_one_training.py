@@ -75,6 +75,21 @@ def test_halves_that_fit_each_other_and_not_the_rest_are_refused_by_name(
     assert "the pixels have the right class" in words and "\n" not in words
 
 
+def test_halves_that_do_not_fit_each_other_are_named_and_not_the_whole(folder: Path) -> None:
+    """As a fusing half of a network with another width."""
+    graph = onnx.load(folder / "fuse.onnx")
+    for value in graph.graph.input:
+        if value.name in ("stride_4", "stride_32"):
+            value.type.tensor_type.shape.dim[1].dim_value = 7
+    (weights,) = [tensor for tensor in graph.graph.initializer if tensor.name == "weights"]
+    wider = np.concatenate([numpy_helper.to_array(weights)] * 3, axis=1)[:, :7]
+    weights.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(wider), "weights"))
+    onnx.save(graph, folder / "fuse.onnx")
+    with pytest.raises(ModelError, match=r"encode\.onnx, fuse\.onnx is not what .* export") as said:
+        create_engine("onnxruntime", hashed(folder), 1)
+    assert "model.onnx" not in str(said.value)
+
+
 def test_the_whole_that_differs_from_its_halves_is_named(folder: Path) -> None:
     model = train_otherwise(folder, "model.onnx")
     with pytest.raises(ModelError, match="export the model again") as said:
