@@ -75,7 +75,7 @@ setup(
         "numpy>=1.26",
         "opencv-python-headless>=4.6",
         "PyYAML>=6",
-        "onnxruntime>=1.17",
+        "onnxruntime>=1.18",
         "click>=8.1",
         "rich>=13",
         "rosbags>=0.11.1",

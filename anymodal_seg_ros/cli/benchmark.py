@@ -10,15 +10,17 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from anymodal_seg_ros.cli.one_of import OneOf
+from anymodal_seg_ros.cli.output_file import OutputFile
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.inference.engine_benchmark import (
+    MEASURED,
     EngineBenchmark,
     benchmark_engines,
     parity_markdown,
     speed_markdown,
 )
 from anymodal_seg_ros.inference.engine_report import EngineReport
-from anymodal_seg_ros.inference.engines import ENGINES
 from anymodal_seg_ros.inference.machine import machine
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.inference.processors import engine_threads
@@ -29,17 +31,37 @@ END = "<!-- end of what anymodal-seg benchmark has written -->"
 
 @click.command("benchmark")
 @click.option("--model", "models", multiple=True, help="Model folder or bundled name; repeatable.")
-@click.option("--engine", "kinds", multiple=True, type=click.Choice(ENGINES), help="Only these.")
-@click.option("--threads", type=click.IntRange(0, 256), default=1, show_default=True)
-@click.option("--repeats", type=click.IntRange(1, 1000), default=15, show_default=True)
+@click.option(
+    "--engine",
+    "kinds",
+    multiple=True,
+    type=OneOf(MEASURED),
+    help="Only this one; repeatable. All that are installed, if none is named.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(0, 256),
+    default=1,
+    show_default=True,
+    help="Of each engine; 0: as many as the node would take.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(1, 1000),
+    default=15,
+    show_default=True,
+    help="Runs of each stage that are timed.",
+)
 @click.option(
     "--switches",
     type=click.IntRange(0, 10**7),
     default=0,
     help="Also make so many masks of changing subsets, and see whether anything grows.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Write the figures as JSON, too.")
-@click.option("--picture", type=click.Path(path_type=Path), help="Draw them: a .png or .svg file.")
+@click.option("--out", type=OutputFile(), help="Write the figures as JSON, too.")
+@click.option(
+    "--picture", type=OutputFile((".png", ".svg")), help="Draw them: a .png or .svg file."
+)
 @click.option(
     "--into",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -58,14 +80,21 @@ def command(
     """Time every engine that is installed, whole and in halves, and compare their masks.
 
     Medians of the time that passes and, in brackets, of processor time, which other processes
-    disturb less. What runs on a GPU is not yet verified on hardware.
+    disturb less. What runs on a GPU is not yet verified on hardware. Exit code 1 if no engine can
+    be measured.
     """
+    if into is not None:
+        _parts_of(into)
     console, results = PlainConsole(), []
     tell = console.print
     for name in models or ("",):
         opened = load_model(name)
         count = engine_threads(threads)
-        found = benchmark_engines(opened, count, repeats, switches, kinds or ENGINES, tell)
+        found = benchmark_engines(opened, count, repeats, switches, kinds or MEASURED, tell)
+        if not found.engines:
+            raise click.ClickException(
+                f"no engine can run the model {found.model} here: see why each was left out"
+            )
         results.append(found)
         console.print(timing_table(found.engines, f"{found.model}, {found.size}"))
         for line in conclusions(found):
@@ -152,11 +181,7 @@ def _draw(results: Sequence[EngineBenchmark], path: Path) -> None:
 
 
 def _replace_tables(page: Path, results: Sequence[EngineBenchmark]) -> None:
-    text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise click.ClickException(f"{page} lacks the lines\n{BEGIN}\n{END}")
+    before, after = _parts_of(page)
     parity = [parity_markdown(found) for found in results]
     speed = [speed_markdown(found) for found in results]
     tables = "\n\n".join(
@@ -168,3 +193,12 @@ def _replace_tables(page: Path, results: Sequence[EngineBenchmark]) -> None:
         ]
     )
     page.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}", encoding="utf-8")
+
+
+def _parts_of(page: Path) -> tuple[str, str]:
+    """Return what stands before and after the tables of a page."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise click.ClickException(f"{page} lacks the lines\n{BEGIN}\n{END}")
+    return before, after

@@ -29,7 +29,13 @@ _POLL_S = 0.2
 @click.command("build-engine")
 @click.option("--model", default="", help="Model folder, or name of a bundled model.")
 @click.option("--confidence", is_flag=True, help="For a node with the parameter 'confidence'.")
-@click.option("--timeout", type=FiniteRange(1), default=TIMEOUT_S, show_default=True)
+@click.option(
+    "--timeout",
+    type=FiniteRange(1),
+    default=TIMEOUT_S,
+    show_default=True,
+    help="Seconds after which a build is given up.",
+)
 @click.option(
     "--memory-mb",
     type=click.IntRange(0),

@@ -14,6 +14,7 @@ import click
 from rich.progress import Progress
 
 from anymodal_seg_ros.cli.finite_range import FiniteRange
+from anymodal_seg_ros.cli.one_of import OneOf
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.demo.numbers import summary
 from anymodal_seg_ros.errors import AnymodalError
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     "--weather",
     default="night",
     show_default=True,
-    type=click.Choice(["sun", "cloud", "fog", "night", "rain"]),
+    type=OneOf(["sun", "cloud", "fog", "night", "rain"]),
     help="Weather on the simulated street.",
 )
 @click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from anymodal_seg_ros.inference.tensorrt.cache import CachedPlan, PlanCache, mac
 from anymodal_seg_ros.inference.tensorrt.engine import UNVERIFIED
 from anymodal_seg_ros.inference.tensorrt.kept_files import meta_of, remove_kept
 from anymodal_seg_ros.inference.tensorrt.libraries import load_libraries
+from anymodal_seg_ros.inference.tensorrt.locks import LockedError, files_held, is_building
 
 
 @click.group("engines")
@@ -30,7 +32,11 @@ def list_() -> None:
     table = Table()
     for title in ("file", "model", "precision", "MB", "written", "of"):
         table.add_column(title, justify="right" if title == "MB" else "left", overflow="fold")
-    entries = list(cache.entries())
+    with contextlib.ExitStack() as stack:
+        # What is being written looks damaged; but who may only look need not wait for it.
+        with contextlib.suppress(OSError, LockedError):
+            stack.enter_context(files_held(cache.folder, patience_s=2.0))
+        entries = list(cache.entries())
     for entry in entries:
         key = entry.about.get("key", {})
         table.add_row(
@@ -53,20 +59,32 @@ def list_() -> None:
 def prune(all_: bool, older_than: int | None, dry_run: bool) -> None:
     """Remove damaged plans, those of another GPU, driver or TensorRT, and half-written files."""
     cache, mine = PlanCache(), _this_machine()
+    if (all_ or older_than is not None) and not dry_run and is_building(cache.folder):
+        raise click.ClickException(
+            f"a build is running, which may need what is in {cache.folder}: wait for its end, or "
+            "cancel it first"
+        )
     removed, size = 0, 0
-    for entry in list(cache.entries()):
-        reason = "asked for" if all_ else _useless(entry, mine, older_than)
-        if reason:
-            removed, size = removed + 1, size + entry.path.lstat().st_size
-            click.echo(f"{'would remove' if dry_run else 'removed'} {entry.path.name}: {reason}")
+    with contextlib.ExitStack() as stack:
+        # Nobody is at a file meanwhile, so what is half written is so for good.
+        held = cache.folder.is_dir() and stack.enter_context(files_held(cache.folder))
+        for entry in list(cache.entries()):
+            reason = "asked for" if all_ else _useless(entry, mine, older_than)
+            if reason:
+                removed, size = removed + 1, size + entry.path.lstat().st_size
+                _tell(entry.path, reason, dry_run)
+                if not dry_run:
+                    remove_kept(entry.path)
+        for path in list(cache.leftovers()) if held else []:
+            removed, size = removed + 1, size + path.lstat().st_size
+            _tell(path, "left by a writer", dry_run)
             if not dry_run:
-                remove_kept(entry.path)
-    for path in list(cache.leftovers()):
-        removed, size = removed + 1, size + path.lstat().st_size
-        click.echo(f"{'would remove' if dry_run else 'removed'} {path.name}: left by a writer")
-        if not dry_run:
-            path.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
     click.echo(f"{removed} files, {size / 1e6:.1f} MB")
+
+
+def _tell(path: Path, reason: str, dry_run: bool) -> None:
+    click.echo(f"{'would remove' if dry_run else 'removed'} {path.name}: {reason}")
 
 
 def _this_machine() -> dict[str, str | int] | None:

@@ -18,6 +18,7 @@ from click.core import ParameterSource
 from anymodal_seg_ros.cli.conclusion import COMMAND, EXIT_UNKNOWN, conclude
 from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.cli.jobs_progress import jobs_progress
+from anymodal_seg_ros.cli.one_of import OneOf
 from anymodal_seg_ros.cli.os_errors import told
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.config import NODE_NAME
@@ -66,7 +67,7 @@ AGREEMENT = "agreement"
     "--pipeline",
     default=PIPELINES[0],
     show_default=True,
-    type=click.Choice(PIPELINES),
+    type=OneOf(PIPELINES),
     help="naive: to compare with, how most nodes do it: the usual synchroniser (the rule of "
     "ApproximateTimeSynchronizer), zeros for what is missing, no watchdog.",
 )
@@ -192,7 +193,7 @@ AGREEMENT = "agreement"
     "--player",
     default="auto",
     show_default=True,
-    type=click.Choice(("auto", "ros2", "own")),
+    type=OneOf(("auto", "ros2", "own")),
     help="With --live, what plays the bag: 'ros2 bag play' where it is installed, or our own.",
 )
 @click.option(

@@ -102,6 +102,8 @@ class Subcommands(click.Group):
                 raise
             raise click.ClickException(told(error)) from error
         except click.UsageError as error:
+            if type(error).__name__ == "NoArgsIsHelpError":  # of click 8.2; its text is the help
+                raise
             # Click repeats what it was given; names of files may hold what a terminal obeys.
             raise click.UsageError(one_line(error.format_message()), error.ctx) from error
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from anymodal_seg_ros.cli.finite_range import FiniteRange
+from anymodal_seg_ros.cli.one_of import OneOf
 from anymodal_seg_ros.simulation.rigs import RIGS
 from anymodal_seg_ros.simulation.world.scene import SceneConfig
 from anymodal_seg_ros.simulation.world.street import KINDS
@@ -19,7 +20,7 @@ _OPTIONS = (
         "--rig",
         default="aligned",
         show_default=True,
-        type=click.Choice(RIGS),
+        type=OneOf(RIGS),
         help="aligned: all behind one camera; mounted: each with its own place, lens, size, rate "
         "and latency.",
     ),
@@ -34,14 +35,14 @@ _OPTIONS = (
         "--kind",
         default="random",
         show_default=True,
-        type=click.Choice(("random", *KINDS)),
+        type=OneOf(("random", *KINDS)),
         help="Of the place.",
     ),
     click.option(
         "--weather",
         default="sun",
         show_default=True,
-        type=click.Choice(("random", *WEATHERS)),
+        type=OneOf(("random", *WEATHERS)),
         help="Light, air and ground.",
     ),
     click.option(
@@ -55,7 +56,7 @@ _OPTIONS = (
         "--ego",
         default="driving",
         show_default=True,
-        type=click.Choice(("random", "driving", "standing")),
+        type=OneOf(("random", "driving", "standing")),
         help="Whether the vehicle drives.",
     ),
 )

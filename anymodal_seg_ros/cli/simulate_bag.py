@@ -8,6 +8,7 @@ import click
 
 from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.cli.frames_progress import WORKERS, frames_progress
+from anymodal_seg_ros.cli.one_of import OneOf
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.cli.rig_options import scene_options
 from anymodal_seg_ros.evaluation.bag_writer import STORAGES
@@ -34,7 +35,7 @@ from anymodal_seg_ros.simulation.world.scene import SceneConfig
     "--storage",
     default="mcap",
     show_default=True,
-    type=click.Choice(sorted(STORAGES)),
+    type=OneOf(sorted(STORAGES)),
     help="Format of the file.",
 )
 @click.option("--labels/--no-labels", default=True, show_default=True, help="Record class ids.")

@@ -11,6 +11,8 @@ import click
 from rich.table import Table
 
 from anymodal_seg_ros.cli.benchmark import timing_table
+from anymodal_seg_ros.cli.one_of import OneOf
+from anymodal_seg_ros.cli.output_file import OutputFile
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.inference.engine_report import EngineReport, inspect_engine
 from anymodal_seg_ros.inference.engines import (
@@ -34,11 +36,34 @@ NOT_VERIFIED = (
 
 @click.command("verify-engine")
 @click.option("--model", default="", help="Model folder, or name of a bundled model.")
-@click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True)
-@click.option("--providers", default="auto", show_default=True, help="Of ONNX Runtime.")
-@click.option("--threads", type=click.IntRange(0, 256), default=0, help="0: as the node would.")
-@click.option("--repeats", type=click.IntRange(1, 1000), default=15, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Write the report as JSON, to send.")
+@click.option(
+    "--engine",
+    type=OneOf(ENGINES),
+    default="auto",
+    show_default=True,
+    help="What is to run the model; auto: what the node would choose here.",
+)
+@click.option(
+    "--providers",
+    default="auto",
+    show_default=True,
+    help="Of ONNX Runtime: auto, or names by preference, such as cuda,cpu.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(0, 256),
+    default=0,
+    show_default=True,
+    help="That compute; 0: as many as the node would take.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(1, 1000),
+    default=15,
+    show_default=True,
+    help="Runs of each stage that are timed.",
+)
+@click.option("--out", type=OutputFile(), help="Write the report as JSON, to send.")
 def command(
     model: str, engine: str, providers: str, threads: int, repeats: int, out: Path | None
 ) -> None:

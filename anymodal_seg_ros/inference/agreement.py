@@ -18,12 +18,18 @@ def load_agreement(model: Model) -> NormalAccord | None:
     is no folder to ask.
 
     Raises:
-        ModelError: the file is damaged.
+        ModelError: the file is damaged, or of another model.
     """
     if ROLE not in model.manifest.files or getattr(model, "folder", None) is None:
         return None
     try:
-        return parse_normal(model.read(ROLE))
+        normal = parse_normal(model.read(ROLE))
+        if strangers := normal.kinds - set(model.manifest.modalities):
+            raise ValueError(
+                f"it is of another model: it knows {', '.join(sorted(strangers))}, this one "
+                f"{', '.join(sorted(model.manifest.modalities))}"
+            )
+        return normal
     except ValueError as error:
         raise ModelError(
             f"{model.file(ROLE)}: {error}; make it anew with 'anymodal-train agreement'"

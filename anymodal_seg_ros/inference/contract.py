@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ModelError
-from anymodal_seg_ros.frames import ModalityBatch, Segmentation
+from anymodal_seg_ros.frames import Mask, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.engines import Engine, can_split
 from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.inference.one_training import HALVES, WHOLE, Agreement
+from anymodal_seg_ros.inference.self_test import frame_of, read_self_test
 
 
 def probes(manifest: Manifest) -> Iterator[ModalityBatch]:
@@ -23,29 +26,56 @@ def probes(manifest: Manifest) -> Iterator[ModalityBatch]:
         yield ModalityBatch(noise[:present], np.arange(present, dtype=np.int64))
 
 
-def check_engine(engine: Engine, manifest: Manifest, whole: bool = True) -> None:
+def known_probes(model: Model) -> Iterator[tuple[ModalityBatch, Mask | None]]:
+    """Yield a frame for each number of sensors that there may be, and what its mask must be.
+
+    Those of the self-test; noise, of which nothing is known, where the folder has none.
+    """
+    test = read_self_test(model)
+    if test is None:
+        yield from ((batch, None) for batch in probes(model.manifest))
+        return
+    for present in range(1, len(test.images) + 1):
+        subset = tuple(range(present))
+        yield frame_of(test.images, subset), test.mask(subset)
+
+
+def check_engine(
+    engine: Engine, model: Model, whole: bool = True, halves: bool = True
+) -> Agreement:
     """Run everything that an engine can do once per number of sensors, and look at the results.
 
     Args:
         engine: whatever it is.
-        manifest: of its model.
+        model: that it runs.
         whole: also the whole graph of a network that is in halves.
+        halves: also these.
+
+    Returns:
+        How well it gives the masks of the self-test; see
+        :func:`~anymodal_seg_ros.inference.one_training.demand_one_training`.
 
     Raises:
         ModelError: it fails, or returns something else than the manifest says.
     """
-    for batch in probes(manifest):
+    manifest, found = model.manifest, Agreement()
+    for batch, expected in known_probes(model):
         present = len(batch.modality_ids)
         many = f"{present} sensors of {manifest.height}x{manifest.width}"
         doing = f"with {many}"
         try:
             if whole:
-                check_segmentation(engine.run(batch), manifest, present)
-            if can_split(engine):
+                result = engine.run(batch)
+                check_segmentation(result, manifest, present)
+                found.add(WHOLE, present, result, expected)
+            if halves and can_split(engine):
                 doing = f"encoding and fusing {many}"
-                check_segmentation(engine.fuse(engine.encode(batch)), manifest, present)
+                result = engine.fuse(engine.encode(batch))
+                check_segmentation(result, manifest, present)
+                found.add(HALVES, present, result, expected)
         except Exception as error:  # the libraries' errors have no common base
             raise ModelError(f"{doing}, {error}") from error
+    return found
 
 
 def rehearse(engine: Engine, manifest: Manifest, sensors: int) -> None:

@@ -14,6 +14,9 @@ from anymodal_seg_ros.inference.model import Model
 
 ONNX_RUNTIME, TORCH = "onnxruntime", "torch"
 
+MEASURED = tuple(kind for kind in ENGINES if kind != "auto")
+"""Engines to measure: ``auto`` is one of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineBenchmark:
@@ -87,7 +90,7 @@ def benchmark_engines(
     threads: int,
     repeats: int,
     switches: int = 0,
-    kinds: Sequence[str] = ENGINES,
+    kinds: Sequence[str] = MEASURED,
     tell: Callable[[str], None] = lambda line: None,
 ) -> EngineBenchmark:
     """Measure every engine that can be had, one after the other in this process.
@@ -97,14 +100,12 @@ def benchmark_engines(
         threads: of each engine.
         repeats: runs of each stage.
         switches: masks of changing subsets, see :func:`~.engine_report.switch_subsets`.
-        kinds: of engines to try; ``auto`` is none of its own.
+        kinds: of engines to try, some of :data:`MEASURED`.
         tell: called with a line for each engine that is left out.
     """
     reports, left_out = [], {}
     longest, grown = {}, {}
     for kind in kinds:
-        if kind == "auto":
-            continue
         made: list[Any] = []
 
         def make(kind: str = kind, made: list[Any] = made) -> Any:

@@ -13,7 +13,11 @@ from typing import BinaryIO
 from anymodal_seg_ros.config import did_you_mean
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.inference.manifest import Manifest, load_manifest
-from anymodal_seg_ros.inference.onnx_weights import inlined_nodes, names_other_files
+from anymodal_seg_ros.inference.onnx_weights import (
+    inlined_nodes,
+    names_other_files,
+    unknown_version,
+)
 from anymodal_seg_ros.resources import models_dir
 
 DEFAULT_MODEL = "rig-nano"
@@ -81,10 +85,13 @@ class Model:
         """Return the content of the ONNX file with a role, as :meth:`read`, with all its weights.
 
         Raises:
-            ModelError: also if some of them are in other files, which nobody has hashed, or if it
-                calls functions so often that no machine can hold it.
+            ModelError: also if some of them are in other files, which nobody has hashed, if it
+                calls functions so often that no machine can hold it, or is of a version that not
+                all engines know.
         """
         content = self.read(role)
+        if reason := unknown_version(content):
+            raise ModelError(f"cannot load {self.file(role)}: {reason}; export the model again")
         if names_other_files(content):
             raise ModelError(
                 f"cannot load {self.file(role)}: some of its weights are in other files, which "

@@ -1,4 +1,4 @@
-"""Does an ONNX file hold all of its weights, and how large is its graph in the end?
+"""Does an ONNX file hold all of its weights, how large is its graph, and of which version is it?
 
 Asked without the library onnx, which no robot has.
 
@@ -13,10 +13,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from anymodal_seg_ros.foreign_text import quote
+
 _PARTS: dict[str, dict[int, str]] = {
-    "model": {7: "graph", 25: "function"},
+    "model": {7: "graph", 8: "opset", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "function": {7: "node"},
+    "function": {7: "node", 9: "opset"},
+    "opset": {},
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
@@ -30,6 +33,19 @@ _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 
 _NAMES: dict[str, tuple[int, int]] = {"node": (7, 4), "function": (10, 1)}
 """Numbers of the fields with the domain and the name of an operator, and of a function."""
+
+IR_VERSIONS = range(3, 14)
+"""Of the file, as ONNX Runtime 1.31 reads them; before 3 a file did not name its operators'."""
+
+OPSETS = range(7, 27)
+"""Versions of the operators, as ONNX Runtime 1.31 knows them. What is exported here is 20, which
+TensorRT reads from 10.3 on."""
+
+_OTHER_OPSETS = range(1, 256)
+"""Of operators of another domain; where a file claims 2^40, libraries count up to it."""
+
+_IR_VERSION, _OPSET_DOMAIN, _OPSET_VERSION = 1, 1, 2
+_STANDARD = (b"", b"ai.onnx")
 
 _Name = tuple[bytes, bytes]
 
@@ -63,6 +79,57 @@ def names_other_files(content: bytes) -> bool:
     return False
 
 
+def unknown_version(content: bytes) -> str:
+    """Say which version of an ONNX file is none that engines agree on; empty if all are.
+
+    Libraries differ in what they take for a version that they have never heard of, and some take
+    everything. What is no ONNX file is left to the library that is to load it.
+    """
+    whole = memoryview(content)
+    try:
+        told = [value for number, value in _fields(whole) if number == _IR_VERSION]
+        opsets = list(_opsets("model", whole))
+    except (IndexError, ValueError):
+        return ""
+    ir_version = told[-1] if told and isinstance(told[-1], int) else 0
+    if ir_version not in IR_VERSIONS:
+        return f"its IR version is {_signed(ir_version)}: expected {_words(IR_VERSIONS)}"
+    if not any(domain in _STANDARD for domain, _ in opsets):
+        return "it does not say of which opset its operators are"
+    for domain, version in opsets:
+        known = OPSETS if domain in _STANDARD else _OTHER_OPSETS
+        if version not in known:
+            name = f" of {quote(domain.decode(errors='replace'))}" if domain else ""
+            return f"its opset{name} is {_signed(version)}: expected {_words(known)}"
+    return ""
+
+
+def _opsets(kind: str, message: memoryview) -> Iterator[tuple[bytes, int]]:
+    """Yield domain and version of the operators of a file and of its functions."""
+    for number, value in _fields(message):
+        part = _PARTS[kind].get(number)
+        if isinstance(value, memoryview) and part == "opset":
+            yield _opset(value)
+        elif isinstance(value, memoryview) and part == "function":
+            yield from _opsets(part, value)
+
+
+def _opset(message: memoryview) -> tuple[bytes, int]:
+    values = dict(_fields(message))
+    domain, version = values.get(_OPSET_DOMAIN, b""), values.get(_OPSET_VERSION, 0)
+    if isinstance(domain, int) or not isinstance(version, int):
+        raise ValueError("no opset")
+    return bytes(domain), version
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _words(numbers: range) -> str:
+    return f"{numbers[0]} to {numbers[-1]}"
+
+
 def inlined_nodes(content: bytes) -> float:
     """Return how many nodes an ONNX file has once its functions are written out.
 
@@ -76,7 +143,8 @@ def inlined_nodes(content: bytes) -> float:
         parts = [
             _part(_PARTS["model"][number], value)
             for number, value in _fields(memoryview(content))
-            if isinstance(value, memoryview) and number in _PARTS["model"]
+            if isinstance(value, memoryview)
+            and _PARTS["model"].get(number) in ("graph", "function")
         ]
     except (IndexError, ValueError):
         return 0

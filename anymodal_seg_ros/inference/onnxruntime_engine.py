@@ -18,6 +18,14 @@ from anymodal_seg_ros.inference.graph_outputs import Arrays, wanted_outputs
 from anymodal_seg_ros.inference.loading import load_in_time
 from anymodal_seg_ros.inference.manifest import PYRAMID, half_role
 from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.inference.one_training import (
+    GRAPHS,
+    HALVES,
+    WHOLE,
+    Agreement,
+    demand_one_training,
+    file_names,
+)
 from anymodal_seg_ros.inference.providers import (
     AUTO,
     CPU,
@@ -77,12 +85,15 @@ class OnnxRuntimeEngine:
         Raises:
             ConfigError: ``confidence`` is wanted, but the graph has no such output; or a provider
                 was asked for that is not there, or does not load.
-            ModelError: ONNX Runtime refuses a file, or it is not what the manifest says.
+            ModelError: ONNX Runtime refuses a file, or it is not what the manifest says, or of
+                another training than the others.
         """
         outputs = wanted_outputs(model, confidence)
         self.splits = model.has("encode", "fuse") and "logits" in outputs
         wanted = wanted_providers(providers, ort.get_available_providers(), has_gpu)
-        half = wanted[0] != CPU and model.has(half_role("onnx"))
+        ways = (WHOLE, HALVES) if self.splits else (WHOLE,)
+        halved = {way: tuple(map(half_role, GRAPHS[way])) for way in ways}
+        half = wanted[0] != CPU and all(model.has(*roles) for roles in halved.values())
         self._whole = _OnnxGraph(model, "onnx", outputs, threads, wanted, half)
         self.note = ""
         if lost := fallen_away(wanted, self._whole.providers):
@@ -105,17 +116,21 @@ class OnnxRuntimeEngine:
         alarm = threading.Timer(limit_s, setattr, (self._limit, "terminate", True))
         alarm.daemon = True
         alarm.start()
+        roles, found = halved if half else GRAPHS, Agreement()
         try:
-            check_engine(self, model.manifest)
+            for way in ways:
+                found.join(check_engine(self, model, way == WHOLE, way == HALVES))
         except ModelError as error:
             late = f" (stopped after {limit_s:g} s)" if self._limit.terminate else ""
             raise ModelError(
-                f"{model.file('onnx')} is not what model.yaml beside it says, with the outputs "
-                f"{', '.join(outputs)}: {error}{late}; export the model anew"
+                f"{model.folder}: {file_names(model, roles, (way,))} is not what model.yaml beside "
+                f"it says, with the outputs {', '.join(outputs)}: {error}{late}; export the model "
+                "anew"
             ) from error
         finally:
             alarm.cancel()
         self._limit = None
+        demand_one_training(found, model, roles)
 
     def run(self, batch: ModalityBatch) -> Segmentation:
         """Segment one frame."""

@@ -13,11 +13,17 @@ import openvino
 
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
-from anymodal_seg_ros.inference.contract import check_engine
+from anymodal_seg_ros.inference.contract import check_engine, known_probes
 from anymodal_seg_ros.inference.graph_outputs import Arrays, wanted_outputs
 from anymodal_seg_ros.inference.loading import load_in_time
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.inference.one_training import (
+    GRAPHS,
+    WHOLE,
+    Agreement,
+    demand_one_training,
+)
 
 LOAD_LIMIT_S = 180.0
 """Time in which a model must be compiled, and must have segmented the frames of noise."""
@@ -43,7 +49,8 @@ class OpenVinoEngine:
 
         Raises:
             ConfigError: ``confidence`` is wanted, but the graph has no such output.
-            ModelError: OpenVINO refuses a file, or it is not what the manifest says.
+            ModelError: OpenVINO refuses a file, or it is not what the manifest says, or of another
+                training than the self-test.
         """
         outputs = wanted_outputs(model, confidence)
         self.splits = model.has("encode", "fuse") and "logits" in outputs
@@ -55,18 +62,41 @@ class OpenVinoEngine:
 
     def _load(self, model: Model, outputs: tuple[str, ...], threads: int) -> None:
         core = openvino.Core()
+        self._unseen: Model | None = None
         self._whole = _OpenvinoGraph(core, model, "onnx", outputs, threads, 1)
         if self.splits:
             self._encode = _OpenvinoGraph(core, model, "encode", PYRAMID, threads, threads)
             self._fuse = _OpenvinoGraph(core, model, "fuse", outputs, threads, 1)
         try:
             # A network in halves is not run whole unless somebody asks for it.
-            check_engine(self, model.manifest, whole=not self.splits)
+            found = check_engine(self, model, whole=not self.splits)
         except ModelError as error:
             raise ModelError(f"OpenVINO cannot run the model {model.folder}: {error}") from error
+        demand_one_training(found, model, GRAPHS)
+        self._unseen = model if self.splits else None
 
     def run(self, batch: ModalityBatch) -> Segmentation:
-        """Segment one frame."""
+        """Segment one frame.
+
+        Raises:
+            ModelError: the network is in halves, it is the first that is asked of the whole, and
+                that is of another training than the self-test.
+        """
+        if self._unseen is not None:
+            self._look_at_whole(self._unseen, len(batch.modality_ids))
+        return self._run_whole(batch)
+
+    def _look_at_whole(self, model: Model, sensors: int) -> None:
+        """Hold the whole graph to the self-test, compiled for no other number of sensors."""
+        for frame, expected in known_probes(model):
+            present = len(frame.modality_ids)
+            if present == min(sensors, len(model.manifest.modalities)):
+                found = Agreement()
+                found.add(WHOLE, present, self._run_whole(frame), expected)
+                demand_one_training(found, model, GRAPHS)
+        self._unseen = None
+
+    def _run_whole(self, batch: ModalityBatch) -> Segmentation:
         inputs: Arrays = {"images": batch.images, "modality_ids": batch.modality_ids}
         return Segmentation(**self._whole.run(inputs))
 

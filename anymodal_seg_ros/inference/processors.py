@@ -7,6 +7,9 @@ import os
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
+"""In which groups this process is, as ``0::/system.slice/robot.service``."""
+
 MOST_THREADS = 4
 """More threads gain nothing at the size of these networks, and the robot needs cores, too."""
 
@@ -16,21 +19,42 @@ def engine_threads(asked: int = 0) -> int:
     return asked or max(1, min(MOST_THREADS, usable_processors()))
 
 
-def usable_processors(cgroup: Path = CGROUP) -> int:
-    """Return how many processors affinity (``taskset``) and container limits leave, at least 1."""
+def usable_processors(cgroup: Path = CGROUP, own: Path = OWN_CGROUP) -> int:
+    """Return how many processors affinity (``taskset``) and limits leave, at least 1.
+
+    Those of a container, and of a systemd service with ``CPUQuota`` or the slice that it is in.
+    """
     mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota(cgroup)
-    return max(1, mine if quota is None else min(mine, math.ceil(quota)))
+    quotas = [quota for group in _groups(cgroup, own) if (quota := _quota(group)) is not None]
+    return max(1, min([mine, *map(math.ceil, quotas)]))
 
 
-def _quota(cgroup: Path) -> float | None:
-    """Return the processors' worth of time that a container may use, None without a limit."""
+def _groups(cgroup: Path, own: Path) -> list[Path]:
+    """Return the folders of the groups of this process, each with those that it is within."""
+    found = [cgroup, cgroup / "cpu"]
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        group = cgroup / "cpu" if controllers else cgroup
+        for part in Path(path).parts[1:]:
+            group /= part
+            found.append(group)
+    return found
+
+
+def _quota(group: Path) -> float | None:
+    """Return the processors' worth of time that a group may use, None without a limit."""
     try:  # version 2: "200000 100000", or "max 100000"
-        quota, period = (cgroup / "cpu.max").read_text().split()
+        quota, period = (group / "cpu.max").read_text().split()
     except (OSError, ValueError):
         try:
-            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu/cpu.cfs_period_us").read_text().strip()
+            quota = (group / "cpu.cfs_quota_us").read_text().strip()
+            period = (group / "cpu.cfs_period_us").read_text().strip()
         except OSError:
             return None
     try:

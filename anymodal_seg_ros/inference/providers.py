@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from anymodal_seg_ros.config import did_you_mean
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.resources import user_cache_dir
 
@@ -42,7 +43,9 @@ def wanted_providers(
         raise ConfigError(f"providers is {asked!r:.80}: expected auto, or names, each once")
     for name in names:
         if name not in known:
-            hint = ": install onnxruntime-gpu in place of onnxruntime" if name in _NVIDIA else ""
+            near = did_you_mean(name, [*known, *_NVIDIA])
+            hint = ": install onnxruntime-gpu in place of onnxruntime"
+            hint = hint if name in _NVIDIA else near and f": {near.strip()}"
             raise ConfigError(
                 f"providers is {asked!r:.80}, but this ONNX Runtime has only "
                 f"{', '.join(known)}{hint}"

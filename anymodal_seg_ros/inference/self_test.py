@@ -48,6 +48,11 @@ class SelfTest:
     images: npt.NDArray[np.float16]
     masks: Mask
 
+    def mask(self, subset: tuple[int, ...]) -> Mask:
+        """Return what the network makes of some of its sensors."""
+        mask: Mask = self.masks[subsets(len(self.images)).index(subset)]
+        return mask
+
     def packed(self) -> bytes:
         """Return the content of its file."""
         buffer = io.BytesIO()
@@ -137,7 +142,7 @@ def agreements(engine: Engine, test: SelfTest) -> dict[tuple[int, ...], float]:
     else:
         results = (engine.run(frame_of(test.images, subset)) for subset in every)
     return {
-        subset: _share(result, expected)
+        subset: agreement(result, expected)
         for subset, result, expected in zip(every, results, test.masks, strict=True)
     }
 
@@ -145,12 +150,13 @@ def agreements(engine: Engine, test: SelfTest) -> dict[tuple[int, ...], float]:
 def whole_agreements(engine: Engine, test: SelfTest) -> dict[tuple[int, ...], float]:
     """Return the same of the whole network in one piece, whether the engine can split or not."""
     return {
-        subset: _share(engine.run(frame_of(test.images, subset)), expected)
+        subset: agreement(engine.run(frame_of(test.images, subset)), expected)
         for subset, expected in zip(subsets(len(test.images)), test.masks, strict=True)
     }
 
 
-def _share(result: Segmentation, expected: Mask) -> float:
+def agreement(result: Segmentation, expected: Mask) -> float:
+    """Return the share of pixels with the right class; 0 for what is not finite, or no logits."""
     logits = result.logits
     if logits is None or not np.isfinite(logits).all():
         return 0.0

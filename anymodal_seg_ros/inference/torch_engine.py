@@ -16,6 +16,7 @@ from anymodal_seg_ros.inference.contract import check_engine
 from anymodal_seg_ros.inference.cuda_graphs import CudaCapture, Replayer
 from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.inference.one_training import HALVES, WHOLE, demand_one_training
 from anymodal_seg_ros.networks import (
     AnyModalNetwork,
     DeployedNetwork,
@@ -73,7 +74,8 @@ class TorchEngine:
             half: whether in half precision; None: on a GPU.
 
         Raises:
-            ModelError: see :func:`load_network`; or what it computes makes no sense.
+            ModelError: see :func:`load_network`; or what it computes makes no sense, or they are
+                of another training than the self-test.
         """
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         on_gpu = self._device.type == "cuda"
@@ -92,9 +94,10 @@ class TorchEngine:
         self.splits = self._network.splits
         try:
             # A network in halves is not run whole unless somebody asks for it.
-            check_engine(self, model.manifest, whole=not (self.splits and on_gpu))
+            found = check_engine(self, model, whole=not (self.splits and on_gpu))
         except ModelError as error:
             raise ModelError(f"the weights of {model.folder} are of no use, {error}") from error
+        demand_one_training(found, model, {WHOLE: ("weights",), HALVES: ("weights",)})
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ from anymodal_seg_ros.pipeline.assembly import Assembly
 from anymodal_seg_ros.pipeline.cross_check import SensorLook
 from anymodal_seg_ros.pipeline.record import FusionRecord
 from anymodal_seg_ros.pipeline.stages import Stages
-from anymodal_seg_ros.pipeline.tasks import Decode, Order, Prepare, Task
+from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, Order, Prepare, Task
 
 
 def execute(parts: Assembly, task: Task) -> Prediction | DecodeError | None:
@@ -45,6 +45,8 @@ def finish(
 ) -> Prediction | None:
     """Take note that a piece of work is done; under the lock. Returns the mask, if it was one.
 
+    One that was not waited for any longer is none: a newer one may have been published.
+
     Args:
         parts: of the pipeline, as they are now.
         record: of what was fused.
@@ -55,7 +57,10 @@ def finish(
     if isinstance(task, SensorLook):
         _end_step(parts, task, took_ns)
         return None
+    late = isinstance(task, Fuse) and not parts.scheduler.wants(task)
     parts.scheduler.done(task)
+    if late:
+        return None
     if isinstance(task, Decode):
         _judge(parts, task.sample, result if isinstance(result, DecodeError) else None)
         return None

@@ -27,7 +27,7 @@ from anymodal_seg_ros.pipeline.execution import execute, finish, give_up
 from anymodal_seg_ros.pipeline.orders import Orders
 from anymodal_seg_ros.pipeline.reading import Unreadable, read
 from anymodal_seg_ros.pipeline.record import FusionRecord
-from anymodal_seg_ros.pipeline.tasks import Progress, Task
+from anymodal_seg_ros.pipeline.tasks import Fuse, Progress, Task
 from anymodal_seg_ros.sensing.events.event_thread import EventOutcome
 from anymodal_seg_ros.sensing.events.messages import is_event_message
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
@@ -273,7 +273,7 @@ class Pipeline:
             try:
                 result = self.execute(task)
                 took_ns = time.perf_counter_ns() - started_ns
-                if deliver is not None and isinstance(result, Prediction):
+                if deliver is not None and isinstance(result, Prediction) and self._wants(task):
                     deliver(result)
             except Exception as error:
                 with self._lock:
@@ -374,6 +374,10 @@ class Pipeline:
             self._parts = parts.after(before)
         if self._orders.on_robot and not same_events:
             parts.events.start(self._take_events, self._events_failed)
+
+    def _wants(self, task: Task) -> bool:
+        with self._lock:
+            return isinstance(task, Fuse) and self._parts.scheduler.wants(task)
 
     def _next_task(self, now_ns: int, ahead: bool) -> Task | None:
         """Collect what is due, and choose what to do about it."""

@@ -29,8 +29,8 @@ as of another process that took a core, and goes as fast as it came."""
 
 _HANGS_NS = 500_000_000
 _HANGS_TIMES = 10
-"""A reference sample that takes longer than this, and than so many times the usual, is not waited
-for any more if a newer one has come: the other threads make that one's mask."""
+"""A reference sample or a fusion that takes longer than this, and than so many times the usual, is
+not waited for any more if a newer one has come: the other threads make that one's mask."""
 
 _SOON_DONE = 30
 """So many times a reference sample could be prepared within one fusion where that is as good as no
@@ -60,6 +60,10 @@ class Scheduler:
         """Frame sets that were dropped because newer ones were due."""
         self._orders: list[Order] = []
         self._fusing: Fuse | None = None
+        self._fusing_since_ns: int | None = None
+        """When that began; None once its mask is there."""
+        self._given_up: set[Fuse] = set()
+        """Fusions that hang; as many at most as there are threads."""
         self._asked_ns = -(1 << 63)
         self._unproven: list[Sample] = []
         self._running: dict[int, int] = {}
@@ -146,9 +150,12 @@ class Scheduler:
         task = self._decoding(order) or self._preparing(order, now_ns)
         if isinstance(task, Fuse):
             if self._fusing is not None:
-                return None
+                if not self._fusion_hangs(now_ns):
+                    return None
+                self._given_up.add(self._fusing)
+                self.superseded += 1
             self.backlog.observe(1 + self._waiting_behind(order))
-            self._fusing = task
+            self._fusing, self._fusing_since_ns = task, now_ns
             self._orders.pop(0)
         elif task is not None:
             self._running[id(task.sample)] = now_ns
@@ -193,9 +200,21 @@ class Scheduler:
         self._running[id(sample)] = now_ns
         return Prepare(sample, picture)
 
+    def wants(self, fuse: Fuse) -> bool:
+        """Whether the mask that a fusion has made is still to be published; it is not given up now.
+
+        A newer one may have been made since, where it hung for a while.
+        """
+        if fuse in self._given_up:
+            return False
+        if fuse is self._fusing:
+            self._fusing_since_ns = None
+        return True
+
     def done(self, task: MaskTask) -> None:
         """Take note that a piece of work is done, or has failed."""
         if isinstance(task, Fuse):
+            self._given_up.discard(task)
             if task is self._fusing:  # and not one of before the configuration changed
                 self._fusing = None
             return
@@ -218,6 +237,18 @@ class Scheduler:
         if begun_ns is None or not usual_ns or order.fuse_by_ns is None:
             return False
         return now_ns - begun_ns > max(_HANGS_NS, _HANGS_TIMES * usual_ns)
+
+    def _fusion_hangs(self, now_ns: int) -> bool:
+        """Whether the fusion under way has taken so long that it may not come back.
+
+        Of a whole graph that is all its work. How long the first one may take is not known yet.
+        Where there is time, as at a desk, one thread works, which waits for it.
+        """
+        fusing, begun_ns = self._fusing, self._fusing_since_ns
+        if fusing is None or begun_ns is None:
+            return False
+        usual_ns = self._budget.fuse_ns(len(fusing.order.frame_set.fused))
+        return bool(usual_ns) and now_ns - begun_ns > max(_HANGS_NS, _HANGS_TIMES * usual_ns)
 
     def _decoding(self, order: Order) -> Decode | None:
         """Return a chosen sample whose pixels are still to be made, the reference's first."""

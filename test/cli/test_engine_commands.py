@@ -124,9 +124,12 @@ def test_tables_go_between_the_marks_of_a_page(
     assert result.exit_code == 1 and "lacks the lines" in result.output
 
 
+@pytest.mark.parametrize("kind", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("folder", ["tiny_model", "tiny_halves"])
 def test_changing_subsets_ten_thousand_times_grows_nothing_and_compiles_nothing(
-    tiny_model: Path,
+    kind: str, folder: str, request: pytest.FixtureRequest
 ) -> None:
-    model = load_model(str(tiny_model))
-    longest_ms, grown_mb = switch_subsets(create_engine("onnxruntime", model, 1), model, 10_000)
+    pytest.importorskip(kind)
+    model = load_model(str(request.getfixturevalue(folder)))
+    longest_ms, grown_mb = switch_subsets(create_engine(kind, model, 1), model, 10_000)
     assert longest_ms > 0 and grown_mb < 16

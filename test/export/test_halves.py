@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,11 @@ import pytest
 import torch
 from fixtures.tensorrt_operators import unsupported
 from fixtures.zoo import HEIGHT, MODALITIES, SHALLOW, SPLIT, WIDTH, network_of, sensors
+from fixtures.zoo_folder import write_zoo_folder
 
-from anymodal_seg_ros.inference.manifest import PYRAMID
+from anymodal_seg_ros.inference import trial
+from anymodal_seg_ros.inference.manifest import PYRAMID, FileSpec
+from anymodal_seg_ros.inference.model import sha256
 from anymodal_seg_ros.networks import DeployedNetwork, network_names
 from anymodal_seg_training.data.sampling import all_subsets
 from anymodal_seg_training.export.graphs import (
@@ -72,6 +76,21 @@ def test_halves_and_whole_agree_with_the_eager_network_for_all_subsets(
     for subset in all_subsets(MODALITIES):
         ids = np.array([MODALITIES.index(name) for name in subset])
         assert comparison.agreement(np.ascontiguousarray(noise[:, ids]), ids) >= 0.9999
+
+
+@pytest.mark.export
+@pytest.mark.parametrize("kind", ["onnxruntime", "openvino"])
+def test_every_engine_gives_the_right_classes_for_all_fifteen_subsets(
+    kind: str, exported: tuple[DeployedNetwork, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``engine: auto`` tries them out: in halves, in a process of their own."""
+    if find_spec(kind) is None:  # not imported: it has threads of its own
+        pytest.skip(f"{kind} is not installed")
+    monkeypatch.setattr(trial, "LIMIT_S", 500.0)
+    deployed, folder = exported
+    files = {role: FileSpec(name, sha256(folder / name)) for role, name in GRAPHS.items()}
+    found = trial.try_apart(kind, write_zoo_folder(deployed, folder, files), 1, True, "auto")
+    assert found.words.startswith("15 subsets right in at least 100.00 %"), found.problem
 
 
 @pytest.mark.export

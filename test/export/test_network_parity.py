@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
 import pytest
 from fixtures.tensorrt_operators import unsupported
 from fixtures.zoo import HEIGHT, MODALITIES, SHALLOW, SPLIT, WIDTH, network_of
+from fixtures.zoo_folder import write_zoo_folder
 
+from anymodal_seg_ros.inference import trial
+from anymodal_seg_ros.inference.manifest import FileSpec
+from anymodal_seg_ros.inference.model import sha256
 from anymodal_seg_ros.networks import network_names
 from anymodal_seg_training.export.network_parity import MeasuredNetwork, Parity, parity_of
 from anymodal_seg_training.export.onnx_file import OPSET
@@ -20,6 +25,7 @@ pytestmark = pytest.mark.export
 @dataclass(frozen=True)
 class Exported:
     network: MeasuredNetwork
+    path: Path
     graph: onnx.ModelProto
     parity: dict[str, Parity]
 
@@ -40,7 +46,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     path: Path = tmp_path_factory.mktemp(request.param) / "model.onnx"
     any_size = request.param in ANY_SIZE
     parity = parity_of(network, path, MODALITIES, HEIGHT, WIDTH, any_size)
-    return Exported(network, onnx.load(path), parity)
+    return Exported(network, path, onnx.load(path), parity)
 
 
 def test_all_fifteen_subsets_agree_with_the_eager_network(exported: Exported) -> None:
@@ -50,6 +56,20 @@ def test_all_fifteen_subsets_agree_with_the_eager_network(exported: Exported) ->
         assert parity.difference <= 1e-3, subset
         assert parity.confidence <= 1, subset
         assert parity.contributions <= 1e-4, subset
+
+
+@pytest.mark.parametrize("kind", ["onnxruntime", "openvino"])
+def test_every_engine_gives_the_right_classes_for_all_fifteen_subsets(
+    kind: str, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``engine: auto`` tries them out: in a process of their own."""
+    if find_spec(kind) is None:  # not imported: it has threads of its own
+        pytest.skip(f"{kind} is not installed")
+    monkeypatch.setattr(trial, "LIMIT_S", 500.0)
+    files = {"onnx": FileSpec(exported.path.name, sha256(exported.path))}
+    model = write_zoo_folder(exported.network, exported.path.parent, files)
+    found = trial.try_apart(kind, model, 1, True, "auto")
+    assert found.words.startswith("15 subsets right in at least 100.00 %"), found.problem
 
 
 def test_the_graph_has_only_operators_that_engines_know(exported: Exported) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -353,17 +354,60 @@ def test_threads_follow_affinity_and_container_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert usable_processors(tmp_path) == 8
+    own = tmp_path / "own"
+    own.write_text("0::/\n")
+    assert usable_processors(tmp_path, own) == 8
     (tmp_path / "cpu.max").write_text("150000 100000\n")
-    assert usable_processors(tmp_path) == 2
+    assert usable_processors(tmp_path, own) == 2
     (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert usable_processors(tmp_path) == 8
+    assert usable_processors(tmp_path, own) == 8
     (tmp_path / "cpu.max").unlink()
     (tmp_path / "cpu").mkdir()
     (tmp_path / "cpu/cpu.cfs_quota_us").write_text("-1\n")
     (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
-    assert usable_processors(tmp_path) == 8
+    assert usable_processors(tmp_path, own) == 8
     (tmp_path / "cpu/cpu.cfs_quota_us").write_text("50000\n")
-    assert usable_processors(tmp_path) == 1
+    assert usable_processors(tmp_path, own) == 1
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {3}, raising=False)
     assert engine_threads() == 1 and engine_threads(6) == 6
+
+
+def test_threads_follow_the_limits_of_a_service_and_of_its_slice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As systemd sets them by CPUQuota: not in the root of the groups, as in a container."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    own, slice_ = tmp_path / "own", tmp_path / "system.slice"
+    (slice_ / "robot.service").mkdir(parents=True)
+    own.write_text("0::/system.slice/robot.service\n")
+    assert usable_processors(tmp_path, own) == 8
+    (slice_ / "cpu.max").write_text("400000 100000\n")
+    (slice_ / "robot.service/cpu.max").write_text("max 100000\n")
+    assert usable_processors(tmp_path, own) == 4
+    (slice_ / "robot.service/cpu.max").write_text("300000 100000\n")
+    assert usable_processors(tmp_path, own) == 3
+    own.write_text("12:memory:/other\n4:cpu,cpuacct:/robot\n0::/\n")  # both versions side by side
+    (tmp_path / "cpu/robot").mkdir(parents=True)
+    (tmp_path / "cpu/robot/cpu.cfs_quota_us").write_text("100000\n")
+    (tmp_path / "cpu/robot/cpu.cfs_period_us").write_text("100000\n")
+    assert usable_processors(tmp_path, own) == 1
+    for odd in ("", "nonsense\n", "0::/gone/from/here\n", "0::../../..\n"):
+        own.write_text(odd)
+        assert usable_processors(tmp_path, own) == 8
+
+
+def test_a_process_on_one_core_computes_with_one_thread(tiny_halves: Path) -> None:
+    """As in ``taskset -c 0``: really, and not by what a stand-in of the system says."""
+    script = (
+        "import os, sys; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+        "from anymodal_seg_ros.inference.engines import create_engine\n"
+        "from anymodal_seg_ros.inference.model import load_model\n"
+        "from anymodal_seg_ros.inference.processors import engine_threads\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "create_engine('onnxruntime', load_model(sys.argv[1]), 0)\n"
+        "print(engine_threads(), len(os.listdir('/proc/self/task')) - before)\n"
+    )
+    command = [sys.executable, "-c", script, str(tiny_halves)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    threads, started = map(int, done.stdout.split())
+    assert threads == 1 and started <= 1, "the one that ends a graph which never does"

@@ -196,6 +196,53 @@ def test_functions_that_call_one_another_without_end_are_not_written_out(
         create_engine(kind, folder_of(tmp_path, "logits"), 1)
 
 
+@ON_A_CPU
+@pytest.mark.parametrize(
+    ("ir_version", "opsets", "says"),
+    [
+        (9, [("", 99)], "its opset is 99: expected 7 to 26"),
+        (9, [("", 1)], "its opset is 1: expected 7 to 26"),
+        (9, [("", -1)], "its opset is -1: expected 7 to 26"),
+        (9, [("ai.onnx", 2**40)], "its opset of ai.onnx is 1099511627776: expected 7 to 26"),
+        (9, [("", 20), ("own\x1b[2J", 2**40)], r"its opset of own\?\[2J is 1099511627776"),
+        (9, [("own", 1)], "it does not say of which opset its operators are"),
+        (99, [("", 20)], "its IR version is 99: expected 3 to 13"),
+        (0, [("", 20)], "its IR version is 0: expected 3 to 13"),
+    ],
+)
+def test_versions_that_one_library_takes_and_another_does_not_are_refused_by_all(
+    kind: str, ir_version: int, opsets: list[tuple[str, int]], says: str, tmp_path: Path
+) -> None:
+    """Else a model would run here and not on the robot; one library counts up to what it reads."""
+    made = graph("logits", np.zeros((3, *QUARTER), np.float32))
+    made.ir_version = ir_version
+    del made.opset_import[:]
+    made.opset_import.extend(helper.make_opsetid(*opset) for opset in opsets)
+    onnx.save(made, tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match=rf"cannot load .*model.onnx: {says}"):
+        create_engine(kind, folder_of(tmp_path, "logits"), 1)
+
+
+@ON_A_CPU
+def test_a_function_of_a_version_that_nobody_knows_is_refused(kind: str, tmp_path: Path) -> None:
+    made = calling_functions(depth=1, times=1)
+    made.functions[0].opset_import[0].version = 2**40
+    onnx.save(made, tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match=r"cannot load .*: its opset is 1099511627776"):
+        create_engine(kind, folder_of(tmp_path, "logits"), 1)
+
+
+@ON_A_CPU
+@pytest.mark.parametrize(("ir_version", "opset"), [(8, 17), (10, 20), (11, 23)])
+def test_usual_versions_are_accepted_by_all(
+    kind: str, ir_version: int, opset: int, tmp_path: Path
+) -> None:
+    made = graph("logits", np.zeros((3, *QUARTER), np.float32))
+    made.ir_version, made.opset_import[0].version = ir_version, opset
+    onnx.save(made, tmp_path / "model.onnx")
+    assert create_engine(kind, folder_of(tmp_path, "logits"), 1).name == f"{kind} cpu"
+
+
 def test_what_loads_for_ever_is_not_waited_for() -> None:
     ended = threading.Event()
     with pytest.raises(ModelError, match=r"cannot load a.onnx: it was not ready after 0.1 s"):

@@ -189,6 +189,36 @@ def test_an_encoding_that_hangs_once_holds_one_thread_up_and_not_the_masks(
     assert {"rgb", "events", "depth"} <= {*masks[-1][1].sensors}
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "halves"])
+@pytest.mark.parametrize("back_after_ms", [1500.0, 1e6])
+def test_a_fusion_that_hangs_once_holds_one_thread_up_and_not_the_masks(
+    back_after_ms: float, whole: bool
+) -> None:
+    """That of a whole graph is all its work. It comes back 45 frames later, or never."""
+    pipeline, _ = split_pipeline(RIG)
+    if whole:
+        model = Model(Path("nowhere"), small_manifest(classes=128))
+        pipeline = Pipeline(RIG, model, CountingEngine(), in_time=True)
+    hang = (back_after_ms, 0)
+    made = Machine(pipeline, threads=2, encode_ms=2, fuse_ms=5, fusions_hang=hang)
+    masks = made.run(arrivals(seconds=3))
+    lost = reference_stamps(seconds=3) - served(masks)
+    assert 1 <= len(lost) <= 18, "half a second, and the queue"
+    stamps = [mask.frame_set.reference_sample.stamp_ns for _, mask in masks]
+    assert stamps == sorted(set(stamps)), "what comes back late makes no mask"
+    assert pipeline.superseded >= 1, "that its mask was lost is counted"
+
+
+def test_fusions_that_all_hang_take_one_thread_after_the_other_and_no_more() -> None:
+    """Then the supervisor ends the process; until then nothing grows."""
+    pipeline, _ = split_pipeline(RIG)
+    hang = (1e6, 10**6)
+    made = Machine(pipeline, threads=3, encode_ms=2, fuse_ms=5, fusions_hang=hang)
+    masks = made.run(arrivals(seconds=6))
+    assert len(masks) == 29
+    assert len(pipeline._parts.scheduler._given_up) == 2
+
+
 @pytest.mark.parametrize("lag_ms", [40.0, 70.0, 95.0])
 @pytest.mark.parametrize("in_time", [True, False])
 def test_frame_sets_that_waited_for_one_sensor_do_not_supersede_one_another(

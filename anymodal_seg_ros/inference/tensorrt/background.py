@@ -128,7 +128,10 @@ class BackgroundBuild:
                     start_new_session=True,  # Ctrl-C is for us, who then cancel
                 )
         except OSError as error:
-            raise EngineError(f"a build cannot be started: {error}") from error
+            raise EngineError(
+                f"a build cannot be started: {error}; its files go to {self._request.cache}: "
+                "point XDG_CACHE_HOME to a folder that can be written"
+            ) from error
         self._watcher = threading.Thread(target=self._watch, name="engine build", daemon=True)
         self._watcher.start()
 

@@ -10,7 +10,6 @@ ends, which it does when whoever started it is gone, in whatever way.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import sys
@@ -28,6 +27,7 @@ from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
 from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
 from anymodal_seg_ros.inference.tensorrt.graphs import GraphSpec, graphs_of
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries, load_libraries
+from anymodal_seg_ros.inference.tensorrt.locks import LockedError, build_held
 from anymodal_seg_ros.inference.tensorrt.proof import check_provable, proven
 from anymodal_seg_ros.inference.tensorrt.service_record import ServiceRecord
 
@@ -166,21 +166,21 @@ def alone(folder: Path, cancelled: Callable[[], bool], send: Send) -> Iterator[N
     Raises:
         BuildCancelledError: while it waited for its turn.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "build.lock").open("w") as file:
-        waiting = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not waiting:
-                    send({"event": "waiting"})
-                waiting = True
-            if cancelled():
-                raise BuildCancelledError("cancelled while another build was running")
-            time.sleep(0.2)
-        yield  # the lock ends with the file, or with the process
+    told = False
+
+    def keep_waiting() -> bool:
+        nonlocal told
+        if not told:
+            send({"event": "waiting"})
+        told = True
+        return not cancelled()
+
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(build_held(folder, keep_waiting))
+        except LockedError as error:
+            raise BuildCancelledError("cancelled while another build was running") from error
+        yield
 
 
 def main() -> int:

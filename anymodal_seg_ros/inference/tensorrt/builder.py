@@ -15,7 +15,7 @@ from anymodal_seg_ros.inference.tensorrt.cache import (
 from anymodal_seg_ros.inference.tensorrt.graphs import Counts, GraphSpec
 from anymodal_seg_ros.inference.tensorrt.kept_files import read_kept, write_kept
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries
-from anymodal_seg_ros.inference.tensorrt.log import make_log
+from anymodal_seg_ros.inference.tensorrt.log import process_log
 from anymodal_seg_ros.inference.tensorrt.progress import Phases, Tell, monitor
 
 
@@ -46,7 +46,8 @@ def build_plan(
         BuildCancelledError: ``cancelled`` said so.
         EngineError: TensorRT refuses the graph, or fails.
     """
-    trt, log = libraries.trt, make_log(libraries.trt)
+    trt, log = libraries.trt, process_log(libraries.trt)
+    log.forget()
     builder = trt.Builder(log)
     # A bit by the flag's number, which differs between versions.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))

@@ -169,7 +169,11 @@ class PlanCache:
                 yield CachedPlan(path, about)
 
     def leftovers(self) -> Iterator[Path]:
-        """Yield what an interrupted writer has left: half a file, or words about a missing one."""
+        """Yield what an interrupted writer has left: half a file, or words about a missing one.
+
+        One that is still at it has such files, too: ask only where
+        :func:`~anymodal_seg_ros.inference.tensorrt.locks.files_held`.
+        """
         if not self.folder.is_dir():
             return
         for path in sorted(self.folder.iterdir()):

@@ -72,9 +72,16 @@ class TensorRtEngine:
         if self.splits:
             self._check_halves()
         try:
-            check_engine(self, model.manifest, whole=not self.splits)
+            check_engine(self, model, whole=not self.splits)
         except ModelError as error:
             raise ModelError(f"the plans of {model.folder} are of no use, {error}") from error
+
+    @property
+    def note(self) -> str:
+        """What could not be captured as a CUDA graph, in words; empty if all could."""
+        slow = {role: plan.uncaptured for role, plan in self._plans.items() if plan.uncaptured}
+        words = (f"{role} of {', '.join(map(str, sorted(rows)))}" for role, rows in slow.items())
+        return f"no CUDA graph for {' and '.join(words)} sensors, which is slower" if slow else ""
 
     def run(self, batch: ModalityBatch) -> Segmentation:
         """Segment one frame; a network in halves by one after the other."""

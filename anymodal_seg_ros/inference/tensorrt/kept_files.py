@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.errors import EngineError
+from anymodal_seg_ros.inference.tensorrt.locks import files_held
 from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_ros.resources import user_cache_dir
 
@@ -25,16 +27,44 @@ def write_kept(path: Path, content: bytes, about: Mapping[str, Any]) -> None:
 
     Whoever reads at the same time, or after the power went, finds the old pair, the new pair, or
     one that does not fit together and is not believed. Only the owner may read them: a plan is
-    code that the GPU executes.
+    code that the GPU executes. Who clears the folder away waits until both are there.
+
+    Raises:
+        EngineError: it cannot be written.
+    """
+    with folder_held(path):
+        write_held(path, content, about)
+
+
+@contextlib.contextmanager
+def folder_held(path: Path) -> Iterator[None]:
+    """Make the folder of a file, and let no other process write or clear away in it meanwhile.
+
+    Raises:
+        EngineError: it cannot be made, or another process does not come to an end in it.
+    """
+    with contextlib.ExitStack() as stack, _told(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stack.enter_context(files_held(path.parent))
+        yield
+
+
+def write_held(path: Path, content: bytes, about: Mapping[str, Any]) -> None:
+    """Do as :func:`write_kept` within :func:`folder_held`.
 
     Raises:
         EngineError: it cannot be written.
     """
     told = {**about, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _told(path):
         _replace(path, content)
         _replace(meta_of(path), (json.dumps(told, indent=2) + "\n").encode())
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise EngineError(
             f"cannot write {path}: {error.strerror}; make room, or point XDG_CACHE_HOME elsewhere"

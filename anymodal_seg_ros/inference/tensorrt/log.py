@@ -1,7 +1,13 @@
-"""What TensorRT says of itself, kept for the one line in which a failure is told."""
+"""What TensorRT says of itself, kept for the one line in which a failure is told.
+
+One log for the whole process: TensorRT remembers the first one that it is given for as long as any
+of its objects lives, and speaks to that alone. If it belonged to an engine, what another engine has
+to say would be lost, and once the first one was gone nobody would be there to speak to.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from typing import Any, Protocol
 
@@ -16,9 +22,18 @@ class Log(Protocol):
         """The last errors as one line; empty if there were none."""
         ...
 
+    def forget(self) -> None:
+        """Begin anew, so that a failure is not told with the reason of an older one."""
+        ...
 
-def make_log(trt: Any) -> Any:
-    """Return a logger for TensorRT that fulfils :class:`Log`. It must outlive all that uses it."""
+
+@functools.cache
+def process_log(trt: Any) -> Any:
+    """Return the logger of this process for TensorRT, which fulfils :class:`Log`.
+
+    Args:
+        trt: the module ``tensorrt``.
+    """
     worst = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
 
     class Remembering(trt.ILogger):  # type: ignore[misc]
@@ -33,5 +48,8 @@ def make_log(trt: Any) -> Any:
         @property
         def errors(self) -> str:
             return "; ".join(self._lines)
+
+        def forget(self) -> None:
+            self._lines.clear()
 
     return Remembering()

@@ -36,4 +36,7 @@ def proven(engine: Engine, model: Model) -> str:
     try:
         return tested(engine, model)
     except ModelError as error:
-        raise EngineError(f"{engine.name} is wrong here: {error}") from error
+        raise EngineError(
+            f"{engine.name} is wrong here: {error}; if verify-engine finds another engine right, "
+            "its graphs in half precision may be of another training: export the model again"
+        ) from error

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import queue
 import threading
 import weakref
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from anymodal_seg_ros.inference.tensorrt.device import (
     Stream,
 )
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries
-from anymodal_seg_ros.inference.tensorrt.log import make_log
+from anymodal_seg_ros.inference.tensorrt.log import process_log
 
 LANES = 2
 """Frames of one shape that may be under way at a time: while one computes, the next is copied. More
@@ -50,6 +51,7 @@ class Plan:
     Attributes:
         dtypes: of all inputs and outputs, by name.
         captured: numbers of rows that run as a CUDA graph.
+        uncaptured: numbers of rows that could not be captured, and are launched kernel by kernel.
     """
 
     def __init__(
@@ -75,7 +77,9 @@ class Plan:
         self._trt, self.role = libraries.trt, role
         self.cuda, self.pool = Cuda(libraries.cudart), pool
         self.on_device = frozenset(on_device)
-        self._log = make_log(libraries.trt)  # it must outlive the runtime, and that the engine
+        self._log = process_log(libraries.trt)
+        self._log.forget()
+        # It must outlive the engine.
         self._runtime = libraries.trt.Runtime(self._log)
         self.engine = self._runtime.deserialize_cuda_engine(content)
         if self.engine is None:
@@ -89,6 +93,7 @@ class Plan:
         self.outputs = tuple(n for n in names if n not in self.inputs)
         self.dtypes = {name: self._dtype(name) for name in names}
         self.captured: set[int] = set()
+        self.uncaptured: set[int] = set()
         self._lanes: dict[int, _Lanes] = {}
         self._making = threading.Lock()
 
@@ -141,6 +146,7 @@ class Plan:
 
     def context(self, rows: int, stream: Stream) -> Any:
         """Return an execution context for so many rows, with memory for no more than these."""
+        self._log.forget()
         strategy = self._trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
         context = self.engine.create_execution_context(strategy)
         index = self.profile(rows)
@@ -217,6 +223,11 @@ class _Lane:
         self._host: dict[str, HostArray] = {}
         for name in (*plan.inputs, *plan.outputs):
             shape, dtype = tuple(self._context.get_tensor_shape(name)), plan.dtypes[name]
+            if any(size < 0 for size in shape):
+                raise EngineError(
+                    f"the plan of {plan.role!r} gives {name} {list(shape)}, a size that depends on "
+                    "the pictures: export the model anew"
+                )
             buffer = plan.pool.take(shape, dtype)
             self._device[name] = buffer
             if not self._context.set_tensor_address(name, buffer.address):
@@ -227,13 +238,23 @@ class _Lane:
             self._enqueue()
             self._stream.wait()
         self._graph = self._captured()
-        if self._graph is not None:
-            plan.captured.add(rows)
+        (plan.uncaptured if self._graph is None else plan.captured).add(rows)
 
     def run(
         self, arrays: Arrays, features: Rows
     ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, list[DeviceArray]]]:
         """Compute; see :meth:`Plan.run`."""
+        try:
+            return self._run(arrays, features)
+        except BaseException:
+            # What was asked for may still write to memory that would be given to others now.
+            with contextlib.suppress(EngineError):
+                self._stream.wait()
+            raise
+
+    def _run(
+        self, arrays: Arrays, features: Rows
+    ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, list[DeviceArray]]]:
         plan, stream = self._plan, self._stream.handle
         for name, value in arrays.items():
             np.copyto(self._host[name].array, value, casting="same_kind")
@@ -279,15 +300,18 @@ class _Lane:
         runtime, stream = self._cuda.runtime, self._stream.handle
         # Thread-local: what other threads allocate meanwhile does not disturb.
         mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-        self._cuda.call("cudaStreamBeginCapture", stream, mode)
         failed = False
-        try:
-            self._enqueue()
-        except EngineError:
-            failed = True
-        error, graph = runtime.cudaStreamEndCapture(stream)
+        with _no_garbage_collected():
+            self._cuda.call("cudaStreamBeginCapture", stream, mode)
+            try:
+                self._enqueue()
+            except EngineError:
+                failed = True
+            error, graph = runtime.cudaStreamEndCapture(stream)
         if failed or int(error) != 0:
             runtime.cudaGetLastError()  # it is dealt with
+            if int(error) == 0:
+                runtime.cudaGraphDestroy(graph)
             return None
         try:
             executable = self._cuda.call("cudaGraphInstantiate", graph, 0)
@@ -298,3 +322,19 @@ class _Lane:
             runtime.cudaGraphDestroy(graph)
         weakref.finalize(self, runtime.cudaGraphExecDestroy, executable).atexit = False
         return executable
+
+
+@contextlib.contextmanager
+def _no_garbage_collected() -> Iterator[None]:
+    """Let no other engine's memory be freed meanwhile: it would end the capture that is under way.
+
+    A thread that captures may not free anything, and garbage is collected in whichever thread
+    happens to allocate next.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -12,14 +12,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.errors import EngineError
-from anymodal_seg_ros.inference.tensorrt.kept_files import read_kept, remove_kept, write_kept
+from anymodal_seg_ros.inference.tensorrt.kept_files import (
+    folder_held,
+    read_kept,
+    remove_kept,
+    write_held,
+)
 
 MOST_ENDS = 2
 """Processes in a row that a plan may have ended."""
+
+Notes = dict[str, str]
+"""When each process that serves was started, by its id."""
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -36,14 +45,19 @@ class ServiceRecord:
 
     def begin(self) -> None:
         """Leave a note that this process serves from now on."""
-        notes, ends = self._read()
-        self._write({**notes, str(os.getpid()): _born(os.getpid())}, ends)
+        pid = os.getpid()
+        self._change(lambda notes, ends: ({**notes, str(pid): _born(pid)}, ends))
 
     def end(self) -> None:
         """Take the note away: this process goes on, or stops, in an orderly way."""
-        notes, _ = self._read()
-        if notes.pop(str(os.getpid()), None) is not None:
-            self._write(notes, 0)
+        pid = str(os.getpid())
+
+        def without_me(notes: Notes, ends: int) -> tuple[Notes, int]:
+            if pid not in notes:
+                return notes, ends
+            return {other: born for other, born in notes.items() if other != pid}, 0
+
+        self._change(without_me)
 
     def unfit(self) -> str:
         """Say why the plan is not to serve any more, with the mend; empty if it may."""
@@ -60,7 +74,7 @@ class ServiceRecord:
         """Begin anew, with a new plan."""
         remove_kept(self._path)
 
-    def _read(self) -> tuple[dict[str, str], int]:
+    def _read(self) -> tuple[Notes, int]:
         """Return the notes of those who live, by process id, and how many ended in a row."""
         try:
             _, about = read_kept(self._path)
@@ -75,11 +89,14 @@ class ServiceRecord:
         except (ValueError, TypeError):  # damaged
             return {}, 0
 
-    def _write(self, notes: dict[str, str], ends: int) -> None:
+    def _change(self, change: Callable[[Notes, int], tuple[Notes, int]]) -> None:
+        """Write other notes and ends; nobody else leaves a note meanwhile, which would be lost."""
         # Where nothing can be written, plans can neither: nothing to be found out about.
-        with contextlib.suppress(EngineError):
-            about = {"boot": _boot(), "processes": notes, "ends": ends}
-            write_kept(self._path, json.dumps(about).encode(), about)
+        with contextlib.suppress(EngineError), folder_held(self._path):
+            before = self._read()
+            if (after := change(*before)) != before:
+                about = {"boot": _boot(), "processes": after[0], "ends": after[1]}
+                write_held(self._path, json.dumps(about).encode(), about)
 
 
 def _boot() -> str:

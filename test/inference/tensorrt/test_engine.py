@@ -15,11 +15,12 @@ from fixtures.tiny_halves import HEIGHT, WIDTH
 
 from anymodal_seg_ros.errors import ConfigError, EngineError, ModelError
 from anymodal_seg_ros.frames import ModalityBatch
-from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.engines import create_engine, described
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.self_test import subsets
 from anymodal_seg_ros.inference.tensorrt.build_process import PlanBuilder, Request
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
+from anymodal_seg_ros.inference.tensorrt.device import Cuda, DevicePool, HostArray
 from anymodal_seg_ros.inference.tensorrt.engine import NotBuiltError, TensorRtEngine
 from anymodal_seg_ros.inference.tensorrt.graphs import graphs_of
 from anymodal_seg_ros.inference.tensorrt.libraries import load_libraries
@@ -93,7 +94,87 @@ def test_what_cannot_be_captured_runs_without(how: str, model: Model, fake_gpu: 
     build(model)
     engine = TensorRtEngine(model)
     assert engine._plans["fuse"].captured == set()
+    assert engine.note.startswith("no CUDA graph for encode of 1 and fuse of 1, 2, 3, 4 sensors")
+    assert described(engine) == f"{engine.name} ({engine.note})", "it is slower, and that is told"
     assert proven(engine, model) == RIGHT
+
+
+def test_garbage_of_another_engine_does_not_end_a_capture(
+    model: Model, fake_gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is freed when its owner is collected, in whichever thread happens to allocate."""
+    build(model)
+    cuda = Cuda(load_libraries().cudart)
+    thresholds = gc.get_threshold()
+    begin = cuda.runtime.cudaStreamBeginCapture
+
+    def with_garbage(stream: Any, mode: Any) -> Any:
+        cycle: list[Any] = [HostArray(cuda, (4,), np.float32)]
+        cycle.append(cycle)
+        gc.set_threshold(1)
+        return begin(stream, mode)
+
+    try:
+        monkeypatch.setattr(cuda.runtime, "cudaStreamBeginCapture", with_garbage)
+        engine = TensorRtEngine(model)
+    finally:
+        gc.set_threshold(*thresholds)
+    assert engine._plans["fuse"].captured == {1, 2, 3, 4} and engine.note == ""
+
+
+def test_a_frame_that_fails_leaves_nothing_under_way(
+    engine: TensorRtEngine, fake_gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without memory for its features, those of others must not be overwritten by its copies."""
+    runtime = load_libraries().cudart
+    whole = engine.encode(frame((0,)))
+    expected = engine.fuse(whole).logits
+    take, turns = DevicePool.take, iter(range(100))
+
+    def exhausted(pool: DevicePool, shape: tuple[int, ...], dtype: Any) -> Any:
+        if next(turns) >= 2:
+            raise EngineError("cudaMalloc failed: out of memory (2)")
+        return take(pool, shape, dtype)
+
+    monkeypatch.setattr(DevicePool, "take", exhausted)
+    with pytest.raises(EngineError, match="out of memory"):
+        engine.encode(frame((1,), seed=5))
+    monkeypatch.undo()
+    assert not any(stream.work for stream in runtime._streams.values()), "copies still to come"
+    np.testing.assert_array_equal(engine.fuse(whole).logits, expected)
+
+
+def test_every_engine_of_a_process_speaks_to_one_log(
+    model: Model, fake_gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT keeps the first one for as long as any of its objects lives."""
+    build(model)
+    libraries = load_libraries()
+    given: list[Any] = []
+    for name in ("Builder", "Runtime"):
+        real = getattr(libraries.trt, name)
+        monkeypatch.setattr(
+            libraries.trt, name, lambda log, real=real: given.append(log) or real(log)
+        )
+    first = TensorRtEngine(model)
+    second = TensorRtEngine(model)
+    assert len(given) == 4 and len({id(log) for log in given}) == 1
+    assert first.name == second.name
+
+
+def test_a_failure_is_not_told_with_the_reason_of_an_older_one(
+    model: Model, fake_gpu: FakeGpu
+) -> None:
+    build(model)
+    cache, key = PlanCache(), plan_key(graphs_of(model)[0], load_libraries())
+    plan = cache.find(key)
+    assert plan is not None
+    cache.keep(key, b"ftrt something else")
+    with pytest.raises(EngineError, match="Magic tag does not match"):
+        TensorRtEngine(model)
+    cache.keep(key, plan)
+    engine = TensorRtEngine(model)
+    assert "Magic" not in str(engine._plans["encode"].failure())
 
 
 def test_memory_does_not_grow_over_many_switches(engine: TensorRtEngine) -> None:
