@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.inference.engine_benchmark import (
     EngineBenchmark,
@@ -60,6 +61,7 @@ def command(
     Medians of the time that passes and, in brackets, of processor time, which other processes
     disturb less. What runs on a GPU is not yet verified on hardware.
     """
+    make_place(out, picture)
     console, results = PlainConsole(), []
     tell = console.print
     for name in models or ("",):

@@ -11,6 +11,7 @@ import click
 from rich.table import Table
 
 from anymodal_seg_ros.cli.benchmark import timing_table
+from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.inference.engine_report import EngineReport, inspect_engine
 from anymodal_seg_ros.inference.engines import (
@@ -48,6 +49,7 @@ def command(
     sensors, what memory it needs, and on what machine, in which power mode and with which
     libraries. Nothing of the machine is changed.
     """
+    make_place(out)
     opened, console = load_model(model), PlainConsole()
     reader, made = TelemetryReader(), list[Engine]()
     idle = reader.read()

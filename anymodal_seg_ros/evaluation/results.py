@@ -119,7 +119,9 @@ class ResultFolder:
                 old.unlink()
             self._lines = lines.open("w", encoding="utf-8")
         except OSError as error:
-            raise ConfigError(f"cannot write results to {folder}: {error}") from error
+            raise ConfigError(
+                f"cannot write results to {folder} ({error.strerror}): choose another folder"
+            ) from error
 
     def __enter__(self) -> ResultFolder:
         return self
