@@ -28,6 +28,7 @@ from anymodal_seg_ros.evaluation.scorecard.suite import Entry, config_of, entry_
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.messages.rosbags import make
 from anymodal_seg_ros.messages.values import Message
+from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 
 TIMELINE = """
 faults:
@@ -169,6 +170,40 @@ def test_without_labels_the_rest_is_still_there(tiny_model: Path, tmp_path: Path
     assert miou == {"figure": "miou", "value": None, "reason": "no ground truth"}
     gate = write_gate(tmp_path / "gate.yaml", {"figure": "miou", "min": 0.0})
     evaluate("--from", tmp_path / "card", "--require", gate, code=2)
+
+
+def test_why_a_sensor_is_left_out_of_most_masks_is_told(tiny_model: Path, tmp_path: Path) -> None:
+    """It is well, so no state tells it: its counts are of a camera of twelve bits."""
+    path = write_scored_bag(tmp_path, tiny_model, 1)
+    rig = (path / "rig.yaml").read_text()
+    shutil.rmtree(path)
+    rng = np.random.default_rng(0)
+    with ImageBagWriter(path) as bag:
+        for number in range(40):
+            stamp = START_NS + number * 100_000_000
+            deep = rng.integers(0, 3000, (HEIGHT, WIDTH, 3), np.uint16)
+            warm = Image(scene("thermal", number, HEIGHT, WIDTH), "mono16")
+            bag.write("/rgb/image", Image(deep, "rgb16"), stamp, stamp + 2_000_000, "rgb")
+            bag.write("/thermal/image", warm, stamp, stamp + 5_000_000, "thermal")
+    (path / "rig.yaml").write_text(rig)
+    told = " ".join(evaluate(path, "--out", tmp_path / "card").output.split())
+    assert "drive: rgb: fused in" in told
+    assert "set rig.sensors.rgb.counts.full_scale" in told
+    assert "thermal:" not in told
+
+
+def test_a_recording_that_was_paused_is_told(tiny_model: Path, tmp_path: Path) -> None:
+    bag = write_scored_bag(tmp_path, tiny_model, 3, name="whole")
+    with ImageBagWriter(tmp_path / "paused") as paused, Bag(bag) as whole:
+        for number, message in enumerate(whole.messages(["/rgb/image", "/thermal/image"])):
+            later = 0 if number < 4 else 60_000_000_000
+            decoded = whole.decode(message)
+            image = decode_image(decoded)
+            stamp = stamp_ns(decoded.header)
+            paused.write(message.topic, image, stamp + later, message.log_ns + later, "frame")
+    rig = ("--params", bag / "rig.yaml")
+    told = evaluate(tmp_path / "paused", *rig, "--out", tmp_path / "card").output
+    assert "no sensor sent anything from 0.1 to 60.2 s" in " ".join(told.split())
 
 
 def test_labels_from_a_folder_and_other_ids(bag: Path, tmp_path: Path) -> None:
