@@ -18,6 +18,7 @@ from fixtures.scenes import scene
 from fixtures.scored_bags import HEIGHT, PARAMETERS, START_NS, WIDTH, write_scored_bag
 from fixtures.tiny_model import write_tiny_model
 
+from anymodal_seg_ros.cli import conclusion
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter, latched
 from anymodal_seg_ros.evaluation.bags import Bag
@@ -354,6 +355,24 @@ def test_a_bad_bag_is_named_and_the_others_go_on(bag: Path, tmp_path: Path) -> N
     card = load_scorecard(tmp_path / "card")
     assert [run.bag for run in card.runs] == ["drive"]
     assert len(card.unreadable) == 1
+
+
+def test_faults_of_several_bags_are_told_with_theirs(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    faults = tmp_path / "faults.yaml"
+    faults.write_text(TIMELINE)
+    other = tmp_path / "other"
+    shutil.copytree(bag, other)
+    out = ("--out", tmp_path / "card")
+    told = evaluate(bag, other, "--faults", faults, *out).output
+    rows = [[cell.strip() for cell in line.split("│")] for line in told.splitlines()]
+    named = [row[1:4] for row in rows if len(row) > 4 and row[2] == "off"]
+    assert named == [["drive", "off", "thermal"], ["other", "off", "thermal"]]
+    monkeypatch.setattr(conclusion, "_MOST_FAULTS", 1)
+    told = " ".join(evaluate("--from", tmp_path / "card").output.split())
+    assert "1 more fault is in" in told
 
 
 def test_what_is_wrong_with_every_case_of_a_bag_is_told_once(bag: Path, tmp_path: Path) -> None:
