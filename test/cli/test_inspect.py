@@ -18,7 +18,7 @@ from anymodal_seg_ros.evaluation.inspection.proposal import propose
 from anymodal_seg_ros.evaluation.inspection.survey import RecordedTopic
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.messages.rosbags import make, typestore
-from anymodal_seg_ros.messages.values import image
+from anymodal_seg_ros.messages.values import image, point_cloud
 
 NO_STAMP = -1
 
@@ -113,6 +113,32 @@ def test_two_robots_in_one_bag_are_told() -> None:
     assert "B104" in codes("/r1/rgb/image", "/r1/ir/image", "/r2/rgb/image", "/r2/ir/image")
     assert "B104" not in codes("/left/image", "/right/image"), "two cameras"
     assert "B104" not in codes("/r1/rgb/image", "/r1/ir/image", "/r2/rgb/image")
+
+
+def test_a_lidar_that_is_off_in_the_proposed_rig_needs_no_place(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    """Most robots have one, and few bags tell where it is: the next line shall do all the same."""
+    types = typestore()
+    points = np.zeros(50, [(name, "<f4") for name in "xyz"])
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as bag:
+        for number in range(10):
+            stamp = START_NS + number * PERIOD_NS
+            drawn = picture(number)
+            for topic, message in (
+                ("/front/image", image(drawn.pixels, drawn.encoding, stamp, "front")),
+                ("/points", point_cloud(points, stamp, "top")),
+            ):
+                made = make(message)
+                kind = made.__msgtype__
+                known = {c.topic: c for c in bag.connections}
+                place = known.get(topic) or bag.add_connection(topic, kind, typestore=types)
+                bag.write(place, stamp, bytes(types.serialize_cdr(made, kind)))
+    rig = tmp_path / "rig.yaml"
+    told = invoke("inspect", tmp_path / "bag", "--init", rig, "--model", tiny_model)
+    assert "lidar is off: " in told.output
+    done = invoke("evaluate", tmp_path / "bag", "--params", rig, "--out", tmp_path / "card")
+    assert done.exit_code == 0, done.output
 
 
 def test_of_two_robots_one_is_on_in_the_proposed_rig() -> None:
@@ -309,6 +335,19 @@ def test_gaps_and_irregular_rates(tmp_path: Path) -> None:
     _, found = inspect(write(tmp_path / "bag", {"/a/image": holes, "/b/image": uneven}))
     assert "R301" in found["/a/image"]
     assert "R302" in found["/b/image"]
+
+
+def test_messages_that_were_held_back_are_told(tmp_path: Path) -> None:
+    """By their stamps all is well, but the watchdog goes by when they come."""
+    second = 1_000_000_000
+    held = [
+        (stamp, (stamp // second + 1) * second + stamp % second // 1000) for stamp, _ in steady()
+    ]
+    bag = write(tmp_path / "bag", {"/a/image": held, "/b/image": steady(delay=second)})
+    code, found = inspect(bag)
+    assert code == 0
+    assert "R304" in found["/a/image"]
+    assert "R304" not in found["/b/image"]
 
 
 def test_topics_that_never_overlap(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "R301": (_W, "A gap"),
     "R302": (_W, "An irregular rate: healthy messages will be LATE"),
     "R303": (_W, "Nothing was recorded for a while"),
+    "R304": (_W, "Messages come in bursts"),
     "O401": (_E, "Two sensors never overlap in time"),
     "O402": (_W, "A sensor covers only a part of the bag"),
     "E501": (_E, "Messages cannot be read"),
@@ -82,6 +83,7 @@ CODES: dict[str, tuple[Severity, str]] = {
 _GAP_PERIODS, _GAP_S = 5.0, 0.5
 _LATE_PERIODS = 1.8
 _PAUSE_S = 5.0
+_BURST_PERIODS, _BURST_SHARE, _FEWEST_STEPS = 0.1, 0.2, 8
 _JITTERY_SHARE = 0.02
 _CLOCK_S = 60.0
 _LATENCY_S = 0.1
@@ -100,7 +102,8 @@ def find(topics: Sequence[RecordedTopic], where: NodeConfig | None = None) -> li
     found = [*_bag(topics, sensors), *_clock(sensors), *_overlap(sensors), *_latency(sensors)]
     found += _pauses(sensors)
     for topic in sensors:
-        found += [*_stamps(topic), *_rate(topic), *_content(topic), *_calibration(topic, topics)]
+        found += [*_stamps(topic), *_rate(topic), *_bursts(topic), *_content(topic)]
+        found += _calibration(topic, topics)
     if where is not None:
         found += _parameters(topics, where)
     order = (Severity.ERROR, Severity.WARNING, Severity.INFO)
@@ -264,6 +267,25 @@ def _rate(topic: RecordedTopic) -> Iterator[Finding]:
             f"{100 * late:.0f} % of the messages come after more than "
             f"{_LATE_PERIODS} periods of {1e3 * typical:.0f} ms: lower expected_hz or "
             "raise late_after_periods",
+        )
+
+
+def _bursts(topic: RecordedTopic) -> Iterator[Finding]:
+    """Compare when messages were taken with when they were received."""
+    steps, typical = topic.steps_s(), 1.0 / topic.rate_hz if topic.rate_hz else 0.0
+    if topic.offset_s() is None or steps.size < _FEWEST_STEPS or not typical:
+        return
+    received = np.diff(np.sort(np.array(topic.log_ns, np.int64))) / 1e9
+    at_once = float(np.mean(received < _BURST_PERIODS * typical))
+    silence = float(received.max())
+    if at_once > _BURST_SHARE and silence > _LATE_PERIODS * max(typical, float(steps.max())):
+        yield Finding(
+            "R304",
+            topic.name,
+            f"{100 * at_once:.0f} % of the messages were received together with the one before, "
+            f"after up to {silence:.2f} s without any, but their stamps are {1e3 * typical:.0f} ms "
+            "apart: a network, a bridge or the recorder held them back; the sensor will be LATE or "
+            "STALE",
         )
 
 
