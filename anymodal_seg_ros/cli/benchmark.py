@@ -11,7 +11,7 @@ import click
 from rich.table import Table
 
 from anymodal_seg_ros.cli.one_of import OneOf
-from anymodal_seg_ros.cli.output_file import OutputFile
+from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.inference.engine_benchmark import (
     MEASURED,
@@ -27,6 +27,8 @@ from anymodal_seg_ros.inference.processors import engine_threads
 
 BEGIN = "<!-- written by anymodal-seg benchmark --into -->"
 END = "<!-- end of what anymodal-seg benchmark has written -->"
+
+_PICTURES = (".png", ".svg")
 
 
 @click.command("benchmark")
@@ -58,9 +60,15 @@ END = "<!-- end of what anymodal-seg benchmark has written -->"
     default=0,
     help="Also make so many masks of changing subsets, and see whether anything grows.",
 )
-@click.option("--out", type=OutputFile(), help="Write the figures as JSON, too.")
 @click.option(
-    "--picture", type=OutputFile((".png", ".svg")), help="Draw them: a .png or .svg file."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the figures as JSON, too.",
+)
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=f"Draw them: a {' or '.join(_PICTURES)} file.",
 )
 @click.option(
     "--into",
@@ -85,6 +93,11 @@ def command(
     """
     if into is not None:
         _parts_of(into)
+    if picture is not None and picture.suffix.lower() not in _PICTURES:
+        raise click.BadParameter(
+            f"'{picture}' does not end with {' or '.join(_PICTURES)}", param_hint="--picture"
+        )
+    make_place(out, picture)
     console, results = PlainConsole(), []
     tell = console.print
     for name in models or ("",):

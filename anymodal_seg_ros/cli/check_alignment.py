@@ -11,6 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from anymodal_seg_ros.cli.finite_range import FiniteRange
+from anymodal_seg_ros.cli.output_places import make_folder
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.config import (
     NODE_NAME,
@@ -113,7 +114,7 @@ def command(
         raise click.BadParameter(
             f"{check.reference!r}, the rig's first sensor, is missing", param_hint="--sensor"
         )
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     if bag is None:
         _write(check, from_folders(folders, frames), out)
     else:

@@ -10,6 +10,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.evaluation.scorecard.comparison import Line, compare, unlike
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
@@ -27,6 +28,7 @@ def command(scorecards: tuple[Path, ...], csv_path: Path | None, faults: bool) -
     """Compare SCORECARDS, folders that ``evaluate`` wrote, with the first of them."""
     if len(scorecards) < 2:
         raise click.UsageError("give at least two scorecards")
+    make_place(csv_path)
     cards = [load_scorecard(path) for path in scorecards]
     names = names_of(scorecards)
     lines = compare([card.runs for card in cards], faults)

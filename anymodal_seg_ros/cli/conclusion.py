@@ -13,7 +13,7 @@ from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.gate import Check
 from anymodal_seg_ros.evaluation.scorecard.junit import junit_xml
 from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard
-from anymodal_seg_ros.evaluation.scorecard.tables import by_fault, headline, write_tables
+from anymodal_seg_ros.evaluation.scorecard.tables import CSV, by_fault, headline, write_tables
 from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, Verdict, said
 from anymodal_seg_ros.foreign_text import quote
 
@@ -21,6 +21,9 @@ COMMAND = "command.txt"
 """Name in the folder: the command that made it."""
 
 _LONGEST_COMMAND = 4096
+
+_MOST_FAULTS = 200
+"""In the terminal: a full sweep of one bag has some 160."""
 
 EXIT_UNKNOWN = 2
 """Nobody can say whether it passed: nothing could be evaluated."""
@@ -99,6 +102,7 @@ def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
         return
     table = Table(title="faults: times in s, masks and mIoU lost while they last")
     columns = {
+        **({"bag": "bag"} if len({fault["bag"] for fault in faults}) > 1 else {}),
         "fault": "fault",
         "sensor": "sensor",
         "reaction_s": "reaction",
@@ -108,11 +112,15 @@ def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
         "lost_during": "mIoU",
     }
     for key, title in columns.items():
-        words = key in ("fault", "sensor")
+        words = key in ("bag", "fault", "sensor")
         table.add_column(title, justify="left" if words else "right", overflow="fold")
-    for fault in faults:
+    for fault in faults[:_MOST_FAULTS]:
         table.add_row(*(v if isinstance(v, str) else _short(v) for v in map(fault.get, columns)))
     console.print(table)
+    if (more := len(faults) - _MOST_FAULTS) > 0:
+        console.say(
+            f"{more} more {'faults are' if more > 1 else 'fault is'} in {card.folder / CSV}"
+        )
 
 
 def _short(value: float | None) -> str:

@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.cli.one_of import OneOf
+from anymodal_seg_ros.cli.output_places import make_folder
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.demo.numbers import summary
 from anymodal_seg_ros.errors import AnymodalError
@@ -60,7 +61,7 @@ def command(out: Path, seed: int, weather: str, seconds: float) -> None:
     started = time.monotonic()
     console = PlainConsole()
     shutil.rmtree(out / "logs", ignore_errors=True)
-    (out / "logs").mkdir(parents=True, exist_ok=True)
+    make_folder(out / "logs")
     sequence = _render(out / "sequences", seed, weather)
     # Nobody else's robot shall take part, nor see this one.
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(60, 100)))

@@ -6,7 +6,6 @@ import dataclasses
 import shlex
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -20,6 +19,7 @@ from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.cli.jobs_progress import jobs_progress
 from anymodal_seg_ros.cli.one_of import OneOf
 from anymodal_seg_ros.cli.os_errors import told
+from anymodal_seg_ros.cli.output_places import make_folder, make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.config import NODE_NAME
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
@@ -328,9 +328,9 @@ def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Op
     """Replay, measure, judge; returns the exit code."""
     console = PlainConsole()
     checks = _checks(options)
-    for folder in (options.junit.parent if options.junit else None, out if not source else None):
-        if folder is not None:
-            _make(folder)
+    make_place(options.junit)
+    if source is None:
+        make_folder(out)
     baseline = load_scorecard(options.baseline) if options.baseline else None
     judged = _folder_of(source) if source else out
     if baseline is not None and baseline.folder.resolve() == judged.resolve():
@@ -375,18 +375,6 @@ def _refuse_another_place(source: Path, out: Path) -> None:
 
 def _folder_of(scorecard: Path) -> Path:
     return scorecard.parent if scorecard.is_file() else scorecard
-
-
-def _make(folder: Path) -> None:
-    """Make a folder, before hours of replays find that they cannot be kept."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ConfigError(
-            f"nothing can be written into {folder} ({error.strerror}): choose another folder"
-        ) from error
 
 
 def _checks(options: _Options) -> tuple[Check, ...] | None:
@@ -462,7 +450,7 @@ def _case_of_bag(trials: Sequence[Trial], path: Path) -> Case:
         raise ConfigError("--bag is for one bag, with one timeline of faults at most")
     if path.exists():
         raise ConfigError(f"--bag is {path}, which exists already: choose another name")
-    _make(path.parent)
+    make_folder(path.parent)
     return next((Case(FAULTS, t) for t in trials[0].timelines.values()), Case(HEALTHY))
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from anymodal_seg_ros.cli.jobs_progress import jobs_progress
 from anymodal_seg_ros.cli.os_errors import told
+from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.config import NODE_NAME, did_you_mean, load_node_config
 from anymodal_seg_ros.errors import AnymodalError
@@ -77,6 +78,7 @@ def command(
     try:
         if init is not None and init.exists():
             raise AnymodalError(f"{init} exists already: choose another name, or remove it")
+        make_place(init)
         where = load_node_config(params, namespace, node) if params else None
         console = Console(stderr=True)
         with Bag(bag) as opened, jobs_progress(console) as progress:

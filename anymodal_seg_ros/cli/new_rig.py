@@ -8,6 +8,7 @@ import click
 import yaml
 
 from anymodal_seg_ros.cli.finite_range import FiniteRange
+from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 
 _HEAD = """\
@@ -31,6 +32,7 @@ def command(out: Path, seconds: float, force: bool) -> None:
     """Write a parameter file OUT with a sensor for each camera and LiDAR that publishes now."""
     if out.exists() and not force:
         raise ConfigError(f"{out} exists already: choose another name, or replace it (--force)")
+    make_place(out)
     try:
         from anymodal_seg_ros.nodes.rig_guess import guess_rig
         from anymodal_seg_ros.nodes.shutdown import ros_session

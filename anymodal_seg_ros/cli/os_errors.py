@@ -18,4 +18,7 @@ def told(error: Exception) -> str:
             "a file became larger than may be written here (ulimit -f, or the file system): give "
             "the same command again where it may"
         )
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return one_line(f"{where}{error.strerror}")
     return one_line(error)

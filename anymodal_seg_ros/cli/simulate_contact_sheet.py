@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from anymodal_seg_ros.cli.frames_progress import frames_progress
+from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.contact_sheet import contact_sheet, encode_png
@@ -35,8 +36,8 @@ def command(out: Path, seed: int, offroad_seed: int) -> None:
     blue darker), LiDAR (colours as for depth, points enlarged), labels.
     """
     console = PlainConsole()
+    make_place(out)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)  # before half a minute of drawing
         with frames_progress("drawing rows", console) as tell:
             data = encode_png(contact_sheet(seed, offroad_seed, tell))
         out.write_bytes(data)

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from anymodal_seg_ros.cli.frames_progress import WORKERS, frames_progress
+from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.dataset.manifest import (
@@ -63,6 +64,7 @@ def command(out: Path | None, check: Path | None, manifest_path: Path | None, wo
             digests = folder_digests(check, config, workers, progress)
         sys.exit(_tell(digests, console))
     assert out is not None
+    make_place(manifest_path)
     started = time.monotonic()
     with frames_progress(f"drawing {bench.title}", console) as progress:
         digests = write_dataset(out, config, workers, progress)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from anymodal_seg_ros.cli.benchmark import timing_table
 from anymodal_seg_ros.cli.one_of import OneOf
-from anymodal_seg_ros.cli.output_file import OutputFile
+from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.inference.engine_report import EngineReport, inspect_engine
 from anymodal_seg_ros.inference.engines import (
@@ -63,7 +63,11 @@ NOT_VERIFIED = (
     show_default=True,
     help="Runs of each stage that are timed.",
 )
-@click.option("--out", type=OutputFile(), help="Write the report as JSON, to send.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the report as JSON, to send.",
+)
 def command(
     model: str, engine: str, providers: str, threads: int, repeats: int, out: Path | None
 ) -> None:
@@ -73,6 +77,7 @@ def command(
     sensors, what memory it needs, and on what machine, in which power mode and with which
     libraries. Nothing of the machine is changed.
     """
+    make_place(out)
     opened, console = load_model(model), PlainConsole()
     reader, made = TelemetryReader(), list[Engine]()
     idle = reader.read()

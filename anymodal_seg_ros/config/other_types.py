@@ -33,6 +33,7 @@ _MENDS = {
     ),
 }
 
+_FOXGLOVE = ("foxglove_msgs/", "foxglove.")
 _LIDAR_PACKETS = ("velodyne_msgs/", "ouster_msgs/", "ouster_sensor_msgs/", "livox_")
 
 
@@ -44,4 +45,6 @@ def mend_of_type(type_name: str) -> str:
     """
     if type_name.startswith(_LIDAR_PACKETS):
         return f"it is what a LiDAR sends, not yet points: {_CLOUD}"
+    if type_name.startswith(_FOXGLOVE):
+        return "it is made for Foxglove: record what the driver sends, an Image or CompressedImage"
     return _MENDS.get(type_name, "")

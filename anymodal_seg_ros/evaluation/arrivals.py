@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,6 +158,15 @@ def check_topics(bag: Bag, sensors: Mapping[str, str]) -> list[str]:
     return [*lines, *unusable]
 
 
+def heard_type(types: Collection[str]) -> str:
+    """Return the type of which a node hears the messages of a topic; empty if it takes none.
+
+    Args:
+        types: that the topic's publishers send: one, unless something is wrong.
+    """
+    return next((kind for kind in READABLE if kind in types), "")
+
+
 def _unusable(types: set[str]) -> str:
     """Say of what types a topic is, none of which can be taken, and the mend."""
     if types == {""}:
@@ -188,6 +197,7 @@ def arrivals(
         BagError: the bag is damaged.
     """
     cameras = cameras or {}
+    heard = {topic: heard_type(bag.types(topic)) for topic in sensors}
     for recorded in bag.messages({*sensors, *cameras}):
         if recorded.topic in cameras and recorded.type == CAMERA_INFO:
             message = read(bag, recorded)
@@ -197,7 +207,7 @@ def arrivals(
             message = read(bag, recorded)
             if not isinstance(message, UnreadableMessage):
                 yield cameras[recorded.topic][0], recorded.log_ns, TransformUpdate(message)
-        elif recorded.topic in sensors and recorded.type in READABLE:
+        elif recorded.topic in sensors and recorded.type == heard[recorded.topic]:
             yield sensors[recorded.topic], recorded.log_ns, read(bag, recorded)
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.image_files import write_picture
-from anymodal_seg_ros.frames import Prediction, SensorStatus
+from anymodal_seg_ros.frames import Prediction, SensorState, SensorStatus
 from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.messages.evidence import left_out, out_of_order
@@ -70,7 +70,9 @@ class Summary:
 
 
 def _trouble(status: SensorStatus) -> str:
-    """Say in words what is wrong with a sensor; '' if nothing is."""
+    """Say in words what is wrong with a sensor; '' if nothing is, or it takes no part."""
+    if status.state is SensorState.DISABLED:
+        return ""
     parts = []
     if status.received == 0 and not status.rejected:
         parts.append("no message")
@@ -119,7 +121,9 @@ class ResultFolder:
                 old.unlink()
             self._lines = lines.open("w", encoding="utf-8")
         except OSError as error:
-            raise ConfigError(f"cannot write results to {folder}: {error}") from error
+            raise ConfigError(
+                f"cannot write results to {folder} ({error.strerror}): choose another folder"
+            ) from error
 
     def __enter__(self) -> ResultFolder:
         return self

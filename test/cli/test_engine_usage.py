@@ -57,9 +57,10 @@ def test_a_group_without_a_command_shows_its_help() -> None:
 def test_a_report_that_could_not_be_written_is_told_before_the_work(
     command: str, tmp_path: Path
 ) -> None:
-    out = tmp_path / "missing" / "report.json"
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "report.json"
     result = run(command, "--model", "no-such-model", "--out", str(out))
-    assert result.exit_code == 2 and "there is no folder" in result.output
+    assert result.exit_code == 1 and "nothing can be written into" in result.output
     (tmp_path / "folder").mkdir()
     result = run(command, "--model", "no-such-model", "--out", str(tmp_path / "folder"))
     assert result.exit_code == 2 and "is a directory" in result.output

@@ -18,6 +18,7 @@ from fixtures.scenes import scene
 from fixtures.scored_bags import HEIGHT, PARAMETERS, START_NS, WIDTH, write_scored_bag
 from fixtures.tiny_model import write_tiny_model
 
+from anymodal_seg_ros.cli import conclusion
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter, latched
 from anymodal_seg_ros.evaluation.bags import Bag
@@ -28,6 +29,7 @@ from anymodal_seg_ros.evaluation.scorecard.suite import Entry, config_of, entry_
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.messages.rosbags import make
 from anymodal_seg_ros.messages.values import Message
+from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 
 TIMELINE = """
 faults:
@@ -169,6 +171,40 @@ def test_without_labels_the_rest_is_still_there(tiny_model: Path, tmp_path: Path
     assert miou == {"figure": "miou", "value": None, "reason": "no ground truth"}
     gate = write_gate(tmp_path / "gate.yaml", {"figure": "miou", "min": 0.0})
     evaluate("--from", tmp_path / "card", "--require", gate, code=2)
+
+
+def test_why_a_sensor_is_left_out_of_most_masks_is_told(tiny_model: Path, tmp_path: Path) -> None:
+    """It is well, so no state tells it: its counts are of a camera of twelve bits."""
+    path = write_scored_bag(tmp_path, tiny_model, 1)
+    rig = (path / "rig.yaml").read_text()
+    shutil.rmtree(path)
+    rng = np.random.default_rng(0)
+    with ImageBagWriter(path) as bag:
+        for number in range(40):
+            stamp = START_NS + number * 100_000_000
+            deep = rng.integers(0, 3000, (HEIGHT, WIDTH, 3), np.uint16)
+            warm = Image(scene("thermal", number, HEIGHT, WIDTH), "mono16")
+            bag.write("/rgb/image", Image(deep, "rgb16"), stamp, stamp + 2_000_000, "rgb")
+            bag.write("/thermal/image", warm, stamp, stamp + 5_000_000, "thermal")
+    (path / "rig.yaml").write_text(rig)
+    told = " ".join(evaluate(path, "--out", tmp_path / "card").output.split())
+    assert "drive: rgb: fused in" in told
+    assert "set rig.sensors.rgb.counts.full_scale" in told
+    assert "thermal:" not in told
+
+
+def test_a_recording_that_was_paused_is_told(tiny_model: Path, tmp_path: Path) -> None:
+    bag = write_scored_bag(tmp_path, tiny_model, 3, name="whole")
+    with ImageBagWriter(tmp_path / "paused") as paused, Bag(bag) as whole:
+        for number, message in enumerate(whole.messages(["/rgb/image", "/thermal/image"])):
+            later = 0 if number < 4 else 60_000_000_000
+            decoded = whole.decode(message)
+            image = decode_image(decoded)
+            stamp = stamp_ns(decoded.header)
+            paused.write(message.topic, image, stamp + later, message.log_ns + later, "frame")
+    rig = ("--params", bag / "rig.yaml")
+    told = evaluate(tmp_path / "paused", *rig, "--out", tmp_path / "card").output
+    assert "no sensor sent anything from 0.1 to 60.2 s" in " ".join(told.split())
 
 
 def test_labels_from_a_folder_and_other_ids(bag: Path, tmp_path: Path) -> None:
@@ -319,6 +355,24 @@ def test_a_bad_bag_is_named_and_the_others_go_on(bag: Path, tmp_path: Path) -> N
     card = load_scorecard(tmp_path / "card")
     assert [run.bag for run in card.runs] == ["drive"]
     assert len(card.unreadable) == 1
+
+
+def test_faults_of_several_bags_are_told_with_theirs(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    faults = tmp_path / "faults.yaml"
+    faults.write_text(TIMELINE)
+    other = tmp_path / "other"
+    shutil.copytree(bag, other)
+    out = ("--out", tmp_path / "card")
+    told = evaluate(bag, other, "--faults", faults, *out).output
+    rows = [[cell.strip() for cell in line.split("│")] for line in told.splitlines()]
+    named = [row[1:4] for row in rows if len(row) > 4 and row[2] == "off"]
+    assert named == [["drive", "off", "thermal"], ["other", "off", "thermal"]]
+    monkeypatch.setattr(conclusion, "_MOST_FAULTS", 1)
+    told = " ".join(evaluate("--from", tmp_path / "card").output.split())
+    assert "1 more fault is in" in told
 
 
 def test_what_is_wrong_with_every_case_of_a_bag_is_told_once(bag: Path, tmp_path: Path) -> None:

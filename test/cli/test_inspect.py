@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from fixtures.scored_bags import PERIOD_NS, START_NS, write_scored_bag
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.config import load_config
@@ -16,6 +17,8 @@ from anymodal_seg_ros.evaluation.inspection.findings import CODES, find
 from anymodal_seg_ros.evaluation.inspection.proposal import propose
 from anymodal_seg_ros.evaluation.inspection.survey import RecordedTopic
 from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.messages.rosbags import make, typestore
+from anymodal_seg_ros.messages.values import image, point_cloud
 
 NO_STAMP = -1
 
@@ -112,6 +115,101 @@ def test_two_robots_in_one_bag_are_told() -> None:
     assert "B104" not in codes("/r1/rgb/image", "/r1/ir/image", "/r2/rgb/image")
 
 
+def test_a_lidar_that_is_off_in_the_proposed_rig_needs_no_place(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    """Most robots have one, and few bags tell where it is: the next line shall do all the same."""
+    types = typestore()
+    points = np.zeros(50, [(name, "<f4") for name in "xyz"])
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as bag:
+        for number in range(10):
+            stamp = START_NS + number * PERIOD_NS
+            drawn = picture(number)
+            for topic, message in (
+                ("/front/image", image(drawn.pixels, drawn.encoding, stamp, "front")),
+                ("/points", point_cloud(points, stamp, "top")),
+            ):
+                made = make(message)
+                kind = made.__msgtype__
+                known = {c.topic: c for c in bag.connections}
+                place = known.get(topic) or bag.add_connection(topic, kind, typestore=types)
+                bag.write(place, stamp, bytes(types.serialize_cdr(made, kind)))
+    rig = tmp_path / "rig.yaml"
+    told = invoke("inspect", tmp_path / "bag", "--init", rig, "--model", tiny_model)
+    assert "lidar is off: " in told.output
+    done = invoke("evaluate", tmp_path / "bag", "--params", rig, "--out", tmp_path / "card")
+    assert done.exit_code == 0, done.output
+
+
+def test_of_two_robots_one_is_on_in_the_proposed_rig() -> None:
+    """What is in one parameter file is fused, so the next line would take two robots for one."""
+    topics = [
+        RecordedTopic(f"/r{robot}/{camera}/image", "sensor_msgs/msg/Image", [0])
+        for robot in (1, 2)
+        for camera in ("front", "boson")
+    ]
+    proposal = propose(topics, ["rgb", "thermal"])
+    assert proposal.sensors == ("front", "boson")
+    assert list(proposal.off) == ["front_2", "boson_2"]
+    assert "the same topics are in /r1" in proposal.off["boson_2"]
+
+
+@pytest.mark.parametrize(
+    ("topics", "names"),
+    [
+        (("/r1/camera/image_raw", "/r1/thermal/image_raw"), ("rgb", "thermal")),
+        (("/r1/camera/image_raw",), ("r1",)),
+        (("/left/image_raw", "/thermal/image_raw"), ("left", "thermal")),
+    ],
+)
+def test_the_name_of_a_robot_is_not_that_of_a_sensor(
+    topics: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    recorded = [RecordedTopic(name, "sensor_msgs/msg/Image", [0]) for name in topics]
+    assert propose(recorded, ["rgb", "thermal"]).sensors == names
+
+
+def test_pictures_that_cannot_be_taken_are_told_beside_those_that_can() -> None:
+    topics = [
+        RecordedTopic("/ir/image", "sensor_msgs/msg/Image", [0]),
+        RecordedTopic("/front/theora", "theora_image_transport/msg/Packet", [0]),
+        RecordedTopic("/front/video", "foxglove_msgs/msg/CompressedVideo", [0]),
+        RecordedTopic("/imu", "sensor_msgs/msg/Imu", [0]),
+    ]
+    told = {f.topic: f.text for f in find(topics) if f.code == "B105"}
+    assert set(told) == {"/front/theora", "/front/video"}
+    assert "republish theora raw" in told["/front/theora"]
+    assert "an Image or CompressedImage" in told["/front/video"]
+
+
+def test_a_topic_of_several_types_is_read_as_the_one_that_can_be(tmp_path: Path) -> None:
+    types = typestore()
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as bag:
+        words = bag.add_connection("/a/image", "std_msgs/msg/String", typestore=types)
+        pictures = bag.add_connection("/a/image", "sensor_msgs/msg/Image", typestore=types)
+        for number in range(10):
+            stamp = START_NS + number * PERIOD_NS
+            drawn = picture(number)
+            message = make(image(drawn.pixels, drawn.encoding, stamp, "a"))
+            text = types.types["std_msgs/msg/String"]("a word")
+            bag.write(words, stamp, bytes(types.serialize_cdr(text, words.msgtype)))
+            bag.write(pictures, stamp + 1, bytes(types.serialize_cdr(message, pictures.msgtype)))
+    code, found = inspect(tmp_path / "bag")
+    assert code == 0
+    assert "E503" in found["/a/image"]
+    (topic,) = json.loads(invoke("inspect", tmp_path / "bag", "--json").stdout)["topics"]
+    assert (topic["type"], topic["messages"]) == ("sensor_msgs/msg/Image", 10)
+    assert topic["rate_hz"] == pytest.approx(10.0)
+
+
+def test_a_recorder_that_was_paused_is_told(tmp_path: Path) -> None:
+    both = [*steady(20), *steady(20, start=20_000_000_000)]
+    bag = write(tmp_path / "bag", {"/a/image": both, "/b/image": both})
+    assert "R303" in inspect(bag)[1][""]
+    one = write(tmp_path / "one", {"/a/image": both, "/b/image": steady(220)})
+    assert "R303" not in inspect(one)[1].get("", set()), "one sensor was silent, the other sent"
+
+
 def test_points_are_placed_by_tf_where_the_bag_tells_it() -> None:
     cloud, image = (RecordedTopic(name, kind, [0]) for name, kind in CLOUD_AND_IMAGE)
     info = RecordedTopic("/front/camera_info", "sensor_msgs/msg/CameraInfo", [0], calibrated=True)
@@ -165,6 +263,13 @@ def test_a_simulators_clock_begins_at_zero_and_is_no_fault(tmp_path: Path) -> No
     code, found = inspect(bag)
     assert code == 0
     assert set.union(*found.values()) == {"C601", "T701"}
+
+
+def test_the_first_stamp_of_a_simulation_may_be_zero(tmp_path: Path) -> None:
+    bag = write(tmp_path / "bag", {"/a/image": steady(), "/b/image": steady()}, origin_ns=0)
+    code, found = inspect(bag)
+    assert code == 0
+    assert "S201" not in found["/a/image"]
 
 
 def test_a_camera_without_a_set_clock_is_told_as_such(tmp_path: Path) -> None:
@@ -230,6 +335,19 @@ def test_gaps_and_irregular_rates(tmp_path: Path) -> None:
     _, found = inspect(write(tmp_path / "bag", {"/a/image": holes, "/b/image": uneven}))
     assert "R301" in found["/a/image"]
     assert "R302" in found["/b/image"]
+
+
+def test_messages_that_were_held_back_are_told(tmp_path: Path) -> None:
+    """By their stamps all is well, but the watchdog goes by when they come."""
+    second = 1_000_000_000
+    held = [
+        (stamp, (stamp // second + 1) * second + stamp % second // 1000) for stamp, _ in steady()
+    ]
+    bag = write(tmp_path / "bag", {"/a/image": held, "/b/image": steady(delay=second)})
+    code, found = inspect(bag)
+    assert code == 0
+    assert "R304" in found["/a/image"]
+    assert "R304" not in found["/b/image"]
 
 
 def test_topics_that_never_overlap(tmp_path: Path) -> None:

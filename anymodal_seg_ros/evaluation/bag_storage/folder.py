@@ -16,7 +16,7 @@ from anymodal_seg_ros.foreign_text import quote
 
 METADATA = "metadata.yaml"
 _PACKED = (".zstd", ".zst")
-_SUFFIXES = (".mcap", ".db3", ".bag", *_PACKED)
+_SUFFIXES = (".mcap", ".db3", ".bag", ".active", *_PACKED)
 _MAX_FILES = 10_000
 
 
@@ -98,7 +98,7 @@ class BagFiles:
         """Return the names of the files that the metadata list; their places are not believed."""
         mend = f"{', '.join(there[:3])} read without it; 'ros2 bag reindex' makes a new one"
         if not metadata.exists():
-            if there and not there[0].endswith(".bag"):
+            if there and not there[0].endswith((".bag", ".active")):
                 self.notes.append(f"{metadata} is missing: {mend}")
             return []
         try:
@@ -134,7 +134,7 @@ class BagFiles:
         if head.startswith(sqlite.MAGIC):
             return sqlite.SqliteFile(file)
         if head.startswith(ros1.MAGIC):
-            return ros1.Ros1File(file)
+            return ros1.open_ros1(file)
         raise BagError(
             f"cannot read {file} as a bag: it is neither mcap nor sqlite3 nor a bag of ROS 1"
             + (", it is full of zeros as after a loss of power" if not any(head) else "")

@@ -16,16 +16,31 @@ from anymodal_seg_ros.evaluation.bag_storage.recording import (
     BagError,
     Channel,
     Record,
+    Storage,
     absolute,
     check_topics_number,
     type_name,
 )
+from anymodal_seg_ros.evaluation.bag_storage.ros1_unfinished import LATCHED, UnfinishedRos1File
 from anymodal_seg_ros.evaluation.bag_storage.unpack import UnpackError, most_of_chunks, unpack
 from anymodal_seg_ros.foreign_text import quote
 
 MAGIC = b"#ROSBAG V"
-_LATCHED = "[{durability: transient_local, depth: 1}]"
-"""What ROS 2 calls a latched topic."""
+
+
+def open_ros1(path: Path) -> Storage:
+    """Open a ``.bag`` file, with or without its index.
+
+    Raises:
+        BagError: nothing of it can be read.
+    """
+    try:
+        return Ros1File(path)
+    except BagError as error:
+        try:
+            return UnfinishedRos1File(path)
+        except BagError:
+            raise error from None
 
 
 class Ros1File:
@@ -83,12 +98,34 @@ class Ros1File:
         connections = [connection for _, connection in wanted.values()]
         if not connections:
             return
-        self._reader.unpacked = 0
+        self._reader.unpacked, last_ns = 0, start_ns - 1
         try:
             for connection, log_ns, data in self._reader.messages(connections, start_ns, end_ns):
                 yield log_ns, wanted[connection.id][0], bytes(data)
+                last_ns = log_ns
         except Exception as error:
-            raise BagError(f"{self.path} is damaged: {_said(error)}") from error
+            damaged = BagError(f"{self.path} is damaged: {_said(error)}")
+            if self._reader.unpacked > self._reader.limit:
+                raise damaged from error
+            yield from self._beyond(damaged, channels, last_ns + 1, end_ns)
+
+    def _beyond(
+        self, damaged: BagError, channels: Collection[Channel], start_ns: int, end_ns: int
+    ) -> Iterator[Record]:
+        """Yield what is whole beyond a damaged place, without the index that led to it."""
+        try:
+            whole = UnfinishedRos1File(self.path)
+        except BagError:
+            raise damaged from None
+        try:
+            own = {(channel.topic, channel.type): channel for channel in channels}
+            found = [c for c in whole.channels if (c.topic, c.type) in own]
+            for log_ns, channel, data in whole.records(found, start_ns, end_ns):
+                yield log_ns, own[channel.topic, channel.type], data
+            note = f"{damaged}: what is whole is read"
+            self.notes += [note] if note not in self.notes else []
+        finally:
+            whole.close()
 
 
 def _channel(connection: Connection) -> Channel:
@@ -98,7 +135,7 @@ def _channel(connection: Connection) -> Channel:
         encoding="ros1",
         definition=connection.msgdef.data,
         definition_kind="ros1msg",
-        profiles=_LATCHED if getattr(connection.ext, "latching", 0) else "",
+        profiles=LATCHED if getattr(connection.ext, "latching", 0) else "",
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from anymodal_seg_ros.config import NodeConfig
 from anymodal_seg_ros.config.other_types import mend_of_type
@@ -52,6 +53,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "B102": (_W, "A sensor's topic has no message"),
     "B103": (_I, "Only one sensor: there is nothing to fall back to"),
     "B104": (_I, "The same topics in several namespaces: two robots?"),
+    "B105": (_I, "A topic carries what a sensor saw in a form that cannot be taken"),
     "S201": (_E, "Header stamps are zero or absurd"),
     "S202": (_E, "Header stamps go back"),
     "S203": (_W, "Header stamps repeat"),
@@ -61,10 +63,13 @@ CODES: dict[str, tuple[Severity, str]] = {
     "S207": (_E, "Log times stand still: the recorder had no clock"),
     "R301": (_W, "A gap"),
     "R302": (_W, "An irregular rate: healthy messages will be LATE"),
+    "R303": (_W, "Nothing was recorded for a while"),
+    "R304": (_W, "Messages come in bursts"),
     "O401": (_E, "Two sensors never overlap in time"),
     "O402": (_W, "A sensor covers only a part of the bag"),
     "E501": (_E, "Messages cannot be read"),
     "E502": (_W, "Size or encoding change in mid-stream"),
+    "E503": (_W, "Messages of several types on one topic"),
     "C601": (_I, "No CameraInfo beside the images"),
     "C602": (_W, "A CameraInfo without a focal length"),
     "T701": (_I, "No /tf_static: extrinsics must come from elsewhere"),
@@ -77,6 +82,8 @@ CODES: dict[str, tuple[Severity, str]] = {
 
 _GAP_PERIODS, _GAP_S = 5.0, 0.5
 _LATE_PERIODS = 1.8
+_PAUSE_S = 5.0
+_BURST_PERIODS, _BURST_SHARE, _FEWEST_STEPS = 0.1, 0.2, 8
 _JITTERY_SHARE = 0.02
 _CLOCK_S = 60.0
 _LATENCY_S = 0.1
@@ -93,8 +100,10 @@ def find(topics: Sequence[RecordedTopic], where: NodeConfig | None = None) -> li
     """
     sensors = [topic for topic in topics if is_input(topic)]
     found = [*_bag(topics, sensors), *_clock(sensors), *_overlap(sensors), *_latency(sensors)]
+    found += _pauses(sensors)
     for topic in sensors:
-        found += [*_stamps(topic), *_rate(topic), *_content(topic), *_calibration(topic, topics)]
+        found += [*_stamps(topic), *_rate(topic), *_bursts(topic), *_content(topic)]
+        found += _calibration(topic, topics)
     if where is not None:
         found += _parameters(topics, where)
     order = (Severity.ERROR, Severity.WARNING, Severity.INFO)
@@ -115,13 +124,16 @@ def _bag(topics: Sequence[RecordedTopic], sensors: Sequence[RecordedTopic]) -> I
         yield Finding("B101", "", f"the bag has {', '.join(types) or 'nothing'}: {mend}")
     elif len(sensors) == 1:
         yield Finding("B103", sensors[0].name, "it is the only sensor")
-    if alike := _namespaces_alike(sensors):
+    if alike := namespaces_alike(sensors):
         yield Finding(
             "B104",
             "",
             f"the same topics are in {', '.join(alike)}: if these are robots, take the sensors of "
             "one at a time, for what is in one parameter file is fused",
         )
+    for topic in topics if sensors else ():
+        if mend := mend_of_type(topic.type):
+            yield Finding("B105", topic.name, f"{topic.type}: {mend}")
     for topic in sensors:
         if not topic.log_ns:
             yield Finding("B102", topic.name, "it has no message: was the driver running?")
@@ -143,7 +155,21 @@ def _clock(sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
         )
 
 
-def _namespaces_alike(sensors: Sequence[RecordedTopic]) -> list[str]:
+def _pauses(sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
+    times = np.unique(np.array([t for topic in sensors for t in topic.log_ns], np.int64))
+    steps = np.diff(times) / 1e9
+    if steps.size and steps.max() > _PAUSE_S:
+        longest = int(steps.argmax())
+        yield Finding(
+            "R303",
+            "",
+            f"no sensor sent anything for {steps[longest]:.1f} s, "
+            f"{(times[longest] - times[0]) / 1e9:.1f} s after the first message: the recorder was "
+            "paused, or its clock was set; masks of that time count as lost",
+        )
+
+
+def namespaces_alike(sensors: Sequence[RecordedTopic]) -> list[str]:
     """Return the namespaces in which several topics have the names that they have in another."""
     inside: dict[str, set[str]] = {}
     for topic in sensors:
@@ -156,7 +182,7 @@ def _namespaces_alike(sensors: Sequence[RecordedTopic]) -> list[str]:
 def _stamps(topic: RecordedTopic) -> Iterator[Finding]:
     stamps = np.array(topic.stamps_ns, np.int64)
     absurd = int(np.count_nonzero(stamps == NO_STAMP))
-    if absurd:
+    if absurd and not _begins_at_zero(stamps):
         yield Finding(
             "S201",
             topic.name,
@@ -186,6 +212,12 @@ def _stamps(topic: RecordedTopic) -> Iterator[Finding]:
             "recorded from a replay, or the driver has a clock of its own; harmless if "
             "it is so for all sensors",
         )
+
+
+def _begins_at_zero(stamps: npt.NDArray[np.int64]) -> bool:
+    """Whether these are stamps of a simulation, whose clock begins with the first of them."""
+    later = stamps[1:]
+    return bool(stamps[0] == 0 and later.size and later.min() > 0 and later.min() < _CLOCK_S * 1e9)
 
 
 def _latency(sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
@@ -238,7 +270,33 @@ def _rate(topic: RecordedTopic) -> Iterator[Finding]:
         )
 
 
+def _bursts(topic: RecordedTopic) -> Iterator[Finding]:
+    """Compare when messages were taken with when they were received."""
+    steps, typical = topic.steps_s(), 1.0 / topic.rate_hz if topic.rate_hz else 0.0
+    if topic.offset_s() is None or steps.size < _FEWEST_STEPS or not typical:
+        return
+    received = np.diff(np.sort(np.array(topic.log_ns, np.int64))) / 1e9
+    at_once = float(np.mean(received < _BURST_PERIODS * typical))
+    silence = float(received.max())
+    if at_once > _BURST_SHARE and silence > _LATE_PERIODS * max(typical, float(steps.max())):
+        yield Finding(
+            "R304",
+            topic.name,
+            f"{100 * at_once:.0f} % of the messages were received together with the one before, "
+            f"after up to {silence:.2f} s without any, but their stamps are {1e3 * typical:.0f} ms "
+            "apart: a network, a bridge or the recorder held them back; the sensor will be LATE or "
+            "STALE",
+        )
+
+
 def _content(topic: RecordedTopic) -> Iterator[Finding]:
+    for kind, number in topic.other_types.items():
+        yield Finding(
+            "E503",
+            topic.name,
+            f"{number} messages are {kind}, the other {len(topic.log_ns)} {topic.type}: "
+            "a node hears those of one type only; let each publisher have a topic of its own",
+        )
     for reason, number in topic.errors.items():
         yield Finding("E501", topic.name, f"{number} of {len(topic.log_ns)}: {reason}")
     sizes = Counter({f"{w}x{h}": number for (w, h), number in topic.sizes.items()})

@@ -12,7 +12,11 @@ import yaml
 from anymodal_seg_ros.config import MESSAGE_TYPES
 from anymodal_seg_ros.evaluation.arrivals import TF_STATIC
 from anymodal_seg_ros.evaluation.bags import BagError
-from anymodal_seg_ros.evaluation.inspection.findings import camera_info_of, is_input
+from anymodal_seg_ros.evaluation.inspection.findings import (
+    camera_info_of,
+    is_input,
+    namespaces_alike,
+)
 from anymodal_seg_ros.evaluation.inspection.survey import RecordedTopic
 from anymodal_seg_ros.sensing.decoding.modality_guess import EVENT_TYPES, guess_modality
 
@@ -61,14 +65,22 @@ def propose(topics: Sequence[RecordedTopic], known: Collection[str], model: str 
         raise BagError("no topic carries readable images, points or events: there is no rig here")
     kinds = {t.name: guess_modality(t.name, t.type, next(iter(t.encodings), "")) for t in chosen}
     chosen.sort(key=lambda t: (_ORDER.index(kinds[t.name]), -(t.rate_hz or 0.0), t.name))
+    robots = namespaces_alike(chosen)
+    spaces = {_namespace(topic) for topic in chosen}
+    untold = {*robots, *(spaces if len(spaces) == 1 < len(chosen) else ())}
     sensors: dict[str, Any] = {}
     off: dict[str, str] = {}
     for topic in chosen:
         kind = kinds[topic.name]
-        name = _name(topic, kind, sensors)
+        name = _name(topic, kind, sensors, untold)
         sensors[name] = _sensor(topic, kind, topics)
         if kind not in known:
             off[name] = f"the model knows no {kind}"
+        elif _namespace(topic) in robots[1:]:
+            off[name] = (
+                f"the same topics are in {robots[0]}, whose sensors are on: what is in one "
+                "parameter file is fused, so give another robot a file of its own"
+            )
         elif topic.type == POINT_CLOUD and not _place(sensors[name], chosen[0], topics):
             off[name] = (
                 "points are drawn into the picture of the first camera, and the bag does not tell "
@@ -120,9 +132,23 @@ def _is_second_form(topic: RecordedTopic, topics: Sequence[RecordedTopic]) -> bo
     )
 
 
-def _name(topic: RecordedTopic, modality: str, taken: Collection[str]) -> str:
-    """Name a sensor by the last part of its topic that says something."""
+def _namespace(topic: RecordedTopic) -> str:
+    return "/" + topic.name.strip("/").partition("/")[0]
+
+
+def _name(
+    topic: RecordedTopic, modality: str, taken: Collection[str], untold: Collection[str]
+) -> str:
+    """Name a sensor by the last part of its topic that says something.
+
+    Args:
+        topic: of the sensor.
+        modality: that it is called by if nothing does.
+        taken: names of other sensors.
+        untold: namespaces that tell the robot, and not the sensor.
+    """
     parts = [part.lower() for part in topic.name.split("/") if part]
+    parts = parts[1:] if _namespace(topic) in untold else parts
     telling = [p for p in parts if not _GENERIC.fullmatch(p) and p.isidentifier() and p.isascii()]
     name = telling[-1] if telling else modality
     number, unique = 1, name

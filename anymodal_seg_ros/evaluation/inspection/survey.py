@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.errors import AnymodalError, DecodeError
-from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, READABLE
+from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, READABLE, heard_type
 from anymodal_seg_ros.evaluation.bags import Bag, BagError, BagMessage
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 from anymodal_seg_ros.sensing.events.messages import is_event_message
@@ -31,7 +31,8 @@ class RecordedTopic:
 
     Attributes:
         name: absolute.
-        type: of its messages; empty where several types share it.
+        type: of its messages; of several, the one that the pipeline takes, else empty.
+        other_types: of messages that are passed over, with their number.
         log_ns: when each message was recorded.
         stamps_ns: header stamp of each that has one.
         encodings: of images, with their number.
@@ -44,6 +45,7 @@ class RecordedTopic:
     name: str
     type: str
     log_ns: list[int] = field(default_factory=list)
+    other_types: Counter[str] = field(default_factory=Counter)
     stamps_ns: list[int] = field(default_factory=list)
     encodings: Counter[str] = field(default_factory=Counter)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -99,10 +101,16 @@ def survey(bag: Bag, progress: Callable[[float], None] = lambda share: None) -> 
     Raises:
         BagError: the bag is damaged.
     """
-    topics = {name: RecordedTopic(name, kind) for name, kind in sorted(bag.topics.items())}
+    topics = {
+        name: RecordedTopic(name, kind or heard_type(bag.types(name)))
+        for name, kind in sorted(bag.topics.items())
+    }
     length = max(1, bag.end_ns - bag.start_ns)
     for number, message in enumerate(bag.messages(topics)):
         topic = topics[message.topic]
+        if topic.type and message.type != topic.type:
+            topic.other_types[message.type] += 1
+            continue
         topic.log_ns.append(message.log_ns)
         if topic.is_sensor or topic.type == CAMERA_INFO:
             _look(bag, message, topic)

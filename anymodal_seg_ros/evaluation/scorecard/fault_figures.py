@@ -23,8 +23,11 @@ ALARMS = frozenset(state.value for state in SensorState if state.down) | {
 FALSE_ALARMS = ALARMS - {"LATE"}
 """Those that may not occur while a sensor is well. One overdue message is a fact, no alarm."""
 
+_WAITING = SensorState.WAITING.value
+
 SETTLE_S = 3.0
-"""After a fault, in which its sensor's states are still of its making."""
+"""After a fault, in which its sensor's states are still of its making; and how long anything must
+have had time to happen before it is said that it never did."""
 
 AFTER_S = 2.0
 """Length of the time after a fault in which what it costs afterwards is measured."""
@@ -40,7 +43,8 @@ class FaultOutcome:
     Attributes:
         window: the fault.
         reaction_s: from its beginning to the first mask without the sensor.
-        detection_s: from its beginning to the sensor's first alarm; None if one was on already.
+        detection_s: from its beginning to the sensor's first alarm; None if one was on already,
+            or if nothing was heard of the sensor yet, neither before nor while it lasted.
         detected_as: the states that the sensor went through while it lasted.
         recovery_s: from its end to the first mask with a message of after its end.
         tainted: masks made with messages that arrived while it lasted.
@@ -75,33 +79,30 @@ def fault_outcomes(run: Run, well: Run | None) -> tuple[FaultOutcome, ...]:
         run: with faults.
         well: the same bag without them, to compare with; None if it was not replayed.
     """
-    windows = [w for w in run.windows if w.start_s < run.span_s[1]]
+    begin_s, end_s = run.span_s
+    windows = [w for w in run.windows if w.start_s < end_s and w.end_s > begin_s]
     return tuple(_outcome(run, well, window) for window in windows)
 
 
 def _outcome(run: Run, well: Run | None, window: FaultWindow) -> FaultOutcome:
     records, sensor = run.records, window.sensor
     during = between(records, window.start_s, window.end_s)
-    own = [t for t in run.every_transition() if t.sensor == sensor]
-    alarms = [t for t in own if t.state in ALARMS and t.time_s >= window.start_s]
-    in_time = [t for t in alarms if t.time_s < window.end_s + SETTLE_S]
-    already = [t.state for t in own if t.time_s < window.start_s][-1:]
-    unseen = None if ALARMS.intersection(already) else NEVER
+    alarms = _alarms(run, window)
     miou, well_miou = _miou(during), None
     lost_after: float | None = None
     if well is not None:
         well_miou = _miou(between(well.records, window.start_s, window.end_s))
         after = window.end_s, window.end_s + AFTER_S
-        if after[1] <= run.span_s[1]:
+        if after[1] <= run.span_s[1] and not _any_fault(run, *after):
             lost_after = _difference(
                 _miou(between(well.records, *after)), _miou(between(records, *after))
             )
     return FaultOutcome(
         window=window,
-        reaction_s=_reaction(records, window),
-        detection_s=in_time[0].time_s - window.start_s if in_time else unseen,
-        detected_as=tuple(dict.fromkeys(t.state for t in in_time)),
-        recovery_s=_recovery(run, window, bool(in_time)),
+        reaction_s=_reaction(run, window),
+        detection_s=_detection(run, window, alarms),
+        detected_as=tuple(dict.fromkeys(t.state for t in alarms)),
+        recovery_s=_recovery(run, window, bool(alarms)),
         tainted=sum(
             window.start_s <= record.arrived_s.get(sensor, -1.0) < window.end_s
             for record in records
@@ -116,36 +117,82 @@ def _outcome(run: Run, well: Run | None, window: FaultWindow) -> FaultOutcome:
     )
 
 
-def _reaction(records: Sequence[MaskRecord], window: FaultWindow) -> float | None:
-    was_fused = True
-    for record in records:
+def _watched_until(run: Run, window: FaultWindow) -> float:
+    """Return until when what a sensor does is of this fault's making: the next one may cause it."""
+    own = (w for w in run.windows if w.sensor == window.sensor)
+    following = (w.start_s for w in own if w.start_s > window.start_s)
+    return min([window.end_s + SETTLE_S, *following])
+
+
+def _unseen(run: Run, window: FaultWindow) -> float | None:
+    """Return what is said of what did not happen: never, unless there was no time for it."""
+    until_s = min(_watched_until(run, window), run.span_s[1])
+    return NEVER if until_s - window.start_s >= SETTLE_S else None
+
+
+def _alarms(run: Run, window: FaultWindow) -> list[Transition]:
+    """Return the alarms of the fault's sensor that are of its making.
+
+    After the end of a bag every sensor is silent, so what is told then tells nothing.
+    """
+    until_s = _watched_until(run, window)
+    own = (t for t in run.every_transition() if t.sensor == window.sensor and t.state in ALARMS)
+    return [t for t in own if window.start_s <= t.time_s < until_s and t.time_s <= run.span_s[1]]
+
+
+def _detection(run: Run, window: FaultWindow, alarms: Sequence[Transition]) -> float | None:
+    if window.start_s < run.span_s[0]:
+        return None  # what happened at its beginning was not replayed
+    if alarms:
+        return alarms[0].time_s - window.start_s
+    own = [t for t in run.every_transition() if t.sensor == window.sensor]
+    (before,) = [t.state for t in own if t.time_s < window.start_s][-1:] or [_WAITING]
+    unheard = before == _WAITING and not any(window.start_s <= t.time_s < window.end_s for t in own)
+    # An alarm that is on, and a sensor that is waited for, need no other word.
+    return None if before in ALARMS or unheard else _unseen(run, window)
+
+
+def _reaction(run: Run, window: FaultWindow) -> float | None:
+    until_s = min(_watched_until(run, window), run.span_s[1])
+    was_fused, any_mask = window.start_s >= run.span_s[0], False
+    for record in run.records:
         if record.time_s < window.start_s:
             was_fused = window.sensor in record.sensors
-        elif not was_fused:
+        elif not was_fused or record.time_s > until_s:
             break
         elif window.sensor not in record.sensors:
-            reaction_s = record.time_s - window.start_s
-            return reaction_s if record.time_s < window.end_s + SETTLE_S else NEVER
-    return NEVER if was_fused else None
+            return record.time_s - window.start_s
+        else:
+            any_mask = True
+    return _unseen(run, window) if was_fused and any_mask else None
 
 
 def _recovery(run: Run, window: FaultWindow, noticed: bool) -> float | None:
     if window.end_s >= run.span_s[1] or not noticed:
         return None
+    own = [w for w in run.windows if w.sensor == window.sensor]
+    if any(w.start_s <= window.end_s < w.end_s for w in own):
+        return None  # it is not well yet
+    until_s = min([run.span_s[1], *(w.start_s for w in own if w.start_s > window.end_s)])
     for record in run.records:
+        if record.time_s > until_s:
+            break
         if record.arrived_s.get(window.sensor, -1.0) >= window.end_s:
             return record.time_s - window.end_s
-    # A run that ends soon after the fault cannot tell whether the sensor would have come back.
-    return NEVER if run.span_s[1] - window.end_s >= SETTLE_S else None
+    # What ends, or breaks again, soon after the fault cannot tell whether it would have come back.
+    return NEVER if until_s - window.end_s >= SETTLE_S else None
+
+
+def _any_fault(run: Run, start_s: float, end_s: float) -> bool:
+    """Whether any sensor has a fault in ``[start_s, end_s)``."""
+    return any(w.start_s < end_s and w.end_s > start_s for w in run.windows)
 
 
 def _blamed(run: Run, window: FaultWindow) -> int:
-    faulty = {w.sensor for w in run.windows}
     return sum(
-        t.state in FALSE_ALARMS
-        and t.sensor not in faulty
-        and window.start_s <= t.time_s < window.end_s
+        _is_false(run, t)
         for t in run.every_transition()
+        if window.start_s <= t.time_s < window.end_s
     )
 
 
@@ -167,6 +214,8 @@ def false_alarms(run: Run, sensor: str = "", window: Sequence[float] = ()) -> in
 
 def _is_false(run: Run, transition: Transition) -> bool:
     if transition.state not in FALSE_ALARMS or transition.sensor not in run.sensors:
+        return False
+    if transition.time_s > run.span_s[1]:  # the bag is over: every sensor is silent
         return False
     own = [w for w in run.windows if w.sensor == transition.sensor]
     return not any(w.start_s <= transition.time_s < w.end_s + SETTLE_S for w in own)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from anymodal_seg_ros.evaluation.arrivals import READABLE
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.naive import PIPELINES, Replayable, make_pipeline
 from anymodal_seg_ros.evaluation.replay import (
-    Arrival,
     arrivals,
     cameras_by_topic,
     check_topics,
@@ -41,6 +40,7 @@ from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
     label_topics,
     load_label_map,
 )
+from anymodal_seg_ros.evaluation.scorecard.passage import Passage, Progress
 from anymodal_seg_ros.evaluation.scorecard.recorder import Recorder
 from anymodal_seg_ros.evaluation.scorecard.records import to_line
 from anymodal_seg_ros.evaluation.scorecard.run_folder import (
@@ -65,9 +65,6 @@ from anymodal_seg_ros.inference.model import Model, load_model
 
 AUTO, NONE = "auto", "none"
 """Instead of a topic or a folder with labels: look beside the pictures, or do without."""
-
-Progress = Callable[[float], None]
-"""Told the share of a job that is done, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +231,7 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
     subject, case, pipeline = job.subject, job.case, made.pipeline
     rig, manifest = pipeline.rig, pipeline.model.manifest
     recorder = Recorder(len(manifest.classes), bag.start_ns)
-    worst, counter = WorstMasks(manifest), _Counter(progress, bag)
+    worst, counter = WorstMasks(manifest), Passage(progress, bag)
     recorded = counter.count(arrivals(bag, made.sensors, made.cameras))
     faulty = with_faults(recorded, case.timeline, rig, bag.start_ns)
     masks = labelled = 0
@@ -246,9 +243,12 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
             worst.add(record, prediction, label)
             masks += 1
             labelled += label is not None
+    at_the_end = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1]))
     status = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1] + rig.deadline_s))
     idle = idle_faults(case.timeline, rig, bag.length_s)
     notes = [*made.notes, *bag.notes, *made.truth.notes, *idle]
+    if case.name == HEALTHY:
+        notes += [*counter.notes(), *(Summary(status=at_the_end).troubles() if masks else ())]
     if not masks:
         notes.append(f"no mask was made: {Summary(status=status).why_none() or 'no frame set'}")
     if case.name == HEALTHY and made.truth_text and labelled < masks:
@@ -327,21 +327,6 @@ def first_frame(bag: BagPart, rig: RigConfig, topics: Mapping[str, str]) -> tupl
                 first_ns = message.log_ns + (window_ns if sensor.sends_events else 0)
                 return name, (first_ns - bag.start_ns) / 1e9
     return "", 0.0
-
-
-class _Counter:
-    """Counts messages on their way and says how far they are."""
-
-    def __init__(self, progress: Progress, bag: BagPart) -> None:
-        self.messages = 0
-        self._progress, self._bag = progress, bag
-
-    def count(self, recorded: Iterable[Arrival]) -> Iterator[Arrival]:
-        for arrival in recorded:
-            self.messages += 1
-            if self.messages % 20 == 0:
-                self._progress(self._bag.share(arrival[1]))
-            yield arrival
 
 
 @functools.lru_cache(maxsize=2)

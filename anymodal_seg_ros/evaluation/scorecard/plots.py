@@ -37,6 +37,7 @@ STATE_COLORS = {
 """Of the bands in a timeline."""
 
 _MOST_POINTS = 3000
+_FEW_MASKS = 20
 _LABEL_SHARE = 0.15
 """Of the length of a run: faults that begin so soon after another are named a line lower."""
 _OTHER_STATE = "#303030"
@@ -121,25 +122,34 @@ def run_timeline(run: Run) -> str:
         return _svg(canvas)
 
 
+def score_of(run: Run) -> str:
+    """Return what a timeline draws of every mask, in words."""
+    labelled = any(r.overlap is not None and mean_iou(r.overlap) is not None for r in run.records)
+    return "mIoU" if labelled else "share of pixels kept"
+
+
 def _draw_scores(axes: Any, run: Run, times: Sequence[float]) -> None:
     known = [None if r.overlap is None else mean_iou(r.overlap) for r in run.records]
     scores = [np.nan if score is None else score for score in known]
-    label = "mIoU of a mask"
+    label = f"{score_of(run)} of a mask"
     if all(math.isnan(score) for score in scores):
-        label = "share of pixels kept\n(no ground truth)"
+        label = f"{score_of(run)}\n(no ground truth)"
         scores = [r.kept[0] / r.kept[1] if r.kept and r.kept[1] else np.nan for r in run.records]
-    axes.plot(*_thinned(times, scores), color="#264653", linewidth=1.0)
+    marker = "." if len(scores) < _FEW_MASKS else ""  # a line begins with the second point
+    axes.plot(*_thinned(times, scores), color="#264653", linewidth=1.0, marker=marker)
     axes.set_ylabel(label)
     starts: list[float] = []
     for window in run.windows:
         near = [start for start in starts if window.start_s - start < _LABEL_SHARE * run.seconds]
         starts.append(window.start_s)
         axes.axvspan(window.start_s, window.end_s, color=_FAULT, alpha=0.10)
+        late = window.start_s - run.span_s[0] > 0.75 * run.seconds
         axes.text(
-            window.start_s,
+            min(window.end_s, run.span_s[1]) if late else window.start_s,
             1.0 - 0.09 * (len(near) % 8),
-            f" {_label(window.sensor)}: {window.label}",
+            f" {_label(window.sensor)}: {window.label} ",
             color=_FAULT,
+            ha="right" if late else "left",
             transform=axes.get_xaxis_transform(),
             va="top",
             fontsize=8,
@@ -186,6 +196,9 @@ def _draw_states(axes: Any, run: Run) -> None:
 def _draw_votes(axes: Any, run: Run, times: Sequence[float]) -> None:
     rows = (tuple(record.votes.get(name, 0.0) for name in run.sensors) for record in run.records)
     shown, *shares = _thinned(times, *_table(rows, len(run.sensors)).T)
+    if len(shown) == 1:  # an area begins with the second point
+        shown = [*shown, max(run.span_s[1], shown[0] + 1e-3)]
+        shares = [[*share, *share] for share in shares]
     axes.stackplot(shown, shares, labels=[_label(name) for name in run.sensors], alpha=0.85)
     axes.set_ylim(0.0, 1.0)
     axes.set_ylabel("votes")

@@ -86,7 +86,7 @@ def _content(card: Scorecard, verdict: Verdict | None, command: str) -> dict[str
         "settings": _settings(runs),
         "ground_truth": sorted({run.ground_truth for run in runs} - {""}),
         "unreadable": card.unreadable,
-        "notes": list(dict.fromkeys(note for run in runs for note in run.notes)),
+        "notes": _notes(runs),
         "verdict": None if verdict is None else _verdict(verdict),
         "cards": [_card(row) for row in headline(runs) if row.value.reason != "no such fault"],
         "matrix": _matrix(found, sensors),
@@ -109,6 +109,13 @@ def _title(bags: Sequence[str]) -> str:
     return ", ".join(bags[:_MOST_IN_TITLE]) + (f" and {more} more" if more > 0 else "")
 
 
+def _notes(runs: Sequence[Run]) -> list[str]:
+    """Return what was wrong with bags, each once; with its name if there are several."""
+    several = len({run.bag for run in runs}) > 1
+    named = (f"{run.bag}: {note}" if several else note for run in runs for note in run.notes)
+    return list(dict.fromkeys(named))
+
+
 def _charts(runs: Sequence[Run], found: Sequence[FaultOutcome]) -> dict[str, Any]:
     well = [run for run in runs if not run.windows]
     subsets = [row.where.subset for row in by_subset(runs) if row.value.value is not None]
@@ -119,7 +126,8 @@ def _charts(runs: Sequence[Run], found: Sequence[FaultOutcome]) -> dict[str, Any
         "timelines": [
             {
                 "svg": Markup(plots.run_timeline(run)),
-                "caption": f"{run.bag}, {run.case}: mIoU of every mask, states, votes.",
+                "caption": f"{run.bag}, {run.case}: {plots.score_of(run)} of every mask, states, "
+                "votes.",
             }
             for run in shown
         ],
@@ -201,7 +209,10 @@ def cell(found: Sequence[FaultOutcome]) -> _Cell:
     cost = max(costs, default=None)
     lost = sum(o.lost for o in found)
     states = " ".join(dict.fromkeys(state for o in found for state in o.detected_as))
-    if reaction is None:
+    untold = reaction is None and any(o.tainted for o in found)
+    if untold:
+        parts = ["too short to tell"]
+    elif reaction is None:
         parts = ["was not in the masks"]
     else:
         parts = ["not withheld" if math.isinf(reaction) else f"{reaction:.2f} s"]
@@ -210,7 +221,7 @@ def cell(found: Sequence[FaultOutcome]) -> _Cell:
         [f"−{cost:.3f} mIoU" if cost >= 0 else f"+{-cost:.3f} mIoU"] if cost is not None else []
     )
     parts += [f"{lost} masks lost"] if lost else []
-    withheld = reaction is None or math.isfinite(reaction)
+    withheld = not untold and (reaction is None or math.isfinite(reaction))
     css = "good" if withheld else "so" if cost is not None and cost < TOLERABLE else "bad"
     return _Cell(" · ".join(parts), "bad" if lost else css)
 

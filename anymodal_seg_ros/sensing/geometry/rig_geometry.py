@@ -62,7 +62,7 @@ class RigGeometry:
         self._files: dict[str, Calibration] = {}
         self._cameras: dict[str, Camera] = {}
         for name, config in self._configs.items():
-            self._check(name, config)
+            self._check(name, config, taking_part=sensors[name].enabled)
             if config.calibration:
                 self._files[name] = load_calibration(config.calibration, config.rectified)
                 self._cameras[name] = self._files[name].camera
@@ -201,8 +201,12 @@ class RigGeometry:
                 f"{camera.width}x{camera.height}: calibrate the format that is sent"
             )
 
-    def _check(self, name: str, config: RegistrationConfig) -> None:
-        """Refuse what is missing, and what would silently not be used."""
+    def _check(self, name: str, config: RegistrationConfig, *, taking_part: bool) -> None:
+        """Refuse what is missing, and what would silently not be used.
+
+        A cloud of a sensor that takes no part needs no place; if it is switched on later, every
+        mask tells that it has none.
+        """
         if config.method not in METHODS:
             raise ConfigError(
                 f"{_path(name, 'method')} is {config.method!r}: expected one of "
@@ -231,7 +235,7 @@ class RigGeometry:
                     f"{_path(name, parameter)} is given, but method is {config.method!r}, which "
                     "does not use it"
                 )
-        if name in self._clouds and config.method != "cameras":
+        if name in self._clouds and config.method != "cameras" and taking_part:
             raise ConfigError(
                 f"{_path(name, 'method')} is {config.method!r}: expected 'cameras', since {name} "
                 "sends point clouds"

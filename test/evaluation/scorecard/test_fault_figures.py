@@ -49,7 +49,8 @@ def test_messages_of_a_faulty_sensor_in_masks_are_counted() -> None:
 
 
 def test_what_is_never_noticed_is_never() -> None:
-    run = made_run([mask_record(n / 10 + 0.05) for n in range(100)], [OFF])
+    fine = [Transition("thermal", "OK", 0.0)]
+    run = made_run([mask_record(n / 10 + 0.05) for n in range(100)], [OFF], fine)
     (outcome,) = fault_outcomes(run, None)
     assert outcome.reaction_s == math.inf
     assert outcome.detection_s == math.inf
@@ -194,3 +195,142 @@ def test_what_was_alarmed_before_the_fault_needs_no_other_alarm() -> None:
     well_again = [*before, Transition("thermal", "OK", 1.8)]
     (outcome,) = fault_outcomes(made_run(masks, [OFF], well_again), None)
     assert outcome.detection_s == math.inf
+
+
+WELL = Transition("thermal", "OK", 0.0), Transition("rgb", "OK", 0.0)
+
+
+def always_fused(length_s: float = 10.0) -> list:
+    return [mask_record(n / 10 + 0.05) for n in range(round(length_s * 10))]
+
+
+@pytest.mark.parametrize(("start_s", "said"), [(9.8, None), (7.2, None), (6.9, math.inf)])
+def test_a_fault_at_the_end_of_a_bag_is_not_said_to_be_missed(
+    start_s: float, said: float | None
+) -> None:
+    """Whoever has less than 3 s to notice something has not failed to."""
+    run = made_run(always_fused(), [FaultWindow("thermal", "drift-shift", start_s, 10.0)], WELL)
+    (outcome,) = fault_outcomes(run, None)
+    assert (outcome.reaction_s, outcome.detection_s) == (said, said)
+
+
+def test_a_fault_at_the_end_of_a_bag_that_is_noticed_counts() -> None:
+    masks = [r for r in dies(back_s=99.0, seen_s=9.45) if r.time_s < 10.0]
+    window = FaultWindow("thermal", "off", 9.4, 10.0)
+    alarm = [Transition("thermal", "LATE", 9.44)]
+    (outcome,) = fault_outcomes(made_run(masks, [window], alarm), None)
+    assert outcome.reaction_s == pytest.approx(0.05)
+    assert outcome.detection_s == pytest.approx(0.04)
+
+
+def test_silence_after_the_end_of_a_bag_detects_nothing() -> None:
+    window = FaultWindow("thermal", "drift-gain", 9.8, 10.0)
+    after = [Transition("thermal", "STALE", 10.2)]
+    (outcome,) = fault_outcomes(made_run(always_fused(), [window], after), None)
+    assert (outcome.detection_s, outcome.detected_as) == (None, ())
+
+
+def test_two_faults_in_turn_on_one_sensor_are_told_apart() -> None:
+    """The alarm of the second one is not the first one's, though it comes within 3 s of it."""
+    first, second = (FaultWindow("thermal", k, *t) for k, t in (("moved", (1, 5)), ("off", (6, 8))))
+    masks = [r for r in dies(back_s=8.45, seen_s=6.25)]
+    alarms = [*WELL, Transition("thermal", "STALE", 6.2), Transition("thermal", "OK", 8.4)]
+    missed, seen = fault_outcomes(made_run(masks, [first, second], alarms, length_s=12.0), None)
+    assert (missed.reaction_s, missed.detection_s) == (math.inf, math.inf)
+    assert (missed.recovery_s, missed.detected_as) == (None, ())
+    assert seen.reaction_s == pytest.approx(0.25)
+    assert seen.detection_s == pytest.approx(0.2)
+    assert seen.recovery_s == pytest.approx(0.45)
+
+
+def test_a_fault_that_the_next_one_follows_at_once_cannot_have_been_missed() -> None:
+    windows = [FaultWindow("thermal", "moved", 1.0, 2.0), OFF]
+    missed, _ = fault_outcomes(made_run(always_fused(), windows), None)
+    assert (missed.reaction_s, missed.detection_s) == (None, None), "it had one second"
+
+
+@pytest.mark.parametrize("next_begins_s", [3.0, 4.0, 4.2])
+def test_a_sensor_that_breaks_again_has_not_failed_to_recover(next_begins_s: float) -> None:
+    windows = [OFF, FaultWindow("thermal", "stuck", next_begins_s, 8.0)]
+    alarm = [Transition("thermal", "STALE", 2.2)]
+    masks = dies(back_s=8.25)
+    first, second = fault_outcomes(made_run(masks, windows, alarm, length_s=12.0), None)
+    assert first.recovery_s is None, "it had no second in which to come back"
+    assert second.reaction_s is None, "it was withheld before"
+
+
+def test_overlapping_faults_of_one_sensor_recover_with_the_last_one() -> None:
+    windows = [OFF, FaultWindow("thermal", "covered-mud", 3.0, 6.0)]
+    alarms = [Transition("thermal", state, t) for state, t in (("STALE", 2.2), ("INVALID", 4.1))]
+    first, second = fault_outcomes(made_run(dies(back_s=6.25), windows, alarms), None)
+    assert (first.detection_s, first.detected_as) == (pytest.approx(0.2), ("STALE",))
+    assert first.recovery_s is None
+    assert second.detection_s == pytest.approx(1.1)
+    assert second.recovery_s == pytest.approx(0.25)
+
+
+def test_a_fault_from_the_first_frame_on_is_timed_from_there() -> None:
+    window = FaultWindow("thermal", "garbage-noise", 0.0, 2.0)
+    alarm = [Transition("thermal", "INVALID", 0.1)]
+    masks = [mask_record(n / 10 + 0.05, RGB if n < 23 else BOTH) for n in range(100)]
+    (outcome,) = fault_outcomes(made_run(masks, [window], alarm), None)
+    assert outcome.reaction_s == pytest.approx(0.05)
+    assert outcome.detection_s == pytest.approx(0.1)
+    assert outcome.recovery_s == pytest.approx(0.35)
+
+
+def test_faults_outside_of_the_part_that_was_replayed_are_not_judged() -> None:
+    windows = [
+        FaultWindow("thermal", "off", 1.0, 3.0),
+        FaultWindow("thermal", "moved", 4.0, 7.0),
+        FaultWindow("rgb", "moved", 7.0, 9.0),
+    ]
+    masks = tuple(r for r in always_fused(20.0) if r.time_s > 5.0)
+    run = dataclasses.replace(made_run(masks, windows, WELL), span_s=(5.0, 20.0))
+    run.__dict__["records"] = masks
+    begun_before, within = fault_outcomes(run, None)
+    assert (begun_before.reaction_s, begun_before.detection_s) == (None, None)
+    assert begun_before.masks == 20, "5.0 to 7.0 s"
+    assert (within.reaction_s, within.detection_s) == (math.inf, math.inf)
+
+
+def test_a_bag_without_masks_has_none_that_should_be_without_the_sensor() -> None:
+    alone = [mask_record(n / 10 + 0.05, ("thermal",)) for n in range(20)]
+    (outcome,) = fault_outcomes(made_run(alone, [FaultWindow("thermal", "off", 2, 10)]), None)
+    assert outcome.reaction_s is None
+    assert outcome.lost >= 79
+
+
+def test_what_another_fault_costs_is_not_the_cost_after_this_one() -> None:
+    well = made_run([mask_record(n / 10, overlap=counts(10)) for n in range(100)])
+    worse = [mask_record(n / 10, overlap=counts(5)) for n in range(100)]
+    windows = [OFF, FaultWindow("rgb", "off", 5.0, 7.0)]
+    first, second = fault_outcomes(made_run(worse, windows, case="faults"), well)
+    assert first.lost_after is None, "half of those 2 s are of rgb's fault"
+    assert second.lost_after == pytest.approx(1.0 - 5 / 15)
+
+
+def test_a_sensor_is_to_blame_for_a_false_alarm_though_it_fails_much_later() -> None:
+    windows = [OFF, FaultWindow("rgb", "off", 8.0, 9.0)]
+    states = [Transition("rgb", "INVALID", 3.0)]
+    run = made_run(dies(), windows, states)
+    assert fault_outcomes(run, None)[0].blamed == 1
+    assert false_alarms(run) == 1
+
+
+@pytest.mark.parametrize(
+    ("heard", "said"), [([], None), ([Transition("thermal", "OK", 0.5)], math.inf)]
+)
+def test_a_sensor_of_which_nothing_was_heard_is_waited_for(
+    heard: list[Transition], said: float | None
+) -> None:
+    """WAITING is no alarm, and all that can be said of a sensor that has not begun."""
+    window = FaultWindow("thermal", "off" if not heard else "stuck", 0.0, 2.0)
+    states = [*heard, Transition("thermal", "OK", 2.1)]
+    (outcome,) = fault_outcomes(made_run(always_fused(), [window], states), None)
+    assert outcome.detection_s == said
+
+
+def test_silence_after_the_end_of_a_bag_is_no_false_alarm() -> None:
+    run = made_run(always_fused(), (), [Transition("rgb", "STALE", 10.25)])
+    assert false_alarms(run) == 0

@@ -153,6 +153,7 @@ def test_the_same_scorecard_gives_the_same_report(tmp_path: Path) -> None:
 
 def outcome(**values: Any) -> Any:
     defaults = {"reaction_s": 0.1, "lost_during": 0.0, "lost": 0, "detected_as": ("STALE",)}
+    defaults |= {"tainted": 0}
     return type("Outcome", (), {**defaults, **values})()
 
 
@@ -175,6 +176,37 @@ def test_a_sensor_that_was_in_no_mask_before_is_not_said_to_have_stayed() -> Non
     found = cell([outcome(reaction_s=None, detected_as=())])
     assert found.text.startswith("was not in the masks")
     assert found.css == "good"
+
+
+def test_a_fault_that_was_too_short_to_be_judged_is_not_said_to_be_withheld() -> None:
+    found = cell([outcome(reaction_s=None, tainted=3, lost_during=0.1, detected_as=())])
+    assert found.text == "too short to tell · −0.100 mIoU"
+    assert found.css == "bad"
+
+
+@pytest.mark.parametrize(("labelled", "words"), [(True, "mIoU"), (False, "share of pixels kept")])
+def test_one_mask_is_seen_over_time_and_named_as_what_is_drawn(
+    tmp_path: Path, labelled: bool, words: str
+) -> None:
+    counts = np.array([[5, 5], [9, 9], [9, 9]], np.int64)
+    only = mask_record(0.0, overlap=counts if labelled else None, kept=(8, 9))
+    run = made_run([only], length_s=0.0)
+    page = write_report(Scorecard(tmp_path, (run,)), None, "").read_text()
+    assert f"drive, healthy: {words} of every mask" in page
+    assert "fill: #264653" in page, "a point, where a line would have no length"
+
+
+def test_notes_of_several_bags_name_theirs(tmp_path: Path) -> None:
+    runs = [
+        dataclasses.replace(made_run([], bag=name), notes=("rgb: no message",))
+        for name in ("one", "other")
+    ]
+    for run in runs:
+        run.__dict__["records"] = ()
+    page = write_report(Scorecard(tmp_path, tuple(runs)), None, "").read_text()
+    assert '<p class="note">other: rgb: no message</p>' in page
+    alone = write_report(Scorecard(tmp_path, (runs[0],)), None, "").read_text()
+    assert '<p class="note">rgb: no message</p>' in alone
 
 
 def test_all_models_of_a_scorecard_are_named(tmp_path: Path) -> None:
