@@ -11,17 +11,16 @@ from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
-from launch.utilities import perform_substitutions
 from launch_ros.actions import LifecycleNode
 
 from anymodal_seg_ros.nodes.environment import dds_environment
 from anymodal_seg_ros.nodes.launch_arguments import (
     boolean,
     interpreter,
-    misspelt,
     overrides,
     parameter_file,
     program,
+    tell_misspelt,
 )
 
 NODE = "anymodal_seg_ros.nodes.segmentation_node"
@@ -59,7 +58,7 @@ def generate_launch_description() -> LaunchDescription:
             "name", default_value="segmentation_node", description="Name of the node"
         ),
         DeclareLaunchArgument(
-            "namespace", default_value="", description="Namespace of the node and its topics"
+            "namespace", default_value="", description="Namespace of the nodes and their topics"
         ),
         DeclareLaunchArgument(
             "use_sim_time",
@@ -89,7 +88,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "python",
             default_value=interpreter(),
-            description="Interpreter to run the node with, e.g. that of a venv with PyTorch; by "
+            description="Interpreter to run the nodes with, e.g. that of a venv with PyTorch; by "
             "default the one that the package was installed for",
         ),
     ]
@@ -102,9 +101,7 @@ def start_node(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
-    defaults = {a.name: perform_substitutions(context, a.default_value) for a in arguments}
-    for words in misspelt(context.launch_configurations, defaults):
-        get_logger("seg.launch.py").warning(words)
+    tell_misspelt(context, arguments, get_logger("seg.launch.py").warning)
     demo = bool(boolean("demo", given("demo")))
     respawn = bool(boolean("respawn", given("respawn")))
     build_only = bool(boolean("build_only", given("build_only")))

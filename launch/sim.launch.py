@@ -19,16 +19,22 @@ from launch.actions import (
 )
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from anymodal_seg_ros.config import default_sensors
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import existing_file, interpreter, program
+from anymodal_seg_ros.nodes.launch_arguments import (
+    existing_file,
+    interpreter,
+    program,
+    tell_misspelt,
+)
 from anymodal_seg_ros.resources import share_dir
 
 RIG = "anymodal_seg_ros.nodes.rig_node"
-PASSED_ON = ("model", "namespace", "log_level", "python")
+PASSED_ON = ("model", "engine", "namespace", "log_level", "python")
 PARAMETERS = {"aligned": "params.yaml", "mounted": "rig_mounted.yaml"}
 """The parameter file in config/ that fits each rig."""
 
@@ -69,7 +75,12 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "model",
             default_value="",
-            description="Model folder or name of a bundled model; empty: the default one",
+            description="Model folder or name of a bundled model; empty: as the params_file says",
+        ),
+        DeclareLaunchArgument(
+            "engine",
+            default_value="",
+            description="What executes the model; empty: as the params_file says",
         ),
         DeclareLaunchArgument(
             "params_file",
@@ -77,24 +88,29 @@ def generate_launch_description() -> LaunchDescription:
             description="Parameters of the node; empty: those that fit the simulated rig",
         ),
         DeclareLaunchArgument(
-            "namespace", default_value="", description="Namespace of nodes and topics"
+            "namespace", default_value="", description="Namespace of the nodes and their topics"
         ),
         DeclareLaunchArgument(
             "log_level", default_value="info", description="debug, info, warn, error or fatal"
         ),
         DeclareLaunchArgument(
-            "python", default_value=interpreter(), description="Interpreter to run the nodes with"
+            "python",
+            default_value=interpreter(),
+            description="Interpreter to run the nodes with, e.g. that of a venv with PyTorch; by "
+            "default the one that the package was installed for",
         ),
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=render_and_start)])
+    start = OpaqueFunction(function=render_and_start, args=[arguments])
+    return LaunchDescription([*arguments, start])
 
 
-def render_and_start(context: Any) -> list[Any]:
+def render_and_start(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any]:
     """Render the street once, then start what shows it and what looks at it."""
 
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
+    tell_misspelt(context, arguments, get_logger("sim.launch.py").warning)
     python = program("python", given("python"))
     check_libraries(python)
     fitting = str(share_dir() / "config" / PARAMETERS[given("rig")])

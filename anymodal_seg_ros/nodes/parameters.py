@@ -2,7 +2,8 @@
 
 Every field of the configuration becomes a parameter, nested by dots, for instance
 ``rig.sensors.thermal.expected_hz``. A parameter that the configuration does not know stops the
-start, so that a misspelt name never goes unnoticed.
+start, so that a misspelt name never goes unnoticed; unless it is other nodes' and came to this one
+only because it was given to any.
 """
 
 from __future__ import annotations
@@ -22,13 +23,19 @@ from anymodal_seg_ros.config import (
     OF_EVERY_NODE,
     RigConfig,
     SegConfig,
+    left_alone,
     names_sensors,
     nest,
+    of_others,
     seg_config,
 )
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.foreign_text import one_line, quote
-from anymodal_seg_ros.nodes.parameter_files import empty_values, unheard_files
+from anymodal_seg_ros.nodes.parameter_files import (
+    addressed_parameters,
+    empty_values,
+    unheard_files,
+)
 
 
 def declare_parameters(node: Node, arguments: Sequence[str] | None = None) -> SegConfig:
@@ -40,19 +47,21 @@ def declare_parameters(node: Node, arguments: Sequence[str] | None = None) -> Se
         arguments: the command line of the node; this process's if None.
 
     Raises:
-        ConfigError: a given parameter is unknown, of the wrong type or out of range, or no sensors
-            are given and ``demo`` is not set either.
+        ConfigError: a given parameter is unknown and not another node's, of the wrong type or out
+            of range, or no sensors are given and ``demo`` is not set either.
     """
     given = {name: parameter.value for name, parameter in _all_parameters(node).items()}
     if not isinstance(given.get("use_sim_time", False), bool):
         raise ConfigError(f"use_sim_time is {given['use_sim_time']!r}: expected true or false")
-    own = {name: value for name, value in given.items() if is_own(name)}
-    unheard = unheard_files(sys.argv if arguments is None else arguments, _full_name(node))
-    _check_own_sensors(own, unheard)
+    words, full_name = sys.argv if arguments is None else arguments, _full_name(node)
+    others = of_others(given, addressed_parameters(words, full_name))
+    own = {n: value for n, value in given.items() if is_own(n) and n not in others}
+    told = [said for said in (unheard_files(words, full_name), left_alone(others)) if said]
+    _check_own_sensors(own, told)
     config = configured(own)
-    if unheard:
-        node.get_logger().warning(unheard)
-    for name in own:
+    for said in told:
+        node.get_logger().warning(one_line(said))
+    for name in (*own, *others):
         node.undeclare_parameter(name)
     for name, value, descriptor in _declarations(config, ""):
         node.declare_parameter(name, value, descriptor, ignore_override=True)
@@ -101,12 +110,12 @@ def flat(config: SegConfig) -> dict[str, Any]:
     return {name: value for name, value, _ in _declarations(config, "")}
 
 
-def _check_own_sensors(own: Mapping[str, Any], unheard: str) -> None:
+def _check_own_sensors(own: Mapping[str, Any], told: Sequence[str]) -> None:
     """Refuse to take the simulator's sensors for those of a robot."""
     if own.get("demo") is True or names_sensors(own):
         return
     raise ConfigError(
-        (f"{unheard}. So " if unheard else "")
+        "".join(f"{said}. So " for said in told)
         + "no sensors are configured: name those of your robot below rig.sensors in a parameter "
         "file (params_file:=… with ros2 launch, --ros-args --params-file … with ros2 run), or set "
         "demo to true for the four of the simulator"
