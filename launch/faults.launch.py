@@ -89,21 +89,19 @@ def generate_launch_description() -> LaunchDescription:
 
 def start_nodes(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any]:
     """Describe the injector, and the node that listens to it instead of to the drivers."""
-
-    def given(name: str) -> str:
-        return str(LaunchConfiguration(name).perform(context))
-
+    # Read now: what happens later is beyond the scope of a group around this.
+    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in arguments}
     tell_misspelt(context, arguments, get_logger("faults.launch.py").warning)
-    timeline = existing_file("timeline", given("timeline"))
-    named, rig = given("params_file"), given("rig")
+    timeline = existing_file("timeline", given["timeline"])
+    named, rig = given["params_file"], given["rig"]
     file = parameter_file(named, rig, False) if rig else existing_file("params_file", named)
-    python = program("python", given("python"))
+    python = program("python", given["python"])
     # A namespace that a group around this pushed is not among the arguments.
     inside = context.launch_configurations.get("ros_namespace", "")
-    own = given("namespace")
+    own = given["namespace"]
     namespace = own if own.startswith("/") else f"{inside}/{own}".strip("/")
     topics = [s.topic for s in load_config(file, namespace or None).rig.sensors.values()]
-    clock = overrides(use_sim_time=given("use_sim_time"))
+    clock = overrides(use_sim_time=given["use_sim_time"])
 
     def on_exit(event: Any, context: Any) -> None:
         """End everything: without the injector nothing reaches the node any more."""
@@ -115,15 +113,15 @@ def start_nodes(context: Any, arguments: list[DeclareLaunchArgument]) -> list[An
         arguments=["-m", INJECTOR, str(timeline)],
         exec_name="fault_injector",
         name="fault_injector",
-        namespace=given("namespace"),
+        namespace=given["namespace"],
         parameters=[str(file), *([clock] if clock else [])],
-        ros_arguments=["--log-level", given("log_level")],
+        ros_arguments=["--log-level", given["log_level"]],
         additional_env=dds_environment(),
         on_exit=on_exit,
         output="screen",
     )
     # rig is said to be empty: its file is given.
-    passed_on = {name: given(name) for name in PASSED_ON}
+    passed_on = {name: given[name] for name in PASSED_ON}
     passed_on |= {"params_file": str(file), "rig": ""}
     segmentation = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(share_dir() / "launch" / "seg.launch.py")),

@@ -13,6 +13,7 @@ from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
+    GroupAction,
     IncludeLaunchDescription,
     OpaqueFunction,
     Shutdown,
@@ -105,15 +106,13 @@ def generate_launch_description() -> LaunchDescription:
 
 def start_nodes(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any]:
     """Describe the node on the bag's clock, and the evaluator, which starts the player."""
-
-    def given(name: str) -> str:
-        return str(LaunchConfiguration(name).perform(context))
-
+    # Read now: what happens later is beyond the scope of a group around this.
+    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in arguments}
     tell_misspelt(context, arguments, get_logger("replay.launch.py").warning)
-    bag, file = replayed(given("bag"), given("params_file"), given("rig"))
-    python = program("python", given("python"))
+    bag, file = replayed(given["bag"], given["params_file"], given["rig"])
+    python = program("python", given["python"])
     options = {
-        name: given(name)
+        name: given[name]
         for name in (
             "model",
             "engine",
@@ -146,10 +145,10 @@ def start_nodes(context: Any, arguments: list[DeclareLaunchArgument]) -> list[An
         on_exit=on_exit,
         output="screen",
     )
-    passed_on = {name: given(name) for name in PASSED_ON}
+    passed_on = {name: given[name] for name in PASSED_ON}
     passed_on |= {"params_file": str(file), "rig": "", "use_sim_time": "true"}
     segmentation = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(share_dir() / "launch" / "seg.launch.py")),
         launch_arguments=passed_on.items(),
     )
-    return [segmentation, evaluator]
+    return [GroupAction([segmentation]), evaluator]

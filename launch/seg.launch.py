@@ -97,24 +97,22 @@ def generate_launch_description() -> LaunchDescription:
 
 def start_node(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any]:
     """Describe the node, now that the arguments have their values."""
-
-    def given(name: str) -> str:
-        return str(LaunchConfiguration(name).perform(context))
-
+    # Read now: what happens later is beyond the scope of a group around this.
+    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in arguments}
     tell_misspelt(context, arguments, get_logger("seg.launch.py").warning)
-    demo = bool(boolean("demo", given("demo")))
-    respawn = bool(boolean("respawn", given("respawn")))
-    build_only = bool(boolean("build_only", given("build_only")))
-    python = program("python", given("python"))
-    file = parameter_file(given("params_file"), given("rig"), demo)
+    demo = bool(boolean("demo", given["demo"]))
+    respawn = bool(boolean("respawn", given["respawn"]))
+    build_only = bool(boolean("build_only", given["build_only"]))
+    python = program("python", given["python"])
+    file = parameter_file(given["params_file"], given["rig"], demo)
     taken = ("model", "engine", "use_sim_time", "autostart")
-    values = overrides(**{name: given(name) for name in taken}, demo="true" if demo else "")
+    values = overrides(**{name: given[name] for name in taken}, demo="true" if demo else "")
     parameters: list[Any] = [str(file)] if file else []
 
     def on_exit(event: Any, context: Any) -> None:
         """Let ``ros2 launch`` end with an error, without taking the other nodes down."""
         if event.returncode and not context.is_shutdown and not respawn:
-            words = f"{given('name')} died with exit code {event.returncode}"
+            words = f"{given['name']} died with exit code {event.returncode}"
             context.asyncio_loop.call_exception_handler({"message": words})
 
     # By interpreter and module, not by package and executable: so it works in every kind of
@@ -122,11 +120,11 @@ def start_node(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any
     node = LifecycleNode(
         executable=python,
         arguments=["-m", NODE, *(["--build-only"] if build_only else [])],
-        exec_name=given("name"),
-        name=given("name"),
-        namespace=given("namespace"),
+        exec_name=given["name"],
+        name=given["name"],
+        namespace=given["namespace"],
         parameters=[*parameters, *([values] if values else [])],
-        ros_arguments=["--log-level", given("log_level")],
+        ros_arguments=["--log-level", given["log_level"]],
         # Only for this process; what the user has set already is left alone.
         additional_env=dds_environment(),
         respawn=respawn and not build_only,

@@ -13,6 +13,7 @@ from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
+    GroupAction,
     IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
@@ -106,27 +107,32 @@ def generate_launch_description() -> LaunchDescription:
 
 def render_and_start(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any]:
     """Render the street once, then start what shows it and what looks at it."""
-
-    def given(name: str) -> str:
-        return str(LaunchConfiguration(name).perform(context))
-
+    # Read now: what happens later is beyond the scope of a group around this.
+    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in arguments}
     tell_misspelt(context, arguments, get_logger("sim.launch.py").warning)
-    python = program("python", given("python"))
+    python = program("python", given["python"])
     check_libraries(python)
-    fitting = str(share_dir() / "config" / PARAMETERS[given("rig")])
-    file = existing_file("params_file", given("params_file") or fitting)
+    fitting = str(share_dir() / "config" / PARAMETERS[given["rig"]])
+    file = existing_file("params_file", given["params_file"] or fitting)
     street = [
-        word for name in ("rig", "seed", "weather", "kind") for word in (f"--{name}", given(name))
+        word for name in ("rig", "seed", "weather", "kind") for word in (f"--{name}", given[name])
     ]
-    broken = given("faults")
+    broken = given["faults"]
     faults = ["--faults", str(existing_file("faults", broken))] if broken else []
     render = ExecuteProcess(
         # With everything that can be wrong, so that it is told before the street is rendered.
-        cmd=[python, "-m", RIG, "--render-only", *street, "--sensors", given("sensors"), *faults],
+        cmd=[python, "-m", RIG, "--render-only", *street, "--sensors", given["sensors"], *faults],
         name="street",
         additional_env=dds_environment(),
         output="screen",
     )
+
+    around, environment = dict(context.launch_configurations), dict(context.environment)
+
+    def scope(context: Any) -> None:
+        """Bring back what a group around this had set: namespace, parameters, environment."""
+        context.launch_configurations.update(around)
+        context.environment.update(environment)
 
     def start(event: Any, context: Any) -> list[Any]:
         if context.is_shutdown:
@@ -140,21 +146,21 @@ def render_and_start(context: Any, arguments: list[DeclareLaunchArgument]) -> li
                 arguments=["-m", RIG, "--sensors", sensor, *world],
                 exec_name=f"{sensor}_camera",
                 name=f"{sensor}_camera",
-                namespace=given("namespace"),
-                ros_arguments=["--log-level", given("log_level")],
+                namespace=given["namespace"],
+                ros_arguments=["--log-level", given["log_level"]],
                 additional_env=dds_environment(),
                 output="screen",
             )
-            for sensor in given("sensors").split(",")
+            for sensor in given["sensors"].split(",")
         ]
         path = str(share_dir() / "launch" / "seg.launch.py")
         # rig means another thing there: a file of parameters.
-        passed_on = {name: given(name) for name in PASSED_ON}
+        passed_on = {name: given[name] for name in PASSED_ON}
         passed_on |= {"params_file": str(file), "rig": ""}
         node = IncludeLaunchDescription(
             PythonLaunchDescriptionSource(path), launch_arguments=passed_on.items()
         )
-        return [*cameras, node]
+        return [GroupAction([OpaqueFunction(function=scope), *cameras, node])]
 
     return [RegisterEventHandler(OnProcessExit(target_action=render, on_exit=start)), render]
 
