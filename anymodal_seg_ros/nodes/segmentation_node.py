@@ -7,6 +7,7 @@ cleanup lets the model go. With the parameter ``autostart`` it does the first tw
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import sys
@@ -28,6 +29,7 @@ from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.engines import described
 from anymodal_seg_ros.nodes.black_box import BlackBox
+from anymodal_seg_ros.nodes.bond import Bond
 from anymodal_seg_ros.nodes.diagnostics import resting
 from anymodal_seg_ros.nodes.engine_build import EngineBuild
 from anymodal_seg_ros.nodes.health import Health
@@ -98,6 +100,7 @@ class SegmentationNode(LifecycleNode):
         self._offered: NodeServices | None = None
         self._engine_build = EngineBuild(self)
         self._black_box: BlackBox | None = None
+        self._bond: Bond | None = None
         self._said: list[Any] = []
         self._active = False
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -130,6 +133,8 @@ class SegmentationNode(LifecycleNode):
             )
             manifest = self._loaded.model.manifest
             self._outputs = Outputs(self, self.config, manifest)
+            with contextlib.suppress(ModuleNotFoundError):
+                self._bond = Bond(self)
         except Exception:
             self._let_go()
             raise
@@ -157,6 +162,8 @@ class SegmentationNode(LifecycleNode):
             self.create_timer(1.0 / self.config.diagnostics_hz, self._report, clock=steady),
             self.create_timer(_SUPERVISE_S, self._supervise, clock=steady),
         ]
+        if self._bond is not None:
+            self._bond.begin()
         self.get_logger().info("active: " + ", ".join(self._inputs.topics))
         for words in unused_overrides(self):
             self.get_logger().warning(words)
@@ -275,6 +282,8 @@ class SegmentationNode(LifecycleNode):
         for timer in self._own_timers:
             self.destroy_timer(timer)
         self._own_timers = []
+        if self._bond is not None:
+            self._bond.end()
         self._end()
 
     def destroy_node(self) -> None:
@@ -290,6 +299,9 @@ class SegmentationNode(LifecycleNode):
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
+        if self._bond is not None:
+            self._bond.destroy()
+            self._bond = None
         self._engine_build.let_go()
         self._loaded = None
         self._snapshots.forget()
