@@ -1,7 +1,7 @@
 """What ``--params-file`` arguments hold, to say what rcl passes over without a word.
 
-rcl drops a section whose name is not the node's, and fails on an empty list without naming it. The
-files are read here only to say so; the parameters themselves come from rcl.
+rcl drops a section whose name is not the node's, and does not tell from which one a parameter came.
+The files are read here only for that; the parameters themselves come from rcl.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from anymodal_seg_ros.config import flat_names, holds_for, names_a_node, read_yaml, sections_of
@@ -76,20 +76,3 @@ def unheard_files(arguments: Sequence[str], node: str) -> str:
                 f"name one of them '/**' or '{node}'"
             )
     return "; ".join(said)
-
-
-def empty_values(arguments: Sequence[str]) -> str:
-    """Name the parameters in the files whose value is an empty list or nothing; empty if none."""
-    found = []
-    for path in given_files(arguments):
-        try:
-            content = read_yaml(path, "parameter file", ros=True)
-        except ConfigError:
-            continue
-        for _, parameters in sections_of(content):
-            found += [
-                f"{name} in {path} is {value!r}"
-                for name, value in flat_names(parameters)
-                if value is None or (isinstance(value, list | Mapping) and not value)
-            ]
-    return ", ".join(found)

@@ -41,10 +41,10 @@ from anymodal_seg_ros.nodes.one_instance import hold_name
 from anymodal_seg_ros.nodes.outputs import Outputs
 from anymodal_seg_ros.nodes.own_arguments import own_arguments
 from anymodal_seg_ros.nodes.parameters import (
+    GivenParameters,
     declare_parameters,
     flat,
     full_topics,
-    parameters_named,
 )
 from anymodal_seg_ros.nodes.qos_overrides import unused_overrides
 from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, home
@@ -66,7 +66,7 @@ _SUPERVISE_S = 0.25
 _SUCCESS = TransitionCallbackReturn.SUCCESS
 
 
-class SegmentationNode(LifecycleNode):
+class SegmentationNode(GivenParameters, LifecycleNode):
     """Segments what the living sensors of a rig see.
 
     Args:
@@ -86,8 +86,7 @@ class SegmentationNode(LifecycleNode):
         """Why the process has to end, in words; empty while it has not."""
         self.held: IO[str] | None = None
         """What keeps other processes from this node's name."""
-        with parameters_named(arguments):
-            super().__init__(NAME, automatically_declare_parameters_from_overrides=True)
+        super().__init__(NAME, automatically_declare_parameters_from_overrides=True)
         refuse_impossible_transitions(self)
         self._loaded: Pipeline | None = None
         self._outputs: Outputs | None = None

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from anymodal_seg_ros.nodes.parameter_files import (
     addressed_parameters,
-    empty_values,
     unheard_files,
 )
 
@@ -28,14 +27,6 @@ def test_a_file_of_ones_own_is_no_news(tmp_path: Path) -> None:
     arguments = write(tmp_path / "rig.yaml", "/**: {ros__parameters: {model: a}}\n")
     assert unheard_files(arguments, "/front_seg") == ""
     assert unheard_files(["node", "rig.yaml"], "/front_seg") == ""
-
-
-def test_values_without_a_type_are_named(tmp_path: Path) -> None:
-    text = "/**: {ros__parameters: {rig: {sensors: {rgb: {registration: {homography: []}}}}, a: 1}}"
-    words = empty_values(write(tmp_path / "rig.yaml", text))
-    assert "rig.sensors.rgb.registration.homography" in words
-    assert "[]" in words
-    assert "a in" not in words
 
 
 def test_parameters_are_addressed_by_a_section_or_a_flag_that_names_the_node(

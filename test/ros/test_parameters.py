@@ -73,7 +73,8 @@ def test_what_a_launch_file_sets_for_every_node_is_told_and_left_alone(
 ) -> None:
     path = tmp_path / "vendor.yaml"
     path.write_text(
-        "/**: {ros__parameters: {frame_prefix: r1/, bond: {period: 0.1}, overlay_alpha: 0.25}}\n"
+        "/**: {ros__parameters: {frame_prefix: r1/, bond: {period: 0.1}, plugins: [], "
+        "overlay_alpha: 0.25}}\n"
         "camera_driver: {ros__parameters: {fps: 30}}\n"
     )
     # A SetParameter around the node comes as -p.
@@ -82,7 +83,9 @@ def test_what_a_launch_file_sets_for_every_node_is_told_and_left_alone(
     assert graph.state(name) == "unconfigured"
     (said,) = [line for line in node.stdout.splitlines() if "not used are" in line]
     assert "WARN" in said
-    assert {"frame_prefix", "bond.period", "robot_name"} <= set(re.findall(r"[\w.]+", said))
+    assert {"frame_prefix", "bond.period", "robot_name", "plugins"} <= set(
+        re.findall(r"[\w.]+", said)
+    )
     listed = graph.call(ListParameters, f"{name}/list_parameters", ListParameters.Request())
     assert not {"frame_prefix", "bond.period", "robot_name"} & set(listed.result.names)
     request = GetParameters.Request(names=["overlay_alpha"])
