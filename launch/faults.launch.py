@@ -15,6 +15,7 @@ from launch.actions import (
     OpaqueFunction,
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, SetRemap
 
@@ -27,11 +28,12 @@ from anymodal_seg_ros.nodes.launch_arguments import (
     overrides,
     parameter_file,
     program,
+    tell_misspelt,
 )
 from anymodal_seg_ros.resources import share_dir
 
 INJECTOR = "anymodal_seg_ros.nodes.fault_injector"
-PASSED_ON = ("model", "params_file", "namespace", "use_sim_time", "log_level", "python")
+PASSED_ON = ("model", "engine", "namespace", "use_sim_time", "log_level", "python")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -49,8 +51,8 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "params_file",
             default_value="",
-            description="Parameters of the node, required; the injector takes its sensors from "
-            "them",
+            description="Parameters of the node: your robot's sensors, deadlines, model, engine; "
+            "the injector takes its sensors from them",
         ),
         DeclareLaunchArgument(
             "rig",
@@ -58,39 +60,48 @@ def generate_launch_description() -> LaunchDescription:
             description="Instead of params_file: name of a bundled rig (config/rigs), or a path",
         ),
         DeclareLaunchArgument(
+            "engine",
+            default_value="",
+            description="What executes the model; empty: as the params_file says",
+        ),
+        DeclareLaunchArgument(
             "namespace", default_value="", description="Namespace of the nodes and their topics"
         ),
         DeclareLaunchArgument(
             "use_sim_time",
             default_value="",
-            description="Take the time from /clock: true or false in any spelling",
+            description="Take the time from /clock: true or false in any spelling; "
+            "empty: as the params_file or a SetParameter around this says",
         ),
         DeclareLaunchArgument(
             "log_level", default_value="info", description="debug, info, warn, error or fatal"
         ),
         DeclareLaunchArgument(
-            "python", default_value=interpreter(), description="Interpreter to run the nodes with"
+            "python",
+            default_value=interpreter(),
+            description="Interpreter to run the nodes with, e.g. that of a venv with PyTorch; by "
+            "default the one that the package was installed for",
         ),
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=start_nodes)])
+    start = OpaqueFunction(function=start_nodes, args=[arguments])
+    return LaunchDescription([*arguments, start])
 
 
-def start_nodes(context: Any) -> list[Any]:
+def start_nodes(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any]:
     """Describe the injector, and the node that listens to it instead of to the drivers."""
-
-    def given(name: str) -> str:
-        return str(LaunchConfiguration(name).perform(context))
-
-    timeline = existing_file("timeline", given("timeline"))
-    named, rig = given("params_file"), given("rig")
+    # Read now: what happens later is beyond the scope of a group around this.
+    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in arguments}
+    tell_misspelt(context, arguments, get_logger("faults.launch.py").warning)
+    timeline = existing_file("timeline", given["timeline"])
+    named, rig = given["params_file"], given["rig"]
     file = parameter_file(named, rig, False) if rig else existing_file("params_file", named)
-    python = program("python", given("python"))
+    python = program("python", given["python"])
     # A namespace that a group around this pushed is not among the arguments.
     inside = context.launch_configurations.get("ros_namespace", "")
-    own = given("namespace")
+    own = given["namespace"]
     namespace = own if own.startswith("/") else f"{inside}/{own}".strip("/")
     topics = [s.topic for s in load_config(file, namespace or None).rig.sensors.values()]
-    clock = overrides(use_sim_time=given("use_sim_time"))
+    clock = overrides(use_sim_time=given["use_sim_time"])
 
     def on_exit(event: Any, context: Any) -> None:
         """End everything: without the injector nothing reaches the node any more."""
@@ -102,15 +113,15 @@ def start_nodes(context: Any) -> list[Any]:
         arguments=["-m", INJECTOR, str(timeline)],
         exec_name="fault_injector",
         name="fault_injector",
-        namespace=given("namespace"),
+        namespace=given["namespace"],
         parameters=[str(file), *([clock] if clock else [])],
-        ros_arguments=["--log-level", given("log_level")],
+        ros_arguments=["--log-level", given["log_level"]],
         additional_env=dds_environment(),
         on_exit=on_exit,
         output="screen",
     )
     # rig is said to be empty: its file is given.
-    passed_on = {name: given(name) for name in PASSED_ON}
+    passed_on = {name: given[name] for name in PASSED_ON}
     passed_on |= {"params_file": str(file), "rig": ""}
     segmentation = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(share_dir() / "launch" / "seg.launch.py")),

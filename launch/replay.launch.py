@@ -13,11 +13,13 @@ from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
+    GroupAction,
     IncludeLaunchDescription,
     OpaqueFunction,
     Shutdown,
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 
 from anymodal_seg_ros.nodes.environment import dds_environment
@@ -26,6 +28,7 @@ from anymodal_seg_ros.nodes.launch_arguments import (
     interpreter,
     program,
     replayed,
+    tell_misspelt,
 )
 from anymodal_seg_ros.resources import share_dir
 
@@ -44,6 +47,11 @@ def generate_launch_description() -> LaunchDescription:
             description="Parameters of the node; empty: rig.yaml in the bag's folder",
         ),
         DeclareLaunchArgument(
+            "rig",
+            default_value="",
+            description="Instead of params_file: name of a bundled rig (config/rigs), or a path",
+        ),
+        DeclareLaunchArgument(
             "model",
             default_value="",
             description="Model folder or name of a bundled model; empty: as the params_file says",
@@ -54,7 +62,7 @@ def generate_launch_description() -> LaunchDescription:
             description="What executes the model; empty: as the params_file says",
         ),
         DeclareLaunchArgument(
-            "namespace", default_value="", description="Namespace of the node and its topics"
+            "namespace", default_value="", description="Namespace of the nodes and their topics"
         ),
         DeclareLaunchArgument(
             "labels",
@@ -86,22 +94,25 @@ def generate_launch_description() -> LaunchDescription:
             "log_level", default_value="info", description="debug, info, warn, error or fatal"
         ),
         DeclareLaunchArgument(
-            "python", default_value=interpreter(), description="Interpreter to run the nodes with"
+            "python",
+            default_value=interpreter(),
+            description="Interpreter to run the nodes with, e.g. that of a venv with PyTorch; by "
+            "default the one that the package was installed for",
         ),
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=start_nodes)])
+    start = OpaqueFunction(function=start_nodes, args=[arguments])
+    return LaunchDescription([*arguments, start])
 
 
-def start_nodes(context: Any) -> list[Any]:
+def start_nodes(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any]:
     """Describe the node on the bag's clock, and the evaluator, which starts the player."""
-
-    def given(name: str) -> str:
-        return str(LaunchConfiguration(name).perform(context))
-
-    bag, file = replayed(given("bag"), given("params_file"))
-    python = program("python", given("python"))
+    # Read now: what happens later is beyond the scope of a group around this.
+    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in arguments}
+    tell_misspelt(context, arguments, get_logger("replay.launch.py").warning)
+    bag, file = replayed(given["bag"], given["params_file"], given["rig"])
+    python = program("python", given["python"])
     options = {
-        name: given(name)
+        name: given[name]
         for name in (
             "model",
             "engine",
@@ -134,10 +145,10 @@ def start_nodes(context: Any) -> list[Any]:
         on_exit=on_exit,
         output="screen",
     )
-    passed_on = {name: given(name) for name in PASSED_ON}
+    passed_on = {name: given[name] for name in PASSED_ON}
     passed_on |= {"params_file": str(file), "rig": "", "use_sim_time": "true"}
     segmentation = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(share_dir() / "launch" / "seg.launch.py")),
         launch_arguments=passed_on.items(),
     )
-    return [segmentation, evaluator]
+    return [GroupAction([segmentation]), evaluator]

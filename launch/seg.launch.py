@@ -11,17 +11,16 @@ from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
-from launch.utilities import perform_substitutions
 from launch_ros.actions import LifecycleNode
 
 from anymodal_seg_ros.nodes.environment import dds_environment
 from anymodal_seg_ros.nodes.launch_arguments import (
     boolean,
     interpreter,
-    misspelt,
     overrides,
     parameter_file,
     program,
+    tell_misspelt,
 )
 
 NODE = "anymodal_seg_ros.nodes.segmentation_node"
@@ -59,7 +58,7 @@ def generate_launch_description() -> LaunchDescription:
             "name", default_value="segmentation_node", description="Name of the node"
         ),
         DeclareLaunchArgument(
-            "namespace", default_value="", description="Namespace of the node and its topics"
+            "namespace", default_value="", description="Namespace of the nodes and their topics"
         ),
         DeclareLaunchArgument(
             "use_sim_time",
@@ -89,7 +88,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "python",
             default_value=interpreter(),
-            description="Interpreter to run the node with, e.g. that of a venv with PyTorch; by "
+            description="Interpreter to run the nodes with, e.g. that of a venv with PyTorch; by "
             "default the one that the package was installed for",
         ),
     ]
@@ -98,26 +97,22 @@ def generate_launch_description() -> LaunchDescription:
 
 def start_node(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any]:
     """Describe the node, now that the arguments have their values."""
-
-    def given(name: str) -> str:
-        return str(LaunchConfiguration(name).perform(context))
-
-    defaults = {a.name: perform_substitutions(context, a.default_value) for a in arguments}
-    for words in misspelt(context.launch_configurations, defaults):
-        get_logger("seg.launch.py").warning(words)
-    demo = bool(boolean("demo", given("demo")))
-    respawn = bool(boolean("respawn", given("respawn")))
-    build_only = bool(boolean("build_only", given("build_only")))
-    python = program("python", given("python"))
-    file = parameter_file(given("params_file"), given("rig"), demo)
+    # Read now: what happens later is beyond the scope of a group around this.
+    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in arguments}
+    tell_misspelt(context, arguments, get_logger("seg.launch.py").warning)
+    demo = bool(boolean("demo", given["demo"]))
+    respawn = bool(boolean("respawn", given["respawn"]))
+    build_only = bool(boolean("build_only", given["build_only"]))
+    python = program("python", given["python"])
+    file = parameter_file(given["params_file"], given["rig"], demo)
     taken = ("model", "engine", "use_sim_time", "autostart")
-    values = overrides(**{name: given(name) for name in taken}, demo="true" if demo else "")
+    values = overrides(**{name: given[name] for name in taken}, demo="true" if demo else "")
     parameters: list[Any] = [str(file)] if file else []
 
     def on_exit(event: Any, context: Any) -> None:
         """Let ``ros2 launch`` end with an error, without taking the other nodes down."""
         if event.returncode and not context.is_shutdown and not respawn:
-            words = f"{given('name')} died with exit code {event.returncode}"
+            words = f"{given['name']} died with exit code {event.returncode}"
             context.asyncio_loop.call_exception_handler({"message": words})
 
     # By interpreter and module, not by package and executable: so it works in every kind of
@@ -125,11 +120,11 @@ def start_node(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any
     node = LifecycleNode(
         executable=python,
         arguments=["-m", NODE, *(["--build-only"] if build_only else [])],
-        exec_name=given("name"),
-        name=given("name"),
-        namespace=given("namespace"),
+        exec_name=given["name"],
+        name=given["name"],
+        namespace=given["namespace"],
         parameters=[*parameters, *([values] if values else [])],
-        ros_arguments=["--log-level", given("log_level")],
+        ros_arguments=["--log-level", given["log_level"]],
         # Only for this process; what the user has set already is left alone.
         additional_env=dds_environment(),
         respawn=respawn and not build_only,

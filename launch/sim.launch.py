@@ -13,22 +13,29 @@ from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
+    GroupAction,
     IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
 )
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from anymodal_seg_ros.config import default_sensors
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import existing_file, interpreter, program
+from anymodal_seg_ros.nodes.launch_arguments import (
+    existing_file,
+    interpreter,
+    program,
+    tell_misspelt,
+)
 from anymodal_seg_ros.resources import share_dir
 
 RIG = "anymodal_seg_ros.nodes.rig_node"
-PASSED_ON = ("model", "namespace", "log_level", "python")
+PASSED_ON = ("model", "engine", "namespace", "log_level", "python")
 PARAMETERS = {"aligned": "params.yaml", "mounted": "rig_mounted.yaml"}
 """The parameter file in config/ that fits each rig."""
 
@@ -69,7 +76,12 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "model",
             default_value="",
-            description="Model folder or name of a bundled model; empty: the default one",
+            description="Model folder or name of a bundled model; empty: as the params_file says",
+        ),
+        DeclareLaunchArgument(
+            "engine",
+            default_value="",
+            description="What executes the model; empty: as the params_file says",
         ),
         DeclareLaunchArgument(
             "params_file",
@@ -77,40 +89,50 @@ def generate_launch_description() -> LaunchDescription:
             description="Parameters of the node; empty: those that fit the simulated rig",
         ),
         DeclareLaunchArgument(
-            "namespace", default_value="", description="Namespace of nodes and topics"
+            "namespace", default_value="", description="Namespace of the nodes and their topics"
         ),
         DeclareLaunchArgument(
             "log_level", default_value="info", description="debug, info, warn, error or fatal"
         ),
         DeclareLaunchArgument(
-            "python", default_value=interpreter(), description="Interpreter to run the nodes with"
+            "python",
+            default_value=interpreter(),
+            description="Interpreter to run the nodes with, e.g. that of a venv with PyTorch; by "
+            "default the one that the package was installed for",
         ),
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=render_and_start)])
+    start = OpaqueFunction(function=render_and_start, args=[arguments])
+    return LaunchDescription([*arguments, start])
 
 
-def render_and_start(context: Any) -> list[Any]:
+def render_and_start(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any]:
     """Render the street once, then start what shows it and what looks at it."""
-
-    def given(name: str) -> str:
-        return str(LaunchConfiguration(name).perform(context))
-
-    python = program("python", given("python"))
+    # Read now: what happens later is beyond the scope of a group around this.
+    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in arguments}
+    tell_misspelt(context, arguments, get_logger("sim.launch.py").warning)
+    python = program("python", given["python"])
     check_libraries(python)
-    fitting = str(share_dir() / "config" / PARAMETERS[given("rig")])
-    file = existing_file("params_file", given("params_file") or fitting)
+    fitting = str(share_dir() / "config" / PARAMETERS[given["rig"]])
+    file = existing_file("params_file", given["params_file"] or fitting)
     street = [
-        word for name in ("rig", "seed", "weather", "kind") for word in (f"--{name}", given(name))
+        word for name in ("rig", "seed", "weather", "kind") for word in (f"--{name}", given[name])
     ]
-    broken = given("faults")
+    broken = given["faults"]
     faults = ["--faults", str(existing_file("faults", broken))] if broken else []
     render = ExecuteProcess(
         # With everything that can be wrong, so that it is told before the street is rendered.
-        cmd=[python, "-m", RIG, "--render-only", *street, "--sensors", given("sensors"), *faults],
+        cmd=[python, "-m", RIG, "--render-only", *street, "--sensors", given["sensors"], *faults],
         name="street",
         additional_env=dds_environment(),
         output="screen",
     )
+
+    around, environment = dict(context.launch_configurations), dict(context.environment)
+
+    def scope(context: Any) -> None:
+        """Bring back what a group around this had set: namespace, parameters, environment."""
+        context.launch_configurations.update(around)
+        context.environment.update(environment)
 
     def start(event: Any, context: Any) -> list[Any]:
         if context.is_shutdown:
@@ -124,21 +146,21 @@ def render_and_start(context: Any) -> list[Any]:
                 arguments=["-m", RIG, "--sensors", sensor, *world],
                 exec_name=f"{sensor}_camera",
                 name=f"{sensor}_camera",
-                namespace=given("namespace"),
-                ros_arguments=["--log-level", given("log_level")],
+                namespace=given["namespace"],
+                ros_arguments=["--log-level", given["log_level"]],
                 additional_env=dds_environment(),
                 output="screen",
             )
-            for sensor in given("sensors").split(",")
+            for sensor in given["sensors"].split(",")
         ]
         path = str(share_dir() / "launch" / "seg.launch.py")
         # rig means another thing there: a file of parameters.
-        passed_on = {name: given(name) for name in PASSED_ON}
+        passed_on = {name: given[name] for name in PASSED_ON}
         passed_on |= {"params_file": str(file), "rig": ""}
         node = IncludeLaunchDescription(
             PythonLaunchDescriptionSource(path), launch_arguments=passed_on.items()
         )
-        return [*cameras, node]
+        return [GroupAction([OpaqueFunction(function=scope), *cameras, node])]
 
     return [RegisterEventHandler(OnProcessExit(target_action=render, on_exit=start)), render]
 

@@ -101,7 +101,7 @@ def test_every_mistake_is_named_with_its_value(parameters: dict[str, object], sa
         ("a: [", "cannot read the parameter file"),
         ("[]", "must hold node sections"),
         ("/**: {}", "has no 'ros__parameters:' section"),
-        ("/**:\n  ros__parameters:\n    nope: 1\n", "unknown parameter nope"),
+        ("segmentation_node:\n  ros__parameters:\n    nope: 1\n", "unknown parameter nope"),
     ],
 )
 def test_bad_parameter_files_are_refused(tmp_path: Path, text: str, says: str) -> None:

@@ -16,10 +16,21 @@ import pytest
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
 ARGUMENTS = {
-    "faults.launch.py": {"timeline", "model", "params_file", "rig", "namespace", "use_sim_time"},
+    "faults.launch.py": {
+        "timeline",
+        "params_file",
+        "rig",
+        "model",
+        "engine",
+        "namespace",
+        "use_sim_time",
+        "log_level",
+        "python",
+    },
     "replay.launch.py": {
         "bag",
         "params_file",
+        "rig",
         "model",
         "engine",
         "namespace",
@@ -30,6 +41,8 @@ ARGUMENTS = {
         "out",
         "rate",
         "player",
+        "log_level",
+        "python",
     },
     "seg.launch.py": {
         "params_file",
@@ -46,7 +59,17 @@ ARGUMENTS = {
         "log_level",
         "python",
     },
-    "sim.launch.py": {"sensors", "seed", "weather", "model", "params_file", "namespace"},
+    "sim.launch.py": {
+        "sensors",
+        "seed",
+        "weather",
+        "model",
+        "engine",
+        "params_file",
+        "namespace",
+        "log_level",
+        "python",
+    },
 }
 
 
@@ -88,6 +111,27 @@ def test_arguments_are_declared_with_defaults_and_explained(
         assert "description" in given, name
     if "python" in declared:  # ros2 itself may run in another one
         assert ast.unparse(declared["python"]["default_value"]) == "interpreter()"
+
+
+def test_what_is_called_alike_is_explained_alike() -> None:
+    """Only what a file does without its params_file is its own, and the simulator's rig."""
+    own = {("params_file", file.name) for file in FILES} | {("rig", "sim.launch.py")}
+    said: dict[str, set[tuple[str, str]]] = {}
+    for file in FILES:
+        for call in calls(ast.parse(file.read_text()), "DeclareLaunchArgument"):
+            name = ast.literal_eval(call.args[0])
+            given = keywords(call)
+            if (name, file.name) not in own:
+                words = (
+                    ast.unparse(given["default_value"]),
+                    ast.literal_eval(given["description"]),
+                )
+                said.setdefault(name, set()).add(words)
+    assert {name: words for name, words in said.items() if len(words) > 1} == {}
+
+
+def test_every_file_tells_of_a_misspelt_argument(tree: ast.Module) -> None:
+    assert len(list(calls(tree, "tell_misspelt"))) == 1
 
 
 def test_nodes_run_by_interpreter_and_module(tree: ast.Module) -> None:

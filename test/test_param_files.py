@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anymodal_seg_ros.config import SegConfig, load_config, load_node_config
+from anymodal_seg_ros.config import SegConfig, holds_for, load_config, load_node_config
 from anymodal_seg_ros.errors import ConfigError
 
 FRONT = "rig: {sensors: {front: {topic: front/image, modality: rgb}}}"
@@ -193,3 +193,75 @@ def test_what_ros_does_not_read_is_refused_at_a_desk_too(tmp_path: Path) -> None
     path.write_text("/**:\n  ros__parameters: {engine: &e auto, model: *e}\n")
     with pytest.raises(ConfigError, match=r"ROS takes no aliases: write out what \*e is in line 2"):
         load_node_config(path)
+
+
+@pytest.mark.parametrize(
+    ("section", "node", "holds"),
+    [
+        ("/**", "/robot1/front_seg", True),
+        ("/**", "/front_seg", True),
+        ("/front_seg", "/front_seg", True),
+        ("/front_seg", "/robot1/front_seg", False),
+        ("/robot1/front_seg", "/robot1/front_seg", True),
+        ("/*/front_seg", "/robot1/front_seg", True),
+        ("/*/front_seg", "/a/b/front_seg", False),
+        ("/**/front_seg", "/a/b/front_seg", True),
+        ("/**/front_seg", "/front_seg", True),
+        ("/segmentation_node", "/front_seg", False),
+        ("/front.seg", "/frontxseg", False),
+    ],
+)
+def test_sections_hold_as_rcl_has_it(section: str, node: str, holds: bool) -> None:
+    assert holds_for(section, node) is holds
+
+
+OTHERS = ("robot_name: r1", "frame_prefix: r1/", "bond_timeout: 4.0", "ekf: {rate: 30.0}")
+
+
+@pytest.mark.parametrize("line", OTHERS)
+@pytest.mark.parametrize("section", ["/**", "/*", "/robot1/**", "/robot1/*"])
+def test_what_is_given_to_any_node_and_is_none_of_ours_is_left_alone(
+    tmp_path: Path, line: str, section: str
+) -> None:
+    path = written(tmp_path, f"{section}: {{ros__parameters: {{{line}, {FRONT}}}}}")
+    found = load_node_config(path)
+    assert found.config == load_config(written(tmp_path, f"/**: {{ros__parameters: {{{FRONT}}}}}"))
+    name = "ekf.rate" if line.startswith("ekf") else line.split(":")[0]
+    assert found.of_others.startswith(f"not used are {name}: ")
+
+
+@pytest.mark.parametrize("line", OTHERS)
+@pytest.mark.parametrize("section", ["segmentation_node", "/**/segmentation_node"])
+def test_in_a_section_that_names_the_node_it_is_a_mistake(
+    tmp_path: Path, line: str, section: str
+) -> None:
+    path = written(tmp_path, f"{section}: {{ros__parameters: {{{line}, {FRONT}}}}}")
+    with pytest.raises(ConfigError, match=f"unknown parameter {line.split(':')[0]}: "):
+        load_node_config(path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "modle: x",
+        "Model: x",
+        "lzay: true",
+        "engines: auto",
+        "overlay: 0.3",
+        "diagnostic_hz: 1.0",
+        "rgi: {trigger: any}",
+        "blackbox: {keep: 3}",
+        "rig: {deadline: 0.1}",
+        "rig.sensors.front.hz: 3.0",
+    ],
+)
+def test_a_slip_of_ours_is_a_mistake_wherever_it_stands(tmp_path: Path, line: str) -> None:
+    path = written(tmp_path, f"/**: {{ros__parameters: {{{line}}}}}")
+    with pytest.raises(ConfigError, match="unknown parameter"):
+        load_node_config(path)
+
+
+def test_what_stands_above_the_group_that_it_belongs_to_is_told_so(tmp_path: Path) -> None:
+    path = written(tmp_path, f"/**: {{ros__parameters: {{deadline_s: 0.1, keep: 3, {FRONT}}}}}")
+    said = load_node_config(path).of_others
+    assert "deadline_s (did you mean rig.deadline_s?), keep (did you mean black_box.keep?)" in said

@@ -54,6 +54,8 @@ def command(
     with ros_session(["anymodal-seg"]) as stop:
         looks = check_rig(seen, seconds, stop, manifest.modalities)
     console = PlainConsole()
+    if where.of_others:
+        console.say(where.of_others)
     table = Table("sensor", "publishers", "heard", "Hz", "lost", "what", "stamp age")
     longest = max((len(look.sensor) for look in looks), default=0)
     wrong = {}

@@ -84,7 +84,7 @@ def command(
         with Bag(bag) as opened, jobs_progress(console) as progress:
             topics = survey(opened, lambda share: progress("reading", share, 1))
             progress("read", 1.0, 1)
-            notes = opened.notes
+            notes = [*([where.of_others] if where and where.of_others else []), *opened.notes]
             length_s = (opened.end_ns - opened.start_ns) / 1e9
         findings = [f for f in find(topics, where) if f.code not in ignore]
         if as_json:

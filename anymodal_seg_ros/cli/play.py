@@ -31,6 +31,14 @@ from anymodal_seg_ros.foreign_text import quote
     help="What to play.  [default: everything]",
 )
 @click.option(
+    "--remap",
+    "-m",
+    "remaps",
+    multiple=True,
+    metavar="FROM:=TO",
+    help="Play a topic under another name.",
+)
+@click.option(
     "--wait",
     "wait_s",
     default=10.0,
@@ -39,7 +47,13 @@ from anymodal_seg_ros.foreign_text import quote
     help="Seconds to wait at most until every topic has a subscriber.",
 )
 def command(
-    bag: Path, rate: float, loop: bool, clock: bool, topics: tuple[str, ...], wait_s: float
+    bag: Path,
+    rate: float,
+    loop: bool,
+    clock: bool,
+    topics: tuple[str, ...],
+    remaps: tuple[str, ...],
+    wait_s: float,
 ) -> None:
     """Publish the messages of BAG on ROS 2 topics, at the times they were recorded.
 
@@ -54,11 +68,22 @@ def command(
             f"playing needs ROS 2 ({error}): source an installation, "
             "or pip install 'anymodal_seg_ros[ros]'"
         ) from error
+    renamed = dict(map(_renaming, remaps))
     chosen = tuple(t for given in topics for topic in given.split(",") if (t := topic.strip()))
     with ros_session(["anymodal-seg"]) as stop:
-        options = PlayOptions(rate, loop, clock, chosen, wait_s)
+        options = PlayOptions(rate, loop, clock, chosen, wait_s, renamed)
         played, unheard = play(bag, options, stop, click.echo)
     for topic, count in played.messages.items():
         note = "  (nobody listened when it began)" if topic in unheard else ""
         click.echo(f"{quote(topic)}: {count} messages{note}")
     click.echo(f"latest message {played.worst_lag_ms:.1f} ms behind its time")
+
+
+def _renaming(text: str) -> tuple[str, str]:
+    was, _, to = text.partition(":=")
+    if not was or not to:
+        raise click.BadParameter(
+            f"{quote(text)} cannot be understood: expected FROM:=TO, as /front/image:=/rgb/image",
+            param_hint="--remap",
+        )
+    return was, to

@@ -106,6 +106,8 @@ def command(
     )
     timeline = read_timeline(faults, config.rig) if faults else FaultTimeline()
     console = PlainConsole()
+    if where.of_others:
+        console.say(where.of_others)
     if params_files and not where.own_sensors:
         names, files = ", ".join(config.rig.sensors), ", ".join(map(str, params_files))
         console.say(f"{files} names no sensors of its own: the demo's are taken, {names}")

@@ -130,6 +130,20 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"did you mean {by_plain[close[0]]}? " if close else ""
 
 
+def misspelling_of(word: str, known: Iterable[str]) -> str:
+    """Return the known word that another one can hardly be anything but a slip of; or nothing.
+
+    A letter too many, too few or another one, two exchanged, capitals, or the first words of it.
+    :func:`did_you_mean` asks for less: there it is certain that the word is wrong.
+    """
+    plain = word[:QUOTED_LENGTH].strip().lower()
+    alike = [name for name in known if abs(len(name) - len(plain)) < 2]
+    exchanged = [name for name in alike if sorted(name) == sorted(plain)]
+    close = exchanged or difflib.get_close_matches(plain, alike, n=1, cutoff=0.8)
+    begun = [name for name in known if name.startswith(f"{plain}_")]
+    return next(iter(close or begun), "")
+
+
 def _join(path: str, name: str) -> str:
     return f"{path}.{quote(name)}" if path else quote(name)
 

@@ -3,19 +3,23 @@
 A section holds for a node if its name, in which ``/*`` stands for one part and ``/**`` for any
 number of them, fits the node's full name. Where several hold, the later one wins, parameter by
 parameter. A desk has no nodes: there the file itself says in which namespace its node is.
+
+A section for any node, as ``/**``, may hold what is meant for others. What there is none of this
+node's is left alone and told; in a section that names the node it is a mistake.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from anymodal_seg_ros.config.fields import misspelling_of
 from anymodal_seg_ros.config.files import read_yaml
-from anymodal_seg_ros.config.seg import SegConfig, seg_config
+from anymodal_seg_ros.config.seg import BlackBoxConfig, RigConfig, SegConfig, seg_config
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.foreign_text import quote
 
@@ -31,6 +35,14 @@ OF_EVERY_NODE = (
 """Parameters that any node may have, by the first part of their names: they are passed over."""
 
 _PARAMETERS = "ros__parameters"
+
+_FIRST_PARTS = tuple(spec.name for spec in fields(SegConfig))
+_BELOW = {
+    spec.name: f"{group}.{spec.name}"
+    for group, section in (("black_box", BlackBoxConfig), ("rig", RigConfig))
+    for spec in fields(section)
+}
+"""Parameters that stand below another one, by what they are called there."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """What ROS takes for the name of a node, and for each part of a namespace."""
@@ -49,12 +61,14 @@ class NodeConfig:
         namespace: that the node is in, and its relative topics with it, e.g. ``/robot1``.
         node: its name, without the namespace.
         own_sensors: whether it names sensors; else they are those of the demo.
+        of_others: a sentence that names what is left alone as other nodes'; empty if nothing is.
     """
 
     config: SegConfig
     namespace: str
     node: str
     own_sensors: bool = False
+    of_others: str = ""
 
 
 def load_config(path: Path, namespace: str | None = None, node: str = NODE_NAME) -> SegConfig:
@@ -85,17 +99,70 @@ def load_node_config(
     shown = ", ".join(map(str, paths))
     merged: dict[str, dict[str, Any]] = {}  # as rcl does it: each section in its first place
     for name, parameters in (section for one in paths for section in _read_sections(one)):
-        merged.setdefault(name, {}).update(_flat(parameters, ""))
+        merged.setdefault(name, {}).update(flat_names(parameters))
     names = list(merged)
     full_name, inside = _full_name(names, namespace, node, shown)
-    flat: dict[str, Any] = {}
+    given: dict[str, Any] = {}
+    addressed: set[str] = set()
     for name, parameters in merged.items():
-        if _holds(name, full_name):
-            flat.update(parameters)
-    own = {name: value for name, value in flat.items() if name.split(".")[0] not in OF_EVERY_NODE}
-    if not own and not all(_holds(name, full_name) for name in names):
+        if holds_for(name, full_name):
+            given.update(parameters)
+            addressed.update(parameters if names_a_node(name) else ())
+    others = of_others(given, addressed)
+    own = {
+        name: value
+        for name, value in given.items()
+        if name.split(".")[0] not in OF_EVERY_NODE and name not in others
+    }
+    if not own and not all(holds_for(name, full_name) for name in names):
         raise NoSectionError(_no_section(names, full_name, node, shown))
-    return NodeConfig(seg_config(nest(own)), inside, node, names_sensors(own))
+    config = seg_config(nest(own))
+    return NodeConfig(config, inside, node, names_sensors(own), left_alone(others))
+
+
+def of_others(given: Iterable[str], addressed: Collection[str]) -> list[str]:
+    """Return which parameters are meant for other nodes than this one.
+
+    They came from where any node is spoken to, a section such as ``/**`` or what a launch file sets
+    for a group, and are nothing of this node's, nor nearly.
+
+    Args:
+        given: dotted names.
+        addressed: those among them that came with the name of the node.
+    """
+    return [
+        name
+        for name in given
+        if name.split(".")[0] not in (*_FIRST_PARTS, *OF_EVERY_NODE)
+        and name not in addressed
+        and not misspelling_of(name.split(".")[0], _alike(name))
+    ]
+
+
+def left_alone(others: Iterable[str]) -> str:
+    """Say that parameters are not used, being other nodes'; empty if there are none."""
+    said = [
+        f"{quote(name)} (did you mean {_BELOW[first]}?)" if first in _BELOW else quote(name)
+        for name in others
+        for first in [name.split(".")[0]]
+    ]
+    if not said:
+        return ""
+    return (
+        f"not used are {', '.join(said)}: given to any node, as under '/**' or by a SetParameter, "
+        "and no parameters of this one"
+    )
+
+
+def names_a_node(section: str) -> bool:
+    """Whether a section names one node, in whichever namespace, and not any."""
+    return "*" not in section.rsplit("/", 1)[-1]
+
+
+def _alike(name: str) -> Iterable[str]:
+    """Return what a name could be a slip of: a group of a group, a value of a value."""
+    groups = ("rig", "black_box")
+    return groups if "." in name else [first for first in _FIRST_PARTS if first not in groups]
 
 
 def names_sensors(flat: Iterable[str]) -> bool:
@@ -126,6 +193,45 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
+def sections_of(content: Any, above: str = "") -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """Yield the absolute names of a file's sections, wildcards and all, and their parameters.
+
+    Namespaces may be nested: ``robot1: {segmentation_node: {ros__parameters: …}}``.
+    """
+    if not isinstance(content, Mapping):
+        return
+    for key, value in content.items():
+        name = f"{above}/{str(key).strip('/')}"
+        if not isinstance(value, Mapping):
+            continue
+        if isinstance(value.get(_PARAMETERS), Mapping):
+            yield name, value[_PARAMETERS]
+        yield from sections_of({k: v for k, v in value.items() if k != _PARAMETERS}, name)
+
+
+def flat_names(tree: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield parameters by dotted names; some are written so in files too."""
+    for key, value in tree.items():
+        name = f"{above}.{key}" if above else str(key)
+        if isinstance(value, Mapping) and value:
+            yield from flat_names(value, name)
+        else:
+            yield name, value
+
+
+def holds_for(section: str, full_name: str) -> bool:
+    """Whether a section is of a node, as rcl finds it out.
+
+    Args:
+        section: its absolute name; ``/*`` stands for one part of a name, ``/**`` for any number.
+        full_name: of the node.
+    """
+    parts = re.split(r"(/\*\*|/\*)", section)
+    wild = {"/**": r"(/\w+)*", "/*": r"/\w+"}
+    pattern = "".join(wild.get(part, re.escape(part)) for part in parts)
+    return re.fullmatch(pattern, full_name) is not None
+
+
 def _check_name(what: str, given: str, parts: list[str]) -> None:
     """Refuse what ROS would: such a name fits no section, not even those that are for all."""
     if parts != [""] and not all(_NAME.fullmatch(part) for part in parts):
@@ -140,39 +246,10 @@ def _read_sections(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
         raise ConfigError(
             f"{path} must hold node sections such as '/**:' with '{_PARAMETERS}:' in them"
         )
-    sections = list(_sections(content, ""))
-    if not sections:
+    found = list(sections_of(content))
+    if not found:
         raise ConfigError(f"{path} has no '{_PARAMETERS}:' section")
-    return sections
-
-
-def _sections(tree: Mapping[Any, Any], above: str) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """Yield the absolute names of sections, wildcards and all, and their parameters."""
-    for key, value in tree.items():
-        name = f"{above}/{str(key).strip('/')}"
-        if not isinstance(value, Mapping):
-            continue
-        if isinstance(value.get(_PARAMETERS), Mapping):
-            yield name, value[_PARAMETERS]
-        yield from _sections({k: v for k, v in value.items() if k != _PARAMETERS}, name)
-
-
-def _flat(tree: Mapping[Any, Any], above: str) -> Iterator[tuple[str, Any]]:
-    """Yield parameters by dotted names; some are written so in files too."""
-    for key, value in tree.items():
-        name = f"{above}.{key}" if above else str(key)
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, name)
-        else:
-            yield name, value
-
-
-def _holds(section: str, full_name: str) -> bool:
-    """Whether a section holds for a node, as rcl finds it out."""
-    parts = re.split(r"(/\*\*|/\*)", section)
-    wild = {"/**": r"(/\w+)*", "/*": r"/\w+"}
-    pattern = "".join(wild.get(part, re.escape(part)) for part in parts)
-    return re.fullmatch(pattern, full_name) is not None
+    return found
 
 
 def _full_name(sections: list[str], namespace: str | None, node: str, path: str) -> tuple[str, str]:
@@ -190,7 +267,7 @@ def _full_name(sections: list[str], namespace: str | None, node: str, path: str)
             )
         names = list(named.items()) or [(f"/{node}", "/"), *(_instance(s, node) for s in sections)]
     for full_name, inside in names:
-        if any(_holds(section, full_name) for section in sections):
+        if any(holds_for(section, full_name) for section in sections):
             return full_name, inside
     raise NoSectionError(_no_section(sections, names[0][0], node, path))
 

@@ -1,11 +1,13 @@
-"""Definitions of the messages of event cameras, which no distribution of ROS brings along.
+"""Definitions of messages that rosbags has not: of event cameras, and the names of classes.
 
-Bags that hold no definitions are read by them, and bags of the simulated rig are written with them.
+Bags that hold no definitions are read by them, and bags of the simulated rig and of results are
+written with them.
 """
 
 from __future__ import annotations
 
 EVENT_PACKET = "event_camera_msgs/msg/EventPacket"
+LABEL_INFO, VISION_CLASS = "vision_msgs/msg/LabelInfo", "vision_msgs/msg/VisionClass"
 
 _EVENT = """
 uint16 x
@@ -36,5 +38,14 @@ uint8[] events
     "dvs_msgs/msg/EventArray": _EVENT_ARRAY,
     "prophesee_event_msgs/msg/Event": _EVENT,
     "prophesee_event_msgs/msg/EventArray": _EVENT_ARRAY,
+    VISION_CLASS: """
+uint16 class_id
+string class_name
+""",
+    LABEL_INFO: """
+std_msgs/Header header
+vision_msgs/VisionClass[] class_map
+float32 threshold
+""",
 }
 """Text of each definition by the type's full name; what one needs stands before it."""

@@ -12,7 +12,7 @@ from anymodal_seg_ros.messages.values import Message
 
 
 def typestore(base: Stores = Stores.ROS2_HUMBLE) -> Typestore:
-    """Return a distribution's types, and those of event cameras."""
+    """Return a distribution's types, and those that are defined here."""
     store = get_typestore(base)
     for name, text in DEFINITIONS.items():
         if name not in store.fielddefs:

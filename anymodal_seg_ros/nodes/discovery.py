@@ -46,7 +46,7 @@ def wait_for_subscribers(
     end = time.monotonic() + timeout_s
     _wait(lambda: not _unheard(publishers), stop, end)
     unheard = _unheard(publishers)
-    heard = [topic for topic in publishers if topic not in unheard]
+    heard = [p.topic_name for topic, p in publishers.items() if topic not in unheard]
     _wait(lambda: _UNKNOWN not in "".join(_listeners(node, heard)), stop, end)
     for listener in sorted(_listeners(node, heard)):
         _hear_from(node, listener, stop, end)

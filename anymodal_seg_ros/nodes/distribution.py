@@ -22,6 +22,12 @@ OnMessage = Callable[[Any, "Mapping[str, Any] | None"], None]
 """Takes a message and what the middleware knows of it, where it tells."""
 
 
+def before_parameters_are_set(node: Node, prepare: Callable[[list[Any]], list[Any]]) -> None:
+    """Have parameters prepared before they are checked and set; not in Humble, which cannot."""
+    if add := getattr(node, "add_pre_set_parameters_callback", None):
+        add(prepare)
+
+
 def subscribe(
     node: Node,
     kind: Any,

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from anymodal_seg_ros.config import NoSectionError, RigConfig, load_node_config, names_sensors
@@ -33,7 +32,7 @@ from anymodal_seg_ros.nodes.graph_watch import LOOK_EVERY_S
 from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.own_arguments import own_arguments
 from anymodal_seg_ros.nodes.parameter_files import given_files
-from anymodal_seg_ros.nodes.parameters import declare_parameters
+from anymodal_seg_ros.nodes.parameters import GivenParameters, declare_parameters
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session, run_until_signal
 from anymodal_seg_ros.nodes.subscriptions import DEPTH, TopicSubscription
 
@@ -45,7 +44,7 @@ _DELAY_POLL_S = 0.005
 _WARN_EVERY_S = 5.0
 
 
-class FaultInjector(Node):
+class FaultInjector(GivenParameters):
     """Republishes the sensors of a rig with faults.
 
     Raises:
@@ -53,10 +52,7 @@ class FaultInjector(Node):
     """
 
     def __init__(self, timeline: Path, prefix: str) -> None:
-        try:
-            super().__init__(NAME, automatically_declare_parameters_from_overrides=True)
-        except (RuntimeError, ValueError) as error:  # such as a parameter without a type
-            raise ConfigError(f"the node cannot be made: {error}") from error
+        super().__init__(NAME, automatically_declare_parameters_from_overrides=True)
         self._path = timeline
         self._rig = self._rig_of_the_node() or declare_parameters(self).rig
         self._line = DelayLine[Any]()

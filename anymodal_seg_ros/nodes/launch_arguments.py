@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from anymodal_seg_ros.config import did_you_mean
+from anymodal_seg_ros.config import did_you_mean, misspelling_of
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.resources import config_dir
 
@@ -89,10 +88,24 @@ def misspelt(given: Mapping[str, str], defaults: Mapping[str, str]) -> list[str]
     left = [name for name, default in defaults.items() if given.get(name, default) == default]
     found = []
     for name in sorted(set(given) - set(defaults)):
-        alike = [near for near in left if abs(len(near) - len(name)) < 2]
-        for near in difflib.get_close_matches(name, alike, n=1, cutoff=0.8):
+        if near := misspelling_of(name, left):
             found.append(f"{name}:={given[name]} is not used: did you mean {near}?")
     return found
+
+
+def tell_misspelt(context: Any, arguments: Iterable[Any], tell: Callable[[str], Any]) -> None:
+    """Tell of each argument that was given and is nearly one of a launch file's.
+
+    Args:
+        context: of launch.
+        arguments: that the launch file declares.
+        tell: is given each sentence of :func:`misspelt`.
+    """
+    defaults = {
+        a.name: "".join(part.perform(context) for part in a.default_value) for a in arguments
+    }
+    for words in misspelt(context.launch_configurations, defaults):
+        tell(words)
 
 
 def rigs() -> dict[str, Path]:
@@ -147,30 +160,32 @@ def existing_file(name: str, text: str) -> Path:
     return path
 
 
-def replayed(bag: str, params_file: str) -> tuple[Path, Path]:
+def replayed(bag: str, params_file: str, rig: str = "") -> tuple[Path, Path]:
     """Return the absolute paths of a bag to play and of the parameter file for it.
 
     Args:
         bag: its folder or file, also relative or from ``~``.
-        params_file: empty for ``rig.yaml`` in the bag's folder.
+        params_file: path of a file.
+        rig: as for :func:`parameter_file`; both empty for ``rig.yaml`` in the bag's folder.
 
     Raises:
-        ConfigError: there is no such bag or file.
+        ConfigError: there is no such bag or file, or both files are given.
     """
     if not bag:
         raise ConfigError("bag is missing: give bag:=PATH of the bag to play")
     path = Path(bag).expanduser().absolute()
     if not path.exists():
         raise ConfigError(f"bag:={bag} cannot be played: there is no bag at {path}")
-    if params_file:
-        return path, existing_file("params_file", params_file)
-    rig = (path if path.is_dir() else path.parent) / "rig.yaml"
-    if not rig.is_file():
+    if given := (params_file or rig) and parameter_file(params_file, rig, demo=False):
+        return path, given
+    beside = (path if path.is_dir() else path.parent) / "rig.yaml"
+    if not beside.is_file():
         raise ConfigError(
-            f"params_file is missing, and there is no {rig}: give params_file:=PATH; "
-            f"'anymodal-seg inspect {shlex.quote(str(path))} --init rig.yaml' proposes one"
+            f"params_file is missing, and there is no {beside}: give params_file:=PATH or "
+            f"rig:=NAME; 'anymodal-seg inspect {shlex.quote(str(path))} --init rig.yaml' "
+            "proposes one"
         )
-    return path, rig
+    return path, beside
 
 
 def overrides(**given: str) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.nodes.distribution import before_parameters_are_set
 from anymodal_seg_ros.nodes.parameters import configured, flat, is_own
 
 _LIVE = re.compile(
@@ -22,6 +24,9 @@ _LIVE = re.compile(
     r"|rig\.(deadline_s|deadline_max_s|budget_ms|max_rate_hz|content_checks)"
     r"|rig\.sensors\.[^.]+\.(enabled|critical|expected_hz|tolerance_s|checks\..+)"
 )
+
+
+_NUMBERS = Parameter.Type.INTEGER, Parameter.Type.DOUBLE
 
 
 def is_live(name: str) -> bool:
@@ -49,6 +54,7 @@ class LiveParameters:
         """
         self._node = node
         self._config, self._is_active, self._apply = config, is_active, apply
+        before_parameters_are_set(node, lambda given: [self._widened(each) for each in given])
         node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, parameters: Sequence[Any]) -> Any:
@@ -78,6 +84,15 @@ class LiveParameters:
             return _refused(f"{type(error).__name__}: {one_line(error)}")
         self._config = config
         return SetParametersResult(successful=True)
+
+    def _widened(self, parameter: Any) -> Any:
+        """Take a whole number for a float, as parameter files do."""
+        name, (whole, floating) = parameter.name, _NUMBERS
+        if parameter.type_ != whole or not self._node.has_parameter(name):
+            return parameter
+        if self._node.get_parameter(name).type_ != floating:
+            return parameter
+        return Parameter(name, floating, float(parameter.value))
 
     def _changes_clock(self, parameter: Any) -> bool:
         """Whether a parameter sets another time than the node lives in."""

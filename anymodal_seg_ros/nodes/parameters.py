@@ -2,12 +2,12 @@
 
 Every field of the configuration becomes a parameter, nested by dots, for instance
 ``rig.sensors.thermal.expected_hz``. A parameter that the configuration does not know stops the
-start, so that a misspelt name never goes unnoticed.
+start, so that a misspelt name never goes unnoticed; unless it is other nodes' and came to this one
+only because it was given to any.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,16 +22,37 @@ from anymodal_seg_ros.config import (
     OF_EVERY_NODE,
     RigConfig,
     SegConfig,
+    left_alone,
     names_sensors,
     nest,
+    of_others,
     seg_config,
 )
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.foreign_text import one_line, quote
-from anymodal_seg_ros.nodes.parameter_files import empty_values, unheard_files
+from anymodal_seg_ros.nodes.parameter_files import addressed_parameters, unheard_files
 
 
-def declare_parameters(node: Node, arguments: Sequence[str] | None = None) -> SegConfig:
+class GivenParameters(Node):
+    """A node that declares what it was started with, also where values of no type are among it.
+
+    An empty list has no type in ROS 2, and rclpy makes no node with such a parameter, not even
+    where it is another node's.
+    """
+
+    empty_parameters: tuple[str, ...] = ()
+    """Names of the parameters that were given without a value."""
+
+    def declare_parameters(
+        self, namespace: str, parameters: list[Any], ignore_override: bool = False
+    ) -> list[Any]:
+        """Declare parameters; those without a value are only noted."""
+        self.empty_parameters += tuple(name for name, value, *_ in parameters if value is None)
+        valued = [each for each in parameters if each[0] not in self.empty_parameters]
+        return list(super().declare_parameters(namespace, valued, ignore_override))
+
+
+def declare_parameters(node: GivenParameters, arguments: Sequence[str] | None = None) -> SegConfig:
     """Read the parameters a node was started with, and declare the whole configuration on it.
 
     Args:
@@ -40,41 +61,32 @@ def declare_parameters(node: Node, arguments: Sequence[str] | None = None) -> Se
         arguments: the command line of the node; this process's if None.
 
     Raises:
-        ConfigError: a given parameter is unknown, of the wrong type or out of range, or no sensors
-            are given and ``demo`` is not set either.
+        ConfigError: a given parameter is unknown and not another node's, without a value, of the
+            wrong type or out of range, or no sensors are given and ``demo`` is not set either.
     """
     given = {name: parameter.value for name, parameter in _all_parameters(node).items()}
     if not isinstance(given.get("use_sim_time", False), bool):
         raise ConfigError(f"use_sim_time is {given['use_sim_time']!r}: expected true or false")
-    own = {name: value for name, value in given.items() if is_own(name)}
-    unheard = unheard_files(sys.argv if arguments is None else arguments, _full_name(node))
-    _check_own_sensors(own, unheard)
+    words, full_name = sys.argv if arguments is None else arguments, _full_name(node)
+    others = of_others([*given, *node.empty_parameters], addressed_parameters(words, full_name))
+    empty = [name for name in node.empty_parameters if name not in others]
+    if empty:
+        raise ConfigError(
+            f"{', '.join(map(quote, empty))}: given as an empty list, which has no type in ROS 2: "
+            "leave it out"
+        )
+    own = {n: value for n, value in given.items() if is_own(n) and n not in others}
+    told = [said for said in (unheard_files(words, full_name), left_alone(others)) if said]
+    _check_own_sensors(own, told)
     config = configured(own)
-    if unheard:
-        node.get_logger().warning(unheard)
-    for name in own:
-        node.undeclare_parameter(name)
+    for said in told:
+        node.get_logger().warning(one_line(said))
+    for name in (*own, *others):
+        if name in given:
+            node.undeclare_parameter(name)
     for name, value, descriptor in _declarations(config, ""):
         node.declare_parameter(name, value, descriptor, ignore_override=True)
     return config
-
-
-@contextlib.contextmanager
-def parameters_named(arguments: Sequence[str] | None = None) -> Iterator[None]:
-    """Turn what rclpy raises while it makes a node into an error that names the parameter.
-
-    Args:
-        arguments: the command line of the node; this process's if None.
-
-    Raises:
-        ConfigError: instead of what the body raised.
-    """
-    try:
-        yield
-    except (RuntimeError, ValueError) as error:  # such as a parameter without a type
-        if empty := empty_values(sys.argv if arguments is None else arguments):
-            raise ConfigError(f"{empty}: ROS 2 knows no type for it, leave it out") from error
-        raise ConfigError(f"the node cannot be made: {error}") from error
 
 
 def is_own(name: str) -> bool:
@@ -101,12 +113,12 @@ def flat(config: SegConfig) -> dict[str, Any]:
     return {name: value for name, value, _ in _declarations(config, "")}
 
 
-def _check_own_sensors(own: Mapping[str, Any], unheard: str) -> None:
+def _check_own_sensors(own: Mapping[str, Any], told: Sequence[str]) -> None:
     """Refuse to take the simulator's sensors for those of a robot."""
     if own.get("demo") is True or names_sensors(own):
         return
     raise ConfigError(
-        (f"{unheard}. So " if unheard else "")
+        "".join(f"{said}. So " for said in told)
         + "no sensors are configured: name those of your robot below rig.sensors in a parameter "
         "file (params_file:=… with ros2 launch, --ros-args --params-file … with ros2 run), or set "
         "demo to true for the four of the simulator"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rclpy.exceptions import InvalidTopicNameException
@@ -42,6 +42,7 @@ class PlayOptions:
         clock: publish the bag's time on ``/clock``.
         topics: which to play; empty means all.
         wait_s: how long to wait for every topic to have a subscriber.
+        remap: other names that recorded topics are played under.
     """
 
     rate: float = 1.0
@@ -49,6 +50,7 @@ class PlayOptions:
     clock: bool = False
     topics: Collection[str] = ()
     wait_s: float = 10.0
+    remap: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,13 @@ class Player(Node):
         if not bag.is_ros2:
             raise BagError(f"{bag.path} is a ROS 1 bag: convert it with rosbags-convert first")
         wanted = [absolute_topic(topic) for topic in options.topics] or sorted(bag.topics)
-        missing = sorted(set(wanted) - set(bag.topics))
+        renamed = {absolute_topic(was): absolute_topic(to) for was, to in options.remap.items()}
+        missing = sorted({*wanted, *renamed} - set(bag.topics))
         if missing:
             there = quote(", ".join(sorted(bag.topics)), 300)
             raise BagError(f"{bag.path} has no topic {quote(missing[0])}: expected of {there}")
         super().__init__(NAME)
-        self._bag, self._options = bag, options
+        self._bag, self._options, self._renamed = bag, options, renamed
         self.left_out: dict[str, str] = {}
         """Why topics are not played, by their names."""
         self._publishers_of: dict[str, Publisher] = {}
@@ -124,7 +127,7 @@ class Player(Node):
         latched = self._bag.latched(topic)
         durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
         qos = QoSProfile(depth=latched or _DEPTH, durability=durability)
-        return self.create_publisher(message, topic, qos)
+        return self.create_publisher(message, self._renamed.get(topic, topic), qos)
 
     def wait_for_subscribers(self, stop: threading.Event) -> list[str]:
         """Wait until every topic has a subscriber; return the topics that have none in the end."""

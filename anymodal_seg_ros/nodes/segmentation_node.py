@@ -7,6 +7,7 @@ cleanup lets the model go. With the parameter ``autostart`` it does the first tw
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import sys
@@ -28,6 +29,7 @@ from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.engines import described
 from anymodal_seg_ros.nodes.black_box import BlackBox
+from anymodal_seg_ros.nodes.bond import Bond
 from anymodal_seg_ros.nodes.diagnostics import resting
 from anymodal_seg_ros.nodes.engine_build import EngineBuild
 from anymodal_seg_ros.nodes.health import Health
@@ -39,10 +41,10 @@ from anymodal_seg_ros.nodes.one_instance import hold_name
 from anymodal_seg_ros.nodes.outputs import Outputs
 from anymodal_seg_ros.nodes.own_arguments import own_arguments
 from anymodal_seg_ros.nodes.parameters import (
+    GivenParameters,
     declare_parameters,
     flat,
     full_topics,
-    parameters_named,
 )
 from anymodal_seg_ros.nodes.qos_overrides import unused_overrides
 from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, home
@@ -64,7 +66,7 @@ _SUPERVISE_S = 0.25
 _SUCCESS = TransitionCallbackReturn.SUCCESS
 
 
-class SegmentationNode(LifecycleNode):
+class SegmentationNode(GivenParameters, LifecycleNode):
     """Segments what the living sensors of a rig see.
 
     Args:
@@ -84,8 +86,7 @@ class SegmentationNode(LifecycleNode):
         """Why the process has to end, in words; empty while it has not."""
         self.held: IO[str] | None = None
         """What keeps other processes from this node's name."""
-        with parameters_named(arguments):
-            super().__init__(NAME, automatically_declare_parameters_from_overrides=True)
+        super().__init__(NAME, automatically_declare_parameters_from_overrides=True)
         refuse_impossible_transitions(self)
         self._loaded: Pipeline | None = None
         self._outputs: Outputs | None = None
@@ -98,6 +99,7 @@ class SegmentationNode(LifecycleNode):
         self._offered: NodeServices | None = None
         self._engine_build = EngineBuild(self)
         self._black_box: BlackBox | None = None
+        self._bond: Bond | None = None
         self._said: list[Any] = []
         self._active = False
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -130,6 +132,8 @@ class SegmentationNode(LifecycleNode):
             )
             manifest = self._loaded.model.manifest
             self._outputs = Outputs(self, self.config, manifest)
+            with contextlib.suppress(ModuleNotFoundError):
+                self._bond = Bond(self)
         except Exception:
             self._let_go()
             raise
@@ -157,6 +161,8 @@ class SegmentationNode(LifecycleNode):
             self.create_timer(1.0 / self.config.diagnostics_hz, self._report, clock=steady),
             self.create_timer(_SUPERVISE_S, self._supervise, clock=steady),
         ]
+        if self._bond is not None:
+            self._bond.begin()
         self.get_logger().info("active: " + ", ".join(self._inputs.topics))
         for words in unused_overrides(self):
             self.get_logger().warning(words)
@@ -275,6 +281,8 @@ class SegmentationNode(LifecycleNode):
         for timer in self._own_timers:
             self.destroy_timer(timer)
         self._own_timers = []
+        if self._bond is not None:
+            self._bond.end()
         self._end()
 
     def destroy_node(self) -> None:
@@ -290,6 +298,9 @@ class SegmentationNode(LifecycleNode):
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
+        if self._bond is not None:
+            self._bond.destroy()
+            self._bond = None
         self._engine_build.let_go()
         self._loaded = None
         self._snapshots.forget()

@@ -95,6 +95,18 @@ def test_writes_what_the_pipeline_makes_of_the_bag(
         assert picture.shape == (HEIGHT, WIDTH, 3)
 
 
+def test_parameters_of_other_nodes_in_the_file_are_told_and_left_alone(
+    bag: Path, parameters: Path, tmp_path: Path
+) -> None:
+    ours = parameters.read_text()
+    parameters.write_text(
+        ours.replace("  ros__parameters:\n", "  ros__parameters:\n    robot_name: r1\n")
+    )
+    result = invoke("run", bag, "--params-file", parameters, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "not used are robot_name: " in result.output
+
+
 def test_overlays_say_what_they_rest_on_as_the_node_does(
     parameters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

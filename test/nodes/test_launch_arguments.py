@@ -156,6 +156,9 @@ def test_a_bag_brings_its_parameters_or_names_what_it_lacks(
     assert replayed(f"{bag}/one.mcap", "") == (bag / "one.mcap", bag / "rig.yaml")
     (tmp_path / "mine.yaml").touch()
     assert replayed(str(bag), "~/mine.yaml") == (bag, tmp_path / "mine.yaml")
+    assert replayed(str(bag), "", "zed") == (bag, rigs()["zed"])
+    with pytest.raises(ConfigError, match="both given"):
+        replayed(str(bag), "~/mine.yaml", "zed")
     with pytest.raises(ConfigError, match="bag is missing"):
         replayed("", "")
 

@@ -4,29 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from anymodal_seg_ros.nodes.parameter_files import empty_values, holds_for, unheard_files
-
-
-@pytest.mark.parametrize(
-    ("section", "node", "holds"),
-    [
-        ("/**", "/robot1/front_seg", True),
-        ("/**", "/front_seg", True),
-        ("front_seg", "/front_seg", True),
-        ("front_seg", "/robot1/front_seg", False),
-        ("/robot1/front_seg", "/robot1/front_seg", True),
-        ("/*/front_seg", "/robot1/front_seg", True),
-        ("/*/front_seg", "/a/b/front_seg", False),
-        ("/**/front_seg", "/a/b/front_seg", True),
-        ("/**/front_seg", "/front_seg", True),
-        ("segmentation_node", "/front_seg", False),
-        ("front.seg", "/frontxseg", False),
-    ],
+from anymodal_seg_ros.nodes.parameter_files import (
+    addressed_parameters,
+    unheard_files,
 )
-def test_sections_hold_as_rcl_has_it(section: str, node: str, holds: bool) -> None:
-    assert holds_for(section, node) is holds
 
 
 def write(path: Path, text: str) -> list[str]:
@@ -48,9 +29,14 @@ def test_a_file_of_ones_own_is_no_news(tmp_path: Path) -> None:
     assert unheard_files(["node", "rig.yaml"], "/front_seg") == ""
 
 
-def test_values_without_a_type_are_named(tmp_path: Path) -> None:
-    text = "/**: {ros__parameters: {rig: {sensors: {rgb: {registration: {homography: []}}}}, a: 1}}"
-    words = empty_values(write(tmp_path / "rig.yaml", text))
-    assert "rig.sensors.rgb.registration.homography" in words
-    assert "[]" in words
-    assert "a in" not in words
+def test_parameters_are_addressed_by_a_section_or_a_flag_that_names_the_node(
+    tmp_path: Path,
+) -> None:
+    text = (
+        "/**: {ros__parameters: {anybody: 1}}\n/robot1/*: {ros__parameters: {any_of_robot1: 1}}\n"
+        "/*/front_seg: {ros__parameters: {a: 1, b: {c: 2}}}\nother: {ros__parameters: {d: 1}}\n"
+        "robot1: {front_seg: {ros__parameters: {e: 1}}}\nfront_seg: {ros__parameters: {f: 1}}\n"
+    )
+    words = write(tmp_path / "rig.yaml", text)
+    words += ["-p", "anybody:=1", "--param", "front_seg:g:='a:b:=c'", "--", "-p", "x:y:=1"]
+    assert addressed_parameters(words, "/robot1/front_seg") == {"a", "b.c", "e", "g"}

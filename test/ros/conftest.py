@@ -83,14 +83,14 @@ def start_node(
 
 @pytest.fixture(scope="session")
 def more_messages(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """PYTHONPATH of packages that the wheels lack: tf2_msgs and vision_msgs, compiled here."""
-    from fixtures.message_package import TF2_MSGS, VISION_MSGS, build_package, lacking
+    """PYTHONPATH of packages that the wheels lack, compiled here: tf2_msgs, vision_msgs, bond."""
+    from fixtures.message_package import BOND, TF2_MSGS, VISION_MSGS, build_package, lacking
 
-    if all(importlib.util.find_spec(name) for name in ("tf2_msgs", "vision_msgs")):
+    wanted = {"tf2_msgs": TF2_MSGS, "vision_msgs": VISION_MSGS, "bond": BOND}
+    if all(importlib.util.find_spec(name) for name in wanted):
         return ""  # a full installation
     if reason := lacking():
         pytest.skip(reason)
-    wanted = {"tf2_msgs": TF2_MSGS, "vision_msgs": VISION_MSGS}
     folders = [build_package(n, m, tmp_path_factory.mktemp(n)) for n, m in wanted.items()]
     sys.path += map(str, folders)
     return os.pathsep.join(map(str, folders))

@@ -23,22 +23,26 @@ pytestmark = pytest.mark.ros
 PROGRAM = """
 import os, sys
 from launch import LaunchDescription, LaunchService
-from launch.actions import IncludeLaunchDescription
+from launch.actions import GroupAction, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 path, *arguments = sys.argv[1:]
 service = LaunchService(noninteractive=True)
 before = {**os.environ}
-service.include_launch_description(
-    LaunchDescription(
-        [
-            IncludeLaunchDescription(
-                PythonLaunchDescriptionSource(path),
-                launch_arguments=[tuple(a.split(":=")) for a in arguments],
-            )
-        ]
-    )
+include = IncludeLaunchDescription(
+    PythonLaunchDescriptionSource(path),
+    launch_arguments=[tuple(a.split(":=")) for a in arguments],
 )
+
+
+def nothing_is_left(context):
+    assert dict(context.launch_configurations) == {}, "arguments leak into what comes later"
+
+
+# As a bring-up does it: nothing comes in, and nothing is there any more when a process ends.
+group = GroupAction([include], forwarding=False)
+after = OpaqueFunction(function=nothing_is_left)
+service.include_launch_description(LaunchDescription([group, after]))
 code = service.run()
 assert {**os.environ} == before, "a launch file changed the environment of other processes"
 sys.exit(code)

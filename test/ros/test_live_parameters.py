@@ -48,6 +48,7 @@ def test_what_may_change_under_way_does_and_the_rest_says_when(
         ("overlay_alpha", 0.25),
         ("rig.deadline_s", 0.05),
         ("rig.sensors.zenith.expected_hz", 9.0),
+        ("rig.sensors.front.expected_hz", 15),  # as in a parameter file
         ("rig.sensors.zenith.checks.black", False),
     ):
         result = change(graph, node, name, value)
@@ -57,6 +58,10 @@ def test_what_may_change_under_way_does_and_the_rest_says_when(
         ("engine", "torch", "configure"),
         ("rig.sensors.front.topic", "elsewhere", "configure"),
         ("overlay_alpha", 1.5, "1.5"),
+        ("overlay_alpha", 2, "2.0"),
+        ("overlay_alpha", True, "type"),
+        ("threads", 2.0, "type"),
+        ("nobody_s", 1, "undeclared"),
     ):
         result = change(graph, node, name, value)
         assert not result.successful

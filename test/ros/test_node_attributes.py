@@ -18,7 +18,7 @@ NODES = Path(__file__).resolve().parents[2] / "anymodal_seg_ros" / "nodes"
 def assigned(path: Path) -> Iterator[str]:
     """Yield what the nodes in a file assign to themselves: ``Class.attribute``."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ClassDef) and {"Node", "LifecycleNode"} & {
+        if isinstance(node, ast.ClassDef) and {"Node", "LifecycleNode", "GivenParameters"} & {
             base.id for base in node.bases if isinstance(base, ast.Name)
         }:
             for target in ast.walk(node):

@@ -39,12 +39,13 @@ def context(ros_domain: int) -> Iterator[Context]:
     rclpy.shutdown(context=made)
 
 
-def of_a_node(context: Context, path: Path, namespace: str) -> dict[str, Any]:
+def of_a_node(context: Context, namespace: str, *paths: Path) -> dict[str, Any]:
+    given = [word for path in paths for word in ("--params-file", str(path))]
     node = Node(
         "segmentation_node",
         namespace=namespace,
         context=context,
-        cli_args=["--ros-args", "--params-file", str(path)],
+        cli_args=["--ros-args", *given],
         automatically_declare_parameters_from_overrides=True,
         start_parameter_services=False,
         enable_rosout=False,
@@ -65,10 +66,22 @@ def test_the_same_sections_hold(context: Context, tmp_path: Path, namespace: str
     path = tmp_path / "params.yaml"
     for text in FILES:
         path.write_text(text)
-        given = of_a_node(context, path, namespace)
+        given = of_a_node(context, namespace, path)
         if not given:
             with pytest.raises(ConfigError, match="nothing in"):
                 load_node_config(path, namespace)
         else:
             expected = seg_config(nest(given))
             assert load_node_config(path, namespace).config == expected, text
+
+
+@pytest.mark.parametrize("second", ["/**", "/*", "/robot1/*", "/*/segmentation_node"])
+@pytest.mark.parametrize("first", ["/**", "/robot1/**", "/robot1/segmentation_node"])
+def test_of_several_files_the_same_values_win(
+    context: Context, tmp_path: Path, first: str, second: str
+) -> None:
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text(f"{first}:\n  ros__parameters: {{{A}}}\n")
+    two.write_text(f"{second}:\n  ros__parameters: {{{B}}}\n")
+    given = of_a_node(context, "/robot1", one, two)
+    assert load_node_config([one, two], "/robot1").config == seg_config(nest(given))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,31 @@ def test_every_field_is_a_parameter_with_description_and_range(
     request = GetParameters.Request(names=[rate])
     (value,) = graph.call(GetParameters, f"{name}/get_parameters", request).values
     assert value.double_value == 10.0
+
+
+def test_what_a_launch_file_sets_for_every_node_is_told_and_left_alone(
+    graph: Graph, start_node: StartNode, namespace: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "vendor.yaml"
+    path.write_text(
+        "/**: {ros__parameters: {frame_prefix: r1/, bond: {period: 0.1}, plugins: [], "
+        "overlay_alpha: 0.25}}\n"
+        "camera_driver: {ros__parameters: {fps: 30}}\n"
+    )
+    # A SetParameter around the node comes as -p.
+    node = start_node("--params-file", str(path), autostart=False, robot_name="r1")
+    name = f"{namespace}/segmentation_node"
+    assert graph.state(name) == "unconfigured"
+    (said,) = [line for line in node.stdout.splitlines() if "not used are" in line]
+    assert "WARN" in said
+    assert {"frame_prefix", "bond.period", "robot_name", "plugins"} <= set(
+        re.findall(r"[\w.]+", said)
+    )
+    listed = graph.call(ListParameters, f"{name}/list_parameters", ListParameters.Request())
+    assert not {"frame_prefix", "bond.period", "robot_name"} & set(listed.result.names)
+    request = GetParameters.Request(names=["overlay_alpha"])
+    (value,) = graph.call(GetParameters, f"{name}/get_parameters", request).values
+    assert value.double_value == 0.25, "what is ours there is taken"
 
 
 def test_own_sensors_replace_the_default_ones_and_keep_their_order(

@@ -160,11 +160,30 @@ def test_a_loop_over_nothing_ends(ros_domain: int, tmp_path: Path, namespace: st
     assert f"{namespace}/a: 0 messages" in process.stdout
 
 
-def test_an_absent_topic_is_an_error(play: Play, namespace: str) -> None:
-    process = play("--topics", "/nothing")
+def test_a_topic_is_played_under_another_name(
+    play: Play, arrivals: Callable[[Any, str], Arrivals], graph: Graph, namespace: str
+) -> None:
+    renamed, other = arrivals(RosImage, f"{namespace}/front"), arrivals(RosImage, f"{namespace}/b")
+    process = play("--rate", 5, "-m", f"{namespace}/a:={namespace}/front")
+    assert process.wait() == 0
+    for topic in (renamed, other):
+        wait_until(lambda topic=topic: len(topic.rows) == FRAMES, "all messages")
+    assert {message.header.frame_id for _, message in renamed.rows} == {"a"}
+    assert not graph.node.count_publishers(f"{namespace}/a")
+
+
+@pytest.mark.parametrize("flag", ["--topics", "--remap"])
+def test_an_absent_topic_is_an_error(play: Play, namespace: str, flag: str) -> None:
+    process = play(flag, "/nothing" if flag == "--topics" else "/nothing:=/something")
     assert process.wait() == 1
     assert process.stderr.startswith("Error: ")
     assert f"no topic /nothing: expected of {namespace}/a" in process.stderr
+
+
+def test_a_renaming_that_is_none_is_an_error(play: Play) -> None:
+    process = play("--remap", "/a")
+    assert process.wait() == 2
+    assert "expected FROM:=TO" in process.stderr
 
 
 LATCHED = Qos(

@@ -15,9 +15,12 @@ from fixtures.ros_graph import CHECKOUT, Graph, StartNode, wait_until
 pytestmark = pytest.mark.ros
 
 POLICY = CHECKOUT / "config" / "security" / "policy.xml"
-NOT_ALWAYS = {"/clock", "/tf_static", "~/confidence", "~/label_info", "~/get_type_description"}
+NOT_ALWAYS = {
+    *("/clock", "/tf_static", "~/confidence", "~/label_info", "bond"),
+    "~/get_type_description",
+}
 """Of simulated time; of transforms; of models that say how sure they are; of distributions with
-vision_msgs, and of those after Humble."""
+vision_msgs and with bond, and of those after Humble."""
 
 
 def allowed(namespace: str) -> dict[str, set[str]]:

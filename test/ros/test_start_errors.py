@@ -32,6 +32,7 @@ def refused(start_node: StartNode, *ros_args: str, **parameters: Any) -> str:
     [
         ({"overlay": 0.5}, ["unknown parameter overlay", "overlay_alpha"]),
         ({"rig__sensors__rgb__hz": 5}, ["unknown parameter rig.sensors.rgb.hz", "expected_hz"]),
+        ({"rig__reference": "[]"}, ["rig.reference: given as an empty list"]),
         ({"overlay_alpha": "half"}, ["overlay_alpha is 'half'", "float"]),
         ({"overlay_alpha": 1.5}, ["overlay_alpha is 1.5", "0.0 to 1.0"]),
         ({"rig__sensors": 3}, ["rig.sensors is 3"]),
@@ -97,6 +98,14 @@ def test_parameter_file_with_a_misspelt_name(start_node: StartNode, tmp_path: Pa
     )
     line = refused(start_node, "--params-file", str(path))
     assert "unknown parameter rig.sensors.front.expectd_hz" in line
+
+
+def test_a_parameter_without_a_value_is_named(start_node: StartNode, tmp_path: Path) -> None:
+    path = tmp_path / "rig.yaml"
+    sensor = "{topic: a, modality: rgb, registration: {homography: []}}"
+    path.write_text(f"/**: {{ros__parameters: {{rig: {{sensors: {{front: {sensor}}}}}}}}}\n")
+    line = refused(start_node, "--params-file", str(path))
+    assert "rig.sensors.front.registration.homography: given as an empty list" in line
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from fixtures.fake_calibration import calibration
 from fixtures.fake_sensor import picture
+from fixtures.message_package import python_path
 from fixtures.ros_graph import BEST_EFFORT, CHECKOUT, Graph, StartNode, values, wait_until
 from geometry_msgs.msg import TransformStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -77,11 +78,6 @@ def cameras(graph: Graph, namespace: str) -> Iterator[None]:
 
 def thermal(fits: Callable[[dict[str, str]], bool]) -> Callable[[Any], bool]:
     return lambda status: fits(values(status, "thermal"))
-
-
-def python_path(more: str) -> dict[str, str]:
-    own = [str(CHECKOUT), str(CHECKOUT / "test")]
-    return {"PYTHONPATH": os.pathsep.join([*own, more])}
 
 
 def test_a_place_that_tf_tells_brings_a_sensor_into_the_masks(

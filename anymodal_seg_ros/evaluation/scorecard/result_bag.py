@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
+from anymodal_seg_ros.evaluation.bag_writer import LATCHED, ImageBagWriter
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.naive import Replayable, make_pipeline
 from anymodal_seg_ros.evaluation.replay import (
@@ -23,8 +23,10 @@ from anymodal_seg_ros.evaluation.scorecard.job import Subject
 from anymodal_seg_ros.frames import Image, Prediction
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.legend import annotated_overlay
+from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.messages import values
+from anymodal_seg_ros.messages.definitions import LABEL_INFO, VISION_CLASS
 from anymodal_seg_ros.messages.evidence import Status, level_of, mask_evidence, milliseconds
 from anymodal_seg_ros.messages.rosbags import make
 from anymodal_seg_ros.messages.values import Message
@@ -35,7 +37,9 @@ DIAGNOSTICS, DIAGNOSTICS_NS = "/diagnostics", 1_000_000_000
 NODE = "/segmentation_node"
 """Under which the results stand, as those of the live node do."""
 
-RESULTS = frozenset(f"{NODE}/{name}" for name in ("mask", "overlay", "modality_status"))
+RESULTS = frozenset(
+    f"{NODE}/{name}" for name in ("label_info", "mask", "overlay", "modality_status")
+)
 """Topics that are written; what was recorded on them is of another run, and is left out."""
 
 _DIAGNOSTICS: Final = "diagnostic_msgs/msg/DiagnosticArray"
@@ -75,6 +79,7 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
         check_topics(bag, sensors)
         for message in bag.messages(bag.topics.keys() - RESULTS):
             out.copy(message)
+        _write_names(out, model.manifest, bag.start_ns)
         faulty = with_faults(arrivals(bag, sensors, cameras), case.timeline, rig, bag.start_ns)
         for prediction in replay(pipeline, faulty, latency):
             _write(out, prediction, pipeline, subject.config.overlay_alpha)
@@ -99,6 +104,17 @@ def _write_file(subject: Subject, case: Case, path: Path) -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return masks
+
+
+def _write_names(out: ImageBagWriter, manifest: Manifest, start_ns: int) -> None:
+    """Write the names of the class ids before everything else, latched as by the live node."""
+    named = [
+        Message(VISION_CLASS, {"class_id": number, "class_name": spec.name})
+        for number, spec in enumerate(manifest.classes)
+    ]
+    head = values.header(start_ns, "")
+    info = Message(LABEL_INFO, {"header": head, "class_map": named, "threshold": 0.0})
+    out.append(f"{NODE}/label_info", LABEL_INFO, make(info), start_ns, LATCHED)
 
 
 def _write(out: ImageBagWriter, prediction: Prediction, pipeline: Replayable, alpha: float) -> None:

@@ -19,6 +19,7 @@ from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY, Case
 from anymodal_seg_ros.evaluation.scorecard.job import Subject
 from anymodal_seg_ros.evaluation.scorecard.result_bag import write_result_bag
 from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.resources import config_dir
 from anymodal_seg_ros.simulation.rigs import rig_by_name
 
@@ -58,6 +59,19 @@ def panels(layout: Any) -> Iterator[str]:
     assert set(layout) == {"direction", "first", "second", "splitPercentage"}
     yield from panels(layout["first"])
     yield from panels(layout["second"])
+
+
+def test_the_ids_in_the_masks_have_names_for_who_comes_late(
+    results: Path, tiny_model: Path
+) -> None:
+    topic = "/segmentation_node/label_info"
+    with Bag(results) as bag:
+        assert bag.latched(topic) == 1
+        first = next(iter(bag.messages([topic, "/segmentation_node/mask"])))
+        assert first.topic == topic, "before any mask"
+        named = {entry.class_id: entry.class_name for entry in bag.decode(first).class_map}
+    classes = load_model(str(tiny_model)).manifest.classes
+    assert named == dict(enumerate(spec.name for spec in classes))
 
 
 def test_every_panel_is_shown_once_and_configured(layout: dict[str, Any]) -> None:
