@@ -24,6 +24,7 @@ from anymodal_seg_ros.inference.engine_report import EngineReport
 from anymodal_seg_ros.inference.machine import machine
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.inference.processors import engine_threads
+from anymodal_seg_ros.written_files import naming
 
 BEGIN = "<!-- written by anymodal-seg benchmark --into -->"
 END = "<!-- end of what anymodal-seg benchmark has written -->"
@@ -205,7 +206,8 @@ def _replace_tables(page: Path, results: Sequence[EngineBenchmark]) -> None:
             *speed,
         ]
     )
-    page.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}", encoding="utf-8")
+    with naming(page):
+        page.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}", encoding="utf-8")
 
 
 def _parts_of(page: Path) -> tuple[str, str]:

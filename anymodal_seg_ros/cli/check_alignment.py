@@ -28,6 +28,7 @@ from anymodal_seg_ros.evaluation.instants import Instant, from_bag, from_folders
 from anymodal_seg_ros.evaluation.replay import check_topics, sensors_by_topic
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.sensing.geometry.alignment import SURE
+from anymodal_seg_ros.written_files import naming
 
 
 @click.command("check-alignment")
@@ -150,7 +151,8 @@ def _recorded(
 
 def _write(check: AlignmentCheck, instants: Iterator[Instant], out: Path) -> None:
     """Measure every instant, and write figures and pictures."""
-    with (out / "shifts.csv").open("w", newline="", encoding="utf-8") as file:
+    table = out / "shifts.csv"
+    with naming(table), table.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["instant", "sensor", "right_px", "down_px", "likeness"])
         for name, images in instants:

@@ -18,6 +18,7 @@ from anymodal_seg_ros.evaluation.scorecard.plan import names_of
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
 from anymodal_seg_ros.evaluation.scorecard.tables import jsonable
 from anymodal_seg_ros.evaluation.scorecard.verdict import said
+from anymodal_seg_ros.written_files import naming
 
 
 @click.command("compare")
@@ -33,7 +34,7 @@ def command(scorecards: tuple[Path, ...], csv_path: Path | None, faults: bool) -
     names = names_of(scorecards)
     lines = compare([card.runs for card in cards], faults)
     if csv_path is not None:
-        with csv_path.open("w", encoding="utf-8", newline="") as file:
+        with naming(csv_path), csv_path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("figure", "where", *names))
             for line in lines:

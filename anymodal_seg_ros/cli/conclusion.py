@@ -16,6 +16,7 @@ from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard
 from anymodal_seg_ros.evaluation.scorecard.tables import CSV, by_fault, headline, write_tables
 from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, Verdict, said
 from anymodal_seg_ros.foreign_text import quote
+from anymodal_seg_ros.written_files import naming
 
 COMMAND = "command.txt"
 """Name in the folder: the command that made it."""
@@ -59,7 +60,8 @@ def conclude(
     if verdict is None:
         return EXIT_UNKNOWN if card.unreadable else 0
     if junit is not None:
-        junit.write_text(junit_xml(verdict), encoding="utf-8")
+        with naming(junit):
+            junit.write_text(junit_xml(verdict), encoding="utf-8")
     _tell_verdict(verdict, console)
     return verdict.exit_code
 

@@ -19,6 +19,7 @@ from anymodal_seg_ros.cli.output_places import make_folder
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.demo.numbers import summary
 from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.written_files import write_file
 
 if TYPE_CHECKING:
     from anymodal_seg_ros.simulation.recorded import Sequence
@@ -74,7 +75,7 @@ def command(out: Path, seed: int, weather: str, seconds: float) -> None:
         ) from error
     numbers = watch(sequence, out, seconds, console)
     numbers["total_seconds"] = time.monotonic() - started
-    (out / "demo.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    write_file(out / "demo.json", json.dumps(numbers, indent=2) + "\n")
     console.print()
     console.print(summary(numbers, str(out / "demo.png"), str(out / "demo.json")), highlight=False)
 

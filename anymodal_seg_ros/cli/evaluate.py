@@ -34,6 +34,7 @@ from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of, names_of
 from anymodal_seg_ros.evaluation.scorecard.result_bag import write_result_bag
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard, write_failures
 from anymodal_seg_ros.evaluation.scorecard.suite import Entry, load_suite, trials_of
+from anymodal_seg_ros.written_files import write_file
 
 _EXAMPLES = """\b
 Examples:
@@ -441,7 +442,7 @@ def _remember(out: Path, jobs: Sequence[Job], failures: dict[str, str]) -> None:
     if out.is_dir():
         command = shlex.join(("anymodal-seg", *sys.argv[1:]))
         # Names of files may be of another encoding.
-        (out / COMMAND).write_bytes(command.encode(errors="surrogateescape"))
+        write_file(out / COMMAND, command.encode(errors="surrogateescape"))
 
 
 def _case_of_bag(trials: Sequence[Trial], path: Path) -> Case:

@@ -10,6 +10,7 @@ import yaml
 from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.written_files import write_file
 
 _HEAD = """\
 # Drafted from the topics that were published. Look it over: kinds of sensors are guessed by names
@@ -47,5 +48,5 @@ def command(out: Path, seconds: float, force: bool) -> None:
     if not sensors:
         raise AnymodalError("no camera and no LiDAR publishes: start the drivers, then try again")
     text = yaml.safe_dump({"/**": {"ros__parameters": parameters}}, sort_keys=False)
-    out.write_text(_HEAD.format(name=out) + text, encoding="utf-8")
+    write_file(out.resolve(), _HEAD.format(name=out) + text)
     click.echo(f"{out}: {', '.join(sensors)}")

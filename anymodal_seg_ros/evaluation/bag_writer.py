@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -22,6 +23,7 @@ from anymodal_seg_ros.evaluation.bags import BagError, BagMessage
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.messages.rosbags import TYPES, make
+from anymodal_seg_ros.written_files import naming
 
 _FORMAT: Final = 8  # of metadata.yaml: the older of the two that rosbags writes
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
@@ -86,7 +88,8 @@ class ImageBagWriter:
         self._writer = Writer(path, version=_FORMAT, storage_plugin=STORAGES[storage])
         try:
             self._writer.open()
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
+            shutil.rmtree(path, ignore_errors=True)
             raise BagError(f"cannot create the bag {path}: {error}") from error
 
     def __enter__(self) -> ImageBagWriter:
@@ -102,11 +105,18 @@ class ImageBagWriter:
             if error is None:
                 self._writer.close()
                 return
-        except OSError as failed:
+        except (OSError, sqlite3.Error) as failed:
             shutil.rmtree(self.path, ignore_errors=True)
             raise BagError(f"cannot write the bag {self.path}: {failed}") from failed
         self._writer.abort()
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def _put(self, connection: Connection, log_ns: int, data: Any) -> None:
+        try:
+            with naming(self.path):
+                self._writer.write(connection, log_ns, data)
+        except sqlite3.Error as error:  # what SQLite says of a disk that is full
+            raise BagError(f"cannot write the bag {self.path}: {error}") from error
 
     def write(self, topic: str, image: Image, stamp_ns: int, log_ns: int, frame_id: str) -> None:
         """Append one ``sensor_msgs/Image``.
@@ -138,7 +148,7 @@ class ImageBagWriter:
                 topic, kind, typestore=TYPES, offered_qos_profiles=qos
             )
         data = TYPES.serialize_cdr(message, kind)
-        self._writer.write(self._connections[topic], log_ns, data)
+        self._put(self._connections[topic], log_ns, data)
 
     def copy(self, message: BagMessage) -> bool:
         """Append a message of another bag as it is; False if it is not CDR of a known type."""
@@ -152,5 +162,5 @@ class ImageBagWriter:
                 typestore=TYPES,
                 offered_qos_profiles=latched(kept) if kept else (),
             )
-        self._writer.write(self._connections[message.topic], message.log_ns, message.data)
+        self._put(self._connections[message.topic], message.log_ns, message.data)
         return True

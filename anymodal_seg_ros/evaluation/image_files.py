@@ -19,6 +19,7 @@ from anymodal_seg_ros.sensing.decoding.image_headers import (
     check_complete,
     read_header,
 )
+from anymodal_seg_ros.written_files import write_file
 
 MAX_BYTES = 1 << 29
 """Of a file: nothing that is read is as large, unpacked."""
@@ -137,11 +138,13 @@ def read_picture(path: Path) -> Pixels:
 def write_picture(path: Path, pixels: Pixels) -> None:
     """Write pixels, blue first where they have colours, as a file of the kind that its name says.
 
+    A link in its place is replaced.
+
     Raises:
         OSError: it cannot be written.
     """
     # OpenCV's own writer does not say why it cannot, and dies of names that are not UTF-8.
-    path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
+    write_file(path, cv2.imencode(path.suffix, pixels)[1].tobytes())
 
 
 def load_image(path: Path, encoding: str = "") -> Image:

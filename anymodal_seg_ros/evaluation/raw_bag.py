@@ -9,6 +9,7 @@ from pathlib import Path
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from anymodal_seg_ros.messages.rosbags import TYPES
+from anymodal_seg_ros.written_files import naming
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def write_raw_bag(path: Path, messages: Iterable[RawMessage]) -> list[str]:
     """
     ordered = sorted(messages, key=lambda message: message.time_ns)
     known = [message for message in ordered if message.type in TYPES.types]
-    with Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as bag:
+    with naming(path), Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as bag:
         connections = {
             topic: bag.add_connection(topic, kind, typestore=TYPES)
             for topic, kind in {message.topic: message.type for message in known}.items()

@@ -18,6 +18,7 @@ from anymodal_seg_ros.frames import Prediction, SensorState, SensorStatus
 from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.messages.evidence import left_out, out_of_order
+from anymodal_seg_ros.written_files import naming
 
 _NO_SENSOR = "unlabeled"
 
@@ -107,7 +108,7 @@ class ResultFolder:
             ConfigError: the folder cannot be written to, or holds something else.
         """
         self._folder, self._manifest, self._alpha = folder, manifest, alpha
-        lines = folder / "predictions.jsonl"
+        self._path = lines = folder / "predictions.jsonl"
         if folder.is_dir() and any(folder.iterdir()) and not lines.exists():
             raise ConfigError(f"{folder} is not empty and no earlier run's: choose another folder")
         for there in (lines, folder / "masks", folder / "overlays"):
@@ -129,7 +130,8 @@ class ResultFolder:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._lines.close()
+        with naming(self._path):  # what was still to be written
+            self._lines.close()
 
     def write(self, prediction: Prediction) -> None:
         """Write one prediction."""
@@ -139,7 +141,8 @@ class ResultFolder:
             picture = annotated_overlay(prediction, self._manifest, self._alpha)
             bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
             _save(self._folder / "overlays" / f"{name}.jpg", np.asarray(bgr))
-        self._lines.write(json.dumps(describe(prediction)) + "\n")
+        with naming(self._path):
+            self._lines.write(json.dumps(describe(prediction)) + "\n")
 
 
 def describe(prediction: Prediction) -> dict[str, Any]:

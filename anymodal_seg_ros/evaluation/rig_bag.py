@@ -26,6 +26,7 @@ from anymodal_seg_ros.simulation.frame_ids import cloud_frame, optical_frame
 from anymodal_seg_ros.simulation.placements import sensor_placements, vehicle_placement
 from anymodal_seg_ros.simulation.workers import Progress, in_parallel
 from anymodal_seg_ros.simulation.world.scene import Scene
+from anymodal_seg_ros.written_files import write_file
 
 _SPAN_NS = 200_000_000
 """Drawn in one go by one worker."""
@@ -74,7 +75,7 @@ def write_rig_bag(
         ):
             bag.append(topic, kind, message, config.start_ns + log_ns, qos)
             counts[topic] = counts.get(topic, 0) + 1
-        (path / PARAMETERS).write_text(rig_parameters(config), encoding="utf-8")
+        write_file(path / PARAMETERS, rig_parameters(config))
     return counts
 
 

@@ -14,6 +14,7 @@ import yaml
 from anymodal_seg_ros.config import build, choice, given, number, numbers, read_yaml, switch
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import OUTPUTS
+from anymodal_seg_ros.written_files import write_file
 
 FORMAT = 1
 PLANES = ("color", "thermal", "depth", "lidar")
@@ -196,7 +197,7 @@ def dump_manifest(manifest: Manifest, folder: Path) -> None:
         "metrics": dict(manifest.metrics),
     }
     text = yaml.safe_dump(plain, sort_keys=False, width=100, default_flow_style=None)
-    (folder / "model.yaml").write_text(text, encoding="utf-8")
+    write_file(folder / "model.yaml", text)
 
 
 def _plain(spec: Any) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.written_files import write_file
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "rclpy", "rosbags", "torch")
 
@@ -143,7 +144,7 @@ def write_folder(
 def _write(folder: Path, kept: Iterable[Kept], circumstances: Circumstances) -> None:
     left_out = _write_bag(folder / "bag", kept)
     nested = {"/**": {"ros__parameters": dict(circumstances.parameters)}}
-    (folder / "params.yaml").write_text(yaml.safe_dump(nested), encoding="utf-8")
+    write_file(folder / "params.yaml", yaml.safe_dump(nested))
     _write_json(folder / "states.json", _readable(circumstances.statuses))
     _write_json(folder / "versions.json", {**_versions(), "left_out": left_out})
     if circumstances.prediction is not None:
@@ -212,11 +213,11 @@ def _versions() -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    write_file(path, json.dumps(content, indent=2))
 
 
 def _write_pictures(folder: Path, prediction: Prediction, manifest: Manifest) -> None:
     overlay = np.ascontiguousarray(annotated_overlay(prediction, manifest)[..., ::-1])
     for name, picture in (("mask.png", prediction.mask), ("overlay.png", overlay)):
         # OpenCV writes to files without a word of why it could not.
-        (folder / name).write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        write_file(folder / name, cv2.imencode(".png", picture)[1].tobytes())

@@ -28,6 +28,7 @@ from anymodal_seg_ros.simulation.recorded import INDEX, RecordedCamera, Sequence
 from anymodal_seg_ros.simulation.rig import Rig, RigFrame, aligned_sensors
 from anymodal_seg_ros.simulation.workers import Progress, in_parallel
 from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
+from anymodal_seg_ros.written_files import reserve, write_file
 
 _CHUNK = 12
 
@@ -151,13 +152,14 @@ def _prepare(config: SequenceConfig, folder: Path) -> dict[str, str]:
         "labels": label_files,
         "cameras": {s.name: dataclasses.asdict(camera_of(s)) for s in config.sensors},
     }
-    (folder / INDEX).write_text(json.dumps(index, indent=1))
+    write_file(folder / INDEX, json.dumps(index, indent=1))
     return label_files
 
 
 def _allocate(path: Path, example: Pixels, frames: int) -> None:
     if not path.exists():
         np.lib.format.open_memmap(path, "w+", example.dtype, (frames, *example.shape)).flush()
+        reserve(path)
 
 
 def _render_chunk(

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -15,11 +16,13 @@ import pytest
 from click.testing import CliRunner
 from fixtures.bag_files import IMAGE, images, write_bag
 from fixtures.manifests import small_manifest
+from fixtures.scenes import scene
 
 from anymodal_seg_ros.cli import faults
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.cli.os_errors import told
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.evaluation.image_files import write_picture
 from anymodal_seg_ros.evaluation.results import ResultFolder
 
 
@@ -59,21 +62,84 @@ def test_an_output_that_is_full_is_an_error_of_one_line(
     assert "Traceback" not in errors
 
 
-def test_half_a_rig_is_not_left_behind(project_root: Path, bag: Path, tmp_path: Path) -> None:
-    def no_room() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+def may_grow_to(size: int) -> Callable[[], None]:
+    """What makes files of a new process fail once they are larger than that."""
 
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    return limit
+
+
+def test_half_a_rig_is_not_left_behind(project_root: Path, bag: Path, tmp_path: Path) -> None:
     rig = tmp_path / "rig.yaml"
     found, errors = command(
-        project_root, "inspect", bag, "--init", rig, stdout=subprocess.DEVNULL, preexec_fn=no_room
+        project_root,
+        "inspect",
+        bag,
+        "--init",
+        rig,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=may_grow_to(10),
     )
     assert (found, rig.exists()) == (2, False)
     assert f"Error: cannot write {rig}" in errors
 
 
-def test_a_file_that_may_not_grow_is_told_with_the_mend() -> None:
+def test_a_file_that_may_not_grow_is_named_with_the_mend() -> None:
     assert "ulimit -f" in told(OSError(errno.EFBIG, "File too large"))
+    assert told(OSError(errno.EFBIG, "File too large", "/a/b.jsonl")).startswith("/a/b.jsonl ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size", "named"),
+    [
+        (["run", "{bag}", "--no-overlays", "--out", "{out}"], 700, "predictions.jsonl"),
+        (["check-alignment", "--sensor", "a={images}", "--sensor", "b={images}", "--out", "{out}"],
+         20, "shifts.csv"),
+        (["assemble-bag", "{out}", "--sensor", "a={images}"], 2000, "out"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_on_is_named(
+    project_root: Path, bag: Path, tmp_path: Path, arguments: list[str], size: int, named: str
+) -> None:
+    pictures = tmp_path / "images"
+    pictures.mkdir()
+    for index in range(3):
+        write_picture(pictures / f"{index}.png", scene("rgb", index, 24, 32))
+    places = {"bag": bag, "out": tmp_path / "out", "images": pictures}
+    given = [argument.format(**places) for argument in arguments]
+    code, errors = command(
+        project_root, *given, stdout=subprocess.DEVNULL, preexec_fn=may_grow_to(size)
+    )
+    assert code in (1, 2), errors
+    assert "Traceback" not in errors
+    line = errors.splitlines()[-1]
+    assert line.startswith("Error: ") and named in line and len(line) < 500
+
+
+@pytest.mark.parametrize("size", [100, 40_000])
+def test_a_database_without_room_is_no_bag_and_says_so(tmp_path: Path, size: int) -> None:
+    """Too small for its tables, or for what is written: SQLite has errors of its own."""
+    code = (
+        "import sys, pathlib, numpy as np\n"
+        "from anymodal_seg_ros.evaluation.bag_writer import BagError, ImageBagWriter\n"
+        "from anymodal_seg_ros.frames import Image\n"
+        "image = Image(np.zeros((100, 100, 3), np.uint8), 'rgb8')\n"
+        "try:\n"
+        "    with ImageBagWriter(pathlib.Path(sys.argv[1]), storage='sqlite3') as bag:\n"
+        "        for index in range(100):\n"
+        "            bag.write('/a', image, index, index, 'a')\n"
+        "except BagError as error:\n"
+        "    print(error)\n"
+    )
+    path = tmp_path / "bag"
+    line = [sys.executable, "-B", "-c", code, str(path)]
+    done = subprocess.run(line, capture_output=True, text=True, preexec_fn=may_grow_to(size))
+    assert done.returncode == 0, done.stderr
+    assert str(path) in done.stdout and len(done.stdout.splitlines()) == 1
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("odd", ["pipe", "folder", "link", "masks", "overlays"])

@@ -23,6 +23,7 @@ LAYERS = [
         "json_files",
         "resources",
         "usage_reports",
+        "written_files",
         "worker_processes",
     },
     {"sensing", "networks"},

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,16 @@ def test_who_interrupts_is_told_how_to_go_on(capsys: pytest.CaptureFixture[str])
         with pytest.raises(SystemExit, match="130"):
             run_command(stopped, *arguments)
         assert capsys.readouterr().err == told
+
+
+def test_a_disk_that_is_full_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "model/MODEL_CARD.md")
+
+    with pytest.raises(SystemExit, match="1"):
+        run_command(full)
+    said = "error: the disk is full (model/MODEL_CARD.md): make room, and give the same command"
+    assert capsys.readouterr().err == f"{said} again\n"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 import lz4.frame  # type: ignore[import-untyped]
 
 from anymodal_seg_ros.evaluation.bag_storage.recording import BagError
+from anymodal_seg_ros.written_files import naming
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -112,7 +113,7 @@ def unpack_file(packed: Path, into: Path) -> None:
     limit = min(limit, shutil.disk_usage(into.parent).free // 2)
     size = 0
     try:
-        with packed.open("rb") as source, into.open("wb") as target:
+        with packed.open("rb") as source, naming(into), into.open("wb") as target:
             for piece in _pieces(source):
                 size += len(piece)
                 if size > limit:

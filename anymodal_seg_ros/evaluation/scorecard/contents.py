@@ -21,6 +21,7 @@ from anymodal_seg_ros.evaluation.scorecard.records import RunError
 from anymodal_seg_ros.evaluation.scorecard.run_folder import RUN, is_finished, load_run
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.json_files import read_json
+from anymodal_seg_ros.written_files import write_file
 
 CONTENTS = "contents.json"
 """Name in the folder of a scorecard."""
@@ -133,7 +134,7 @@ def read_contents(folder: Path) -> Contents | None:
 def _write(folder: Path, contents: Contents) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     plain = {"complete": contents.complete, "runs": dict(contents.keys)}
-    (folder / CONTENTS).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    write_file(folder / CONTENTS, json.dumps(plain, indent=1) + "\n")
 
 
 def name_of(run: Path) -> str:

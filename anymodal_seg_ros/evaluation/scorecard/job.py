@@ -62,6 +62,7 @@ from anymodal_seg_ros.inference.engines import Engine, create_engine
 from anymodal_seg_ros.inference.machine import libraries
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.written_files import naming
 
 AUTO, NONE = "auto", "none"
 """Instead of a topic or a folder with labels: look beside the pictures, or do without."""
@@ -235,7 +236,8 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
     recorded = counter.count(arrivals(bag, made.sensors, made.cameras))
     faulty = with_faults(recorded, case.timeline, rig, bag.start_ns)
     masks = labelled = 0
-    with (partial / MASKS).open("w", encoding="utf-8") as lines:
+    path = partial / MASKS
+    with naming(path), path.open("w", encoding="utf-8") as lines:
         for prediction in replay(pipeline, faulty, latency_model(subject.latency)):
             label = made.truth.label(prediction)
             record = recorder.record(prediction, label)

@@ -32,6 +32,7 @@ from anymodal_seg_ros.frames import (
     SensorState,
     SensorStatus,
 )
+from anymodal_seg_ros.written_files import naming
 
 _KEPT = 64
 """Masks that wait for evidence or label, and labels that wait for masks, of each sensor."""
@@ -92,7 +93,8 @@ class LiveRun:
         self._states = _States(rig)
         self._waiting: dict[int, _Entry] = {}
         self._labels: dict[str, dict[int, npt.NDArray[np.integer]]] = {}
-        self._lines = (folder / MASKS).open("w", encoding="utf-8")
+        self._path = folder / MASKS
+        self._lines = self._path.open("w", encoding="utf-8")
 
     def take_mask(self, stamp_ns: int, mask: Mask, frame_id: str, now_ns: int) -> None:
         """Take ``~/mask``: uint8 ``[H, W]`` and its header."""
@@ -129,7 +131,8 @@ class LiveRun:
         for stamp_ns in sorted(self._waiting):
             self._write(stamp_ns, self._waiting[stamp_ns])
         self._waiting.clear()
-        self._lines.close()
+        with naming(self._path):
+            self._lines.close()
 
     def _write_complete(self) -> None:
         """Write the oldest masks, as long as nothing more is to come for them."""
@@ -155,7 +158,8 @@ class LiveRun:
             return
         prediction = self._prediction(stamp_ns, entry, entry.mask)
         label = self._label(prediction)
-        self._lines.write(to_line(self._recorder.record(prediction, label)) + "\n")
+        with naming(self._path):
+            self._lines.write(to_line(self._recorder.record(prediction, label)) + "\n")
         self.masks += 1
 
     def _label(self, prediction: Prediction) -> Mask | None:

@@ -30,6 +30,7 @@ from anymodal_seg_ros.evaluation.scorecard.tables import (
     headline,
 )
 from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, Verdict, said
+from anymodal_seg_ros.written_files import write_file
 
 HTML = "report.html"
 """Name of the file."""
@@ -68,7 +69,7 @@ def write_report(card: Scorecard, verdict: Verdict | None, command: str) -> Path
     )
     template = environment.get_template("report.html.j2")
     path = card.folder / HTML
-    path.write_text(template.render(_content(card, verdict, command)), encoding="utf-8")
+    write_file(path, template.render(_content(card, verdict, command)))
     return path
 
 

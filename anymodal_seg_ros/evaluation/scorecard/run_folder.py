@@ -27,6 +27,7 @@ from anymodal_seg_ros.evaluation.scorecard.records import (
     read_records,
 )
 from anymodal_seg_ros.json_files import json_bytes, read_json
+from anymodal_seg_ros.written_files import write_file
 
 FORMAT = 1
 """Of the folder; it counts up when older ones cannot be read any more."""
@@ -257,7 +258,7 @@ def finish(partial: Path, folder: Path, run: Run) -> None:
     """Write ``run.json`` and give the folder its name: an unfinished run never has it."""
     plain = {"format": FORMAT, **asdict(run)}
     del plain["folder"]
-    (partial / RUN).write_bytes(json_bytes(plain))
+    write_file(partial / RUN, json_bytes(plain))
     _take_name(partial, folder)
 
 
@@ -281,7 +282,7 @@ def adopt(folder: Path, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
             path = partial / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            write_file(path, content)
         _take_name(partial, folder)
 
 

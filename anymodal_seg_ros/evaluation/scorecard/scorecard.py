@@ -28,6 +28,7 @@ from anymodal_seg_ros.evaluation.scorecard.selection import Selection
 from anymodal_seg_ros.evaluation.scorecard.verdict import Verdict, judge
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.json_files import json_bytes, read_json
+from anymodal_seg_ros.written_files import write_file
 
 RUNS, FAILURES = "runs", "unreadable.json"
 """Names in the folder: ``runs/BAG/CASE`` are the runs; what could not be evaluated, and why."""
@@ -132,7 +133,7 @@ def write_failures(folder: Path, failures: Mapping[str, str]) -> None:
     path = folder / FAILURES
     if failures:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(json_bytes(dict(failures)))
+        write_file(path, json_bytes(dict(failures)))
     elif path.exists():
         path.unlink()
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
 from anymodal_seg_ros.evaluation.scorecard.selection import ALL, Selection
 from anymodal_seg_ros.evaluation.scorecard.verdict import Verdict
 from anymodal_seg_ros.json_files import json_bytes
+from anymodal_seg_ros.written_files import write_file
 
 JSON, CSV = "scorecard.json", "scorecard.csv"
 """Names of the files."""
@@ -101,20 +103,7 @@ def rows_of(runs: Sequence[Run]) -> Iterator[Row]:
 def write_tables(folder: Path, runs: Sequence[Run], verdict: Verdict | None) -> None:
     """Write ``scorecard.json`` and ``scorecard.csv``."""
     rows, faults = list(rows_of(runs)), by_fault(runs)
-    with (folder / CSV).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("figure", "where", "value", "unit", "reason", "count"))
-        for row in rows:
-            value, unit = row.value, FIGURES[row.figure].unit
-            where = row.where.describe()
-            shown = jsonable(value.value)
-            writer.writerow((row.figure, where, shown, unit, value.reason, value.count))
-        for fault in faults:
-            where = ", ".join(f"{key} {fault[key]}" for key in ("bag", "case", "fault", "sensor"))
-            for key, number in fault.items():
-                if isinstance(number, (int, float)) and key not in ("start_s", "end_s"):
-                    unit = FIGURES[key].unit if key in FIGURES else ""
-                    writer.writerow((f"fault.{key}", where, jsonable(number), unit, "", 1))
+    write_file(folder / CSV, _csv(rows, faults))
     content = {
         "runs": [_described(run) for run in runs],
         "figures": [
@@ -129,7 +118,25 @@ def write_tables(folder: Path, runs: Sequence[Run], verdict: Verdict | None) -> 
         "faults": [{k: jsonable(v) for k, v in fault.items()} for fault in faults],
         "verdict": None if verdict is None else _verdict(verdict),
     }
-    (folder / JSON).write_bytes(json_bytes(content))
+    write_file(folder / JSON, json_bytes(content))
+
+
+def _csv(rows: Sequence[Row], faults: Sequence[Mapping[str, Any]]) -> str:
+    lines = io.StringIO(newline="")
+    writer = csv.writer(lines)
+    writer.writerow(("figure", "where", "value", "unit", "reason", "count"))
+    for row in rows:
+        value, unit = row.value, FIGURES[row.figure].unit
+        where = row.where.describe()
+        shown = jsonable(value.value)
+        writer.writerow((row.figure, where, shown, unit, value.reason, value.count))
+    for fault in faults:
+        where = ", ".join(f"{key} {fault[key]}" for key in ("bag", "case", "fault", "sensor"))
+        for key, number in fault.items():
+            if isinstance(number, (int, float)) and key not in ("start_s", "end_s"):
+                unit = FIGURES[key].unit if key in FIGURES else ""
+                writer.writerow((f"fault.{key}", where, jsonable(number), unit, "", 1))
+    return lines.getvalue()
 
 
 def jsonable(value: Any) -> Any:

@@ -15,6 +15,7 @@ from anymodal_seg_ros.evaluation.scorecard.run_folder import WorstMask
 from anymodal_seg_ros.frames import Image, Mask, Prediction
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.visualize import Rgb, colorize, overlay, viewable
+from anymodal_seg_ros.written_files import write_file
 
 WIDTH = 320
 """Of the pictures, in pixels."""
@@ -80,7 +81,7 @@ class WorstMasks:
             record, files = kept.record, {}
             for place, (what, picture) in enumerate(self._pictures(kept)):
                 files[what] = f"{len(found)}-{place}.jpg"
-                (folder / files[what]).write_bytes(_jpeg(picture))
+                write_file(folder / files[what], _jpeg(picture))
             found.append(
                 WorstMask(
                     time_s=round(record.time_s, 3),

@@ -6,6 +6,7 @@ the pose of b in a, as in tf with a as the parent and b as the child.
 
 from __future__ import annotations
 
+import math
 import reprlib
 from typing import Any
 
@@ -44,7 +45,7 @@ def pose_from_text(text: str, where: str) -> Transform:
             f"{where} has {numbers.size} numbers: expected 7 (x y z qx qy qz qw), or the 12 of a "
             "matrix [R t], row by row"
         )
-    length = float(np.linalg.norm(numbers[3:]))
+    length = math.hypot(*numbers[3:])  # unlike a sum of squares, of any numbers
     if abs(length - 1) > _TOLERANCE:
         raise CalibrationError(
             f"{where} has a quaternion of length {length:.4g}: expected 1, in the order qx qy qz qw"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -135,7 +136,7 @@ def _transform(stamped: Any, parent: str, child: str) -> Transform:
         raise CalibrationError(f"{where} does not connect two frames")
     if not np.isfinite(numbers).all() or np.abs(numbers[:3]).max() > FARTHEST_M:
         raise CalibrationError(f"{where} is {quote(str(numbers.tolist()), 200)}: expected metres")
-    length = float(np.linalg.norm(numbers[3:]))
+    length = math.hypot(*numbers[3:])  # unlike a sum of squares, of any numbers
     if abs(length - 1) > _TOLERANCE:
         raise CalibrationError(f"{where} has a quaternion of length {length:.4g}: expected 1")
     return pose_from_quaternion(numbers[:3], numbers[3:] / length)

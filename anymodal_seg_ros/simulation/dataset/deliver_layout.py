@@ -19,6 +19,7 @@ from anymodal_seg_ros.frames import UNLABELED, Mask, Pixels
 from anymodal_seg_ros.sensing.decoding.image_headers import check_complete, read_header
 from anymodal_seg_ros.simulation.dataset.plan import CASES, ScenePlan
 from anymodal_seg_ros.simulation.world.classes import CLASSES
+from anymodal_seg_ros.written_files import write_file
 
 FOLDERS = {
     "rgb": ("img", "rgb"),
@@ -96,9 +97,9 @@ def write_frame(
         path = frame_path(root, plan, index, picture)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_png(array))
+            write_file(path, _png(array))
         except OSError as error:
-            raise ConfigError(f"cannot write {path}: {error}") from error
+            raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
 def read_frame(

@@ -17,6 +17,7 @@ from anymodal_seg_ros.simulation.dataset.plan import ScenePlan
 from anymodal_seg_ros.simulation.dataset.stored import MODALITIES
 from anymodal_seg_ros.simulation.dataset.writer import DatasetConfig
 from anymodal_seg_ros.simulation.workers import Progress, in_parallel
+from anymodal_seg_ros.written_files import write_file
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "embreex", "trimesh")
 
@@ -73,7 +74,7 @@ def write_manifest(path: Path, manifest: DatasetManifest, title: str) -> None:
     lines = [f"# {title}: SHA-256 of every frame's pixels in their stored form, and its labels"]
     lines += [f"# {key}: {value}" for key, value in manifest.machine.items()]
     lines += [f"{digest}  {name}" for name, digest in manifest.digests.items()]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_file(path, "\n".join(lines) + "\n")
 
 
 def read_manifest(path: Path) -> DatasetManifest:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from anymodal_seg_ros.simulation.dataset.hha import hha
 from anymodal_seg_ros.simulation.dataset.plan import ScenePlan, check_disjoint
 from anymodal_seg_ros.simulation.dataset.source import source_digest
 from anymodal_seg_ros.simulation.workers import Progress, in_parallel
+from anymodal_seg_ros.written_files import write_file
 
 _RECORDS = ".scenes"
 CONTENT = "dataset.json"
@@ -112,7 +112,7 @@ def _write_scene(
     for frame in scene_frames([plan], sized_sensors(width, height)):
         write_frame(root, plan, frame.index, with_hha(frame), frame.labels)
         made[frame.name] = frame_digest(frame.pixels, frame.labels)
-    _write_whole(root / _RECORDS / f"{plan.split}_{plan.name}.json", made)
+    write_file(root / _RECORDS / f"{plan.split}_{plan.name}.json", json.dumps(made, indent=1))
     return plan, made
 
 
@@ -152,13 +152,6 @@ def _claim(root: Path, config: DatasetConfig) -> None:
         if root.exists() and any(root.iterdir()):
             raise ConfigError(f"{root} is not empty and holds no data set: choose another folder")
         (root / _RECORDS).mkdir(parents=True, exist_ok=True)
-        _write_whole(path, content)
+        write_file(path, json.dumps(content, indent=1))
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot use {root} for a data set: {error}") from error
-
-
-def _write_whole(path: Path, content: object) -> None:
-    """Write JSON so that the file is either whole or absent."""
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    unfinished.replace(path)

@@ -153,3 +153,30 @@ def test_nor_one_that_a_picture_is_a_link_to(tmp_path: Path) -> None:
     (pictures / "0-0.jpg").symlink_to(secret)
     page = write_report(load_scorecard(folder), None, "").read_text()
     assert base64.b64encode(secret.read_bytes()).decode() not in page
+
+
+WRITTEN = ["report.html", "scorecard.json", "scorecard.csv"]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_scorecard_is_written_into_its_folder_and_nowhere_else(tmp_path: Path, name: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("not ours")
+    folder = scorecard(tmp_path / "card", RUN, RECORD)
+    (folder / name).symlink_to(elsewhere)
+    done = CliRunner().invoke(main, ["evaluate", "--from", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert elsewhere.read_text() == "not ours"
+    assert all((folder / made).is_file() for made in WRITTEN)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_pipe_in_the_place_of_a_file_is_told_and_not_waited_for(
+    tmp_path: Path, name: str
+) -> None:
+    folder = scorecard(tmp_path, RUN, RECORD)
+    os.mkfifo(folder / name)
+    done = CliRunner().invoke(main, ["evaluate", "--from", str(folder)])
+    assert done.exit_code == 2
+    assert "no regular file" in done.output and name in done.output

@@ -31,12 +31,14 @@ def test_every_unit_quaternion_is_a_rigid_transform(turn: list[float], at: list[
     np.testing.assert_allclose(pose @ invert(pose), np.eye(4), atol=1e-9)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("", "extrinsics has 0 numbers: expected 7 (x y z qx qy qz qw)"),
         ("1 2 3 0 0 0", "extrinsics has 6 numbers"),
         ("1 2 3 0 0 0 2", "quaternion of length 2: expected 1"),
+        ("1 2 3 1e300 0 0 2", "quaternion of length 1e+300: expected 1"),
         ("1 2 three 0 0 0 1", "extrinsics holds 'three': expected numbers"),
         ("1 2 nan 0 0 0 1", "expected finite numbers"),
         ("1 2 1e400 0 0 0 1", "expected finite numbers"),

@@ -68,10 +68,13 @@ def test_it_says_why_there_is_none() -> None:
         tree.pose("e", "b")
 
 
+@pytest.mark.filterwarnings("error")  # NumPy would write one to the log of the node
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
         (transform("a", "b", turned=(0, 0, 0, 0)), "quaternion of length 0"),
+        (transform("a", "b", turned=(1e200, 0, 0, 1)), r"quaternion of length 1e\+200"),
+        (transform("a", "b", turned=(1.7e308, 1.7e308, 0, 1)), "quaternion of length inf"),
         (transform("a", "b", at=(math.nan, 0, 0)), "expected metres"),
         (transform("a", "b", at=(1e300, 0, 0)), "expected metres"),
         (transform("a", "a"), "does not connect two frames"),

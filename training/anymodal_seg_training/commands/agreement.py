@@ -35,6 +35,7 @@ from anymodal_seg_ros.sensing.health.structure import (
 )
 from anymodal_seg_ros.simulation.drives import learning_drives
 from anymodal_seg_ros.simulation.sequence import render_sequence
+from anymodal_seg_ros.written_files import write_file
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.runs.command_line import run_command
 
@@ -78,7 +79,7 @@ def _learn_into(folder: Path, places: int, cache_dir: Path, workers: int) -> Non
     drives = drawn(places, cache_dir, workers, set(manifest.modalities))
     normal = learn(track(drives, "looking at drives", places, transient=True), manifest)
     path = folder / _FILE
-    path.write_text(dump_normal(normal), encoding="utf-8")
+    write_file(path, dump_normal(normal))
     files = {**manifest.files, ROLE: FileSpec(_FILE, sha256(path))}
     dump_manifest(dataclasses.replace(manifest, files=files), folder)
     print(summary(normal))

@@ -18,6 +18,7 @@ from anymodal_seg_ros.inference.model import load_model, sha256
 from anymodal_seg_ros.inference.self_test import HALF
 from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork
+from anymodal_seg_ros.written_files import write_file
 from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.data.sampling import all_subsets, spread_indices, subset_key
 from anymodal_seg_training.datasets import open_dataset
@@ -96,7 +97,7 @@ def export(
     files["weights"] = FileSpec(WEIGHTS_FILE, sha256(out / WEIGHTS_FILE))
     parameters = sum(parameter.numel() for parameter in network.parameters())
     card = model_card(recipe, dataset, metrics, rival, parameters)
-    (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    write_file(out / "MODEL_CARD.md", card)
     dump_manifest(_manifest(recipe, dataset, metrics, rival, files, deployed.outputs), out)
     return shares
 

@@ -10,6 +10,7 @@ import numpy as np
 from anymodal_seg_ros.inference.manifest import FileSpec, Manifest, ModalitySpec, dump_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
 from anymodal_seg_ros.networks import DeployedNetwork
+from anymodal_seg_ros.written_files import write_file
 from anymodal_seg_training.checkpoint import load_public_weights, save_weights
 from anymodal_seg_training.data.sampling import all_subsets, subset_key
 from anymodal_seg_training.datasets.folders import bundled_layout, layout_names
@@ -171,7 +172,7 @@ def _write_manifest(
         outputs=outputs,
         recipe=recipe.plain(),
     )
-    (out / "MODEL_CARD.md").write_text(_card(manifest, layout, origin), encoding="utf-8")
+    write_file(out / "MODEL_CARD.md", _card(manifest, layout, origin))
     dump_manifest(manifest, out)
     load_model(str(out))  # what was written can be opened
 

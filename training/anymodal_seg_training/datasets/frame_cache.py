@@ -25,6 +25,7 @@ from torch import Tensor
 from anymodal_seg_ros.frames import Mask
 from anymodal_seg_ros.inference import preprocess
 from anymodal_seg_ros.inference.manifest import ModalitySpec
+from anymodal_seg_ros.written_files import reserve
 from anymodal_seg_training.checkpoint import name_once, write_text_atomically
 from anymodal_seg_training.datasets.base import LabelledFrame, Split
 from anymodal_seg_training.datasets.frame_source import FrameSource, Job, Result
@@ -171,6 +172,7 @@ def _allocate(folder: Path, form: PlaneFormat, frames: int) -> None:
         temporary = path.with_suffix(f".{os.getpid()}")
         try:
             np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape).flush()
+            reserve(temporary)
             name_once(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

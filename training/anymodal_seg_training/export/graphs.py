@@ -37,6 +37,7 @@ from anymodal_seg_ros.inference.self_test import (
 )
 from anymodal_seg_ros.inference.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, weights_sensors
+from anymodal_seg_ros.written_files import write_file
 from anymodal_seg_training.checkpoint import save_weights
 from anymodal_seg_training.data.sampling import all_subsets, subset_key
 from anymodal_seg_training.errors import TrainingError
@@ -206,7 +207,7 @@ def write_self_test(
         logits = found[0] if isinstance(found, tuple) else found
         masks.append(logits.argmax(dim=0).numpy().astype(np.uint8))
     path = folder / SELF_TEST_FILE
-    path.write_bytes(SelfTest(stored, np.stack(masks)).packed())
+    write_file(path, SelfTest(stored, np.stack(masks)).packed())
     return FileSpec(SELF_TEST_FILE, sha256(path))
 
 

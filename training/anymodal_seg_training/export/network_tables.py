@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network, network_names
 from anymodal_seg_ros.networks.mix_transformer import count_parameters
+from anymodal_seg_ros.written_files import naming
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.export.network_parity import MeasuredNetwork, Parity, parity_of
 
@@ -250,7 +251,8 @@ def main(write: Path | None, parity: bool) -> None:
         except TrainingError as error:
             raise click.ClickException(f"{write}: {error}") from error
     if write is not None:
-        write.write_text(page, encoding="utf-8")
+        with naming(write):
+            write.write_text(page, encoding="utf-8")
         click.echo(f"written: {write}")
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 import torch
 
+from anymodal_seg_ros.cli.os_errors import told
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_training.datasets.base import Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache, PlaneFormat, open_cache
@@ -186,8 +187,8 @@ def run_command(
     """
     try:
         command()
-    except AnymodalError as error:
-        click.echo(f"error: {error}", err=True)
+    except (AnymodalError, OSError) as error:  # such as a disk that is full
+        click.echo(f"error: {told(error)}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         click.echo(f"interrupted; {interrupted}", err=True)
