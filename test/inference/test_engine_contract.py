@@ -17,8 +17,8 @@ from fixtures.manifests import small_manifest
 from onnx import TensorProto, helper, numpy_helper
 
 from anymodal_seg_ros.errors import ModelError
-from anymodal_seg_ros.inference import onnxruntime_engine
-from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference import onnxruntime_engine, trial
+from anymodal_seg_ros.inference.engines import choose_engine, create_engine
 from anymodal_seg_ros.inference.loading import load_in_time
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
@@ -194,6 +194,19 @@ def test_functions_that_call_one_another_without_end_are_not_written_out(
     onnx.save(made, tmp_path / "model.onnx")
     with pytest.raises(ModelError, match=r"cannot load .*model.onnx: with its functions"):
         create_engine(kind, folder_of(tmp_path, "logits"), 1)
+
+
+@pytest.mark.openvino
+def test_auto_goes_on_where_one_engine_cannot_read_a_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO knows no functions; what it says of that is part of the reason."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(trial, "LIMIT_S", 500.0)
+    onnx.save(calling_functions(depth=1, times=1), tmp_path / "model.onnx")
+    chosen = choose_engine(folder_of(tmp_path, "logits"), 1)
+    assert chosen.kind == "onnxruntime" and chosen.engine.name == "onnxruntime cpu"
+    assert "openvino failed: OpenVINO cannot" in chosen.reason
 
 
 @ON_A_CPU
