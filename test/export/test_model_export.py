@@ -24,10 +24,10 @@ from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest, load_ma
 from anymodal_seg_ros.inference.model import load_model, sha256
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, build_network
 from anymodal_seg_training.commands import export as export_module
-from anymodal_seg_training.commands.evaluate import Evaluation
 from anymodal_seg_training.commands.export import export, read_result
 from anymodal_seg_training.datasets.frame_cache import FrameCache
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.evaluation.split_evaluation import Evaluation
 from anymodal_seg_training.export import graphs, onnx_file
 from anymodal_seg_training.export.graphs import GRAPHS, rewrite_graphs
 from anymodal_seg_training.export.model_card import Rival

@@ -12,7 +12,6 @@ from fixtures.tiny_training import TinyDataset, TinySplit, tiny_format, tiny_rec
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import build_network
-from anymodal_seg_training.commands.evaluate import Evaluation
 from anymodal_seg_training.datasets.condition_layout import ConditionLayout
 from anymodal_seg_training.datasets.folders import bundled_layout
 from anymodal_seg_training.datasets.frame_cache import open_cache
@@ -20,6 +19,7 @@ from anymodal_seg_training.evaluation.case_evaluation import case_confusions
 from anymodal_seg_training.evaluation.cases import combinations
 from anymodal_seg_training.evaluation.conditions import ConditionTally
 from anymodal_seg_training.evaluation.report import condition_table, write_condition_csv
+from anymodal_seg_training.evaluation.split_evaluation import Evaluation
 from anymodal_seg_training.runs.loop import Frames
 
 CPU = torch.device("cpu")

@@ -14,7 +14,6 @@ from torch import Tensor
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_ros.networks import AnyModalNetwork, Decoded, build_network
 from anymodal_seg_training.checkpoint import save_weights
-from anymodal_seg_training.commands.evaluate import Evaluation
 from anymodal_seg_training.datasets.frame_cache import open_cache
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.evaluation.case_evaluation import case_confusions
@@ -26,6 +25,7 @@ from anymodal_seg_training.evaluation.report import (
     save_heat_map,
     write_csv,
 )
+from anymodal_seg_training.evaluation.split_evaluation import Evaluation
 from anymodal_seg_training.export.trained_network import load_best
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.loop import Frames

@@ -37,7 +37,7 @@ def model_card(
     Args:
         recipe: of the model.
         dataset: what it was trained on.
-        metrics: its evaluation, as :mod:`.evaluate` writes it.
+        metrics: its evaluation, as :class:`.Evaluation` gives it.
         rival: what it is compared with, if anything.
         parameters: number of learned parameters.
     """

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
@@ -23,6 +22,13 @@ from anymodal_seg_ros.networks.mix_transformer import SIZES
 from anymodal_seg_ros.networks.pair_adapters import pair_table
 from anymodal_seg_ros.networks.stitchfusion import StitchFusion
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.published.authors_names import (
+    CMNEXT,
+    HEAD,
+    STITCHFUSION,
+    Rule,
+    theirs_of,
+)
 from anymodal_seg_training.published.hugging_face_names import with_authors_names
 
 Weights = Mapping[str, Tensor]
@@ -44,88 +50,6 @@ _AVERAGE = re.compile(r"(^|[._])(ema|avg|averaged?)[._]")
 """What says of a copy that it is an average over steps."""
 
 _HEAD_NAME = re.compile(r"(linear_c\d|linear_fuse|linear_pred|conv_seg)\.")
-_NORM = "(?P<a>weight|bias|running_mean|running_var|num_batches_tracked)"
-_BOTH = "(?P<a>weight|bias)"
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """Where the tensors of some names are.
-
-    Attributes:
-        ours: pattern of the names in the network; its groups fill ``theirs``.
-        theirs: their names in the file; ``{n}`` is the stage ``i`` counted from 1.
-        change: what makes ours of theirs.
-    """
-
-    ours: str
-    theirs: str
-    change: Callable[[Tensor], Tensor] = lambda tensor: tensor
-
-
-def _as_convolution(weight: Tensor) -> Tensor:
-    return weight[:, :, None, None] if weight.ndim == 2 else weight
-
-
-_HEAD = (
-    _Rule(r"projections\.(?P<i>\d)\.weight", "linear_c{n}.proj.weight", _as_convolution),
-    _Rule(r"projections\.(?P<i>\d)\.bias", "linear_c{n}.proj.bias"),
-    _Rule(r"fuse\.weight", "linear_fuse.conv.weight"),
-    _Rule(rf"norm\.{_NORM}", "linear_fuse.bn.{a}"),
-    _Rule(rf"classify\.{_BOTH}", "linear_pred.{a}"),
-)
-
-_AUXILIARY = r"auxiliary\.(?P<i>\d)\."
-_SCORES = "extra_score_predictor.{i}.score_nets.{m}."
-_MIXER = rf"{_AUXILIARY}mixers\.(?P<j>\d+)\."
-_FUSE = r"fuse\.(?P<i>\d)\."
-_CMNEXT = (
-    _Rule(rf"{_AUXILIARY}embedding\.projection\.{_BOTH}", "extra_downsample_layers.{i}.proj.module.{a}"),  # noqa: E501
-    _Rule(rf"{_AUXILIARY}embedding\.norm\.{_BOTH}\.rows\.(?P<m>\d+)", "extra_downsample_layers.{i}.norm.ln_{m}.{a}"),  # noqa: E501
-    _Rule(rf"{_AUXILIARY}norm\.{_BOTH}", "extra_norm{n}.{a}"),
-    _Rule(rf"{_AUXILIARY}hub\.depthwise\.rows\.(?P<m>\d+)", _SCORES + "0.weight", lambda w: w.flatten(1)),  # noqa: E501
-    _Rule(rf"{_AUXILIARY}hub\.depthwise_bias\.rows\.(?P<m>\d+)", _SCORES + "0.bias"),
-    _Rule(rf"{_AUXILIARY}hub\.pointwise\.rows\.(?P<m>\d+)", _SCORES + "1.weight", Tensor.flatten),
-    _Rule(rf"{_AUXILIARY}hub\.pointwise_bias\.rows\.(?P<m>\d+)", _SCORES + "1.bias", lambda b: b.reshape(())),  # noqa: E501
-    _Rule(rf"{_MIXER}attention_norm\.{_NORM}", "extra_block{n}.{j}.norm1.{a}"),
-    _Rule(rf"{_MIXER}feed_forward_norm\.{_NORM}", "extra_block{n}.{j}.norm2.{a}"),
-    _Rule(rf"{_MIXER}attention\.depthwise\.{_BOTH}", "extra_block{n}.{j}.attn.conv0.{a}"),
-    _Rule(rf"{_MIXER}attention\.mix\.{_BOTH}", "extra_block{n}.{j}.attn.conv4.{a}"),
-    _Rule(rf"{_MIXER}gate\.neighbours\.weight", "extra_block{n}.{j}.c_nets.0.weight"),
-    _Rule(rf"{_MIXER}feed_forward\.0\.{_BOTH}", "extra_block{n}.{j}.mlp.fc1.{a}"),
-    _Rule(rf"{_MIXER}feed_forward\.1\.{_BOTH}", "extra_block{n}.{j}.mlp.dwconv.dwconv.{a}"),
-    _Rule(rf"{_MIXER}feed_forward\.3\.{_BOTH}", "extra_block{n}.{j}.mlp.fc2.{a}"),
-    _Rule(rf"{_MIXER}attention_scale", "extra_block{n}.{j}.layer_scale_1", lambda s: s[:, None, None]),  # noqa: E501
-    _Rule(rf"{_MIXER}feed_forward_scale", "extra_block{n}.{j}.layer_scale_2", lambda s: s[:, None, None]),  # noqa: E501
-    _Rule(rf"rectify\.(?P<i>\d)\.(?P<w>channel|spatial)_weights\.(?P<m>\d)\.{_BOTH}", "FRMs.{i}.{w}_weights.mlp.{m}.{a}"),  # noqa: E501
-    _Rule(rf"{_FUSE}cross_path\.first_split\.{_BOTH}", "FFMs.{i}.cross.channel_proj1.{a}"),
-    _Rule(rf"{_FUSE}cross_path\.second_split\.{_BOTH}", "FFMs.{i}.cross.channel_proj2.{a}"),
-    _Rule(rf"{_FUSE}cross_path\.exchange\.first_key_value\.weight", "FFMs.{i}.cross.cross_attn.kv1.weight"),  # noqa: E501
-    _Rule(rf"{_FUSE}cross_path\.exchange\.second_key_value\.weight", "FFMs.{i}.cross.cross_attn.kv2.weight"),  # noqa: E501
-    _Rule(rf"{_FUSE}cross_path\.first_out\.{_BOTH}", "FFMs.{i}.cross.end_proj1.{a}"),
-    _Rule(rf"{_FUSE}cross_path\.second_out\.{_BOTH}", "FFMs.{i}.cross.end_proj2.{a}"),
-    _Rule(rf"{_FUSE}cross_path\.first_norm\.{_BOTH}", "FFMs.{i}.cross.norm1.{a}"),
-    _Rule(rf"{_FUSE}cross_path\.second_norm\.{_BOTH}", "FFMs.{i}.cross.norm2.{a}"),
-    _Rule(rf"{_FUSE}residual\.weight", "FFMs.{i}.channel_emb.residual.weight"),
-    _Rule(rf"{_FUSE}embed\.(?P<m>\d)\.{_NORM}", "FFMs.{i}.channel_emb.channel_embed.{m}.{a}"),
-    _Rule(rf"{_FUSE}norm\.{_NORM}", "FFMs.{i}.channel_emb.norm.{a}"),
-)  # fmt: skip
-
-_CROSS = r"fusions\.(?P<i>\d)\."
-_MIX = "feature_cross.mix_ffn.{i}."
-_STITCHFUSION = (
-    _Rule(rf"{_CROSS}reduce\.{_BOTH}", "feature_cross.liner_fusion_layers.{i}.{a}"),
-    _Rule(rf"{_CROSS}feed_forward\.first\.{_BOTH}", _MIX + "fc1.{a}"),
-    _Rule(rf"{_CROSS}feed_forward\.mix_before\.{_BOTH}", _MIX + "pwconv1.pwconv.{a}"),
-    _Rule(rf"{_CROSS}feed_forward\.norm_before\.{_NORM}", _MIX + "pwconv1.bn.{a}"),
-    _Rule(rf"{_CROSS}feed_forward\.depthwise\.0\.{_BOTH}", _MIX + "dwconv3.dwconv.{a}"),
-    _Rule(rf"{_CROSS}feed_forward\.depthwise\.1\.{_BOTH}", _MIX + "dwconv5.dwconv.{a}"),
-    _Rule(rf"{_CROSS}feed_forward\.depthwise\.2\.{_BOTH}", _MIX + "dwconv7.dwconv.{a}"),
-    _Rule(rf"{_CROSS}feed_forward\.mix_after\.{_BOTH}", _MIX + "pwconv2.pwconv.{a}"),
-    _Rule(rf"{_CROSS}feed_forward\.norm_after\.{_NORM}", _MIX + "pwconv2.bn.{a}"),
-    _Rule(rf"{_CROSS}feed_forward\.last\.{_BOTH}", _MIX + "fc2.{a}"),
-    _Rule(rf"{_CROSS}attention\.(?P<m>\d)\.weight", "feature_cross.channel_attns.{i}.fc.{m}.weight"),  # noqa: E501
-)  # fmt: skip
 
 
 class _Source:
@@ -321,10 +245,10 @@ def _filled(
     except ModelError as error:
         raise TrainingError(f"the encoder of the checkpoint: {error}") from error
     method = architecture["network"]
-    rules = {"cmnext": _CMNEXT, "stitchfusion": _STITCHFUSION}.get(method, ())
+    rules = {"cmnext": CMNEXT, "stitchfusion": STITCHFUSION}.get(method, ())
     for name in network.state_dict():
         if name.startswith("head.") and not name.startswith("head.sets."):
-            yield name, _ruled(name.removeprefix("head."), name, _HEAD, head)
+            yield name, _ruled(name.removeprefix("head."), name, HEAD, head)
         elif not name.startswith(("encoder.", "head.", "stitches.")) and name != "temperature":
             yield name, _ruled(name, name, rules, body)
     if isinstance(network, StitchFusion):
@@ -337,14 +261,13 @@ def _filled(
         )
 
 
-def _ruled(ours: str, whole: str, rules: Sequence[_Rule], source: _Source) -> Tensor:
-    """Return the tensor that a rule finds for a name."""
-    for rule in rules:
-        if match := re.fullmatch(rule.ours, ours):
-            groups = match.groupdict()
-            stage = int(groups["i"]) + 1 if "i" in groups else 0
-            return rule.change(source.take(rule.theirs.format(**groups, n=stage), whole))
-    raise TrainingError(f"no published name is known for {whole}")
+def _ruled(ours: str, whole: str, rules: Sequence[Rule], source: _Source) -> Tensor:
+    """Return the tensor that a rule finds for a name; ``whole`` is the name in the network."""
+    found = theirs_of(ours, rules)
+    if found is None:
+        raise TrainingError(f"no published name is known for {whole}")
+    theirs, change = found
+    return change(source.take(theirs, whole))
 
 
 def _stitches(network: StitchFusion, pairs: str, source: _Source) -> Iterator[tuple[str, Tensor]]:

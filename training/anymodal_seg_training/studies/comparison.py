@@ -19,7 +19,7 @@ from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.studies.study import PlannedRun, Study
 
 Result = Mapping[str, Any]
-"""The evaluation of a run, as :mod:`.evaluate` writes it, benchmark included."""
+"""The evaluation of a run, as :class:`.Evaluation` gives it, benchmark included."""
 
 MEASURES: Mapping[str, Callable[[Result], float]] = {
     "mean": lambda found: found["mean_over_subsets"],
