@@ -265,3 +265,12 @@ def test_what_stands_above_the_group_that_it_belongs_to_is_told_so(tmp_path: Pat
     path = written(tmp_path, f"/**: {{ros__parameters: {{deadline_s: 0.1, keep: 3, {FRONT}}}}}")
     said = load_node_config(path).of_others
     assert "deadline_s (did you mean rig.deadline_s?), keep (did you mean black_box.keep?)" in said
+
+
+def test_names_of_others_are_told_in_one_line_whatever_they_are(tmp_path: Path) -> None:
+    names = ['"\\e]0;x\\a"', '"a\\nb"', "7", *(f"robot_{number:03}" for number in range(500))]
+    path = written(tmp_path, f"/**: {{ros__parameters: {{{': 1, '.join(names)}: 1, {FRONT}}}}}")
+    said = load_node_config(path).of_others
+    assert said.startswith("not used are ?]0;x?, a b, 7, robot_000")
+    assert said.isprintable()
+    assert len(said) < 500

@@ -21,7 +21,7 @@ from anymodal_seg_ros.config.fields import misspelling_of
 from anymodal_seg_ros.config.files import read_yaml
 from anymodal_seg_ros.config.seg import BlackBoxConfig, RigConfig, SegConfig, seg_config
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.foreign_text import quote
+from anymodal_seg_ros.foreign_text import one_line, quote
 
 NODE_NAME = "segmentation_node"
 """Of the node, unless it is given another one when it is started."""
@@ -140,7 +140,7 @@ def of_others(given: Iterable[str], addressed: Collection[str]) -> list[str]:
 
 
 def left_alone(others: Iterable[str]) -> str:
-    """Say that parameters are not used, being other nodes'; empty if there are none."""
+    """Say in a line that parameters are not used, being other nodes'; empty if there are none."""
     said = [
         f"{quote(name)} (did you mean {_BELOW[first]}?)" if first in _BELOW else quote(name)
         for name in others
@@ -148,7 +148,7 @@ def left_alone(others: Iterable[str]) -> str:
     ]
     if not said:
         return ""
-    return (
+    return one_line(
         f"not used are {', '.join(said)}: given to any node, as under '/**' or by a SetParameter, "
         "and no parameters of this one"
     )

@@ -7,6 +7,7 @@ one too, which no hook sees; it leaves files in the user's cache, though.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -89,6 +90,9 @@ def test_no_command_opens_a_connection(
     assert "RAN run 0" in ran and "RAN parameters 0" in ran, ran
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("anymodal_seg_training") is None, reason="the trainer is not installed"
+)
 def test_onnx_runtime_makes_no_identity_to_report(tmp_path: Path, project_root: Path) -> None:
     switches = {"CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS"}  # all keep it quiet
     done = subprocess.run(
