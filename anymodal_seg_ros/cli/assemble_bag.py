@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from anymodal_seg_ros.config import seconds_to_ns
 from anymodal_seg_ros.evaluation.assemble import ImageSensor, plan, write_bag
 from anymodal_seg_ros.evaluation.image_files import ENCODINGS, list_images, pair_by_name
 from anymodal_seg_ros.evaluation.replay import absolute_topic
+from anymodal_seg_ros.foreign_text import quote
+
+_TOPIC, _LONGEST_TOPIC = re.compile(r"(/[A-Za-z_]\w*)+", re.ASCII), 200
+"""What ROS takes; the middleware adds to a name, and takes no more than 255 characters."""
 
 
 def _encoding(text: str) -> str:
@@ -96,7 +101,7 @@ Example: 258 pairs at 10 Hz, the thermal camera 20 ms late and dead in the middl
     "--start",
     default=1_700_000_000.0,
     show_default=True,
-    type=FiniteRange(min=1.0, max=4e9),
+    type=FiniteRange(min=1.0, max=2e9),
     help="Stamp of the first frames, in seconds since 1970.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of the jitter.")
@@ -149,6 +154,13 @@ def command(
         )
         for name in images
     }
+    for sensor in sensors.values():
+        if len(sensor.topic) > _LONGEST_TOPIC or not _TOPIC.fullmatch(sensor.topic):
+            raise click.BadParameter(
+                f"'{quote(sensor.topic)}' is no name of a topic: expected such as /rgb/image, of "
+                f"letters, digits and '_', with at most {_LONGEST_TOPIC} characters",
+                param_hint="--topic",
+            )
     if len({sensor.topic for sensor in sensors.values()}) < len(sensors):
         raise click.BadParameter("two sensors have the same topic", param_hint="--topic")
     shots = plan(sensors, start_ns=seconds_to_ns(start), seed=seed, paired=paired)

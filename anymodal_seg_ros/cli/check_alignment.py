@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -21,14 +22,21 @@ from anymodal_seg_ros.config import (
     SensorConfig,
     load_node_config,
 )
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.alignment_check import AlignmentCheck
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.image_files import list_images, write_picture
-from anymodal_seg_ros.evaluation.instants import Instant, from_bag, from_folders, tell_cameras
+from anymodal_seg_ros.evaluation.instants import (
+    Instant,
+    Refused,
+    from_bag,
+    from_folders,
+    tell_cameras,
+)
 from anymodal_seg_ros.evaluation.replay import check_topics, sensors_by_topic
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.sensing.geometry.alignment import SURE
-from anymodal_seg_ros.written_files import naming
+from anymodal_seg_ros.written_files import write_file
 
 
 @click.command("check-alignment")
@@ -146,23 +154,28 @@ def _recorded(
     for line in (*bag.notes, *check_topics(bag, sensors)):
         PlainConsole().say(line)
     check.learn_from(lambda registrar: tell_cameras(bag, rig, registrar, namespace))
-    yield from from_bag(bag, sensors, rig, frames)
+    refused: dict[str, Refused] = {}
+    yield from from_bag(bag, sensors, rig, frames, refused)
+    for sensor, why in refused.items():
+        PlainConsole().say(f"{sensor}: {why}")
 
 
 def _write(check: AlignmentCheck, instants: Iterator[Instant], out: Path) -> None:
     """Measure every instant, and write figures and pictures."""
-    table = out / "shifts.csv"
-    with naming(table), table.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["instant", "sensor", "right_px", "down_px", "likeness"])
-        for name, images in instants:
-            for measured in check.take(images):
-                shift = measured.shift
-                figures = (shift.right_px, shift.down_px, shift.likeness)
-                rows.writerow([name, measured.sensor, *(f"{figure:.3f}" for figure in figures)])
-                path = out / f"{measured.sensor}_over_{check.reference}" / f"{name}.png"
-                path.parent.mkdir(exist_ok=True)
-                write_picture(path, measured.picture[..., ::-1])
+    table = io.StringIO(newline="")
+    rows = csv.writer(table)
+    rows.writerow(["instant", "sensor", "right_px", "down_px", "likeness"])
+    for name, images in instants:
+        for measured in check.take(images):
+            shift = measured.shift
+            figures = (shift.right_px, shift.down_px, shift.likeness)
+            rows.writerow([name, measured.sensor, *(f"{figure:.3f}" for figure in figures)])
+            folder = out / f"{measured.sensor}_over_{check.reference}"
+            if folder.is_symlink():
+                raise ConfigError(f"{folder} is a link: choose another --out")
+            folder.mkdir(exist_ok=True)
+            write_picture(folder / f"{name}.png", measured.picture[..., ::-1])
+    write_file(out / "shifts.csv", table.getvalue())
 
 
 def _tell(check: AlignmentCheck, out: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.config import RigConfig
+from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.evaluation.alignment_picture import Picture, alignment_picture
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.geometry.alignment import (
@@ -23,6 +24,10 @@ from anymodal_seg_ros.sensing.geometry.views import HomographyView
 
 MAX_WIDTH = 640
 """Pictures are compared at the reference's size, or at this width if that is smaller."""
+
+
+_SMALLEST = 8
+"""Rows and columns in which anything can be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ class AlignmentCheck:
 
         Raises:
             ConfigError: the registration of the rig cannot be used.
+            DecodeError: the first image of the reference is too small to be compared.
         """
         if self.reference not in images:
             return []
@@ -128,6 +134,12 @@ class AlignmentCheck:
         if self._registrar is None:
             width = min(reference.width, MAX_WIDTH)
             self.size = (round(reference.height * width / reference.width), width)
+            if min(self.size) < _SMALLEST:
+                raise DecodeError(
+                    f"{self.reference} has {reference.width}x{reference.height} pixels: expected "
+                    f"at least {_SMALLEST} on each side where it is {MAX_WIDTH} wide at most",
+                    "size",
+                )
             depths = [n for n, sensor in self._rig.sensors.items() if sensor.modality == "depth"]
             self._registrar = Registrar(self._rig.sensors, *self.size, depths=depths)
             if self._tell is not None:

@@ -15,6 +15,9 @@ from anymodal_seg_ros.evaluation.image_files import load_image
 MAX_JITTER_PERIODS = 0.45
 """Jitter is clipped to this part of the period, so that a sensor's stamps stay in order."""
 
+_END_OF_TIME_NS = 2**31 * 10**9
+"""Seconds of a stamp are a signed number of 32 bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -85,7 +88,7 @@ def plan(
             all its images at its own rate.
 
     Raises:
-        BagError: the gaps leave no message.
+        BagError: the gaps leave no message, or ROS has no stamps for them.
     """
     fastest_hz = max(sensor.rate_hz for sensor in sensors.values())
     moments = {
@@ -106,6 +109,11 @@ def plan(
             shots.append(Shot(name, image, stamp_ns, stamp_ns + seconds_to_ns(sensor.latency_s)))
     if not shots:
         raise BagError("the gaps leave no message: shorten them")
+    if max(shot.log_ns for shot in shots) >= _END_OF_TIME_NS:
+        raise BagError(
+            "the bag would end after January 2038, which the stamps of ROS cannot tell: let it "
+            "start earlier, or its messages come faster"
+        )
     return sorted(shots, key=lambda shot: shot.log_ns)
 
 

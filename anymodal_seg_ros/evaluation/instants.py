@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,7 +48,29 @@ def from_folders(folders: Mapping[str, Sequence[Path]], count: int) -> Iterator[
         yield name, {sensor: load_image(path) for sensor, path in paths.items()}
 
 
-def from_bag(bag: Bag, sensors: Mapping[str, str], rig: RigConfig, count: int) -> Iterator[Instant]:
+@dataclass(slots=True)
+class Refused:
+    """Messages of a sensor that are no images.
+
+    Attributes:
+        count: of them.
+        reason: what is wrong with the last one.
+    """
+
+    count: int = 0
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"messages rejected: {self.count}, the last one: {self.reason}"
+
+
+def from_bag(
+    bag: Bag,
+    sensors: Mapping[str, str],
+    rig: RigConfig,
+    count: int,
+    refused: dict[str, Refused] | None = None,
+) -> Iterator[Instant]:
     """Yield frames of the rig's first sensor and what the others saw nearest to them in time.
 
     Args:
@@ -55,16 +78,19 @@ def from_bag(bag: Bag, sensors: Mapping[str, str], rig: RigConfig, count: int) -
         sensors: names of the sensors by absolute topic.
         rig: gives every sensor's time offset and tolerance.
         count: most instants, spread over the bag.
+        refused: where messages that cannot be used are counted, by sensor.
 
     Raises:
-        BagError: the first sensor is not in the bag.
+        BagError: there is no image of the first sensor in the bag.
     """
+    refused = {} if refused is None else refused
     times: dict[str, list[int]] = {name: [] for name in rig.sensors}
-    for sensor, time_ns, _ in _images(bag, sensors, rig):
+    for sensor, time_ns, _ in _images(bag, sensors, rig, refused):
         times[sensor].append(time_ns)
     first = next(iter(rig.sensors))
     if not times[first]:
-        raise BagError(f"{bag.path} has no images of {first}, the rig's first sensor")
+        why = f" ({refused[first]})" if first in refused else ""
+        raise BagError(f"{bag.path} has no images of {first}, the rig's first sensor{why}")
     wanted: dict[tuple[str, int], list[int]] = {}
     for chosen in _spread(sorted(set(times[first])), count):
         for sensor, config in rig.sensors.items():
@@ -74,7 +100,7 @@ def from_bag(bag: Bag, sensors: Mapping[str, str], rig: RigConfig, count: int) -
                 if abs(nearest - chosen) <= config.tolerance_ns:
                     wanted.setdefault((sensor, nearest), []).append(chosen)
     found: dict[int, dict[str, Image]] = {}
-    for sensor, time_ns, image in _images(bag, sensors, rig):
+    for sensor, time_ns, image in _images(bag, sensors, rig, {}):
         for chosen in wanted.get((sensor, time_ns), ()):
             found.setdefault(chosen, {})[sensor] = image
     for chosen in sorted(found):
@@ -98,7 +124,10 @@ def tell_cameras(bag: Bag, rig: RigConfig, registrar: Registrar, namespace: str 
     cameras = cameras_by_topic(rig, namespace)
     for topic, message in camera_infos(bag, {topic: topic for topic in cameras}):
         for name in cameras[topic]:
-            registrar.take_camera_info(name, message)
+            try:
+                registrar.take_camera_info(name, message)
+            except CalibrationError as error:
+                raise CalibrationError(f"{topic} of {bag.path}: {error}") from error
     if TF_STATIC not in cameras:
         return
     for _, _, update in arrivals(bag, {}, {TF_STATIC: cameras[TF_STATIC]}):
@@ -147,15 +176,16 @@ def camera_infos(bag: Bag, sensors: Mapping[str, str]) -> Iterator[tuple[str, An
 
 
 def _images(
-    bag: Bag, sensors: Mapping[str, str], rig: RigConfig
+    bag: Bag, sensors: Mapping[str, str], rig: RigConfig, refused: dict[str, Refused]
 ) -> Iterator[tuple[str, int, Image]]:
-    """Yield sensor, header time with its offset, and image; damaged messages are passed over."""
+    """Yield sensor, header time with its offset, and image; damaged messages are counted."""
     for sensor, _, message in arrivals(bag, sensors):
         try:
             time_ns = stamp_ns(message.header) + seconds_to_ns(rig.sensors[sensor].offset_s)
             yield sensor, time_ns, decode_image(message)
-        except DecodeError:
-            continue
+        except DecodeError as error:
+            entry = refused.setdefault(sensor, Refused())
+            entry.count, entry.reason = entry.count + 1, str(error)
 
 
 def _spread(items: Sequence[T], count: int) -> list[T]:

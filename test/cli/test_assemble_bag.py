@@ -8,7 +8,8 @@ from click.testing import CliRunner, Result
 from fixtures.image_folders import write_pairs
 
 from anymodal_seg_ros.cli.main import main
-from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.evaluation.assemble import ImageSensor, plan
+from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.image_files import load_image
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
 
@@ -97,3 +98,28 @@ def test_what_is_wrong_is_said_and_nothing_is_written(
     assert result.exit_code in (1, 2)
     assert words in result.output
     assert not (tmp_path / "bag").exists()
+
+
+@pytest.mark.parametrize("topic", ["/x y", "/" + "x" * 1000, "/\x1b[31m", "/1a", "/ä", "/"])
+def test_a_topic_that_ros_cannot_have_is_refused(
+    folders: tuple[Path, Path], tmp_path: Path, topic: str
+) -> None:
+    result = assemble(tmp_path / "bag", "--sensor", f"a={folders[0]}", "--topic", topic)
+    assert result.exit_code == 2
+    assert "is no name of a topic" in result.output and "\x1b" not in result.output
+    assert not (tmp_path / "bag").exists()
+
+
+def test_stamps_that_ros_cannot_tell_are_refused(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    late = ["--start", "2e9", "--rate", "0.01"]
+    many = tmp_path / "many"
+    many.mkdir()
+    picture = next(folders[0].iterdir())
+    for index in range(3):
+        (many / f"{index}{picture.suffix}").symlink_to(picture)
+    assert assemble(tmp_path / "bag", "--sensor", f"a={many}", *late).exit_code == 0
+    sensor = ImageSensor("/a", [picture] * 2_000_000, "", "a", 0.01)
+    with pytest.raises(BagError, match="January 2038"):
+        plan({"a": sensor}, start_ns=2 * 10**18)

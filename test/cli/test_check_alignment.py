@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from fixtures.bag_files import IMAGE, START, camera_info, images, serialised, write_bag
 from fixtures.camera_bags import write_camera_bag
 from fixtures.street import HEIGHT, WIDTH, seen_by_rgb, seen_by_thermal, shifted, street
 
 from anymodal_seg_ros.cli.check_alignment import command
+from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.config import load_config
+from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.sensing.geometry.cameras import Camera
 
 FRAMES = 6
@@ -140,3 +143,71 @@ def test_sensors_must_be_those_of_the_rig(folder: Path) -> None:
     result = CliRunner().invoke(command, ["bag", "--out", "x", "--params-file", str(path)])
     assert result.exit_code == 2
     assert "has one sensor, thermal: expected two or more" in " ".join(result.output.split())
+
+
+def recorded(path: Path, rgb: list[bytes]) -> list[str]:
+    """Options for a bag with these messages of the first sensor and a sound second one."""
+    rig = {name: {"topic": f"/{name}/image", "modality": name} for name in ("rgb", "thermal")}
+    params = path / "rig.yaml"
+    params.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"rig": {"sensors": rig}}}}))
+    first = (IMAGE, [(START + index, data) for index, data in enumerate(rgb)])
+    bag = write_bag(path / "bag", {"/rgb/image": first, "/thermal/image": (IMAGE, images(3))})
+    return [str(bag), "--params-file", str(params), "--out", str(path / "out")]
+
+
+def told(options: list[str]) -> tuple[int, str]:
+    done = CliRunner().invoke(main, ["check-alignment", *options], catch_exceptions=False)
+    return done.exit_code, " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 3000), (3000, 1), (7, 7)])
+def test_a_reference_of_which_nothing_can_be_seen_is_named(
+    tmp_path: Path, height: int, width: int
+) -> None:
+    picture = values.image(np.zeros((height, width, 3), np.uint8), "rgb8", START, "rgb")
+    code, said = told(recorded(tmp_path, [serialised(picture)]))
+    assert code == 1
+    assert f"Error: rgb has {width}x{height} pixels: expected at least 8 on each side" in said
+
+
+def test_messages_that_are_no_images_are_counted(tmp_path: Path) -> None:
+    picture = values.image(np.zeros((24, 32, 3), np.uint8), "rgb8", 0, "rgb")
+    unstamped = serialised(picture)
+    options = recorded(tmp_path, [unstamped, unstamped])
+    code, said = told(options)
+    assert code == 1
+    assert "has no images of rgb, the rig's first sensor (messages rejected: 2" in said
+    (tmp_path / "mixed").mkdir()
+    good = [data for _, data in images(3)]
+    code, said = told(recorded(tmp_path / "mixed", [*good, unstamped]))
+    assert code == 0
+    assert "rgb: messages rejected: 1, the last one: stamp is 0 s 0 ns" in said
+
+
+@pytest.mark.parametrize("link", ["shifts.csv", "thermal_over_rgb"])
+def test_nothing_is_written_where_a_link_leads(tmp_path: Path, link: str) -> None:
+    elsewhere, out = tmp_path / "elsewhere", tmp_path / "out"
+    elsewhere.mkdir()
+    out.mkdir()
+    target = elsewhere / "kept" if link.endswith(".csv") else elsewhere
+    (elsewhere / "kept").write_text("not ours")
+    (out / link).symlink_to(target)
+    told(recorded(tmp_path, [data for _, data in images(3)]))
+    assert [path.name for path in elsewhere.iterdir()] == ["kept"]
+    assert (elsewhere / "kept").read_text() == "not ours"
+
+
+def test_a_camera_info_that_contradicts_itself_is_named_with_its_topic(tmp_path: Path) -> None:
+    registered = {"method": "cameras", "extrinsics": "0 0 0 0 0 0 1", "camera_info": "/t/info"}
+    rig = {
+        "rgb": {"topic": "/rgb/image", "modality": "rgb", "registration": {"camera_info": "/info"}},
+        "thermal": {"topic": "/t/image", "modality": "thermal", "registration": registered},
+    }
+    params = tmp_path / "rig.yaml"
+    params.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"rig": {"sensors": rig}}}}))
+    bad = (values.CAMERA_INFO, [(START, camera_info(START, float("nan")))])
+    topics = {"/rgb/image": (IMAGE, images(2)), "/t/image": (IMAGE, images(2)), "/info": bad}
+    bag = write_bag(tmp_path / "bag", topics)
+    code, said = told([str(bag), "--params-file", str(params), "--out", str(tmp_path / "out")])
+    assert code == 1
+    assert f"Error: /info of {bag}: camera_matrix is [nan" in said

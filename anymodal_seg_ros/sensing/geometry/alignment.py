@@ -35,6 +35,10 @@ _STRONG = 0.9
 """Edges above this quantile all count the same."""
 
 
+_BEYOND = 1e12
+"""Larger values of float images are told apart from one another no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shift:
     """How far a picture lies from where it should.
@@ -104,6 +108,8 @@ def grey_of(image: Image) -> npt.NDArray[np.floating]:
     if grey.ndim == 3:
         grey = grey[..., 0] if pixels.dtype.kind == "f" else grey[..., :3].mean(axis=2)
     grey[~np.isfinite(grey)] = np.nan
+    if pixels.dtype.kind == "f":  # what is beyond any distance is no edge that sums can hold
+        np.clip(grey, -_BEYOND, _BEYOND, out=grey)
     return grey
 
 

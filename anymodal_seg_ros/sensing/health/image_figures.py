@@ -462,7 +462,8 @@ def floats(values: Pixels) -> Values:
     """Return a float32 copy; what does not fit is huge, so that no sum of it is infinite."""
     if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
         return values.astype(np.float32)
-    return np.clip(values, -_BEYOND, _BEYOND).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # of NaNs that signal, as random bytes may be
+        return np.clip(values, -_BEYOND, _BEYOND).astype(np.float32)
 
 
 def _far_apart(values: Pixels) -> tuple[tuple[Pixels, Pixels], ...]:
@@ -487,4 +488,4 @@ def _span(rows: Values) -> tuple[float, float]:
 
 
 def _share(flags: npt.NDArray[np.bool_]) -> float:
-    return float(np.count_nonzero(flags) / flags.size)
+    return float(np.count_nonzero(flags) / max(flags.size, 1))

@@ -114,7 +114,7 @@ class SwitchWatch:
             self._one_distance = False
         elif not self._one_distance:
             self._one_distance = _are_one(before, now)
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             times = now / before
             # What does not fit is as far as can be told.
             told = (now < np.nanmax(now, initial=0.0)) & (before < np.nanmax(before, initial=0.0))

@@ -400,3 +400,27 @@ def test_a_few_equal_rows_of_an_enlarged_picture_do_not_make_all_others_stuck() 
     large = np.repeat(np.repeat(small, 2, axis=0), 2, axis=1)
     fault = inspect("thermal", large)
     assert fault is not None and fault.reason.startswith("stuck_rows: ")
+
+
+EXTREME = [0.0, 1.0, np.nan, np.inf, -np.inf, 3.4e38, -3.4e38, 1e-45, 1e20, -1e-3]
+
+
+@pytest.mark.filterwarnings("error")  # NumPy would write them to the log of the node
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 300), (300, 1), (3, 7), (64, 48)])
+@pytest.mark.parametrize(("modality", "dtype"), [
+    ("depth", np.float32), ("depth", np.uint16), ("rgb", np.uint8), ("thermal", np.uint16),
+    ("thermal", np.float32), ("event", np.uint8),
+])  # fmt: skip
+def test_whatever_pixels_hold_it_is_judged_without_a_warning(
+    modality: str, dtype: type, size: tuple[int, int]
+) -> None:
+    dice, watch = np.random.default_rng(3), checker(modality)
+    shape = (*size, 3) if modality == "rgb" else size
+    float_like = dtype is np.float32
+    known = np.array(EXTREME if float_like else [0, 1, np.iinfo(dtype).max], dtype)
+    some = dice.choice(known, shape)
+    bits = np.frombuffer(dice.bytes(some.nbytes), dtype).reshape(shape)  # NaNs that signal, too
+    sound = dice.uniform(1, 20, shape).astype(dtype)
+    tiny = np.full(shape, 1e-42 if float_like else 1, dtype)
+    for moment, pixels in enumerate([some, bits, sound, tiny, sound, bits, some, tiny, some] * 3):
+        watch.inspect(Image(pixels, "test"), moment * FRAME)
