@@ -283,7 +283,8 @@ def _bursts(topic: RecordedTopic) -> Iterator[Finding]:
         or not typical
     ):
         return
-    received = np.diff(np.sort(np.array(topic.log_ns, np.int64))) / 1e9
+    logged = np.sort(np.array(topic.log_ns, np.int64))
+    received = np.asarray(np.diff(logged) / 1e9, np.float64)
     at_once = float(np.mean(received < _BURST_PERIODS * typical))
     silence = float(received.max())
     if at_once > _BURST_SHARE and silence > _LATE_PERIODS * max(typical, float(steps.max())):
