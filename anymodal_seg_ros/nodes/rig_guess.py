@@ -18,7 +18,7 @@ from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.offers import of_others
 from anymodal_seg_ros.nodes.rig_check import check_rig
-from anymodal_seg_ros.sensing.decoding.modality_guess import guess_modality
+from anymodal_seg_ros.sensing.decoding.modality_guess import EVENT_PICTURES_HZ, guess_modality
 
 _OWN = r"/(mask|mask_color|overlay|confidence)(/compressed)?$|/image_rect_raw/|/theora|/zstd"
 _SETTLED_S, _DISCOVERY_S = 2.0, 10.0
@@ -112,7 +112,8 @@ def _described(
     if sensor.type != "auto":
         said["type"] = sensor.type
     if rate_hz > 0:
-        said["expected_hz"] = round(rate_hz, 1)
+        most = EVENT_PICTURES_HZ if sensor.sends_events else rate_hz
+        said["expected_hz"] = round(min(rate_hz, most), 1)
     base = re.sub(r"/compressed(Depth)?$", "", sensor.topic)
     info = f"{base.rsplit('/', 1)[0]}/camera_info"
     if published.get(info) == "sensor_msgs/msg/CameraInfo":

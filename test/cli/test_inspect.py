@@ -141,6 +141,20 @@ def test_a_lidar_that_is_off_in_the_proposed_rig_needs_no_place(
     assert done.exit_code == 0, done.output
 
 
+@pytest.mark.parametrize(
+    "kind", ["event_camera_msgs/msg/EventPacket", "prophesee_event_msgs/msg/EventArray"]
+)
+@pytest.mark.parametrize(("packet_hz", "picture_hz"), [(250, 30.0), (10, 10.0)])
+def test_packets_of_events_are_not_pictures(kind: str, packet_hz: int, picture_hz: float) -> None:
+    rng = np.random.default_rng(0)
+    steps = rng.integers(1, 4, 200) * 10**9 // (2 * packet_hz)
+    times = [int(t) for t in START_NS + np.cumsum(steps)]
+    events = RecordedTopic("/dvs/events", kind, times, stamps_ns=times)
+    proposal = propose([events], ["event"])
+    assert f"expected_hz: {picture_hz}\n" in proposal.text
+    assert not {"R302", "R304"} & {finding.code for finding in find([events])}
+
+
 def test_of_two_robots_one_is_on_in_the_proposed_rig() -> None:
     """What is in one parameter file is fused, so the next line would take two robots for one."""
     topics = [

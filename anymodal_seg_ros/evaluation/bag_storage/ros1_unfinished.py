@@ -40,7 +40,7 @@ _MOST_TOLD = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Chunk:
+class _PackedRecords:
     start_ns: int
     end_ns: int
     compression: str
@@ -62,7 +62,7 @@ class UnfinishedRos1File:
         self._damaged: dict[int, str] = {}
         self._by_id: dict[int, Channel] = {}
         self._counts: Counter[int] = Counter()
-        self._chunks: list[_Chunk] = []
+        self._chunks: list[_PackedRecords] = []
         self._held = 0
         self._file = path.open("rb")
         try:
@@ -134,7 +134,7 @@ class UnfinishedRos1File:
                 there = min(packed, size - position)
                 compression = header.get("compression", b"").decode("ascii", "replace")
                 unpacked += self._take(
-                    _Chunk(
+                    _PackedRecords(
                         0,
                         0,
                         "" if compression == "none" else compression,
@@ -160,7 +160,7 @@ class UnfinishedRos1File:
         fields = _fields(content) if len(content) == length else {}
         return fields, position + _LENGTH.size + length
 
-    def _take(self, chunk: _Chunk) -> int:
+    def _take(self, chunk: _PackedRecords) -> int:
         """Learn what a chunk holds; returns how large it is."""
         content = self._content(chunk)
         if content is None:
@@ -175,7 +175,7 @@ class UnfinishedRos1File:
         if times:
             first, last = min(times), max(times)
             where = chunk.compression, chunk.offset, chunk.packed, chunk.whole
-            self._chunks.append(_Chunk(first, last, *where))
+            self._chunks.append(_PackedRecords(first, last, *where))
         return len(content)
 
     def _connect(self, header: Mapping[str, bytes], content: bytes) -> None:
@@ -194,7 +194,7 @@ class UnfinishedRos1File:
         )
         check_topics_number(self.path, len(self._by_id))
 
-    def _content(self, chunk: _Chunk) -> bytes | None:
+    def _content(self, chunk: _PackedRecords) -> bytes | None:
         """Unpack a chunk; a damaged one is told in the notes, and passed over."""
         self._file.seek(chunk.offset)
         packed = self._file.read(min(chunk.packed, MAX_UNPACKED))
@@ -206,7 +206,7 @@ class UnfinishedRos1File:
             return None
 
     def _of_chunk(
-        self, chunk: _Chunk, wanted: Mapping[int, Channel], span: tuple[int, int]
+        self, chunk: _PackedRecords, wanted: Mapping[int, Channel], span: tuple[int, int]
     ) -> Iterator[Record]:
         content = self._content(chunk)
         if content is None:

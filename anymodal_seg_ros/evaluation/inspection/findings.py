@@ -17,6 +17,7 @@ from anymodal_seg_ros.config import NodeConfig
 from anymodal_seg_ros.config.other_types import mend_of_type
 from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, READABLE, sensors_by_topic
 from anymodal_seg_ros.evaluation.inspection.survey import NO_STAMP, TRANSFORMS, RecordedTopic
+from anymodal_seg_ros.sensing.decoding.modality_guess import EVENT_TYPES
 
 
 class Severity(enum.Enum):
@@ -259,6 +260,8 @@ def _rate(topic: RecordedTopic) -> Iterator[Finding]:
             f"{gaps.size} gap{'s' if gaps.size > 1 else ''}, the longest of {gaps.max():.2f} s: "
             "the sensor will be STALE in them",
         )
+    if topic.type in EVENT_TYPES:
+        return  # packets are what pictures are made of, at a rate of their own
     late = float(np.mean((steps > _LATE_PERIODS * typical) & (steps <= _GAP_S)))
     if late > _JITTERY_SHARE:
         yield Finding(
@@ -273,9 +276,15 @@ def _rate(topic: RecordedTopic) -> Iterator[Finding]:
 def _bursts(topic: RecordedTopic) -> Iterator[Finding]:
     """Compare when messages were taken with when they were received."""
     steps, typical = topic.steps_s(), 1.0 / topic.rate_hz if topic.rate_hz else 0.0
-    if topic.offset_s() is None or steps.size < _FEWEST_STEPS or not typical:
+    if (
+        topic.type in EVENT_TYPES
+        or topic.offset_s() is None
+        or steps.size < _FEWEST_STEPS
+        or not typical
+    ):
         return
-    received = np.diff(np.sort(np.array(topic.log_ns, np.int64))) / 1e9
+    logged = np.sort(np.array(topic.log_ns, np.int64))
+    received = np.asarray(np.diff(logged) / 1e9, np.float64)
     at_once = float(np.mean(received < _BURST_PERIODS * typical))
     silence = float(received.max())
     if at_once > _BURST_SHARE and silence > _LATE_PERIODS * max(typical, float(steps.max())):
@@ -353,7 +362,8 @@ def _parameters(topics: Sequence[RecordedTopic], where: NodeConfig) -> Iterator[
         elif not topic.is_sensor:
             yield Finding("P902", name, f"it is {topic.type or 'of several types'}")
         elif (rate := topic.rate_hz) is not None and (
-            abs(rate - config.expected_hz) > _RATE_SHARE * config.expected_hz
+            not config.sends_events
+            and abs(rate - config.expected_hz) > _RATE_SHARE * config.expected_hz
         ):
             yield Finding(
                 "P903",

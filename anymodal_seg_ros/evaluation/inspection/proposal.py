@@ -18,7 +18,11 @@ from anymodal_seg_ros.evaluation.inspection.findings import (
     namespaces_alike,
 )
 from anymodal_seg_ros.evaluation.inspection.survey import RecordedTopic
-from anymodal_seg_ros.sensing.decoding.modality_guess import EVENT_TYPES, guess_modality
+from anymodal_seg_ros.sensing.decoding.modality_guess import (
+    EVENT_PICTURES_HZ,
+    EVENT_TYPES,
+    guess_modality,
+)
 
 POINT_CLOUD = MESSAGE_TYPES["point_cloud"]
 _GENERIC = re.compile(
@@ -107,7 +111,10 @@ def _place(entry: dict[str, Any], first: RecordedTopic, topics: Sequence[Recorde
 def _sensor(topic: RecordedTopic, modality: str, topics: Sequence[RecordedTopic]) -> dict[str, Any]:
     entry: dict[str, Any] = {"topic": topic.name, "modality": modality}
     if topic.rate_hz is not None:
-        entry["expected_hz"] = float(f"{min(max(topic.rate_hz, 0.1), 1000.0):.3g}")
+        # Of single events it is the rate of the pictures that are made of them, however many
+        # packets a picture is made of.
+        most = EVENT_PICTURES_HZ if topic.type in EVENT_TYPES else 1000.0
+        entry["expected_hz"] = float(f"{min(max(topic.rate_hz, 0.1), most):.3g}")
     kind = next((k for k, v in MESSAGE_TYPES.items() if v == topic.type), None)
     seen_by_itself = topic.name.endswith(("/compressed", "/compressedDepth"))
     if kind not in (None, "image") and not (kind == "compressed" and seen_by_itself):

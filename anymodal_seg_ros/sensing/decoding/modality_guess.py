@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from anymodal_seg_ros.config import MESSAGE_TYPES
+from anymodal_seg_ros.config.sensors import EVENT_TYPES as EVENT_KINDS
 from anymodal_seg_ros.sensing.decoding.encodings import COUNTS, METRES
 
 _WORDS = (
@@ -16,8 +17,11 @@ _WORDS = (
 )
 """What topics of each kind of camera are usually called."""
 
-EVENT_TYPES = (MESSAGE_TYPES["event_packet"], MESSAGE_TYPES["event_array"])
+EVENT_TYPES = tuple(MESSAGE_TYPES[kind] for kind in EVENT_KINDS)
 """Types of messages that are events and nothing else."""
+
+EVENT_PICTURES_HZ = 30.0
+"""Pictures of events in a second, unless messages come more seldom: a picture is made of many."""
 
 
 def guess_modality(topic: str, type_name: str, encoding: str = "") -> str:
