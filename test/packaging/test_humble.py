@@ -143,9 +143,7 @@ def on_humble(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of differences, loaded among modules as Humble has them."""
 
     class Events:
-        def __init__(
-            self, *, message_lost: Any = None, use_default_callbacks: bool = True
-        ) -> None:
+        def __init__(self, *, message_lost: Any = None, use_default_callbacks: bool = True) -> None:
             self.message_lost = message_lost
 
     made: dict[str, dict[str, Any]] = {
