@@ -184,9 +184,11 @@ def _better_of_two(cells: _Cells, rows: _Axis, columns: _Axis) -> Mask:
     number = np.nonzero(cells.possible)[1].reshape(-1, 2)
     lead = np.take_along_axis(cells.corners, number[None], axis=2)
     top, more = _along(lead[..., 1] - lead[..., 0], columns.weights.T[:, cells.column])
-    second = rows.weights.T[:, None, cells.row] * more > -top
+    second = _bytes(rows.weights.T[:, None, cells.row] * more > -top)
     one, other = number.T.astype(np.uint8)
-    return np.asarray(second * (other - one) + one, np.uint8)  # bytes wrap, there and back
+    second *= other - one  # bytes wrap, there and back
+    second += one
+    return second
 
 
 def _best_of_many(cells: _Cells, rows: _Axis, columns: _Axis) -> Mask:
@@ -206,7 +208,9 @@ def _best_of_many(cells: _Cells, rows: _Axis, columns: _Axis) -> Mask:
         value += top
         best, highest = classes[..., :some], largest[..., :some]
         # Ids ascend with the rank, so of two the better one is the larger one.
-        np.maximum(best, (value > highest) * ids.astype(np.uint8), out=best)
+        better = _bytes(value > highest)
+        better *= ids.astype(np.uint8)
+        np.maximum(best, better, out=best)
         np.maximum(highest, value, out=highest)
     return classes
 
@@ -223,14 +227,21 @@ def _paint(painted: Mask, classes: Mask, cells: _Cells) -> None:
     painted[cells.row, :, cells.column, :] = classes.transpose(2, 0, 1)
 
 
+def _bytes(flags: npt.NDArray[np.bool_]) -> Mask:
+    """View flags as 0 and 1: to be reckoned with, they would be turned into such one by one."""
+    return flags.view(np.uint8)
+
+
 def _running_max(logits: Logits, height: int, width: int) -> Mask:
     """Interpolate class by class and remember the largest so far."""
     largest = cv2.resize(logits[0], (width, height), interpolation=cv2.INTER_LINEAR)
     mask, value = np.zeros((height, width), np.uint8), np.empty_like(largest)
     better = np.empty(mask.shape, np.bool_)
+    scaled = _bytes(better)
     for number in range(1, len(logits)):
         cv2.resize(logits[number], (width, height), value, interpolation=cv2.INTER_LINEAR)
         np.greater(value, largest, out=better)
-        np.maximum(mask, better * np.uint8(number), out=mask)  # numbers ascend
+        scaled *= np.uint8(number)
+        np.maximum(mask, scaled, out=mask)  # numbers ascend
         np.maximum(largest, value, out=largest)
     return mask

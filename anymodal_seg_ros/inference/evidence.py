@@ -7,6 +7,7 @@ registration and scaling, can that be seen.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -89,8 +90,9 @@ def _is_lively(planes: Planes, spec: ModalitySpec) -> bool:
     """
     some = planes[:, ::_ROWS]
     share = some.shape[1] / planes.shape[1]
+    spreads = (float(cv2.meanStdDev(plane)[1][0, 0]) for plane in some)
     return any(
-        plane.std() * std * share**0.5 >= _FLAT for plane, std in zip(some, spec.std, strict=True)
+        spread * std * share**0.5 >= _FLAT for spread, std in zip(spreads, spec.std, strict=True)
     )
 
 

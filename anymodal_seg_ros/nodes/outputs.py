@@ -20,6 +20,7 @@ from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.visualize import colorize
 from anymodal_seg_ros.nodes.diagnostics import mask_evidence
+from anymodal_seg_ros.nodes.distribution import publish
 from anymodal_seg_ros.nodes.label_info import LabelInfoPublisher
 from anymodal_seg_ros.nodes.mask_geometry import MaskGeometry
 from anymodal_seg_ros.nodes.messages import ImageBuffer, to_stamp
@@ -133,14 +134,10 @@ class Outputs:
         qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE
         )
+        overridable = QoSOverridingOptions.with_default_policies()
         topic = self._node.resolve_topic_name(f"~/{name}")
         with overrides_named(self._node, topic, "publisher"):
-            return self._node.create_lifecycle_publisher(
-                kind,
-                f"~/{name}",
-                qos,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
+            return publish(self._node, kind, f"~/{name}", qos, overridable)
 
     def _is_heard(self, name: str) -> bool:
         publisher = self._publishers.get(name)

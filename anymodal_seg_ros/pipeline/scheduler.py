@@ -183,9 +183,9 @@ class Scheduler:
             sample
             for sample in newest.values()
             if id(sample) not in self._running
+            and not self._is_made(sample, picture, {})
             and not self._held_up(sample.sensor, now_ns)
             and not self._preparer.needs_companions(sample.sensor, picture)
-            and self._preparer.made(sample, self._preparer.key(sample, picture, {})) is None
         ]
         if self._orders and not self._orders[0].hurries and self._begun(self._orders[0]):
             # Whoever cannot keep up would only encode frames that newer ones supersede.

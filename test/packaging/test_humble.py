@@ -33,8 +33,9 @@ OFFERED = {
     "rclpy.parameter": "Parameter",
     "rclpy.publisher": "Publisher",
     "rclpy.qos": "DurabilityPolicy HistoryPolicy QoSProfile ReliabilityPolicy "
-    "qos_profile_sensor_data",
-    "rclpy.qos_event": "SubscriptionEventCallbacks UnsupportedEventTypeError",
+    "qos_policy_name_from_kind qos_profile_sensor_data",
+    "rclpy.qos_event": "PublisherEventCallbacks SubscriptionEventCallbacks "
+    "UnsupportedEventTypeError",
     "rclpy.qos_overriding_options": "QoSOverridingOptions QoSPolicyKind",
     "rclpy.serialization": "serialize_message deserialize_message",
     "rclpy.signals": "SignalHandlerOptions",
@@ -54,6 +55,7 @@ KEYWORDS = {
     "declare_parameter": "ignore_override",
     "get_publishers_info_by_topic": "no_mangle",
     "resolve_topic_name": "only_expand",
+    "PublisherEventCallbacks": "deadline liveliness incompatible_qos use_default_callbacks",
     "SubscriptionEventCallbacks": "deadline incompatible_qos liveliness message_lost "
     "use_default_callbacks",
     "QoSProfile": "history depth reliability durability lifespan deadline liveliness "
@@ -141,15 +143,17 @@ def on_humble(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of differences, loaded among modules as Humble has them."""
 
     class Events:
-        def __init__(self, *, message_lost: Any = None) -> None:
+        def __init__(self, *, message_lost: Any = None, use_default_callbacks: bool = True) -> None:
             self.message_lost = message_lost
 
     made: dict[str, dict[str, Any]] = {
+        "rclpy.lifecycle": {"LifecycleNode": object},
         "rclpy.node": {"Node": HumbleNode},
-        "rclpy.qos": {"QoSProfile": object},
+        "rclpy.qos": {"QoSProfile": object, "qos_policy_name_from_kind": str},
         "rclpy.qos_overriding_options": {"QoSOverridingOptions": object},
         "rclpy.subscription": {"Subscription": type("Subscription", (), {})},
         "rclpy.qos_event": {
+            "PublisherEventCallbacks": object,
             "SubscriptionEventCallbacks": Events,
             "UnsupportedEventTypeError": type("UnsupportedEventTypeError", (Exception,), {}),
         },

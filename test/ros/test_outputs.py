@@ -214,3 +214,14 @@ def test_the_seconds_before_a_sensor_failed_are_written_and_open_at_a_desk(
     again = subprocess.run(run, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stdout + again.stderr
     assert (tmp_path / "out" / "predictions.jsonl").read_text().strip(), "it gives masks"
+
+
+def test_who_asks_for_more_than_is_offered_is_told_of_on_the_console(
+    graph: Graph, start_node: StartNode, namespace: str
+) -> None:
+    process = start_node(autostart=False)
+    name = f"{namespace}/segmentation_node"
+    assert graph.change(name, "configure")
+    with graph.collect(Image, f"{name}/mask", LATCHED):
+        words = f"{name}/mask: somebody subscribes who asks for more durability"
+        wait_until(lambda: words in process.stdout, "the warning")

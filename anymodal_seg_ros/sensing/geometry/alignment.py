@@ -17,6 +17,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import Image, Pixels
 from anymodal_seg_ros.sensing.decoding.encodings import to_rgb
+from anymodal_seg_ros.sensing.geometry.fourier import correlation, spectrum
 
 Field = npt.NDArray[np.complex64]
 """``[H, W]``: strength of the edges, and their direction with its angle doubled."""
@@ -128,8 +129,7 @@ def measure_shift(reference: Field, other: Field, search_px: int) -> Shift:
 
 def _correlate(reference: Field, other: Field, search_px: int) -> tuple[Pixels, float]:
     """Return the correlation at all shifts up to ``search_px``, and what full agreement gives."""
-    spectrum = np.conj(np.fft.fft2(reference)) * np.fft.fft2(other)
-    shifts = np.fft.fftshift(np.fft.ifft2(spectrum).real)
+    shifts = correlation(np.conj(spectrum(reference)) * spectrum(other))
     row, column = shifts.shape[0] // 2, shifts.shape[1] // 2
     down, right = min(search_px, row - 1), min(search_px, column - 1)
     near = shifts[row - down : row + down + 1, column - right : column + right + 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 
@@ -23,6 +24,11 @@ def quantile(values: npt.NDArray[Any], share: float) -> float:
 def median(values: npt.NDArray[Any]) -> float:
     """Return the middle one of the values, or the mean of the two in the middle."""
     return quantile(values, 0.5)
+
+
+def share_of(flags: npt.NDArray[np.bool_]) -> float:
+    """Return the share of the flags that are set, of at least one."""
+    return int(np.count_nonzero(flags)) / flags.size
 
 
 def in_order(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

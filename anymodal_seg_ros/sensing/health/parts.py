@@ -11,6 +11,7 @@ from anymodal_seg_ros.sensing.health.blocks import Blocks, BlockView, Flags
 from anymodal_seg_ros.sensing.health.dark_lines import DARK_ABOVE, DarkLinesWatch
 from anymodal_seg_ros.sensing.health.edges import edges
 from anymodal_seg_ros.sensing.health.image_figures import Grid, one_channel
+from anymodal_seg_ros.sensing.health.order import share_of
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 from anymodal_seg_ros.sensing.health.smear import SmearWatch
 from anymodal_seg_ros.sensing.health.stillness import StillnessWatch
@@ -114,7 +115,7 @@ class PartsWatch:
         loss = self._look_for_loss(sampled, blocks, now_ns)
         if self._lost.lasts(loss is not None, now_ns, _PATIENCE_NS) and loss is not None:
             bad |= loss.lost
-            told.append(self._loss_fault(float(loss.lost.mean()), loss.left))
+            told.append(self._loss_fault(share_of(loss.lost), loss.left))
         dark = 0.0
         if not self._depth:
             dark = self._dark_lines.look(sampled.values, sampled.full_scale)
@@ -127,7 +128,7 @@ class PartsWatch:
             told.append(_switch_fault(self._switched))
         faults = [fault for fault in told if fault is not None]
         passed = not (covered or whole)
-        lost = 0.0 if loss is None else float(loss.lost.mean())
+        lost = 0.0 if loss is None else share_of(loss.lost)
         kept = not (loss or self._switched or dark > DARK_ABOVE)
         self.found = [
             (CheckResult("covered", share, self._covered_above, passed), None),

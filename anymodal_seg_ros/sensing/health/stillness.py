@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Blocks, Flags, largest_patch
-from anymodal_seg_ros.sensing.health.order import median, quantile_of_sorted
+from anymodal_seg_ros.sensing.health.order import median, quantile_of_sorted, share_of
 from anymodal_seg_ros.sensing.health.same_noise import FEWEST_PIXELS, SameNoiseWatch
 
 _DEAD_SHARE, _DEAD_ON_A_DRIVE = 0.4, 0.36
@@ -141,7 +141,7 @@ class StillnessWatch:
             return None
         if again:
             visible = ~blocks.bright
-            return Stillness(visible, float(visible.mean()), True)
+            return Stillness(visible, share_of(visible), True)
         found = self._judge(blocks, dead, known=noisy and at_rest, at_once=noisy and at_once)
         if not found.whole and found.share < smallest:
             self._learn(blocks, dead, noise)
@@ -161,13 +161,13 @@ class StillnessWatch:
         nearly_all = np.count_nonzero(dead) >= _WHOLE * visible > dead.size // 4
         if nearly_all and lively <= _MOST_LIVELY * visible:
             frozen = known or at_once or self._stopped_at_once
-            return Stillness(dead, float(dead.mean()) if frozen else 0.0, frozen)
+            return Stillness(dead, share_of(dead) if frozen else 0.0, frozen)
         patch = largest_patch(dead if known else self._sudden)
         rest = ~patch
         alive = np.count_nonzero(rest & ~dead)
         if alive < _REST_ALIVE * np.count_nonzero(rest):
             patch = np.zeros_like(patch)
-        return Stillness(patch, float(patch.mean()), False)
+        return Stillness(patch, share_of(patch), False)
 
     def _learn(self, blocks: Blocks, dead: Flags, noise: float) -> None:
         """Take note of the noise of a picture that looks healthy."""
@@ -188,4 +188,4 @@ class StillnessWatch:
             if (white or clear) and temporal >= _TEMPORAL:
                 self._evidence += bool(white) or rests
                 self._at_rest += rests
-        self._idle += (float(dead.mean()) - self._idle) / len(self._noise)
+        self._idle += (share_of(dead) - self._idle) / len(self._noise)

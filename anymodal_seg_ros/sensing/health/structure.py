@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from anymodal_seg_ros.sensing.geometry.fourier import correlation, spectrum
 from anymodal_seg_ros.sensing.health.order import quantile
 
 Spectra = npt.NDArray[np.complex64]
@@ -115,8 +116,8 @@ def edge_structure(grey: Floats, covered: Mask | None = None) -> Structure:
         imaginary - cv2.blur(imaginary, (side, side))
     )
     window = cv2.createHanningWindow((columns, ROWS), cv2.CV_32F)
-    spectrum = np.fft.fft2(local * window).astype(np.complex64)
-    return Structure((real + 1j * imaginary).astype(np.complex64), spectrum, clarity)
+    edges = (real + 1j * imaginary).astype(np.complex64)
+    return Structure(edges, spectrum(local * window), clarity)
 
 
 def _clarity(local: Floats) -> float:
@@ -152,12 +153,11 @@ class RunningAccord:
 
 
 def _accord(product: Spectra) -> Accord:
-    shifts = np.fft.ifft2(product).real
+    shifts = correlation(product)
     spread = float(shifts.std())
     if spread <= _TINY:
         return Accord(0.0, 0.0, 0, 0)
     rows, columns = shifts.shape
-    shifts = np.fft.fftshift(shifts)
     here = _around(shifts, _AT_HOME_PX, _AT_HOME_PX)
     down, right = rows // 8, columns // 8
     near = _around(shifts, down, right)

@@ -80,7 +80,7 @@ class TintWatch:
         return is_ < was - _CLEARLY
 
     def _usual(self) -> Floats:
-        return np.asarray(np.median(np.array(self._tints), axis=0), np.float32)
+        return np.array([median(color) for color in np.array(self._tints).T], np.float32)
 
     @property
     def jumped(self) -> bool:
