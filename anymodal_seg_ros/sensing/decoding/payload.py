@@ -19,11 +19,10 @@ MAX_DECOMPRESSED_PIXELS = 1 << 25
 
 Bytes = npt.NDArray[np.uint8]
 
-OTHER_TYPES = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+OTHER_TYPES = (AttributeError, OverflowError, TypeError, ValueError)
 """What comes of a message whose fields are not what their names say.
 
-A bag may define a standard type in its own way. KeyError is what a part of a mapping is from Python
-3.12 on, where slices have hashes.
+A bag may define a standard type in its own way.
 """
 
 
