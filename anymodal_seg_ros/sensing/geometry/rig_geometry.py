@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -301,8 +302,10 @@ def _fingerprint(message: Any) -> object:
         if values is None:
             values = getattr(message, name.upper(), ())
         # No sound list is longer: what is, is refused, and needs no more than its length here.
-        sized = hasattr(values, "__len__")
-        parts.append((len(values), *values[:_MOST_COMPARED]) if sized else (repr(values),))
+        if hasattr(values, "__len__"):  # islice, for a slice of a mapping is a KeyError
+            parts.append((len(values), *itertools.islice(values, _MOST_COMPARED)))
+        else:
+            parts.append((repr(values),))
     roi = getattr(message, "roi", None)
     cut = tuple(getattr(roi, n, 0) for n in ("x_offset", "y_offset", "width", "height"))
     size = tuple(getattr(message, n, 0) for n in ("width", "height", "binning_x", "binning_y"))
