@@ -11,6 +11,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from anymodal_seg_ros.errors import ConfigError, ModelError
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.contract import check_engine
 from anymodal_seg_ros.inference.cuda_graphs import CudaCapture, Replayer
@@ -36,7 +37,10 @@ def load_network(model: Model) -> AnyModalNetwork:
         network = build_network(
             manifest.architecture, len(manifest.classes), names_by_id(manifest.modalities)
         )
-        network.load_state_dict(load(model.read("weights")))
+        weights = load(model.read("weights"))
+        if odd := [name for name, tensor in weights.items() if tensor.is_complex()]:
+            raise ValueError(f"{quote(odd[0])} has complex numbers: expected real ones")
+        network.load_state_dict(weights)
     except (
         ConfigError,
         SafetensorError,

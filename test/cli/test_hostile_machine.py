@@ -97,7 +97,7 @@ def test_a_file_that_may_not_grow_is_named_with_the_mend() -> None:
     [
         (["run", "{bag}", "--no-overlays", "--out", "{out}"], 700, "predictions.jsonl"),
         (["check-alignment", "--sensor", "a={images}", "--sensor", "b={images}", "--out", "{out}"],
-         20, "shifts.csv"),
+         20, "b_over_a"),
         (["assemble-bag", "{out}", "--sensor", "a={images}"], 2000, "out"),
     ],
 )  # fmt: skip

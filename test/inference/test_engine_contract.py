@@ -312,6 +312,21 @@ def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path, content: by
         create_engine("torch", load_model(str(tmp_path)), 1)
 
 
+def test_weights_of_complex_numbers_are_refused(tmp_path: Path) -> None:
+    """Their imaginary parts would be dropped with a warning."""
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    weights = {"a": torch.zeros(1, dtype=torch.complex64)}
+    save_file(weights, tmp_path / "model.safetensors")
+    spec = FileSpec("model.safetensors", sha256(tmp_path / "model.safetensors"))
+    architecture = {"network": "anyseg", "backbone": "mit_nano", "head_width": 16}
+    manifest = replace(small_manifest(), files={"weights": spec}, architecture=architecture)
+    dump_manifest(manifest, tmp_path)
+    with pytest.raises(ModelError, match="a has complex numbers: expected real ones"):
+        create_engine("torch", load_model(str(tmp_path)), 1)
+
+
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file

@@ -243,6 +243,7 @@ def test_check_data_of_a_good_data_set_counts_frames_and_pixels(tmp_path: Path) 
     ("changes", "message"),
     [
         ({"classes": []}, "classes is missing"),
+        ({"classes": [["a", 0, 0, 0]] * 300}, "classes has 300 entries: expected at most"),
         ({"classes": [["road", 0, 0]]}, r"classes has \['road', 0, 0\]"),
         ({"classes": [["a", 0, 0, 0], ["a", 1, 1, 1]]}, "'a' twice"),
         (

@@ -161,8 +161,10 @@ def parse_classes(entries: Any) -> tuple[ClassSpec, ...]:
     Raises:
         ConfigError: an entry is something else, or a name occurs twice.
     """
-    if not isinstance(entries, list) or not 1 <= len(entries) < UNLABELED:
+    if not isinstance(entries, list) or not entries:
         raise ConfigError("classes is missing: expected a list of [name, red, green, blue]")
+    if len(entries) >= UNLABELED:
+        raise ConfigError(f"classes has {len(entries)} entries: expected at most {UNLABELED - 1}")
     classes = []
     for entry in entries:
         good = isinstance(entry, list) and len(entry) == 4 and isinstance(entry[0], str)
