@@ -203,7 +203,9 @@ class ContentChecker:
         look = not bad and not repeated
         if self._focus is not None:
             plane = figures.one_channel(sampled.pixels)
-            result, fault = self._focus.inspect(plane, now_ns) if look else self._focus.found
+            result, fault = self._focus.found
+            if look:
+                result, fault = self._focus.inspect(plane, sampled.block_means, now_ns)
             found.add(result, None if bad else fault)
         if self._parts is None:
             return

@@ -6,8 +6,8 @@ which no lens blurs, is left out: differences along a line are multiplied with t
 one nearby, in which an edge goes on and noise is another.
 
 A leaning edge goes on elsewhere, so a picture is only taken for soft by the parts in which both
-lines agree. A cloud, and a shadow on a wall, have hardly a sharp edge, but a camera that comes to
-look at nothing else has lost the coarse detail as well: that must be there as before.
+lines agree. Clouds, and shadows on a wall, have hardly a sharp edge; but a camera that comes to
+look at nothing else shows another scene, and mostly less of its coarse detail as well.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from anymodal_seg_ros.frames import CheckResult, Pixels, SensorState
 from anymodal_seg_ros.sensing.health.image_figures import floats
 from anymodal_seg_ros.sensing.health.order import in_order, median, quantile_of_sorted
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.health.sudden_halt import likeness
 
 SOFT_BELOW = 0.31
 """Steepness of edges above which no picture is soft."""
@@ -33,7 +34,9 @@ _APART = 2
 """Between the two lines of a pair: neighbours share noise, after a codec or a raw pattern."""
 _SCALES = (1, 2)
 """Pixels between which detail is fine; coarse detail is between four times as far."""
-_COARSER, _COARSEST = 4, 32
+_COARSER = 4
+_COARSEST = 10
+"""Part of a line between whose ends pixels are farthest apart: more than any lens smears."""
 _PARTS = (8, 6)
 _EDGE, _LEAST_EDGE = 0.015, 0.5
 """Of a picture's span, and in counts: coarse detail that a part with edges has at least."""
@@ -49,10 +52,15 @@ _SOFT, _SHARPER = 0.3, 0.45
 Measured in 17 recordings, sound pictures have 0.57 and more, and 0.25 and less behind a lens whose
 points are discs of 9 pixels.
 """
-_BUSY = 0.25
+_BUSY = 0.3
 """Of what is usual: the coarse detail that there must be for the fine to be missed."""
 _LEAST_USUAL = 0.4
 """Fine detail that a sensor must have shown to be judged; steps have 3."""
+_ONE_SCENE, _LEAST_ALIKE, _LESS = 0.8, 0.1, 0.05
+"""Correlation of coarse pictures from look to look, in the median, of scenes that go over into each
+other; there, the share of the looks that are less alike than usual, and by how much less alike a
+picture may be than those: what becomes soft with another scene is the scene.
+"""
 _MEMORY, _FEWEST = 50, 5
 """Looks from which is known what is usual, and so many of them at least."""
 _PERIOD_NS = 180_000_000
@@ -96,6 +104,10 @@ class FocusWatch:
     def forget(self) -> None:
         """Begin anew, as with another lens."""
         self._usual: deque[Detail] = deque(maxlen=_MEMORY)
+        self._likes: deque[float] = deque(maxlen=_MEMORY)
+        """How like the one before sharp pictures are."""
+        self._sharp: Floats | None = None
+        """The last sharp picture, made coarse; None while another scene is soft by itself."""
         self._soft: int | None = None
         """The scale at which pictures are soft by now."""
         self._looked_ns: int | None = None
@@ -105,8 +117,19 @@ class FocusWatch:
         self.found: tuple[CheckResult, Fault | None] = (self._result(True), None)
         """The last verdict."""
 
-    def inspect(self, plane: Pixels, now_ns: int) -> tuple[CheckResult, Fault | None]:
-        """Look at one channel ``[H, W]`` of a picture; one soon after another is judged like it."""
+    def inspect(
+        self, plane: Pixels, coarse: Floats, now_ns: int
+    ) -> tuple[CheckResult, Fault | None]:
+        """Look at a picture; one soon after another is judged like it.
+
+        Args:
+            plane: one channel of it, ``[H, W]``.
+            coarse: the same, made coarse.
+            now_ns: when it came.
+
+        Returns:
+            The verdict.
+        """
         if self._looked_ns is not None and 0 < now_ns - self._looked_ns < _PERIOD_NS:
             return self.found
         detail = detail_of(plane)
@@ -114,7 +137,7 @@ class FocusWatch:
         if detail is None:  # such a picture says nothing: the last verdict holds
             return self.found
         if self._soft is None:
-            self._soft = self._missing(detail)
+            self._soft = self._begins(detail, coarse)
             self._since_ns, self._looks = now_ns, 0
         elif _fine(detail.steepness[self._soft]) > _SHARPER * self._usually(self._soft):
             self._soft = None
@@ -128,12 +151,30 @@ class FocusWatch:
         self.found = self._result(passed), None if passed else self._fault()
         return self.found
 
+    def _begins(self, detail: Detail, coarse: Floats) -> int | None:
+        """Return the scale at which the scene that was sharp is soft now; None if at none."""
+        missing, sharp = self._missing(detail), self._sharp
+        like = None if sharp is None else likeness(sharp, coarse)
+        if missing is None:
+            self._sharp = coarse
+            if like is not None:
+                self._likes.append(like)
+            return None
+        if like is None or not self._goes_on(like):
+            self._sharp = None
+            return None
+        busy = _BUSY * median(np.array([one.coarse for one in self._usual]))
+        return missing if detail.coarse >= busy else None
+
+    def _goes_on(self, like: float) -> bool:
+        """Whether a picture shows the scene of the one before, or none of them ever does."""
+        ordered = in_order(np.array(self._likes))
+        if not ordered.size or quantile_of_sorted(ordered, 0.5) < _ONE_SCENE:
+            return True
+        return like >= quantile_of_sorted(ordered, _LEAST_ALIKE) - _LESS
+
     def _missing(self, detail: Detail) -> int | None:
         """Return the scale at which fine detail is missing; None if at none."""
-        if not self._usual:
-            return None
-        if detail.coarse < _BUSY * median(np.array([one.coarse for one in self._usual])):
-            return None
         for scale, steepness in enumerate(detail.upright):
             if steepness < self._limit(scale):
                 return scale
@@ -142,14 +183,15 @@ class FocusWatch:
     def _limit(self, scale: int) -> float:
         """Return the steepness of edges below which they are soft; 0 while none is known to be."""
         usual = self._usually(scale)
-        if len(self._usual) < _FEWEST or usual < _LEAST_USUAL:
+        if usual < _LEAST_USUAL:
             return 0.0
         return min(self._below, math.sqrt(_SOFT * usual + 1.0) / _COARSER)
 
     def _usually(self, scale: int) -> float:
         """Return how far edges usually are from ramps; 0 while that is not known."""
-        fine = [_fine(one.steepness[scale]) for one in self._usual]
-        return median(np.array(fine)) if fine else 0.0
+        seen = [one.steepness[scale] for one in self._usual]
+        known = [_fine(steepness) for steepness in seen if not math.isnan(steepness)]
+        return median(np.array(known)) if len(known) >= _FEWEST else 0.0
 
     def _result(self, passed: bool) -> CheckResult:
         return CheckResult("soft", self._steepness, self._limit(self._soft or 0), passed)
@@ -176,7 +218,7 @@ def detail_of(plane: Pixels) -> Detail | None:
         return None
     one, other = _along(plane), _along(plane.T)
     steepness = np.fmax(one.steepness, other.steepness).tolist()
-    if any(math.isnan(some) for some in steepness):
+    if all(math.isnan(some) for some in steepness):
         return None
     upright = np.maximum(one.upright, other.upright).tolist()
     return Detail(tuple(steepness), tuple(upright), (one.coarse + other.coarse) / 2)
@@ -201,7 +243,8 @@ def _along(plane: Pixels) -> Detail:
         edges = both >= least
         all_edges.append(_ratio(fine, both, edges))
         upright_ones.append(_ratio(fine, both, edges & (both >= _AGREE * squares)))
-    coarsest = _differences(one, _COARSEST) * _differences(other, _COARSEST)
+    farthest = one.shape[1] // _COARSEST
+    coarsest = _differences(one, farthest) * _differences(other, farthest)
     return Detail(tuple(all_edges), tuple(upright_ones), float(coarsest.mean()))
 
 

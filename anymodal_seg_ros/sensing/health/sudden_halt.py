@@ -71,13 +71,13 @@ class SuddenHaltWatch:
             self._held = before.means
             self._echoes.clear()
         if self._held is not None:
-            if stopped and _likeness(self._held, blocks.means) >= _STAYS:
+            if stopped and likeness(self._held, blocks.means) >= _STAYS:
                 self._echoes.append(echo)
                 return float(np.mean(self._echoes)) >= _AGAIN
             self._held = None
             self._moved.clear()
         if close and echo <= _NEW:
-            self._moved.append((change, _likeness(before.means, blocks.means)))
+            self._moved.append((change, likeness(before.means, blocks.means)))
         else:
             self._moved.clear()
         return False
@@ -100,8 +100,8 @@ def _echo(blocks: Blocks, before: Blocks) -> float:
     return float(blocks.echo[flat].sum()) / power**0.5 if power > 0.0 else 0.0
 
 
-def _likeness(one: Floats, other: Floats) -> float:
-    """Return the correlation of two coarse pictures."""
+def likeness(one: Floats, other: Floats) -> float:
+    """Return the correlation of two coarse pictures, -1 to 1; 0 of one that is even."""
     one, other = one.ravel() - one.mean(), other.ravel() - other.mean()
     norm = float(np.linalg.norm(one) * np.linalg.norm(other))
     return float(one @ other) / norm if norm > 0.0 else 0.0

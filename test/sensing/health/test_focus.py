@@ -93,6 +93,17 @@ def test_a_camera_that_comes_to_see_nothing_but_clouds_is_sharp() -> None:
     assert play(BEGIN + 20, seen) == [None] * (BEGIN + 20)
 
 
+def test_soft_shadows_on_a_wall_are_another_scene() -> None:
+    y, x = np.mgrid[0:480, 0:900]
+    shade = 70.0 * ((x // 150 + y // 160) % 2).astype(np.float32)
+    wall = np.repeat((190 - cv2.GaussianBlur(shade, (0, 0), 14))[..., None], 3, axis=2)
+
+    def seen(k: int) -> Pixels:
+        return street(k) if k < BEGIN else noisy(wall[:, 4 * (k - BEGIN) :][:, :640], k, 1.2)
+
+    assert play(BEGIN + 20, seen) == [None] * (BEGIN + 20)
+
+
 def test_edges_that_lean_are_as_sharp_as_upright_ones() -> None:
     """Tiles laid askew: along two rows, their edges are not at one place."""
     y, x = np.mgrid[0:480, 0:640]
