@@ -72,7 +72,7 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Detail:
+class FineDetail:
     """What one picture shows, whatever its noise.
 
     Attributes:
@@ -103,7 +103,7 @@ class FocusWatch:
 
     def forget(self) -> None:
         """Begin anew, as with another lens."""
-        self._usual: deque[Detail] = deque(maxlen=_MEMORY)
+        self._usual: deque[FineDetail] = deque(maxlen=_MEMORY)
         self._likes: deque[float] = deque(maxlen=_MEMORY)
         """How like the one before sharp pictures are."""
         self._sharp: Floats | None = None
@@ -151,7 +151,7 @@ class FocusWatch:
         self.found = self._result(passed), None if passed else self._fault()
         return self.found
 
-    def _begins(self, detail: Detail, coarse: Floats) -> int | None:
+    def _begins(self, detail: FineDetail, coarse: Floats) -> int | None:
         """Return the scale at which the scene that was sharp is soft now; None if at none."""
         missing, sharp = self._missing(detail), self._sharp
         like = None if sharp is None else likeness(sharp, coarse)
@@ -173,7 +173,7 @@ class FocusWatch:
             return True
         return like >= quantile_of_sorted(ordered, _LEAST_ALIKE) - _LESS
 
-    def _missing(self, detail: Detail) -> int | None:
+    def _missing(self, detail: FineDetail) -> int | None:
         """Return the scale at which fine detail is missing; None if at none."""
         for scale, steepness in enumerate(detail.upright):
             if steepness < self._limit(scale):
@@ -212,7 +212,7 @@ def _fine(steepness: float) -> float:
     return (_COARSER * steepness) ** 2 - 1.0
 
 
-def detail_of(plane: Pixels) -> Detail | None:
+def detail_of(plane: Pixels) -> FineDetail | None:
     """Measure a picture ``[H, W]``; None if it is small or has hardly an edge."""
     if min(plane.shape) < _FEWEST_PIXELS or plane.dtype.kind not in "ui":
         return None
@@ -221,10 +221,10 @@ def detail_of(plane: Pixels) -> Detail | None:
     if all(math.isnan(some) for some in steepness):
         return None
     upright = np.maximum(one.upright, other.upright).tolist()
-    return Detail(tuple(steepness), tuple(upright), (one.coarse + other.coarse) / 2)
+    return FineDetail(tuple(steepness), tuple(upright), (one.coarse + other.coarse) / 2)
 
 
-def _along(plane: Pixels) -> Detail:
+def _along(plane: Pixels) -> FineDetail:
     """Measure edges across rows."""
     first = np.linspace(0, plane.shape[0] - 1 - _APART, _PAIRS).astype(int)
     one, other = floats(plane[first]), floats(plane[first + _APART])
@@ -245,7 +245,7 @@ def _along(plane: Pixels) -> Detail:
         upright_ones.append(_ratio(fine, both, edges & (both >= _AGREE * squares)))
     farthest = one.shape[1] // _COARSEST
     coarsest = _differences(one, farthest) * _differences(other, farthest)
-    return Detail(tuple(all_edges), tuple(upright_ones), float(coarsest.mean()))
+    return FineDetail(tuple(all_edges), tuple(upright_ones), float(coarsest.mean()))
 
 
 def _ratio(fine: Floats, coarse: Floats, edges: npt.NDArray[np.bool_]) -> float:
