@@ -47,7 +47,7 @@ from anymodal_seg_ros.faults.kinds import (
     WrongUnits,
 )
 from anymodal_seg_ros.faults.timeline import FaultTimeline
-from anymodal_seg_ros.frames import Image, SensorState
+from anymodal_seg_ros.frames import CheckResult, Image, SensorState
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
 from anymodal_seg_ros.sensing.health.watchdog import Watchdog
@@ -105,6 +105,11 @@ FAULTS: dict[str, InjectedFault] = {
     "blocked at 0.4 m": BrokenScan(how="blocked", severity=0.9),
 }
 """What is tried, by what the table calls it."""
+
+Margins = dict[str, tuple[float, float]]
+"""By check: the figure of sound pictures that came nearest to its threshold, and that."""
+BELOW = {"black", "blocked", "no_depth", "soft"}
+"""Checks that fail below their threshold; ``units`` fails on both sides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +210,16 @@ def scans(seed: int, count: int) -> list[Image]:
     return made
 
 
-def play(recording: Recording, fault: InjectedFault | None, first: int) -> tuple[int | None, str]:
+def play(
+    recording: Recording, fault: InjectedFault | None, first: int, margins: Margins | None = None
+) -> tuple[int | None, str]:
     """Play a recording from ``first`` on.
+
+    Args:
+        recording: what is played.
+        fault: from its middle on; None: none.
+        first: image to begin with.
+        margins: taken note of, if given.
 
     Returns:
         The frame after the beginning of the fault at which the sensor was DEGRADED or down, and
@@ -225,11 +238,29 @@ def play(recording: Recording, fault: InjectedFault | None, first: int) -> tuple
         assert delivery is not None
         found = checker.inspect(delivery.payload, now_ns)
         watchdog.observe("one", now_ns, found)
+        if margins is not None:
+            note(margins, checker.results)
         state = watchdog.states()["one"]
         if state is not SensorState.OK:
             told = watchdog.status("one", now_ns).fault
             return number - HEALTHY, f"{state.value}: {told}"
     return None, ""
+
+
+def note(margins: Margins, results: Sequence[CheckResult]) -> None:
+    """Keep the figures that are nearest to where their checks fail."""
+    for result in results:
+        if result.name == "units" or not result.threshold or not np.isfinite(result.figure):
+            continue
+        new = result.figure, result.threshold
+        old = margins.setdefault(result.name, new)
+        margins[result.name] = max(old, new, key=lambda pair: nearness(result.name, *pair))
+
+
+def nearness(check: str, figure: float, threshold: float) -> float:
+    """Return 0 of a figure that is far from failing, and 1 of one at the threshold."""
+    one, other = (threshold, figure) if check in BELOW else (figure, threshold)
+    return one / max(other, 1e-9)
 
 
 def options(fault: InjectedFault) -> dict[str, object]:
@@ -241,8 +272,9 @@ def options(fault: InjectedFault) -> dict[str, object]:
 def report(recordings: Sequence[Recording]) -> str:
     columns = list(dict.fromkeys(recording.column for recording in recordings))
     alarms, images = [], 0
+    nearest: dict[str, Margins] = {column: {} for column in columns}
     for recording in recordings:
-        frame, told = play(recording, None, 0)
+        frame, told = play(recording, None, 0, nearest[recording.column])
         images += len(recording.images)
         if frame is not None:
             alarms.append(f"* {recording.name} ({recording.column}), frame {frame}: {told}")
@@ -268,8 +300,31 @@ def report(recordings: Sequence[Recording]) -> str:
         "; ".join(sorted({recording.name for recording in recordings})) + ".",
         *alarms,
         "",
+        "## How near sound pictures come to failing",
+        "",
+        "The figure that came nearest to its threshold in those recordings, as a share of it: 1 is",
+        "where a check fails. `soft` has a threshold of each sensor's own and must go on for a",
+        "while; `speckle` and `holes` ask for a sensor that was not like that before.",
+        "",
+        f"| check | {' | '.join(columns)} |",
+        "|---|" + "---|" * len(columns),
+        *margin_rows([nearest[column] for column in columns]),
+        "",
     ]
     return "\n".join(lines)
+
+
+def margin_rows(columns: Sequence[Margins]) -> list[str]:
+    """Return a row of the table for each check that any of the sensors has."""
+    rows = []
+    for check in dict.fromkeys(name for column in columns for name in column):
+        shown = []
+        for column in columns:
+            figure, threshold = column.get(check, (float("nan"), 0.0))
+            near = nearness(check, figure, threshold)
+            shown.append(f"{near:.2f} ({figure:.3g} of {threshold:.3g})" if threshold else "–")
+        rows.append(f"| `{check}` | {' | '.join(shown)} |")
+    return rows
 
 
 def cell(recordings: Sequence[Recording], fault: InjectedFault) -> str:

@@ -12,6 +12,7 @@ from anymodal_seg_ros.sensing.decoding.encodings import COLORS, METRES
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.health import image_figures as figures
 from anymodal_seg_ros.sensing.health.blocks import Flags
+from anymodal_seg_ros.sensing.health.focus import SOFT_BELOW, FocusWatch
 from anymodal_seg_ros.sensing.health.kinds import KINDS as KINDS
 from anymodal_seg_ros.sensing.health.kinds import REPEATS_FRESH_S, FigureCheck, Kind, kind_of
 from anymodal_seg_ros.sensing.health.parts import COVERED_ABOVE, PartsWatch
@@ -133,6 +134,11 @@ class ContentChecker:
             if kind.parts and config.covered
             else None
         )
+        self._focus = (
+            FocusWatch(config.soft_below or SOFT_BELOW)
+            if kind.parts in ("pictures", "heat") and config.soft
+            else None
+        )
         self._scans = ScanWatch() if config.scan else None
         self._format = _Format(recover_frames)
         self.results: tuple[CheckResult, ...] = ()
@@ -193,10 +199,16 @@ class ContentChecker:
         if self._scans is not None and image.encoding == POINT_CLOUD and not repeated:
             for verdict in self._scans.inspect(image.pixels, now_ns):
                 found.add(*verdict)
-        if self._parts is None:
-            return
         bad = any(fault.withhold for fault in found.faults)
         look = not bad and not repeated
+        if self._focus is not None:
+            plane = figures.one_channel(sampled.pixels)
+            result, fault = self._focus.found
+            if look:
+                result, fault = self._focus.inspect(plane, sampled.block_means, now_ns)
+            found.add(result, None if bad else fault)
+        if self._parts is None:
+            return
         for result, fault in self._parts.inspect(sampled, now_ns) if look else self._parts.found:
             found.add(result, None if bad else fault)
 
@@ -219,6 +231,8 @@ class ContentChecker:
     def _forget_pictures(self) -> None:
         self._repetition.forget()
         self._checks.forget()
+        if self._focus is not None:
+            self._focus.forget()
         if self._parts is not None:
             self._parts.forget()
         if self._scans is not None:

@@ -51,17 +51,8 @@ _LONE_ACROSS, _LONE_DEPTHS_ACROSS = 0.02, 0.008
 """Shares of pixels that are lone in their row, less than in any picture with a fault. Of more, the
 rows above and below are looked at: to do so always would take three times as long."""
 _ROWS_APART = 2
-_SMOOTHED, _STRIPS = 4, 20
-"""Rows whose mean is taken against noise, and so many of such means."""
 _AGAINST_NOISE = 5
 """Pixels of a row whose mean is taken before rows are compared."""
-_PARTS = (8, 6)
-_EDGE = 0.015
-"""Of an image's span: what pixels four apart must differ by where there is an edge."""
-_LEAST_EDGE = 0.5
-_FEWEST_EDGES = 8
-_SHARP = 0.4
-"""Sharpness that is far from all that is soft: the other direction cannot change that."""
 _EIGHT_BITS = 255.0
 _NOISE_FLOOR_COUNTS = 80.0
 """Of a 16-bit thermal image. A count is 10 mK or so, and cameras are noisy by a few counts."""
@@ -389,43 +380,6 @@ def _lone_depths(values: Values) -> tuple[npt.NDArray[np.bool_], int]:
         return np.zeros_like(known), 0
     away = np.minimum(np.abs(middle - left), np.abs(middle - right))
     return np.asarray(known & (away > _SPECKLE * left)), count
-
-
-def sharpness(sampled: Grid) -> float | None:
-    """Return how steep the edges of a picture are, whatever its contrast and its noise.
-
-    Neighbours' difference over that of pixels four apart, in blocks with edges and in the better
-    of both directions: a quarter where edges are ramps, as out of focus, and more where they are
-    edges. Motion blurs one direction only.
-
-    Returns:
-        0.25 to 1; None of a picture with hardly an edge, such as of a wall or a sky.
-    """
-    plane = one_channel(sampled.pixels)
-    if min(plane.shape) < _FEWEST_COLUMNS or plane.dtype.kind not in "ui":
-        return None
-    across = _steepness(plane)
-    if across is not None and across >= _SHARP:
-        return across
-    found = [s for s in (across, _steepness(plane.T)) if s is not None]
-    return max(found, default=None)
-
-
-def _steepness(plane: Pixels) -> float | None:
-    """Measure edges across rows; each row is the mean of some, against noise."""
-    first = np.linspace(0, plane.shape[0] - _SMOOTHED, _STRIPS).astype(int)
-    strips = floats(plane[(first[:, None] + np.arange(_SMOOTHED)).reshape(-1)])
-    rows = np.add.reduce(strips.reshape(_STRIPS, _SMOOTHED, -1), axis=1)
-    rows *= np.float32(1 / _SMOOTHED)
-    near = cv2.absdiff(rows[:, 1:-3], rows[:, :-4])
-    far = cv2.absdiff(rows[:, 4:], rows[:, :-4])
-    one = cv2.resize(near, _PARTS, interpolation=cv2.INTER_AREA)
-    other = cv2.resize(far, _PARTS, interpolation=cv2.INTER_AREA)
-    low, high = _span(rows)
-    edges = other >= max(_EDGE * float(high - low), _LEAST_EDGE)
-    if np.count_nonzero(edges) < _FEWEST_EDGES:
-        return None
-    return median(one[edges] / other[edges])
 
 
 def stuck_lines_share(sampled: Grid) -> float:

@@ -118,16 +118,6 @@ BYTE_ORDER = FigureCheck(
     "gain in smoothness by swapping the bytes",
     in_turn=True,
 )
-SOFT = FigureCheck(
-    "soft",
-    figures.sharpness,
-    False,
-    "sharpness of edges",
-    SensorState.DEGRADED,
-    in_turn=True,
-    confirm=3,
-    healthy=0.295,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +151,6 @@ KINDS = {
             (NOISE, 0.6),
             *_LINES,
             (GLARE, 0.6),
-            (SOFT, 0.275),
         ),
         parts="pictures",
     ),
@@ -175,7 +164,6 @@ KINDS = {
             (BYTE_ORDER, 4),
             *_LINES,
             (GLARE, 0.6),
-            (SOFT, 0.275),
         ),
         frozen_after_s=SHUTTER_S,
         shutter_s=SHUTTER_S,

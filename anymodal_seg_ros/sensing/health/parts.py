@@ -15,6 +15,7 @@ from anymodal_seg_ros.sensing.health.order import share_of
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 from anymodal_seg_ros.sensing.health.smear import SmearWatch
 from anymodal_seg_ros.sensing.health.stillness import StillnessWatch
+from anymodal_seg_ros.sensing.health.sudden_halt import SuddenHaltWatch
 from anymodal_seg_ros.sensing.health.sudden_loss import Loss, SuddenLossWatch
 from anymodal_seg_ros.sensing.health.switched import SwitchWatch
 from anymodal_seg_ros.sensing.health.vanished_depth import VanishedDepthWatch
@@ -65,6 +66,7 @@ class PartsWatch:
         self._frozen_after_ns = frozen_after_ns
         self._view = BlockView(depth=self._depth)
         self._still = StillnessWatch(textured=not self._depth)
+        self._halt = SuddenHaltWatch()
         self._vanished = VanishedDepthWatch()
         self._loss = SuddenLossWatch(steady_contrast=not self._heat)
         self._smear = SmearWatch()
@@ -76,6 +78,7 @@ class PartsWatch:
         """Begin anew, as after an outage."""
         self._view.forget()
         self._still.forget()
+        self._halt.forget()
         self._vanished.forget()
         self._loss.forget()
         self._smear.forget()
@@ -103,14 +106,17 @@ class PartsWatch:
         self._looked_ns = now_ns
         still = self._still.look(blocks, self._covered_above)
         share = 0.0 if still is None else still.share
-        whole = still is not None and still.whole
+        halted = not self._depth and self._halt.look(blocks, now_ns)
+        whole = halted or (still is not None and still.whole)
         covered = not whole and share > self._covered_above
         bad = np.zeros(blocks.means.shape, bool)
         told = [
             self._judge_whole(whole, now_ns),
             self._judge_covered(covered, whole, share, now_ns),
         ]
-        if still is not None and (covered or whole):
+        if halted:
+            bad |= ~blocks.bright
+        elif still is not None and (covered or whole):
             bad |= still.dead
         loss = self._look_for_loss(sampled, blocks, now_ns)
         if self._lost.lasts(loss is not None, now_ns, _PATIENCE_NS) and loss is not None:

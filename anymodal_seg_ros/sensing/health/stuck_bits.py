@@ -2,7 +2,8 @@
 
 A line that has come loose, or a byte that is lost, changes a picture in one way only: those pixels
 in which the bit was another one jump by just what that bit counts, and all others stay. Nothing in
-the world does that, and no exposure, shutter or gain.
+the world does that, and no exposure, shutter or gain. Where the picture moves meanwhile, the counts
+themselves tell: they fill the stretches between the gaps that such a bit leaves, up to their ends.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ _ALL_BITS, _EXACTLY = 1 << 11, 8.0
 """Where all pixels shift by the same, as of the highest bits: counts that they must make at least,
 since the shutter of a thermal camera may shift all by some; and how exact the shift must be."""
 _NO_DEPTH = (0, 65535)
+_FILLED = 0.05
+"""Share of the pixels in a stretch of counts, between two gaps, that is filled."""
+_PER_END, _AT_AN_END = 8, 0.005
+"""Ends that a stretch is long, and share of the pixels at each beside a gap: counts of anything but
+such a bit thin out, or go on."""
 
 Counts = npt.NDArray[np.int32]
 
@@ -100,7 +106,9 @@ class StuckBitsWatch:
             if constant >> bit & 1 and float((other >> bit & 1).mean()) >= _LEAST
         ]
         mask = sum(stuck)
-        if mask and _explains(mask, everywhere & mask, was, is_, all_too=not self._depth):
+        if not mask or not _explains(mask, everywhere & mask, was, is_, all_too=not self._depth):
+            mask = sum(bit for bit in stuck if _leaves_gaps(bit, is_))
+        if mask:
             self._mask, self._level = mask, everywhere & mask
 
 
@@ -118,3 +126,17 @@ def _explains(mask: int, level: int, before: Counts, now: Counts, *, all_too: bo
         return all_too and lowest >= _ALL_BITS and abs(median(now - expected)) <= _EXACTLY
     apart = np.abs(now - expected)
     return max(median(apart[most]), median(apart[~most])) <= _MOVED * lowest
+
+
+def _leaves_gaps(bit: int, counts: Counts) -> bool:
+    """Whether counts, in which a bit is always the same, go on right up to the gaps it leaves."""
+    end = max(bit // _PER_END, 1)
+    stretch, place = counts // (2 * bit), counts % bit
+    filled = np.flatnonzero(np.bincount(stretch) >= _FILLED * counts.size)
+    low, high = (
+        np.bincount(stretch[at_end], minlength=int(stretch.max()) + 1) >= _AT_AN_END * counts.size
+        for at_end in (place < end, place >= bit - end)
+    )
+    below, above = filled[:-1], filled[1:]
+    beside = above == below + 1
+    return bool(beside.any() and (high[below] & low[above])[beside].all())

@@ -2,7 +2,8 @@
 
 Lamps, dusk and sign boards colour some of a picture more than the rest, and a camera that adapts
 takes its time. The same factors in every part of it, at once, are a setting: told until they are
-taken back, or are what the camera usually shows.
+taken back, or are what the camera usually shows. Another lamp shines from elsewhere: where light
+and shade have changed as well, by more than motion changes them, it is none.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.sensing.health.order import in_order, median, quantile_of_sorted
+from anymodal_seg_ros.sensing.health.order import in_order, quantile_of_sorted
 
 _JUMP = float(np.log(1.3))
 """Of red or blue against green, or of one against the other, that is told."""
 _ALIKE = float(np.log(1.15))
-"""Between the changes of one of them in eight blocks of ten, at most."""
+"""Between the changes of one of them in eight blocks of ten, at most; and between those of the
+colour that is kept, which are those of light and shade."""
+_UNREST = 1.5
+"""Times the latter of just before, that may be as well: of what moves."""
 _KEPT = float(np.log(1.1))
 """By which one colour at least may change: another lamp changes all three."""
 _DARK, _BRIGHT = 20.0, 235.0
@@ -51,6 +55,8 @@ class TintWatch:
         """A jump that was seen just now."""
         self._step = 0.0
         """What the colours changed by at last."""
+        self._unrest = 0.0
+        """By how much more green has changed at last in some blocks than in others."""
         self._tints: deque[Floats] = deque(maxlen=_MEMORY)
 
     def compare(self, before: Floats, now: Floats) -> None:
@@ -58,6 +64,7 @@ class TintWatch:
         tint = _tint(now)
         step_before, self._step = self._step, float(np.linalg.norm(tint - _tint(before)))
         maybe, self._maybe = self._maybe, None
+        unrest_before, self._unrest = self._unrest, _unrest(before[1], now[1])
         if self._jump is not None:
             away = float((tint - self._usual()) @ self._jump)
             if away < _HALF * float(self._jump @ self._jump):
@@ -66,7 +73,7 @@ class TintWatch:
             if self._step <= _STEADY * float(np.linalg.norm(maybe)):
                 self._jump = maybe
         elif len(self._tints) >= _FEWEST and not self.comes_back(before, now):
-            jump = _jump(before, now)
+            jump = _jump(before, now, max(_ALIKE, _UNREST * unrest_before))
             if jump is not None and step_before <= _STEADY * float(np.linalg.norm(jump)):
                 self._maybe = jump
         self._tints.append(tint)
@@ -88,8 +95,14 @@ class TintWatch:
         return self._jump is not None
 
 
-def _jump(before: Floats, now: Floats) -> Floats | None:
-    """Return how much stronger red and blue have become, ``[2]``; None if not all over."""
+def _jump(before: Floats, now: Floats, unrest: float) -> Floats | None:
+    """Return how much stronger red and blue have become, ``[2]``; None if not all over.
+
+    Args:
+        before: coarse picture ``[3, H, W]``.
+        now: the next one.
+        unrest: by how much more the colour that is kept may change in some blocks than in others.
+    """
     low, high = np.minimum(before, now).min(axis=0), np.maximum(before, now).max(axis=0)
     told = (low >= _DARK) & (high <= _BRIGHT)
     if float(told.mean()) < _MANY:
@@ -100,11 +113,22 @@ def _jump(before: Floats, now: Floats) -> Floats | None:
     if max(float(np.ptp(jump)), float(np.abs(jump).max())) < _JUMP:
         return None
     colours = zip(before[:, told], now[:, told], strict=True)
-    kept = min(abs(median(np.log(is_ / was))) for was, is_ in colours)
-    if kept > _KEPT:
+    strengths = [in_order(np.log(is_ / was)) for was, is_ in colours]
+    kept = min(strengths, key=lambda one: abs(quantile_of_sorted(one, 0.5)))
+    if abs(quantile_of_sorted(kept, 0.5)) > _KEPT:
         return None
-    spreads = [quantile_of_sorted(one, 0.9) - quantile_of_sorted(one, 0.1) for one in changes]
-    return jump if max(spreads) <= _ALIKE else None
+    alike = max(_spread(one) for one in changes) <= _ALIKE and _spread(kept) <= unrest
+    return jump if alike else None
+
+
+def _unrest(before: Floats, now: Floats) -> float:
+    """Return by how much more one colour ``[H, W]`` has changed in some blocks than in others."""
+    seen = (np.minimum(before, now) >= _DARK) & (np.maximum(before, now) <= _BRIGHT)
+    return _spread(in_order(np.log(now[seen] / before[seen]))) if seen.any() else 0.0
+
+
+def _spread(ordered: Floats) -> float:
+    return quantile_of_sorted(ordered, 0.9) - quantile_of_sorted(ordered, 0.1)
 
 
 def _hue(channels: Floats) -> Floats:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from fixtures.drives import drive
+from fixtures.healthy_streams import FAMILIES
 
 from anymodal_seg_ros.config import ChecksConfig
 from anymodal_seg_ros.frames import Image, Pixels
@@ -116,6 +117,34 @@ def test_a_colour_that_comes_by_and_by_or_from_one_side_is_no_setting() -> None:
             pixels = (image.pixels * gain).clip(0, 255).astype(np.uint8)
             fault = checker.inspect(Image(pixels, image.encoding), number * S // HZ)
             assert fault is None, (lamp, number)
+
+
+@pytest.mark.parametrize("speed", [0, 1])
+def test_another_lamp_that_shines_from_elsewhere_is_no_setting(speed: int) -> None:
+    from_the_left = np.exp(np.linspace(0.35, -0.35, 320, dtype=np.float32))[None, :, None]
+    checker = ContentChecker("rgb", ChecksConfig())
+    for number in range(40):
+        image = paint(drive("rgb", number, speed), (1.4, 1, 0.8) if number >= BEGIN else (1, 1, 1))
+        light = 0.9 * (from_the_left if number >= BEGIN else 1 / from_the_left)
+        pixels = (image.pixels * light).clip(0, 255).astype(np.uint8)
+        assert checker.inspect(Image(pixels, image.encoding), number * S // HZ) is None, number
+
+
+@pytest.mark.parametrize(("name", "bit"), [("drive", 6), ("drive", 4), ("radiometric, street", 8)])
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_bit_that_hangs_is_told_on_a_fast_drive(name: str, bit: int, level: int) -> None:
+    family = FAMILIES[name]
+    checker = ContentChecker(family.modality, ChecksConfig())
+    for number in range(30):
+        pixels = family.picture(0, 0.3 * number)
+        if BEGIN <= number < END:
+            one = np.array(1 << bit, pixels.dtype)
+            pixels = (pixels | one) ^ (one * (1 - level)).astype(pixels.dtype)
+        fault = checker.inspect(Image(pixels, family.encoding), number * S // HZ)
+        if BEGIN + 2 <= number < END:
+            assert fault is not None and f"bit {bit} the same" in fault.reason, number
+        elif not BEGIN <= number < END + 2:
+            assert fault is None, number
 
 
 def test_raw_colours_that_are_read_with_the_wrong_pattern_are_told() -> None:
