@@ -22,9 +22,9 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.frames import CheckResult, Pixels, SensorState
 from anymodal_seg_ros.sensing.health.image_figures import floats
+from anymodal_seg_ros.sensing.health.likeness import likeness
 from anymodal_seg_ros.sensing.health.order import in_order, median, quantile_of_sorted
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
-from anymodal_seg_ros.sensing.health.sudden_halt import likeness
 
 SOFT_BELOW = 0.31
 """Steepness of edges above which no picture is soft."""

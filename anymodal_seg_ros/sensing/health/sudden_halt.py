@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import Blocks
+from anymodal_seg_ros.sensing.health.likeness import likeness
 from anymodal_seg_ros.sensing.health.order import median, quantile
 
 _FLAT, _LEAST = 0.25, 0.2
@@ -98,10 +99,3 @@ def _echo(blocks: Blocks, before: Blocks) -> float:
     flat = noisy & (blocks.detail <= quantile(blocks.detail[noisy], _FLAT))
     power = float(blocks.power[flat].sum()) * float(before.power[flat].sum())
     return float(blocks.echo[flat].sum()) / power**0.5 if power > 0.0 else 0.0
-
-
-def likeness(one: Floats, other: Floats) -> float:
-    """Return the correlation of two coarse pictures, -1 to 1; 0 of one that is even."""
-    one, other = one.ravel() - one.mean(), other.ravel() - other.mean()
-    norm = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float(one @ other) / norm if norm > 0.0 else 0.0

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Blocks, Flags
 from anymodal_seg_ros.sensing.health.edges import Edges
+from anymodal_seg_ros.sensing.health.likeness import likeness
 from anymodal_seg_ros.sensing.health.order import median
 
 _EDGES_LEFT = 0.8
@@ -186,7 +187,7 @@ def _stayed(rest: Flags, before: _Seen, now: _Seen) -> bool:
     if np.count_nonzero(rest) >= _FEWEST_REST:
         spread = float(np.ptp(before.means[rest])) + 1e-3
         return median(np.abs(now.means[rest] - before.means[rest])) <= _MOST_MOVED * spread
-    return _pattern(before.means, now.means) >= _ALIKE
+    return likeness(before.means, now.means) >= _ALIKE
 
 
 def _veiled(before: _Seen, now: _Seen) -> bool:
@@ -198,7 +199,7 @@ def _veiled(before: _Seen, now: _Seen) -> bool:
         return False
     contrast = float(np.ptp(before.means))
     faded = contrast >= _LEAST_CONTRAST and float(np.ptp(now.means)) <= _VEILED * contrast
-    return faded and _pattern(before.means, now.means) >= _THROUGH_A_VEIL
+    return faded and likeness(before.means, now.means) >= _THROUGH_A_VEIL
 
 
 def _hazed(before: _Seen, now: _Seen) -> bool:
@@ -208,12 +209,5 @@ def _hazed(before: _Seen, now: _Seen) -> bool:
     return (
         contrast >= _LEAST_HAZED
         and left <= _HAZED * contrast <= brighter
-        and _pattern(before.means, now.means) >= _THROUGH_A_VEIL
+        and likeness(before.means, now.means) >= _THROUGH_A_VEIL
     )
-
-
-def _pattern(before: Floats, now: Floats) -> float:
-    """Return the correlation of two coarse pictures."""
-    one, other = before.ravel() - before.mean(), now.ravel() - now.mean()
-    norm = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float(one @ other) / norm if norm > 0.0 else 0.0

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS
 from anymodal_seg_ros.sensing.health.image_figures import Grid, floats
+from anymodal_seg_ros.sensing.health.likeness import likeness
 from anymodal_seg_ros.sensing.health.order import in_order, median, quantile, quantile_of_sorted
 from anymodal_seg_ros.sensing.health.stuck_bits import StuckBitsWatch
 from anymodal_seg_ros.sensing.health.sudden_loss import HELD_NS
@@ -137,28 +138,28 @@ class SwitchWatch:
     def _compare(self, before: Floats, now: Floats) -> None:
         """Look for a negative, and for colours that were exchanged or are gone."""
         middle = min(1, len(now) - 1)
-        likeness = _likeness(before[middle], now[middle])
-        if likeness <= -_AGAINST:
+        alike = _alike(before[middle], now[middle])
+        if alike <= -_AGAINST:
             self._switched ^= {"a negative of what was seen before"}
         elif len(now) >= 3:
-            self._exchange("red in the place of blue", likeness, before, now, _redness)
-            self._exchange("green in the place of red and blue", likeness, before, now, _greenness)
-            if likeness >= _SAME:
+            self._exchange("red in the place of blue", alike, before, now, _redness)
+            self._exchange("green in the place of red and blue", alike, before, now, _greenness)
+            if alike >= _SAME:
                 self._lose_colours(before, now)
 
     def _exchange(
         self,
         what: str,
-        likeness: float,
+        alike: float,
         before: Floats,
         now: Floats,
         colour: Callable[[Floats], Floats],
     ) -> None:
         """Look whether what is coloured one way is coloured the other way, or as it was again."""
         told = what in self._switched
-        if likeness < (_SAME_AGAIN if told else _SAME):
+        if alike < (_SAME_AGAIN if told else _SAME):
             return
-        against = _likeness(_coarser(colour(before)), _coarser(colour(now)))
+        against = _alike(_coarser(colour(before)), _coarser(colour(now)))
         if told and against <= -_BACK:
             self._switched.remove(what)
         # One that was overlooked and is undone now is none.
@@ -226,9 +227,8 @@ def _channels(sampled: Grid) -> Floats:
     return np.ascontiguousarray(coarse.reshape(ROWS, COLUMNS, -1).transpose(2, 0, 1), np.float32)
 
 
-def _likeness(one: Floats, other: Floats) -> float:
-    """Return the correlation of two coarse pictures; 0 where one of them hardly varies."""
-    if min(float(one.max() - one.min()), float(other.max() - other.min())) < _LEAST_CONTRAST:
+def _alike(one: Floats, other: Floats) -> float:
+    """Return how like two coarse pictures are; 0 where one of them hardly varies."""
+    if min(float(np.ptp(one)), float(np.ptp(other))) < _LEAST_CONTRAST:
         return 0.0
-    one, other = (one - one.mean()).ravel(), (other - other.mean()).ravel()
-    return float((one @ other) / ((one @ one) * (other @ other)) ** 0.5)
+    return likeness(one, other)

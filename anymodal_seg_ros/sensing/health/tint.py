@@ -13,7 +13,7 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.sensing.health.order import in_order, quantile_of_sorted
+from anymodal_seg_ros.sensing.health.order import in_order, median, quantile_of_sorted
 
 _JUMP = float(np.log(1.3))
 """Of red or blue against green, or of one against the other, that is told."""
