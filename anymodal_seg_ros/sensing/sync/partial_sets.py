@@ -41,7 +41,8 @@ class MessageSet:
     Attributes:
         messages: one per input, None for what is absent.
         missing: why each input is absent, in words; empty for those present.
-        completes: a set of this instant has left before, without what has come now.
+        completes: a set of this instant, or of a later one, has left before, without what has come
+            now.
     """
 
     messages: tuple[Any | None, ...]
@@ -231,7 +232,7 @@ class PartialSets:
         first = found[0]
         if first.complete:
             return  # it has left with other messages that are near enough
-        completes = any(a.closed and a.delivered for a in found)
+        completes = first.closed or any(a.closed and a.delivered for a in found)
         self._leave(first, found, states, completes)
 
     def _leave(

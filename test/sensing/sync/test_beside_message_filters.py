@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fixtures.approximate_time import PlainApproximateTime
 from fixtures.synchroniser_bench import EPOCH, MS, Bench, S, ids, stamp_of, stream
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from anymodal_seg_ros.sensing import PartialTimeSynchronizer
@@ -77,6 +77,9 @@ MOVES = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 60), st.integers(0,
     st.integers(1, 12),
     st.integers(1, 80),
     st.sampled_from([None, 0.0, 0.05]),
+)
+@example(  # a first message that had come too late for a set of its own
+    [(1, 1, 0), (0, 1, 0), (0, 1, 0), (1, 1, 0), (1, 1, 0), (2, 1, 0)], 3, 2, 2, 0.0
 )
 def test_every_set_that_message_filters_finds_is_found(
     moves: list[tuple[int, int, int]],
