@@ -219,10 +219,10 @@ def _channels(sampled: Grid) -> Floats:
         # Four neighbours together: the colours of a raw picture take turns from pixel to pixel.
         rows, columns = (side // 2 * 2 for side in pixels.shape[:2])
         down, right = (max(2, side // 60 * 2) for side in (rows, columns))
-        few = floats(pixels[0:rows:down, 0:columns:right, :3])
+        quarter = np.float32(0.25)
+        few = floats(pixels[0:rows:down, 0:columns:right, :3]) * quarter
         for row, column in ((0, 1), (1, 0), (1, 1)):
-            few += pixels[row:rows:down, column:columns:right, :3]
-        few *= np.float32(0.25)
+            few += pixels[row:rows:down, column:columns:right, :3] * quarter
     coarse = cv2.resize(few, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(coarse.reshape(ROWS, COLUMNS, -1).transpose(2, 0, 1), np.float32)
 
