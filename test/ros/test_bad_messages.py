@@ -93,6 +93,14 @@ def test_bad_messages_are_counted_and_survived(
 
         wait_until(lambda: graph.node.count_subscribers(topic), "the node's subscription")
         wait_until(books, "diagnostics of the node")
+
+        def a_mask_comes() -> bool:
+            publisher.publish(good())
+            return bool(masks.messages)
+
+        # Both ends know each other before anything is sent that must not be lost.
+        wait_until(lambda: publisher.get_subscription_count(), "the publisher's subscription")
+        wait_until(a_mask_comes, "a first mask")
         for count, (spoil, field) in enumerate(SPOILERS.items(), start=1):
             publisher.publish(good())
             message = good()
