@@ -31,6 +31,14 @@ END = "<!-- end of what anymodal-seg benchmark has written -->"
 
 _PICTURES = (".png", ".svg")
 
+repeats_option = click.option(
+    "--repeats",
+    type=click.IntRange(1, 1000),
+    default=15,
+    show_default=True,
+    help="Runs of each stage that are timed.",
+)
+
 
 @click.command("benchmark")
 @click.option("--model", "models", multiple=True, help="Model folder or bundled name; repeatable.")
@@ -48,13 +56,7 @@ _PICTURES = (".png", ".svg")
     show_default=True,
     help="Of each engine; 0: as many as the node would take.",
 )
-@click.option(
-    "--repeats",
-    type=click.IntRange(1, 1000),
-    default=15,
-    show_default=True,
-    help="Runs of each stage that are timed.",
-)
+@repeats_option
 @click.option(
     "--switches",
     type=click.IntRange(0, 10**7),

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from anymodal_seg_ros.cli.benchmark import timing_table
+from anymodal_seg_ros.cli.benchmark import repeats_option, timing_table
 from anymodal_seg_ros.cli.one_of import OneOf
 from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
@@ -56,13 +56,7 @@ NOT_VERIFIED = (
     show_default=True,
     help="That compute; 0: as many as the node would take.",
 )
-@click.option(
-    "--repeats",
-    type=click.IntRange(1, 1000),
-    default=15,
-    show_default=True,
-    help="Runs of each stage that are timed.",
-)
+@repeats_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

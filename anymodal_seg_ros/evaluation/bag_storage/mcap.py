@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
+from anymodal_seg_ros.evaluation.bag_storage.held_chunks import Found, HeldChunks
 from anymodal_seg_ros.evaluation.bag_storage.recording import (
     BagError,
     Channel,
@@ -39,7 +40,6 @@ _MESSAGE_HEAD = struct.Struct("<HIQQ")
 _CHUNK_HEAD = struct.Struct("<QQQII")
 _MAX_TEXT = 1 << 22
 """Bytes of a schema or a channel record that are looked at."""
-_MAX_HELD = 2 * MAX_UNPACKED
 _MOST_TOLD = 3
 """Damaged places of a file that are told one by one."""
 
@@ -75,7 +75,7 @@ class McapFile:
         self._loose: list[tuple[int, int, int, int]] = []  # log time, offset, bytes, channel
         self._counts: Counter[int] = Counter()
         self._told: dict[int, int] | None = None
-        self._held = 0
+        self._held = HeldChunks(path, "mcap sort")
         try:
             self._scan()
             self._look_into_chunks()
@@ -312,25 +312,14 @@ class McapFile:
         content = self._content(chunk)
         if content is None:
             return
-        found: list[tuple[int, int, int, int]] = []
+        found: list[Found] = []
         for kind, start, end in _records(content):
             if kind == _MESSAGE and end - start >= _MESSAGE_HEAD.size:
                 number, _, log_ns, _ = _MESSAGE_HEAD.unpack_from(content, start)
                 if number in wanted and span[0] <= log_ns < span[1]:
                     found.append((log_ns, start + _MESSAGE_HEAD.size, end, number))
-        if not found:
-            return
-        self._held += len(content)
-        try:
-            if self._held > _MAX_HELD:
-                raise BagError(
-                    f"{self.path}: its chunks overlap in time so much that they do not fit into "
-                    f"{_MAX_HELD // 1024**2} MiB: put it in order with 'mcap sort'"
-                )
-            for log_ns, start, end, number in sorted(found):
-                yield log_ns, wanted[number], content[start:end]
-        finally:
-            self._held -= len(content)
+        if found:
+            yield from self._held.give_out(content, found, wanted)
 
     def _of_loose(self, first: int, last: int, wanted: dict[int, Channel]) -> Iterator[Record]:
         """Yield messages that lie in no chunk."""

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from anymodal_seg_ros.evaluation.bag_storage.held_chunks import Found, HeldChunks
 from anymodal_seg_ros.evaluation.bag_storage.recording import (
     BagError,
     Channel,
@@ -63,7 +64,7 @@ class UnfinishedRos1File:
         self._by_id: dict[int, Channel] = {}
         self._counts: Counter[int] = Counter()
         self._chunks: list[_PackedRecords] = []
-        self._held = 0
+        self._held = HeldChunks(path, "rosbag reindex")
         self._file = path.open("rb")
         try:
             self._scan(path.stat().st_size)
@@ -211,22 +212,12 @@ class UnfinishedRos1File:
         content = self._content(chunk)
         if content is None:
             return
-        found = []
+        found: list[Found] = []
         for header, start, end in _records(content):
             message = _message(header)
             if message and message[0] in wanted and span[0] <= message[1] < span[1]:
                 found.append((message[1], start, end, message[0]))
-        self._held += len(content)
-        try:
-            if self._held > 2 * MAX_UNPACKED:
-                raise BagError(
-                    f"{self.path}: its chunks overlap in time so much that they do not fit into "
-                    f"{2 * MAX_UNPACKED // 1024**2} MiB: put it in order with 'rosbag reindex'"
-                )
-            for log_ns, start, end, number in sorted(found):
-                yield log_ns, wanted[number], content[start:end]
-        finally:
-            self._held -= len(content)
+        yield from self._held.give_out(content, found, wanted)
 
 
 def _message(header: Mapping[str, bytes]) -> tuple[int, int] | None:
