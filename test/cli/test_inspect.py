@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from fixtures.bag_files import START, serialised, write_bag
 from fixtures.scored_bags import PERIOD_NS, START_NS, write_scored_bag
 from rosbags.rosbag2 import StoragePlugin, Writer
 
@@ -18,7 +19,7 @@ from anymodal_seg_ros.evaluation.inspection.proposal import propose
 from anymodal_seg_ros.evaluation.inspection.survey import RecordedTopic
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.messages.rosbags import make, typestore
-from anymodal_seg_ros.messages.values import image, point_cloud
+from anymodal_seg_ros.messages.values import Message, header, image, point_cloud
 
 NO_STAMP = -1
 
@@ -317,6 +318,29 @@ def test_one_damaged_message_takes_no_sensor_from_the_proposed_rig(tmp_path: Pat
     rig = tmp_path / "rig.yaml"
     invoke("inspect", tmp_path / "bag", "--init", rig)
     assert {s.topic for s in load_config(rig).rig.sensors.values()} == {"/a/image", "/b/image"}
+
+
+@pytest.mark.parametrize(
+    ("pictures", "told"),
+    [
+        ([b"II*\0" + bytes([n]) * 40 for n in range(9)], "data is a tiff picture"),
+        ([bytes([n, 200 - n]) * 40 for n in range(9)], "data begins with 00 c8 00 c8"),
+        ([b"\x89PNG\r\n\x1a\n" + bytes(n) for n in range(9)], "a png picture whose header"),
+    ],
+)
+def test_messages_that_are_wrong_in_one_way_are_told_in_one_line(
+    tmp_path: Path, pictures: list[bytes], told: str
+) -> None:
+    kind = "sensor_msgs/msg/CompressedImage"
+    sent = []
+    for number, data in enumerate(pictures):
+        stamp = START + number * PERIOD_NS
+        content: dict[str, Any] = {"header": header(stamp, "camera"), "format": "x"}
+        content["data"] = np.frombuffer(data, np.uint8)
+        sent.append((stamp, serialised(Message(kind, content))))
+    bag = write_bag(tmp_path / "bag", {"/a/compressed": (kind, sent)})
+    lines = [line for line in invoke("inspect", bag).output.splitlines() if "E501" in line]
+    assert len(lines) == 1 and "/a/compressed: 9 of 9: " in lines[0] and told in lines[0]
 
 
 def test_stamps_that_go_back_and_repeat(tmp_path: Path) -> None:
