@@ -161,7 +161,8 @@ AGREEMENT = "agreement"
     default=Path("scorecard"),
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Folder, new or with a scorecard. What is finished in it is not done again.",
+    help="Folder, new or with a scorecard. What is finished in it is not done again; another "
+    "evaluation in it is replaced only if you name it.",
 )
 @click.option(
     "--workers",
@@ -364,14 +365,17 @@ def _fill(bags: Sequence[Path], out: Path, options: _Options, console: PlainCons
 
 def _refuse_another_place(source: Path, out: Path) -> None:
     """Refuse a folder to write to that is not the scorecard's own, which would be written to."""
-    ctx = click.get_current_context()
-    asked = any(p.name == "out" and _was_given(ctx, p) for p in ctx.command.params)
     folder = _folder_of(source)
-    if asked and out.resolve() != folder.resolve():
+    if _out_was_given() and out.resolve() != folder.resolve():
         raise ConfigError(
             f"--out is {out}, but --from writes the report anew where the scorecard is, into "
             f"{folder}: leave out --out, or judge a copy of the scorecard"
         )
+
+
+def _out_was_given() -> bool:
+    ctx = click.get_current_context()
+    return any(p.name == "out" and _was_given(ctx, p) for p in ctx.command.params)
 
 
 def _folder_of(scorecard: Path) -> Path:
@@ -425,14 +429,26 @@ def _play_live(
 
 
 def _begin(out: Path, jobs: Sequence[Job], console: PlainConsole) -> None:
-    """Tell what of an earlier command is made anew, and write down what is asked for."""
+    """Tell what of an earlier command is made anew, and write down what is asked for.
+
+    Raises:
+        ConfigError: nobody named the folder, and it holds another evaluation.
+    """
+    if not _out_was_given() and (names := contents.replaced(out, jobs)):
+        raise ConfigError(
+            f"{out} holds {_some_of(names)} of another command, or of a bag, a model or parameters "
+            f"that have changed since: keep it and give --out ANOTHER, or replace it by --out {out}"
+        )
     if names := contents.outdated(jobs):
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         console.say(
-            f"{names[0]}{more} in {out}: of another command, or of a bag, a model or "
+            f"{_some_of(names)} in {out}: of another command, or of a bag, a model or "
             "parameters that have changed since; made anew"
         )
     contents.begin(out, jobs)
+
+
+def _some_of(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _remember(out: Path, jobs: Sequence[Job], failures: dict[str, str]) -> None:
