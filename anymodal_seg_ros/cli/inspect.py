@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def command(
         else:
             _tell(f"{bag}: {length_s:.2f} s", topics, findings, notes)
         if init is not None:
-            _propose(init, topics, model)
+            _propose(init, topics, model, bag)
     except (AnymodalError, OSError) as error:
         if isinstance(error, BrokenPipeError):  # nobody reads on
             raise
@@ -102,8 +103,8 @@ def command(
     sys.exit(int(any(finding.severity in bad for finding in findings)))
 
 
-def _propose(path: Path, topics: list[RecordedTopic], model: str) -> None:
-    """Write a parameter file, and say what of the bag the model cannot take."""
+def _propose(path: Path, topics: list[RecordedTopic], model: str, bag: Path) -> None:
+    """Write a parameter file, and say what of the bag the model cannot take, and what is next."""
     manifest = load_model(model).manifest
     named = str(Path(model).absolute()) if Path(model).is_dir() and model else model
     proposal = propose(topics, manifest.modalities, named)
@@ -111,7 +112,10 @@ def _propose(path: Path, topics: list[RecordedTopic], model: str) -> None:
     click.echo(f"parameters: {path}", err=True)
     for name, reason in proposal.off.items():
         click.echo(f"{name} is off: {reason}", err=True)
-    if not proposal.sensors:
+    if proposal.sensors:
+        command = ("anymodal-seg", "evaluate", str(bag), "--params", str(path))
+        click.echo(f"next: {shlex.join(command)}", err=True)
+    else:
         known = ", ".join(manifest.modalities)
         click.echo(f"so nothing is on; {manifest.name} knows {known}", err=True)
 

@@ -643,7 +643,8 @@ def test_the_parameters_beside_one_file_of_a_bag_are_taken(bag: Path) -> None:
 
 
 def test_scorecards_side_by_side(evaluated: Path, bag: Path, tmp_path: Path) -> None:
-    evaluate(bag, "--labels", "none", "--out", tmp_path / "card")
+    told = evaluate(bag, "--labels", "none", "--out", tmp_path / "card").output
+    assert "no ground truth: --labels names it, --agree-with MODEL compares" in told
     result = invoke("compare", evaluated, tmp_path / "card", "--csv", tmp_path / "t.csv")
     assert result.exit_code == 0, result.output
     rows = {(r["figure"], r["where"]): r for r in csv.DictReader((tmp_path / "t.csv").open())}

@@ -81,7 +81,9 @@ def test_a_good_bag_has_nothing_wrong(tmp_path: Path, tiny_model: Path) -> None:
 def test_the_proposed_rig_can_be_evaluated(tmp_path: Path, tiny_model: Path) -> None:
     bag = write_scored_bag(tmp_path, tiny_model, 12)
     rig = tmp_path / "proposed.yaml"
-    assert invoke("inspect", bag, "--init", rig, "--model", tiny_model).exit_code == 0
+    told = invoke("inspect", bag, "--init", rig, "--model", tiny_model)
+    assert told.exit_code == 0
+    assert f"next: anymodal-seg evaluate {bag} --params {rig}" in told.stderr
     sensors = load_config(rig).rig.sensors
     assert {n: (s.topic, s.modality, s.expected_hz) for n, s in sensors.items()} == {
         "rgb": ("/rgb/image", "rgb", 10.0),
@@ -104,6 +106,15 @@ def test_what_is_off_in_the_proposed_parameters_is_told() -> None:
     assert "drawn into the picture of the first camera" in alone.off["top"]
     assert "enabled: false" in alone.text
     assert "model:" not in alone.text
+
+
+def test_sensors_of_one_kind_are_told_apart_by_what_their_topics_say() -> None:
+    names = ("/lucid/front/image", "/lwir/front/image", "/left/rgb/image", "/right/rgb/image")
+    topics = [RecordedTopic(name, "sensor_msgs/msg/Image", [0]) for name in (*names, "/top/image")]
+    proposal = propose(topics, ["rgb", "thermal"])
+    assert set(proposal.sensors) == {"lucid_front", "lwir_front", "left_rgb", "right_rgb", "top"}
+    bare = [RecordedTopic(name, "sensor_msgs/msg/Image", [0]) for name in ("/image", "/camera")]
+    assert propose(bare, ["rgb"]).sensors == ("rgb", "rgb_2"), "nothing says anything"
 
 
 def test_two_robots_in_one_bag_are_told() -> None:
