@@ -259,7 +259,8 @@ class FolderLabels:
         stamp = prediction.frame_set.reference_sample.stamp_ns
         if found is None and stamp in self._files.get("", {}):
             label, where = self._mapped("", stamp)
-            return of_mask(label, prediction.mask, where, shape_tells=True)
+            of_first = prediction.frame_set.reference == next(iter(self._rig.sensors))
+            return of_mask(label, prediction.mask, where, shape_tells=of_first)
         return found
 
     def _mapped(self, sensor: str, stamp: int) -> tuple[Mask, str]:
@@ -294,7 +295,9 @@ def label_of_mask(
         found = nearest(stamps(sensor), wanted, exact=sensor == reference)
         if found is not None:
             label, where = mapped(sensor, found)
-            return of_mask(label, prediction.mask, where, shape_tells=sensor == owner)
+            # Before its owner was ever seen, a mask has the size of whoever stands in.
+            own = sensor == owner == reference
+            return of_mask(label, prediction.mask, where, shape_tells=own)
     return None
 
 
