@@ -162,11 +162,6 @@ class DeferredImage(Image):
         """Memory of the pixels once they are made; what they are made of takes less."""
         return 3 * self._height * self._width
 
-    @property
-    def pending(self) -> bool:
-        """Whether the pixels are still to be made."""
-        return self._make is not None
-
     def __repr__(self) -> str:
         return f"DeferredImage({self._height}, {self._width}, {self.encoding!r})"
 

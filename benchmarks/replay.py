@@ -3,9 +3,10 @@
     PYTHONPATH=. python benchmarks/replay.py [--only rate|memory] [--minutes 60]
 
 Rate: four sensors of 320x240 at 30, 10, 15 and 30 Hz through the pipeline, with and without the
-counting of a scorecard, on one thread. It is held against two bare networks: the same calls of the
-engine with nothing around them, timed within the same run; and the whole graph with all four
-sensors for every mask, which is what runs where nothing is kept from mask to mask.
+counting of a scorecard. It is held against two bare networks on one thread: the same calls of the
+engine, done again with nothing around them; and the whole graph with all four sensors for every
+mask, which is what runs where nothing is kept from mask to mask. Where there is a second core the
+pipeline encodes there what is to come (``taskset -c 0`` takes it away).
 
 Memory: the same small pictures over and over, for a minute and for an hour of the bag, evaluated
 with report by a process each. The network is a stand-in (an hour of masks would take an hour), but
@@ -19,8 +20,10 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -42,7 +45,9 @@ from anymodal_seg_ros.inference.model import Model, load_model
 START_NS = 1_700_000_000_000_000_000
 PICTURES = 50
 """Different ones of each sensor, which come one after the other, again and again."""
+PICTURES_HZ = 30.0
 RIG = {"rgb": 30.0, "thermal": 10.0, "depth": 15.0, "events": 30.0}
+Call = Callable[[], object]
 MODALITY = {"rgb": "rgb", "thermal": "thermal", "depth": "depth", "events": "event"}
 
 
@@ -71,18 +76,25 @@ def arguments() -> argparse.Namespace:
 
 
 def pictures(modality: str, height: int, width: int) -> list[Image]:
-    """Return pictures of something that moves, with a camera's noise."""
+    """Return pictures of something that moves, as a kind of sensor sees it."""
     random = np.random.default_rng(7)
-    scene = cv2.GaussianBlur(random.random((height, 4 * width), np.float32), (0, 0), height / 20)
-    scene = (scene - scene.min()) / (scene.max() - scene.min())
+    blocks = random.random((max(2, height // 30), max(2, 4 * width // 30)), np.float32)
+    scene = cv2.resize(blocks, (4 * width, height), interpolation=cv2.INTER_NEAREST)
+    scene = cv2.GaussianBlur(scene, (0, 0), height / 240)
     found = []
     for number in range(PICTURES):
-        part = scene[:, 3 * number : 3 * number + width]
+        part, before = (scene[:, 3 * n : 3 * n + width] for n in (number + 1, number))
         noisy = np.clip(part + random.normal(0.0, 0.01, part.shape), 0.0, 1.0)
         if modality == "thermal":
             found.append(Image((29_000 + 2_000 * noisy).astype(np.uint16), "mono16"))
         elif modality == "depth":
             found.append(Image((1_000 + 20_000 * noisy).astype(np.uint16), "16UC1"))
+        elif modality == "event":
+            change = (part - before) / np.abs(part - before).max()
+            fired = random.random(part.shape) < 0.5 * np.abs(change)
+            colours = np.zeros((height, width, 3), np.uint8)
+            colours[fired & (change > 0)], colours[fired & (change < 0)] = (255, 0, 0), (0, 0, 255)
+            found.append(Image(colours, "rgb8"))
         else:
             colours = np.stack([noisy, np.roll(noisy, 5, 1), noisy[::-1]], 2)
             found.append(Image((255 * colours).astype(np.uint8), "rgb8"))
@@ -100,12 +112,10 @@ def write_bag(
         for name, hz in rates.items()
         for number in range(round(seconds * hz))
     )
-    counts = dict.fromkeys(rates, 0)
     first = next(iter(rates))
     with ImageBagWriter(path) as bag:
         for time_ns, name in stamps:
-            image = shown[name][counts[name] % PICTURES]
-            counts[name] += 1
+            image = shown[name][round(time_ns * PICTURES_HZ / 1e9) % PICTURES]
             stamp, log = START_NS + time_ns, START_NS + time_ns + 2_000_000
             bag.write(f"/{name}/image", image, stamp, log, name)
             if name == first:
@@ -117,34 +127,47 @@ def write_bag(
     return RigConfig(sensors)
 
 
-class Timed:
-    """An engine that knows how long it took."""
+class Counted:
+    """An engine that remembers what it was asked for."""
 
     splits = True
 
     def __init__(self, engine: SplitEngine) -> None:
-        self._engine, self.name, self.seconds = engine, engine.name, 0.0
+        self._engine, self.name = engine, engine.name
+        self._calls: dict[str, Call] = {}
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     def run(self, batch: ModalityBatch) -> Segmentation:
         """Run the whole graph."""
-        started = time.perf_counter()
-        found = self._engine.run(batch)
-        self.seconds += time.perf_counter() - started
-        return found
+        return self._engine.run(batch)
 
     def encode(self, batch: ModalityBatch) -> tuple[Features, ...]:
         """Encode."""
-        started = time.perf_counter()
-        found = self._engine.encode(batch)
-        self.seconds += time.perf_counter() - started
-        return found
+        self._count("encode", lambda: self._engine.encode(batch))
+        return self._engine.encode(batch)
 
     def fuse(self, features: Sequence[Features]) -> Segmentation:
         """Fuse."""
+        self._count(f"fuse {len(features)}", lambda: self._engine.fuse(features))
+        return self._engine.fuse(features)
+
+    def begin(self) -> None:
+        """Count from here on."""
+        self._counts.clear()
+
+    def seconds_alone(self) -> float:
+        """Do again what was asked for since :meth:`begin`, and nothing else; return how long."""
         started = time.perf_counter()
-        found = self._engine.fuse(features)
-        self.seconds += time.perf_counter() - started
-        return found
+        for what, count in sorted(self._counts.items()):
+            for _ in range(count):
+                self._calls[what]()
+        return time.perf_counter() - started
+
+    def _count(self, what: str, call: Call) -> None:
+        with self._lock:
+            self._calls[what] = call
+            self._counts[what] += 1
 
 
 def tell_rate(place: Path, seconds: float, name: str, kind: str) -> None:
@@ -152,16 +175,15 @@ def tell_rate(place: Path, seconds: float, name: str, kind: str) -> None:
     cv2.setNumThreads(1)
     rig = write_bag(place / "rate", RIG, seconds, (240, 320))
     model = load_model(name)
-    timed = Timed(create_engine(kind, model, 1))  # type: ignore[arg-type]
-    whole = whole_graphs_per_s(timed, model)
+    counted = Counted(create_engine(kind, model, 1))  # type: ignore[arg-type]
+    whole = whole_graphs_per_s(counted, model)
     heads = ("masks", "all /s", "same calls alone /s", "share", "whole graphs /s", "share")
-    print(f"| {name} on {timed.name}, one thread | {' | '.join(heads)} |")
+    print(f"| {name} on {counted.name}, one thread each | {' | '.join(heads)} |")
     print(f"|---|{'---|' * len(heads)}")
     for words, truth in (("pipeline", "none"), ("pipeline and scorecard", "auto")):
-        timed.seconds = 0.0
-        found = score(place / "rate", rig, name, timed, model, place / words, truth)
-        masks, total = found
-        rate, bare = masks / total, masks / timed.seconds
+        counted.begin()
+        masks, total = score(place / "rate", rig, name, counted, model, place / words, truth)
+        rate, bare = masks / total, masks / counted.seconds_alone()
         print(
             f"| {words} | {masks} | {rate:.1f} | {bare:.1f} | {100 * rate / bare:.0f} % | "
             f"{whole:.1f} | {100 * rate / whole:.0f} % |",
@@ -169,7 +191,7 @@ def tell_rate(place: Path, seconds: float, name: str, kind: str) -> None:
         )
 
 
-def whole_graphs_per_s(engine: Timed, model: Model, repeats: int = 60) -> float:
+def whole_graphs_per_s(engine: Counted, model: Model, repeats: int = 60) -> float:
     """Run the whole graph with all sensors, again and again."""
     manifest = model.manifest
     planes = np.random.default_rng(0).normal(size=(4, 3, manifest.height, manifest.width))

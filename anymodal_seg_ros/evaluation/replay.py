@@ -7,6 +7,8 @@ keep up gives is played with a model of how long a mask takes.
 
 from __future__ import annotations
 
+import multiprocessing
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,8 @@ from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.stream import inject
 from anymodal_seg_ros.faults.timeline import FaultTimeline, check_sensors, load_timeline
 from anymodal_seg_ros.frames import Prediction, SensorState
+from anymodal_seg_ros.inference.processors import usable_processors
+from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 __all__ = [
@@ -50,6 +54,10 @@ __all__ = [
     "sensors_by_topic",
     "with_faults",
 ]
+
+
+_EXPECTED = 8
+"""Messages that are read before they arrive: those of two instants of four sensors."""
 
 
 def read_timeline(path: Path, rig: RigConfig) -> FaultTimeline:
@@ -129,6 +137,31 @@ def replay(
             frame is ever dropped for want of it.
     """
     worker = Worker(pipeline, latency)
+    # Processes that share a job with others have no core to spare.
+    alone = multiprocessing.parent_process() is None and usable_processors() > 1
+    if alone and latency is None and isinstance(pipeline, Pipeline):
+        with pipeline.preparing_ahead():
+            yield from _replayed(pipeline, _announced(messages, pipeline), worker)
+    else:
+        yield from _replayed(pipeline, messages, worker)
+
+
+def _announced(messages: Iterable[Arrival], pipeline: Pipeline) -> Iterator[Arrival]:
+    """Yield messages, each a few after the pipeline was told to expect it."""
+    coming: deque[Arrival] = deque()
+    for arrival in messages:
+        sensor, received_ns, message = arrival
+        if not isinstance(message, UPDATES):
+            pipeline.expect(sensor, message, received_ns)
+        coming.append(arrival)
+        if len(coming) > _EXPECTED:
+            yield coming.popleft()
+    yield from coming
+
+
+def _replayed(
+    pipeline: Replayable, messages: Iterable[Arrival], worker: Worker
+) -> Iterator[Prediction]:
     now_ns: int | None = None
     for sensor, received_ns, message in messages:
         if now_ns is not None:

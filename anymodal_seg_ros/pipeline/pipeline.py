@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -22,12 +23,13 @@ from anymodal_seg_ros.inference.contract import rehearse
 from anymodal_seg_ros.inference.engines import Engine, can_split
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.pipeline.activity import Activity, Busy
+from anymodal_seg_ros.pipeline.ahead import Ahead, wanted_in
 from anymodal_seg_ros.pipeline.assembly import Assembly, assemble
 from anymodal_seg_ros.pipeline.execution import execute, finish, give_up
 from anymodal_seg_ros.pipeline.orders import Orders
 from anymodal_seg_ros.pipeline.reading import Unreadable, read
 from anymodal_seg_ros.pipeline.record import FusionRecord
-from anymodal_seg_ros.pipeline.tasks import Fuse, Progress, Task
+from anymodal_seg_ros.pipeline.tasks import Fuse, Prepare, Progress, Task
 from anymodal_seg_ros.sensing.events.event_thread import EventOutcome
 from anymodal_seg_ros.sensing.events.messages import is_event_message
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
@@ -68,6 +70,7 @@ class Pipeline:
         self._notify: Callable[[], None] = lambda: None
         self._events_failed: Callable[[Exception], None] = lambda error: None
         self._orders = Orders(in_time=self.in_time)
+        self._ahead: Ahead | None = None
         self._parts = self._assembled(rig)
 
     def _assembled(self, rig: RigConfig) -> Assembly:
@@ -140,6 +143,40 @@ class Pipeline:
         self._orders.on_robot = False
         return self._parts.events.stop()
 
+    @contextmanager
+    def preparing_ahead(self) -> Iterator[None]:
+        """Let another thread prepare what is to :meth:`expect`, for one that polls alone.
+
+        The masks are the same, to the bit.
+        """
+        self._ahead = ahead = Ahead()
+        try:
+            yield
+        finally:
+            self._ahead = None
+            ahead.close()
+
+    def expect(self, sensor: str, message: Any, received_ns: int) -> None:
+        """Prepare for a message that :meth:`push_message` will be given, if it will be wanted.
+
+        It changes nothing but when the work is done, and does nothing unless
+        :meth:`preparing_ahead`. Only for the thread that pushes.
+
+        Args:
+            sensor: as of :meth:`push_message`, like the others.
+            message: the same object.
+            received_ns: when it will have arrived.
+        """
+        ahead, parts = self._ahead, self._parts
+        if ahead is None or not self.rig.sensors[sensor].enabled:
+            return
+        with self._lock:
+            picture = wanted_in(parts, sensor)
+        found = self._read(sensor, message, received_ns) if picture else None
+        if isinstance(found, Sample):
+            prepare = parts.preparer.prepare
+            ahead.expect(message, found, lambda sample: prepare(sample, picture, {}))
+
     @property
     def superseded(self) -> int:
         """Frame sets that were dropped so far because newer ones were due."""
@@ -169,8 +206,11 @@ class Pipeline:
             return None
         if sensor in self._parts.events and is_event_message(message):
             return self._push_events(sensor, message, received_ns)
-        spec = self.model.manifest.modalities[config.modality]
-        found = read(sensor, config, spec, message, received_ns)
+        found: Sample | Unreadable | None = None
+        if self._ahead is not None:
+            found = self._ahead.take(sensor, message, received_ns)
+        if found is None:
+            found = self._read(sensor, message, received_ns)
         if isinstance(found, Unreadable):
             return self.reject(sensor, found.fault, received_ns, found.kind)
         return self.push(found)
@@ -307,6 +347,8 @@ class Pipeline:
         Raises:
             Exception: whatever the engine raises.
         """
+        if self._ahead is not None and isinstance(task, Prepare):
+            self._ahead.settle(task.sample)
         return execute(self._parts, task)
 
     def end(
@@ -374,6 +416,11 @@ class Pipeline:
             self._parts = parts.after(before)
         if self._orders.on_robot and not same_events:
             parts.events.start(self._take_events, self._events_failed)
+
+    def _read(self, sensor: str, message: Any, received_ns: int) -> Sample | Unreadable:
+        config = self.rig.sensors[sensor]
+        spec = self.model.manifest.modalities[config.modality]
+        return read(sensor, config, spec, message, received_ns)
 
     def _wants(self, task: Task) -> bool:
         with self._lock:

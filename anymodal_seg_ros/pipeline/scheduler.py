@@ -396,17 +396,19 @@ class Scheduler:
     def _urgency(self, sample: Sample) -> float:
         """Weigh a sensor's share of the votes by the age of what is known of it, in periods.
 
-        One that takes too long to be in any mask comes after all others.
+        One that takes too long to be in any mask comes after all others, and of one that nothing is
+        known of yet the votes count as all.
         By arrivals: the stamps of a clock that was ahead for a moment would lie ahead for hours.
         """
         latest, sensor = self._latest.get(sample.sensor), self._rig.sensors[sample.sensor]
         period_ns = sensor.period_ns
         if latest is None:
             met_ns = self._met_ns.setdefault(sample.sensor, sample.received_ns)
-            age = 2.0 + (sample.received_ns - met_ns) / period_ns
+            age, share = 2.0 + (sample.received_ns - met_ns) / period_ns, 1.0
         else:
             age = (sample.received_ns - latest.received_ns) / period_ns
-        weight = (0.1 + self._record.share_of_votes(sample.sensor)) * max(age, 0.0)
+            share = self._record.share_of_votes(sample.sensor)
+        weight = (0.1 + share) * max(age, 0.0)
         too_late = self._budget.encoding(sample.sensor).ns > sensor.tolerance_ns
         return -1.0 / max(weight, 1e-9) if too_late else weight
 

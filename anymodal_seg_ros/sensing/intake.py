@@ -319,18 +319,25 @@ class Intake:
         A sensor that is much faster than masks come is left out: most of its samples will never be
         in a frame set. Of a reference that is, those will that have opened one.
         """
-        mask_period_ns, found = self._rig.mask_period_ns(reference), {}
-        for name, sensor in self._rig.sensors.items():
-            if not self._watchdog.states()[name].alive:
-                continue
+        found = {}
+        for name in self._rig.sensors:
             sample = None
-            if name == reference and mask_period_ns > sensor.period_ns:
-                sample = self._synchronizer.newest_opener()
-            elif 1.5 * sensor.period_ns > mask_period_ns:
+            if self.wants_most(name, reference):
                 sample = self._synchronizer.newest(name)
+            elif name == reference and self._watchdog.states()[name].alive:
+                sample = self._synchronizer.newest_opener()
             if sample is not None and sample.sensor == name:
                 found[name] = sample
         return found
+
+    def wants_most(self, sensor: str, reference: str) -> bool:
+        """Whether a sensor is alive, and most of its samples will be in a frame set."""
+        period_ns, mask_ns = (
+            self._rig.sensors[sensor].period_ns,
+            self._rig.mask_period_ns(reference),
+        )
+        slow = period_ns >= mask_ns if sensor == reference else 1.5 * period_ns > mask_ns
+        return slow and self._watchdog.states()[sensor].alive
 
     def shortfall(self, now_ns: int) -> str:
         """Say what the living sensors lack for a mask, in words; empty if nothing."""
@@ -378,7 +385,7 @@ class Intake:
             self._offsets.jumped(sensor, sample.received_ns)
             self._lags.forget(sensor)
         fault = self._offsets.judge(sample, states)
-        decoded = not isinstance(sample.image, DeferredImage) or not sample.image.pending
+        decoded = not isinstance(sample.image, DeferredImage)
         if decoded:
             sample.made[VERDICT] = ""
         if fault is not None:

@@ -17,7 +17,7 @@ from fixtures.pipelines import CountingEngine
 from fixtures.scenes import ENCODINGS, scene
 from fixtures.unchecked import UNCHECKED
 from fixtures.virtual_machine import Machine, SplitEngine, split_pipeline
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig, default_sensors
@@ -374,6 +374,9 @@ RATES = st.sampled_from([5.0, 9.0, 15.0, 20.0, 30.0, 60.0])
 
 
 @settings(max_examples=25, deadline=None)
+@example(
+    reference_hz=60.0, others=[("rgb", 5.0), ("rgb", 60.0)], threads=1, encode_ms=11.0, fuse_ms=2.0
+)
 @given(
     reference_hz=RATES,
     others=st.lists(

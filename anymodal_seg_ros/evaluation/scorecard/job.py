@@ -40,9 +40,9 @@ from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
     label_topics,
     load_label_map,
 )
+from anymodal_seg_ros.evaluation.scorecard.ledger import Ledger
 from anymodal_seg_ros.evaluation.scorecard.passage import Passage, Progress
 from anymodal_seg_ros.evaluation.scorecard.recorder import Recorder
-from anymodal_seg_ros.evaluation.scorecard.records import to_line
 from anymodal_seg_ros.evaluation.scorecard.run_folder import (
     FORMAT,
     MASKS,
@@ -62,7 +62,6 @@ from anymodal_seg_ros.inference.engines import Engine, create_engine
 from anymodal_seg_ros.inference.machine import libraries
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.written_files import naming
 
 AUTO, NONE = "auto", "none"
 """Instead of a topic or a folder with labels: look beside the pictures, or do without."""
@@ -235,16 +234,10 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
     worst, counter = WorstMasks(manifest), Passage(progress, bag)
     recorded = counter.count(arrivals(bag, made.sensors, made.cameras))
     faulty = with_faults(recorded, case.timeline, rig, bag.start_ns)
-    masks = labelled = 0
-    path = partial / MASKS
-    with naming(path), path.open("w", encoding="utf-8") as lines:
+    with Ledger(partial / MASKS, recorder, worst) as ledger:
         for prediction in replay(pipeline, faulty, latency_model(subject.latency)):
-            label = made.truth.label(prediction)
-            record = recorder.record(prediction, label)
-            lines.write(to_line(record) + "\n")
-            worst.add(record, prediction, label)
-            masks += 1
-            labelled += label is not None
+            ledger.add(prediction, made.truth.label(prediction))
+    masks, labelled = ledger.masks, ledger.labelled
     at_the_end = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1]))
     status = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1] + rig.deadline_s))
     idle = idle_faults(case.timeline, rig, bag.length_s)
