@@ -15,8 +15,9 @@ from anymodal_seg_ros.cli.jobs_progress import jobs_progress
 from anymodal_seg_ros.cli.os_errors import told
 from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.config import NODE_NAME, did_you_mean, load_node_config
+from anymodal_seg_ros.config import NODE_NAME, NodeConfig, did_you_mean, load_node_config
 from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.evaluation.arrivals import sensors_by_topic
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.inspection.findings import CODES, Finding, Severity, find
 from anymodal_seg_ros.evaluation.inspection.proposal import propose
@@ -83,7 +84,8 @@ def command(
         where = load_node_config(params, namespace, node) if params else None
         console = Console(stderr=True)
         with Bag(bag) as opened, jobs_progress(console) as progress:
-            topics = survey(opened, lambda share: progress("reading", share, 1))
+            configured = {} if where is None else _types(where)
+            topics = survey(opened, lambda share: progress("reading", share, 1), configured)
             progress("read", 1.0, 1)
             notes = [*([where.of_others] if where and where.of_others else []), *opened.notes]
             length_s = (opened.end_ns - opened.start_ns) / 1e9
@@ -101,6 +103,13 @@ def command(
         sys.exit(2)
     bad = (Severity.ERROR, Severity.WARNING) if strict else (Severity.ERROR,)
     sys.exit(int(any(finding.severity in bad for finding in findings)))
+
+
+def _types(where: NodeConfig) -> dict[str, str]:
+    """Return the types that a node subscribes to, by absolute topic."""
+    rig = where.config.rig
+    topics = sensors_by_topic(rig, where.namespace, where.node)
+    return {topic: rig.sensors[name].message_type for topic, name in topics.items()}
 
 
 def _propose(path: Path, topics: list[RecordedTopic], model: str, bag: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,12 +93,18 @@ class RecordedTopic:
         return 0 < len(stamps) == len(self.log_ns) and NO_STAMP not in stamps
 
 
-def survey(bag: Bag, progress: Callable[[float], None] = lambda share: None) -> list[RecordedTopic]:
+def survey(
+    bag: Bag,
+    progress: Callable[[float], None] = lambda share: None,
+    configured: Mapping[str, str] | None = None,
+) -> list[RecordedTopic]:
     """Read a bag once.
 
     Args:
         bag: opened.
         progress: told the share that is done.
+        configured: types that a rig expects, by absolute topic; where a topic has several, these
+            count.
 
     Returns:
         Every topic, in the order of their names.
@@ -107,7 +113,9 @@ def survey(bag: Bag, progress: Callable[[float], None] = lambda share: None) -> 
         BagError: the bag is damaged.
     """
     topics = {
-        name: RecordedTopic(name, kind or heard_type(bag.types(name)))
+        name: RecordedTopic(
+            name, kind or heard_type(bag.types(name), (configured or {}).get(name, ""))
+        )
         for name, kind in sorted(bag.topics.items())
     }
     length = max(1, bag.end_ns - bag.start_ns)

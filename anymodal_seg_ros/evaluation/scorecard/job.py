@@ -232,7 +232,7 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
     rig, manifest = pipeline.rig, pipeline.model.manifest
     recorder = Recorder(len(manifest.classes), bag.start_ns)
     worst, counter = WorstMasks(manifest), Passage(progress, bag)
-    recorded = counter.count(arrivals(bag, made.sensors, made.cameras))
+    recorded = counter.count(arrivals(bag, made.sensors, made.cameras, rig))
     faulty = with_faults(recorded, case.timeline, rig, bag.start_ns)
     with Ledger(partial / MASKS, recorder, worst) as ledger:
         for prediction in replay(pipeline, faulty, latency_model(subject.latency)):
