@@ -140,8 +140,8 @@ def check_topics(bag: Bag, sensors: Mapping[str, str]) -> list[str]:
         there = ", ".join(sorted(bag.topics))
         raise BagError(
             f"{bag.path} has none of the topics {quote(', '.join(sensors), 150)}: it has "
-            f"{quote(there, 150) or 'none at all'}; mend the parameter file's topics, "
-            "or give the namespace that they are in"
+            f"{quote(there, 150) or 'none at all'}; mend the parameter file's topics or its "
+            "namespace, or let 'anymodal-seg inspect BAG --init rig.yaml' write one for the bag"
         )
     lines = [
         f"{bag.path} has no {topic}: {name} counts as missing"
