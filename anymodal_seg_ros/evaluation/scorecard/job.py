@@ -34,12 +34,11 @@ from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY, Case, fault_win
 from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
     FolderLabels,
     GroundTruth,
-    LabelMap,
     NoGroundTruth,
     TopicLabels,
     label_topics,
-    load_label_map,
 )
+from anymodal_seg_ros.evaluation.scorecard.label_map import LabelMap, load_label_map
 from anymodal_seg_ros.evaluation.scorecard.ledger import Ledger
 from anymodal_seg_ros.evaluation.scorecard.passage import Passage, Progress
 from anymodal_seg_ros.evaluation.scorecard.recorder import Recorder

@@ -20,10 +20,10 @@ from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
     NEAR_NS,
     FolderLabels,
     GroundTruth,
-    LabelMap,
     TopicLabels,
     label_topics,
 )
+from anymodal_seg_ros.evaluation.scorecard.label_map import LabelMap
 from anymodal_seg_ros.evaluation.scorecard.live import LiveRun
 from anymodal_seg_ros.evaluation.scorecard.pixels import mean_iou
 from anymodal_seg_ros.evaluation.scorecard.records import from_line
