@@ -161,8 +161,12 @@ def command(
                 f"letters, digits and '_', with at most {_LONGEST_TOPIC} characters",
                 param_hint="--topic",
             )
-    if len({sensor.topic for sensor in sensors.values()}) < len(sensors):
-        raise click.BadParameter("two sensors have the same topic", param_hint="--topic")
+    (shared, times), *_ = Counter(sensor.topic for sensor in sensors.values()).most_common(1)
+    if times > 1:
+        raise click.BadParameter(
+            f"{times} sensors have the topic {shared}: give each one of its own",
+            param_hint="--topic",
+        )
     shots = plan(sensors, start_ns=seconds_to_ns(start), seed=seed, paired=paired)
     write_bag(out, sensors, shots, replace=force)
     counts = Counter(shot.sensor for shot in shots)

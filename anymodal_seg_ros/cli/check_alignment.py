@@ -23,7 +23,7 @@ from anymodal_seg_ros.config import (
     load_node_config,
 )
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.evaluation.alignment_check import AlignmentCheck
+from anymodal_seg_ros.evaluation.alignment_check import NEAR_PX, AlignmentCheck
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.image_files import list_images, write_picture
 from anymodal_seg_ros.evaluation.instants import (
@@ -203,6 +203,8 @@ def _tell(check: AlignmentCheck, out: Path) -> None:
     for sensor, reason in check.missing.items():
         console.say(f"{sensor}: {reason}")
     for sensor in check.shifts:
+        if check.lies_near(sensor):
+            console.say(f"{sensor} lies within {NEAR_PX:g} pixel of {reference}: leave it as it is")
         homography = check.better_homography(sensor)
         if homography is not None:
             numbers = " ".join(f"{number:.5g}" for number in homography.ravel())

@@ -99,6 +99,10 @@ def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
             text = said(row.value.value, figure.unit) if not row.value.reason else row.value.reason
             table.add_row(row.figure, text, figure.doc)
     console.print(table)
+    if not any(run.ground_truth for run in card.runs):
+        console.say(
+            "no ground truth: --labels names it, --agree-with MODEL compares with another model"
+        )
     faults = by_fault(card.runs)
     if not faults:
         return

@@ -12,24 +12,25 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from anymodal_seg_ros.cli.conclusion import COMMAND, EXIT_UNKNOWN, conclude
-from anymodal_seg_ros.cli.finite_range import FiniteRange
+from anymodal_seg_ros.cli.evaluate_options import (
+    Options,
+    evaluation_options,
+    refuse_idle_options,
+    was_given,
+)
 from anymodal_seg_ros.cli.jobs_progress import jobs_progress
-from anymodal_seg_ros.cli.one_of import OneOf
 from anymodal_seg_ros.cli.os_errors import told
 from anymodal_seg_ros.cli.output_places import make_folder, make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.config import NODE_NAME
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
-from anymodal_seg_ros.evaluation.naive import PIPELINES
 from anymodal_seg_ros.evaluation.scorecard import contents
 from anymodal_seg_ros.evaluation.scorecard.agreement import with_agreement
 from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, NAME, Case
 from anymodal_seg_ros.evaluation.scorecard.fleet import reasons_by_name, run_jobs
 from anymodal_seg_ros.evaluation.scorecard.gate import VERSION, Check, load_gate, parse_gate
-from anymodal_seg_ros.evaluation.scorecard.job import AUTO, Job
+from anymodal_seg_ros.evaluation.scorecard.job import Job
 from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of, names_of
 from anymodal_seg_ros.evaluation.scorecard.result_bag import write_result_bag
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard, write_failures
@@ -49,167 +50,7 @@ AGREEMENT = "agreement"
 
 @click.command("evaluate", epilog=_EXAMPLES)
 @click.argument("bags", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--suite",
-    type=click.Path(path_type=Path),
-    help="Instead of BAGS: a YAML file with bags, models, timelines and conditions.",
-)
-@click.option("--model", help="Model folder, or name of a bundled model; wins over the file's.")
-@click.option(
-    "--params",
-    "params",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="The node's parameter file, or several as for the node: the last one wins.  [default: "
-    "rig.yaml in the bag's folder, else the four-sensor rig of the demo]",
-)
-@click.option("--engine", help="auto, onnxruntime, openvino or torch; wins over the file's.")
-@click.option(
-    "--pipeline",
-    default=PIPELINES[0],
-    show_default=True,
-    type=OneOf(PIPELINES),
-    help="naive: to compare with, how most nodes do it: the usual synchroniser (the rule of "
-    "ApproximateTimeSynchronizer), zeros for what is missing, no watchdog.",
-)
-@click.option(
-    "--namespace",
-    help="That the node is in, and its relative topics.  [default: the parameter file's]",
-)
-@click.option(
-    "--node", default=NODE_NAME, show_default=True, help="Name of the node in the parameter file."
-)
-@click.option(
-    "--latency",
-    default="none",
-    show_default=True,
-    metavar="none|measured|fixed:MS",
-    help="How long the node is busy with a mask, in the bag's time: frames are dropped as on a "
-    "robot whose network is slower than its cameras. measured: as long as on this machine.",
-)
-@click.option(
-    "--faults",
-    type=click.Path(path_type=Path),
-    help="Break the sensors as this timeline says, and compare with the replay without.",
-)
-@click.option(
-    "--recorded-faults",
-    type=click.Path(path_type=Path),
-    help="The timeline of faults that the bag was recorded with: measured, not injected.",
-)
-@click.option("--sweep", is_flag=True, help="Try every subset, and every fault on every sensor.")
-@click.option(
-    "--kinds",
-    multiple=True,
-    metavar="KIND,KIND",
-    help="In a sweep, only faults of these kinds.",
-)
-@click.option(
-    "--moments",
-    default="0.4",
-    show_default=True,
-    help="In a sweep, when faults begin: shares of the bag's length, with commas.",
-)
-@click.option(
-    "--fault-seconds",
-    default=2.0,
-    show_default=True,
-    type=FiniteRange(min=0.1, max=3600.0),
-    help="In a sweep, how long faults last.",
-)
-@click.option(
-    "--subsets/--no-subsets", default=True, help="In a sweep, every subset.  [default: yes]"
-)
-@click.option(
-    "--labels",
-    default=AUTO,
-    show_default=True,
-    help="Ground truth: a topic ({sensor} stands for each sensor), a folder of STAMP.png, 'none', "
-    "or 'auto' for topics /SENSOR/labels beside the images.",
-)
-@click.option(
-    "--agree-with",
-    metavar="MODEL",
-    help="Without labels: compare with the masks of another model, by the names of its classes.",
-)
-@click.option(
-    "--label-map", type=click.Path(path_type=Path), help="YAML 'id: class' for labels of other ids."
-)
-@click.option(
-    "--condition",
-    "conditions",
-    multiple=True,
-    metavar="[BAG=]WORD",
-    help="Under which a bag was recorded, e.g. night; BAG is its name without folder.",
-)
-@click.option("--require", type=click.Path(path_type=Path), help="Gate: what the figures must be.")
-@click.option("--baseline", type=click.Path(path_type=Path), help="An earlier scorecard.")
-@click.option(
-    "--max-drop",
-    type=FiniteRange(min=0.0, max=1.0),
-    help="How far the mIoU may be below the baseline's, besides what --require says.",
-)
-@click.option("--junit", type=click.Path(path_type=Path), help="Write the verdict as JUnit XML.")
-@click.option(
-    "--from",
-    "source",
-    type=click.Path(path_type=Path),
-    help="Judge this scorecard again, and write its report anew; nothing is replayed.",
-)
-@click.option(
-    "--out",
-    default=Path("scorecard"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Folder, new or with a scorecard. What is finished in it is not done again.",
-)
-@click.option(
-    "--workers",
-    default=1,
-    show_default=True,
-    type=click.IntRange(min=1, max=256),
-    help="Processes. The figures do not depend on it.",
-)
-@click.option(
-    "--cluster",
-    default="",
-    metavar="ADDRESS|local:N",
-    help="Replay on the workers of this Dask scheduler, e.g. tcp://head:8786, or on N workers of "
-    "this machine. They see bags and models under the same paths.",
-)
-@click.option(
-    "--live",
-    is_flag=True,
-    help="Play the bag to a segmentation node that is running, and measure the masks that it "
-    "publishes. 'ros2 launch anymodal_seg_ros replay.launch.py' starts both.",
-)
-@click.option(
-    "--rate",
-    default=1.0,
-    show_default=True,
-    type=FiniteRange(min=0.01, max=100.0),
-    help="With --live, seconds of the bag in a second; the node must have use_sim_time.",
-)
-@click.option(
-    "--player",
-    default="auto",
-    show_default=True,
-    type=OneOf(("auto", "ros2", "own")),
-    help="With --live, what plays the bag: 'ros2 bag play' where it is installed, or our own.",
-)
-@click.option(
-    "--wait",
-    "wait_s",
-    default=120.0,
-    show_default=True,
-    type=FiniteRange(min=0.0),
-    help="With --live, seconds to wait at most for the node to listen.",
-)
-@click.option(
-    "--bag",
-    type=click.Path(path_type=Path),
-    help="Write a bag with the recorded messages, the masks, overlays and states of the sensors.",
-)
+@evaluation_options
 def command(bags: tuple[Path, ...], source: Path | None, out: Path, **options: object) -> None:
     """Replay BAGS with and without faults, and measure what becomes of the masks.
 
@@ -221,10 +62,10 @@ def command(bags: tuple[Path, ...], source: Path | None, out: Path, **options: o
     """  # noqa: D301  a backspace is what click takes
     if (bool(bags), source is not None, options["suite"] is not None).count(True) != 1:
         raise click.UsageError("give either BAGS, or --suite FILE, or --from SCORECARD")
-    _refuse_idle_options(source is not None, options)
+    refuse_idle_options(source is not None, options)
     try:
         with _sigterm_as_ctrl_c():
-            sys.exit(_evaluate(bags, source, out, _Options(**options)))  # type: ignore[arg-type]
+            sys.exit(_evaluate(bags, source, out, Options(**options)))  # type: ignore[arg-type]
     except KeyboardInterrupt:
         click.echo(
             f"Stopped. What is finished is kept in {out}: the same command goes on from there",
@@ -250,82 +91,7 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-_OF_BAGS = (
-    *("params", "model", "engine", "pipeline", "namespace", "node", "latency", "faults"),
-    *("recorded_faults", "sweep", "labels", "agree_with", "label_map", "conditions"),
-)
-_OF_A_SWEEP = ("kinds", "moments", "fault_seconds", "subsets")
-_OF_A_LIVE_NODE = ("rate", "player", "wait_s")
-_OF_REPLAYS = ("cluster", "live", "bag")
-_NOT_LIVE = ("pipeline", "latency", "agree_with", "workers", "cluster", "bag")
-
-
-def _refuse_idle_options(judged_again: bool, options: dict[str, object]) -> None:
-    """Refuse options that change nothing: whoever gave one expects that it does."""
-    ctx = click.get_current_context()
-    given = {p.name: p for p in ctx.command.params if _was_given(ctx, p)}
-
-    def refuse(names: Sequence[str], why: str) -> None:
-        for parameter in (given[name] for name in names if name in given):
-            raise click.UsageError(f"{parameter.opts[0]} changes nothing {why}", ctx)
-
-    if judged_again:
-        everything = (*_OF_BAGS, *_OF_A_SWEEP, *_OF_A_LIVE_NODE, *_OF_REPLAYS)
-        refuse(everything, "with --from, which replays nothing")
-    if options["suite"] is not None:
-        refuse((*_OF_BAGS, *_OF_A_SWEEP), "with --suite, whose entries say it")
-    if not options["sweep"]:
-        refuse(_OF_A_SWEEP, "without --sweep")
-    if options["live"]:
-        refuse(_NOT_LIVE, "with --live, whose masks the running node makes")
-    else:
-        refuse(_OF_A_LIVE_NODE, "without --live")
-    if options["require"] is None and options["max_drop"] is None:
-        refuse(("junit", "baseline"), "unless something is required: give --require or --max-drop")
-
-
-def _was_given(ctx: click.Context, parameter: click.Parameter) -> bool:
-    source = ctx.get_parameter_source(parameter.name or "")
-    return source is not None and source is not ParameterSource.DEFAULT
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Options:
-    """The options of the command, as they were given."""
-
-    suite: Path | None
-    model: str | None
-    params: tuple[Path, ...]
-    engine: str | None
-    pipeline: str
-    namespace: str | None
-    node: str
-    latency: str
-    faults: Path | None
-    recorded_faults: Path | None
-    sweep: bool
-    kinds: tuple[str, ...]
-    moments: str
-    fault_seconds: float
-    subsets: bool
-    labels: str
-    agree_with: str | None
-    label_map: Path | None
-    conditions: tuple[str, ...]
-    require: Path | None
-    baseline: Path | None
-    max_drop: float | None
-    junit: Path | None
-    workers: int
-    cluster: str
-    live: bool
-    rate: float
-    player: str
-    wait_s: float
-    bag: Path | None
-
-
-def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Options) -> int:
+def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: Options) -> int:
     """Replay, measure, judge; returns the exit code."""
     console = PlainConsole()
     checks = _checks(options)
@@ -348,7 +114,7 @@ def _evaluate(bags: Sequence[Path], source: Path | None, out: Path, options: _Op
         return conclude(card, checks, baseline, options.junit, console)
 
 
-def _fill(bags: Sequence[Path], out: Path, options: _Options, console: PlainConsole) -> None:
+def _fill(bags: Sequence[Path], out: Path, options: Options, console: PlainConsole) -> None:
     """Do what is asked for, as far as it is not done yet."""
     trials = load_suite(options.suite) if options.suite else _trials(bags, options)
     shown = _case_of_bag(trials, options.bag) if options.bag else None
@@ -364,10 +130,8 @@ def _fill(bags: Sequence[Path], out: Path, options: _Options, console: PlainCons
 
 def _refuse_another_place(source: Path, out: Path) -> None:
     """Refuse a folder to write to that is not the scorecard's own, which would be written to."""
-    ctx = click.get_current_context()
-    asked = any(p.name == "out" and _was_given(ctx, p) for p in ctx.command.params)
     folder = _folder_of(source)
-    if asked and out.resolve() != folder.resolve():
+    if was_given("out") and out.resolve() != folder.resolve():
         raise ConfigError(
             f"--out is {out}, but --from writes the report anew where the scorecard is, into "
             f"{folder}: leave out --out, or judge a copy of the scorecard"
@@ -378,7 +142,7 @@ def _folder_of(scorecard: Path) -> Path:
     return scorecard.parent if scorecard.is_file() else scorecard
 
 
-def _checks(options: _Options) -> tuple[Check, ...] | None:
+def _checks(options: Options) -> tuple[Check, ...] | None:
     """Return what is required; None if nothing is."""
     checks = load_gate(options.require) if options.require else ()
     if options.max_drop is not None:
@@ -389,7 +153,7 @@ def _checks(options: _Options) -> tuple[Check, ...] | None:
     return checks or None
 
 
-def _replay(trials: Sequence[Trial], out: Path, options: _Options, console: PlainConsole) -> None:
+def _replay(trials: Sequence[Trial], out: Path, options: Options, console: PlainConsole) -> None:
     """Do what is not done yet."""
     agreeing, unable = _with_agreement(trials, out)
     jobs, failures = jobs_of(agreeing, out)
@@ -400,9 +164,7 @@ def _replay(trials: Sequence[Trial], out: Path, options: _Options, console: Plai
     _remember(out, jobs, failures | reasons_by_name(failed))
 
 
-def _play_live(
-    trials: Sequence[Trial], out: Path, options: _Options, console: PlainConsole
-) -> None:
+def _play_live(trials: Sequence[Trial], out: Path, options: Options, console: PlainConsole) -> None:
     """Let a node that is running segment the bag, anew every time."""
     try:
         from anymodal_seg_ros.nodes.evaluator import LiveOptions, evaluate_live
@@ -425,14 +187,26 @@ def _play_live(
 
 
 def _begin(out: Path, jobs: Sequence[Job], console: PlainConsole) -> None:
-    """Tell what of an earlier command is made anew, and write down what is asked for."""
+    """Tell what of an earlier command is made anew, and write down what is asked for.
+
+    Raises:
+        ConfigError: nobody named the folder, and it holds another evaluation.
+    """
+    if not was_given("out") and (names := contents.replaced(out, jobs)):
+        raise ConfigError(
+            f"{out} holds {_some_of(names)} of another command, or of a bag, a model or parameters "
+            f"that have changed since: keep it and give --out ANOTHER, or replace it by --out {out}"
+        )
     if names := contents.outdated(jobs):
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         console.say(
-            f"{names[0]}{more} in {out}: of another command, or of a bag, a model or "
+            f"{_some_of(names)} in {out}: of another command, or of a bag, a model or "
             "parameters that have changed since; made anew"
         )
     contents.begin(out, jobs)
+
+
+def _some_of(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _remember(out: Path, jobs: Sequence[Job], failures: dict[str, str]) -> None:
@@ -475,7 +249,7 @@ def _with_agreement(trials: Sequence[Trial], out: Path) -> tuple[list[Trial], di
     return found, failures
 
 
-def _trials(bags: Sequence[Path], options: _Options) -> list[Trial]:
+def _trials(bags: Sequence[Path], options: Options) -> list[Trial]:
     """Turn what was asked for on the command line into what a suite would say."""
     names = names_of(bags)
     conditions = _conditions(options.conditions, names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from anymodal_seg_ros.cli.jobs_progress import jobs_progress
 from anymodal_seg_ros.cli.os_errors import told
 from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.config import NODE_NAME, did_you_mean, load_node_config
+from anymodal_seg_ros.config import NODE_NAME, NodeConfig, did_you_mean, load_node_config
 from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.evaluation.arrivals import sensors_by_topic
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.inspection.findings import CODES, Finding, Severity, find
 from anymodal_seg_ros.evaluation.inspection.proposal import propose
@@ -82,7 +84,8 @@ def command(
         where = load_node_config(params, namespace, node) if params else None
         console = Console(stderr=True)
         with Bag(bag) as opened, jobs_progress(console) as progress:
-            topics = survey(opened, lambda share: progress("reading", share, 1))
+            configured = {} if where is None else _types(where)
+            topics = survey(opened, lambda share: progress("reading", share, 1), configured)
             progress("read", 1.0, 1)
             notes = [*([where.of_others] if where and where.of_others else []), *opened.notes]
             length_s = (opened.end_ns - opened.start_ns) / 1e9
@@ -92,7 +95,7 @@ def command(
         else:
             _tell(f"{bag}: {length_s:.2f} s", topics, findings, notes)
         if init is not None:
-            _propose(init, topics, model)
+            _propose(init, topics, model, bag)
     except (AnymodalError, OSError) as error:
         if isinstance(error, BrokenPipeError):  # nobody reads on
             raise
@@ -102,8 +105,15 @@ def command(
     sys.exit(int(any(finding.severity in bad for finding in findings)))
 
 
-def _propose(path: Path, topics: list[RecordedTopic], model: str) -> None:
-    """Write a parameter file, and say what of the bag the model cannot take."""
+def _types(where: NodeConfig) -> dict[str, str]:
+    """Return the types that a node subscribes to, by absolute topic."""
+    rig = where.config.rig
+    topics = sensors_by_topic(rig, where.namespace, where.node)
+    return {topic: rig.sensors[name].message_type for topic, name in topics.items()}
+
+
+def _propose(path: Path, topics: list[RecordedTopic], model: str, bag: Path) -> None:
+    """Write a parameter file, and say what of the bag the model cannot take, and what is next."""
     manifest = load_model(model).manifest
     named = str(Path(model).absolute()) if Path(model).is_dir() and model else model
     proposal = propose(topics, manifest.modalities, named)
@@ -111,7 +121,10 @@ def _propose(path: Path, topics: list[RecordedTopic], model: str) -> None:
     click.echo(f"parameters: {path}", err=True)
     for name, reason in proposal.off.items():
         click.echo(f"{name} is off: {reason}", err=True)
-    if not proposal.sensors:
+    if proposal.sensors:
+        command = ("anymodal-seg", "evaluate", str(bag), "--params", str(path))
+        click.echo(f"next: {shlex.join(command)}", err=True)
+    else:
         known = ", ".join(manifest.modalities)
         click.echo(f"so nothing is on; {manifest.name} knows {known}", err=True)
 

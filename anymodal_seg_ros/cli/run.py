@@ -123,7 +123,8 @@ def command(
         summary = Summary()
         alpha = config.overlay_alpha if overlays else None
         total = opened.count([*sensors, *cameras])
-        recorded = track(arrivals(opened, sensors, cameras), "Segmenting", total, console=console)
+        received = arrivals(opened, sensors, cameras, config.rig)
+        recorded = track(received, "Segmenting", total, console=console)
         messages = with_faults(recorded, timeline, config.rig, opened.start_ns)
         with ResultFolder(out, pipeline.model.manifest, alpha) as results:
             for prediction in replay(pipeline, _noting(messages, summary), latency):

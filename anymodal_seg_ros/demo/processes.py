@@ -13,6 +13,9 @@ from anymodal_seg_ros.errors import AnymodalError
 
 _STOP_S = 10.0
 
+_LAST_LINES = 12
+"""Of the log of a process that ended, which are told."""
+
 
 class Processes:
     """Python modules running as processes of their own. Use as a context manager."""
@@ -77,6 +80,6 @@ class Processes:
                     f"its last words:\n{self._last_words(name)}"
                 )
 
-    def _last_words(self, name: str, lines: int = 12) -> str:
+    def _last_words(self, name: str) -> str:
         text = (self._logs / f"{name}.log").read_text(encoding="utf-8", errors="replace")
-        return "\n".join(text.splitlines()[-lines:]) or "(nothing)"
+        return "\n".join(text.splitlines()[-_LAST_LINES:]) or "(nothing)"

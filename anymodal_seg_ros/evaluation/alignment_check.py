@@ -25,6 +25,8 @@ from anymodal_seg_ros.sensing.geometry.views import HomographyView
 MAX_WIDTH = 640
 """Pictures are compared at the reference's size, or at this width if that is smaller."""
 
+NEAR_PX = 1.0
+"""Displacement that is as good as none: measuring errs by half of that, and a mask shows less."""
 
 _SMALLEST = 8
 """Rows and columns in which anything can be compared."""
@@ -109,21 +111,43 @@ class AlignmentCheck:
             found.append(Measured(name, shift, picture))
         return found
 
+    def lies_near(self, sensor: str) -> bool:
+        """Whether a sensor's picture was surely found to lie where it belongs, all parts of it.
+
+        Looked at are the corners of its middle half; beyond, turns and scales are extrapolated.
+        """
+        correction = self._correction(sensor)
+        if correction is None:
+            return False
+        corners = np.array([[x, y, 1.0] for x in (0.25, 0.75) for y in (0.25, 0.75)])
+        moved = corners @ (correction - np.eye(3)).T
+        height, width = self.size
+        return float(np.hypot(moved[:, 0] * width, moved[:, 1] * height).max()) < NEAR_PX
+
     def better_homography(self, sensor: str) -> npt.NDArray[np.float64] | None:
         """Return the homography that would bring a sensor's picture where it belongs.
 
         Returns:
-            float64 ``[3, 3]`` for ``registration.homography``; None if the sensor is registered by
-            its camera (then mend the calibration), or too few frames were sure.
+            float64 ``[3, 3]`` for ``registration.homography``; None if the sensor lies there, is
+            registered by its camera (then mend the calibration), or nothing sure was measured.
         """
-        registration = self._rig.sensors[sensor].registration
-        if sensor not in self._drifts or registration.method not in ("resize", "homography"):
+        registration, correction = self._rig.sensors[sensor].registration, self._correction(sensor)
+        if correction is None or self.lies_near(sensor):
+            return None
+        if registration.method not in ("resize", "homography"):
             return None
         now = np.eye(3)
         if registration.method == "homography":
             now = HomographyView.from_text(registration.homography, sensor).matrix
-        better = self._drifts[sensor].homography() @ now
+        better = correction @ now
         return np.asarray(better / better[2, 2])
+
+    def _correction(self, sensor: str) -> npt.NDArray[np.float64] | None:
+        """Return what would move a sensor's registered picture; None if no part of it was sure."""
+        if sensor not in self._drifts:
+            return None
+        found = self._drifts[sensor].homography()
+        return None if np.array_equal(found, np.eye(3)) else found
 
     @property
     def _search_px(self) -> int:

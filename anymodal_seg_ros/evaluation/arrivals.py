@@ -140,8 +140,8 @@ def check_topics(bag: Bag, sensors: Mapping[str, str]) -> list[str]:
         there = ", ".join(sorted(bag.topics))
         raise BagError(
             f"{bag.path} has none of the topics {quote(', '.join(sensors), 150)}: it has "
-            f"{quote(there, 150) or 'none at all'}; mend the parameter file's topics, "
-            "or give the namespace that they are in"
+            f"{quote(there, 150) or 'none at all'}; mend the parameter file's topics or its "
+            "namespace, or let 'anymodal-seg inspect BAG --init rig.yaml' write one for the bag"
         )
     lines = [
         f"{bag.path} has no {topic}: {name} counts as missing"
@@ -158,13 +158,15 @@ def check_topics(bag: Bag, sensors: Mapping[str, str]) -> list[str]:
     return [*lines, *unusable]
 
 
-def heard_type(types: Collection[str]) -> str:
+def heard_type(types: Collection[str], configured: str = "") -> str:
     """Return the type of which a node hears the messages of a topic; empty if it takes none.
 
     Args:
         types: that the topic's publishers send: one, unless something is wrong.
+        configured: what the sensor's ``type`` stands for, where there is a rig. It decides between
+            several; a topic of one type is read whatever the rig says.
     """
-    return next((kind for kind in READABLE if kind in types), "")
+    return next((kind for kind in (configured, *READABLE) if kind in types), "")
 
 
 def _unusable(types: set[str]) -> str:
@@ -181,7 +183,10 @@ def _unusable(types: set[str]) -> str:
 
 
 def arrivals(
-    bag: Bag, sensors: Mapping[str, str], cameras: Mapping[str, Sequence[str]] | None = None
+    bag: Bag,
+    sensors: Mapping[str, str],
+    cameras: Mapping[str, Sequence[str]] | None = None,
+    rig: RigConfig | None = None,
 ) -> Iterator[Arrival]:
     """Yield the messages of a rig's sensors as they arrived at the recorder.
 
@@ -192,12 +197,14 @@ def arrivals(
         bag: where they are recorded.
         sensors: names of the sensors by absolute topic.
         cameras: names of the sensors by the absolute topics of their CameraInfo.
+        rig: the sensors, whose ``type`` tells which messages count on a topic of several types.
 
     Raises:
         BagError: the bag is damaged.
     """
     cameras = cameras or {}
-    heard = {topic: heard_type(bag.types(topic)) for topic in sensors}
+    configured = {name: sensor.message_type for name, sensor in rig.sensors.items()} if rig else {}
+    heard = {t: heard_type(bag.types(t), configured.get(name, "")) for t, name in sensors.items()}
     for recorded in bag.messages({*sensors, *cameras}):
         if recorded.topic in cameras and recorded.type == CAMERA_INFO:
             message = read(bag, recorded)

@@ -98,12 +98,21 @@ def pair_by_name(images: Mapping[str, Sequence[Path]]) -> dict[str, list[Path]]:
     """
     by_name: dict[str, dict[str, Path]] = {}
     for sensor, paths in images.items():
-        by_name[sensor] = {path.name.split(".")[0]: path for path in paths}
-        if len(by_name[sensor]) < len(paths):
-            raise BagError(f"two images of {sensor!r} have the same name up to the first dot")
+        named = by_name[sensor] = {path.name.split(".")[0]: path for path in paths}
+        if len(named) < len(paths):
+            first = next(path for path in paths if named[path.name.split(".")[0]] != path)
+            raise BagError(
+                f"two images of {sensor!r} have the same name up to the first dot, "
+                f"{quote(first.name)} and {quote(named[first.name.split('.')[0]].name)}: leave one "
+                "out, with a quoted pattern such as 'rgb/*.png'"
+            )
     common = set.intersection(*(set(named) for named in by_name.values()))
     if not common:
-        raise BagError(f"no image name occurs for all of {', '.join(images)}")
+        such = ", ".join(f"{name}: {quote(p[0].name)}" for name, p in images.items() if p)
+        raise BagError(
+            f"no image name occurs for all of {', '.join(images)}, which have such as {such}: "
+            "those that belong together must be called the same up to the first dot"
+        )
     return {
         sensor: [named[n] for n in sorted(common, key=_rank)] for sensor, named in by_name.items()
     }

@@ -135,7 +135,7 @@ def tell_cameras(bag: Bag, rig: RigConfig, registrar: Registrar, namespace: str 
             registrar.take_transforms(update.message)
     sensors = sensors_by_topic(rig, namespace)
     frames: dict[str, str] = {}
-    for sensor, _, message in arrivals(bag, sensors):
+    for sensor, _, message in arrivals(bag, sensors, rig=rig):
         if sensor not in frames and not isinstance(message, UnreadableMessage):
             frames[sensor] = str(message.header.frame_id)
             registrar.take_frame(sensor, frames[sensor])
@@ -179,7 +179,7 @@ def _images(
     bag: Bag, sensors: Mapping[str, str], rig: RigConfig, refused: dict[str, Refused]
 ) -> Iterator[tuple[str, int, Image]]:
     """Yield sensor, header time with its offset, and image; damaged messages are counted."""
-    for sensor, _, message in arrivals(bag, sensors):
+    for sensor, _, message in arrivals(bag, sensors, rig=rig):
         try:
             time_ns = stamp_ns(message.header) + seconds_to_ns(rig.sensors[sensor].offset_s)
             yield sensor, time_ns, decode_image(message)

@@ -126,8 +126,3 @@ def check_modalities(timeline: FaultTimeline, modalities: Mapping[str, str]) -> 
                 f"entry {number} ({fault.kind}): sensor is {fault.sensor!r}, of the modality "
                 f"{modality}: it fits {fitting}"
             )
-
-
-def fits(fault: ImageFault, image: Image, modality: str = "") -> bool:
-    """Whether an image fault can happen to an image; arguments as for :func:`content_of`."""
-    return content_of(image, modality) in FITS[type(fault)]

@@ -171,40 +171,43 @@ class _Stream(Generic[P]):
 
     def _changed(self, number: int, fault: InjectedFault, time_ns: int, payload: P, shown: P) -> P:
         """Return what a fault makes of a message; the same object if nothing."""
-        changed: Any = shown
         try:
-            if isinstance(fault, ImageFault):
-                dice = self._dice(number, time_ns)
-                changed = with_image_fault(fault, shown, dice, self._modality)
-            elif isinstance(fault, Stuck) and self._newest is not None:
-                changed = under_header_of(payload, self._newest)
-            elif isinstance(fault, Hanging) and self._last:
-                self._counts[number] += 1
-                dice = self._dice(number, time_ns)
-                changed = hanging(fault, shown, tuple(self._last), self._counts[number], dice)
-            elif isinstance(fault, Drift):
-                amount = fault.per_s * _elapsed_s(fault, time_ns)
-                changed = with_drift(fault.what, amount, shown, self._modality)
-            elif isinstance(fault, Garbage):
-                changed = with_garbage(fault, shown, self._dice(number, time_ns))
-            elif isinstance(fault, Wrong) and fault.how == "past":
-                past = self._past.at(time_ns - seconds_to_ns(fault.age_s))
-                changed = under_header_of(payload, past)
-            elif isinstance(fault, Exchanged):
-                other = self._others[fault.with_sensor]
-                changed = shown if other is None else under_header_of(payload, other)
-            elif isinstance(fault, (Moved, Turned)):
-                changed = with_other_view(fault, shown)
-            elif isinstance(fault, Wrong):
-                changed = with_wrong_content(fault, shown, self._dice(number))
+            made: P = self._made(number, fault, time_ns, payload, shown)
         except DecodeError:
             return shown  # broken already: that is for the receiver to notice
         except ConfigError as error:
             if fault.sensor == EVERY_SENSOR:
                 return shown
             raise ConfigError(f"entry {number + 1} for {self._sensor}: {error}") from error
-        result: P = changed
-        return result
+        return made
+
+    def _made(self, number: int, fault: InjectedFault, time_ns: int, payload: P, shown: P) -> Any:
+        if (old := self._shown_again(fault, time_ns)) is not None:
+            return under_header_of(payload, old)
+        if isinstance(fault, Hanging) and self._last:
+            self._counts[number] += 1
+            dice, last = self._dice(number, time_ns), tuple(self._last)
+            return hanging(fault, shown, last, self._counts[number], dice)
+        if isinstance(fault, Drift):
+            amount = fault.per_s * _elapsed_s(fault, time_ns)
+            return with_drift(fault.what, amount, shown, self._modality)
+        if isinstance(fault, ImageFault):
+            return with_image_fault(fault, shown, self._dice(number, time_ns), self._modality)
+        if isinstance(fault, Garbage):
+            return with_garbage(fault, shown, self._dice(number, time_ns))
+        if isinstance(fault, (Moved, Turned)):
+            return with_other_view(fault, shown)
+        if isinstance(fault, Wrong):
+            return with_wrong_content(fault, shown, self._dice(number))
+        return shown
+
+    def _shown_again(self, fault: InjectedFault, time_ns: int) -> P | None:
+        """Return the earlier or other message that a fault shows; None if it shows none."""
+        if isinstance(fault, Stuck):
+            return self._newest
+        if isinstance(fault, Wrong) and fault.how == "past":
+            return self._past.at(time_ns - seconds_to_ns(fault.age_s))
+        return self._others[fault.with_sensor] if isinstance(fault, Exchanged) else None
 
     def _dice(self, *key: int) -> np.random.Generator:
         """Dice of their own for each entry and moment, so that no message shifts another's."""

@@ -1,8 +1,9 @@
 """One label space for several data sets, as SegRGB-X trains on (arXiv 2603.28023, section 3.5).
 
 The paper remaps the classes of its data sets to common ones; the rest is a proposal: the network
-has an output for every class of the union, and for a sample the logits of classes that its data set
-does not know are masked, so that nothing is learned from what nobody labelled.
+has an output for every class of the union, and the trainer's criterion masks, for each sample, the
+logits of classes that its data set does not know, so that nothing is learned from what nobody
+labelled.
 """
 
 from __future__ import annotations
@@ -65,32 +66,6 @@ class LabelSpace:
             )
         return cls(tuple(union), members)
 
-    def mask(self, dataset: str) -> Tensor:
-        """Return which classes of the union a data set knows, bool ``[K]``.
-
-        Raises:
-            ConfigError: the data set is unknown.
-        """
-        known = torch.zeros(len(self.classes), dtype=torch.bool)
-        known[list(self._members(dataset))] = True
-        return known
-
-    def restrict(self, logits: Tensor, dataset: str) -> Tensor:
-        """Mask the logits of classes that a data set does not know.
-
-        Args:
-            logits: ``[B, K, ...]``.
-            dataset: where all items come from.
-
-        Returns:
-            Logits of the same shape, minus infinity where masked.
-
-        Raises:
-            ConfigError: the data set is unknown.
-        """
-        known = self.mask(dataset).to(logits.device)
-        return logits.masked_fill(~known.reshape(-1, *[1] * (logits.ndim - 2)), -torch.inf)
-
     def to_union(self, labels: Tensor, dataset: str) -> Tensor:
         """Turn a data set's labels into those of the union.
 
@@ -104,41 +79,17 @@ class LabelSpace:
         Raises:
             ConfigError: the data set is unknown, or has fewer classes than the labels tell.
         """
-        return _look_up(self._members(dataset), labels, f"data set {dataset!r}")
-
-    def from_union(self, labels: Tensor, dataset: str) -> Tensor:
-        """Turn labels of the union into a data set's; classes it lacks become unlabelled.
-
-        Args:
-            labels: integers of any shape: ids of the union's classes, or :data:`UNLABELED`.
-            dataset: whose ids are wanted.
-
-        Returns:
-            int64 of the same shape.
-
-        Raises:
-            ConfigError: the data set is unknown, or the union has fewer classes.
-        """
-        own = {place: index for index, place in enumerate(self._members(dataset))}
-        table = tuple(own.get(place, UNLABELED) for place in range(len(self.classes)))
-        return _look_up(table, labels, "the union")
-
-    def _members(self, dataset: str) -> tuple[int, ...]:
         if dataset not in self.members:
             raise ConfigError(
                 f"data set is {dataset!r}: expected one of {', '.join(sorted(self.members))}"
             )
-        return self.members[dataset]
-
-
-def _look_up(table: tuple[int, ...], labels: Tensor, owner: str) -> Tensor:
-    labels = labels.long()
-    wrong = (labels != UNLABELED) & ((labels < 0) | (labels >= len(table)))
-    if wrong.any():
-        raise ConfigError(
-            f"a label is {int(labels[wrong][0])}, but {owner} has the classes 0 to "
-            f"{len(table) - 1} and {UNLABELED} for unlabelled: correct the label images"
-        )
-    filled = torch.full((UNLABELED + 1,), UNLABELED)
-    filled[: len(table)] = torch.tensor(table)
-    return filled.to(labels.device)[labels]
+        table, labels = self.members[dataset], labels.long()
+        wrong = (labels != UNLABELED) & ((labels < 0) | (labels >= len(table)))
+        if wrong.any():
+            raise ConfigError(
+                f"a label is {int(labels[wrong][0])}, but data set {dataset!r} has the classes 0 "
+                f"to {len(table) - 1} and {UNLABELED} for unlabelled: correct the label images"
+            )
+        filled = torch.full((UNLABELED + 1,), UNLABELED)
+        filled[: len(table)] = torch.tensor(table)
+        return filled.to(labels.device)[labels]

@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_SPREAD = 0.02
+"""Standard deviation of the numbers that embeddings begin with."""
+
 
 def ids_of_rows(modality_ids: Tensor, batch: int) -> Tensor:
     """Return the kind of each row, int64 ``[B*M]``, of images ``[B, M, ...]`` flattened."""
@@ -73,9 +76,9 @@ class ModalityTensor(nn.Module):
 class ModalityEmbedding(ModalityTensor):
     """A learned vector for each kind of sensor."""
 
-    def __init__(self, modalities: int, channels: int, std: float = 0.02) -> None:
+    def __init__(self, modalities: int, channels: int) -> None:
         """Draw a vector of ``channels`` numbers for each kind."""
-        super().__init__([std * torch.randn(channels) for _ in range(modalities)])
+        super().__init__([_SPREAD * torch.randn(channels) for _ in range(modalities)])
 
 
 class LayerNorm(nn.LayerNorm):

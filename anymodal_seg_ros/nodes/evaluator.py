@@ -34,7 +34,6 @@ from anymodal_seg_ros.evaluation.scorecard.bag_part import BagPart
 from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
     label_of,
     label_topics,
-    load_label_map,
 )
 from anymodal_seg_ros.evaluation.scorecard.job import (
     AUTO,
@@ -44,6 +43,7 @@ from anymodal_seg_ros.evaluation.scorecard.job import (
     run_of,
     settings_of,
 )
+from anymodal_seg_ros.evaluation.scorecard.label_map import load_label_map
 from anymodal_seg_ros.evaluation.scorecard.live import LiveRun
 from anymodal_seg_ros.evaluation.scorecard.run_folder import finish, new_run
 from anymodal_seg_ros.inference.model import load_model

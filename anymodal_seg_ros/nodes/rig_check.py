@@ -45,8 +45,8 @@ _JUMP_NS = 1_000_000_000
 class _Tally:
     """What came of one sensor."""
 
-    def __init__(self, sensor: SensorConfig) -> None:
-        self.sensor = sensor
+    def __init__(self, sensor: SensorConfig, spec: ModalitySpec | None) -> None:
+        self.sensor, self.spec = sensor, spec
         self.messages = self.unstamped = self.repeated = self.damaged = 0
         self.damage = ""
         self.stamp: int | None = None
@@ -54,6 +54,32 @@ class _Tally:
         self.ages_s: list[float] = []
         self.newest: Any = None
         self.calibration = self.calibration_error = ""
+
+    def take(self, message: Any, now_ns: int) -> None:
+        """Take note of a message."""
+        self.messages += 1
+        self.newest = message
+        stamp = stamp_of(message)
+        if stamp == 0:
+            self.unstamped += 1
+        elif stamp is not None:
+            self.ages_s.append((now_ns - stamp) / 1e9)
+            self.repeated += stamp == self.stamp
+        self.stamp = stamp
+        if isinstance(message, Image):  # of others there is no cheap look at every one
+            form, damage = form_of(message, self.sensor, self.spec, whole=False)
+            self.damaged += bool(damage)
+            self.damage = damage or self.damage
+            if form and len(self.forms) < _MOST_FORMS:
+                self.forms[form] = None
+
+    def take_calibration(self, message: Any) -> None:
+        """Take note of a CameraInfo; the newest one counts."""
+        try:
+            camera = camera_from_info(message, self.sensor.registration.rectified)
+            self.calibration, self.calibration_error = f"{camera.width}x{camera.height}", ""
+        except AnymodalError as error:
+            self.calibration_error = one_line(error)
 
 
 def check_rig(
@@ -75,34 +101,14 @@ def check_rig(
     """
     check_topics(rig)
     node = Node(NAME)
-    tallies = {n: _Tally(s) for n, s in rig.sensors.items() if s.enabled}
+    specs = modalities or {}
+    tallies = {n: _Tally(s, specs.get(s.modality)) for n, s in rig.sensors.items() if s.enabled}
 
     def on_message(name: str, message: Any, _: Mapping[str, Any] | None) -> None:
-        tally = tallies[name]
-        tally.messages += 1
-        tally.newest = message
-        stamp = stamp_of(message)
-        if stamp == 0:
-            tally.unstamped += 1
-        elif stamp is not None:
-            tally.ages_s.append((node.get_clock().now().nanoseconds - stamp) / 1e9)
-            tally.repeated += stamp == tally.stamp
-        tally.stamp = stamp
-        if isinstance(message, Image):  # of others there is no cheap look at every one
-            spec = (modalities or {}).get(tally.sensor.modality)
-            form, damage = form_of(message, tally.sensor, spec, whole=False)
-            tally.damaged += bool(damage)
-            tally.damage = damage or tally.damage
-            if form and len(tally.forms) < _MOST_FORMS:
-                tally.forms[form] = None
+        tallies[name].take(message, node.get_clock().now().nanoseconds)
 
     def on_camera_info(name: str, message: Any, _: Mapping[str, Any] | None) -> None:
-        tally = tallies[name]
-        try:
-            camera = camera_from_info(message, tally.sensor.registration.rectified)
-            tally.calibration, tally.calibration_error = f"{camera.width}x{camera.height}", ""
-        except AnymodalError as error:
-            tally.calibration_error = one_line(error)
+        tallies[name].take_calibration(message)
 
     def failed(name: str, error: Exception) -> None:
         tallies[name].calibration_error = f"{type(error).__name__}: {one_line(error)}"
@@ -123,15 +129,7 @@ def check_rig(
         watch.look()
         places = _places(geometry, tallies)
         return [
-            _look(
-                name,
-                tally,
-                watch,
-                elapsed_s,
-                counted[name],
-                (modalities or {}).get(tally.sensor.modality),
-                places.get(name, ""),
-            )
+            _look(name, tally, watch, elapsed_s, counted[name], places.get(name, ""))
             for name, tally in tallies.items()
         ]
     finally:
@@ -155,10 +153,9 @@ def _look(
     watch: GraphWatch,
     seconds: float,
     messages: int,
-    spec: ModalitySpec | None,
     place_error: str,
 ) -> Look:
-    form, unreadable = form_of(tally.newest, tally.sensor, spec)
+    form, unreadable = form_of(tally.newest, tally.sensor, tally.spec)
     return Look(
         sensor=name,
         facts=watch.facts[name],

@@ -469,6 +469,9 @@ class Pipeline:
     def _take_events(self, outcome: EventOutcome) -> str | None:
         """Take what has come of a message of events, or of a frame that event cameras follow."""
         sensor, received_ns, error = outcome.sensor, outcome.received_ns, outcome.error
+        if outcome.pushed_out:
+            with self._lock:
+                self._intake.count_pushed_out(sensor, outcome.pushed_out)
         if error is not None:
             state = SensorState.CLOCK if error.kind == "stamp" else SensorState.INVALID
             fault = Fault(state, str(error))

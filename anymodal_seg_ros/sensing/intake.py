@@ -36,6 +36,7 @@ from anymodal_seg_ros.sensing.sync.synchronizer import Synchronizer
 _KINDS_BY_STATE: Mapping[SensorState, RejectionKind] = {SensorState.CLOCK: "stamp"}
 
 NEWER_CAME = "not decoded, a newer one came"
+QUEUE_FULL = "not decoded, the queue was full"
 
 VERDICT = "verdict"
 """In :attr:`Sample.made`: why its image must not be fused; empty if it may be."""
@@ -157,6 +158,10 @@ class Intake:
         if self._unread[sensor] < self._rig.sensors[sensor].fault_frames:
             fault = replace(fault, lasting=False)
         return self.reject(sensor, fault, received_ns, kind)
+
+    def count_pushed_out(self, sensor: str, number: int) -> None:
+        """Count messages of events that came faster than they could be decoded."""
+        self._synchronizer.count(sensor, QUEUE_FULL, number)
 
     def judge_events(
         self,

@@ -18,6 +18,8 @@ SMALL_CAMERA = MountedCamera(Intrinsics(160, 120, 122.5, 122.5, 79.5, 59.5))
 """The default camera at half its resolution."""
 
 _SEEN_PIXELS = 12
+_INSTANTS = 2
+"""Of a scene that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,14 @@ class Census:
     moving: float
 
 
-def take_census(scenes: Iterable[SceneConfig], instants: int = 2) -> Census:
-    """Look at each scene ``instants`` times, evenly spread over its period, at 160x120."""
+def take_census(scenes: Iterable[SceneConfig]) -> Census:
+    """Look at each scene twice, evenly spread over its period, at 160x120."""
     shares, seen, standing, moving = [], [], [], []
     for config in scenes:
         scene = Scene(config)
         counts = []
-        for i in range(instants):
-            view = look(scene, SMALL_CAMERA, (i + 0.5) / instants * config.loop_s)
+        for i in range(_INSTANTS):
+            view = look(scene, SMALL_CAMERA, (i + 0.5) / _INSTANTS * config.loop_s)
             counts.append(np.bincount(view.labels().ravel(), minlength=len(CLASSES)))
             moving.append(len(view.world.moving.surface))
         standing.append(len(view.world.static.surface))

@@ -86,7 +86,7 @@ def test_an_existing_bag_needs_force(folders: tuple[Path, Path], tmp_path: Path)
         (["--gap", "0%:100%"], "no message"),
         (["--encoding", "rgb=jpeg"], "expected one of mono8"),
         (["--encoding", "thermal=rgb8"], "expected mono16, 16UC1"),
-        (["--topic", "rgb=/x", "--topic", "thermal=/x"], "the same topic"),
+        (["--topic", "rgb=/x", "--topic", "thermal=/x"], "2 sensors have the topic /x"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_written(

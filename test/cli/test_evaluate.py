@@ -521,6 +521,24 @@ def test_somebody_elses_files_are_kept_and_what_is_made_anew_is_told(
     assert load_scorecard(tmp_path / "card").measure("miou").value is None
 
 
+def test_an_evaluation_in_the_default_folder_is_not_replaced_unasked(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    evaluate(bag)
+    before = Path("scorecard/report.html").read_bytes()
+    told = " ".join(evaluate(bag, "--labels", "none", code=2).output.split())
+    assert "scorecard holds drive/healthy of another command" in told
+    assert "give --out ANOTHER, or replace it by --out scorecard" in told
+    assert Path("scorecard/report.html").read_bytes() == before
+    shutil.copytree(bag, "other")
+    assert "--out ANOTHER" in " ".join(evaluate("other", code=2).output.split()), "another bag"
+
+    evaluate(bag, "--sweep", "--kinds", "off", "--no-subsets")  # which the first run is a part of
+    evaluate(bag, "--labels", "none", "--out", "scorecard")
+    assert load_scorecard(Path("scorecard")).measure("miou").value is None
+
+
 def test_several_parameter_files_are_merged_as_the_node_merges_them(
     bag: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -625,7 +643,8 @@ def test_the_parameters_beside_one_file_of_a_bag_are_taken(bag: Path) -> None:
 
 
 def test_scorecards_side_by_side(evaluated: Path, bag: Path, tmp_path: Path) -> None:
-    evaluate(bag, "--labels", "none", "--out", tmp_path / "card")
+    told = evaluate(bag, "--labels", "none", "--out", tmp_path / "card").output
+    assert "no ground truth: --labels names it, --agree-with MODEL compares" in told
     result = invoke("compare", evaluated, tmp_path / "card", "--csv", tmp_path / "t.csv")
     assert result.exit_code == 0, result.output
     rows = {(r["figure"], r["where"]): r for r in csv.DictReader((tmp_path / "t.csv").open())}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from fixtures.bag_files import START, serialised, write_bag
 from fixtures.scored_bags import PERIOD_NS, START_NS, write_scored_bag
 from rosbags.rosbag2 import StoragePlugin, Writer
 
@@ -18,7 +19,7 @@ from anymodal_seg_ros.evaluation.inspection.proposal import propose
 from anymodal_seg_ros.evaluation.inspection.survey import RecordedTopic
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.messages.rosbags import make, typestore
-from anymodal_seg_ros.messages.values import image, point_cloud
+from anymodal_seg_ros.messages.values import Message, header, image, point_cloud
 
 NO_STAMP = -1
 
@@ -80,7 +81,9 @@ def test_a_good_bag_has_nothing_wrong(tmp_path: Path, tiny_model: Path) -> None:
 def test_the_proposed_rig_can_be_evaluated(tmp_path: Path, tiny_model: Path) -> None:
     bag = write_scored_bag(tmp_path, tiny_model, 12)
     rig = tmp_path / "proposed.yaml"
-    assert invoke("inspect", bag, "--init", rig, "--model", tiny_model).exit_code == 0
+    told = invoke("inspect", bag, "--init", rig, "--model", tiny_model)
+    assert told.exit_code == 0
+    assert f"next: anymodal-seg evaluate {bag} --params {rig}" in told.stderr
     sensors = load_config(rig).rig.sensors
     assert {n: (s.topic, s.modality, s.expected_hz) for n, s in sensors.items()} == {
         "rgb": ("/rgb/image", "rgb", 10.0),
@@ -103,6 +106,15 @@ def test_what_is_off_in_the_proposed_parameters_is_told() -> None:
     assert "drawn into the picture of the first camera" in alone.off["top"]
     assert "enabled: false" in alone.text
     assert "model:" not in alone.text
+
+
+def test_sensors_of_one_kind_are_told_apart_by_what_their_topics_say() -> None:
+    names = ("/lucid/front/image", "/lwir/front/image", "/left/rgb/image", "/right/rgb/image")
+    topics = [RecordedTopic(name, "sensor_msgs/msg/Image", [0]) for name in (*names, "/top/image")]
+    proposal = propose(topics, ["rgb", "thermal"])
+    assert set(proposal.sensors) == {"lucid_front", "lwir_front", "left_rgb", "right_rgb", "top"}
+    bare = [RecordedTopic(name, "sensor_msgs/msg/Image", [0]) for name in ("/image", "/camera")]
+    assert propose(bare, ["rgb"]).sensors == ("rgb", "rgb_2"), "nothing says anything"
 
 
 def test_two_robots_in_one_bag_are_told() -> None:
@@ -317,6 +329,29 @@ def test_one_damaged_message_takes_no_sensor_from_the_proposed_rig(tmp_path: Pat
     rig = tmp_path / "rig.yaml"
     invoke("inspect", tmp_path / "bag", "--init", rig)
     assert {s.topic for s in load_config(rig).rig.sensors.values()} == {"/a/image", "/b/image"}
+
+
+@pytest.mark.parametrize(
+    ("pictures", "told"),
+    [
+        ([b"II*\0" + bytes([n]) * 40 for n in range(9)], "data is a tiff picture"),
+        ([bytes([n, 200 - n]) * 40 for n in range(9)], "data begins with 00 c8 00 c8"),
+        ([b"\x89PNG\r\n\x1a\n" + bytes(n) for n in range(9)], "a png picture whose header"),
+    ],
+)
+def test_messages_that_are_wrong_in_one_way_are_told_in_one_line(
+    tmp_path: Path, pictures: list[bytes], told: str
+) -> None:
+    kind = "sensor_msgs/msg/CompressedImage"
+    sent = []
+    for number, data in enumerate(pictures):
+        stamp = START + number * PERIOD_NS
+        content: dict[str, Any] = {"header": header(stamp, "camera"), "format": "x"}
+        content["data"] = np.frombuffer(data, np.uint8)
+        sent.append((stamp, serialised(Message(kind, content))))
+    bag = write_bag(tmp_path / "bag", {"/a/compressed": (kind, sent)})
+    lines = [line for line in invoke("inspect", bag).output.splitlines() if "E501" in line]
+    assert len(lines) == 1 and "/a/compressed: 9 of 9: " in lines[0] and told in lines[0]
 
 
 def test_stamps_that_go_back_and_repeat(tmp_path: Path) -> None:

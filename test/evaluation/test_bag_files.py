@@ -249,6 +249,14 @@ def test_what_is_no_file_is_no_bag(tmp_path: Path) -> None:
             read(tmp_path / name)
 
 
+def test_a_misspelt_bag_is_told_with_what_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "night_drive").mkdir()
+    with pytest.raises(BagError, match=r"there is no bag at .*nigth_drive: did you mean night_dri"):
+        read(tmp_path / "nigth_drive")
+    with pytest.raises(BagError, match=r"there is no bag at \S*/lab/drive$"):
+        read(tmp_path / "lab" / "drive")
+
+
 def test_a_folder_of_bags_names_them(tmp_path: Path) -> None:
     with pytest.raises(BagError, match=r"in it$"):
         Bag(tmp_path)

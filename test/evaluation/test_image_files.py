@@ -106,9 +106,9 @@ def test_pairs_by_the_name_up_to_the_first_dot() -> None:
 
 
 def test_pairs_need_common_and_unambiguous_names() -> None:
-    with pytest.raises(BagError, match="no image name"):
+    with pytest.raises(BagError, match=r"no image name .*rgb: 1\.png, depth: 2\.png: those"):
         pair_by_name({"rgb": [Path("1.png")], "depth": [Path("2.png")]})
-    with pytest.raises(BagError, match="'rgb'"):
+    with pytest.raises(BagError, match=r"'rgb' .* 1\.png and 1\.jpg: leave"):
         pair_by_name({"rgb": [Path("1.png"), Path("1.jpg")], "depth": [Path("1.png")]})
 
 

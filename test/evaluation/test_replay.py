@@ -18,6 +18,7 @@ from fixtures.bag_files import (
 from fixtures.messages import image_message
 from fixtures.scenes import ENCODINGS, scene
 from fixtures.virtual_machine import split_pipeline
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 from anymodal_seg_ros.config import (
     RegistrationConfig,
@@ -187,7 +188,7 @@ def test_a_bag_without_the_topics_is_told_with_those_it_has(tmp_path: Path) -> N
     with ImageBagWriter(tmp_path / "bag") as writer:
         writer.write("/cam/color", pixels("rgb", 0), START, START, "frame")
     with Bag(tmp_path / "bag") as bag:
-        with pytest.raises(BagError, match=r"/rgb/image.*/cam/color"):
+        with pytest.raises(BagError, match=r"/rgb/image.*/cam/color; mend .*inspect BAG --init"):
             check_topics(bag, sensors_by_topic(RIG))
         (line,) = check_topics(bag, {"/cam/color": "rgb", "/absent": "thermal"})
         assert "no /absent: thermal counts as missing" in line
@@ -237,6 +238,24 @@ def test_of_types_that_others_make_pictures_of_it_is_told_who_does(
     assert says in str(caught.value)
     assert "several types" not in str(caught.value)
     assert name in str(caught.value)
+
+
+def test_of_several_types_on_a_topic_the_one_that_the_rig_names_is_heard(tmp_path: Path) -> None:
+    """A node subscribes to that one; without a rig it is whatever can be read."""
+    compressed = "sensor_msgs/msg/CompressedImage"
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as out:
+        raw, packed = (
+            out.add_connection("/rgb/image", kind, typestore=TYPES) for kind in (IMAGE, compressed)
+        )
+        for stamp, data in images(3):
+            out.write(raw, stamp, data)
+            out.write(packed, stamp, data)  # whatever it holds
+    with Bag(tmp_path / "bag") as bag:
+        for kind, heard in (("auto", IMAGE), ("compressed", compressed), ("point_cloud", IMAGE)):
+            rig = RigConfig({"rgb": SensorConfig("rgb/image", "rgb", type=kind)})
+            found = [m for _, _, m in arrivals(bag, sensors_by_topic(rig), rig=rig)]
+            raw_ones = [getattr(m, "__msgtype__", "") == IMAGE for m in found]
+            assert raw_ones == [heard == IMAGE] * 3, kind
 
 
 def test_a_topic_of_several_types_that_are_no_pictures_names_them(tmp_path: Path) -> None:

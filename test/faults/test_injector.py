@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.faults.content import fits
+from anymodal_seg_ros.faults.content import FITS, content_of
 from anymodal_seg_ros.faults.injector import Delivery, Injector
 from anymodal_seg_ros.faults.kinds import (
     EVERY_SENSOR,
@@ -227,7 +227,7 @@ def fitting(timeline: FaultTimeline) -> FaultTimeline:
 
     def fit(fault: InjectedFault) -> bool:
         if isinstance(fault, ImageFault):
-            return fits(fault, picture(fault.sensor, 0))
+            return content_of(picture(fault.sensor, 0), "") in FITS[type(fault)]
         if isinstance(fault, Hanging) and fault.how == "recompressed":
             return SENSORS[fault.sensor] in ("rgb8", "8UC3")
         return True

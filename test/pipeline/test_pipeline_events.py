@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.frames import Prediction, SensorState, SensorStatus
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.sensing.events import event_thread
 from anymodal_seg_ros.sensing.events.values import Events
 
 
@@ -213,4 +216,40 @@ def test_what_nobody_foresaw_in_the_thread_of_the_events_is_told() -> None:
             pipe.push_message("events", event_packet(words, stamp_ns=stamp), number * 4 * MS)
         assert "the listener is broken" in str(told.get(timeout=60.0))
     finally:
+        assert pipe.detach()
+
+
+def test_packets_that_were_pushed_out_of_the_queue_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_thread, "_MESSAGE_BYTES", event_thread.QUEUE_BYTES // 2)
+    events = SensorConfig("events/packets", "event", type="event_packet")
+    pipe = pipeline(RigConfig({"rgb": RIG.sensors["rgb"], "events": events}))
+    entered: queue.Queue[None] = queue.Queue()
+    gate = threading.Event()
+
+    def busy() -> None:
+        entered.put(None)
+        gate.wait(60.0)
+
+    def push(numbers: Iterable[int]) -> None:
+        for number in numbers:
+            times = np.arange(4) + 1000 * 4 * number
+            words = evt3_words(times, *(np.arange(4) for _ in range(2)), np.arange(4) % 2)
+            stamp = START + number * 4 * MS
+            pipe.push_message("events", event_packet(words, stamp_ns=stamp), number * 4 * MS)
+
+    pipe.attach(1, busy, lambda error: None)
+    try:
+        numbers = itertools.count()
+        while entered.empty():  # alone, the camera makes windows of its own accord
+            push([next(numbers)])
+        push(next(numbers) for _ in range(20))
+        gate.set()
+        while entered.qsize() < 2:
+            push([next(numbers)])
+        dropped = pipe.status(next(numbers) * 4 * MS)[1].dropped
+        assert dropped["not decoded, the queue was full"] >= 18
+    finally:
+        gate.set()
         assert pipe.detach()

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from anymodal_seg_ros.config import read_yaml
+from anymodal_seg_ros.config import did_you_mean, read_yaml
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.bag_storage import mcap, ros1, sqlite
 from anymodal_seg_ros.evaluation.bag_storage.recording import BagError, Storage
@@ -66,7 +66,7 @@ class BagFiles:
         except OSError as error:  # such as too long a name
             raise BagError(f"there is no bag at {path}: {error.strerror}") from error
         if not there_is_one:
-            raise BagError(f"there is no bag at {path}")
+            raise BagError(f"there is no bag at {path}{_alike(path)}")
         if path.name == METADATA:
             path = path.parent
         if not path.is_dir():
@@ -139,6 +139,16 @@ class BagFiles:
             f"cannot read {file} as a bag: it is neither mcap nor sqlite3 nor a bag of ROS 1"
             + (", it is full of zeros as after a loss of power" if not any(head) else "")
         )
+
+
+def _alike(path: Path) -> str:
+    """Return what lies beside a path that is not there and is nearly called so; or nothing."""
+    try:
+        beside = [quote(file.name) for file in path.parent.iterdir()]
+    except OSError:
+        return ""
+    near = did_you_mean(path.name, beside).strip()
+    return f": {near}" if near else ""
 
 
 def _recordings(folder: Path) -> Iterator[Path]:

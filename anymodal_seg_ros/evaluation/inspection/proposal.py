@@ -72,11 +72,11 @@ def propose(topics: Sequence[RecordedTopic], known: Collection[str], model: str 
     robots = namespaces_alike(chosen)
     spaces = {_namespace(topic) for topic in chosen}
     untold = {*robots, *(spaces if len(spaces) == 1 < len(chosen) else ())}
+    names = _names(chosen, kinds, untold)
     sensors: dict[str, Any] = {}
     off: dict[str, str] = {}
     for topic in chosen:
-        kind = kinds[topic.name]
-        name = _name(topic, kind, sensors, untold)
+        kind, name = kinds[topic.name], names[topic.name]
         sensors[name] = _sensor(topic, kind, topics)
         if kind not in known:
             off[name] = f"the model knows no {kind}"
@@ -143,23 +143,37 @@ def _namespace(topic: RecordedTopic) -> str:
     return "/" + topic.name.strip("/").partition("/")[0]
 
 
-def _name(
-    topic: RecordedTopic, modality: str, taken: Collection[str], untold: Collection[str]
-) -> str:
-    """Name a sensor by the last part of its topic that says something.
+def _names(
+    topics: Sequence[RecordedTopic], kinds: Mapping[str, str], untold: Collection[str]
+) -> dict[str, str]:
+    """Name sensors by the last part of their topics that says something.
+
+    Where that is the same for several, as in ``/left/rgb`` and ``/right/rgb``, by as many parts as
+    tell them apart, else by a number.
 
     Args:
-        topic: of the sensor.
-        modality: that it is called by if nothing does.
-        taken: names of other sensors.
+        topics: of the sensors.
+        kinds: by topic, the modality that a sensor is called by if nothing says anything.
         untold: namespaces that tell the robot, and not the sensor.
+
+    Returns:
+        The names by topic.
     """
+    telling = {t.name: _telling_parts(t, untold) or [kinds[t.name]] for t in topics}
+    names: dict[str, str] = {}
+    for topic, parts in telling.items():
+        rivals = [other for name, other in telling.items() if name != topic]
+        alone = (n for n in range(1, len(parts) + 1) if parts[-n:] not in [r[-n:] for r in rivals])
+        name = unique = "_".join(parts[-next(alone, 1) :])
+        number = 1
+        while unique in names.values():
+            number += 1
+            unique = f"{name}_{number}"
+        names[topic] = unique
+    return names
+
+
+def _telling_parts(topic: RecordedTopic, untold: Collection[str]) -> list[str]:
     parts = [part.lower() for part in topic.name.split("/") if part]
     parts = parts[1:] if _namespace(topic) in untold else parts
-    telling = [p for p in parts if not _GENERIC.fullmatch(p) and p.isidentifier() and p.isascii()]
-    name = telling[-1] if telling else modality
-    number, unique = 1, name
-    while unique in taken:
-        number += 1
-        unique = f"{name}_{number}"
-    return unique
+    return [p for p in parts if not _GENERIC.fullmatch(p) and p.isidentifier() and p.isascii()]

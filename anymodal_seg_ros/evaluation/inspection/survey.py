@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,9 @@ NO_STAMP = 0
 _MOST_ERRORS = 3
 """Different errors of a topic that are kept in words."""
 
+_VALUES = re.compile(r"\b[0-9a-f]{2}(?: [0-9a-f]{2})+\b|\d+(?:\.\d+)?")
+"""Numbers and bytes: what may differ between messages that are wrong in the same way."""
+
 
 @dataclass(slots=True)
 class RecordedTopic:
@@ -38,7 +42,8 @@ class RecordedTopic:
         encodings: of images, with their number.
         sizes: width and height of images, with their number.
         frames: coordinate frames, with their number.
-        errors: why messages cannot be read, with their number.
+        errors: why messages cannot be read, with their number; of reasons that differ in numbers
+            alone, the first.
         calibrated: whether the last CameraInfo has a focal length; None if there was none.
     """
 
@@ -88,12 +93,18 @@ class RecordedTopic:
         return 0 < len(stamps) == len(self.log_ns) and NO_STAMP not in stamps
 
 
-def survey(bag: Bag, progress: Callable[[float], None] = lambda share: None) -> list[RecordedTopic]:
+def survey(
+    bag: Bag,
+    progress: Callable[[float], None] = lambda share: None,
+    configured: Mapping[str, str] | None = None,
+) -> list[RecordedTopic]:
     """Read a bag once.
 
     Args:
         bag: opened.
         progress: told the share that is done.
+        configured: types that a rig expects, by absolute topic; where a topic has several, these
+            count.
 
     Returns:
         Every topic, in the order of their names.
@@ -102,7 +113,9 @@ def survey(bag: Bag, progress: Callable[[float], None] = lambda share: None) -> 
         BagError: the bag is damaged.
     """
     topics = {
-        name: RecordedTopic(name, kind or heard_type(bag.types(name)))
+        name: RecordedTopic(
+            name, kind or heard_type(bag.types(name), (configured or {}).get(name, ""))
+        )
         for name, kind in sorted(bag.topics.items())
     }
     length = max(1, bag.end_ns - bag.start_ns)
@@ -134,9 +147,16 @@ def _look(bag: Bag, message: BagMessage, topic: RecordedTopic) -> None:
             topic.encodings[image.encoding] += 1
             topic.sizes[image.width, image.height] += 1
     except (DecodeError, BagError, AttributeError) as error:
-        reason = str(error) if isinstance(error, AnymodalError) else "it has no header"
-        known = reason in topic.errors or len(topic.errors) < _MOST_ERRORS
-        topic.errors[reason if known else "other reasons"] += 1
+        _count(str(error) if isinstance(error, AnymodalError) else "it has no header", topic)
+
+
+def _count(reason: str, topic: RecordedTopic) -> None:
+    """Count a message that cannot be read."""
+    kind = _VALUES.sub("#", reason)
+    alike = next((known for known in topic.errors if _VALUES.sub("#", known) == kind), None)
+    if alike is None:
+        alike = reason if len(topic.errors) < _MOST_ERRORS else "other reasons"
+    topic.errors[alike] += 1
 
 
 def _stamp(message: Any) -> int:

@@ -74,7 +74,7 @@ def _write_masks(subject: Subject, pipeline: Pipeline, table: np.ndarray, folder
         sensors = sensors_by_topic(pipeline.rig, subject.namespace, subject.node)
         cameras = cameras_by_topic(pipeline.rig, subject.namespace, subject.node)
         check_topics(bag, sensors)
-        for prediction in replay(pipeline, arrivals(bag, sensors, cameras)):
+        for prediction in replay(pipeline, arrivals(bag, sensors, cameras, pipeline.rig)):
             frames = prediction.frame_set
             place = folder / prediction.owner
             place.mkdir(parents=True, exist_ok=True)

@@ -98,20 +98,35 @@ def fault_windows(
     for fault in timeline.faults:
         times |= {min(fault.start_s, end_s), min(fault.end_s, end_s)}
     edges = sorted(times)
-    found: list[FaultWindow] = []
-    for sensor in sensors:
-        for number, fault in enumerate(timeline.faults):
-            spans: list[tuple[float, float]] = []
-            for start, end in itertools.pairwise(edges):
-                active = timeline.numbered(sensor, seconds_to_ns(start))
-                if all(n != number for n, _ in active):
-                    continue
-                if spans and spans[-1][1] == start:
-                    spans[-1] = (spans[-1][0], end)
-                else:
-                    spans.append((start, end))
-            found += [FaultWindow(sensor, fault_label(fault), *span) for span in spans]
+    found = [
+        FaultWindow(sensor, fault_label(fault), *span)
+        for sensor in sensors
+        for number, fault in enumerate(timeline.faults)
+        for span in _spans(timeline, sensor, number, edges)
+    ]
     return tuple(sorted(found, key=lambda w: (w.start_s, w.sensor, w.label)))
+
+
+def _spans(
+    timeline: FaultTimeline, sensor: str, number: int, edges: Sequence[float]
+) -> list[tuple[float, float]]:
+    """Return from when to when an entry of a timeline holds for a sensor, in s.
+
+    Args:
+        timeline: that it is in.
+        sensor: its name.
+        number: of the entry.
+        edges: between two of which nothing changes, ascending.
+    """
+    spans: list[tuple[float, float]] = []
+    for start, end in itertools.pairwise(edges):
+        if all(n != number for n, _ in timeline.numbered(sensor, seconds_to_ns(start))):
+            continue
+        if spans and spans[-1][1] == start:
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((start, end))
+    return spans
 
 
 def subset_cases(rig: RigConfig) -> Iterator[Case]:

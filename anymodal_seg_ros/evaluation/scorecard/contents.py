@@ -26,6 +26,9 @@ from anymodal_seg_ros.written_files import write_file
 CONTENTS = "contents.json"
 """Name in the folder of a scorecard."""
 
+RUNS = "runs"
+"""Name in the folder: ``runs/BAG/CASE`` are the runs."""
+
 TOLD = ("report.html", "scorecard.json", "scorecard.csv")
 """What is made of the runs in the end."""
 
@@ -74,7 +77,7 @@ def claim(folder: Path) -> None:
     Raises:
         ConfigError: it is somebody else's.
     """
-    if (folder / CONTENTS).is_file() or any(folder.glob(f"runs/*/*/{RUN}")):
+    if (folder / CONTENTS).is_file() or any(folder.glob(f"{RUNS}/*/*/{RUN}")):
         return
     if foreign := sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")):
         there = quote(", ".join(foreign), 80)
@@ -97,6 +100,19 @@ def _is_another(job: Job) -> bool:
         return load_run(job.folder).key != job.key
     except RunError:
         return False  # nothing that anybody could read
+
+
+def replaced(folder: Path, jobs: Sequence[Job]) -> list[str]:
+    """Return the names of the finished runs that a scorecard is of, and would be of no more."""
+    asked = {name_of(job.folder): job.key for job in jobs}
+    told = read_contents(folder)
+    before = {} if told is None else told.keys
+    forgotten = [
+        name
+        for name, key in before.items()
+        if asked.get(name) != key and is_finished(folder / RUNS / name, key)
+    ]
+    return list(dict.fromkeys([*forgotten, *outdated(jobs)]))
 
 
 def begin(folder: Path, jobs: Sequence[Job]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.measures import STATISTICS
 from anymodal_seg_ros.evaluation.scorecard.selection import STATES, Selection
+from anymodal_seg_ros.foreign_text import quote
 
 VERSION = 1
 """Of the file."""
@@ -91,6 +92,14 @@ def _check(number: int, entry: Any) -> Check:
         raise ConfigError(f"check {number} is {entry!r}: expected figure and limits")
     own = {str(k): v for k, v in entry.items() if k not in _KEYS}
     keys = {str(k): v for k, v in entry.items() if k in _KEYS}
+    limit_keys = [field.name for field in fields(Limits)]
+    for key in own:
+        if key not in limit_keys:
+            known = [*limit_keys, *_KEYS]
+            near = did_you_mean(key, known)
+            raise ConfigError(
+                f"check {number}: unknown key {quote(key)}: {near}expected {', '.join(known)}"
+            )
     if "class" in keys:
         keys["class_name"] = keys.pop("class")
     if keys.get("fault") is False:

@@ -34,12 +34,11 @@ from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY, Case, fault_win
 from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
     FolderLabels,
     GroundTruth,
-    LabelMap,
     NoGroundTruth,
     TopicLabels,
     label_topics,
-    load_label_map,
 )
+from anymodal_seg_ros.evaluation.scorecard.label_map import LabelMap, load_label_map
 from anymodal_seg_ros.evaluation.scorecard.ledger import Ledger
 from anymodal_seg_ros.evaluation.scorecard.passage import Passage, Progress
 from anymodal_seg_ros.evaluation.scorecard.recorder import Recorder
@@ -232,7 +231,7 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
     rig, manifest = pipeline.rig, pipeline.model.manifest
     recorder = Recorder(len(manifest.classes), bag.start_ns)
     worst, counter = WorstMasks(manifest), Passage(progress, bag)
-    recorded = counter.count(arrivals(bag, made.sensors, made.cameras))
+    recorded = counter.count(arrivals(bag, made.sensors, made.cameras, rig))
     faulty = with_faults(recorded, case.timeline, rig, bag.start_ns)
     with Ledger(partial / MASKS, recorder, worst) as ledger:
         for prediction in replay(pipeline, faulty, latency_model(subject.latency)):

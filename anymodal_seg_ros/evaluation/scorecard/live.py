@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
-    LabelMap,
     label_of_mask,
     witnesses,
 )
+from anymodal_seg_ros.evaluation.scorecard.label_map import LabelMap
 from anymodal_seg_ros.evaluation.scorecard.recorder import Recorder
 from anymodal_seg_ros.evaluation.scorecard.records import to_line
 from anymodal_seg_ros.evaluation.scorecard.run_folder import MASKS

@@ -28,6 +28,7 @@ from anymodal_seg_ros.evaluation.scorecard.selection import Selection, is_kind, 
 NO_GROUND_TRUTH = "no ground truth"
 NO_MASKS = "no such masks"
 NOT_MEASURED = "not measured"
+NO_SUCCESSION = "no two labels in a row"
 
 STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": lambda values: float(np.mean(values)),
@@ -183,17 +184,17 @@ def of_pairs(part: str, rest: bool) -> Measure:
     """A share of pixels: the first of two counts, or what is left to the second."""
 
     def figure(_: Figure, runs: Sequence[Run], selection: Selection, __: str) -> Value:
-        found = [
-            getattr(record, part)
-            for run in selection.runs(runs)
-            for record in selection.records(run)
-        ]
+        chosen = selection.runs(runs)
+        found = [getattr(record, part) for run in chosen for record in selection.records(run)]
         if not found:
             return Value(None, NO_MASKS)
         pairs = [pair for pair in found if pair is not None]
         total = sum(pair[1] for pair in pairs)
+        if not total and part == "stable":
+            labelled = any(run.ground_truth for run in chosen)
+            return Value(None, NO_SUCCESSION if labelled else NO_GROUND_TRUTH)
         if not total:
-            return Value(None, NO_GROUND_TRUTH if part == "stable" else NOT_MEASURED)
+            return Value(None, NOT_MEASURED)
         share = sum(pair[0] for pair in pairs) / total
         return Value(1.0 - share if rest else share, count=len(pairs))
 

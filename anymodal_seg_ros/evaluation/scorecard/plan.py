@@ -9,8 +9,8 @@ from pathlib import Path
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, Case, Sweep, path_name
+from anymodal_seg_ros.evaluation.scorecard.contents import RUNS
 from anymodal_seg_ros.evaluation.scorecard.job import Job, Subject, inputs_of
-from anymodal_seg_ros.evaluation.scorecard.scorecard import RUNS
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 
 

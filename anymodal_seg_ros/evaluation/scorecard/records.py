@@ -210,7 +210,6 @@ def read_records(path: Path, num_classes: int) -> Iterator[MaskRecord]:
     Raises:
         RunError: the file cannot be read, or holds something else.
     """
-    widths = {"overlap": num_classes, "boundary": num_classes, "calibration": BINS}
     try:
         if path.exists() and not path.is_file():
             raise RunError(f"cannot read {path}: it is no regular file")
@@ -219,15 +218,20 @@ def read_records(path: Path, num_classes: int) -> Iterator[MaskRecord]:
             for number, line in enumerate(lines, start=1):
                 try:
                     record = from_line(line)
-                    for name, width in widths.items():
-                        counts = getattr(record, name)
-                        if counts is not None and counts.shape[1] != width:
-                            raise RunError(f"{name} is of {counts.shape[1]}, expected {width}")
+                    _check_widths(record, num_classes)
                 except RunError as error:
                     raise RunError(f"{path} is damaged in line {number}: {error}") from error
                 yield record
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"cannot read {path}: {error}") from error
+
+
+def _check_widths(record: MaskRecord, num_classes: int) -> None:
+    widths = {"overlap": num_classes, "boundary": num_classes, "calibration": BINS}
+    for name, width in widths.items():
+        counts = getattr(record, name)
+        if counts is not None and counts.shape[1] != width:
+            raise RunError(f"{name} is of {counts.shape[1]}, expected {width}")
 
 
 def pooled(counts: Iterable[Counts | None]) -> Counts | None:

@@ -18,7 +18,12 @@ from typing import Any
 
 from anymodal_seg_ros.config import build
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.evaluation.scorecard.contents import Contents, name_of, read_contents
+from anymodal_seg_ros.evaluation.scorecard.contents import (
+    RUNS,
+    Contents,
+    name_of,
+    read_contents,
+)
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
 from anymodal_seg_ros.evaluation.scorecard.gate import Check
 from anymodal_seg_ros.evaluation.scorecard.measures import STATISTICS, Value
@@ -30,8 +35,8 @@ from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.json_files import json_bytes, read_json
 from anymodal_seg_ros.written_files import write_file
 
-RUNS, FAILURES = "runs", "unreadable.json"
-"""Names in the folder: ``runs/BAG/CASE`` are the runs; what could not be evaluated, and why."""
+FAILURES = "unreadable.json"
+"""Name in the folder: what could not be evaluated, and why."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ from anymodal_seg_ros.written_files import write_file
 WIDTH = 320
 """Of the pictures, in pixels."""
 
+_MOST = 4
+"""Masks that are kept."""
+
 _APART_S = 0.5
 """Of masks closer together than this only the worst is kept: they show the same."""
 
@@ -39,14 +42,9 @@ class _Kept:
 class WorstMasks:
     """Keeps the few masks with the lowest score: mIoU, or what stayed since the mask before."""
 
-    def __init__(self, manifest: Manifest, count: int = 4) -> None:
-        """Begin with none.
-
-        Args:
-            manifest: of the model, for the colours.
-            count: how many to keep.
-        """
-        self._manifest, self._count = manifest, count
+    def __init__(self, manifest: Manifest) -> None:
+        """Begin with none; the model's manifest has the colours."""
+        self._manifest = manifest
         self._kept: dict[int, _Kept] = {}
 
     def add(self, record: MaskRecord, prediction: Prediction, label: Mask | None) -> None:
@@ -58,7 +56,7 @@ class WorstMasks:
         if place in self._kept:
             if score >= self._kept[place].score:
                 return
-        elif len(self._kept) >= self._count:
+        elif len(self._kept) >= _MOST:
             best = max(self._kept, key=lambda key: self._kept[key].score)
             if score >= self._kept[best].score:
                 return

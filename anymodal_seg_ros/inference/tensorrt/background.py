@@ -81,7 +81,6 @@ class BackgroundBuild:
         request: what to build.
         limits: what it may take.
         changed: called with every change, in a thread of this object; the last one has ended.
-        environment: of the process; this process's if None.
     """
 
     def __init__(
@@ -89,10 +88,9 @@ class BackgroundBuild:
         request: Request,
         limits: BuildLimits | None = None,
         changed: Callable[[BuildStatus], None] = lambda status: None,
-        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._request, self._limits = request, limits or BuildLimits()
-        self._changed, self._environment = changed, environment
+        self._changed = changed
         self._lock = threading.Lock()
         self._status = BuildStatus()
         self._started = time.monotonic()
@@ -124,7 +122,6 @@ class BackgroundBuild:
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,
-                    env=None if self._environment is None else dict(self._environment),
                     start_new_session=True,  # Ctrl-C is for us, who then cancel
                 )
         except OSError as error:

@@ -6,7 +6,7 @@ Whoever serves masks holds a :class:`Takeover` and asks it for nothing but its s
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
@@ -56,8 +56,6 @@ class Takeover:
         others: makes the best engine but TensorRT.
         limits: of a build.
         tell: called with lines of text for a log.
-        cache: of the plans; that of the user if None.
-        environment: of the build's process; this process's if None.
     """
 
     def __init__(
@@ -67,12 +65,10 @@ class Takeover:
         others: Callable[[], Engine],
         limits: BuildLimits | None = None,
         tell: Tell = lambda line: None,
-        cache: PlanCache | None = None,
-        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._model, self._confidence, self._others = model, confidence, others
-        self._limits, self._tell, self._environment = limits, tell, environment
-        self._cache = cache or PlanCache()
+        self._limits, self._tell = limits, tell
+        self._cache = PlanCache()
         self._lock = threading.Lock()
         self._build: BackgroundBuild | None = None
         self._wanted = False
@@ -93,9 +89,7 @@ class Takeover:
                 return
             self._wanted = True
             request = Request(str(self._model.folder), self._confidence, str(self._cache.folder))
-            self._build = BackgroundBuild(
-                request, self._limits, self._build_changed, self._environment
-            )
+            self._build = BackgroundBuild(request, self._limits, self._build_changed)
             try:
                 self._build.start()
             except AnymodalError as error:

@@ -38,7 +38,7 @@ _JPEG_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive;
 _JPEG_OTHER_FRAMES = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
 _JPEG_MAX_SEGMENTS = 1000
 
-_VIDEO = "as h264 and h265 video do: let the driver or image_transport send single pictures"
+_VIDEO = "h264 or h265 video (let the driver or image_transport send single pictures)"
 _OTHER_KINDS = {
     b"\0\0\0\1": _VIDEO,
     b"\0\0\1": _VIDEO,
@@ -52,7 +52,7 @@ _OTHER_KINDS = {
     b"\xff\x0a": "a jpeg xl picture",
     b"\0\0\0\x1cftypavif": "an avif picture",
     b"\0\0\0\x20ftypavif": "an avif picture",
-    b"OggS": "as theora video does: let image_transport send 'compressed'",
+    b"OggS": "theora video (let image_transport send 'compressed')",
 }
 """What drivers and transports send as CompressedImage as well, by its first bytes."""
 
@@ -89,11 +89,10 @@ def read_header(data: Bytes) -> PictureHeader:
         header = _jpeg(data)
         least = header.height * header.width // _JPEG_MOST_PIXELS_PER_BYTE
     else:
-        raise DecodeError(
-            f"data begins with {start.hex(' ') or 'nothing'}{_other_kind(data)}: expected a jpeg "
-            "or png picture",
-            "data",
-        )
+        kind = _other_kind(data)
+        # Of a known kind, what is told is the same for every picture: the counts are to add up.
+        what = f"is {kind}" if kind else f"begins with {start.hex(' ') or 'nothing'}"
+        raise DecodeError(f"data {what}: expected a jpeg or png picture", "data")
     check_decompressed_size(header.height, header.width)
     if data.size < least:
         raise DecodeError(
@@ -105,12 +104,11 @@ def read_header(data: Bytes) -> PictureHeader:
 
 
 def _other_kind(data: Bytes) -> str:
-    """Return what else data are, in words, after a comma; empty if that cannot be told."""
+    """Return what else data are, in words; empty if that cannot be told."""
     begin = data[:32].tobytes()
     if begin[12:].startswith(PNG_SIGNATURE):
-        return ", a png behind the header of compressedDepth, which format does not say"
-    found = next((what for sign, what in _OTHER_KINDS.items() if begin.startswith(sign)), "")
-    return f", {found}" if found else ""
+        return "a png behind the header of compressedDepth, which format does not say"
+    return next((what for sign, what in _OTHER_KINDS.items() if begin.startswith(sign)), "")
 
 
 def check_complete(data: Bytes, height: int, width: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,7 +21,6 @@ QUEUE_BYTES = 64 << 20
 _MESSAGE_BYTES = 1024
 """What a message takes besides its payload; so that empty ones are bounded, too."""
 
-
 _MOST_FRAMES = 64
 """Frames to follow that wait at most."""
 
@@ -38,12 +36,15 @@ class EventOutcome:
         received_ns: when it arrived.
         samples: that it completed, oldest first.
         error: why the message could not be used; None if it could.
+        pushed_out: messages of the same camera before it that were let go of, as the queue was
+            full.
     """
 
     sensor: str
     received_ns: int
     samples: tuple[Sample, ...]
     error: DecodeError | None = None
+    pushed_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class EventThread:
     :meth:`push` and :meth:`follow` only queue and are safe to call from any thread; what comes of
     them is handed to ``deliver`` in the order in which they came, the same as the sampler alone
     would have returned. The queue is bounded in bytes: what is too much pushes out the oldest
-    messages, which is counted, and the camera is decoded anew behind the gap.
+    messages, which is told with the next one, and the camera is decoded anew behind the gap.
 
     The thread survives whatever a message or ``deliver`` raises.
     """
@@ -86,11 +87,10 @@ class EventThread:
         self._limit = queue_bytes
         self._queue: deque[_Queued | Sample] = deque()
         self._bytes = 0
-        self._gaps: set[str] = set()
-        self._dropped: Counter[str] = Counter()
+        self._pushed_out: Counter[str] = Counter()
         self._wake = threading.Condition()
         self._stopping = False
-        self._busy_since_ns: int | None = None
+        self._busy = False
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     def start(self) -> None:
@@ -142,50 +142,27 @@ class EventThread:
         """Bytes of the messages that wait."""
         return self._bytes
 
-    def dropped(self, sensor: str) -> int:
-        """Return how many messages of a camera were pushed out of the queue so far."""
-        return self._dropped[sensor]
-
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
-
-    def busy_ns(self, now_ns: int | None = None) -> int:
-        """Return the heartbeat: how long it has been at what it is at; 0 while it waits.
-
-        Args:
-            now_ns: on the clock of ``time.monotonic_ns``; now if not given.
-        """
-        since_ns = self._busy_since_ns
-        if since_ns is None:
-            return 0
-        return max((time.monotonic_ns() if now_ns is None else now_ns) - since_ns, 0)
-
     def wait_until_idle(self, timeout_s: float) -> bool:
         """Wait until nothing waits or is being decoded. Returns whether that came in time."""
         with self._wake:
-            return self._wake.wait_for(
-                lambda: not self._queue and self._busy_since_ns is None, timeout_s
-            )
+            return self._wake.wait_for(lambda: not self._queue and not self._busy, timeout_s)
 
     def _run(self) -> None:
         while True:
             with self._wake:
-                self._busy_since_ns = None
+                self._busy = False
                 self._wake.notify_all()
                 self._wake.wait_for(lambda: self._queue or self._stopping)
                 if self._stopping:
                     return
                 item = self._queue.popleft()
-                after_gap = False
+                pushed_out = 0
                 if isinstance(item, _Queued):
                     self._bytes -= item.nbytes
-                    after_gap = item.sensor in self._gaps
-                    self._gaps.discard(item.sensor)
-                self._busy_since_ns = time.monotonic_ns()
+                    pushed_out = self._pushed_out.pop(item.sensor, 0)
+                self._busy = True
             try:
-                self._deliver(self._outcome(item, after_gap))
+                self._deliver(replace(self._outcome(item, pushed_out > 0), pushed_out=pushed_out))
             except Exception as error:
                 self._failed(error)
 
@@ -207,10 +184,9 @@ class EventThread:
         assert isinstance(item, _Queued)
         del self._queue[at]
         self._bytes -= item.nbytes
-        self._dropped[item.sensor] += 1
-        self._gaps.add(item.sensor)
+        self._pushed_out[item.sensor] += 1
 
     def _clear(self) -> None:
         self._queue.clear()
         self._bytes = 0
-        self._gaps.clear()
+        self._pushed_out.clear()

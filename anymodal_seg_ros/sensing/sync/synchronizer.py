@@ -113,9 +113,9 @@ class Synchronizer:
         newest = self._pending[-1] if self._pending else None
         return None if newest is None or newest.unfit else newest.sample
 
-    def count(self, sensor: str, reason: str) -> None:
-        """Count a sample that never came into the buffers."""
-        self._buffers[sensor].dropped[reason] += 1
+    def count(self, sensor: str, reason: str, number: int = 1) -> None:
+        """Count samples that never came into the buffers."""
+        self._buffers[sensor].dropped[reason] += number
 
     def reselect(self, frame_set: FrameSet, states: States) -> FrameSet:
         """Choose the other sensors' samples anew, because one of them was unfit."""

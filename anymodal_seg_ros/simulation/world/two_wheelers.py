@@ -20,14 +20,17 @@ from anymodal_seg_ros.simulation.world.materials import (
 from anymodal_seg_ros.simulation.world.people import rider
 from anymodal_seg_ros.simulation.world.shapes import Floats, box, rod
 
+_SIDES = 12
+"""Of a wheel, which is a prism."""
+
 _RUBBER = Surface(TWO_WHEELER, RUBBER, (0.03, 0.03, 0.03))
 _STEEL = Surface(TWO_WHEELER, METAL, (0.35, 0.35, 0.36))
 _SADDLE = Surface(TWO_WHEELER, RUBBER, (0.05, 0.045, 0.04))
 
 
-def _ring(x: float, z: float, outer: float, inner: float, sides: int = 12) -> Floats:
+def _ring(x: float, z: float, outer: float, inner: float) -> Floats:
     """A flat ring in the plane y = 0."""
-    angle = np.arange(sides + 1) * (2 * math.pi / sides)
+    angle = np.arange(_SIDES + 1) * (2 * math.pi / _SIDES)
     unit = np.stack([np.cos(angle), np.zeros_like(angle), np.sin(angle)], 1)
     a, b = outer * unit + (x, 0, z), inner * unit + (x, 0, z)
     faces = [np.stack([a[:-1], a[1:], b[1:]], 1), np.stack([a[:-1], b[1:], b[:-1]], 1)]
@@ -37,10 +40,10 @@ def _ring(x: float, z: float, outer: float, inner: float, sides: int = 12) -> Fl
 def _tyre(x: float, radius: float, width: float) -> Floats:
     """A wheel's tyre: two flat rings and the tread between them."""
     side = _ring(x, radius, radius, radius * 0.8)
-    tread = rod((x, -width / 2, radius), (x, width / 2, radius), (radius, radius), 12)
+    tread = rod((x, -width / 2, radius), (x, width / 2, radius), (radius, radius), _SIDES)
     # Only the mantle of the prism: a rod lists its mantle before its caps.
     left, right = (side + np.array((0, y, 0), np.float32) for y in (-width / 2, width / 2))
-    return np.concatenate([left, right, tread[:24]])
+    return np.concatenate([left, right, tread[: 2 * _SIDES]])
 
 
 def _paint(rng: np.random.Generator) -> Color:
@@ -85,7 +88,7 @@ def motorcycle(ridden: bool, rng: np.random.Generator) -> Body:
     tyre = Surface(TWO_WHEELER, RUBBER, (0.03, 0.03, 0.03), warm_to_k=320.0, warm_share=warm / 2)
     base, radius = rng.uniform(0.66, 0.78), rng.uniform(0.27, 0.33)
     wheels = [
-        rod((x, -0.07, radius), (x, 0.07, radius), (radius, radius), 12) for x in (-base, base)
+        rod((x, -0.07, radius), (x, 0.07, radius), (radius, radius), _SIDES) for x in (-base, base)
     ]
     bars = (base - 0.25, 0.0, 1.02)
     parts: Parts = [

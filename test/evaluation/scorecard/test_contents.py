@@ -16,7 +16,7 @@ from anymodal_seg_ros.evaluation.scorecard.gate import parse_gate
 from anymodal_seg_ros.evaluation.scorecard.job import Job, Subject
 from anymodal_seg_ros.evaluation.scorecard.records import to_line
 from anymodal_seg_ros.evaluation.scorecard.run_folder import MASKS, finish, new_run
-from anymodal_seg_ros.evaluation.scorecard.scorecard import RUNS, load_scorecard
+from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
 from anymodal_seg_ros.evaluation.scorecard.tables import CSV, JSON
 
 GATE = parse_gate({"version": 1, "checks": [{"figure": "masks", "min": 1}]})
@@ -24,7 +24,7 @@ GATE = parse_gate({"version": 1, "checks": [{"figure": "masks", "min": 1}]})
 
 def job(out: Path, bag: str, model: str = "one", case: str = "healthy") -> Job:
     subject = Subject(out / bag, bag, SegConfig(model=model))
-    return Job(subject, Case(case), out / RUNS / bag / case, ())
+    return Job(subject, Case(case), out / contents.RUNS / bag / case, ())
 
 
 def do(job: Job, masks: int = 3) -> None:
@@ -156,6 +156,16 @@ def test_finished_runs_of_another_question_are_named(tmp_path: Path) -> None:
     assert contents.outdated(other) == ["drive/healthy", "night/healthy"]
     (here[0].folder / "run.json").write_text("{}")  # damaged: nothing that could be taken
     assert contents.outdated(other) == ["night/healthy"]
+
+
+def test_what_a_scorecard_would_no_more_be_of_is_named(tmp_path: Path) -> None:
+    here = [job(tmp_path, bag) for bag in ("drive", "night", "rain")]
+    assert contents.replaced(tmp_path, here) == [], "there is none yet"
+    contents.begin(tmp_path, here[:2])
+    do(here[0])
+    assert contents.replaced(tmp_path, here) == [], "more of the same"
+    assert contents.replaced(tmp_path, here[1:]) == ["drive/healthy"], "night was not finished"
+    assert contents.replaced(tmp_path, [job(tmp_path, "drive", "other")]) == ["drive/healthy"]
 
 
 def test_a_live_run_is_not_taken_for_a_replay(tmp_path: Path) -> None:

@@ -34,6 +34,13 @@ def test_without_ground_truth_a_figure_says_so(name: str) -> None:
     assert found.reason == NO_GROUND_TRUTH
 
 
+def test_labels_of_every_tenth_picture_are_ground_truth_but_tell_no_flicker() -> None:
+    masks = [mask_record(0.0, overlap=counts(10)), mask_record(0.1)]
+    run = made_run(masks, ground_truth="the topic /labels")
+    assert value("miou", [run]) is not None
+    assert measure("flicker", [run]).reason == "no two labels in a row"
+
+
 def test_everything_else_is_told_without_ground_truth() -> None:
     run = made_run([mask_record(n / 10, kept=(3, 4)) for n in range(100)])
     assert value("temporal_consistency", [run]) == 0.75

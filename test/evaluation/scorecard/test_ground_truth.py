@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -19,10 +20,10 @@ from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
     NEAR_NS,
     FolderLabels,
     GroundTruth,
-    LabelMap,
     TopicLabels,
     label_topics,
 )
+from anymodal_seg_ros.evaluation.scorecard.label_map import LabelMap
 from anymodal_seg_ros.evaluation.scorecard.live import LiveRun
 from anymodal_seg_ros.evaluation.scorecard.pixels import mean_iou
 from anymodal_seg_ros.evaluation.scorecard.records import from_line
@@ -107,6 +108,22 @@ def test_a_mask_is_judged_by_a_label_of_its_picture(
         assert found(truth, mask_of("rgb", 3)) == FIRST
         assert found(truth, mask_of("thermal", 19)) == (FIRST if placed else OTHER), "the last"
         assert found(truth, mask_of("rgb", 40)) is None
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_only_labelled_sensor_may_be_the_one_that_is_away(tmp_path: Path, named: bool) -> None:
+    """Of a subset without it nobody has seen its shape: its masks are as large as another's."""
+    folder = tmp_path / "rgb" if named else tmp_path
+    folder.mkdir(exist_ok=True)
+    cv2.imwrite(str(folder / f"{START_NS}.png"), labels_of("rgb"))
+    truth = FolderLabels(tmp_path, LabelMap(small_manifest()), rig(placed=False))
+    alone = mask_of("thermal", 0)
+    sample = dataclasses.replace(alone.frame_set.reference_sample, stamp_ns=START_NS)
+    frames = FrameSet("thermal", {"thermal": sample}, {}, START_NS)
+    owner = "rgb" if named else "thermal"
+    mask = np.zeros(SHAPE, np.uint8)
+    label = truth.label(dataclasses.replace(alone, mask=mask, frame_set=frames, picture=owner))
+    assert label is not None and label.shape == SHAPE and (label == FIRST).all()
 
 
 def test_a_label_that_is_too_far_away_is_none_of_the_mask(bag: Path) -> None:

@@ -11,19 +11,20 @@ from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_training.fabric import of_all_processes
 
 _MIN_SHARE = 16
+_CONFIDENT = 0.7
+"""Probability of its true class from which on a pixel is easy."""
 
 
-def ohem_cross_entropy(logits: Tensor, labels: Tensor, confident: float = 0.7) -> Tensor:
+def ohem_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the mean cross entropy of the hard pixels (online hard example mining).
 
-    Hard are pixels whose true class has a probability below ``confident``; if these are fewer than
+    Hard are pixels whose true class has a probability below 0.7; if these are fewer than
     a sixteenth of the labelled ones, the hardest sixteenth. No class is weighted. The pixels of all
     processes of a run are looked at together, as those of the whole batch in one.
 
     Args:
         logits: ``[B, K, H, W]``, B alike in every process.
         labels: int64 ``[B, H, W]``, 255 where there is none.
-        confident: probability from which on a pixel is easy, above 0, at most 1.
 
     Returns:
         A scalar; 0 if no pixel is labelled.
@@ -34,7 +35,7 @@ def ohem_cross_entropy(logits: Tensor, labels: Tensor, confident: float = 0.7) -
     losses = losses[losses != none]
     if losses.numel() == 0:
         return losses.sum()  # not of the logits: those of a class that is ruled out are -inf
-    hard = losses[losses > -math.log(confident)]
+    hard = losses[losses > -math.log(_CONFIDENT)]
     fewest = max(losses.numel() // _MIN_SHARE, 1)
     if hard.numel() < fewest:
         hard = losses.topk(fewest).values

@@ -38,18 +38,14 @@ _OTHER_STAGES = {
 } | _SQUEEZE
 
 
-def with_timm_names(
-    weights: Mapping[str, Tensor], repeats: Sequence[int] = REPEATS
-) -> dict[str, Tensor]:
-    """Rename a checkpoint of efficientnet_pytorch; any other is returned as it is.
+def with_timm_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename a checkpoint of efficientnet_pytorch, tensors by name; any other stays as it is.
 
-    Args:
-        weights: tensors by name.
-        repeats: blocks in each stage; that package numbers blocks through, timm within a stage.
+    That package numbers blocks through, timm within a stage.
     """
     if "_conv_stem.weight" not in weights:
         return dict(weights)
-    places = [(stage, block) for stage, count in enumerate(repeats) for block in range(count)]
+    places = [(stage, block) for stage, count in enumerate(REPEATS) for block in range(count)]
     return {_renamed(name, places): tensor for name, tensor in weights.items()}
 
 

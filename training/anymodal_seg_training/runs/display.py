@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 
 from rich.console import Console
@@ -14,6 +15,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+EVERY_S = 10.0
+"""Least time between two lines where there is no terminal: whoever reads a log later wants few."""
 
 
 class Display:
@@ -34,6 +38,7 @@ class Display:
         )
         self._tasks: dict[str, TaskID] = {}
         self._printed: dict[str, int] = {}
+        self._printed_s = time.monotonic()
 
     def __enter__(self) -> Display:
         self._progress.start()
@@ -48,15 +53,21 @@ class Display:
         self._progress.stop()
 
     def advance(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Show how far something is; where there is no terminal, one line for each twentieth."""
+        """Show how far something is.
+
+        Where there is no terminal, a line tells that it is done, and before that at most one for
+        each twentieth of it and each :data:`EVERY_S`.
+        """
         if self._console.is_terminal:
             if what not in self._tasks:
                 self._tasks[what] = self._progress.add_task(what, total=total, note=note)
             self._progress.update(self._tasks[what], completed=done, total=total, note=note)
             return
-        twentieth = 20 * done // max(total, 1)
-        if self._printed.get(what) != twentieth:
-            self._printed[what] = twentieth
+        twentieth, now_s = 20 * done // max(total, 1), time.monotonic()
+        if self._printed.get(what) != twentieth and (
+            done >= total or now_s - self._printed_s >= EVERY_S
+        ):
+            self._printed[what], self._printed_s = twentieth, now_s
             self.say(f"{what}: {done}/{total} {note}".rstrip())
 
     def say(self, text: str) -> None:
