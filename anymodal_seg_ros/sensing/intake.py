@@ -429,8 +429,7 @@ class Intake:
         """Say that a sensor comes too late to be waited for, and the mend; empty if not."""
         reference = self.leader()
         behind_ns = None if reference is None else self._lags.behind_ns(sensor, reference)
-        longest_s = max(self._rig.deadline_s, self._rig.deadline_max_s)
-        if behind_ns is None or behind_ns + MARGIN_NS <= seconds_to_ns(longest_s):
+        if behind_ns is None or behind_ns + MARGIN_NS <= self._rig.longest_wait_ns:
             return ""
         needed_s = (behind_ns + 2 * MARGIN_NS) / 1e9
         return (
