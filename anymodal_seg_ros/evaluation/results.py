@@ -17,7 +17,7 @@ from anymodal_seg_ros.evaluation.image_files import write_picture
 from anymodal_seg_ros.frames import Prediction, SensorState, SensorStatus
 from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.messages.evidence import left_out, out_of_order
+from anymodal_seg_ros.messages.evidence import left_out, out_of_order, paired_late
 from anymodal_seg_ros.written_files import naming
 
 _NO_SENSOR = "unlabeled"
@@ -83,7 +83,7 @@ def _trouble(status: SensorStatus) -> str:
         parts.append(f"messages rejected: {rejected}, the last one: {status.last_error}")
     elif status.last_error:
         parts.append(status.last_error)
-    parts += filter(None, (left_out(status), out_of_order(status)))
+    parts += filter(None, (left_out(status), paired_late(status), out_of_order(status)))
     return "; ".join(parts)
 
 
@@ -92,8 +92,9 @@ class ResultFolder:
 
     ``masks/STAMP.png`` holds class ids (8 bit grey, 255 = unlabeled), ``overlays/STAMP.jpg`` the
     class colours over the reference image, and ``predictions.jsonl`` a line for each mask: its
-    stamp, reference, sensors, why the others are missing, and every sensor's state. STAMP is the
-    header stamp of the reference sensor in nanoseconds.
+    stamp, reference, sensors with the offsets of their stamps from the reference's, why the others
+    are missing, and every sensor's state. STAMP is the header stamp of the reference sensor in
+    nanoseconds.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, alpha: float | None = 0.5) -> None:
@@ -148,11 +149,16 @@ class ResultFolder:
 def describe(prediction: Prediction) -> dict[str, Any]:
     """Return the evidence of a prediction as plain values for JSON."""
     frames = prediction.frame_set
+    time_ns = frames.reference_sample.time_ns
+    offsets_ns = {name: frames.samples[name].time_ns - time_ns for name in prediction.sensors}
     return {
         "stamp_ns": frames.reference_sample.stamp_ns,
         "reference": frames.reference,
         "frame_id": frames.reference_sample.frame_id,
+        "picture": prediction.owner,
         "sensors": list(prediction.sensors),
+        "offsets_ms": {name: round(ns / 1e6, 3) for name, ns in offsets_ns.items()},
+        "contributions": {n: round(share, 4) for n, share in prediction.contributions.items()},
         "unlabeled": prediction.unlabeled,
         "missing": dict(frames.missing),
         "states": {status.sensor: status.state.value for status in prediction.status},

@@ -399,10 +399,10 @@ class Pipeline:
 
     def _fused_share(self, status: SensorStatus) -> FusedShare:
         """Return what was fused of a sensor, with the mend where that is less than it could be."""
-        share = self.record.status(status.sensor)
-        if share.used < share.masks and (late := self._intake.too_late_by(status.sensor)):
+        share, late = self.record.status(status.sensor), self._intake.too_late_by(status.sensor)
+        if late and share.reason:
             share = replace(share, reason=f"{share.reason}; {late}")
-        return share
+        return replace(share, late=late)
 
     def _begin_anew(self) -> None:
         """Forget what belongs to the time before the clock went back."""

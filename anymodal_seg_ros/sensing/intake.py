@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 
@@ -431,7 +432,7 @@ class Intake:
         behind_ns = None if reference is None else self._lags.behind_ns(sensor, reference)
         if behind_ns is None or behind_ns + MARGIN_NS <= self._rig.longest_wait_ns:
             return ""
-        needed_s = (behind_ns + 2 * MARGIN_NS) / 1e9
+        needed_s = ceil((behind_ns + 2 * MARGIN_NS) / 1e7) / 100
         return (
             f"its messages come {behind_ns / 1e6:.0f} ms after those of {reference}: "
             f"raise rig.deadline_max_s to {needed_s:.2f}"

@@ -84,7 +84,8 @@ def test_writes_what_the_pipeline_makes_of_the_bag(
         assert line["stamp_ns"] == sample.stamp_ns
         assert line["reference"] == "rgb"
         assert line["frame_id"] == "rgb_optical_frame"
-        assert tuple(line["sensors"]) == prediction.sensors
+        assert line["picture"] == "rgb"
+        assert tuple(line["sensors"]) == tuple(line["offsets_ms"]) == prediction.sensors
         assert line["missing"] == prediction.frame_set.missing
         assert line["states"]["depth"] == "WAITING"
         name = f"{sample.stamp_ns:019d}"
