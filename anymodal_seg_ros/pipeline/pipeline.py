@@ -195,6 +195,10 @@ class Pipeline:
                 return self._intake.reject_camera_info(sensor, str(error))
         return None
 
+    def take_cameras_of(self, other: Pipeline) -> None:
+        """Know the cameras and places that another pipeline was told of; nobody may tell again."""
+        self._parts.registrar.take_cameras_of(other._parts.registrar)
+
     @property
     def wants_transforms(self) -> bool:
         """Whether places of sensors are to be told by ``/tf_static``."""
