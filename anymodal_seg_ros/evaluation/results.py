@@ -32,6 +32,7 @@ class Summary:
         references: number of masks by reference sensor.
         network_ms: time inside the engine, for every mask.
         process_ms: time from frame set to mask, for every mask.
+        unlabeled: number of masks without labels, by the reason.
         last_ns: when the last message came.
         status: health of the sensors at the last mask, or at the end.
     """
@@ -40,6 +41,7 @@ class Summary:
     references: Counter[str] = field(default_factory=Counter)
     network_ms: list[float] = field(default_factory=list)
     process_ms: list[float] = field(default_factory=list)
+    unlabeled: Counter[str] = field(default_factory=Counter)
     last_ns: int = 0
     status: tuple[SensorStatus, ...] = ()
 
@@ -54,6 +56,8 @@ class Summary:
         self.references[prediction.frame_set.reference] += 1
         self.network_ms.append(prediction.network_ns / 1e6)
         self.process_ms.append(prediction.process_ns / 1e6)
+        if prediction.unlabeled:
+            self.unlabeled[prediction.unlabeled] += 1
         self.status = prediction.status
 
     @property
@@ -64,6 +68,10 @@ class Summary:
     def troubles(self) -> list[str]:
         """Say what is wrong with each sensor that is not well, or had messages rejected."""
         return [f"{s.sensor}: {trouble}" for s in self.status if (trouble := _trouble(s))]
+
+    def blanks(self) -> list[str]:
+        """Say how many masks have no labels, and why."""
+        return [f"{n} masks without labels: {why}" for why, n in self.unlabeled.most_common()]
 
     def why_none(self) -> str:
         """Say why no mask could be made, sensor by sensor."""
@@ -79,6 +87,8 @@ def _trouble(status: SensorStatus) -> str:
         parts.append("no message")
     elif status.fault and status.fault not in status.last_error:
         parts.append(f"{status.state.value}, {status.fault}")
+    elif status.state.down and not status.fault and status.age_ns is not None:
+        parts.append(f"{status.state.value}, silent for {status.age_ns / 1e9:.1f} s at the end")
     if rejected := sum(status.rejected.values()):
         parts.append(f"messages rejected: {rejected}, the last one: {status.last_error}")
     elif status.last_error:

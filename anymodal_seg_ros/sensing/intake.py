@@ -427,8 +427,12 @@ class Intake:
             self._synchronizer.wait_for(sample.sensor, wanted_ns if within else 0)
 
     def too_late_by(self, sensor: str) -> str:
-        """Say that a sensor comes too late to be waited for, and the mend; empty if not."""
-        reference = self.leader()
+        """Say that a sensor comes too late to be waited for, and the mend; empty if not.
+
+        A reference that is late at this moment is meant all the same.
+        """
+        states = self._watchdog.states().items()
+        reference = next((n for n, s in states if s.alive or s is SensorState.LATE), None)
         behind_ns = None if reference is None else self._lags.behind_ns(sensor, reference)
         if behind_ns is None or behind_ns + MARGIN_NS <= self._rig.longest_wait_ns:
             return ""
