@@ -147,15 +147,18 @@ class OnAny:
 
 
 def _tells_time(sample: Sample, states: States, buffers: Buffers, jump_ns: int) -> bool:
-    """Whether a sample is of a living sensor that is in the time of the first living one.
+    """Whether a sample is of a living sensor whose clock is that of the first living one.
 
-    Until it is known whose clock has jumped, time would begin anew with every other sample.
+    Until it is known whose clock has jumped, time would begin anew with every other sample. They
+    are told apart by how long after its stamp a sample arrives, whatever the sensors' rates.
     """
     if not states[sample.sensor].alive:
         return False
-    first = next(name for name in buffers if states[name].alive)
-    first_ns = buffers[first].seen_ns
-    return first_ns is None or abs(sample.time_ns - first_ns) <= jump_ns
+    first = buffers[next(name for name in buffers if states[name].alive)]
+    if first.seen_ns is None:
+        return True
+    first_lag_ns = first.seen_received_ns - first.seen_ns
+    return abs(sample.received_ns - sample.time_ns - first_lag_ns) <= jump_ns
 
 
 def trigger_policy(rig: RigConfig) -> TriggerPolicy:
