@@ -250,7 +250,8 @@ def _judge(
         return (
             DiagnosticStatus.WARN,
             f"{rate}; {report.superseded_now} reference frames got none since the last report: "
-            "the network is slower than the reference",
+            "the network is slower than the reference; engine: auto, a smaller model or "
+            "rig.max_rate_hz help",
         )
     return DiagnosticStatus.OK, rate
 

@@ -19,6 +19,7 @@ from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, MaskTask, Order, Prepa
 from anymodal_seg_ros.sensing.intake import VERDICT
 
 NO_TIME = "no time"
+_MORE_TIME = "engine: auto, a smaller model, fewer sensors or rig.max_rate_hz help"
 
 PLACES = 2
 """Frame sets that may wait for a network that keeps up: one would lose masks at every delay."""
@@ -374,7 +375,7 @@ class Scheduler:
                 continue
             del samples[name]
             cost_ms = self._budget.encoding(name).ns / 1e6
-            missing[name] = f"{NO_TIME}: {cost_ms:.0f} ms of encoding did not fit into the budget"
+            missing[name] = f"{NO_TIME}: {cost_ms:.0f} ms of encoding did not fit; {_MORE_TIME}"
         return replace(order, frame_set=replace(order.frame_set, samples=samples, missing=missing))
 
     def _largest_burst(self, order: Order) -> int:

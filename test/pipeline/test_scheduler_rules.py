@@ -237,7 +237,9 @@ def test_what_does_not_fit_is_left_out_at_once_only_while_nobody_works_on_it() -
             assert found is None, "it is waited for until the time has come"
             continue
         assert isinstance(found, Fuse)
-        assert found.order.frame_set.missing["depth"].startswith(NO_TIME)
+        reason = found.order.frame_set.missing["depth"]
+        assert reason.startswith(f"{NO_TIME}: 10 ms of encoding did not fit")
+        assert "rig.max_rate_hz" in reason, "and what helps"
 
 
 def test_a_sample_is_prepared_with_the_help_of_the_set_it_is_in() -> None:
