@@ -397,7 +397,7 @@ class Pipeline:
             task = scheduler.take_ahead(
                 newest, wanted_in, now_ns, reference=leader, in_time=self.in_time
             )
-        if task is None and parts.cross_check is not None and not scheduler.backlog.behind:
+        if task is None and parts.cross_check is not None and scheduler.backlog.has_time:
             return parts.cross_check.take()
         return task
 

@@ -59,6 +59,8 @@ class Scheduler:
         self.backlog = Backlog()
         self.superseded = 0
         """Frame sets that were dropped because newer ones were due."""
+        self._superseded_since = 0
+        """Of these, since the last fusion began."""
         self._orders: list[Order] = []
         self._fusing: Fuse | None = None
         self._fusing_since_ns: int | None = None
@@ -128,6 +130,7 @@ class Scheduler:
             places = 1
         excess = max(0, len(self._orders) - max(begun + 1, places))
         self.superseded += excess
+        self._superseded_since += excess
         dropped = self._orders[begun : begun + excess]
         del self._orders[begun : begun + excess]
         self.lost(*dropped, at=begun)
@@ -179,7 +182,8 @@ class Scheduler:
                 if self._fusing.order.frame_set.clock_jump:
                     _begins_time(task.order)
                 self.superseded += 1
-            self.backlog.observe(1 + self._waiting_behind(order))
+            self.backlog.observe(1 + self._waiting_behind(order), self._superseded_since)
+            self._superseded_since = 0
             self._fusing, self._fusing_since_ns = task, now_ns
             self._orders.pop(0)
         elif task is not None:
