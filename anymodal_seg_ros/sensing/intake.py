@@ -434,7 +434,9 @@ class Intake:
         states = self._watchdog.states().items()
         reference = next((n for n, s in states if s.alive or s is SensorState.LATE), None)
         behind_ns = None if reference is None else self._lags.behind_ns(sensor, reference)
-        if behind_ns is None or behind_ns + MARGIN_NS <= self._rig.longest_wait_ns:
+        always_ns = seconds_to_ns(self._rig.deadline_s)
+        waited_ns = max(always_ns, seconds_to_ns(self._rig.deadline_max_s) - MARGIN_NS)
+        if behind_ns is None or behind_ns <= waited_ns:
             return ""
         needed_s = ceil((behind_ns + 2 * MARGIN_NS) / 1e7) / 100
         return (

@@ -79,6 +79,15 @@ def test_the_mend_is_told_with_figures(latency_ms: int, behind_ms: int) -> None:
     assert intake.too_late_by("rgb") == ""
 
 
+def test_within_the_deadline_of_the_file_nobody_is_too_late() -> None:
+    sensors = {"rgb": SensorConfig("a", "rgb"), "depth": SensorConfig("b", "depth")}
+    intake = Intake(RigConfig(sensors, content_checks=False, deadline_max_s=0.0))
+    for k in range(30):
+        intake.push(sample("rgb", k * PERIOD, k * PERIOD + 5 * MS))
+        intake.push(sample("depth", k * PERIOD, k * PERIOD + 23 * MS))
+    assert intake.too_late_by("depth") == "", "18 of 20 ms"
+
+
 @pytest.mark.parametrize("late_ms", [150, 300, 600])
 def test_a_camera_that_sends_late_is_fused_once_the_mend_that_is_told_is_done(late_ms: int) -> None:
     """Its stamps are right, but nothing tells them from those of a wrong clock."""
