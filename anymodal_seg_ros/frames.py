@@ -306,6 +306,8 @@ class FusedShare:
         masks: how many masks were looked at.
         reason: why it was left out most often, in words with the mend; empty if it never was.
         benign: whether that reason is no fault, such as a scene in which nothing moves.
+        late: that its nearest samples come too late to be waited for, in words with the mend; empty
+            if they do not.
         encoded: samples that were encoded so far.
         reused: times that features were fused once more.
         skipped: samples that there was no time to encode.
@@ -315,6 +317,7 @@ class FusedShare:
     masks: int = 0
     reason: str = ""
     benign: bool = False
+    late: str = ""
     encoded: int = 0
     reused: int = 0
     skipped: int = 0

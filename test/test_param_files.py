@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from anymodal_seg_ros.config import SegConfig, holds_for, load_config, load_node_config
+from anymodal_seg_ros.config import SegConfig, holds_for, load_config, load_node_config, read_yaml
 from anymodal_seg_ros.errors import ConfigError
 
 FRONT = "rig: {sensors: {front: {topic: front/image, modality: rgb}}}"
@@ -151,10 +153,32 @@ def test_only_parameters_of_every_node_leave_everything_as_it_is(tmp_path: Path)
 
 
 def test_exponents_without_a_point_are_numbers_where_a_number_is_expected(tmp_path: Path) -> None:
-    text = "/**:\n  ros__parameters: {model: 1e3, rig: {trigger_hz: 1e2}}\n"
+    text = "/**:\n  ros__parameters: {model: '1e3', rig: {trigger_hz: 1e2}}\n"
     config = load_config(written(tmp_path, text))
     assert config.rig.trigger_hz == 100.0
     assert config.model == "1e3"
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("1e3", 1000.0),
+        ("08", 8.0),
+        ("0x1F", 31),
+        ("-017", -15),
+        ("0x1p3", 8.0),
+        ("+.5", 0.5),
+        ("infinity", math.inf),
+        ("9223372036854775807", 2**63 - 1),
+        ("9223372036854775808", 2.0**63),
+        *((word, word) for word in ("1_000", "0b11", "1e400", "1e-400", "~", "null", "1:30", "1_")),
+    ],
+)
+def test_words_are_what_rcl_reads_from_them(tmp_path: Path, word: str, value: Any) -> None:
+    """As rcl itself has read each of them."""
+    path = written(tmp_path, f"/**: {{ros__parameters: {{a: {word}}}}}")
+    found = read_yaml(path, "parameter file", ros=True)["/**"]["ros__parameters"]["a"]
+    assert (type(found), found) == (type(value), value)
 
 
 def test_a_misspelt_parameter_is_answered_with_the_nearest_one(tmp_path: Path) -> None:

@@ -187,26 +187,14 @@ def _play_live(trials: Sequence[Trial], out: Path, options: Options, console: Pl
 
 
 def _begin(out: Path, jobs: Sequence[Job], console: PlainConsole) -> None:
-    """Tell what of an earlier command is made anew, and write down what is asked for.
-
-    Raises:
-        ConfigError: nobody named the folder, and it holds another evaluation.
-    """
-    if not was_given("out") and (names := contents.replaced(out, jobs)):
-        raise ConfigError(
-            f"{out} holds {_some_of(names)} of another command, or of a bag, a model or parameters "
-            f"that have changed since: keep it and give --out ANOTHER, or replace it by --out {out}"
-        )
+    """Tell what of an earlier command is made anew, and write down what is asked for."""
     if names := contents.outdated(jobs):
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         console.say(
-            f"{_some_of(names)} in {out}: of another command, or of a bag, a model or "
-            "parameters that have changed since; made anew"
+            f"{names[0]}{more} in {out}: of another command, or of a bag, a model or parameters "
+            "that have changed since; made anew (--out ANOTHER would keep both)"
         )
     contents.begin(out, jobs)
-
-
-def _some_of(names: Sequence[str]) -> str:
-    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _remember(out: Path, jobs: Sequence[Job], failures: dict[str, str]) -> None:

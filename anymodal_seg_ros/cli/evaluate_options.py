@@ -141,8 +141,7 @@ _OPTIONS = (
         default=Path("scorecard"),
         show_default=True,
         type=click.Path(path_type=Path),
-        help="Folder, new or with a scorecard. What is finished in it is not done again; another "
-        "evaluation in it is replaced only if you name it.",
+        help="Folder, new or with a scorecard. What is finished in it is not done again.",
     ),
     click.option(
         "--workers",

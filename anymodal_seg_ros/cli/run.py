@@ -167,7 +167,7 @@ def _tell(console: PlainConsole, pipeline: Pipeline, summary: Summary, out: Path
         counts = (status.received, sum(status.rejected.values()), status.transitions)
         sensors.add_row(quote(status.sensor), status.state.value, *map(str, counts))
     console.print(masks, sensors)
-    for line in summary.troubles():
+    for line in [*summary.blanks(), *summary.troubles()]:
         console.say(line)
     if pipeline.superseded:
         console.say(f"{pipeline.superseded} frame sets were dropped because newer ones were due")

@@ -58,6 +58,15 @@ _FLOAT = re.compile(
     r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?"
     r"|[0-9][0-9_]*[eE][-+][0-9]+)"
 )
+_C_INT = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
+_C_FLOAT = re.compile(
+    r"[-+]?(?:(?P<hex>0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)(?:[pP][-+]?[0-9]+)?)"
+    r"|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|(?P<word>inf(?:inity)?|nan))",
+    re.IGNORECASE,
+)
+"""What ``strtol`` and ``strtod`` take for numbers, by which rcl reads them."""
+_DIGIT = re.compile(r"^[-+]?[0.]*[1-9]")
+"""The first digits of a number that is not 0, however small it is."""
 _SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF|nan|NaN|NAN)")
 
 
@@ -77,7 +86,8 @@ def read_yaml(path: Path, what: str, *, foreign: bool = False, ros: bool = False
         what: names the file in an error, e.g. ``recipe``.
         foreign: as for :func:`parse_yaml`.
         ros: it is a parameter file, read as rcl does: names are text, whatever they look like
-            (``on``, ``1``), ``y`` and ``n`` are truth values, and aliases are refused.
+            (``on``, ``1``), ``y`` and ``n`` are truth values, numbers are what C takes for such,
+            and aliases are refused.
 
     Raises:
         ConfigError: the file cannot be read, or is no YAML as this module reads it.
@@ -238,20 +248,23 @@ class _Composer:
 
     def _resolved(self, text: str, event: Any) -> Any:
         """Return what an unquoted word means."""
-        if text in _NULL:
-            return None
         if text in _BOOL:
             return _BOOL[text]
         if self._ros and text in _SHORT_BOOL:
             return _SHORT_BOOL[text]
+        if text in _NULL and not (self._ros and text):  # to rcl all of these are words
+            return None
         if special := _SPECIAL.fullmatch(text):
             sign = -1.0 if special[1] == "-" else 1.0
             return math.copysign(math.inf if special[2].lower() == "inf" else math.nan, sign)
-        whole = _INT.fullmatch(text)
-        if whole is None and _FLOAT.fullmatch(text) is None:
+        integer, real = (_C_INT, _C_FLOAT) if self._ros else (_INT, _FLOAT)
+        whole = integer.fullmatch(text)
+        if whole is None and real.fullmatch(text) is None:
             return text
         if len(text) > MAX_DIGITS:
             self._fail(f"a number of {len(text)} characters: expected at most {MAX_DIGITS}", event)
+        if self._ros:
+            return _number_of_c(text)
         digits = text.replace("_", "")
         try:
             return float(digits) if whole is None else _whole_number(digits)
@@ -270,6 +283,22 @@ class _Composer:
 
     def _fail(self, problem: str, event: Any) -> NoReturn:
         raise _Problem(f"{problem} in line {event.start_mark.line + 1}")
+
+
+def _number_of_c(text: str) -> int | float | str:
+    """Return what rcl reads from a word that C takes for a number; beyond 64 bits it is a word."""
+    if whole := _C_INT.fullmatch(text):
+        digits = whole[2]
+        octal = digits[:1] == "0" and digits.isdigit()
+        value = int(whole[1] + digits, 8 if octal else 0)
+        if -(1 << 63) <= value < 1 << 63:
+            return value
+    found = _C_FLOAT.fullmatch(text)
+    assert found is not None
+    number = float.fromhex(text) if found["hex"] else float(text)
+    if not found["word"] and (math.isinf(number) or (number == 0 and _DIGIT.search(text))):
+        return text
+    return number
 
 
 def _whole_number(digits: str) -> int:

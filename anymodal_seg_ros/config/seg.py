@@ -114,6 +114,11 @@ class RigConfig:
         order = [*self.reference, *(name for name in self.sensors if name not in self.reference)]
         object.__setattr__(self, "sensors", {name: self.sensors[name] for name in order})
 
+    @property
+    def longest_wait_ns(self) -> int:
+        """Longest time that a frame set waits for its samples, in ns."""
+        return seconds_to_ns(max(self.deadline_s, self.deadline_max_s))
+
     def mask_period_ns(self, reference: str) -> int:
         """Return the time from mask to mask while a sensor is the reference, in ns.
 

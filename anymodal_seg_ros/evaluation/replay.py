@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from anymodal_seg_ros.config import RigConfig, seconds_to_ns
+from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.arrivals import (
     READABLE,
@@ -127,7 +127,7 @@ def replay(
     """Push messages into a pipeline and yield every prediction it makes.
 
     The pipeline is polled after every message and, in between, whenever it asks to be; after the
-    last message until its deadline has passed.
+    last message until nothing is waited for any more.
 
     Args:
         pipeline: of a rig that has these sensors.
@@ -180,5 +180,5 @@ def _replayed(
             pipeline.push_message(sensor, message, now_ns)
         yield from worker.wake(now_ns)
     if now_ns is not None:
-        yield from worker.work_until(now_ns + seconds_to_ns(pipeline.rig.deadline_s) + 1)
+        yield from worker.work_until(now_ns + pipeline.rig.longest_wait_ns + 1)
         yield from worker.finish()

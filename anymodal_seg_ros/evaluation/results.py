@@ -17,7 +17,7 @@ from anymodal_seg_ros.evaluation.image_files import write_picture
 from anymodal_seg_ros.frames import Prediction, SensorState, SensorStatus
 from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.messages.evidence import left_out, out_of_order
+from anymodal_seg_ros.messages.evidence import left_out, out_of_order, paired_late
 from anymodal_seg_ros.written_files import naming
 
 _NO_SENSOR = "unlabeled"
@@ -32,6 +32,7 @@ class Summary:
         references: number of masks by reference sensor.
         network_ms: time inside the engine, for every mask.
         process_ms: time from frame set to mask, for every mask.
+        unlabeled: number of masks without labels, by the reason.
         last_ns: when the last message came.
         status: health of the sensors at the last mask, or at the end.
     """
@@ -40,6 +41,7 @@ class Summary:
     references: Counter[str] = field(default_factory=Counter)
     network_ms: list[float] = field(default_factory=list)
     process_ms: list[float] = field(default_factory=list)
+    unlabeled: Counter[str] = field(default_factory=Counter)
     last_ns: int = 0
     status: tuple[SensorStatus, ...] = ()
 
@@ -54,6 +56,8 @@ class Summary:
         self.references[prediction.frame_set.reference] += 1
         self.network_ms.append(prediction.network_ns / 1e6)
         self.process_ms.append(prediction.process_ns / 1e6)
+        if prediction.unlabeled:
+            self.unlabeled[prediction.unlabeled] += 1
         self.status = prediction.status
 
     @property
@@ -64,6 +68,10 @@ class Summary:
     def troubles(self) -> list[str]:
         """Say what is wrong with each sensor that is not well, or had messages rejected."""
         return [f"{s.sensor}: {trouble}" for s in self.status if (trouble := _trouble(s))]
+
+    def blanks(self) -> list[str]:
+        """Say how many masks have no labels, and why."""
+        return [f"{n} masks without labels: {why}" for why, n in self.unlabeled.most_common()]
 
     def why_none(self) -> str:
         """Say why no mask could be made, sensor by sensor."""
@@ -79,11 +87,13 @@ def _trouble(status: SensorStatus) -> str:
         parts.append("no message")
     elif status.fault and status.fault not in status.last_error:
         parts.append(f"{status.state.value}, {status.fault}")
+    elif status.state.down and not status.fault and status.age_ns is not None:
+        parts.append(f"{status.state.value}, silent for {status.age_ns / 1e9:.1f} s at the end")
     if rejected := sum(status.rejected.values()):
         parts.append(f"messages rejected: {rejected}, the last one: {status.last_error}")
     elif status.last_error:
         parts.append(status.last_error)
-    parts += filter(None, (left_out(status), out_of_order(status)))
+    parts += filter(None, (left_out(status), paired_late(status), out_of_order(status)))
     return "; ".join(parts)
 
 
@@ -92,8 +102,9 @@ class ResultFolder:
 
     ``masks/STAMP.png`` holds class ids (8 bit grey, 255 = unlabeled), ``overlays/STAMP.jpg`` the
     class colours over the reference image, and ``predictions.jsonl`` a line for each mask: its
-    stamp, reference, sensors, why the others are missing, and every sensor's state. STAMP is the
-    header stamp of the reference sensor in nanoseconds.
+    stamp, reference, sensors with the offsets of their stamps from the reference's, why the others
+    are missing, and every sensor's state. STAMP is the header stamp of the reference sensor in
+    nanoseconds.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, alpha: float | None = 0.5) -> None:
@@ -148,11 +159,16 @@ class ResultFolder:
 def describe(prediction: Prediction) -> dict[str, Any]:
     """Return the evidence of a prediction as plain values for JSON."""
     frames = prediction.frame_set
+    time_ns = frames.reference_sample.time_ns
+    offsets_ns = {name: frames.samples[name].time_ns - time_ns for name in prediction.sensors}
     return {
         "stamp_ns": frames.reference_sample.stamp_ns,
         "reference": frames.reference,
         "frame_id": frames.reference_sample.frame_id,
+        "picture": prediction.owner,
         "sensors": list(prediction.sensors),
+        "offsets_ms": {name: round(ns / 1e6, 3) for name, ns in offsets_ns.items()},
+        "contributions": {n: round(share, 4) for n, share in prediction.contributions.items()},
         "unlabeled": prediction.unlabeled,
         "missing": dict(frames.missing),
         "states": {status.sensor: status.state.value for status in prediction.status},

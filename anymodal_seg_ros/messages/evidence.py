@@ -81,6 +81,18 @@ def left_out(status: SensorStatus) -> str:
     return f"fused in {fused.used} of the last {fused.masks} masks: {fused.reason}"
 
 
+def paired_late(status: SensorStatus) -> str:
+    """Say that a living sensor is fused with older pictures than there are; empty if it is not.
+
+    Who is hardly ever fused for that reason is told by :func:`left_out`.
+    """
+    fused = status.fused
+    told = not fused.late or fused.used < fused.masks / 2
+    if told or not status.state.alive or fused.masks < FEWEST_MASKS:
+        return ""
+    return f"pictures of it are fused that are older than need be: {fused.late}"
+
+
 def out_of_order(now: SensorStatus, before: SensorStatus | None = None) -> str:
     """Say that many messages of a sensor came to nothing by their stamps; empty if they did not.
 
@@ -141,7 +153,7 @@ def milliseconds(time_ns: int | None) -> str:
 def _of_sensor(prediction: Prediction, status: SensorStatus, topic: str) -> Status:
     frames, sensor = prediction.frame_set, status.sensor
     used = sensor in prediction.sensors
-    reason = "" if used else frames.missing.get(sensor, "not fused")
+    reason = "" if used else frames.missing.get(sensor, prediction.unlabeled or "not fused")
     values = {
         "state": status.state.value,
         "used": "true" if used else "false",

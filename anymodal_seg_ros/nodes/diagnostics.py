@@ -131,7 +131,8 @@ def sensor_health(
     elif not status.state.alive:
         message += f": last message {status.age_ns / 1e9:.2f} s ago"
     told = "" if facts is None else facts.words
-    warnings = [evidence.left_out(status), told or _too_fast(status, expected_hz)]
+    pairing = evidence.left_out(status) or evidence.paired_late(status)
+    warnings = [pairing, told or _too_fast(status, expected_hz)]
     if status.state.alive:
         warnings.append(evidence.out_of_order(status, before))
     rejected_before = 0 if before is None else sum(before.rejected.values())
@@ -249,7 +250,8 @@ def _judge(
         return (
             DiagnosticStatus.WARN,
             f"{rate}; {report.superseded_now} reference frames got none since the last report: "
-            "the network is slower than the reference",
+            "the network is slower than the reference; engine: auto, a smaller model or "
+            "rig.max_rate_hz help",
         )
     return DiagnosticStatus.OK, rate
 

@@ -38,6 +38,16 @@ class MaskGeometry:
         if self._geometry.generation != before:
             self._infos = {**self._infos, sensor: message}
 
+    def take_cameras_of(self, other: MaskGeometry) -> None:
+        """Know the cameras and places that another one was told of; nobody may tell again."""
+        self._geometry.take_cameras_of(other._geometry)
+        before, now = other._rig.sensors, self._rig.sensors
+        self._infos = {
+            name: info
+            for name, info in other._infos.items()
+            if name in now and now[name].registration == before[name].registration
+        }
+
     def take_transforms(self, message: Any) -> None:
         """Take a message of ``/tf_static`` that the pipeline has taken."""
         with contextlib.suppress(CalibrationError):  # it was told already

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from array import array
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +17,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from anymodal_seg_ros.config import SegConfig
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import Pixels, Prediction
 from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
@@ -64,6 +67,8 @@ class Outputs:
         self._geometry = MaskGeometry(config.rig, manifest)
         self._topics: Mapping[str, str] = {}
         self._buffer = ImageBuffer()
+        self._warned_s: dict[str, float] = {}
+        """When it was said last that nothing comes on a topic."""
         self._publishers: dict[str, Any] = {}
         try:
             for name, kind in TOPICS.items():
@@ -83,14 +88,15 @@ class Outputs:
         return any(p.get_subscription_count() for p in self._publishers.values())
 
     def begin(self, config: SegConfig, topics: Mapping[str, str]) -> None:
-        """Begin anew with a rig whose sensors may have changed: no calibration has come yet.
+        """Begin anew with a rig whose sensors may have changed; what is known of cameras stays.
 
         Args:
             config: with the rig.
             topics: full names of the sensors' topics.
         """
         self.config, self._topics = config, topics
-        self._geometry = MaskGeometry(config.rig, self._manifest)
+        before, self._geometry = self._geometry, MaskGeometry(config.rig, self._manifest)
+        self._geometry.take_cameras_of(before)
 
     def take_camera_info(self, sensor: str, message: Any) -> None:
         """Take a calibration that the pipeline has taken."""
@@ -109,17 +115,17 @@ class Outputs:
         """
         if self._is_heard("mask"):
             self._send_image("mask", prediction.mask, "mono8", prediction)
-        if prediction.confidence is not None and self._is_heard("confidence"):
-            self._send_image("confidence", prediction.confidence, "mono8", prediction)
-        for name, make in (
-            ("camera_info", self._geometry.camera_info),
-            ("points", self._geometry.points),
+        for name, send in (
+            ("confidence", self._send_confidence),
+            ("camera_info", self._send_camera_info),
+            ("points", self._send_points),
+            ("modality_status", functools.partial(self._send_evidence, now_ns=now_ns)),
+            ("mask/compressed", self._send_small_mask),
+            ("mask_color", self._send_colors),
+            ("overlay", self._send_overlays),
         ):
-            if self._is_heard(name):
-                self._send_if_known(name, make, prediction)
-        if self._is_heard("modality_status"):
-            self._send_evidence(prediction, now_ns)
-        self._publish_pictures(prediction)
+            if self._is_heard(name) or (name == "overlay" and self._is_heard(f"{name}/compressed")):
+                self._send_beside(name, send, prediction)
 
     def destroy(self) -> None:
         """Take the topics down."""
@@ -143,20 +149,41 @@ class Outputs:
         publisher = self._publishers.get(name)
         return publisher is not None and publisher.get_subscription_count() > 0
 
-    def _publish_pictures(self, prediction: Prediction) -> None:
-        """Publish what is made for people."""
-        if self._is_heard("mask/compressed"):
-            self._send_compressed("mask/compressed", ".png", prediction.mask, prediction)
-        if self._is_heard("mask_color"):
-            colors = colorize(prediction.mask, self._manifest)
-            self._send_image("mask_color", colors, "rgb8", prediction)
-        raw, small = self._is_heard("overlay"), self._is_heard("overlay/compressed")
-        if raw or small:
-            picture = annotated_overlay(prediction, self._manifest, self.config.overlay_alpha)
-            if raw:
-                self._send_image("overlay", picture, "rgb8", prediction)
-            if small:
-                self._send_compressed("overlay/compressed", ".jpg", picture, prediction)
+    def _send_beside(
+        self, name: str, send: Callable[[Prediction], None], prediction: Prediction
+    ) -> None:
+        """Publish what goes with a mask. The mask is out: whatever goes wrong here, it stands."""
+        try:
+            send(prediction)
+        except Exception as error:
+            if time.monotonic() < self._warned_s.get(name, -_WARN_EVERY_S) + _WARN_EVERY_S:
+                return
+            self._warned_s[name] = time.monotonic()
+            kind = "" if isinstance(error, UnknownGeometryError) else f"{type(error).__name__}: "
+            self._node.get_logger().warning(f"nothing on ~/{name}: {kind}{one_line(error)}")
+
+    def _send_confidence(self, of: Prediction) -> None:
+        if of.confidence is not None:
+            self._send_image("confidence", of.confidence, "mono8", of)
+
+    def _send_camera_info(self, of: Prediction) -> None:
+        self._publishers["camera_info"].publish(self._geometry.camera_info(of))
+
+    def _send_points(self, of: Prediction) -> None:
+        self._publishers["points"].publish(self._geometry.points(of))
+
+    def _send_small_mask(self, of: Prediction) -> None:
+        self._send_compressed("mask/compressed", ".png", of.mask, of)
+
+    def _send_colors(self, of: Prediction) -> None:
+        self._send_image("mask_color", colorize(of.mask, self._manifest), "rgb8", of)
+
+    def _send_overlays(self, of: Prediction) -> None:
+        picture = annotated_overlay(of, self._manifest, self.config.overlay_alpha)
+        if self._is_heard("overlay"):
+            self._send_image("overlay", picture, "rgb8", of)
+        if self._is_heard("overlay/compressed"):
+            self._send_compressed("overlay/compressed", ".jpg", picture, of)
 
     def _send_image(self, name: str, pixels: Pixels, encoding: str, of: Prediction) -> None:
         sample = of.frame_set.reference_sample
@@ -176,19 +203,6 @@ class Outputs:
         message.header.stamp = to_stamp(sample.stamp_ns)
         message.header.frame_id = sample.frame_id
         message.data = array("B", data.tobytes())
-        self._publishers[name].publish(message)
-
-    def _send_if_known(
-        self, name: str, make: Callable[[Prediction], Any], prediction: Prediction
-    ) -> None:
-        """Publish what needs a calibration, or say what is lacking."""
-        try:
-            message = make(prediction)
-        except UnknownGeometryError as error:
-            self._node.get_logger().warning(
-                f"nothing on ~/{name}: {error}", throttle_duration_sec=_WARN_EVERY_S
-            )
-            return
         self._publishers[name].publish(message)
 
     def _send_evidence(self, prediction: Prediction, now_ns: Callable[[], int]) -> None:

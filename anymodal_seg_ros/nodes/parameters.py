@@ -30,7 +30,11 @@ from anymodal_seg_ros.config import (
 )
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.foreign_text import one_line, quote
-from anymodal_seg_ros.nodes.parameter_files import addressed_parameters, unheard_files
+from anymodal_seg_ros.nodes.parameter_files import (
+    addressed_parameters,
+    given_sections,
+    unheard_files,
+)
 
 
 class GivenParameters(Node):
@@ -68,7 +72,9 @@ def declare_parameters(node: GivenParameters, arguments: Sequence[str] | None = 
     if not isinstance(given.get("use_sim_time", False), bool):
         raise ConfigError(f"use_sim_time is {given['use_sim_time']!r}: expected true or false")
     words, full_name = sys.argv if arguments is None else arguments, _full_name(node)
-    others = of_others([*given, *node.empty_parameters], addressed_parameters(words, full_name))
+    files = given_sections(words)
+    addressed = addressed_parameters(words, files, full_name)
+    others = of_others([*given, *node.empty_parameters], addressed)
     empty = [name for name in node.empty_parameters if name not in others]
     if empty:
         raise ConfigError(
@@ -76,7 +82,7 @@ def declare_parameters(node: GivenParameters, arguments: Sequence[str] | None = 
             "leave it out"
         )
     own = {n: value for n, value in given.items() if is_own(n) and n not in others}
-    told = [said for said in (unheard_files(words, full_name), left_alone(others)) if said]
+    told = [said for said in (unheard_files(files, full_name), left_alone(others)) if said]
     _check_own_sensors(own, told)
     config = configured(own)
     for said in told:

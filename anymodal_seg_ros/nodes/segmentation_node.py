@@ -145,7 +145,7 @@ class SegmentationNode(GivenParameters, LifecycleNode):
 
     @told
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe, and start the worker with a pipeline that has seen nothing yet."""
+        """Subscribe, and start the worker with a pipeline that has seen no image yet."""
         super().on_activate(state)
         self._sim_time = bool(self.get_clock().ros_time_is_active)
         try:
@@ -197,7 +197,10 @@ class SegmentationNode(GivenParameters, LifecycleNode):
         topics = self._topics_of(self.config)
         self._outputs.begin(self.config, topics)
         self._snapshots.forget()
+        before: Pipeline | None = getattr(self, "_pipeline", None)
         self._pipeline = Pipeline(rig, self._loaded.model, self._loaded.engine, in_time=True)
+        if before is not None:
+            self._pipeline.take_cameras_of(before)
         self._worker = PipelineWorker(
             self._pipeline,
             self._now_ns,

@@ -224,13 +224,25 @@ class Backlog:
     def __init__(self) -> None:
         """Begin in the belief that it keeps up."""
         self._found: deque[bool] = deque(maxlen=_LOOKED_AT)
-        self._single = 0
+        self._single = self._alone = 0
         self.behind = False
 
-    def observe(self, waiting: int) -> None:
-        """Take note of how many frame sets were waiting when one was taken."""
-        self._found.append(waiting > 1)
-        self._single = 0 if waiting > 1 else self._single + 1
+    @property
+    def has_time(self) -> bool:
+        """Whether none waits for long, be it that others had to go for it."""
+        return not self.behind or self._alone >= _SETTLED
+
+    def observe(self, waiting: int, superseded: int = 0) -> None:
+        """Take note of a frame set that is taken.
+
+        Args:
+            waiting: how many were there, it included.
+            superseded: how many have gone for them since the one before was taken.
+        """
+        more = waiting + superseded > 1
+        self._found.append(more)
+        self._single = 0 if more else self._single + 1
+        self._alone = 0 if waiting > 1 else self._alone + 1
         if sum(self._found) >= _BEHIND_AT:
             self.behind = True
         elif self._single >= _SETTLED:

@@ -86,6 +86,8 @@ def give_up(parts: Assembly, task: Task, error: Exception) -> None:
             parts.cross_check.abandon()
         return
     parts.scheduler.done(task)
+    if isinstance(task, Fuse):
+        parts.scheduler.lost(task.order)
     if isinstance(task, Prepare):
         key = parts.preparer.key(task.sample, task.picture, task.companions)
         reason = f"the engine failed: {type(error).__name__}"

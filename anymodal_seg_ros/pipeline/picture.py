@@ -34,9 +34,9 @@ class Pictures:
 
     With ``geometry: fixed`` it is that of the first sensor, dead or alive: whoever consumes masks
     may rely on their frame and size. Only an image of it that was fused changes them: what a faulty
-    driver sends is no new geometry. Until the first sensor has been seen once, the size is that of
-    the living reference sensor; and where the reference cannot be brought into its picture, because
-    no calibration has come yet, the mask stays in the reference's own.
+    driver sends is no new geometry. Until it has been seen once, its calibration tells size and
+    frame. Where nothing tells them, or the reference cannot be brought into its picture because no
+    calibration has come yet, the mask stays in the reference's own.
     """
 
     def __init__(self, rig: RigConfig, manifest: Manifest, registrar: Registrar) -> None:
@@ -64,10 +64,17 @@ class Pictures:
     def sensor(self, reference: str) -> str:
         """Return in whose picture the masks of a reference sensor are."""
         first = self._registrar.first
-        points = reference in self._registrar.clouds
-        if points or (self._fixed and self._registrar.can_bring(reference, first)):
+        if reference in self._registrar.clouds:  # which have no picture of their own
             return first
-        return reference
+        brought = self._fixed and self._registrar.can_bring(reference, first)
+        return first if brought and self._has_frame(first, reference) else reference
+
+    def _has_frame(self, first: str, reference: str) -> bool:
+        """Whether a mask in the first sensor's picture could say in whose frame it is."""
+        if self._seen is not None or self._registrar.same_picture(reference, first):
+            return True
+        known = self._registrar.calibrated(first)
+        return known is not None and bool(known[2])
 
     def of(self, frame_set: FrameSet) -> Picture:
         """Return the picture of a frame set's mask."""
@@ -79,6 +86,8 @@ class Pictures:
         owner = frame_set.samples.get(sensor, self._seen if sensor != reference.sensor else None)
         if owner is not None:
             return Picture(sensor, owner.image.height, owner.image.width, owner.frame_id)
+        if sensor != reference.sensor and (known := self._registrar.calibrated(sensor)):
+            return Picture(sensor, known[0], known[1], known[2] or reference.frame_id)
         if reference.image.encoding == POINT_CLOUD:
             size = self._manifest.height, self._manifest.width
         else:

@@ -235,6 +235,10 @@ class Pipeline:
                 return self._intake.reject_camera_info(sensor, str(error))
         return None
 
+    def take_cameras_of(self, other: Pipeline) -> None:
+        """Know the cameras and places that another pipeline was told of; nobody may tell again."""
+        self._parts.registrar.take_cameras_of(other._parts.registrar)
+
     @property
     def wants_transforms(self) -> bool:
         """Whether places of sensors are to be told by ``/tf_static``."""
@@ -440,16 +444,16 @@ class Pipeline:
             task = scheduler.take_ahead(
                 newest, wanted_in, now_ns, reference=leader, in_time=self.in_time
             )
-        if task is None and parts.cross_check is not None and not scheduler.backlog.behind:
+        if task is None and parts.cross_check is not None and scheduler.backlog.has_time:
             return parts.cross_check.take()
         return task
 
     def _fused_share(self, status: SensorStatus) -> FusedShare:
         """Return what was fused of a sensor, with the mend where that is less than it could be."""
-        share = self.record.status(status.sensor)
-        if share.used < share.masks and (late := self._intake.too_late_by(status.sensor)):
+        share, late = self.record.status(status.sensor), self._intake.too_late_by(status.sensor)
+        if late and share.reason:
             share = replace(share, reason=f"{share.reason}; {late}")
-        return share
+        return replace(share, late=late)
 
     def _begin_anew(self) -> None:
         """Forget what belongs to the time before the clock went back."""

@@ -54,10 +54,10 @@ class FusionRecord:
         self.masks += 1
         self.blank += bool(prediction.unlabeled)
         for name, sensor in self._sensors.items():
-            reason = "" if name in prediction.sensors else "not fused"
-            reason = prediction.frame_set.missing.get(name, reason)
-            if prediction.unlabeled and not reason:
-                reason = prediction.unlabeled
+            reason = ""
+            if name not in prediction.sensors:
+                lacking = prediction.unlabeled or "not fused"
+                reason = prediction.frame_set.missing.get(name, lacking)
             sensor.reasons.append(reason)
             if name in prediction.contributions:
                 sensor.share += 0.1 * (prediction.contributions[name] - sensor.share)

@@ -19,6 +19,7 @@ from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, MaskTask, Order, Prepa
 from anymodal_seg_ros.sensing.intake import VERDICT
 
 NO_TIME = "no time"
+_MORE_TIME = "engine: auto, a smaller model, fewer sensors or rig.max_rate_hz help"
 
 PLACES = 2
 """Frame sets that may wait for a network that keeps up: one would lose masks at every delay."""
@@ -58,6 +59,8 @@ class Scheduler:
         self.backlog = Backlog()
         self.superseded = 0
         """Frame sets that were dropped because newer ones were due."""
+        self._superseded_since = 0
+        """Of these, since the last fusion began."""
         self._orders: list[Order] = []
         self._fusing: Fuse | None = None
         self._fusing_since_ns: int | None = None
@@ -74,6 +77,8 @@ class Scheduler:
         """The sample of each sensor that came last, of those that are prepared."""
         self._met_ns: dict[str, int] = {}
         """When each sensor that was not prepared yet was first thought of."""
+        self._time_anew = False
+        """Whether header time begins anew with the next frame set."""
 
     def take_parameters_of(self, other: Scheduler) -> None:
         """Go on with the parameters of another one of the same sensors, with all that waits."""
@@ -81,6 +86,7 @@ class Scheduler:
 
     def begin_anew(self) -> None:
         """Forget what belongs to another time."""
+        self._time_anew = True
         self._orders.clear()
         self._unproven.clear()
         self._latest.clear()
@@ -88,7 +94,21 @@ class Scheduler:
 
     def drop_waiting(self) -> None:
         """Let the frame sets that wait go without masks."""
-        self._orders.clear()
+        dropped, self._orders = self._orders, []
+        self.lost(*dropped)
+
+    def lost(self, *orders: Order, at: int = 0) -> None:
+        """Take note that frame sets get no masks: that time began anew, those after them say.
+
+        Args:
+            orders: which wait no more.
+            at: where they waited.
+        """
+        if any(order.frame_set.clock_jump for order in orders):
+            if at < len(self._orders):
+                _begins_time(self._orders[at])
+            else:
+                self._time_anew = True
 
     def add(self, order: Order) -> None:
         """Take a frame set that is due, and drop older ones that would wait too long.
@@ -97,6 +117,9 @@ class Scheduler:
         can carry no mask would ever be finished. One that only waits for the fusion is, where to
         begin the newer one is soon done.
         """
+        if self._time_anew:
+            _begins_time(order)
+            self._time_anew = False
         self._orders.append(order)
         oldest = self._orders[0]
         begun = 1 if self._begun(oldest) and not self._only_waits(oldest) else 0
@@ -107,10 +130,13 @@ class Scheduler:
             places = 1
         excess = max(0, len(self._orders) - max(begun + 1, places))
         self.superseded += excess
-        for lost in self._orders[begun : begun + excess]:
+        self._superseded_since += excess
+        dropped = self._orders[begun : begun + excess]
+        del self._orders[begun : begun + excess]
+        self.lost(*dropped, at=begun)
+        for lost in dropped:
             if lost.hurries:
                 self._budget.frame_lost()
-        del self._orders[begun : begun + excess]
 
     def add_unproven(self, sample: Sample) -> None:
         """Take a sample that is to be decoded although no frame set wants it."""
@@ -142,7 +168,7 @@ class Scheduler:
                 return Decode(sample)
         self._asked_ns = now_ns
         while len(self._orders) > 1 and self._hangs(self._orders[0], now_ns):
-            self._orders.pop(0)
+            self.lost(self._orders.pop(0))
             self.superseded += 1
         if not self._orders:
             return None
@@ -153,8 +179,11 @@ class Scheduler:
                 if not self._fusion_hangs(now_ns):
                     return None
                 self._given_up.add(self._fusing)
+                if self._fusing.order.frame_set.clock_jump:
+                    _begins_time(task.order)
                 self.superseded += 1
-            self.backlog.observe(1 + self._waiting_behind(order))
+            self.backlog.observe(1 + self._waiting_behind(order), self._superseded_since)
+            self._superseded_since = 0
             self._fusing, self._fusing_since_ns = task, now_ns
             self._orders.pop(0)
         elif task is not None:
@@ -350,7 +379,7 @@ class Scheduler:
                 continue
             del samples[name]
             cost_ms = self._budget.encoding(name).ns / 1e6
-            missing[name] = f"{NO_TIME}: {cost_ms:.0f} ms of encoding did not fit into the budget"
+            missing[name] = f"{NO_TIME}: {cost_ms:.0f} ms of encoding did not fit; {_MORE_TIME}"
         return replace(order, frame_set=replace(order.frame_set, samples=samples, missing=missing))
 
     def _largest_burst(self, order: Order) -> int:
@@ -411,6 +440,11 @@ class Scheduler:
         weight = (0.1 + share) * max(age, 0.0)
         too_late = self._budget.encoding(sample.sensor).ns > sensor.tolerance_ns
         return -1.0 / max(weight, 1e-9) if too_late else weight
+
+
+def _begins_time(order: Order) -> None:
+    """Let a frame set say that header time begins anew with it."""
+    order.frame_set = replace(order.frame_set, clock_jump=True)
 
 
 def undecided(sample: Sample) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 
@@ -438,13 +439,18 @@ class Intake:
             self._synchronizer.wait_for(sample.sensor, wanted_ns if within else 0)
 
     def too_late_by(self, sensor: str) -> str:
-        """Say that a sensor comes too late to be waited for, and the mend; empty if not."""
-        reference = self.leader()
+        """Say that a sensor comes too late to be waited for, and the mend; empty if not.
+
+        A reference that is late at this moment is meant all the same.
+        """
+        states = self._watchdog.states().items()
+        reference = next((n for n, s in states if s.alive or s is SensorState.LATE), None)
         behind_ns = None if reference is None else self._lags.behind_ns(sensor, reference)
-        longest_s = max(self._rig.deadline_s, self._rig.deadline_max_s)
-        if behind_ns is None or behind_ns + MARGIN_NS <= seconds_to_ns(longest_s):
+        always_ns = seconds_to_ns(self._rig.deadline_s)
+        waited_ns = max(always_ns, seconds_to_ns(self._rig.deadline_max_s) - MARGIN_NS)
+        if behind_ns is None or behind_ns <= waited_ns:
             return ""
-        needed_s = (behind_ns + 2 * MARGIN_NS) / 1e9
+        needed_s = ceil((behind_ns + 2 * MARGIN_NS) / 1e7) / 100
         return (
             f"its messages come {behind_ns / 1e6:.0f} ms after those of {reference}: "
             f"raise rig.deadline_max_s to {needed_s:.2f}"

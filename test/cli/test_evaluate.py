@@ -521,24 +521,6 @@ def test_somebody_elses_files_are_kept_and_what_is_made_anew_is_told(
     assert load_scorecard(tmp_path / "card").measure("miou").value is None
 
 
-def test_an_evaluation_in_the_default_folder_is_not_replaced_unasked(
-    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    evaluate(bag)
-    before = Path("scorecard/report.html").read_bytes()
-    told = " ".join(evaluate(bag, "--labels", "none", code=2).output.split())
-    assert "scorecard holds drive/healthy of another command" in told
-    assert "give --out ANOTHER, or replace it by --out scorecard" in told
-    assert Path("scorecard/report.html").read_bytes() == before
-    shutil.copytree(bag, "other")
-    assert "--out ANOTHER" in " ".join(evaluate("other", code=2).output.split()), "another bag"
-
-    evaluate(bag, "--sweep", "--kinds", "off", "--no-subsets")  # which the first run is a part of
-    evaluate(bag, "--labels", "none", "--out", "scorecard")
-    assert load_scorecard(Path("scorecard")).measure("miou").value is None
-
-
 def test_several_parameter_files_are_merged_as_the_node_merges_them(
     bag: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -84,7 +85,8 @@ def test_writes_what_the_pipeline_makes_of_the_bag(
         assert line["stamp_ns"] == sample.stamp_ns
         assert line["reference"] == "rgb"
         assert line["frame_id"] == "rgb_optical_frame"
-        assert tuple(line["sensors"]) == prediction.sensors
+        assert line["picture"] == "rgb"
+        assert tuple(line["sensors"]) == tuple(line["offsets_ms"]) == prediction.sensors
         assert line["missing"] == prediction.frame_set.missing
         assert line["states"]["depth"] == "WAITING"
         name = f"{sample.stamp_ns:019d}"
@@ -93,6 +95,20 @@ def test_writes_what_the_pipeline_makes_of_the_bag(
         picture = cv2.imread(str(out / "overlays" / f"{name}.jpg"))
         assert picture is not None
         assert picture.shape == (HEIGHT, WIDTH, 3)
+
+
+def test_masks_without_labels_are_told_and_who_was_silent_at_the_end(
+    bag: Path, parameters: Path, tmp_path: Path
+) -> None:
+    text = parameters.read_text().replace("    rig:\n", "    rig:\n      min_modalities: 2\n")
+    parameters.write_text(
+        text.replace("thermal, expected", "thermal, stale_after_s: 0.3, expected")
+    )
+    result = invoke("run", bag, "--params-file", parameters, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "masks without labels: 2 modalities are needed, there are 1: rgb" in said
+    assert re.search(r"thermal: (STALE|FAILED), silent for \d+\.\d s at the end", said)
 
 
 def test_parameters_of_other_nodes_in_the_file_are_told_and_left_alone(

@@ -126,6 +126,24 @@ def test_the_last_frame_is_not_forgotten(pipeline: Pipeline) -> None:
     assert predictions[-1].sensors == ("rgb",)
 
 
+def test_frames_that_wait_for_a_late_sensor_when_the_bag_ends_are_not_forgotten() -> None:
+    """What is recorded last of a camera that is late are the pictures of a moment before."""
+    sensors = {name: SensorConfig(name, name) for name in ("rgb", "thermal")}
+    pipe, _ = split_pipeline(RigConfig(sensors), in_time=False)
+    period, end = sensors["rgb"].period_ns, 2_000 * MS
+    coming: list[Arrival] = []
+    for name, lag in (("rgb", 5 * MS), ("thermal", 85 * MS)):
+        for number in range((end - lag) // period + 1):
+            stamp = START + number * period
+            made = image_message(scene(name, number), ENCODINGS[name], stamp)
+            coming.append((name, number * period + lag, made))
+    masks = list(replay(pipe, sorted(coming, key=lambda arrival: arrival[1])))
+    sent = sum(name == "rgb" for name, _, _ in coming)
+    assert stamps(masks) == [START + number * period for number in range(sent)]
+    assert masks[-1].sensors == ("rgb",)
+    assert masks[-5].sensors == ("rgb", "thermal")
+
+
 def test_no_messages_make_no_predictions(pipeline: Pipeline) -> None:
     assert list(replay(pipeline, [])) == []
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
+from fixtures.calibrations import write_camera_info
 from fixtures.manifests import small_manifest
 from fixtures.messages import image_message
 from fixtures.scenes import ENCODINGS, scene
 from fixtures.virtual_machine import SplitEngine
 
-from anymodal_seg_ros.config import RigConfig, SensorConfig
+from anymodal_seg_ros.config import RegistrationConfig, RigConfig, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.sensing.geometry.cameras import Camera
 
 MS = 1_000_000
 PERIOD = 33_333_333
@@ -28,10 +32,16 @@ RIG = RigConfig({"rgb": SensorConfig("a", "rgb"), "events": SensorConfig("b", "e
 
 
 def pictures(
-    rig: RigConfig, lost: set[int] | range, frames: int = 60, first: str = "rgb"
+    rig: RigConfig,
+    lost: set[int] | range,
+    frames: int = 60,
+    first: str = "rgb",
+    infos: Sequence[Any] = (),
 ) -> list[Prediction]:
     """Two cameras of different sizes, 8 ms apart; some messages of one of them are lost."""
     pipe = Pipeline(rig, Model(Path("nowhere"), small_manifest(classes=32)), SplitEngine())
+    for info in infos:
+        assert pipe.push_camera_info(first, info) is None
     coming: list[tuple[int, str]] = []
     for k in range(frames):
         coming += [(k * PERIOD, "rgb")] if k not in lost or first != "rgb" else []
@@ -77,6 +87,50 @@ def test_a_dead_first_sensor_leaves_its_size_and_frame_behind() -> None:
 def test_before_the_first_sensor_was_ever_seen_the_reference_gives_size_and_frame() -> None:
     made = pictures(RIG, range(60))
     assert {geometry(p) for p in made} == {("events_optical", (30, 40))}
+
+
+CALIBRATED = SimpleNamespace(
+    header=SimpleNamespace(frame_id="rgb_optical"),
+    width=80,
+    height=60,
+    distortion_model="plumb_bob",
+    d=[],
+    k=[70.0, 0, 40, 0, 70.0, 30, 0, 0, 1],
+)
+
+
+def mounted(tmp_path: Path, *, by_topic: bool, method: str) -> RigConfig:
+    """The second camera sees the first one's picture, or stands beside it."""
+    matrix = np.array(CALIBRATED.k).reshape(3, 3)
+    file = "" if by_topic else write_camera_info(Camera(80, 60, matrix), tmp_path / "rgb.yaml")
+    half = Camera(40, 30, np.diag([0.5, 0.5, 1.0]) @ matrix)
+    own = write_camera_info(half, tmp_path / "events.yaml")
+    first = RegistrationConfig(calibration=file, camera_info="a/info" if by_topic else "")
+    second = RegistrationConfig()
+    if method != "resize":
+        second = RegistrationConfig(method, calibration=own, extrinsics="0.01 0 0 0 0 0 1")
+    rgb = replace(RIG.sensors["rgb"], registration=first)
+    return RigConfig({"rgb": rgb, "events": replace(RIG.sensors["events"], registration=second)})
+
+
+@pytest.mark.parametrize(
+    ("by_topic", "method", "expected"),
+    [
+        (True, "resize", ("rgb_optical", (60, 80), "rgb")),
+        (True, "cameras", ("rgb_optical", (60, 80), "rgb")),
+        (False, "resize", ("events_optical", (60, 80), "rgb")),
+        (False, "cameras", ("events_optical", (30, 40), "events")),
+    ],
+)
+def test_before_the_first_sensor_was_ever_seen_its_calibration_tells_what_it_can(
+    tmp_path: Path, by_topic: bool, method: str, expected: tuple[Any, ...]
+) -> None:
+    """And no mask is said to be in a frame in which it is not."""
+    rig = mounted(tmp_path, by_topic=by_topic, method=method)
+    infos = [CALIBRATED] if by_topic else []
+    made = pictures(rig, range(60), infos=infos)
+    assert {(*geometry(p), p.picture) for p in made} == {expected}
+    assert {p.sensors for p in made[1:]} == {("events",)}
 
 
 def test_the_geometry_of_the_reference_follows_it_but_not_for_one_lost_message() -> None:

@@ -535,6 +535,37 @@ def test_a_second_place_is_given_up_when_the_network_falls_behind_and_taken_agai
     assert not backlog.behind
 
 
+def test_who_is_behind_and_lets_frames_go_for_it_stays_so_but_has_time() -> None:
+    backlog = Backlog()
+    for _ in range(3):
+        backlog.observe(2)
+    assert backlog.behind and not backlog.has_time
+    for take in range(30):
+        backlog.observe(1, superseded=take % 5 == 0)
+    assert backlog.behind, "that none waits is due to those that had to go"
+    assert backlog.has_time
+    for _ in range(10):
+        backlog.observe(1)
+    assert not backlog.behind
+
+
+@pytest.mark.parametrize("in_time", [True, False], ids=["robot", "desk"])
+def test_a_network_that_is_a_little_too_slow_makes_no_mask_later_than_it_must(
+    in_time: bool,
+) -> None:
+    rig = RigConfig({"rgb": replace(RIG.sensors["rgb"], checks=UNCHECKED)})
+    model = Model(Path("nowhere"), small_manifest(classes=128))
+    pipeline = Pipeline(rig, model, CountingEngine(), in_time=in_time)
+    machine = Machine(pipeline, threads=1, encode_ms=0.1, fuse_ms=40)
+    masks = machine.run(arrivals(rig, seconds=8.0))
+    late_ms = [
+        (ready_ns - m.frame_set.reference_sample.received_ns) / MS
+        for ready_ns, m in masks[len(masks) // 4 :]
+    ]
+    assert len(masks) >= 0.95 * 8_000 / 40, "the network never rests"
+    assert max(late_ms) <= 2 * 40 + 2, "the newest first: never the one before it"
+
+
 def test_lost_frames_take_from_the_others_what_the_reckoning_gives_them() -> None:
     """Somebody else has the cores: what is left over is less than it seems, until it is not."""
     budget = Budget(0, threads=2)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from anymodal_seg_ros.config import RigConfig, default_sensors
 from anymodal_seg_ros.frames import FrameSet, Image, Sample
@@ -54,6 +55,10 @@ class Bench:
         self.record = FusionRecord(RIG.sensors)
         stages: Any = self.stages
         self.scheduler = Scheduler(RIG, stages, self.record, self.budget)
+
+    def __iter__(self) -> Iterator[Order]:
+        """The frame sets that wait."""
+        return iter(self.scheduler.waiting())
 
     def finish(self, task: MaskTask | None) -> None:
         assert isinstance(task, Prepare)
@@ -163,6 +168,33 @@ def test_a_frame_set_that_is_worked_on_is_not_given_up_for_newer_ones() -> None:
     assert kept == [0, 99 * MS]
 
 
+def jumped(at_ms: int) -> Order:
+    """Return a frame set with which header time begins anew."""
+    made = order(sample("rgb", at_ms))
+    made.frame_set = replace(made.frame_set, clock_jump=True)
+    return made
+
+
+def test_that_time_began_anew_is_said_by_the_next_frame_set_that_gets_a_mask() -> None:
+    bench = Bench()
+    bench.scheduler.add(order(sample("rgb", 1000)))
+    assert isinstance(bench.scheduler.take(0), Prepare)
+    for each in (jumped(0), order(sample("rgb", 33)), order(sample("rgb", 66))):
+        bench.scheduler.add(each)
+    said = [(o.frame_set.reference_sample.time_ns // MS, o.frame_set.clock_jump) for o in bench]
+    assert said == [(1000, False), (66, True)], "the one with which time began has no place"
+
+
+@pytest.mark.parametrize("by", [Scheduler.drop_waiting, Scheduler.begin_anew])
+def test_so_it_is_where_all_that_waited_is_let_go(by: Callable[[Scheduler], None]) -> None:
+    bench = Bench()
+    bench.scheduler.add(jumped(0))
+    by(bench.scheduler)
+    for at_ms in (33, 66):
+        bench.scheduler.add(order(sample("rgb", at_ms)))
+    assert [o.frame_set.clock_jump for o in bench] == [True, False]
+
+
 def test_it_wakes_when_a_frame_set_is_to_go_without_the_rest_and_not_again() -> None:
     bench = Bench()
     assert bench.scheduler.next_wakeup_ns() is None
@@ -205,7 +237,9 @@ def test_what_does_not_fit_is_left_out_at_once_only_while_nobody_works_on_it() -
             assert found is None, "it is waited for until the time has come"
             continue
         assert isinstance(found, Fuse)
-        assert found.order.frame_set.missing["depth"].startswith(NO_TIME)
+        reason = found.order.frame_set.missing["depth"]
+        assert reason.startswith(f"{NO_TIME}: 10 ms of encoding did not fit")
+        assert "rig.max_rate_hz" in reason, "and what helps"
 
 
 def test_a_sample_is_prepared_with_the_help_of_the_set_it_is_in() -> None:

@@ -6,14 +6,18 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CameraInfo
 
+from anymodal_seg_ros.frames import FrameSet, Image, Prediction, Sample
 from anymodal_seg_ros.nodes.segmentation_node import SegmentationNode
 
 pytestmark = pytest.mark.ros
@@ -125,6 +129,64 @@ def test_points_are_of_the_rig_that_is_activated(make_node: MakeNode) -> None:
     assert node._outputs is not None
     rig = node._outputs._geometry._rig
     assert rig.sensors["depth"].counts.per_count == 0.00025
+
+
+def test_cameras_are_known_over_activations_for_nobody_may_tell_again(make_node: MakeNode) -> None:
+    """A driver may send its CameraInfo once, and not keep it for those who come later."""
+    rgb = {"topic": "rgb/image", "modality": "rgb", "registration.camera_info": "rgb/info"}
+    node = make_node(**{f"rig.sensors.rgb.{name}": value for name, value in rgb.items()})
+    assert node.trigger_configure() == OK
+    assert node.trigger_activate() == OK
+    info = CameraInfo(width=80, height=60, distortion_model="plumb_bob", d=[0.0] * 5)
+    info.k = [70.0, 0.0, 40.0, 0.0, 70.0, 30.0, 0.0, 0.0, 1.0]
+    assert node._inputs is not None
+    node._inputs._on_camera_info("rgb", info, None)
+    assert node.trigger_deactivate() == OK
+    assert node.trigger_activate() == OK
+    assert node._outputs is not None
+    for geometry in (node._pipeline._parts.registrar, node._outputs._geometry._geometry):
+        assert geometry.calibrated("rgb") == (60, 80, "")
+    assert node._outputs._geometry._infos["rgb"] is info
+    assert node.trigger_deactivate() == OK
+    assert node.trigger_cleanup() == OK
+    assert node.trigger_configure() == OK
+    assert node.trigger_activate() == OK
+    assert node._pipeline._parts.registrar.calibrated("rgb") is None
+
+
+def test_a_picture_that_fails_is_no_mask_that_fails(
+    make_node: MakeNode, capfd: pytest.CaptureFixture[str]
+) -> None:
+    node, sent = make_node(), list[str]()
+    assert node.trigger_configure() == OK
+    assert node.trigger_activate() == OK
+    outputs = node._outputs
+    assert outputs is not None
+
+    def heard(name: str) -> SimpleNamespace:
+        def publish(message: Any) -> None:
+            if name == "mask_color":
+                raise MemoryError("no room")
+            sent.append(name)
+
+        return SimpleNamespace(get_subscription_count=lambda: 1, publish=publish)
+
+    outputs._publishers, kept = (
+        {name: heard(name) for name in outputs._publishers},
+        outputs._publishers,
+    )
+    sample = Sample("rgb", 1, 1, 1, "rgb", Image(np.zeros((60, 80, 3), np.uint8), "rgb8"))
+    frames = FrameSet("rgb", {"rgb": sample}, {}, 1)
+    mask = np.zeros((60, 80), np.uint8)
+    for _ in range(2):
+        node._publish(Prediction(mask, frames, ("rgb",), (), 0, 0))
+    outputs._publishers = kept
+    assert sent.count("mask") == sent.count("overlay") == sent.count("modality_status") == 2
+    said = "".join(capfd.readouterr())
+    assert said.count("nothing on ~/mask_color: MemoryError: no room") == 1
+    assert said.count("nothing on ~/points: no depth sensor is in the mask") == 1
+    assert said.count("nothing on ~/camera_info: the camera of rgb is unknown") == 1
+    assert len(node._health._latencies) == 2
 
 
 def test_cleanup_lets_the_model_go(make_node: MakeNode) -> None:

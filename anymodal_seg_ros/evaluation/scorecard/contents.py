@@ -102,19 +102,6 @@ def _is_another(job: Job) -> bool:
         return False  # nothing that anybody could read
 
 
-def replaced(folder: Path, jobs: Sequence[Job]) -> list[str]:
-    """Return the names of the finished runs that a scorecard is of, and would be of no more."""
-    asked = {name_of(job.folder): job.key for job in jobs}
-    told = read_contents(folder)
-    before = {} if told is None else told.keys
-    forgotten = [
-        name
-        for name, key in before.items()
-        if asked.get(name) != key and is_finished(folder / RUNS / name, key)
-    ]
-    return list(dict.fromkeys([*forgotten, *outdated(jobs)]))
-
-
 def begin(folder: Path, jobs: Sequence[Job]) -> None:
     """Write down what is asked for, before it is done.
 

@@ -238,7 +238,7 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
             ledger.add(prediction, made.truth.label(prediction))
     masks, labelled = ledger.masks, ledger.labelled
     at_the_end = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1]))
-    status = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1] + rig.deadline_s))
+    status = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1]) + rig.longest_wait_ns)
     idle = idle_faults(case.timeline, rig, bag.length_s)
     notes = [*made.notes, *bag.notes, *made.truth.notes, *idle]
     if case.name == HEALTHY:

@@ -145,9 +145,13 @@ class Registrar:
         geometry = other._geometry if isinstance(other, Registrar) else other
         self._geometry.take_cameras_of(geometry)
 
+    def calibrated(self, sensor: str) -> tuple[int, int, str] | None:
+        """Return rows, columns and frame of a sensor's pictures, as :class:`RigGeometry` does."""
+        return self._geometry.calibrated(sensor)
+
     def can_bring(self, name: str, target: str) -> bool:
         """Whether enough is known (yet) to bring a sensor's images into another's picture."""
-        if name == target or self._same_picture(name, target):
+        if name == target or self.same_picture(name, target):
             return True
         try:
             if name in self.clouds:
@@ -161,7 +165,7 @@ class Registrar:
 
     def needs_metres(self, name: str, target: str) -> bool:
         """Whether a sensor is brought to another's picture by what depth sensors measure there."""
-        warped = name != target and not self._same_picture(name, target)
+        warped = name != target and not self.same_picture(name, target)
         return warped and name not in self.depths and self._geometry.by_depth(name, target)
 
     def register(self, reference: str, images: Mapping[str, Image]) -> Registered:
@@ -218,7 +222,7 @@ class Registrar:
         if image.encoding == POINT_CLOUD:
             painted = self._paint(name, target, image)
             return Brought(painted, float(np.isfinite(painted.pixels[..., 0]).mean()))
-        if self._same_picture(name, target):
+        if self.same_picture(name, target):
             return Brought(image, 1.0)
         self._geometry.check_shape(name, image.height, image.width)
         if name in self.depths and self._geometry.by_depth(name, target):
@@ -234,7 +238,7 @@ class Registrar:
         Raises:
             UnknownGeometryError: they are of another shape, and the calibration is used.
         """
-        if size is not None and name != target and not self._same_picture(name, target):
+        if size is not None and name != target and not self.same_picture(name, target):
             self._geometry.check_shape(target, *size)
 
     def metres(self, brought: Mapping[str, Image]) -> Metres | None:
@@ -248,7 +252,8 @@ class Registrar:
                 return close_holes(metres)
         return None
 
-    def _same_picture(self, name: str, target: str) -> bool:
+    def same_picture(self, name: str, target: str) -> bool:
+        """Whether what one sensor sees is taken for the other's picture, but for its size."""
         return name in self._unwarped and target in self._unwarped
 
     def _paint(self, name: str, reference: str, cloud: Image) -> Image:

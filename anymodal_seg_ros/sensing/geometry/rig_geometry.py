@@ -62,6 +62,8 @@ class RigGeometry:
         self._fingerprints: dict[str, object] = {}
         self._files: dict[str, Calibration] = {}
         self._cameras: dict[str, Camera] = {}
+        self._optical: dict[str, str] = {}
+        """The frames that CameraInfo messages are in, by sensor."""
         for name, config in self._configs.items():
             self._check(name, config, taking_part=sensors[name].enabled)
             if config.calibration:
@@ -109,6 +111,8 @@ class RigGeometry:
         except OTHER_TYPES as error:
             raise CalibrationError(other_types(message, error)) from error
         self._fingerprints[sensor] = fingerprint
+        frame_id = getattr(getattr(message, "header", None), "frame_id", "")
+        self._optical[sensor] = frame_id if isinstance(frame_id, str) else ""
         known = self._cameras.get(sensor)
         if known is not None and shift_px(known, camera) <= SAME_WITHIN_PX:
             return
@@ -139,6 +143,7 @@ class RigGeometry:
             if sensor in self._configs and self._configs[sensor] == other._configs[sensor]:
                 self._fingerprints[sensor] = fingerprint
                 self._cameras[sensor] = other._cameras[sensor]
+                self._optical[sensor] = other._optical[sensor]
         self._tree, self._frames = other._tree, {**other._frames}
         self._place()
         self.generation = max(self.generation, other.generation) + 1
@@ -158,6 +163,16 @@ class RigGeometry:
             waiting = f"no CameraInfo has come on {topic}" if topic else "it has no calibration"
             raise UnknownGeometryError(f"the camera of {owner} is unknown: {waiting}")
         return self._cameras[owner]
+
+    def calibrated(self, sensor: str) -> tuple[int, int, str] | None:
+        """Return rows, columns and frame of a sensor's pictures, as its calibration tells.
+
+        The frame is empty where that is a file, which tells none; None without a calibration.
+        """
+        camera = self._cameras.get(sensor)
+        if camera is None:
+            return None
+        return camera.height, camera.width, self._optical.get(sensor, "")
 
     def first_from(self, sensor: str) -> Transform:
         """Return the pose of a sensor in the first one's optical frame.

@@ -34,6 +34,7 @@ class Arrival:
         delivered: it has been in a set.
         closed: no set will be opened for it any more.
         complete: it was the first message of a set without holes.
+        former: the clock of its input has gone back since it came.
     """
 
     index: int
@@ -45,6 +46,7 @@ class Arrival:
     delivered: bool = False
     closed: bool = False
     complete: bool = False
+    former: bool = False
 
     @property
     def stamp_ns(self) -> int:
@@ -112,11 +114,20 @@ class ApproximateTimeQueues:
             del times[bisect_left(times, arrival.time_ns)]
             del self._held[arrival.index][arrival.time_ns]
 
-    def clear(self, index: int) -> tuple[Arrival, ...]:
-        """Empty the queue of one input. Returns what was in it."""
-        gone = tuple(self._held[index].values())
-        self._times[index].clear()
-        self._held[index].clear()
+    def restart(self, index: int) -> None:
+        """Take note that an input's clock has gone back.
+
+        What it has sent before can still be matched by inputs that are behind it, but is the first
+        to go where there is no room: by their stamps the later messages would be.
+        """
+        for arrival in self._held[index].values():
+            arrival.former = True
+
+    def let_former_go(self) -> tuple[Arrival, ...]:
+        """Let go of what came before the clocks went back. Returns what that was."""
+        gone = tuple(a for held in self._held for a in held.values() if a.former)
+        for arrival in gone:
+            self.discard(arrival)
         return gone
 
     def nearest(self, index: int, time_ns: int) -> Arrival | None:
@@ -137,7 +148,8 @@ class ApproximateTimeQueues:
         insort(times, arrival.time_ns)
         if len(times) <= self._queue_size:
             return ()
-        return ((held.pop(times.pop(0)), QUEUE_FULL),)
+        oldest = next((at for at, time_ns in enumerate(times) if held[time_ns].former), 0)
+        return ((held.pop(times.pop(oldest)), QUEUE_FULL),)
 
     def _near(self, index: int, time_ns: int) -> list[Arrival]:
         """Return an input's messages within the slop of a time, nearest first."""

@@ -247,9 +247,8 @@ def _limit_ns(sensor: SensorConfig, rig: RigConfig) -> int:
     Whoever lets frame sets wait longer than usual has a sensor that sends so late.
     """
     raised = rig.deadline_max_s > LEAST_LIMIT_S
-    bridged = sensor.tolerance_ns + seconds_to_ns(
-        max(rig.deadline_s, rig.deadline_max_s) if raised else rig.deadline_s
-    )
+    waits_ns = rig.longest_wait_ns if raised else seconds_to_ns(rig.deadline_s)
+    bridged = sensor.tolerance_ns + waits_ns
     return seconds_to_ns(sensor.clock_offset_s) or max(bridged, seconds_to_ns(LEAST_LIMIT_S))
 
 

@@ -114,6 +114,8 @@ class PartialSets:
         """Those of them before whose input nobody was alive when they came."""
         self._left_ns: int | None = None
         """Of the latest set that has left."""
+        self._restarted: set[int] = set()
+        """Inputs whose clocks have gone back, until those of all have."""
         self.ready: deque[MessageSet] = deque()
         self.dropped = [Counter[str]() for _ in range(inputs)]
         """Messages that no set used, by reason."""
@@ -159,8 +161,12 @@ class PartialSets:
         """Begin anew with one input, because its clock has gone back."""
         for arrival in list(self._waiting[index]):
             self._open_now(arrival, states)
-        for arrival in self._queues.clear(index):
-            self._count(arrival, "clock jump")
+        self._queues.restart(index)
+        self._restarted.add(index)
+        if len(self._restarted) == len(self._recent):  # nobody is behind them any more
+            self._restarted.clear()
+            for arrival in self._queues.let_former_go():
+                self._count(arrival, "clock jump")
         self._recent[index].clear()
         for recent in self._recent:  # the others may be about to do the same
             recent.arrivals.restart()
@@ -232,7 +238,8 @@ class PartialSets:
         first = found[0]
         if first.complete:
             return  # it has left with other messages that are near enough
-        completes = first.closed or any(a.closed and a.delivered for a in found)
+        behind = self._left_ns is not None and first.time_ns <= self._left_ns
+        completes = behind or any(a.former or (a.closed and a.delivered) for a in found)
         self._leave(first, found, states, completes)
 
     def _leave(
@@ -249,18 +256,23 @@ class PartialSets:
             if arrival is not None:
                 arrival.delivered = True
                 self._stop_waiting(arrival)
-        if self._openers:
-            earlier = [a for a in self._openers if a.time_ns < opener.time_ns]
-            for arrival in sorted(earlier, key=_time):
-                self._open_now(arrival, states)
-        if self._left_ns is None or opener.time_ns > self._left_ns:
-            self._left_ns = opener.time_ns
+        if not any(a is not None and a.former for a in found):
+            self._leave_in_order(opener, states)
         missing = tuple(
             "" if a is not None else self._why_missing(k, opener, states[k])
             for k, a in enumerate(found)
         )
         messages = tuple(None if a is None else a.message for a in found)
         self.ready.append(MessageSet(messages, missing, completes))
+
+    def _leave_in_order(self, opener: Arrival, states: States) -> None:
+        """Let the earlier sets leave, and take note of how far time has come."""
+        if self._openers:
+            earlier = [a for a in self._openers if a.time_ns < opener.time_ns]
+            for arrival in sorted(earlier, key=_time):
+                self._open_now(arrival, states)
+        if self._left_ns is None or opener.time_ns > self._left_ns:
+            self._left_ns = opener.time_ns
 
     def _stop_waiting(self, arrival: Arrival) -> None:
         self._openers.discard(arrival)

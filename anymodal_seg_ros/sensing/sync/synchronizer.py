@@ -130,7 +130,7 @@ class Synchronizer:
     def _take_times(self, rig: RigConfig) -> None:
         """Take deadlines and rates, and let every buffer reach back as far as any may need it."""
         self._deadline_ns = seconds_to_ns(rig.deadline_s)
-        self._longest_ns = max(self._deadline_ns, seconds_to_ns(rig.deadline_max_s))
+        self._longest_ns = rig.longest_wait_ns
         self._patience_ns = dict.fromkeys(rig.sensors, self._deadline_ns)
         self._spacing_ns = seconds_to_ns(0.9 / rig.max_rate_hz) if rig.max_rate_hz else 0
         longest = max(max(b.tolerance_ns, b.period_ns) for b in self._buffers.values())

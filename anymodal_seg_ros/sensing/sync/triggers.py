@@ -102,7 +102,7 @@ class OnReference:
 
 
 class AtRate:
-    """The multiples of a period in header time, each when the first living sensor gets there."""
+    """The multiples of a period in header time, each when the first sensor gets there."""
 
     fixed_reference = False
     needs_good_sample = False
@@ -117,7 +117,7 @@ class AtRate:
         self, sample: Sample | None, states: States, buffers: Buffers, newest_ns: int | None
     ) -> Iterable[tuple[int, Sample]]:
         """See :class:`TriggerPolicy`."""
-        if sample is None or not states[sample.sensor].alive:
+        if sample is None or not _tells_time(sample, states, buffers, self._jump_ns):
             return ()
         tick = sample.time_ns // self._period_ns
         behind_ns = -1 if self._tick is None else (self._tick - tick) * self._period_ns
@@ -133,19 +133,39 @@ class OnAny:
     fixed_reference = True
     needs_good_sample = True
 
+    def __init__(self, jump_ns: int) -> None:
+        """Begin; stamps that are ``jump_ns`` apart are of two clocks."""
+        self._jump_ns = jump_ns
+
     def opened_by(
         self, sample: Sample | None, states: States, buffers: Buffers, newest_ns: int | None
     ) -> Iterable[tuple[int, Sample]]:
         """See :class:`TriggerPolicy`."""
-        if sample is None or not states[sample.sensor].alive:
+        if sample is None or not _tells_time(sample, states, buffers, self._jump_ns):
             return ()
         return ((sample.time_ns, sample),)
 
 
+def _tells_time(sample: Sample, states: States, buffers: Buffers, jump_ns: int) -> bool:
+    """Whether a sample is of a living sensor whose clock is that of the first living one.
+
+    Until it is known whose clock has jumped, time would begin anew with every other sample. They
+    are told apart by how long after its stamp a sample arrives, whatever the sensors' rates.
+    """
+    if not states[sample.sensor].alive:
+        return False
+    first = buffers[next(name for name in buffers if states[name].alive)]
+    if first.seen_ns is None:
+        return True
+    first_lag_ns = first.seen_received_ns - first.seen_ns
+    return abs(sample.received_ns - sample.time_ns - first_lag_ns) <= jump_ns
+
+
 def trigger_policy(rig: RigConfig) -> TriggerPolicy:
     """Make the policy that a rig is configured for."""
+    jump_ns = seconds_to_ns(rig.clock_jump_s)
     if rig.trigger == "rate":
-        return AtRate(seconds_to_ns(1.0 / rig.trigger_hz), seconds_to_ns(rig.clock_jump_s))
+        return AtRate(seconds_to_ns(1.0 / rig.trigger_hz), jump_ns)
     if rig.trigger == "any":
-        return OnAny()
+        return OnAny(jump_ns)
     return OnReference(patient=rig.geometry == "reference")

@@ -158,16 +158,6 @@ def test_finished_runs_of_another_question_are_named(tmp_path: Path) -> None:
     assert contents.outdated(other) == ["night/healthy"]
 
 
-def test_what_a_scorecard_would_no_more_be_of_is_named(tmp_path: Path) -> None:
-    here = [job(tmp_path, bag) for bag in ("drive", "night", "rain")]
-    assert contents.replaced(tmp_path, here) == [], "there is none yet"
-    contents.begin(tmp_path, here[:2])
-    do(here[0])
-    assert contents.replaced(tmp_path, here) == [], "more of the same"
-    assert contents.replaced(tmp_path, here[1:]) == ["drive/healthy"], "night was not finished"
-    assert contents.replaced(tmp_path, [job(tmp_path, "drive", "other")]) == ["drive/healthy"]
-
-
 def test_a_live_run_is_not_taken_for_a_replay(tmp_path: Path) -> None:
     replayed = job(tmp_path, "drive")
     assert dataclasses.replace(replayed, live=True).key != replayed.key

@@ -66,8 +66,11 @@ class Recording:
         assert len({id(m[0]) for m in self.completing}) == len(self.completing)
 
 
-MOVES = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 60), st.integers(0, 25)), max_size=120)
-"""Which input sends, by how much its stamps advance, how long until then; both in ms."""
+MOVES = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(-40, 60), st.integers(0, 25)), max_size=120
+)
+"""Which input sends, by how much its stamps advance, how long until then; both in ms. Messages
+overtake one another now and then, and a stamp may come again."""
 
 
 @settings(max_examples=200, deadline=None)
@@ -81,6 +84,7 @@ MOVES = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 60), st.integers(0,
 @example(  # a first message that had come too late for a set of its own
     [(1, 1, 0), (0, 1, 0), (0, 1, 0), (1, 1, 0), (1, 1, 0), (2, 1, 0)], 3, 2, 2, 0.0
 )
+@example([(0, 30, 0), (0, -10, 0), (0, 0, 0), (0, 40, 0)], 1, 10, 5, None)
 def test_every_set_that_message_filters_finds_is_found(
     moves: list[tuple[int, int, int]],
     inputs: int,
@@ -88,7 +92,7 @@ def test_every_set_that_message_filters_finds_is_found(
     slop_ms: int,
     deadline: float | None,
 ) -> None:
-    """Whatever comes whenever; inputs keep their own order, as topics do."""
+    """Whatever comes whenever, in whichever order."""
     record = Recording(inputs, queue_size, slop_ms, deadline=deadline)
     stamps, now, events = [EPOCH] * inputs, 0, []
     for sender, step_ms, wait_ms in moves:
@@ -123,6 +127,23 @@ def test_late_inputs_give_exactly_the_sets_of_message_filters(
     assert len(record.plain.sets) >= (25 if lost else 118)
     assert record.not_found() == []
     record.check_that_nothing_comes_twice()
+
+
+@pytest.mark.parametrize("queue_size", [12, 60])
+def test_a_loop_loses_no_set_of_an_input_that_is_behind(queue_size: int) -> None:
+    """A bag begins anew while a detector is still at the last images of the round before."""
+    record = Recording(2, queue_size, slop_ms=12)
+    record.play(
+        [
+            (now + lag_ms * MS + round_ * 2 * S, index, stamp)
+            for round_ in range(3)
+            for index, lag_ms in enumerate((3, 300))
+            for stamp, now in stream(30.0, 0, 2, 0)
+        ]
+    )
+    given = [messages for messages in record.bench.sets if None not in messages]
+    assert len(given) == 3 * 60
+    assert all(stamp_of(image) == stamp_of(found) for image, found in given)
 
 
 def test_a_set_that_goes_back_in_time_does_not_come_if_its_first_message_has_left() -> None:

@@ -59,7 +59,8 @@ def test_a_sensor_in_time_costs_no_waiting() -> None:
         assert frame_set.completed_ns - frame_set.reference_sample.received_ns <= 4 * MS
 
 
-def test_the_mend_is_told_with_figures() -> None:
+@pytest.mark.parametrize(("latency_ms", "behind_ms"), [(90, 80), (82, 72)])
+def test_the_mend_is_told_with_figures(latency_ms: int, behind_ms: int) -> None:
     config = RigConfig(
         {"rgb": SensorConfig("a", "rgb"), "depth": SensorConfig("b", "depth")},
         content_checks=False,
@@ -67,13 +68,24 @@ def test_the_mend_is_told_with_figures() -> None:
     )
     intake = Intake(config)
     coming = [sample("rgb", k * PERIOD, k * PERIOD + 10 * MS) for k in range(30)]
-    coming += [sample("depth", k * PERIOD, k * PERIOD + 90 * MS) for k in range(30)]
-    for arrival in sorted(coming, key=lambda s: s.received_ns)[:-2]:
+    coming += [sample("depth", k * PERIOD, k * PERIOD + latency_ms * MS) for k in range(30)]
+    for arrival in sorted(coming, key=lambda s: s.received_ns):
         intake.push(arrival)
+    if latency_ms == 90:
+        assert intake.status(coming[-1].received_ns)[0].state is SensorState.LATE, "it has ended"
     assert intake.too_late_by("depth") == (
-        "its messages come 80 ms after those of rgb: raise rig.deadline_max_s to 0.09"
+        f"its messages come {behind_ms} ms after those of rgb: raise rig.deadline_max_s to 0.09"
     )
     assert intake.too_late_by("rgb") == ""
+
+
+def test_within_the_deadline_of_the_file_nobody_is_too_late() -> None:
+    sensors = {"rgb": SensorConfig("a", "rgb"), "depth": SensorConfig("b", "depth")}
+    intake = Intake(RigConfig(sensors, content_checks=False, deadline_max_s=0.0))
+    for k in range(30):
+        intake.push(sample("rgb", k * PERIOD, k * PERIOD + 5 * MS))
+        intake.push(sample("depth", k * PERIOD, k * PERIOD + 23 * MS))
+    assert intake.too_late_by("depth") == "", "18 of 20 ms"
 
 
 @pytest.mark.parametrize("late_ms", [150, 300, 600])

@@ -91,6 +91,42 @@ def test_two_sensors_with_one_stamp_open_one_set() -> None:
     assert all(len(s.samples) == 2 for s in sets)
 
 
+@pytest.mark.parametrize("trigger", ["rate", "any"])
+@pytest.mark.parametrize(("sets_back", "began_anew"), [("rgb", 1), ("events", 0)])
+def test_while_nobody_knows_whose_clock_has_jumped_time_is_the_first_sensors(
+    trigger: str, sets_back: str, began_anew: int
+) -> None:
+    rig = RigConfig({n: RIG.sensors[n] for n in ("rgb", "events")}, trigger=trigger)
+    synchronizer, states = Synchronizer(rig), dict.fromkeys(("rgb", "events"), SensorState.OK)
+    sets = []
+    for k in range(40):
+        for place, name in enumerate(rig.sensors):
+            now = k * 33 * MS + place * 9 * MS
+            back = name == sets_back and k >= 20
+            moved = sample(name, 9 * S + now - back * 5 * S, now)
+            synchronizer.add(moved, states, jumped=back and k == 20)
+            sets += synchronizer.poll(now, states)
+    times = reference_times(sets)
+    assert len(set(times)) == len(times), "no instant comes twice"
+    assert sum(s.clock_jump for s in sets) == began_anew
+    assert [s.reference for s in sets].count("rgb") >= (20 if trigger == "any" else 12)
+    assert sum(b < a for a, b in pairwise(times)) == began_anew
+
+
+def test_a_slow_first_sensor_holds_up_nobodys_frame_sets() -> None:
+    slow = replace(RIG.sensors["rgb"], expected_hz=0.4)
+    rig = RigConfig({"rgb": slow, "events": RIG.sensors["events"]}, trigger="any")
+    synchronizer, states = Synchronizer(rig), dict.fromkeys(("rgb", "events"), SensorState.OK)
+    sets = []
+    for k in range(150):
+        now = k * 33 * MS
+        for name in ("rgb", "events") if k % 75 == 0 else ("events",):
+            synchronizer.add(sample(name, 9 * S + now, now), states)
+        sets += synchronizer.poll(now, states)
+    sets += synchronizer.poll(60 * S, states)
+    assert len(sets) == 150
+
+
 def test_when_the_reference_dies_the_next_takes_over_as_soon_as_it_is_late() -> None:
     watched = Watched(rig_with())
     rgb = [s for s in healthy("rgb", 4.0, 3, jitter=0.0) if s.time_ns < EPOCH + 2 * S]
