@@ -213,7 +213,7 @@ def label_of_mask(
     """
     reference, owner = prediction.frame_set.reference, prediction.owner
     wanted = prediction.frame_set.reference_sample.stamp_ns
-    for sensor in witnesses(reference, owner, rig):
+    for sensor in label_sources(reference, owner, rig):
         found = nearest(stamps(sensor), wanted, exact=sensor == reference)
         if found is not None:
             label, where = mapped(sensor, found)
@@ -223,7 +223,7 @@ def label_of_mask(
     return None
 
 
-def witnesses(reference: str, owner: str, rig: RigConfig) -> list[str]:
+def label_sources(reference: str, owner: str, rig: RigConfig) -> list[str]:
     """Return the sensors whose labels are labels of a mask, the best first.
 
     With a fixed geometry the mask stays in the first sensor's picture when that dies: then the

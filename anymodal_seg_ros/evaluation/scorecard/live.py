@@ -17,7 +17,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
     label_of_mask,
-    witnesses,
+    label_sources,
 )
 from anymodal_seg_ros.evaluation.scorecard.label_map import LabelMap
 from anymodal_seg_ros.evaluation.scorecard.recorder import Recorder
@@ -150,7 +150,7 @@ class LiveRun:
         if self._label_map is None:
             return True
         reference, owner = _reference(entry), _owner(entry)
-        seen = [self._labels.get(name, {}) for name in witnesses(reference, owner, self._rig)]
+        seen = [self._labels.get(name, {}) for name in label_sources(reference, owner, self._rig)]
         return stamp_ns in seen[0] or all(labels and max(labels) > stamp_ns for labels in seen)
 
     def _write(self, stamp_ns: int, entry: _Entry) -> None:

@@ -66,7 +66,7 @@ class _Moments:
         self.values, self.batches = total, self.batches + 1
 
 
-class _Witness:
+class _HeadRecorder:
     """Notes the maps that reach a head, by the set of the sensors that they are made of."""
 
     def __init__(self, sets: SetStatistics) -> None:
@@ -119,17 +119,17 @@ def recalibrate(
     was_training = network.training
     network.eval()
     heads = [m for m in network.modules() if isinstance(m, SetStatistics) and len(m.batches)]
-    witnesses = [_Witness(sets) for sets in heads]
+    recorders = [_HeadRecorder(sets) for sets in heads]
     try:
         for share in shares_of(frames, recipe.modality_names) if heads else ():
             own, view = seen_by(share, recipe, network)
             chosen = spread_indices(count, len(share.source))
             _show(view, share.source, chosen, own.modality_names, device, progress)
     finally:
-        for witness in witnesses:
-            witness.leave()
+        for recorder in recorders:
+            recorder.leave()
         network.train(was_training)
-    return max((witness.put() for witness in witnesses), default=0)
+    return max((recorder.put() for recorder in recorders), default=0)
 
 
 def _show(
