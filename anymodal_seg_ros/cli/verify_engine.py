@@ -14,9 +14,9 @@ from anymodal_seg_ros.cli.benchmark import repeats_option, timing_table
 from anymodal_seg_ros.cli.one_of import OneOf
 from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.config import ENGINES
 from anymodal_seg_ros.inference.engine_report import EngineReport, inspect_engine
 from anymodal_seg_ros.inference.engines import (
-    ENGINES,
     Engine,
     choose_engine,
     create_engine,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
-from anymodal_seg_ros.config import did_you_mean
+from anymodal_seg_ros.config import ENGINES, did_you_mean
 from anymodal_seg_ros.errors import AnymodalError, ConfigError, EngineError
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
@@ -16,8 +16,6 @@ from anymodal_seg_ros.inference.processors import engine_threads
 
 if TYPE_CHECKING:
     from anymodal_seg_ros.inference.choice import Choice
-
-ENGINES = ("auto", "onnxruntime", "openvino", "torch", "tensorrt")
 
 UNUSABLE = (ImportError, OSError, RuntimeError)
 """What the import of an engine's library raises: it is not installed, or something that it is
@@ -130,7 +128,7 @@ def create_engine(
     """Create an engine for a model; its libraries are imported only then.
 
     Args:
-        kind: one of :data:`ENGINES`.
+        kind: one of :data:`~anymodal_seg_ros.config.ENGINES`.
         model: an opened model folder.
         threads: CPU threads; 0 means one per processor that may be used, at most 4.
         confidence: whether it shall say how sure it is.
