@@ -84,7 +84,8 @@ def test_each_fault_is_named_and_the_exit_code_says_so(
             said[name] = said.get(name, "") + line
     assert done.returncode == 1, done.stdout + done.stderr
     first = [line.split() for line in done.stdout.splitlines()[: len(RIG.splitlines())]]
-    assert ["good", f"{namespace}/good"] in first, "the whole name, in a narrow terminal too"
+    whole = ["good", f"{namespace}/good", "sensor_msgs/msg/Image"]
+    assert whole in first, "in a narrow terminal too"
     assert "nobody publishes" in said["absent"]
     assert f"{namespace}/good" in said["absent"], "the most alike"
     assert "set type: compressed" in said["packed"]
