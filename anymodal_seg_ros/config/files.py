@@ -58,6 +58,7 @@ _FLOAT = re.compile(
     r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?"
     r"|[0-9][0-9_]*[eE][-+][0-9]+)"
 )
+_NO_NUMBER_OF_ROS = re.compile(r"_|^[-+]?0b")
 _SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF|nan|NaN|NAN)")
 
 
@@ -77,7 +78,8 @@ def read_yaml(path: Path, what: str, *, foreign: bool = False, ros: bool = False
         what: names the file in an error, e.g. ``recipe``.
         foreign: as for :func:`parse_yaml`.
         ros: it is a parameter file, read as rcl does: names are text, whatever they look like
-            (``on``, ``1``), ``y`` and ``n`` are truth values, and aliases are refused.
+            (``on``, ``1``), ``y`` and ``n`` are truth values, ``1_000`` is no number, and aliases
+            are refused.
 
     Raises:
         ConfigError: the file cannot be read, or is no YAML as this module reads it.
@@ -247,6 +249,8 @@ class _Composer:
         if special := _SPECIAL.fullmatch(text):
             sign = -1.0 if special[1] == "-" else 1.0
             return math.copysign(math.inf if special[2].lower() == "inf" else math.nan, sign)
+        if self._ros and _NO_NUMBER_OF_ROS.search(text):
+            return text
         whole = _INT.fullmatch(text)
         if whole is None and _FLOAT.fullmatch(text) is None:
             return text
