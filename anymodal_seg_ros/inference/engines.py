@@ -76,11 +76,21 @@ def serving_engine(engine: Engine) -> Engine:
     return serving
 
 
+NOT_VERIFIED = "not yet verified on hardware"
+"""What is said wherever an engine that no developer has seen on a real GPU is named."""
+
+
+def is_verified(name: str) -> bool:
+    """Whether an engine of this name has run on the hardware that it is for."""
+    return name.endswith("cpu")
+
+
 def described(engine: Engine) -> str:
     """Say what executes a model, and why where it was chosen: ``openvino cpu (auto: 8.1 ms …)``."""
     serving = serving_engine(engine)
     reason, note = getattr(serving, "chosen", ""), getattr(serving, "note", "")
-    words = "; ".join(filter(None, (reason and f"auto: {reason}", note)))
+    claim = "" if is_verified(engine.name) else NOT_VERIFIED
+    words = "; ".join(filter(None, (reason and f"auto: {reason}", note, claim)))
     return f"{engine.name} ({words})" if words else engine.name
 
 

@@ -342,6 +342,8 @@ def test_what_runs_and_why_is_one_line(model: Model) -> None:
     assert described(engine) == "openvino cpu (auto: 8.1 ms against onnxruntime cpu 11.9 ms)"
     engine.note = "its cuda provider is installed but does not load"
     assert described(engine).endswith("11.9 ms; its cuda provider is installed but does not load)")
+    on_gpu: Any = Replay(model, 0.0, "torch cuda")
+    assert described(on_gpu) == "torch cuda (not yet verified on hardware)"
 
 
 def test_a_driver_that_is_missing_or_sees_no_device_is_no_gpu(
