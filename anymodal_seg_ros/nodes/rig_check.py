@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import threading
 import time
@@ -29,6 +30,7 @@ from anymodal_seg_ros.sensing.events.messages import is_event_message
 from anymodal_seg_ros.sensing.events.windows import EventStream
 from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info
 from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry, UnknownGeometryError
+from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
 
 NAME = "rig_check"
 
@@ -126,6 +128,7 @@ def check_rig(
             _look(
                 name,
                 tally,
+                rig,
                 watch,
                 elapsed_s,
                 counted[name],
@@ -152,6 +155,7 @@ def _discover(tallies: Mapping[str, _Tally], stop: threading.Event) -> None:
 def _look(
     name: str,
     tally: _Tally,
+    rig: RigConfig,
     watch: GraphWatch,
     seconds: float,
     messages: int,
@@ -159,6 +163,7 @@ def _look(
     place_error: str,
 ) -> Look:
     form, unreadable = form_of(tally.newest, tally.sensor, spec)
+    looked_at = rig.content_checks and not unreadable
     return Look(
         sensor=name,
         facts=watch.facts[name],
@@ -173,6 +178,7 @@ def _look(
         damaged=tally.damaged,
         damage=tally.damage,
         forms=tuple(tally.forms),
+        content=content_fault(tally.newest, tally.sensor, spec) if looked_at else "",
         calibration=tally.calibration,
         calibration_facts=watch.calibration_facts.get(name),
         calibration_error=tally.calibration_error,
@@ -244,6 +250,23 @@ def form_of(
     except DecodeError as error:
         return form, one_line(error)
     return form, ""
+
+
+def content_fault(message: Any, sensor: SensorConfig, spec: ModalitySpec | None) -> str:
+    """Say what makes a readable message no picture of the world; empty if nothing does.
+
+    As the node's watchdog finds it in a single picture that it is shown for a minute; what takes
+    several is left to the node.
+    """
+    if message is None or (sensor.modality == "event" and is_event_message(message)):
+        return ""
+    planes = None if spec is None else spec.planes
+    checks = dataclasses.replace(sensor.checks, frozen=False, covered=False, soft=False)
+    checker = ContentChecker(sensor.modality, checks, planes=planes, counts=sensor.counts)
+    image = decode_image(message)
+    faults = [checker.inspect(image, seconds * 10**9) for seconds in range(0, 61, 10)]
+    last = faults[-1]
+    return last.reason if last is not None and last.withhold else ""
 
 
 def _form_of_events(message: Any, sensor: SensorConfig) -> tuple[str, str]:
