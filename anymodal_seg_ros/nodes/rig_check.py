@@ -63,6 +63,8 @@ def check_rig(
     seconds: float,
     stop: threading.Event,
     modalities: Mapping[str, ModalitySpec] | None = None,
+    *,
+    placed: bool = True,
 ) -> list[Look]:
     """Listen to every enabled sensor of a rig.
 
@@ -71,6 +73,7 @@ def check_rig(
         seconds: how long to listen after the drivers have been found.
         stop: ends it early when set.
         modalities: what the model takes of each kind of sensor; without, any encoding is fine.
+        placed: whether the rig says where its sensors are; a draft does not yet.
 
     Raises:
         ConfigError: a package of messages is not installed, or a topic's name is none.
@@ -109,8 +112,11 @@ def check_rig(
     def failed(name: str, error: Exception) -> None:
         tallies[name].calibration_error = f"{type(error).__name__}: {one_line(error)}"
 
-    geometry = RigGeometry(rig.sensors, [n for n, s in rig.sensors.items() if s.sends_points])
-    tf = StaticTransforms(node, geometry.take_transforms) if geometry.by_tf else None
+    clouds = [name for name, sensor in rig.sensors.items() if sensor.sends_points]
+    geometry = RigGeometry(rig.sensors, clouds) if placed else None
+    tf = None
+    if geometry is not None and geometry.by_tf:
+        tf = StaticTransforms(node, geometry.take_transforms)
     watch = GraphWatch(
         node, rig, guarded(on_message, failed), guarded(on_camera_info, failed), tells=False
     )
@@ -123,7 +129,7 @@ def check_rig(
             elapsed_s = time.monotonic() - started_s
             counted = {name: tally.messages - before[name] for name, tally in tallies.items()}
         watch.look()
-        places = _places(geometry, tallies)
+        places = {} if geometry is None else _places(geometry, tallies)
         return [
             _look(
                 name,
