@@ -31,6 +31,10 @@ DISTRIBUTIONS = {
 
 LIGHT = "--light"
 
+OF_NO_OTHER_WHEELS = {"_ROS_WHEELS_BOOTSTRAP_COMPLETE": "", "LD_LIBRARY_PATH": ""}
+"""A Python with ROS 2 as wheels sets these for all that it starts, nox included: the wheels of
+another environment would look for their libraries there."""
+
 
 @nox.session(python=PYTHONS)
 def unit(session: nox.Session) -> None:
@@ -74,4 +78,5 @@ def install(session: nox.Session, *what: str) -> None:
 def pytest(session: nox.Session, marker: str) -> None:
     """Run pytest on what was asked for; one file after another, on as few cores as CI has."""
     chosen = [argument for argument in session.posargs if argument != LIGHT]
-    session.run("python", "-m", "pytest", "-m", marker, *(chosen or ["test"]))
+    command = ["python", "-m", "pytest", "-m", marker, *(chosen or ["test"])]
+    session.run(*command, env=OF_NO_OTHER_WHEELS)

@@ -28,6 +28,7 @@ def written(tmp_path: Path, text: str) -> Path:
         (f"/*:\n  ros__parameters:\n    {FRONT}\n", "/"),
         (f"segmentation_node:\n  ros__parameters:\n    {FRONT}\n", "/"),
         (f"/segmentation_node:\n  ros__parameters:\n    {FRONT}\n", "/"),
+        (f"/:\n  segmentation_node:\n    ros__parameters:\n      {FRONT}\n", "/"),
         (f"/robot1/segmentation_node:\n  ros__parameters:\n    {FRONT}\n", "/robot1"),
         (f"robot1/segmentation_node:\n  ros__parameters:\n    {FRONT}\n", "/robot1"),
         (f"a:\n  b:\n    segmentation_node:\n      ros__parameters:\n        {FRONT}\n", "/a/b"),

@@ -21,6 +21,7 @@ from anymodal_seg_ros.inference.engine_benchmark import (
     speed_markdown,
 )
 from anymodal_seg_ros.inference.engine_report import EngineReport
+from anymodal_seg_ros.inference.engines import NOT_VERIFIED, is_verified
 from anymodal_seg_ros.inference.machine import machine
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.inference.processors import engine_threads
@@ -169,6 +170,7 @@ def conclusions(found: EngineBenchmark) -> list[str]:
             )
         if words:
             lines.append(f"{name}: {', '.join(words)}")
+    lines += [f"{e.name}: {NOT_VERIFIED}" for e in found.engines if not is_verified(e.name)]
     for name, grown in found.grown_mb.items():
         lines.append(
             f"{name}: {found.switches} switches of subset, {found.longest_ms[name]:.1f} ms the "

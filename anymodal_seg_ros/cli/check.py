@@ -68,7 +68,9 @@ def command(
         publishers, lost = str(len(facts.offers)), str(facts.lost)
         table.add_row(look.sensor, publishers, heard, rate, lost, look.form, age)
         # Not in the table: a terminal of 80 columns would leave them no room there.
-        console.print(f"{look.sensor:<{longest}}  {facts.topic}", soft_wrap=True)
+        calibrated = f", calibrated for {look.calibration}" if look.calibration else ""
+        words = f"{look.sensor:<{longest}}  {facts.topic}  {facts.type}{calibrated}"
+        console.print(words, soft_wrap=True)
         wrong[look.sensor] = findings(look, seen.sensors[look.sensor])
     console.print(table)
     for name, found in wrong.items():

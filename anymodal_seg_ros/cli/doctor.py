@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +15,28 @@ from typing import Any
 import click
 
 from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.errors import AnymodalError
-from anymodal_seg_ros.inference.machine import machine
+from anymodal_seg_ros.config import ENGINES
+from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.foreign_text import one_line, quote
+from anymodal_seg_ros.inference.engines import NOT_VERIFIED
+from anymodal_seg_ros.inference.machine import LIBRARIES, machine
 from anymodal_seg_ros.inference.model import load_model
+from anymodal_seg_ros.inference.tensorrt.gpu import find_gpu
+from anymodal_seg_ros.inference.tensorrt.libraries import lack
 from anymodal_seg_ros.resources import models_dir
 
-_LIBRARIES = ("numpy", "onnxruntime", "openvino", "tensorrt", "torch", "rosbags")
-_OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python")
+_LIBRARIES = ("numpy", *LIBRARIES[1:], "rosbags")
+_OF_ONE_MODULE = {
+    "OpenCV": (
+        "opencv-python",
+        "opencv-python-headless",
+        "opencv-contrib-python",
+        "opencv-contrib-python-headless",
+    ),
+    "ONNX Runtime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
+}
+"""Distributions that write the same files: one that is installed over another breaks both."""
+_IMPORT_LIMIT_S = 120.0
 _PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
@@ -39,14 +57,22 @@ class Diagnosis:
 
 @click.command("doctor")
 @click.option("--no-images", is_flag=True, help="Do not send images between two processes.")
+@click.option(
+    "--size",
+    default="640x480",
+    show_default=True,
+    metavar="WIDTHxHEIGHT",
+    help="Of the images that are sent: that of your largest camera.",
+)
 @click.pass_context
-def command(context: click.Context, no_images: bool) -> None:
+def command(context: click.Context, no_images: bool, size: str) -> None:
     """Look at this machine: ROS, middleware, libraries, engines, models, images between processes.
 
     The exit code is 0 if everything is fine, 1 if something needs to be mended.
     """
     console, fine = PlainConsole(), True
-    for finding in _everything(no_images):
+    pixels = None if no_images else _pixels(size)
+    for finding in _everything(pixels):
         mark = "ok  " if finding.fine else "MEND"
         style = None if finding.fine else "red"
         words = f"{mark} {finding.subject}: {finding.words}"
@@ -56,9 +82,20 @@ def command(context: click.Context, no_images: bool) -> None:
         context.exit(1)
 
 
-def _everything(no_images: bool) -> Iterator[Diagnosis]:
+def _pixels(size: str) -> tuple[int, int]:
+    """Return width and height of ``640x480``."""
+    found = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", size)
+    if found is None:
+        raise click.BadParameter(
+            f"{quote(size)}: expected width and height, as in 1280x720", param_hint="--size"
+        )
+    return int(found[1]), int(found[2])
+
+
+def _everything(size: tuple[int, int] | None) -> Iterator[Diagnosis]:
     yield Diagnosis("machine", _machine(machine()))
     yield from libraries()
+    yield from engines()
     yield from models()
     if importlib.util.find_spec("rclpy") is None:
         yield Diagnosis(
@@ -69,8 +106,8 @@ def _everything(no_images: bool) -> Iterator[Diagnosis]:
         )
         return
     yield from middleware()
-    if not no_images:
-        yield images()
+    if size is not None:
+        yield images(*size)
 
 
 def _machine(about: Mapping[str, Any]) -> str:
@@ -84,17 +121,11 @@ def libraries() -> Iterator[Diagnosis]:
     """Look at the libraries that are installed, and at those that get into each other's way."""
     found = {name: version for name in _LIBRARIES if (version := _version(name))}
     yield Diagnosis("libraries", ", ".join(f"{name} {version}" for name, version in found.items()))
-    engines = [name for name in ("onnxruntime", "openvino", "tensorrt", "torch") if name in found]
-    yield Diagnosis(
-        "engines",
-        ", ".join(engines) or "none: python -m pip install onnxruntime",
-        fine=bool(engines),
-    )
-    opencvs = [f"{name} {version}" for name in _OPENCV if (version := _version(name))]
-    if len(opencvs) > 1:
-        yield Diagnosis(
-            "OpenCV", f"{' and '.join(opencvs)} overwrite each other: keep one", fine=False
-        )
+    for what, names in _OF_ONE_MODULE.items():
+        several = [f"{name} {version}" for name in names if (version := _version(name))]
+        if len(several) > 1:
+            words = f"{' and '.join(several)} overwrite each other: keep one"
+            yield Diagnosis(what, words, fine=False)
     if importlib.util.find_spec("cv_bridge") and not _imports("cv_bridge"):
         yield Diagnosis(
             "cv_bridge",
@@ -102,6 +133,31 @@ def libraries() -> Iterator[Diagnosis]:
             "python -m pip install 'numpy<2'",
             fine=False,
         )
+
+
+def engines() -> Iterator[Diagnosis]:
+    """See which libraries that execute networks are there, and whether Python can load them."""
+    # TensorRT is not loaded where it would end its process: only with a GPU, see below.
+    there = [name for name in ENGINES if name != "auto" and importlib.util.find_spec(name)]
+    yield Diagnosis(
+        "engines", ", ".join(there) or "none: python -m pip install onnxruntime", fine=bool(there)
+    )
+    for name in there:
+        if name != "tensorrt" and (problem := _import_problem(name)):
+            mend = f"python -m pip install --force-reinstall {name}"
+            yield Diagnosis(name, f"it cannot be loaded, {problem}: {mend}", fine=False)
+    try:
+        gpu = find_gpu()
+    except ConfigError as error:
+        yield Diagnosis("GPU", f"none, engines run on the processor ({error})")
+        return
+    yield Diagnosis(
+        "GPU",
+        f"{gpu.name}, compute capability {gpu.capability}, driver {gpu.driver}, {gpu.memory_mb} MB;"
+        f" what runs on it is {NOT_VERIFIED}",
+    )
+    if "tensorrt" in there and (problem := lack()):
+        yield Diagnosis("TensorRT", problem, fine=False)
 
 
 def models() -> Iterator[Diagnosis]:
@@ -131,15 +187,15 @@ def middleware() -> Iterator[Diagnosis]:
         )
 
 
-def images() -> Diagnosis:
-    """See whether images of a usual size arrive between two processes."""
-    from anymodal_seg_ros.nodes.image_probe import SIZE, probe
+def images(width: int, height: int) -> Diagnosis:
+    """See whether images of a size arrive between two processes."""
+    from anymodal_seg_ros.nodes.image_probe import HZ, probe
 
     try:
-        sent, received = probe()
+        sent, received = probe(width, height)
     except AnymodalError as error:
         return Diagnosis("images between processes", str(error), fine=False)
-    words = f"{received} of {sent} of {SIZE} arrived, best effort"
+    words = f"{received} of {sent} of {width}x{height} rgb8 at {HZ:g} Hz arrived, best effort"
     if received >= 0.9 * sent:
         return Diagnosis("images between processes", words)
     return Diagnosis(
@@ -154,6 +210,20 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def _import_problem(name: str) -> str:
+    """Say why a library cannot be loaded, empty if it can: in a process, which it may end."""
+    command = [sys.executable, "-c", f"import {name}"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_IMPORT_LIMIT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"it takes longer than {_IMPORT_LIMIT_S:g} s"
+    if done.returncode < 0:
+        return f"it ends its process with signal {-done.returncode}"
+    return one_line(done.stderr.strip().rpartition("\n")[2]) if done.returncode else ""
 
 
 def _imports(name: str) -> bool:

@@ -10,6 +10,7 @@ import yaml
 from anymodal_seg_ros.cli.finite_range import FiniteRange
 from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.written_files import write_file
 
 _HEAD = """\
@@ -42,11 +43,14 @@ def command(out: Path, seconds: float, force: bool) -> None:
             f"looking at topics needs ROS 2 ({error}): source an installation, "
             "or pip install 'anymodal_seg_ros[ros]'"
         ) from error
+    known = load_model("").manifest.modalities
     with ros_session(["anymodal-seg"]) as stop:
-        parameters = guess_rig(seconds, stop)
-    sensors = parameters["rig"]["sensors"]
+        draft = guess_rig(seconds, stop, known)
+    sensors = draft.parameters["rig"]["sensors"]
     if not sensors:
         raise AnymodalError("no camera and no LiDAR publishes: start the drivers, then try again")
-    text = yaml.safe_dump({"/**": {"ros__parameters": parameters}}, sort_keys=False)
+    text = yaml.safe_dump({"/**": {"ros__parameters": draft.parameters}}, sort_keys=False)
     write_file(out.resolve(), _HEAD.format(name=out) + text)
     click.echo(f"{out}: {', '.join(sensors)}")
+    for name, reason in draft.off.items():
+        click.echo(f"{name} is switched off: {reason}")

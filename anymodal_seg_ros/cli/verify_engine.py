@@ -14,13 +14,15 @@ from anymodal_seg_ros.cli.benchmark import repeats_option, timing_table
 from anymodal_seg_ros.cli.one_of import OneOf
 from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.config import ENGINES
 from anymodal_seg_ros.inference.engine_report import EngineReport, inspect_engine
 from anymodal_seg_ros.inference.engines import (
-    ENGINES,
+    NOT_VERIFIED,
     Engine,
     choose_engine,
     create_engine,
     described,
+    is_verified,
 )
 from anymodal_seg_ros.inference.jetson_stats import jetson_stats
 from anymodal_seg_ros.inference.machine import machine
@@ -28,10 +30,7 @@ from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.self_test import EXACT, HALF
 from anymodal_seg_ros.inference.telemetry import TelemetryReader
 
-NOT_VERIFIED = (
-    "not yet verified on hardware by the developers: please send them the report, it is the proof "
-    "that is missing"
-)
+PLEASE = f"{NOT_VERIFIED} by the developers: please send them the report, they lack this proof"
 
 
 @click.command("verify-engine")
@@ -86,9 +85,9 @@ def command(
     versions = ", ".join(f"{name} {version}" for name, version in about["libraries"].items())
     for name, value in {**about, "libraries": versions, **busy.pairs()}.items():
         console.print(f"{name}: {value}", soft_wrap=True)
-    on_gpu = not report.name.endswith("cpu")
+    on_gpu = not is_verified(report.name)
     if on_gpu:
-        console.print(NOT_VERIFIED)
+        console.print(PLEASE)
     if out is not None:
         content = {
             "model": f"{opened.manifest.name} {opened.manifest.version}",

@@ -36,6 +36,7 @@ from anymodal_seg_ros.config.param_files import (
     sections_of,
 )
 from anymodal_seg_ros.config.seg import (
+    ENGINES,
     BlackBoxConfig,
     RigConfig,
     SegConfig,
@@ -58,6 +59,7 @@ from anymodal_seg_ros.config.sensors import (
 )
 
 __all__ = [
+    "ENGINES",
     "EVENT_TYPES",
     "MESSAGE_TYPES",
     "NODE_NAME",

@@ -201,7 +201,8 @@ def sections_of(content: Any, above: str = "") -> Iterator[tuple[str, Mapping[An
     if not isinstance(content, Mapping):
         return
     for key, value in content.items():
-        name = f"{above}/{str(key).strip('/')}"
+        part = str(key).strip("/")
+        name = f"{above}/{part}" if part else above  # "/" is the namespace of what has none
         if not isinstance(value, Mapping):
             continue
         if isinstance(value.get(_PARAMETERS), Mapping):

@@ -20,6 +20,9 @@ from anymodal_seg_ros.config.fields import (
 from anymodal_seg_ros.config.sensors import EVENT_TYPES, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
 
+ENGINES = ("onnxruntime", "openvino", "torch", "tensorrt", "auto")
+"""What can execute a model; the first by default."""
+
 
 @dataclass(frozen=True, slots=True)
 class RigConfig:
@@ -154,10 +157,9 @@ class SegConfig:
     model: str = text(
         "", "Model folder, or the name of a bundled model; empty means the default bundled one"
     )
-    engine: str = text(
-        "onnxruntime",
-        "What executes the model: onnxruntime, openvino, torch, tensorrt, or auto: the fastest "
-        "that is installed and right on this machine",
+    engine: str = choice(
+        ENGINES,
+        "What executes the model; auto: the fastest that is installed and right on this machine",
     )
     build_timeout_s: float = number(
         1800.0, 10.0, 86_400.0, "Longest time that building plans for TensorRT may take, in s"

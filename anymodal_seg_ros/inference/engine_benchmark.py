@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from anymodal_seg_ros.config import ENGINES
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.inference.engine_report import EngineReport, inspect_engine, switch_subsets
-from anymodal_seg_ros.inference.engines import ENGINES, create_engine
+from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import Model
 
 ONNX_RUNTIME, TORCH = "onnxruntime", "torch"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
-from anymodal_seg_ros.config import did_you_mean
+from anymodal_seg_ros.config import ENGINES, did_you_mean
 from anymodal_seg_ros.errors import AnymodalError, ConfigError, EngineError
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
@@ -16,8 +16,6 @@ from anymodal_seg_ros.inference.processors import engine_threads
 
 if TYPE_CHECKING:
     from anymodal_seg_ros.inference.choice import Choice
-
-ENGINES = ("auto", "onnxruntime", "openvino", "torch", "tensorrt")
 
 UNUSABLE = (ImportError, OSError, RuntimeError)
 """What the import of an engine's library raises: it is not installed, or something that it is
@@ -78,11 +76,21 @@ def serving_engine(engine: Engine) -> Engine:
     return serving
 
 
+NOT_VERIFIED = "not yet verified on hardware"
+"""What is said wherever an engine that no developer has seen on a real GPU is named."""
+
+
+def is_verified(name: str) -> bool:
+    """Whether an engine of this name has run on the hardware that it is for."""
+    return name.endswith("cpu")
+
+
 def described(engine: Engine) -> str:
     """Say what executes a model, and why where it was chosen: ``openvino cpu (auto: 8.1 ms …)``."""
     serving = serving_engine(engine)
     reason, note = getattr(serving, "chosen", ""), getattr(serving, "note", "")
-    words = "; ".join(filter(None, (reason and f"auto: {reason}", note)))
+    claim = "" if is_verified(engine.name) else NOT_VERIFIED
+    words = "; ".join(filter(None, (reason and f"auto: {reason}", note, claim)))
     return f"{engine.name} ({words})" if words else engine.name
 
 
@@ -130,7 +138,7 @@ def create_engine(
     """Create an engine for a model; its libraries are imported only then.
 
     Args:
-        kind: one of :data:`ENGINES`.
+        kind: one of :data:`~anymodal_seg_ros.config.ENGINES`.
         model: an opened model folder.
         threads: CPU threads; 0 means one per processor that may be used, at most 4.
         confidence: whether it shall say how sure it is.

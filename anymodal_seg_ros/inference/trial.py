@@ -6,17 +6,22 @@ threads and memory for good, and measures best alone.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError, ModelError
 from anymodal_seg_ros.inference.engines import Engine, can_split
+from anymodal_seg_ros.inference.loading import wait_in_time
 from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.processors import usable_processors
@@ -30,6 +35,8 @@ from anymodal_seg_ros.inference.self_test import (
 
 LIMIT_S = 30.0
 """What takes longer to load, to be tested and to be timed is not tried any longer."""
+
+_PR_SET_PDEATHSIG = 1
 
 RUNS, RUNS_S = 7, 1.0
 """Masks that are timed at most, and about how long."""
@@ -110,25 +117,60 @@ def mask_ms(engine: Engine, model: Model) -> float:
 def try_apart(
     kind: str, model: Model, threads: int, confidence: bool, providers: str
 ) -> EngineTrial:
-    """Do as :func:`try_engine` in a process of its own, within :data:`LIMIT_S`."""
+    """Do as :func:`try_engine` in a process of its own, within :data:`LIMIT_S`.
+
+    Raises:
+        GivenUpError: this process was told to end.
+    """
     command = [sys.executable, "-m", __name__, str(model.folder.absolute()), kind]
-    command += [str(threads), str(int(confidence)), providers]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command += [str(threads), str(int(confidence)), providers, str(os.getpid())]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=LIMIT_S, env=environment, check=False
-        )
-    except subprocess.TimeoutExpired:
-        late = os.getloadavg()[0] > usable_processors()
-        return EngineTrial(kind, problem=f"was not ready after {LIMIT_S:g} s", late=late)
+        done = _run(command)
     except OSError as error:
         return EngineTrial(kind, problem=f"could not be tried: {error}")
+    if done is None:
+        late = os.getloadavg()[0] > usable_processors()
+        return EngineTrial(kind, problem=f"was not ready after {LIMIT_S:g} s", late=late)
     try:
         return EngineTrial(**json.loads(done.stdout.strip().rpartition("\n")[2]))
     except (ValueError, TypeError):
         last = done.stderr.strip().rpartition("\n")[2]
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
         return EngineTrial(kind, problem=f"ended its process with {how}{last and f': {last:.200}'}")
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str] | None:
+    """Run a trial to its end; None if that does not come in time. It is never left behind."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with (
+        tempfile.TemporaryFile("w+") as stdout,
+        tempfile.TemporaryFile("w+") as stderr,
+        subprocess.Popen(command, stdout=stdout, stderr=stderr, env=environment) as process,
+    ):
+
+        def ended(seconds: float) -> bool:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(seconds)
+            return process.returncode is not None
+
+        try:
+            if not wait_in_time(ended, LIMIT_S):
+                return None
+        finally:
+            process.kill()
+        said = []
+        for stream in (stdout, stderr):
+            stream.seek(0)
+            said.append(stream.read())
+        return subprocess.CompletedProcess(command, process.returncode, *said)
+
+
+def _end_with(parent: int) -> None:
+    """Let the kernel end this process where the one that tries it out has been killed."""
+    with contextlib.suppress(AttributeError):  # not Linux
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was faster
+        os._exit(1)
 
 
 def _short(error: ConfigError) -> str:
@@ -141,7 +183,8 @@ def main(arguments: list[str]) -> None:
     """Try the engine that the arguments name, and print the :class:`EngineTrial` as JSON."""
     from anymodal_seg_ros.inference.engines import create_engine
 
-    folder, kind, threads, confidence, providers = arguments
+    folder, kind, threads, confidence, providers, parent = arguments
+    _end_with(int(parent))
     model = load_model(folder)
 
     def make(name: str) -> Engine:

@@ -20,9 +20,9 @@ from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.nodes.messages import image_message
 from anymodal_seg_ros.nodes.shutdown import ros_session, spinning
 
-SIZE = "640x480 rgb8 at 30 Hz"
+HZ = 30.0
 _TOPIC = "/anymodal_seg_image_probe"
-_COUNT, _HZ, _START_LIMIT_S = 60, 30.0, 20.0
+_COUNT, _START_LIMIT_S = 60, 20.0
 
 
 def middleware_name() -> str:
@@ -30,8 +30,12 @@ def middleware_name() -> str:
     return str(get_rmw_implementation_identifier())
 
 
-def probe() -> tuple[int, int]:
+def probe(width: int, height: int) -> tuple[int, int]:
     """Send images from a process of its own and count those that come.
+
+    Args:
+        width: of the images, three bytes a pixel.
+        height: of them.
 
     Returns:
         How many were sent and how many were received.
@@ -51,7 +55,7 @@ def probe() -> tuple[int, int]:
             node.create_subscription(Image, _TOPIC, on_image, qos_profile_sensor_data)
             with spinning(node, stop):
                 sender = subprocess.run(
-                    [sys.executable, "-m", "anymodal_seg_ros.nodes.image_probe"],
+                    [sys.executable, "-m", __name__, str(width), str(height)],
                     capture_output=True,
                     text=True,
                     check=False,
@@ -65,7 +69,7 @@ def probe() -> tuple[int, int]:
     return _COUNT, received
 
 
-def _send(stop: threading.Event) -> int:
+def _send(width: int, height: int, stop: threading.Event) -> int:
     node = Node("image_probe_sender")
     try:
         publisher = node.create_publisher(Image, _TOPIC, qos_profile_sensor_data)
@@ -75,10 +79,10 @@ def _send(stop: threading.Event) -> int:
                 print("no subscriber was found: discovery does not work", file=sys.stderr)
                 return 1
         stop.wait(1.0)  # the subscriber learns of the publisher later than the other way about
-        pixels = np.zeros((480, 640, 3), np.uint8)
+        pixels = np.zeros((height, width, 3), np.uint8)
         for _ in range(_COUNT):
             publisher.publish(image_message(pixels, "rgb8", time.time_ns(), "probe"))
-            stop.wait(1.0 / _HZ)
+            stop.wait(1.0 / HZ)
         stop.wait(0.5)
     finally:
         node.destroy_node()
@@ -87,8 +91,9 @@ def _send(stop: threading.Event) -> int:
 
 def main() -> int:
     """Send the images; 1 if nobody listens."""
+    width, height = map(int, sys.argv[1:])
     with ros_session(["image_probe"]) as stop:
-        return _send(stop)
+        return _send(width, height, stop)
 
 
 if __name__ == "__main__":

@@ -155,8 +155,9 @@ def existing_file(name: str, text: str) -> Path:
         raise ConfigError(f"{name} is missing: give {name}:=PATH of a YAML file")
     path = Path(text).expanduser().absolute()
     if not path.is_file():
-        near = did_you_mean(path.name, (p.name for p in _siblings(path)))
-        raise ConfigError(f"{name}:={text} cannot be used: there is no file {path}. {near}".strip())
+        near = did_you_mean(path.name, (p.name for p in _siblings(path))).strip()
+        lack = "is a folder, and no file" if path.is_dir() else "does not exist"
+        raise ConfigError(f"{name}:={text} cannot be used: {path} {lack}{near and f': {near}'}")
     return path
 
 

@@ -9,6 +9,7 @@ from rclpy.utilities import remove_ros_args
 
 from anymodal_seg_ros.config import read_yaml
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.nodes.parameter_files import given_files
 
 
@@ -27,4 +28,12 @@ def own_arguments(args: Sequence[str] | None = None) -> list[str]:
     except RuntimeError as error:  # RCLInvalidROSArgsError, which is not public
         for path in given_files(given):
             read_yaml(path, "parameter file", ros=True)  # names the line, and what is wrong with it
-        raise ConfigError(f"the ROS arguments cannot be used: {error}") from error
+        raise unusable(error) from error
+
+
+def unusable(error: Exception) -> ConfigError:
+    """Say of ROS arguments that rcl refuses how they are written: rcl speaks of its lexer."""
+    return ConfigError(
+        f"the ROS arguments cannot be used: {one_line(error)}; write them as --ros-args "
+        "--params-file rig.yaml -p model:=rig-nano -r __ns:=/robot1 -r __node:=eyes"
+    )

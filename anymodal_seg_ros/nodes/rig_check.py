@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import threading
 import time
@@ -29,6 +30,7 @@ from anymodal_seg_ros.sensing.events.messages import is_event_message
 from anymodal_seg_ros.sensing.events.windows import EventStream
 from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info
 from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry, UnknownGeometryError
+from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
 
 NAME = "rig_check"
 
@@ -87,6 +89,8 @@ def check_rig(
     seconds: float,
     stop: threading.Event,
     modalities: Mapping[str, ModalitySpec] | None = None,
+    *,
+    placed: bool = True,
 ) -> list[Look]:
     """Listen to every enabled sensor of a rig.
 
@@ -95,6 +99,7 @@ def check_rig(
         seconds: how long to listen after the drivers have been found.
         stop: ends it early when set.
         modalities: what the model takes of each kind of sensor; without, any encoding is fine.
+        placed: whether the rig says where its sensors are; a draft does not yet.
 
     Raises:
         ConfigError: a package of messages is not installed, or a topic's name is none.
@@ -113,8 +118,11 @@ def check_rig(
     def failed(name: str, error: Exception) -> None:
         tallies[name].calibration_error = f"{type(error).__name__}: {one_line(error)}"
 
-    geometry = RigGeometry(rig.sensors, [n for n, s in rig.sensors.items() if s.sends_points])
-    tf = StaticTransforms(node, geometry.take_transforms) if geometry.by_tf else None
+    clouds = [name for name, sensor in rig.sensors.items() if sensor.sends_points]
+    geometry = RigGeometry(rig.sensors, clouds) if placed else None
+    tf = None
+    if geometry is not None and geometry.by_tf:
+        tf = StaticTransforms(node, geometry.take_transforms)
     watch = GraphWatch(
         node, rig, guarded(on_message, failed), guarded(on_camera_info, failed), tells=False
     )
@@ -127,9 +135,9 @@ def check_rig(
             elapsed_s = time.monotonic() - started_s
             counted = {name: tally.messages - before[name] for name, tally in tallies.items()}
         watch.look()
-        places = _places(geometry, tallies)
+        places = {} if geometry is None else _places(geometry, tallies)
         return [
-            _look(name, tally, watch, elapsed_s, counted[name], places.get(name, ""))
+            _look(name, tally, rig, watch, elapsed_s, counted[name], places.get(name, ""))
             for name, tally in tallies.items()
         ]
     finally:
@@ -150,12 +158,14 @@ def _discover(tallies: Mapping[str, _Tally], stop: threading.Event) -> None:
 def _look(
     name: str,
     tally: _Tally,
+    rig: RigConfig,
     watch: GraphWatch,
     seconds: float,
     messages: int,
     place_error: str,
 ) -> Look:
     form, unreadable = form_of(tally.newest, tally.sensor, tally.spec)
+    looked_at = rig.content_checks and not unreadable
     return Look(
         sensor=name,
         facts=watch.facts[name],
@@ -170,6 +180,7 @@ def _look(
         damaged=tally.damaged,
         damage=tally.damage,
         forms=tuple(tally.forms),
+        content=content_fault(tally.newest, tally.sensor, tally.spec) if looked_at else "",
         calibration=tally.calibration,
         calibration_facts=watch.calibration_facts.get(name),
         calibration_error=tally.calibration_error,
@@ -241,6 +252,23 @@ def form_of(
     except DecodeError as error:
         return form, one_line(error)
     return form, ""
+
+
+def content_fault(message: Any, sensor: SensorConfig, spec: ModalitySpec | None) -> str:
+    """Say what makes a readable message no picture of the world; empty if nothing does.
+
+    As the node's watchdog finds it in a single picture that it is shown for a minute; what takes
+    several is left to the node.
+    """
+    if message is None or (sensor.modality == "event" and is_event_message(message)):
+        return ""
+    planes = None if spec is None else spec.planes
+    checks = dataclasses.replace(sensor.checks, frozen=False, covered=False, soft=False)
+    checker = ContentChecker(sensor.modality, checks, planes=planes, counts=sensor.counts)
+    image = decode_image(message)
+    faults = [checker.inspect(image, seconds * 10**9) for seconds in range(0, 61, 10)]
+    last = faults[-1]
+    return last.reason if last is not None and last.withhold else ""
 
 
 def _form_of_events(message: Any, sensor: SensorConfig) -> tuple[str, str]:

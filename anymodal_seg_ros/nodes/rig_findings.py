@@ -37,6 +37,8 @@ class Look:
         damaged: of those, the images that cannot be used.
         damage: why the newest of them cannot.
         forms: sizes and encodings of its images, as they came; a few of them.
+        content: what makes the newest one no picture of the world, as the watchdog finds it; empty
+            if nothing does.
         calibration: size of its calibration, e.g. ``640x480``; empty if none came.
         calibration_facts: what the graph says of its topic; None where none is configured.
         calibration_error: why its calibration cannot be used; empty if it can, or none came.
@@ -57,6 +59,7 @@ class Look:
     damaged: int = 0
     damage: str = ""
     forms: tuple[str, ...] = ()
+    content: str = ""
     calibration: str = ""
     calibration_facts: TopicFacts | None = None
     calibration_error: str = ""
@@ -98,6 +101,9 @@ def _of_images(look: Look) -> list[str]:
             f"its images change under way: {', '.join(look.forms)}: let the driver keep to one "
             "size and encoding"
         ]
+    if look.content:
+        mend = ": set counts.per_count" if look.content.startswith("units:") else ""
+        return [f"its newest picture would not be used, {look.content}{mend}"]
     return []
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rclpy.logging import get_logger
@@ -49,15 +49,26 @@ def sensors_of(published: Mapping[str, str]) -> dict[str, SensorConfig]:
     return found
 
 
-def guess_rig(seconds: float, stop: threading.Event) -> dict[str, Any]:
-    """Look at the graph, measure the rates, and return nested parameters.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Draft:
+    """A rig from what is published.
+
+    Attributes:
+        parameters: what belongs below ``ros__parameters``; without sensors if none is published.
+        off: why some of its sensors are not enabled, by name.
+    """
+
+    parameters: dict[str, Any]
+    off: dict[str, str]
+
+
+def guess_rig(seconds: float, stop: threading.Event, known: Collection[str]) -> Draft:
+    """Look at the graph, measure the rates, and draft a rig that a node can be started with.
 
     Args:
         seconds: how long rates are measured.
         stop: ends it early when set.
-
-    Returns:
-        What belongs below ``ros__parameters``; without sensors if none is published.
+        known: modalities of the model; sensors of other kinds are switched off.
     """
     node = Node("rig_guess")
     try:
@@ -66,10 +77,10 @@ def guess_rig(seconds: float, stop: threading.Event) -> dict[str, Any]:
         node.destroy_node()
     sensors = sensors_of(published)
     if not sensors:
-        return {"rig": {"sensors": {}}}
+        return Draft({"rig": {"sensors": {}}}, {})
     described: dict[str, Any] = {}
     heard = {name: sensor for name, sensor in sensors.items() if _can_be_heard(name, sensor)}
-    looks = check_rig(RigConfig(sensors=heard), seconds, stop) if heard else []
+    looks = check_rig(RigConfig(sensors=heard), seconds, stop, placed=False) if heard else []
     measured = {look.sensor: (look.form, look.rate_hz) for look in looks}
     for name, sensor in sensors.items():
         form, rate_hz = measured.get(name, ("", 0.0))
@@ -78,7 +89,29 @@ def guess_rig(seconds: float, stop: threading.Event) -> dict[str, Any]:
         sensor = dataclasses.replace(sensor, modality=kind)
         described[_free_name(sensor.modality, described)] = _described(sensor, rate_hz, published)
     order = sorted(described, key=lambda name: (not name.startswith("rgb"), name))
-    return {"rig": {"reference": order, "sensors": described}}
+    off = _switched_off(described, described[order[0]], known, "/tf_static" in published)
+    return Draft({"rig": {"reference": order, "sensors": described}}, off)
+
+
+def _switched_off(
+    described: dict[str, Any], first: Mapping[str, Any], known: Collection[str], has_tf: bool
+) -> dict[str, str]:
+    """Switch off what cannot be used as it is, and say why; say of points where they come from."""
+    calibrated = "registration" in first and first.get("type") != "point_cloud"
+    off: dict[str, str] = {}
+    for name, said in described.items():
+        if said["modality"] not in known:
+            off[name] = f"the model knows no {said['modality']}"
+        elif said.get("type") == "point_cloud" and calibrated and has_tf:
+            said["registration"] = {"method": "cameras", "extrinsics": "tf"}
+        elif said.get("type") == "point_cloud":
+            off[name] = (
+                "points are drawn into the picture of the first camera: that takes its calibration "
+                "(camera_info) and the places of both (/tf_static)"
+            )
+        if name in off:
+            said["enabled"] = False
+    return off
 
 
 def _can_be_heard(name: str, sensor: SensorConfig) -> bool:

@@ -28,6 +28,7 @@ from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.engines import described
+from anymodal_seg_ros.inference.loading import give_up_when, loading_goes_on
 from anymodal_seg_ros.nodes.black_box import BlackBox
 from anymodal_seg_ros.nodes.bond import Bond
 from anymodal_seg_ros.nodes.diagnostics import resting
@@ -269,6 +270,7 @@ class SegmentationNode(GivenParameters, LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop, from whichever state."""
         self._let_go()
+        self.get_logger().info("finalized: nothing more is taken, end the process")
         return _SUCCESS
 
     @told
@@ -448,9 +450,10 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         options = _options(own_arguments(arguments))
         with ros_session(args) as stop:
+            give_up_when(stop)
             code = _run(arguments, options.build_only, stop)
-        if code and any_worker_lives():
-            # A thread that hangs in a driver would keep the interpreter from finalising.
+        if (code and any_worker_lives()) or loading_goes_on():
+            # A thread that hangs in a library would keep the interpreter from finalising.
             sys.stderr.flush()
             os._exit(code)
         return code
@@ -494,8 +497,9 @@ def _run(arguments: Sequence[str], build_only: bool, stop: threading.Event) -> i
     if build_only or node.config.autostart:
         started = node.build(stop) if build_only else node.start()
         if build_only or not started:
+            given_up = stop.is_set() and not node.broken and not build_only
             node.destroy_node()
-            return 0 if started else 1
+            return 0 if started or given_up else 1
     run_until_signal(node, stop)
     return 1 if node.broken else 0
 

@@ -23,9 +23,10 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
-from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.nodes.environment import prepare_process
+from anymodal_seg_ros.nodes.own_arguments import unusable
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NO_SIGNAL = b"\0"
@@ -115,7 +116,7 @@ def _init(args: Sequence[str] | None) -> None:
     try:
         rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # RCLError and UnknownROSArgsError, which are not public
-        raise ConfigError(f"the ROS arguments cannot be used: {error}") from error
+        raise unusable(error) from error
 
 
 @contextlib.contextmanager

@@ -24,7 +24,13 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from anymodal_seg_ros.nodes.distribution import HAS_MESSAGE_INFO, OnMessage, subscribe
 from anymodal_seg_ros.nodes.offers import of_others, offers_of
 from anymodal_seg_ros.nodes.qos_overrides import overrides_named
-from anymodal_seg_ros.nodes.topic_facts import LOST_AT_LEAST, Offer, TopicFacts, best_match
+from anymodal_seg_ros.nodes.topic_facts import (
+    LOST_AT_LEAST,
+    Offer,
+    TopicFacts,
+    best_match,
+    other_transports,
+)
 from anymodal_seg_ros.sensing.events.arrays import wants_raw
 
 DEPTH = 5
@@ -111,6 +117,7 @@ class TopicSubscription:
             lost=self._lost,
             lost_share=self._lost_share(now_s),
             alike=() if offers else self._alike(),
+            packed="" if offers else self._packed(),
             middleware=str(get_rmw_implementation_identifier()),
         )
 
@@ -201,3 +208,9 @@ class TopicSubscription:
         found = [topic for topic, types in there if self._type in types and topic != self.name]
         published = of_others(self._node, found)
         return tuple(difflib.get_close_matches(self.name, published, n=_ALIKE, cutoff=0.0))
+
+    def _packed(self) -> str:
+        """Return a topic that somebody publishes the same pictures on, in another transport."""
+        there = {topic for topic, _ in self._node.get_topic_names_and_types()}
+        names = other_transports(self.name, self._type)
+        return next(iter(of_others(self._node, [name for name in names if name in there])), "")

@@ -15,6 +15,8 @@ LOST_SHARE = 0.05
 LOST_AT_LEAST = 5
 """Fewer lost messages than this are no pattern."""
 
+_TRANSPORTS = ("compressed", "compressedDepth")
+_PICTURES = (MESSAGE_TYPES["image"], MESSAGE_TYPES["compressed"])
 _TYPE_WORDS = {message: word for word, message in MESSAGE_TYPES.items()}
 
 
@@ -62,6 +64,8 @@ class TopicFacts:
         lost_share: share of the lost ones in the last seconds, 0..1.
         alike: topics of the same type that somebody publishes, the most alike first; looked up
             where nobody publishes this one.
+        packed: a topic that somebody publishes with the same pictures in another transport, such
+            as ``/compressed`` below this one; looked up where nobody publishes this one.
         middleware: what carries the messages, e.g. ``rmw_fastrtps_cpp``.
     """
 
@@ -75,6 +79,7 @@ class TopicFacts:
     lost: int = 0
     lost_share: float = 0.0
     alike: tuple[str, ...] = ()
+    packed: str = ""
     middleware: str = ""
 
     @property
@@ -124,6 +129,8 @@ class TopicFacts:
     @property
     def words(self) -> str:
         """What is wrong and how to mend it; empty while nothing is."""
+        if self.trouble is Trouble.NO_PUBLISHER and self.packed:
+            return f"nobody publishes {self.topic}, but {self.packed} is published: take that one"
         if self.trouble is Trouble.NO_PUBLISHER:
             others = f"; published are {', '.join(self.alike)}" if self.alike else ""
             return f"nobody publishes {self.topic}: start the driver, or mend the name{others}"
@@ -162,6 +169,22 @@ class TopicFacts:
         if "fastrtps" in self.middleware or "fastdds" in self.middleware:
             return "start the driver with this package's config/fastdds.xml as its Fast DDS profile"
         return f"give {self.middleware or 'the middleware'} larger receive buffers"
+
+
+def other_transports(topic: str, type_name: str) -> list[str]:
+    """Return what image_transport calls the pictures of a topic in its other transports.
+
+    Args:
+        topic: its full name.
+        type_name: of its messages; what is neither of the two types of images has no others.
+    """
+    if type_name not in _PICTURES:
+        return []
+    above, _, last = topic.rpartition("/")
+    packed = last in _TRANSPORTS
+    base = above if packed else topic
+    names = ([base] if packed else []) + [f"{base}/{name}" for name in _TRANSPORTS]
+    return [name for name in names if name != topic]
 
 
 def best_match(

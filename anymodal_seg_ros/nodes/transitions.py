@@ -11,6 +11,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.inference.loading import GivenUpError
 
 N = TypeVar("N", bound=LifecycleNode)
 Transition = Callable[[N, LifecycleState], TransitionCallbackReturn]
@@ -21,12 +22,16 @@ def told(transition: Transition[N]) -> Transition[N]:
 
     An error of this package is the user's to mend: one line, and the transition fails. Anything
     else is a fault of the program: its traceback, and the node goes through error processing.
+    What was given up, because the process was told to end, is neither.
     """
 
     @functools.wraps(transition)
     def wrapped(node: N, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             return transition(node, state)
+        except GivenUpError as error:
+            node.get_logger().info(str(error))
+            return TransitionCallbackReturn.FAILURE
         except AnymodalError as error:
             node.get_logger().fatal(one_line(error))
             return TransitionCallbackReturn.FAILURE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -97,6 +98,16 @@ def test_ratios_are_of_one_run_and_what_they_say() -> None:
     # 85 encodings and 30 fusions are 690 ms for 30 masks; the whole graph in ONNX Runtime, 1800.
     assert ratios["openvino cpu"]["against_whole"] == pytest.approx(1800 / 690)
     assert ratios["torch cpu"]["against_torch"] == 1.0
+
+
+def test_what_runs_on_a_gpu_is_said_to_be_unverified() -> None:
+    found = found_of()
+    assert not [line for line in benchmark.conclusions(found) if "verified" in line]
+    on_gpu = replace(found.engines[2], name="torch cuda")
+    lines = benchmark.conclusions(replace(found, engines=(*found.engines[:2], on_gpu)))
+    assert [line for line in lines if "verified" in line] == [
+        "torch cuda: not yet verified on hardware"
+    ]
 
 
 def test_an_engine_that_does_not_split_makes_every_mask_from_the_whole() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,13 @@ import pytest
 
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import ModalityBatch, Segmentation
-from anymodal_seg_ros.inference import choice_memory
+from anymodal_seg_ros.inference import choice_memory, loading
 from anymodal_seg_ros.inference import trial as trial_module
 from anymodal_seg_ros.inference.choice import Choice, choose
 from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, Remembered, choice_key
 from anymodal_seg_ros.inference.cuda import has_gpu
 from anymodal_seg_ros.inference.engines import Engine, create_engine, described
+from anymodal_seg_ros.inference.loading import GivenUpError
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
 from anymodal_seg_ros.inference.processors import engine_threads, usable_processors
@@ -257,6 +260,61 @@ def test_an_engine_that_ends_its_process_is_passed_over(
         assert "was not ready after 0.2 s" in trial.problem and trial.late is late
 
 
+NEVER_READY = """
+import os, time
+alive = open(os.environ["ALIVE"], "w")
+print("loading", file=alive, flush=True)
+time.sleep(600)
+"""
+TRIES = """
+from anymodal_seg_ros.inference.model import load_model
+from anymodal_seg_ros.inference.trial import try_apart
+try_apart("onnxruntime", load_model("rig-nano"), 1, False, "auto")
+"""
+
+
+@pytest.fixture()
+def never_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pipe that ONNX Runtime, which never finishes to load, writes to and holds open."""
+    (tmp_path / "onnxruntime.py").write_text(NEVER_READY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    os.mkfifo(tmp_path / "alive")
+    monkeypatch.setenv("ALIVE", str(tmp_path / "alive"))
+    return tmp_path / "alive"
+
+
+def test_a_trial_is_given_up_when_the_process_is_told_to_end(
+    model: Model, never_ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told_to_end = threading.Event()
+    monkeypatch.setattr(loading, "_told_to_end", told_to_end)
+    monkeypatch.setattr(trial_module, "LIMIT_S", LONG_S)
+    heard = []
+
+    def hear() -> None:
+        with never_ready.open() as alive:
+            heard.append(alive.readline())
+            told_to_end.set()
+            heard.append(alive.read())  # to the end of whoever writes
+
+    listener = threading.Thread(target=hear)
+    listener.start()
+    with pytest.raises(GivenUpError, match="the process was told to end"):
+        try_apart("onnxruntime", model, 1, False, "auto")
+    listener.join()
+    assert heard == ["loading\n", ""]
+
+
+def test_a_trial_does_not_outlive_the_process_that_it_is_for(never_ready: Path) -> None:
+    path = os.pathsep.join(filter(None, sys.path))
+    node = subprocess.Popen([sys.executable, "-c", TRIES], env={**os.environ, "PYTHONPATH": path})
+    with never_ready.open() as alive:
+        assert alive.readline() == "loading\n"
+        node.kill()
+        assert alive.read() == "", "it has ended"
+    node.wait()
+
+
 def test_a_trial_tells_what_is_wrong(model: Model) -> None:
     wrong = try_engine("openvino", lambda kind: Replay(model, 0.002), model)
     assert wrong.problem.startswith("failed: with rgb only 99.8")
@@ -284,6 +342,8 @@ def test_what_runs_and_why_is_one_line(model: Model) -> None:
     assert described(engine) == "openvino cpu (auto: 8.1 ms against onnxruntime cpu 11.9 ms)"
     engine.note = "its cuda provider is installed but does not load"
     assert described(engine).endswith("11.9 ms; its cuda provider is installed but does not load)")
+    on_gpu: Any = Replay(model, 0.0, "torch cuda")
+    assert described(on_gpu) == "torch cuda (not yet verified on hardware)"
 
 
 def test_a_driver_that_is_missing_or_sees_no_device_is_no_gpu(

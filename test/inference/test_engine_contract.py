@@ -17,9 +17,9 @@ from fixtures.manifests import small_manifest
 from onnx import TensorProto, helper, numpy_helper
 
 from anymodal_seg_ros.errors import ModelError
-from anymodal_seg_ros.inference import onnxruntime_engine, trial
+from anymodal_seg_ros.inference import loading, onnxruntime_engine, trial
 from anymodal_seg_ros.inference.engines import choose_engine, create_engine
-from anymodal_seg_ros.inference.loading import load_in_time
+from anymodal_seg_ros.inference.loading import GivenUpError, load_in_time, loading_goes_on
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
 
@@ -263,6 +263,22 @@ def test_what_loads_for_ever_is_not_waited_for() -> None:
     ended.set()
     with pytest.raises(KeyError, match="of its own"):
         load_in_time(lambda: {}["of its own"], 60, "")
+
+
+def test_nobody_waits_for_what_loads_when_the_process_is_told_to_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told_to_end, ended = threading.Event(), threading.Event()
+    monkeypatch.setattr(loading, "_told_to_end", told_to_end)
+
+    def load() -> None:
+        told_to_end.set()
+        ended.wait(60)
+
+    with pytest.raises(GivenUpError, match="the process was told to end"):
+        load_in_time(load, 60, "")
+    assert loading_goes_on()
+    ended.set()
 
 
 @ON_A_CPU

@@ -52,8 +52,10 @@ def test_a_file_may_be_relative_or_of_the_home_folder(
 
 def test_a_missing_file_is_refused_with_the_one_that_was_meant(tmp_path: Path) -> None:
     (tmp_path / "robot.yaml").touch()
-    with pytest.raises(ConfigError, match=r"there is no file .*robto.yaml.* mean robot.yaml"):
+    with pytest.raises(ConfigError, match=r"robto.yaml does not exist: did you mean robot.yaml\?$"):
         existing_file("params_file", str(tmp_path / "robto.yaml"))
+    with pytest.raises(ConfigError, match="is a folder, and no file"):
+        existing_file("params_file", str(tmp_path))
     with pytest.raises(ConfigError, match="timeline is missing"):
         existing_file("timeline", "")
 

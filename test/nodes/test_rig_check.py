@@ -11,9 +11,12 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from fixtures.clouds import cloud_message
 from fixtures.event_messages import event_cloud, event_packet, evt3_words, header
+from fixtures.scenes import scene
 
 from anymodal_seg_ros.config import EventConfig, SensorConfig
-from anymodal_seg_ros.nodes.rig_check import form_of, stamp_of
+from anymodal_seg_ros.frames import Pixels
+from anymodal_seg_ros.nodes.messages import image_message
+from anymodal_seg_ros.nodes.rig_check import content_fault, form_of, stamp_of
 
 EVENTS = SensorConfig("e", "event", type="event_packet")
 LIDAR = SensorConfig("l", "lidar", type="point_cloud")
@@ -60,3 +63,19 @@ def test_raw_event_arrays_have_stamps_as_well() -> None:
     assert form_of(head + fields, array, None) == ("640x480 events", "")
     assert stamp_of(head + bytes(8) + fields[8:]) == 0
     assert stamp_of(b"\0\1\0\0") is None
+
+
+@pytest.mark.parametrize(
+    ("pixels", "encoding", "modality", "fault"),
+    [
+        (scene("rgb", 0, 48, 64), "rgb8", "rgb", ""),
+        (np.zeros((48, 64, 3), np.uint8), "rgb8", "rgb", "black"),
+        (np.full((48, 64), np.nan, np.float32), "32FC1", "depth", "no_depth"),
+        (scene("depth", 0, 48, 64) * np.float32(1000), "32FC1", "depth", "units"),
+    ],
+)
+def test_the_newest_picture_is_looked_at_as_the_watchdog_would(
+    pixels: Pixels, encoding: str, modality: str, fault: str
+) -> None:
+    message = image_message(pixels, encoding, 10**9, "camera")
+    assert content_fault(message, SensorConfig("s", modality), None).partition(":")[0] == fault

@@ -45,6 +45,8 @@ def test_packets_of_events_may_come_as_often_as_they_like() -> None:
         (replace(GOOD, facts=TopicFacts("/front", IMAGE)), "nobody publishes /front"),
         (replace(GOOD, messages=0), "nothing came on /front"),
         (replace(GOOD, unreadable="step is 3"), "cannot be used: step is 3"),
+        (replace(GOOD, content="black: it is 3"), "would not be used, black: it is 3"),
+        (replace(GOOD, content="units: it is 900"), "units: it is 900: set counts.per_count"),
         (replace(GOOD, messages=20), "set expected_hz to 5.0"),
         (replace(GOOD, messages=120), "30.0 Hz come, 15 are promised"),
         (

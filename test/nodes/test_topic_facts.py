@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from anymodal_seg_ros.nodes.topic_facts import Offer, TopicFacts, Trouble, best_match
+from anymodal_seg_ros.nodes.topic_facts import (
+    Offer,
+    TopicFacts,
+    Trouble,
+    best_match,
+    other_transports,
+)
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 RELIABLE = Offer("/camera", IMAGE, reliable=True, latched=False)
@@ -45,6 +51,11 @@ def test_a_topic_in_order_needs_no_words() -> None:
             replace(FINE, offers=(), alike=("/front_camera/image",)),
             Trouble.NO_PUBLISHER,
             ["nobody publishes /front/image", "/front_camera/image"],
+        ),
+        (
+            replace(FINE, offers=(), alike=("/other",), packed="/front/image/compressed"),
+            Trouble.NO_PUBLISHER,
+            ["nobody publishes /front/image, but /front/image/compressed is published: take that"],
         ),
         (
             replace(FINE, offers=(replace(RELIABLE, type=COMPRESSED),)),
@@ -114,3 +125,17 @@ def test_a_driver_that_is_started_again_and_again_is_one_driver() -> None:
     assert replace(FINE, senders=3).trouble is Trouble.NONE
     both = replace(FINE, offers=(RELIABLE, replace(RELIABLE, node="/other")), senders=3)
     assert "2 publishers send" in both.words
+
+
+@pytest.mark.parametrize(
+    ("topic", "type_name", "names"),
+    [
+        ("/front/image", IMAGE, ["/front/image/compressed", "/front/image/compressedDepth"]),
+        ("/front/compressed", COMPRESSED, ["/front", "/front/compressedDepth"]),
+        ("/front/info", "sensor_msgs/msg/CameraInfo", []),
+    ],
+)
+def test_pictures_are_looked_for_in_other_transports(
+    topic: str, type_name: str, names: list[str]
+) -> None:
+    assert other_transports(topic, type_name) == names

@@ -64,7 +64,7 @@ def test_what_is_resolved_is_what_the_dockerfiles_install(resolver: ModuleType) 
 
 
 def test_the_image_starts_the_node_with_parameters_that_there_are() -> None:
-    from anymodal_seg_ros.inference.engines import ENGINES
+    from anymodal_seg_ros.config import ENGINES
 
     for path in DOCKERFILES:
         text = path.read_text()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,6 +63,19 @@ def test_nox_has_the_pins_of_setup_py() -> None:
     nox, setup = (ROOT / name for name in ("noxfile.py", "setup.py"))
     pins = set(re.findall(r'"ros-rclpy\[fastrtps\]==([\d.]+)"', setup.read_text()))
     assert pins and pins <= set(re.findall(r"ros-rclpy\[fastrtps\]==([\d.]+)", nox.read_text()))
+
+
+def test_a_session_looks_for_no_libraries_in_other_wheels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python with ROS 2 as wheels, as that of `make test`, tells all it starts where its are."""
+    nox = ModuleType("nox")
+    decorator = lambda *_, **__: lambda function: function  # noqa: E731
+    vars(nox).update(options=SimpleNamespace(), Session=object)
+    vars(nox).update(session=decorator, parametrize=decorator)
+    monkeypatch.setitem(sys.modules, "nox", nox)
+    given: dict[str, Any] = {}
+    session = SimpleNamespace(posargs=[], run=lambda *_, **options: given.update(options))
+    runpy.run_path(str(ROOT / "noxfile.py"))["pytest"](session, "ros")
+    assert given["env"] == {"_ROS_WHEELS_BOOTSTRAP_COMPLETE": "", "LD_LIBRARY_PATH": ""}
 
 
 def test_the_containers_build_as_the_page_says() -> None:

@@ -27,6 +27,7 @@ RIG = """{0}/eyes:
         good: {{topic: good, modality: rgb, expected_hz: 20.0}}
         absent: {{topic: {0}/goood, modality: rgb}}
         packed: {{topic: {0}/packed, modality: rgb}}
+        unpacked: {{topic: {0}/unpacked, modality: rgb}}
         unstamped: {{topic: {0}/unstamped, modality: thermal, expected_hz: 20.0}}
         mistaken: {{topic: {0}/mistaken, modality: depth, expected_hz: 20.0}}
         sizeless: {{topic: {0}/events, modality: event, type: point_cloud, expected_hz: 20.0}}
@@ -40,6 +41,7 @@ def cameras(graph: Graph, namespace: str) -> Iterator[None]:
     good = node.create_publisher(Image, f"{namespace}/good", RELIABLE)
     unstamped = node.create_publisher(Image, f"{namespace}/unstamped", BEST_EFFORT)
     mistaken = node.create_publisher(Image, f"{namespace}/mistaken", RELIABLE)
+    unpacked = node.create_publisher(CompressedImage, f"{namespace}/unpacked/compressed", RELIABLE)
     events = node.create_publisher(PointCloud2, f"{namespace}/events", RELIABLE)
     packed = node.create_publisher(CompressedImage, f"{namespace}/packed", BEST_EFFORT)
 
@@ -59,7 +61,7 @@ def cameras(graph: Graph, namespace: str) -> Iterator[None]:
     yield
     stop.set()
     thread.join()
-    for publisher in (good, unstamped, packed, mistaken, events):
+    for publisher in (good, unstamped, packed, unpacked, mistaken, events):
         node.destroy_publisher(publisher)
 
 
@@ -84,10 +86,12 @@ def test_each_fault_is_named_and_the_exit_code_says_so(
             said[name] = said.get(name, "") + line
     assert done.returncode == 1, done.stdout + done.stderr
     first = [line.split() for line in done.stdout.splitlines()[: len(RIG.splitlines())]]
-    assert ["good", f"{namespace}/good"] in first, "the whole name, in a narrow terminal too"
+    whole = ["good", f"{namespace}/good", "sensor_msgs/msg/Image"]
+    assert whole in first, "in a narrow terminal too"
     assert "nobody publishes" in said["absent"]
     assert f"{namespace}/good" in said["absent"], "the most alike"
     assert "set type: compressed" in said["packed"]
+    assert f"but {namespace}/unpacked/compressed is published: take that one" in said["unpacked"]
     assert "let the driver stamp" in said["unstamped"]
     assert "encoding rgb8 cannot be used as depth" in said["mistaken"]
     assert "set events.height and events.width" in said["sizeless"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,38 @@ def test_ends_without_a_word_in_every_state(
     for node in nodes.values():
         assert node.wait() == 0
         assert node.stderr == ""
+        assert ("finalized: nothing more is taken" in node.stdout) == (state == "finalized")
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["by itself", "asked by a service"])
+def test_ends_at_once_while_an_engine_is_tried_out(
+    asked: bool, graph: Graph, start_node: StartNode, namespace: str, tmp_path: Path
+) -> None:
+    """The first start with ``engine: auto`` takes seconds, on a busy machine a minute."""
+    (tmp_path / "openvino.py").write_text(
+        "import os, time\nprint('loading', file=open(os.environ['ALIVE'], 'w'), flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    os.mkfifo(tmp_path / "alive")
+    first = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    env = {"PYTHONPATH": first, "ALIVE": str(tmp_path / "alive")}
+    env["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    node = start_node(engine="auto", autostart=not asked, env=env)
+    answers: list[bool] = []
+    ask = threading.Thread(
+        target=lambda: answers.append(graph.change(f"{namespace}/segmentation_node", "configure"))
+    )
+    if asked:
+        ask.start()
+    (tmp_path / "alive").open().readline()
+    node.send(SIGINT)
+    assert node.wait() == 0
+    assert node.stderr == ""
+    assert "the process was told to end" in node.stdout
+    assert "FATAL" not in node.stdout
+    if asked:
+        ask.join()
+        assert answers == [False]
 
 
 def test_starts_by_itself(graph: Graph, start_node: StartNode, namespace: str) -> None:

@@ -93,6 +93,9 @@ def test_a_bad_model_is_mended_without_killing_the_node(
     node = f"{namespace}/segmentation_node"
     assert not graph.change(node, "configure")
     assert change(graph, node, "model", str(tiny_model)).successful
+    refused = change(graph, node, "engine", "onnxruntim")
+    assert not refused.successful
+    assert "did you mean onnxruntime?" in refused.reason
     assert graph.change(node, "configure")
 
 

@@ -11,7 +11,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 
-from anymodal_seg_ros.config import OF_EVERY_NODE, load_node_config, nest, seg_config
+from anymodal_seg_ros.config import OF_EVERY_NODE, load_node_config, nest, read_yaml, seg_config
 from anymodal_seg_ros.errors import ConfigError
 
 pytestmark = pytest.mark.ros
@@ -24,6 +24,8 @@ FILES = [
     f"segmentation_node:\n  ros__parameters: {{{A}}}\n/**:\n  ros__parameters: {{{B}}}\n",
     f"/*/segmentation_node:\n  ros__parameters: {{{A}}}\n/**:\n  ros__parameters: {{{B}}}\n",
     f"robot1:\n  segmentation_node:\n    ros__parameters: {{{A}}}\n",
+    f"/:\n  segmentation_node:\n    ros__parameters: {{{A}}}\n",
+    f"/:\n  robot1:\n    segmentation_node:\n      ros__parameters: {{{B}}}\n",
     f"robot1:\n  '*':\n    ros__parameters: {{{A}}}\n  '**':\n    ros__parameters: {{{B}}}\n",
     f"/**/robot1/segmentation_node:\n  ros__parameters: {{{A}}}\n",
     "/**:\n  ros__parameters: {rig.sensors.front.topic: a, rig.sensors.front.modality: rgb}\n",
@@ -85,3 +87,12 @@ def test_of_several_files_the_same_values_win(
     two.write_text(f"{second}:\n  ros__parameters: {{{B}}}\n")
     given = of_a_node(context, "/robot1", one, two)
     assert load_node_config([one, two], "/robot1").config == seg_config(nest(given))
+
+
+@pytest.mark.parametrize("word", ["1_000", "0b1", "1_0.5", "0x10", "010", "+7", ".5", "5.", "TRUE"])
+def test_the_same_words_are_numbers(context: Context, tmp_path: Path, word: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"/**:\n  ros__parameters: {{word: {word}}}\n")
+    (given,) = of_a_node(context, "/", path).values()
+    read = read_yaml(path, "parameter file", ros=True)["/**"]["ros__parameters"]["word"]
+    assert (type(read), read) == (type(given), given)

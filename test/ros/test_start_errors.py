@@ -133,6 +133,13 @@ def test_ros_arguments_that_cannot_be_are_told(tmp_path: Path) -> None:
     assert own_arguments(["node", "mine", "--ros-args", "-r", "a:=b"]) == ["mine"]
 
 
+def test_ros_arguments_that_nobody_knows_are_answered_with_how_they_are_written(
+    start_node: StartNode,
+) -> None:
+    line = refused(start_node, "--params-file=rig.yaml")
+    assert "['--params-file=rig.yaml']; write them as --ros-args --params-file rig.yaml" in line
+
+
 def test_altered_model_file(start_node: StartNode, tmp_path: Path, tiny_model: Path) -> None:
     folder = shutil.copytree(tiny_model, tmp_path / "altered")
     with (folder / "model.onnx").open("ab") as file:

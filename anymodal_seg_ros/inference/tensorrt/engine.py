@@ -11,6 +11,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.errors import ConfigError, EngineError, ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.contract import check_engine
+from anymodal_seg_ros.inference.engines import NOT_VERIFIED
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
@@ -19,7 +20,7 @@ from anymodal_seg_ros.inference.tensorrt.graphs import graphs_of
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries, load_libraries
 from anymodal_seg_ros.inference.tensorrt.runner import Arrays, Plan
 
-UNVERIFIED = "TensorRT is not yet verified on hardware"
+UNVERIFIED = f"TensorRT is {NOT_VERIFIED}"
 """Said wherever something of TensorRT is told: it was written without a GPU at hand."""
 
 
