@@ -171,7 +171,8 @@ class FocusWatch:
         ordered = in_order(np.array(self._likes))
         if not ordered.size or quantile_of_sorted(ordered, 0.5) < _ONE_SCENE:
             return True
-        return like >= quantile_of_sorted(ordered, _LEAST_ALIKE) - _LESS
+        least = quantile_of_sorted(ordered, _LEAST_ALIKE) - _LESS
+        return like >= max(least, _ONE_SCENE)  # a turn smears pictures, and shows another scene
 
     def _missing(self, detail: FineDetail) -> int | None:
         """Return the scale at which fine detail is missing; None if at none."""
