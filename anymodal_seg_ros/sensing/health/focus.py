@@ -52,6 +52,10 @@ _SOFT, _SHARPER = 0.3, 0.45
 Measured in 17 recordings, sound pictures have 0.57 and more, and 0.25 and less behind a lens whose
 points are discs of 9 pixels.
 """
+_LATELY, _LESS_THAN_LATELY = 2, 0.6
+"""Looks at sharp pictures of just before, and of the most detail in those what a soft one has less
+than: where a robot comes to a softer scene, detail goes by little and little.
+"""
 _BUSY = 0.3
 """Of what is usual: the coarse detail that there must be for the fine to be missed."""
 _LEAST_USUAL = 0.4
@@ -164,7 +168,9 @@ class FocusWatch:
             self._sharp = None
             return None
         busy = _BUSY * median(np.array([one.coarse for one in self._usual]))
-        return missing if detail.coarse >= busy else None
+        lately = max(self._known_of(missing)[-_LATELY:])
+        less = _fine(detail.steepness[missing]) < _LESS_THAN_LATELY * lately
+        return missing if less and detail.coarse >= busy else None
 
     def _goes_on(self, like: float) -> bool:
         """Whether a picture shows the scene of the one before, or none of them ever does."""
@@ -190,9 +196,13 @@ class FocusWatch:
 
     def _usually(self, scale: int) -> float:
         """Return how far edges usually are from ramps; 0 while that is not known."""
-        seen = [one.steepness[scale] for one in self._usual]
-        known = [_fine(steepness) for steepness in seen if not math.isnan(steepness)]
+        known = self._known_of(scale)
         return median(np.array(known)) if len(known) >= _FEWEST else 0.0
+
+    def _known_of(self, scale: int) -> list[float]:
+        """Return how far edges were from ramps in the sharp pictures, where that is known."""
+        seen = [one.steepness[scale] for one in self._usual]
+        return [_fine(steepness) for steepness in seen if not math.isnan(steepness)]
 
     def _result(self, passed: bool) -> CheckResult:
         return CheckResult("soft", self._steepness, self._limit(self._soft or 0), passed)
