@@ -104,6 +104,10 @@ class HiddenPartsWatch:
         numbers, counts = np.unique(self._since, return_counts=True)
         for number in numbers[counts > HIDDEN_ABOVE * self._since.size]:
             part = self._since == number
+            # Blocks that are hidden in part only, along an edge, are left out.
+            part &= power <= _LEFT * float(self._usual[part].mean())
+            if share_of(part) <= HIDDEN_ABOVE:
+                continue
             rest, usual = ~part, float(self._usual[part].mean())
             if usual < max(_LEAST_POWER, noise) or float(power[part].mean()) > _LEFT * usual:
                 continue
@@ -120,10 +124,13 @@ class HiddenPartsWatch:
         return seen and len(times) > _LOOKS and now_ns - times[0] >= _PATIENCE_NS
 
     def _went_on(self, number: int, rest: Flags, unit: float) -> bool:
-        """Whether the rest changed in a picture as it does in the others."""
-        then = [median(change[rest]) for one, _, change in self._changes if one == number]
-        others = [median(change[rest]) for one, _, change in self._changes if one != number]
-        return then[0] <= _AS_USUAL * median(np.array(others)) + unit
+        """Whether the rest changed in a picture as it does before and after."""
+        changes = [(one, median(change[rest])) for one, _, change in self._changes]
+        then = [change for one, change in changes if one == number]
+        before = [change for one, change in changes if one < number] or then
+        after = [change for one, change in changes if one > number]
+        usual = min(median(np.array(before)), median(np.array(after)))
+        return then[0] <= _AS_USUAL * usual + unit
 
     def _seen_again(self, power: Floats) -> bool:
         assert self._hidden is not None

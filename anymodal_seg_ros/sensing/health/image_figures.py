@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Pixels
 from anymodal_seg_ros.sensing.health.line_figures import (
+    seam_share,
     stripes_share,
     stuck_depths_share,
     stuck_share,
@@ -405,6 +406,11 @@ def torn(sampled: Grid) -> float:
 def torn_depth(sampled: Grid) -> float:
     """As :func:`torn`, without smoothing: the holes of depth are not to be smeared."""
     return torn_share(one_channel(sampled.pixels))
+
+
+def seam(sampled: Grid) -> float:
+    """Return the share of a line along which the picture breaks off; see ``line_figures``."""
+    return seam_share(one_channel(sampled.pixels))
 
 
 def swapped_bytes(sampled: Grid) -> float:

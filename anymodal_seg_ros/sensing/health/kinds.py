@@ -101,6 +101,15 @@ STRIPES = FigureCheck(
 TORN = FigureCheck(
     "torn", figures.torn, True, "share of rows that are out of place", in_turn=True, confirm=2
 )
+SEAM = FigureCheck(
+    "torn",
+    figures.seam,
+    True,
+    "share of a line along which the picture breaks off",
+    SensorState.DEGRADED,
+    in_turn=True,
+    confirm=2,
+)
 DEPTH_TORN = FigureCheck("torn", figures.torn_depth, True, TORN.figure, in_turn=True, confirm=2)
 LONE_DEPTHS = FigureCheck(
     "speckle",
@@ -139,7 +148,7 @@ class Kind:
     parts: str = ""
 
 
-_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.4))
+_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.4), (SEAM, 0.4))
 
 KINDS = {
     "rgb": Kind(

@@ -69,6 +69,23 @@ _TOLD = 0.25
 _MOVED = 5
 """Pixels; a slanted edge moves by less in two rows."""
 
+_SEGMENTS, _SEAM_ACROSS = 16, 320
+"""Parts of a line, and so many pixels of it, in which a seam is looked for."""
+_BREAKS, _LEAST_BREAK = 2.0, 4.0
+"""Times the difference of the lines beside, and counts, of two lines that do not belong together: a
+lens draws even the sharpest edge over more than one."""
+_ONLY = 3
+"""Lines that may be seams: where more are alike, that is how a codec or an enlarged picture looks.
+"""
+_BOTH_SIGNS = 0.12
+"""Share of the parts, at least, in which the first line is the brighter one, and the darker one."""
+_AS_VARIED, _BESIDE = 0.25, 2
+"""Of what the other side varies by that each must, so many lines from the seam: a bar that is drawn
+in, or the even wall of a simulator, does not.
+"""
+_SUSPICIOUS = 0.3
+"""Share of a line above which signs are looked at."""
+
 Values = npt.NDArray[np.float32]
 Which = npt.NDArray[np.intp] | slice
 """Rows, by number."""
@@ -284,6 +301,45 @@ def _edges(rows: Pixels, smoothed: int) -> tuple[Values, npt.NDArray[np.bool_]]:
     edges -= edges.mean(axis=1, keepdims=True)
     energy = np.sqrt(np.einsum("ij,ij->i", edges, edges))[:, None]
     return np.asarray(edges / np.maximum(energy, np.float32(_SMOOTH)), np.float32), full
+
+
+def seam_share(plane: Pixels) -> float:
+    """Return the share of a row, or of a column, along which the picture breaks off.
+
+    0 for pictures, and for the edge of a bar: that is the brighter or the darker one all along, or
+    even.
+
+    Args:
+        plane: one channel, ``[H, W]``.
+    """
+    if min(plane.shape) < 2 * _FEWEST_LINES:
+        return 0.0
+    if not (plane.dtype.isnative and plane.dtype.kind == "u" and plane.dtype.itemsize <= 2):
+        plane = _floats(plane)
+    return max(_seam(plane), _seam(plane.T))
+
+
+def _seam(lines: Pixels) -> float:
+    step = max(1, lines.shape[1] // _SEAM_ACROSS)
+    some = lines[:, : lines.shape[1] // (step * _SEGMENTS) * step * _SEGMENTS : step]
+    some = np.ascontiguousarray(some)
+    apart = cv2.absdiff(some[1:], some[:-1])
+    apart = cv2.resize(apart, (_SEGMENTS, len(apart)), interpolation=cv2.INTER_AREA)
+    apart = np.asarray(apart, np.float32)
+    beside, here = np.maximum(apart[:-2], apart[2:]), apart[1:-1]
+    breaks = (here > _BREAKS * beside) & (here > _LEAST_BREAK)
+    shares = breaks.mean(axis=1)
+    usual, share = np.partition(shares, (-1 - _ONLY, -1))[[-1 - _ONLY, -1]].tolist()
+    if share - usual <= _SUSPICIOUS:
+        return float(share - usual)
+    line = int(shares.argmax())
+    above, below = (np.asarray(some[line + k], np.float32) for k in (1, 2))
+    rises = (below - above).reshape(_SEGMENTS, -1).mean(axis=1)[breaks[line]] > 0
+    mixed = min(float(rises.mean()), 1.0 - float(rises.mean())) >= _BOTH_SIGNS
+    # Of what a lens draws, the lines right beside an edge show a bit of either side.
+    sides = [some[max(0, line + 1 - _BESIDE)], some[min(len(some) - 1, line + 2 + _BESIDE)]]
+    vary = [float(side.reshape(_SEGMENTS, -1).std(axis=1).mean()) for side in sides]
+    return float(share - usual) if mixed and min(vary) >= _AS_VARIED * max(vary) else 0.0
 
 
 def swapped_smoothness(plane: Pixels) -> float:
