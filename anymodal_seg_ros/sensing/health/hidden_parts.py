@@ -22,6 +22,8 @@ from anymodal_seg_ros.sensing.health.sudden_loss import HELD_NS
 
 HIDDEN_ABOVE = 0.12
 """Share of the blocks that must be hidden at once."""
+_BRIGHT_ABOVE = 0.3
+"""The same where it is as bright as the sensor can tell: the sun comes out from behind a roof."""
 _PATIENCE_NS, _LOOKS = 450_000_000, 4
 """How long, and in how many looks, they must stay as they are."""
 _UNIT = 1 / 128
@@ -91,7 +93,7 @@ class HiddenPartsWatch:
         self._then = np.where(jumps | moved, blocks.means, self._then)
         self._since = np.where(jumps, self._number, np.where(moved, -1, self._since))
         if self._hidden is None and self._number > _FEWEST:
-            self._hidden = self._find(power, noise, stays, now_ns)
+            self._hidden = self._find(power, blocks.bright, noise, stays, now_ns)
         elif self._hidden is not None and self._seen_again(power):
             self._hidden = None
         if self._hidden is None:
@@ -99,14 +101,16 @@ class HiddenPartsWatch:
             self._usual += weight * (power - self._usual)
         return self._hidden
 
-    def _find(self, power: Floats, noise: float, unit: float, now_ns: int) -> Flags | None:
+    def _find(
+        self, power: Floats, bright: Flags, noise: float, unit: float, now_ns: int
+    ) -> Flags | None:
         """Return the blocks that were hidden in one and the same picture of a moment ago."""
         numbers, counts = np.unique(self._since, return_counts=True)
         for number in numbers[counts > HIDDEN_ABOVE * self._since.size]:
             part = self._since == number
             # Blocks that are hidden in part only, along an edge, are left out.
             part &= power <= _LEFT * float(self._usual[part].mean())
-            if share_of(part) <= HIDDEN_ABOVE:
+            if share_of(part & ~bright) <= HIDDEN_ABOVE and share_of(part) <= _BRIGHT_ABOVE:
                 continue
             rest, usual = ~part, float(self._usual[part].mean())
             if usual < max(_LEAST_POWER, noise) or float(power[part].mean()) > _LEFT * usual:

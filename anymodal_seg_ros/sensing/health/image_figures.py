@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Pixels
 from anymodal_seg_ros.sensing.health.line_figures import (
-    seam_share,
     stripes_share,
     stuck_depths_share,
     stuck_share,
     swapped_smoothness,
+    tear_share,
     torn_share,
 )
 from anymodal_seg_ros.sensing.health.order import median
@@ -408,9 +408,9 @@ def torn_depth(sampled: Grid) -> float:
     return torn_share(one_channel(sampled.pixels))
 
 
-def seam(sampled: Grid) -> float:
-    """Return the share of a line along which the picture breaks off; see ``line_figures``."""
-    return seam_share(one_channel(sampled.pixels))
+def tear(sampled: Grid) -> float:
+    """Return the share of a row along which the picture breaks off; see ``line_figures``."""
+    return tear_share(one_channel(sampled.pixels))
 
 
 def swapped_bytes(sampled: Grid) -> float:

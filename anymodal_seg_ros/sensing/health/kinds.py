@@ -101,11 +101,11 @@ STRIPES = FigureCheck(
 TORN = FigureCheck(
     "torn", figures.torn, True, "share of rows that are out of place", in_turn=True, confirm=2
 )
-SEAM = FigureCheck(
+TEAR = FigureCheck(
     "torn",
-    figures.seam,
+    figures.tear,
     True,
-    "share of a line along which the picture breaks off",
+    "share of a row along which the picture breaks off",
     SensorState.DEGRADED,
     in_turn=True,
     confirm=2,
@@ -148,7 +148,7 @@ class Kind:
     parts: str = ""
 
 
-_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.4), (SEAM, 0.4))
+_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.4), (TEAR, 0.4))
 
 KINDS = {
     "rgb": Kind(
