@@ -132,3 +132,21 @@ def test_a_wall_that_a_turn_ends_before_is_no_cover() -> None:
         return shown
 
     assert play(picture)[0] == [None] * PICTURES
+
+
+@pytest.mark.parametrize(("gap", "begin", "steps"), [(62, 230, 6), (70, 236, 4), (50, 248, 6)])
+def test_a_door_post_that_goes_by_before_the_robot_halts_is_not_lost(
+    gap: int, begin: int, steps: int
+) -> None:
+    """Its edge is in other blocks then, and stays there."""
+
+    def picture(k: int) -> Pixels:
+        at = begin - 13 * min(max(0, k - BEGIN), steps)
+        across = np.arange(320)
+        level = np.where(across < at, 150.0, np.where(across < at + gap, 12.0, 60.0))
+        return np.tile(level.astype(np.float32), (240, 1))
+
+    checker = ContentChecker("rgb", ChecksConfig())
+    for k in range(PICTURES):
+        image = Image(noisy(k, picture(k), 0.6), "bgr8")
+        assert checker.inspect(image, round(k * 1e9 / HZ)) is None, k
