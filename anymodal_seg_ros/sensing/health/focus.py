@@ -52,9 +52,9 @@ _SOFT, _SHARPER = 0.3, 0.45
 Measured in 17 recordings, sound pictures have 0.57 and more, and 0.25 and less behind a lens whose
 points are discs of 9 pixels.
 """
-_LATELY, _LESS_THAN_LATELY = 2, 0.6
-"""Looks at sharp pictures of just before, and of the most detail in those what a soft one has less
-than: where a robot comes to a softer scene, detail goes by little and little.
+_LATELY = 2
+"""Looks of just before in which there must be a sharp picture: where a robot comes to a softer
+scene, detail goes by little and little.
 """
 _BUSY = 0.3
 """Of what is usual: the coarse detail that there must be for the fine to be missed."""
@@ -169,8 +169,8 @@ class FocusWatch:
             return None
         busy = _BUSY * median(np.array([one.coarse for one in self._usual]))
         lately = max(self._known_of(missing)[-_LATELY:])
-        less = _fine(detail.steepness[missing]) < _LESS_THAN_LATELY * lately
-        return missing if less and detail.coarse >= busy else None
+        was_sharp = lately > _SHARPER * self._usually(missing)
+        return missing if was_sharp and detail.coarse >= busy else None
 
     def _goes_on(self, like: float) -> bool:
         """Whether a picture shows the scene of the one before, or none of them ever does."""
