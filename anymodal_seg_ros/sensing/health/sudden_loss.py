@@ -186,7 +186,8 @@ def _moved_on(lost: Flags, before: _Seen, now: _Seen) -> bool:
     if before.edges is None or now.edges is None:
         return False
     was, is_ = before.edges.steepness, now.edges.steepness
-    more = np.maximum(is_ - was, np.float32(0.0))[~lost & ~now.clipped]
+    glare = cv2.dilate(now.clipped.astype(np.uint8), _AROUND) > 0  # and its rim
+    more = np.maximum(is_ - was, np.float32(0.0))[~lost & ~glare]
     return float(more.sum()) >= _MOVED_ON * float(was[lost].sum())
 
 
