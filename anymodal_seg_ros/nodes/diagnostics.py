@@ -178,7 +178,11 @@ def _values(status: SensorStatus, facts: TopicFacts | None) -> dict[str, str]:
         **{f"rejected: {reason}": str(n) for reason, n in sorted(status.rejected.items())},
         **{f"dropped: {reason}": str(n) for reason, n in sorted(status.dropped.items())},
         "fault": status.fault,
-        **{f"check: {check.name}": _figure(check) for check in status.checks},
+        # Of two checks of one name, as of tears and of units, one that failed is shown.
+        **{
+            f"check: {check.name}": _figure(check)
+            for check in sorted(status.checks, key=lambda check: not check.passed)
+        },
         "transitions": str(status.transitions),
         **{f"entered: {state}": str(n) for state, n in sorted(status.entered.items())},
         "last_error": status.last_error,

@@ -52,6 +52,10 @@ _SOFT, _SHARPER = 0.3, 0.45
 Measured in 17 recordings, sound pictures have 0.57 and more, and 0.25 and less behind a lens whose
 points are discs of 9 pixels.
 """
+_LATELY = 2
+"""Looks of just before in which there must be a sharp picture: where a robot comes to a softer
+scene, detail goes by little and little.
+"""
 _BUSY = 0.3
 """Of what is usual: the coarse detail that there must be for the fine to be missed."""
 _LEAST_USUAL = 0.4
@@ -164,14 +168,17 @@ class FocusWatch:
             self._sharp = None
             return None
         busy = _BUSY * median(np.array([one.coarse for one in self._usual]))
-        return missing if detail.coarse >= busy else None
+        lately = max(self._known_of(missing)[-_LATELY:])
+        was_sharp = lately > _SHARPER * self._usually(missing)
+        return missing if was_sharp and detail.coarse >= busy else None
 
     def _goes_on(self, like: float) -> bool:
         """Whether a picture shows the scene of the one before, or none of them ever does."""
         ordered = in_order(np.array(self._likes))
         if not ordered.size or quantile_of_sorted(ordered, 0.5) < _ONE_SCENE:
             return True
-        return like >= quantile_of_sorted(ordered, _LEAST_ALIKE) - _LESS
+        least = quantile_of_sorted(ordered, _LEAST_ALIKE) - _LESS
+        return like >= max(least, _ONE_SCENE)  # a turn smears pictures, and shows another scene
 
     def _missing(self, detail: FineDetail) -> int | None:
         """Return the scale at which fine detail is missing; None if at none."""
@@ -189,9 +196,13 @@ class FocusWatch:
 
     def _usually(self, scale: int) -> float:
         """Return how far edges usually are from ramps; 0 while that is not known."""
-        seen = [one.steepness[scale] for one in self._usual]
-        known = [_fine(steepness) for steepness in seen if not math.isnan(steepness)]
+        known = self._known_of(scale)
         return median(np.array(known)) if len(known) >= _FEWEST else 0.0
+
+    def _known_of(self, scale: int) -> list[float]:
+        """Return how far edges were from ramps in the sharp pictures, where that is known."""
+        seen = [one.steepness[scale] for one in self._usual]
+        return [_fine(steepness) for steepness in seen if not math.isnan(steepness)]
 
     def _result(self, passed: bool) -> CheckResult:
         return CheckResult("soft", self._steepness, self._limit(self._soft or 0), passed)

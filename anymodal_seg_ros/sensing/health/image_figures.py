@@ -21,6 +21,7 @@ from anymodal_seg_ros.sensing.health.line_figures import (
     stuck_depths_share,
     stuck_share,
     swapped_smoothness,
+    tear_share,
     torn_share,
 )
 from anymodal_seg_ros.sensing.health.order import median
@@ -405,6 +406,11 @@ def torn(sampled: Grid) -> float:
 def torn_depth(sampled: Grid) -> float:
     """As :func:`torn`, without smoothing: the holes of depth are not to be smeared."""
     return torn_share(one_channel(sampled.pixels))
+
+
+def tear(sampled: Grid) -> float:
+    """Return the share of a row along which the picture breaks off; see ``line_figures``."""
+    return tear_share(one_channel(sampled.pixels))
 
 
 def swapped_bytes(sampled: Grid) -> float:

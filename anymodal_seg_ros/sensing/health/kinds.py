@@ -101,6 +101,15 @@ STRIPES = FigureCheck(
 TORN = FigureCheck(
     "torn", figures.torn, True, "share of rows that are out of place", in_turn=True, confirm=2
 )
+TEAR = FigureCheck(
+    "torn",
+    figures.tear,
+    True,
+    "share of a row along which the picture breaks off",
+    SensorState.DEGRADED,
+    in_turn=True,
+    confirm=2,
+)
 DEPTH_TORN = FigureCheck("torn", figures.torn_depth, True, TORN.figure, in_turn=True, confirm=2)
 LONE_DEPTHS = FigureCheck(
     "speckle",
@@ -139,7 +148,7 @@ class Kind:
     parts: str = ""
 
 
-_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.4))
+_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.4), (TEAR, 0.4))
 
 KINDS = {
     "rgb": Kind(

@@ -69,6 +69,20 @@ _TOLD = 0.25
 _MOVED = 5
 """Pixels; a slanted edge moves by less in two rows."""
 
+_SEGMENTS, _TEAR_ACROSS = 16, 320
+"""Parts of a row, and so many pixels of it, in which a tear is looked for."""
+_BREAKS, _LEAST_BREAK = 2.0, 4.0
+"""Times the difference of the rows beside, and counts, of two rows that do not belong together."""
+_ONLY = 3
+"""Rows that may be tears: where more are alike, that is how a codec or an enlarged picture looks.
+"""
+_SUSPICIOUS = 0.3
+"""Share of a row above which it is looked whether the rows beside belong together when moved."""
+_AGAINST_NOISE, _MATCH, _AS_USUAL = 3, 0.5, 0.7
+"""Pixels whose mean is taken for that, correlation at the best place, and share of that of rows on
+the same side: two streets have 0.2 to 0.4 in common somewhere, two sides of a tear 0.6 to 1.
+"""
+
 Values = npt.NDArray[np.float32]
 Which = npt.NDArray[np.intp] | slice
 """Rows, by number."""
@@ -284,6 +298,49 @@ def _edges(rows: Pixels, smoothed: int) -> tuple[Values, npt.NDArray[np.bool_]]:
     edges -= edges.mean(axis=1, keepdims=True)
     energy = np.sqrt(np.einsum("ij,ij->i", edges, edges))[:, None]
     return np.asarray(edges / np.maximum(energy, np.float32(_SMOOTH)), np.float32), full
+
+
+def tear_share(plane: Pixels) -> float:
+    """Return the share of a row along which the picture breaks off, to go on beside that.
+
+    0 for pictures, and for the edge of what is drawn in, or of a simulator's wall: what lies on its
+    two sides is not the same.
+
+    Args:
+        plane: one channel, ``[H, W]``.
+    """
+    if min(plane.shape) < 2 * _FEWEST_LINES:
+        return 0.0
+    if not (plane.dtype.isnative and plane.dtype.kind == "u" and plane.dtype.itemsize <= 2):
+        plane = _floats(plane)
+    step = max(1, plane.shape[1] // _TEAR_ACROSS)
+    apart = cv2.absdiff(
+        *(np.ascontiguousarray(rows[:, ::step]) for rows in (plane[1:], plane[:-1]))
+    )
+    apart = apart[:, : apart.shape[1] // _SEGMENTS * _SEGMENTS]
+    apart = cv2.resize(apart, (_SEGMENTS, len(apart)), interpolation=cv2.INTER_AREA)
+    apart = np.asarray(apart, np.float32)
+    beside, here = np.maximum(apart[:-2], apart[2:]), apart[1:-1]
+    shares = ((here > _BREAKS * beside) & (here > _LEAST_BREAK)).mean(axis=1)
+    usual, share = np.partition(shares, (-1 - _ONLY, -1))[[-1 - _ONLY, -1]].tolist()
+    if share - usual > _SUSPICIOUS and not _goes_on_beside(plane, int(shares.argmax()) + 2):
+        return 0.0
+    return float(share - usual)
+
+
+def _goes_on_beside(plane: Pixels, row: int) -> bool:
+    """Whether the rows from one on show what those above it do, moved sideways."""
+    four = plane[max(0, row - 2) : row + 2]
+    if len(four) < 4:
+        return False
+    edges, _ = _edges(four, _AGAINST_NOISE)
+    spectra = np.fft.rfft(edges[1:3], axis=1)
+    found = np.fft.irfft(spectra[0] * spectra[1].conj(), edges.shape[1])
+    peak = int(found.argmax())
+    moved = min(peak, found.size - peak) >= _MOVED
+    usual = min(float(edges[0] @ edges[1]), float(edges[2] @ edges[3]))
+    alike = found[peak] >= max(_MATCH, _AS_USUAL * usual) and found[0] < _CLEARLY * found[peak]
+    return bool(moved and alike)
 
 
 def swapped_smoothness(plane: Pixels) -> float:

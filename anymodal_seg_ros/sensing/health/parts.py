@@ -10,6 +10,7 @@ from anymodal_seg_ros.frames import CheckResult, SensorState
 from anymodal_seg_ros.sensing.health.blocks import Blocks, BlockView, Flags
 from anymodal_seg_ros.sensing.health.dark_lines import DARK_ABOVE, DarkLinesWatch
 from anymodal_seg_ros.sensing.health.edges import edges
+from anymodal_seg_ros.sensing.health.hidden_parts import HIDDEN_ABOVE, HiddenPartsWatch
 from anymodal_seg_ros.sensing.health.image_figures import Grid, one_channel
 from anymodal_seg_ros.sensing.health.order import share_of
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
@@ -67,6 +68,7 @@ class PartsWatch:
         self._view = BlockView(depth=self._depth)
         self._still = StillnessWatch(textured=not self._depth)
         self._halt = SuddenHaltWatch()
+        self._hidden = HiddenPartsWatch()
         self._vanished = VanishedDepthWatch()
         self._loss = SuddenLossWatch(steady_contrast=not self._heat)
         self._smear = SmearWatch()
@@ -79,6 +81,7 @@ class PartsWatch:
         self._view.forget()
         self._still.forget()
         self._halt.forget()
+        self._hidden.forget()
         self._vanished.forget()
         self._loss.forget()
         self._smear.forget()
@@ -122,6 +125,10 @@ class PartsWatch:
         if self._lost.lasts(loss is not None, now_ns, _PATIENCE_NS) and loss is not None:
             bad |= loss.lost
             told.append(self._loss_fault(share_of(loss.lost), loss.left))
+        hidden = None if self._depth else self._hidden.look(blocks, now_ns)
+        if hidden is not None:
+            bad |= hidden
+            told.append(_hidden_fault(share_of(hidden)))
         dark = 0.0
         if not self._depth:
             dark = self._dark_lines.look(sampled.values, sampled.full_scale)
@@ -133,7 +140,7 @@ class PartsWatch:
         if self._switched:
             told.append(_switch_fault(self._switched))
         faults = [fault for fault in told if fault is not None]
-        passed = not (covered or whole)
+        passed = not (covered or whole or hidden is not None)
         lost = 0.0 if loss is None else share_of(loss.lost)
         kept = not (loss or self._switched or dark > DARK_ABOVE)
         self.found = [
@@ -192,6 +199,15 @@ def _switch_fault(switched: str) -> Fault:
         SensorState.DEGRADED,
         f"switched: from one image to the next the whole picture is {switched}: expected what it "
         "showed; a restart of the sensor makes it the normal",
+        withhold=False,
+    )
+
+
+def _hidden_fault(share: float) -> Fault:
+    return Fault(
+        SensorState.DEGRADED,
+        f"covered: {share:.0%} of the picture was hidden from one image to the next, and nothing "
+        f"moves there any more: expected at most {HIDDEN_ABOVE:.0%}",
         withhold=False,
     )
 

@@ -1,8 +1,8 @@
 """The checks of one sensor as they run: verdicts with hysteresis, at a bounded cost.
 
-Cheap figures are taken of every image. The others take turns: one of them at a time and not more
-often than ten times in a second, but all of them in the first image, and every one that has its
-doubts at once. In between, the last verdict holds.
+Cheap figures are taken of every image. The others take turns: those of one name at a time and not
+more often than ten times in a second, but all of them in the first image, and every one that has
+its doubts at once. In between, the last verdict holds.
 """
 
 from __future__ import annotations
@@ -206,8 +206,8 @@ class Checks:
         if now_ns - self._turn_ns >= _TURN_NS and slow:
             self._turn_ns = now_ns
             longest_ago = min(slow, key=lambda running: running.measured_ns)
-            if longest_ago not in chosen:
-                chosen.append(longest_ago)
+            name = longest_ago.check.name
+            chosen += [one for one in slow if one.check.name == name and one not in chosen]
         return chosen
 
     def _keep(self, sampled: Grid, now_ns: int) -> None:

@@ -8,21 +8,25 @@ A sensor must have shown that this is not its way: that none of its pictures wer
 either how noisy it is (by the flattest blocks, in which successive pictures differ as much as
 neighbours do, and which are far flatter than others, or white: pixels two apart differ no more than
 neighbours), or that the part was lively until it died from one picture to the next while the rest
-lives on, or that all stopped at once from a brisk pace. A camera that smooths its noise away, on a
-robot that comes to a halt, does neither. So noise that was only seen on a drive counts for nothing
-but what dies from one picture to the next.
+lives on, or that all stopped at once from a brisk pace.
+
+Robots do halt at once, and then a camera that has little noise, or smooths it away where nothing
+moves, shows hardly any. But even that changes here and there, all over the picture, and what is
+smoothed becomes flatter. So what stops counts as dead only where not one pixel of it changes any
+more; or, of the whole, where the noise of the drive stays in it as it was.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Blocks, Flags, largest_patch
-from anymodal_seg_ros.sensing.health.order import median, quantile_of_sorted, share_of
+from anymodal_seg_ros.sensing.health.order import in_order, median, quantile_of_sorted, share_of
 from anymodal_seg_ros.sensing.health.same_noise import FEWEST_PIXELS, SameNoiseWatch
 
 _DEAD_SHARE, _DEAD_ON_A_DRIVE = 0.4, 0.36
@@ -62,6 +66,14 @@ _AT_ONCE = 0.8
 """Share of what is dead that must have died from one picture to the next."""
 _WHOLE, _MOST_LIVELY = 0.75, 0.1
 """Share of the visible blocks that is dead at least, and lively at most, if the whole is dead."""
+_CHANGED = 0.1
+"""Share of the visible blocks in which a pixel may have changed since all stopped: a clock."""
+_FLATTEST, _AS_NOISY = 0.1, 0.95
+"""Share of the blocks that show how noisy a picture is, and of that noise what must be left."""
+_BRAKED, _SHARPENED = 0.7, 1.2
+"""Of the pace before, and times the detail, that the last picture of a drive has where a robot
+halts: what hangs was as fast as ever, and as smeared.
+"""
 
 Floats = npt.NDArray[np.float32]
 
@@ -97,6 +109,7 @@ class StillnessWatch:
     def forget(self) -> None:
         """Begin anew, as a sensor does that has other settings."""
         self._noise: deque[float] = deque(maxlen=_MEMORY)
+        self._noise_at_rest: deque[float] = deque(maxlen=_MEMORY)
         self._evidence = self._at_rest = 0
         self._same_noise.forget()
         self._idle = 0.0
@@ -106,6 +119,16 @@ class StillnessWatch:
         self._stopped_at_once = False
         self._sudden = np.zeros((ROWS, COLUMNS), bool)
         """Blocks that died from one picture to the next."""
+        self._exactly = np.zeros((ROWS, COLUMNS), bool)
+        """Those of which not a pixel has changed since."""
+        self._changed: Flags | None = None
+        """Blocks of which a pixel has changed since all is dead; None while it is not."""
+        self._noise_then = 0.0
+        """Counts that the flattest blocks showed when that began."""
+        self._before: deque[tuple[float, float]] = deque(maxlen=3)
+        """Pace and detail of the flattest blocks of the last pictures before the newest one."""
+        self._halted = False
+        """Whether that looks like a robot that has halted."""
 
     def look(self, blocks: Blocks, smallest: float) -> Stillness | None:
         """Look for dead parts.
@@ -120,7 +143,7 @@ class StillnessWatch:
         again = self._same_noise.look(blocks, _LEAST_NOISE)
         if blocks.change is None or blocks.size < FEWEST_PIXELS:
             return None
-        noise = min(self._noise, default=0.0)
+        noise = min((*self._noise, *self._noise_at_rest), default=0.0)
         noisy = self._evidence >= _FEWEST and noise >= _LEAST_NOISE
         at_rest = self._at_rest >= _FEWEST
         share = (_DEAD_SHARE if at_rest else _DEAD_ON_A_DRIVE) if noisy else 0.0
@@ -128,31 +151,38 @@ class StillnessWatch:
         dead = (blocks.change < limit) & ~blocks.bright
         held = self._sudden & (blocks.change < _STILL_DEAD * limit)
         self._sudden = held | (dead & self._lively)
+        self._exactly = (self._exactly | (dead & self._lively)) & (blocks.change == 0.0)
         dead |= held
         at_once = bool(np.count_nonzero(self._sudden) >= _AT_ONCE * np.count_nonzero(dead))
         self._lively = blocks.change >= _LIVELY
         pace, self._pace = self._pace, median(blocks.change)
+        flat = quantile_of_sorted(blocks.details, _FLATTEST) if blocks.seen.any() else 0.0
         if self._pace >= _DEAD:
             self._stopped_at_once = False
         elif pace >= _BRISK:
             self._stopped_at_once = True
+        if self._changed is None:
+            self._before.append((self._pace, flat))
         if len(self._noise) < _FEWEST or self._idle > _MOST_IDLE:
             self._learn(blocks, dead, noise)
             return None
         if again:
             visible = ~blocks.bright
             return Stillness(visible, share_of(visible), True)
-        found = self._judge(blocks, dead, known=noisy and at_rest, at_once=noisy and at_once)
+        found = self._judge(blocks, dead, flat, known=noisy and at_rest, at_once=noisy and at_once)
         if not found.whole and found.share < smallest:
             self._learn(blocks, dead, noise)
         return found
 
-    def _judge(self, blocks: Blocks, dead: Flags, *, known: bool, at_once: bool) -> Stillness:
+    def _judge(
+        self, blocks: Blocks, dead: Flags, flat: float, *, known: bool, at_once: bool
+    ) -> Stillness:
         """Tell a dead part from a dead whole.
 
         Args:
             blocks: of the picture.
             dead: flags of those that are.
+            flat: counts of detail that its flattest blocks have.
             known: whether the sensor's noise is known from pictures of a scene that stood.
             at_once: whether it is known from a drive, and what is dead died in one step.
         """
@@ -160,14 +190,28 @@ class StillnessWatch:
         lively = int(np.count_nonzero(self._lively & ~blocks.bright))
         nearly_all = np.count_nonzero(dead) >= _WHOLE * visible > dead.size // 4
         if nearly_all and lively <= _MOST_LIVELY * visible:
-            frozen = known or at_once or self._stopped_at_once
-            return Stillness(dead, share_of(dead) if frozen else 0.0, frozen)
-        patch = largest_patch(dead if known else self._sudden)
+            same, noisy = self._stay(blocks, visible, flat)
+            if known or (at_once and noisy) or (self._stopped_at_once and same):
+                return Stillness(dead, share_of(dead), True)
+        else:
+            self._changed = None
+        patch = largest_patch(dead if known else self._exactly)
         rest = ~patch
         alive = np.count_nonzero(rest & ~dead)
         if alive < _REST_ALIVE * np.count_nonzero(rest):
             patch = np.zeros_like(patch)
         return Stillness(patch, share_of(patch), False)
+
+    def _stay(self, blocks: Blocks, visible: int, flat: float) -> tuple[bool, bool]:
+        """Whether a whole that is dead stays the very same, and whether it stays as noisy."""
+        assert blocks.change is not None
+        if self._changed is None:
+            self._changed, self._noise_then = np.zeros_like(blocks.bright), flat
+            self._halted = _halts(self._before, flat)
+        self._changed |= (blocks.change > 0.0) & ~blocks.bright
+        same = int(np.count_nonzero(self._changed)) <= _CHANGED * visible
+        noisy = not self._halted and flat >= _AS_NOISY * self._noise_then
+        return same, same or noisy
 
     def _learn(self, blocks: Blocks, dead: Flags, noise: float) -> None:
         """Take note of the noise of a picture that looks healthy."""
@@ -175,11 +219,14 @@ class StillnessWatch:
         if not blocks.many_seen:
             return
         detail, change = blocks.seen_detail, blocks.seen_change
-        self._noise.append(quantile_of_sorted(blocks.details, 0.1))
+        self._noise.append(quantile_of_sorted(blocks.details, _FLATTEST))
         level = noise or self._noise[-1]
         flat = detail <= _FLAT * level
         # Of what moves, flat blocks may be full of fine texture.
         rests = not self._textured or blocks.stands
+        if rests:
+            changed = quantile_of_sorted(in_order(change), _FLATTEST)
+            self._noise_at_rest.append(min(self._noise[-1], changed))
         known = self._evidence >= _FEWEST and (self._at_rest >= _FEWEST or not rests)
         if flat.any() and not known:
             clear = self._noise[-1] <= _FLATTER * quantile_of_sorted(blocks.details, 0.9)
@@ -189,3 +236,16 @@ class StillnessWatch:
                 self._evidence += bool(white) or rests
                 self._at_rest += rests
         self._idle += (share_of(dead) - self._idle) / len(self._noise)
+
+
+def _halts(before: Sequence[tuple[float, float]], flat: float) -> bool:
+    """Whether pictures of a drive have become slower or sharper before they stopped.
+
+    Args:
+        before: pace and detail of the last ones, of which the newest has stopped.
+        flat: counts of detail that it has.
+    """
+    if len(before) < 3:
+        return True
+    (pace_before, detail_before), (pace, _), _ = before
+    return pace < _BRAKED * pace_before or flat > _SHARPENED * detail_before

@@ -1,19 +1,22 @@
 """A picture that stops at once from a pace at which nothing of any mass does.
 
 What is shown over and over, compressed anew or with a count added here and there, is not equal to
-the picture before, and changes by no less than that of a robot that stands. But a robot that turns
-so fast that hardly anything is where it was a tenth of a second ago needs a few of those to halt,
-and then shows new noise. Where that comes again, the picture before comes again.
+the picture before, and changes by no less than that of a robot that stands. But where nothing is
+where it was a tenth of a second ago, nor beside it, as in a turn by a third of the picture or more,
+no robot halts from one picture to the next, and then shows the noise of before: the picture before
+comes again. A slower turn may end at once, and a camera that has little noise, or smooths it away,
+shows little that is new from then on.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.sensing.health.blocks import Blocks
+from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS, Blocks
 from anymodal_seg_ros.sensing.health.likeness import likeness
 from anymodal_seg_ros.sensing.health.order import median, quantile
 
@@ -32,6 +35,12 @@ _ELSEWHERE, _MOVED, _STAYS = 0.6, 0.85, 0.99
 twelfth of the picture goes by; and of what stands at least."""
 _IN_A_ROW, _APART_NS = 3, 150_000_000
 """Pictures that went by like that before they stopped, and how far apart they are at most."""
+_FARTHEST, _FARTHEST_DOWN, _FINER = 4, 2, 2
+"""Blocks by which a picture may have moved in a turn that may end at once; steps of a block."""
+_MOVED_ON, _BY_CHANCE = 0.65, 1
+"""Correlation, along the rows, of pictures of which one is the other moved on; and so many of the
+last ones, but for the very last, may look like that and are not.
+"""
 
 Floats = npt.NDArray[np.float32]
 
@@ -47,8 +56,8 @@ class SuddenHaltWatch:
         """Begin anew."""
         self._before: Blocks | None = None
         self._seen_ns = 0
-        self._moved: deque[tuple[float, float]] = deque(maxlen=_IN_A_ROW)
-        """Of pictures that go by: how much they change, and how like the one before they are."""
+        self._moved: deque[tuple[float, Floats, Floats]] = deque(maxlen=_IN_A_ROW)
+        """Of pictures that go by: how much they change, and the coarse ones before and then."""
         self._held: Floats | None = None
         """The coarse picture that has been shown since all stopped."""
         self._echoes: deque[float] = deque(maxlen=10)
@@ -67,7 +76,9 @@ class SuddenHaltWatch:
             self._moved.clear()
             return False
         echo, change = _echo(blocks, before), median(blocks.seen_change)
-        stopped = bool(self._moved) and change <= _STOPPED * min(moved for moved, _ in self._moved)
+        stopped = bool(self._moved) and change <= _STOPPED * min(
+            moved for moved, _, _ in self._moved
+        )
         if self._held is None and close and stopped and self._went_by():
             self._held = before.means
             self._echoes.clear()
@@ -78,16 +89,42 @@ class SuddenHaltWatch:
             self._held = None
             self._moved.clear()
         if close and echo <= _NEW:
-            self._moved.append((change, likeness(before.means, blocks.means)))
+            self._moved.append((change, before.means, blocks.means))
         else:
             self._moved.clear()
         return False
 
     def _went_by(self) -> bool:
-        likes = [like for _, like in self._moved]
+        likes = [likeness(before, then) for _, before, then in self._moved]
         if len(likes) < _IN_A_ROW or max(likes) > _MOVED:
             return False
-        return sum(likes) <= _ELSEWHERE * len(likes)
+        if sum(likes) > _ELSEWHERE * len(likes):
+            return False
+        moved_on = [_moved_on(before, then) for _, before, then in self._moved]
+        return not moved_on[-1] and sum(moved_on) <= _BY_CHANCE  # who brakes, moves less at last
+
+
+def _moved_on(before: Floats, then: Floats) -> bool:
+    """Whether a coarse picture shows what the one before did, beside where that was.
+
+    Along the rows: that it is bright above and dark below holds of any street.
+    """
+    size = (COLUMNS * _FINER, ROWS * _FINER)
+    one, other = (
+        cv2.resize(shown, size, interpolation=cv2.INTER_LINEAR) for shown in (before, then)
+    )
+    right, down = _FARTHEST * _FINER, _FARTHEST_DOWN * _FINER
+    for dx in range(-right, right + 1):
+        for dy in range(-down, down + 1, _FINER):
+            here = one[max(0, dy) : size[1] + min(0, dy), max(0, dx) : size[0] + min(0, dx)]
+            there = other[max(0, -dy) : size[1] + min(0, -dy), max(0, -dx) : size[0] + min(0, -dx)]
+            if likeness(_along_rows(here), _along_rows(there)) >= _MOVED_ON:
+                return True
+    return False
+
+
+def _along_rows(shown: Floats) -> Floats:
+    return np.asarray(shown - shown.mean(axis=1, keepdims=True), np.float32)
 
 
 def _echo(blocks: Blocks, before: Blocks) -> float:

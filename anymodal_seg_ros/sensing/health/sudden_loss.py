@@ -32,6 +32,11 @@ _SMALLEST, _WASHED_OUT = 0.21, 0.16
 by is not as bright as the sensor can tell."""
 _SMALLEST_VISIBLE, _OF_VISIBLE = 0.12, 0.3
 """Of the blocks, and of those that showed something: enough as well, where many show nothing."""
+_MOVED_ON = 0.5
+"""Of the steepness that edges had in lost blocks, what others have more of: they are there now.
+
+What covers a part shows an edge where it ends, which is little beside what it hides.
+"""
 _KEPT = 0.8
 """Of the other blocks so many must show half to twice of what they showed."""
 _MOST_MOVED = 0.05
@@ -155,6 +160,8 @@ class SuddenLossWatch:
             # What hides one block hides a part of the next as well.
             beside = cv2.dilate(lost.astype(np.uint8), _AROUND) > 0
             rest = ~beside if np.count_nonzero(visible & ~beside) >= _FEWEST_REST else ~lost
+            if _moved_on(lost, before, now):
+                return np.zeros_like(lost)
             if _kept(visible & rest, before.shown, now.shown) and _stayed(rest, before, now):
                 return lost
         return np.zeros_like(lost)
@@ -172,6 +179,16 @@ def _have_edges(before: _Seen, now: _Seen) -> Flags:
         return np.zeros_like(before.clipped)
     kept = now.edges.steepness >= _EDGES_LEFT * before.edges.steepness
     return np.asarray(before.edges.seen & kept & ~now.clipped)
+
+
+def _moved_on(lost: Flags, before: _Seen, now: _Seen) -> bool:
+    """Whether other blocks have got what was lost, as where a door post goes by."""
+    if before.edges is None or now.edges is None:
+        return False
+    was, is_ = before.edges.steepness, now.edges.steepness
+    glare = cv2.dilate(now.clipped.astype(np.uint8), _AROUND) > 0  # and its rim
+    more = np.maximum(is_ - was, np.float32(0.0))[~lost & ~glare]
+    return float(more.sum()) >= _MOVED_ON * float(was[lost].sum())
 
 
 def _kept(rest: Flags, before: Floats, now: Floats) -> bool:

@@ -12,6 +12,7 @@ from fixtures.healthy_streams import FAMILIES, Pixels
 
 from anymodal_seg_ros.config import ChecksConfig
 from anymodal_seg_ros.frames import Image, SensorState
+from anymodal_seg_ros.sensing.health import focus
 from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
@@ -114,3 +115,22 @@ def test_edges_that_lean_are_as_sharp_as_upright_ones() -> None:
 
     told = play(BEGIN + 20, lambda k: street(k) if k < BEGIN else tiles(k))
     assert told == [None] * (BEGIN + 20)
+
+
+@pytest.mark.parametrize(("by_look", "told"), [(0.5, True), (0.85, False)])
+def test_what_becomes_soft_by_little_and_little_is_the_scene(
+    monkeypatch: pytest.MonkeyPatch, by_look: float, told: bool
+) -> None:
+    """Fine detail that goes from look to look, down to a tenth of what is usual."""
+    fine = [2.0] * BEGIN + [2.0 * max(by_look**k, 0.1) for k in range(1, 30)]
+    shown = iter(fine)
+
+    def detail(_: Pixels) -> focus.FineDetail:
+        steepness = ((next(shown) + 1.0) ** 0.5 / 4.0,) * 2
+        return focus.FineDetail(steepness, steepness, 1000.0)
+
+    monkeypatch.setattr(focus, "detail_of", detail)
+    watch = focus.FocusWatch(focus.SOFT_BELOW)
+    coarse = np.arange(192, dtype=np.float32).reshape(12, 16)
+    found = [watch.inspect(coarse, coarse, 2 * k * STEP_NS)[1] for k in range(len(fine))]
+    assert (found[-1] is not None) == told

@@ -31,9 +31,9 @@ def panorama() -> Pixels:
     return cv2.GaussianBlur(wide, (0, 0), 0.8)
 
 
-def seen(number: int, at: int) -> Pixels:
+def seen(number: int, at: int, noise: float = 1.5) -> Pixels:
     """A picture of what lies at some place, with new noise."""
-    grain = np.random.default_rng((number, 4)).normal(0, 1.5, (480, 640, 1))
+    grain = np.random.default_rng((number, 4)).normal(0, noise, (480, 640, 1))
     part = panorama()[:, at : at + 640, None] + grain
     return np.repeat(np.clip(np.rint(part), 0, 255).astype(np.uint8), 3, axis=2)
 
@@ -47,10 +47,10 @@ def compressed(number: int, pixels: Pixels) -> Pixels:
     return jpeg(pixels, 82 + number % 5)
 
 
-def play(picture: Callable[[int], Pixels], hz: float = HZ) -> list[Fault]:
+def play(picture: Callable[[int], Pixels], hz: float = HZ, pictures: int = PICTURES) -> list[Fault]:
     checker = ContentChecker("rgb", ChecksConfig())
     told = [
-        checker.inspect(Image(picture(k), "bgr8"), round(k * 1e9 / hz)) for k in range(PICTURES)
+        checker.inspect(Image(picture(k), "bgr8"), round(k * 1e9 / hz)) for k in range(pictures)
     ]
     return [fault for fault in told if fault is not None and fault.lasting]
 
@@ -85,6 +85,33 @@ def test_a_camera_that_smooths_its_noise_away_where_the_robot_halts_is_not_froze
         return again(k, seen(BEGIN, at)) if still else seen(k, at)
 
     assert play(picture) == []
+
+
+@pytest.mark.parametrize("pixels", [60, 120])
+@pytest.mark.parametrize("noise", [0.1, 0.3])
+def test_a_turn_may_end_at_once_before_a_camera_with_little_noise(
+    pixels: int, noise: float
+) -> None:
+    assert play(lambda k: seen(k, pixels * min(k, BEGIN), noise)) == []
+
+
+@pytest.mark.parametrize(("kept", "stood"), [(0.9, 0), (0.97, 0), (0.9, 14)])
+def test_a_turn_may_end_at_once_before_a_camera_that_smooths_what_stands(
+    kept: float, stood: int
+) -> None:
+    """Each picture is mostly the one before, as soon as nothing moves; also as it was long ago."""
+    halt = BEGIN if not stood else 120
+    shown = [seen(halt, 80 * halt).astype(np.float64)]
+
+    def picture(k: int) -> Pixels:
+        if k < stood:
+            return seen(k, 0, 0.3)
+        if k <= halt:
+            return seen(k, 80 * k)
+        shown.append(kept * shown[-1] + (1 - kept) * seen(k, 80 * halt))
+        return np.rint(shown[-1]).astype(np.uint8)
+
+    assert play(picture, pictures=halt + BEGIN) == []
 
 
 def test_pictures_that_come_seldom_may_show_a_robot_that_has_halted_in_between() -> None:

@@ -1,0 +1,78 @@
+"""Pictures that are torn along a row, and pictures with straight edges."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from fixtures.drives import drive
+from fixtures.healthy_streams import FAMILIES, Pixels, jpeg
+
+from anymodal_seg_ros.config import ChecksConfig
+from anymodal_seg_ros.frames import Image, SensorState
+from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
+from anymodal_seg_ros.sensing.health.line_figures import tear_share
+
+HZ, BEGIN = 10, 16
+TOLD = 0.4
+
+
+def torn_once(pixels: Pixels) -> Pixels:
+    shown = pixels.copy()
+    shown[100:] = np.roll(shown[100:], 90, axis=1)
+    return shown
+
+
+@pytest.mark.parametrize("modality", ["rgb", "thermal"])
+def test_a_picture_that_is_torn_once_degrades_its_camera(modality: str) -> None:
+    checker = ContentChecker(modality, ChecksConfig())
+    told = []
+    for k in range(BEGIN + 9):
+        image = drive(modality, k)
+        pixels = torn_once(image.pixels) if k >= BEGIN else image.pixels
+        told.append(checker.inspect(Image(pixels, image.encoding), k * 1_000_000_000 // HZ))
+    assert told[:BEGIN] == [None] * BEGIN
+    found = told[-1]
+    assert found is not None and found.kind == "torn"
+    assert found.state is SensorState.DEGRADED and not found.withhold
+
+
+def street(number: int = 0) -> Pixels:
+    return FAMILIES["drive"].picture(0, number / HZ)[..., 1]
+
+
+def with_bar(level: int) -> Pixels:
+    shown = street().copy()
+    shown[-60:] = level
+    return shown
+
+
+def wall_of_a_simulator() -> Pixels:
+    shown = street().astype(np.float32)
+    shown[:, 300:] = 140
+    return np.rint(shown + np.random.default_rng(1).normal(0, 2, shown.shape)).astype(np.uint8)
+
+
+def lorry() -> Pixels:
+    """Drawn before the sensor's noise, so that its edges are of one pixel."""
+    shown = street().astype(np.float32)
+    shown[60:420, 30:] = 120 + 30 * (np.arange(30, 640) // 90 % 2)
+    return np.rint(shown + np.random.default_rng(1).normal(0, 2, shown.shape)).astype(np.uint8)
+
+
+SOUND = {
+    "street": street(),
+    "black bar": with_bar(0),
+    "grey bar": with_bar(110),
+    "grey bar through a codec": jpeg(with_bar(110), 60),
+    "strong codec": jpeg(street(), 10),
+    "enlarged": cv2.resize(street(), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST),
+    "wall of a simulator": wall_of_a_simulator(),
+    "lorry": lorry(),
+    "level edge before a lens": cv2.GaussianBlur(with_bar(110), (0, 0), 0.7),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_edges_that_follow_a_row_are_no_tear(name: str) -> None:
+    assert tear_share(SOUND[name]) < TOLD
