@@ -17,7 +17,6 @@ import threading
 from collections.abc import Iterator, Sequence
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -26,6 +25,7 @@ from rclpy.task import Future
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.nodes.environment import prepare_process
+from anymodal_seg_ros.nodes.executor import MessagesLast
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NO_SIGNAL = b"\0"
@@ -124,7 +124,7 @@ def spinning(node: Node, stop: threading.Event) -> Iterator[None]:
 
     A callback that raises sets ``stop``, and its exception is raised again when the body ends.
     """
-    executor = SingleThreadedExecutor()
+    executor = MessagesLast()
     executor.add_node(node)
     ended: Future[None] = Future()
     raised: list[BaseException] = []
