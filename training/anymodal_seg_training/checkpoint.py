@@ -68,6 +68,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the unpickler stumble in any way
         raise TrainingError(f"cannot read the checkpoint {path}: {_why(error)}") from error
+    if not isinstance(state, dict):
+        raise TrainingError(f"cannot read the checkpoint {path}: it holds a {_kind(state)}")
     return state
 
 
