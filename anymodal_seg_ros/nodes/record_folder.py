@@ -83,7 +83,8 @@ class Kept(NamedTuple):
         """How many bytes it takes, roughly."""
         if isinstance(self.message, bytes):
             return len(self.message) + _OVERHEAD
-        parts = (getattr(self.message, name, None) for name in _roomy(type(self.message)))
+        kind: Hashable = type(self.message)
+        parts = (getattr(self.message, name, None) for name in _roomy(kind))
         return _OVERHEAD + sum(map(_room, parts))
 
 

@@ -52,7 +52,7 @@ from anymodal_seg_ros.nodes.services import NodeServices
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session, run_until_signal
 from anymodal_seg_ros.nodes.snapshot import Snapshots
 from anymodal_seg_ros.nodes.transitions import refuse_impossible_transitions, told
-from anymodal_seg_ros.nodes.worker import PipelineWorker, any_worker_lives
+from anymodal_seg_ros.nodes.worker import STOP_LIMIT_S, PipelineWorker, any_worker_lives
 from anymodal_seg_ros.pipeline import Pipeline
 
 NAME = "segmentation_node"
@@ -62,6 +62,9 @@ _SIM_TIME_POLL_S = 0.005
 
 _SUPERVISE_S = 0.25
 """How often it is looked whether the engine hangs."""
+
+_HOPELESS_STOP_S = 0.5
+"""A thread that is known to hang is not waited for as one that may come to its end."""
 
 _SUCCESS = TransitionCallbackReturn.SUCCESS
 
@@ -240,7 +243,8 @@ class SegmentationNode(GivenParameters, LifecycleNode):
             self._inputs.destroy()
             self._inputs = None
         if self._worker is not None:
-            if not self._worker.stop() and not self.broken:
+            limit_s = _HOPELESS_STOP_S if self.broken else STOP_LIMIT_S
+            if not self._worker.stop(limit_s) and not self.broken:
                 self.broken = "the engine hangs: its thread cannot be stopped"
             self._worker = None
         if self._black_box is not None:

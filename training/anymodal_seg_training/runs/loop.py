@@ -41,7 +41,6 @@ from anymodal_seg_training.runs.validation import validate
 from anymodal_seg_training.strategies import build_strategy, makes_masks
 from anymodal_seg_training.strategies.base import Setting, Strategy
 
-
 _UNFIT = (AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError)
 """What PyTorch raises of a state that is none, or of something else."""
 
