@@ -96,7 +96,7 @@ def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
         raise ConfigError(
             f"{path or 'the configuration'} is {_shown(values)}: expected named parameters"
         )
-    kind: Hashable = cls
+    kind: Any = cls  # of which mypy does not know that it can be hashed
     hints = _hints(kind)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(str(name) for name in values if name not in fields)

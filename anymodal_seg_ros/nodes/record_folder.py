@@ -83,7 +83,7 @@ class Kept(NamedTuple):
         """How many bytes it takes, roughly."""
         if isinstance(self.message, bytes):
             return len(self.message) + _OVERHEAD
-        kind: Hashable = type(self.message)
+        kind: Any = type(self.message)  # of which mypy does not know that it can be hashed
         parts = (getattr(self.message, name, None) for name in _roomy(kind))
         return _OVERHEAD + sum(map(_room, parts))
 
