@@ -25,7 +25,7 @@ from rclpy.parameter import Parameter
 
 from anymodal_seg_ros.config import SegConfig, nest, refuse_shared_topics
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
-from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.foreign_text import block, one_line
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.engines import described
 from anymodal_seg_ros.nodes.black_box import BlackBox
@@ -407,8 +407,8 @@ class SegmentationNode(GivenParameters, LifecycleNode):
     def _inference_failed(self, error: Exception) -> None:
         self._health.inference_failed(error)
         if self._health.may_warn("inference"):
-            text = "".join(traceback.format_exception(error))
-            self.get_logger().error(f"no mask for this frame: {text}")
+            text = block("".join(traceback.format_exception(error)))
+            self.get_logger().error(f"no mask for this frame:{text}")
 
     def _statuses(self) -> list[Any]:
         """Return what ``/diagnostics`` says now."""
