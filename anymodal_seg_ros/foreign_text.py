@@ -51,6 +51,16 @@ def one_line(said: str | Exception) -> str:
     return f"{shown[: half - 1]}…{shown[-half:]}"
 
 
+def block(text: str, most: int = 20 * LINE_LENGTH) -> str:
+    """Return text of several lines, as a traceback, for a log: bounded, fit, each line indented.
+
+    The error at its end may quote what somebody sent. Indented, no line of it looks like another
+    entry of the log. Of a long one the beginning is left out.
+    """
+    kept = text if len(text) <= most else f"…{text[-most:]}"
+    return "".join(f"\n  {quote(line, LINE_LENGTH)}" for line in kept.split("\n") if line.strip())
+
+
 def _fit(character: str) -> str:
     if character.isspace():
         return " "

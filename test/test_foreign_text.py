@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anymodal_seg_ros.foreign_text import LINE_LENGTH, QUOTED_LENGTH, one_line, quote
+from anymodal_seg_ros.foreign_text import LINE_LENGTH, QUOTED_LENGTH, block, one_line, quote
 
 
 def test_ordinary_text_stays_as_it_is() -> None:
@@ -56,3 +56,10 @@ def test_of_a_long_error_the_beginning_and_the_end_stay() -> None:
         assert len(said) == LINE_LENGTH
         assert said.startswith("far_m is 999")
         assert said.endswith("9: expected a value from 0 to 1000")
+
+
+def test_no_line_of_a_traceback_looks_like_another_entry_of_the_log() -> None:
+    text = "Traceback:\n  File x\n\nValueError: \x1b[31m\r\n[FATAL] all is lost\n"
+    assert block(text) == "\n  Traceback:\n    File x\n  ValueError: ?[31m \n  [FATAL] all is lost"
+    assert block("begin" + "x" * 10**6 + "\nthe end").endswith("\n  the end")
+    assert len(block("\n".join("x" * 10**6))) < 10**5

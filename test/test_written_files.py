@@ -12,7 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from anymodal_seg_ros.written_files import naming, reserve, write_file
+from anymodal_seg_ros import written_files
+from anymodal_seg_ros.written_files import (
+    forget_unfinished,
+    is_unfinished,
+    naming,
+    put_in_place,
+    reserve,
+    write_file,
+)
 
 
 def test_text_and_bytes_are_written_as_they_are(tmp_path: Path) -> None:
@@ -27,6 +35,36 @@ def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
     write_file(tmp_path / "ours", b"")
     (tmp_path / "usual").write_bytes(b"")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_what_is_private_is_the_owners_alone(tmp_path: Path) -> None:
+    write_file(tmp_path / "plan", b"", private=True, lasting=True)
+    assert (tmp_path / "plan").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_lent_is_new_and_never_a_link_of_somebody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever makes up a folder can guess its name."""
+    elsewhere, number = tmp_path / "elsewhere", 7
+    elsewhere.write_text("not ours")
+    monkeypatch.setattr(written_files, "_numbers", iter([number]))
+    (tmp_path / f".last.pt.{os.getpid()}-{number}.unfinished").symlink_to(elsewhere)
+    with pytest.raises(OSError, match=r"last\.pt"):
+        write_file(tmp_path / "last.pt", "ours")
+    assert elsewhere.read_text() == "not ours"
+
+
+def test_what_a_killed_process_left_is_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    long = tmp_path / ("a[b]" * 60)
+    with put_in_place(long) as unfinished:
+        assert is_unfinished(unfinished)
+        left = unfinished.read_bytes()
+    unfinished.write_bytes(left)  # as if it had been killed
+    kept = [long, tmp_path / ".other.1-1.unfinished"]
+    kept[1].touch()
+    forget_unfinished(long)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
 
 
 @pytest.mark.parametrize("there", [True, False])

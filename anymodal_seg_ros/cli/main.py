@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -82,6 +83,7 @@ class Subcommands(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the command; a help text that cannot be written is an error of one line, too."""
+        _fill_closed()
         try:
             return super().main(*args, **options)
         except OSError as error:
@@ -106,6 +108,19 @@ class Subcommands(click.Group):
                 raise
             # Click repeats what it was given; names of files may hold what a terminal obeys.
             raise click.UsageError(one_line(error.format_message()), error.ctx) from error
+
+
+def _fill_closed() -> None:
+    """Let standard streams that are closed lead nowhere.
+
+    Else the next file that is opened gets such a number, and what a library has to say on its
+    standard error becomes part of the results.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the smallest number that is free
 
 
 @click.group(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -21,8 +21,12 @@ class PlainConsole(Console):
         return super().render_str("\n".join(map(_shown, text.split("\n"))), **options)
 
     def say(self, text: str) -> None:
-        """Print a line; it may quote whatever others wrote."""
-        self.print(one_line(text))
+        """Print a line; it may quote whatever others wrote.
+
+        Where nobody looks at a terminal it stays one line: a word of somebody else that happened to
+        be the first of the next one could be taken for one of ours.
+        """
+        self.print(one_line(text), soft_wrap=not self.is_terminal)
 
 
 def _shown(line: str) -> str:

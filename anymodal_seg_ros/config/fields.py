@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import re
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, TypeVar
 
@@ -95,7 +96,8 @@ def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
         raise ConfigError(
             f"{path or 'the configuration'} is {_shown(values)}: expected named parameters"
         )
-    hints = typing.get_type_hints(cls)
+    kind: Any = cls  # of which mypy does not know that it can be hashed
+    hints = _hints(kind)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(str(name) for name in values if name not in fields)
     if unknown:
@@ -117,6 +119,12 @@ def build(cls: type[T], values: Mapping[str, Any], path: str) -> T:
             for name, value in values.items()
         }
     )
+
+
+@functools.cache
+def _hints(cls: Hashable) -> dict[str, Any]:
+    """Return the types of a class's fields; of thousands of runs it would be most of the time."""
+    return typing.get_type_hints(cls)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

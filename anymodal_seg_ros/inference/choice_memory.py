@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from anymodal_seg_ros.inference.machine import fingerprint, machine
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_ros.resources import user_cache_dir
+from anymodal_seg_ros.written_files import write_file
 
 MOST = 64
 """Results that are kept; the oldest go first."""
@@ -52,14 +51,7 @@ class ChoiceMemory:
         kept = dict([*entries.items(), (key, asdict(found))][-MOST:])
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=".engines-", dir=self._path.parent)
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump(kept, file, indent=1)
-                os.replace(name, self._path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            write_file(self._path, json.dumps(kept, indent=1), private=True)
 
     def _read(self) -> Mapping[str, object]:
         try:

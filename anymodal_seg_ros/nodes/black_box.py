@@ -20,7 +20,13 @@ from typing import NamedTuple
 from anymodal_seg_ros.config import BlackBoxConfig
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import SensorState, SensorStatus
-from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, make_room, write_folder
+from anymodal_seg_ros.nodes.record_folder import (
+    TIME,
+    Circumstances,
+    Kept,
+    make_room,
+    write_folder,
+)
 
 _STOP_LIMIT_S = 10.0
 """A recording under way may take this long to end with the node."""
@@ -88,8 +94,10 @@ class BlackBox:
                 that has been let go is kept all the same.
         """
         if latched:
-            self._latched[kept.series] = kept
-            make_room(self._latched)
+            series = kept.series
+            self._latched[series] = kept
+            if len(series) > 1:
+                make_room(self._latched, lambda one: one.size)
             return
         self._kept.append(kept)
         self._bytes += kept.size
@@ -158,6 +166,8 @@ class BlackBox:
                 self._tell(f"black box: {failure.sensor}: nothing is recorded: {error}")
 
     def _write(self, failure: _SensorFailure) -> str:
+        for left in self._recordings("."):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         name = f"{failure.sensor}_{failure.state}"
         path = write_folder(self._folder, name, failure.kept, failure.circumstances)
         for old in self._recordings()[: -self._config.keep]:
@@ -168,9 +178,15 @@ class BlackBox:
             f"the {(max(times) - min(times)) / 1e9:.1f} s before are in {path}"
         )
 
-    def _recordings(self) -> list[Path]:
-        """Return what has been recorded, the oldest first: names begin with the time."""
+    def _recordings(self, begin: str = "") -> list[Path]:
+        """Return what has been recorded, the oldest first; whatever else lies there is not ours.
+
+        Args:
+            begin: of the names, before the time: a dot for what is unfinished.
+        """
         try:
-            return sorted(path for path in self._folder.iterdir() if path.name[0] != ".")
+            there = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
         except OSError as error:
             raise AnymodalError(f"{self._folder} cannot be read: {error}") from error
+        ours = [path for path in there if TIME.match(path.name.removeprefix(begin))]
+        return [path for path in ours if path.name.startswith(begin) and not path.is_symlink()]

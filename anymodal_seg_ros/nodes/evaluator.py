@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ from anymodal_seg_ros.evaluation.scorecard.job import (
 from anymodal_seg_ros.evaluation.scorecard.label_map import load_label_map
 from anymodal_seg_ros.evaluation.scorecard.live import LiveRun
 from anymodal_seg_ros.evaluation.scorecard.run_folder import finish, new_run
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.nodes.messages import to_ns
 from anymodal_seg_ros.nodes.shutdown import spinning
@@ -62,6 +64,10 @@ _QUIET_S = 1.0
 _POLL_S = 0.05
 _SIGN_OF_LIFE_S = 10.0
 """In so long a node says at least once on ``/diagnostics`` how it is, whatever its sensors do."""
+
+
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What is raised of words that are no numbers, of sensors that there are none, and the like."""
 
 
 class LiveError(AnymodalError):
@@ -100,21 +106,24 @@ class Evaluator(Node):
         self.words = 0
         """How often the node has said how it is."""
         self.trouble: AnymodalError | None = None
-        """Why a label cannot be used; the run is worth nothing then."""
+        """Why what came cannot be used; the run is worth nothing then."""
         reliable = QoSProfile(depth=_DEPTH)
         newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self.create_subscription(Clock, "/clock", self._on_clock, newest)
-        self.create_subscription(Image, f"{node}/mask", self._on_mask, reliable)
-        self.create_subscription(
-            DiagnosticArray, f"{node}/modality_status", self._on_evidence, reliable
-        )
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_health, reliable)
+        status = f"{node}/modality_status"
+        heard: list[tuple[str, Any, Callable[[Any], None], QoSProfile]] = [
+            ("/clock", Clock, self._on_clock, newest),
+            (f"{node}/mask", Image, self._on_mask, reliable),
+            (status, DiagnosticArray, self._on_evidence, reliable),
+            ("/diagnostics", DiagnosticArray, self._on_health, reliable),
+        ]
         for sensor, topic in labels.items():
+            heard.append((topic, Image, partial(self._on_label, sensor, topic), reliable))
+        for topic, kind, take, qos in heard:
+            self.create_subscription(kind, topic, refusing(topic, take, self._tell), qos)
 
-            def on_label(message: Any, sensor: str = sensor, topic: str = topic) -> None:
-                self._on_label(sensor, topic, message)
-
-            self.create_subscription(Image, topic, on_label, reliable)
+    def _tell(self, trouble: AnymodalError) -> None:
+        """Remember what is wrong; what came first is the cause of the rest."""
+        self.trouble = self.trouble or trouble
 
     def _on_clock(self, message: Any) -> None:
         self._clock_ns = to_ns(message.clock)
@@ -136,10 +145,31 @@ class Evaluator(Node):
                 self._run.take_health(name, _values(status))
 
     def _on_label(self, sensor: str, topic: str, message: Any) -> None:
+        self._run.take_label(sensor, *label_of(message, topic))
+
+
+def refusing(
+    topic: str, take: Callable[[Any], None], tell: Callable[[AnymodalError], None]
+) -> Callable[[Any], None]:
+    """Return what takes messages, and tells of one that cannot be what it is taken for.
+
+    Anybody can publish on the node's topics, and speak in its name on ``/diagnostics``.
+    """
+
+    def safely(message: Any) -> None:
         try:
-            self._run.take_label(sensor, *label_of(message, topic))
+            take(message)
         except AnymodalError as error:
-            self.trouble = error
+            tell(error)
+        except _UNREADABLE as error:
+            tell(
+                LiveError(
+                    f"{topic} holds what no segmentation node says ({type(error).__name__}: "
+                    f"{quote(error)}): does something else publish there, or speak in its name?"
+                )
+            )
+
+    return safely
 
 
 def _values(status: Any) -> dict[str, str]:

@@ -27,7 +27,7 @@ from anymodal_seg_ros.evaluation.replay import read_timeline
 from anymodal_seg_ros.faults.injector import Delivery, Injector
 from anymodal_seg_ros.faults.stream import DelayLine
 from anymodal_seg_ros.faults.topics import PREFIX, driven_topic, faulty_topic
-from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.foreign_text import block, one_line
 from anymodal_seg_ros.nodes.graph_watch import LOOK_EVERY_S
 from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.own_arguments import own_arguments
@@ -150,7 +150,7 @@ class FaultInjector(GivenParameters):
             )
         except Exception:  # whatever a driver sends must not end this node
             self.get_logger().error(
-                f"a message of {sensor} cannot be broken: {traceback.format_exc()}",
+                f"a message of {sensor} cannot be broken:{block(traceback.format_exc())}",
                 throttle_duration_sec=_WARN_EVERY_S,
             )
         return Delivery(elapsed_ns, message)

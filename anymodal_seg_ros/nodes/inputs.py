@@ -13,7 +13,7 @@ from typing import Any
 from rclpy.node import Node
 
 from anymodal_seg_ros.config import RigConfig, seconds_to_ns
-from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.foreign_text import block, one_line
 from anymodal_seg_ros.frames import SensorState
 from anymodal_seg_ros.nodes.arrival import waited_ns
 from anymodal_seg_ros.nodes.graph_watch import GraphWatch
@@ -143,5 +143,5 @@ class Inputs:
         words = f"{type(error).__name__}: {one_line(error)}"
         self._pipeline.reject(sensor, Fault(SensorState.INVALID, words), self._now_ns())
         if self._health.may_warn(f"{sensor} callback"):
-            text = "".join(traceback.format_exception(error))
-            self._node.get_logger().error(f"a message of {sensor} could not be taken: {text}")
+            text = block("".join(traceback.format_exception(error)))
+            self._node.get_logger().error(f"a message of {sensor} could not be taken:{text}")

@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import IO
 
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.foreign_text import quote
+from anymodal_seg_ros.written_files import open_own
+
+_LONGEST_PID = 20
 
 
 def hold_name(full_name: str) -> IO[str] | None:
@@ -24,7 +28,8 @@ def hold_name(full_name: str) -> IO[str] | None:
 
     Returns:
         What has to be kept for as long as the name is held; None where no lock can be made, as on
-        a read-only file system: then nothing is held, and nothing is refused.
+        a read-only file system, or where the folder is somebody else's: then nothing is held, and
+        nothing is refused.
 
     Raises:
         ConfigError: another process of this machine and domain has it.
@@ -34,14 +39,15 @@ def hold_name(full_name: str) -> IO[str] | None:
     try:
         folder = _folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = (folder / f"{name}.lock").open("a+", encoding="ascii")
+        if folder.lstat().st_uid != os.geteuid():
+            return None  # somebody else was faster in /tmp, and may have laid out anything there
+        file = open_own(folder / f"{name}.lock")
     except OSError:
         return None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
+        holder = quote(file.read(_LONGEST_PID).strip()) or "unknown"
         file.close()
         raise ConfigError(
             f"a node {full_name} runs already on this machine (process {holder}): give this one "

@@ -6,15 +6,17 @@ the folder holds a bag with messages as they came, and the node's own parameters
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import time
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +32,7 @@ from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.sensing.geometry.frame_tree import LONGEST_NAME, MOST_AT_ONCE
 from anymodal_seg_ros.written_files import write_file
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "rclpy", "rosbags", "torch")
@@ -40,9 +43,15 @@ _BUFFERS = (array, bytes, bytearray, memoryview, np.ndarray)
 _OVERHEAD = 1024
 """Bytes that a message takes beside its payload, roughly."""
 
+_OF_AN_OBJECT = 1024
+"""Bytes of one of many in a list, as a field of a cloud or a transform, roughly."""
+
 
 MOST_SERIES = 200
 """Of messages that are kept: there are as many as somebody makes up frames of transforms."""
+
+ROOM_OF_PLACES = 16_000_000
+"""Bytes that transforms may take together."""
 
 
 class Kept(NamedTuple):
@@ -66,27 +75,50 @@ class Kept(NamedTuple):
 
         Everybody who knows a place latches a message of his own on ``/tf_static``.
         """
-        placed = getattr(self.message, "transforms", ())
-        return (self.topic, *sorted(str(one.child_frame_id) for one in placed))
+        placed = getattr(self.message, "transforms", ())[:MOST_AT_ONCE]
+        return (self.topic, *sorted(str(one.child_frame_id)[:LONGEST_NAME] for one in placed))
 
     @property
     def size(self) -> int:
         """How many bytes it takes, roughly."""
         if isinstance(self.message, bytes):
             return len(self.message) + _OVERHEAD
-        for name in ("data", "events"):
-            payload: Any = getattr(self.message, name, None)
-            if type(payload) in _BUFFERS:
-                return int(memoryview(payload).nbytes) + _OVERHEAD
-        return _OVERHEAD
+        kind: Any = type(self.message)  # of which mypy does not know that it can be hashed
+        parts = (getattr(self.message, name, None) for name in _roomy(kind))
+        return _OVERHEAD + sum(map(_room, parts))
 
 
-def make_room(series: dict[tuple[str, ...], Any]) -> None:
-    """Let the transforms that came first go, if there are too many series."""
-    if len(series) > MOST_SERIES:
-        placed = next((key for key in series if len(key) > 1), None)
-        if placed is not None:
-            del series[placed]
+@functools.cache
+def _roomy(kind: Hashable) -> tuple[str, ...]:
+    """Return the fields of a type of messages that may be of any length."""
+    fields: dict[str, str] = getattr(kind, "get_fields_and_field_types", dict)()
+    return tuple(
+        name for name, of in fields.items() if of.startswith(("sequence", "string", "std_msgs/Hea"))
+    )
+
+
+def _room(value: Any) -> int:
+    """Return how many bytes a field takes, roughly."""
+    if type(value) in _BUFFERS:
+        return int(memoryview(value).nbytes)
+    if isinstance(value, list | tuple):
+        return _OF_AN_OBJECT * len(value)
+    return len(getattr(value, "frame_id", value) or "")
+
+
+def make_room(series: dict[tuple[str, ...], Any], size: Callable[[Any], int]) -> None:
+    """Let the transforms that came first go, where there are too many series or they are too large.
+
+    Args:
+        series: of messages, the oldest first.
+        size: how many bytes one of them takes.
+    """
+    placed = [key for key in series if len(key) > 1]
+    room = sum(size(series[key]) for key in placed)
+    for key in placed:
+        if len(series) <= MOST_SERIES and room <= ROOM_OF_PLACES:
+            break
+        room -= size(series.pop(key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +196,10 @@ def _write_bag(path: Path, kept: Iterable[Kept]) -> list[str]:
         RawMessage(absolute_topic(k.topic), k.type, k.time_ns, _serialized(k.message)) for k in kept
     )
     return write_raw_bag(path, raw)
+
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}(_|$)")
+"""With what the names of folders begin."""
 
 
 def _now() -> str:

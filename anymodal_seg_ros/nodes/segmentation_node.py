@@ -25,7 +25,7 @@ from rclpy.parameter import Parameter
 
 from anymodal_seg_ros.config import SegConfig, nest, refuse_shared_topics
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
-from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.foreign_text import block, one_line
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.engines import described
 from anymodal_seg_ros.inference.loading import give_up_when, loading_goes_on
@@ -53,7 +53,7 @@ from anymodal_seg_ros.nodes.services import NodeServices
 from anymodal_seg_ros.nodes.shutdown import fail, ros_session, run_until_signal
 from anymodal_seg_ros.nodes.snapshot import Snapshots
 from anymodal_seg_ros.nodes.transitions import refuse_impossible_transitions, told
-from anymodal_seg_ros.nodes.worker import PipelineWorker, any_worker_lives
+from anymodal_seg_ros.nodes.worker import STOP_LIMIT_S, PipelineWorker, any_worker_lives
 from anymodal_seg_ros.pipeline import Pipeline
 
 NAME = "segmentation_node"
@@ -63,6 +63,9 @@ _SIM_TIME_POLL_S = 0.005
 
 _SUPERVISE_S = 0.25
 """How often it is looked whether the engine hangs."""
+
+_HOPELESS_STOP_S = 0.5
+"""A thread that is known to hang is not waited for as one that may come to its end."""
 
 _SUCCESS = TransitionCallbackReturn.SUCCESS
 
@@ -244,7 +247,8 @@ class SegmentationNode(GivenParameters, LifecycleNode):
             self._inputs.destroy()
             self._inputs = None
         if self._worker is not None:
-            if not self._worker.stop() and not self.broken:
+            limit_s = _HOPELESS_STOP_S if self.broken else STOP_LIMIT_S
+            if not self._worker.stop(limit_s) and not self.broken:
                 self.broken = "the engine hangs: its thread cannot be stopped"
             self._worker = None
         if self._black_box is not None:
@@ -408,8 +412,8 @@ class SegmentationNode(GivenParameters, LifecycleNode):
     def _inference_failed(self, error: Exception) -> None:
         self._health.inference_failed(error)
         if self._health.may_warn("inference"):
-            text = "".join(traceback.format_exception(error))
-            self.get_logger().error(f"no mask for this frame: {text}")
+            text = block("".join(traceback.format_exception(error)))
+            self.get_logger().error(f"no mask for this frame:{text}")
 
     def _statuses(self) -> list[Any]:
         """Return what ``/diagnostics`` says now."""

@@ -13,11 +13,12 @@ import faulthandler
 import gc
 import signal
 import socket
+import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -25,6 +26,7 @@ from rclpy.task import Future
 
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.nodes import executor
 from anymodal_seg_ros.nodes.environment import prepare_process
 from anymodal_seg_ros.nodes.own_arguments import unusable
 
@@ -35,6 +37,11 @@ _TEARDOWN_S = 10.0
 """How long ROS may take to go; it takes a tenth of a second, or one or two on a busy machine."""
 
 _STDERR = 2
+
+_ABOUT_A_MESSAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What is raised of a message that cannot be; of the middleware it would be a RuntimeError."""
+
+_SAY_AGAIN_S = 5.0
 
 
 @contextlib.contextmanager
@@ -123,16 +130,25 @@ def _init(args: Sequence[str] | None) -> None:
 def spinning(node: Node, stop: threading.Event) -> Iterator[None]:
     """Serve a node's callbacks in a thread while the body runs, and join it afterwards.
 
-    A callback that raises sets ``stop``, and its exception is raised again when the body ends.
+    A callback that raises sets ``stop``, and its exception is raised again when the body ends. But
+    what rclpy's own callbacks raise, of a ``/clock`` before 0 or a parameter of no type, is said
+    and costs nothing: anybody may send such a thing.
     """
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    serving = executor.MessagesLast()
+    serving.add_node(node)
     ended: Future[None] = Future()
     raised: list[BaseException] = []
 
     def spin() -> None:
         try:
-            executor.spin_until_future_complete(ended)
+            while not ended.done():
+                try:
+                    serving.spin_until_future_complete(ended)
+                except _ABOUT_A_MESSAGE as error:
+                    if not _is_of_rclpy_alone(error):
+                        raise
+                    words = f"a message or request is refused: {one_line(error)}"
+                    node.get_logger().warning(words, throttle_duration_sec=_SAY_AGAIN_S)
         except BaseException as error:
             raised.append(error)
         finally:
@@ -147,9 +163,18 @@ def spinning(node: Node, stop: threading.Event) -> Iterator[None]:
         # a thread that is about to wait for them, which then waits for ever.
         ended.set_result(None)
         thread.join()
-        executor.shutdown()
+        serving.shutdown()
     if raised:
         raise raised[0]
+
+
+def _is_of_rclpy_alone(error: Exception) -> bool:
+    """Whether nobody's code but rclpy's, and Python's own, had a hand in it below the executor."""
+    modules = {
+        str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)
+    }
+    others = {name.partition(".")[0] for name in modules - {__name__, executor.__name__}}
+    return "rclpy" in others and others <= {"rclpy", *sys.stdlib_module_names} - {"__main__"}
 
 
 def run_until_signal(node: Node, stop: threading.Event) -> None:

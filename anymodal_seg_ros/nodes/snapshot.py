@@ -26,9 +26,11 @@ class Snapshots:
 
     def note(self, kept: Kept) -> None:
         """Remember a message instead of the oldest of its series."""
-        messages = self._messages.setdefault(kept.series, deque(maxlen=KEPT))
-        make_room(self._messages)
+        series = kept.series
+        messages = self._messages.setdefault(series, deque(maxlen=KEPT))
         messages.append(kept)
+        if len(series) > 1:
+            make_room(self._messages, lambda several: sum(one.size for one in several))
         while len(messages) > 2 and kept.size * len(messages) > ROOM:
             messages.popleft()
 

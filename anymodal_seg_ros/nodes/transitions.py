@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from anymodal_seg_ros.errors import AnymodalError
-from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.foreign_text import block, one_line, quote
 from anymodal_seg_ros.inference.loading import GivenUpError
 
 N = TypeVar("N", bound=LifecycleNode)
@@ -36,7 +36,7 @@ def told(transition: Transition[N]) -> Transition[N]:
             node.get_logger().fatal(one_line(error))
             return TransitionCallbackReturn.FAILURE
         except Exception:
-            node.get_logger().fatal(traceback.format_exc())
+            node.get_logger().fatal(f"{transition.__name__} failed:{block(traceback.format_exc())}")
             return TransitionCallbackReturn.ERROR
 
     return wrapped
@@ -45,12 +45,14 @@ def told(transition: Transition[N]) -> Transition[N]:
 def refuse_impossible_transitions(node: LifecycleNode) -> None:
     """Answer a request for an impossible transition with no.
 
-    In Humble and Jazzy it raises out of the executor instead, and so would end the node.
+    In Humble and Jazzy it raises out of the executor instead, and so would end the node. And rcl
+    logs the name of a transition that it does not know as it came.
     """
     (service,) = (s for s in node.services if s.srv_name.endswith("/change_state"))
     answer = service.callback
 
     def answer_or_refuse(request: Any, response: Any) -> Any:
+        request.transition.label = quote(request.transition.label)
         try:
             return answer(request, response)
         except RuntimeError as error:  # RCLError, which is not public

@@ -42,7 +42,7 @@ def test_built_listed_and_pruned(fake_gpu: FakeGpu, tiny_halves: Path) -> None:
     assert "fp32" in listed and "not yet verified on hardware" in listed
     encode, fuse = plans(fake_gpu)
     encode.write_bytes(b"cut")
-    (fake_gpu.cache / ".writing-1").write_bytes(b"half")
+    (fake_gpu.cache / ".1.unfinished").write_bytes(b"half")
     assert "has 3 bytes" in run("engines", "list").output
     told = run("engines", "prune", "--dry-run").output
     assert f"would remove {encode.name}" in told and len(plans(fake_gpu)) == 2
@@ -86,13 +86,13 @@ def test_what_does_not_say_of_what_it_is_is_damaged_and_what_is_no_plan_is_left_
     write_kept(fake_gpu.cache / "lost.plan", b"x", {"key": {}})
     (fake_gpu.cache / "lost.plan").unlink()
     (fake_gpu.cache / "lost.plan").symlink_to("/nowhere")
-    for folder in ("a.plan", ".writing-b"):
+    for folder in ("a.plan", ".b.unfinished"):
         (fake_gpu.cache / folder).mkdir()
     listed = run("engines", "list").output
     assert "odd.plan.json does not say of what it is" in listed and "a.plan" not in listed
     told = run("engines", "prune").output
     assert "removed odd.plan: " in told and "removed lost.plan: " in told
-    assert sorted(path.name for path in fake_gpu.cache.iterdir()) == [".writing-b", "a.plan"]
+    assert sorted(path.name for path in fake_gpu.cache.iterdir()) == [".b.unfinished", "a.plan"]
 
 
 def test_without_a_gpu_nothing_of_another_machine_is_guessed(

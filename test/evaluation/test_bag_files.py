@@ -482,3 +482,27 @@ def test_compressed_files_are_unpacked_as_far_as_they_go(tmp_path: Path, storage
     assert read(bag) == (SENT, [])
     (bag / "metadata.yaml").unlink()
     assert read(bag)[0] == SENT
+
+
+def test_a_small_file_that_stands_for_too_much_is_never_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To write a gigabyte takes seconds, and the room of whoever else uses the disk."""
+    monkeypatch.setattr(unpack, "MAX_FILE", 1 << 20)
+    packed, into = tmp_path / "a.mcap.zstd", tmp_path / "a.mcap"
+    packed.write_bytes(zstd.compress(bytes(4 << 20)))
+    monkeypatch.setattr(unpack, "naming", None)
+    with pytest.raises(BagError, match=r"a\.mcap\.zstd unpacks to more than 1 MiB.*zstd -d"):
+        unpack.unpack_file(packed, into)
+    assert not into.exists()
+
+
+def test_of_a_small_file_that_is_damaged_the_beginning_is_kept(tmp_path: Path) -> None:
+    packed, into = tmp_path / "a.mcap.zstd", tmp_path / "a.mcap"
+    whole = os.urandom(1 << 20)
+    damaged = bytearray(zstd.compress(whole))
+    damaged[900_000:900_010] = bytes(10)
+    damaged += b"no frame"
+    packed.write_bytes(damaged)
+    unpack.unpack_file(packed, into)
+    assert into.read_bytes()[:500_000] == whole[:500_000]

@@ -21,6 +21,9 @@ def test_adds_the_profile_and_the_malloc_thresholds() -> None:
     profile = ET.parse(added[variable]).getroot()
     sizes = [int(e.text or 0) for e in profile.iter() if e.tag.endswith("segment_size")]
     assert sizes == [32 << 20]
+    # Where the queue is full, what is small is lost with the images: a service then takes seconds.
+    queues = [int(e.text or 0) for e in profile.iter() if e.tag.endswith("port_queue_capacity")]
+    assert queues == [8192]
     assert {k for k in added if k.startswith("MALLOC")} == {
         "MALLOC_MMAP_THRESHOLD_",
         "MALLOC_TRIM_THRESHOLD_",

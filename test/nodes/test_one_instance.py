@@ -61,3 +61,25 @@ def test_where_no_lock_can_be_made_nothing_is_refused(
 ) -> None:
     (folder / "anymodal_seg_ros").write_text("a file where the folder would be")
     assert hold_name("/segmentation_node") is None
+
+
+def test_a_link_in_the_place_of_the_lock_is_not_written_through(folder: Path) -> None:
+    """In /tmp, whoever is faster may lay one out."""
+    precious = folder / "precious"
+    precious.write_text("not ours")
+    held = hold_name("/robot1/segmentation_node")
+    assert held is not None
+    lock = next(folder.rglob("*.lock"))
+    held.close()
+    lock.unlink()
+    lock.symlink_to(precious)
+    assert hold_name("/robot1/segmentation_node") is None
+    assert precious.read_text() == "not ours"
+
+
+def test_a_folder_of_somebody_else_is_not_used(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 12345)
+    assert hold_name("/robot1/segmentation_node") is None
+    assert not list(folder.rglob("*.lock"))

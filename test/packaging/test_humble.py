@@ -26,7 +26,8 @@ OFFERED = {
     "rclpy.context": "Context",
     "rclpy.exceptions": "InvalidServiceNameException InvalidTopicNameException "
     "NameValidationException ParameterNotDeclaredException",
-    "rclpy.executors": "SingleThreadedExecutor MultiThreadedExecutor ExternalShutdownException",
+    "rclpy.executors": "SingleThreadedExecutor MultiThreadedExecutor ExternalShutdownException "
+    "TimeoutException",
     "rclpy.lifecycle": "LifecycleNode LifecycleState TransitionCallbackReturn",
     "rclpy.logging": "get_logger",
     "rclpy.node": "Node",

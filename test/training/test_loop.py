@@ -242,6 +242,48 @@ def test_a_checkpoint_of_something_else_is_refused(frames: Frames, tmp_path: Pat
         run(tiny_recipe(), frames, files.path, resume=True)
 
 
+def _odd_moment(state: dict[str, Any]) -> None:
+    next(iter(state["optimiser"]["state"].values()))["exp_avg"] = torch.zeros(3)
+
+
+ODD: dict[str, Any] = {
+    "no state": lambda state: state.clear(),
+    "no weights": lambda state: state.update(network=5),
+    "weights of somebody else": lambda state: state.update(network={"\x1b[31m": torch.zeros(1)}),
+    "no optimiser": lambda state: state.update(optimiser=[1, 2]),
+    "other groups": lambda state: state["optimiser"].update(param_groups=[{"params": "x"}] * 2),
+    "a moment of another shape": _odd_moment,
+    "a step that is no number": lambda state: state.update(step="x" * 100_000),
+    "a step before the first": lambda state: state.update(step=-5),
+    "a step after the last": lambda state: state.update(step=10**9),
+    "an endless step": lambda state: state.update(step=float("inf")),
+    "a best that nothing is better than": lambda state: state.update(best=float("nan")),
+    "frames by name": lambda state: state.update(frames="\x1b]0;" + "y" * 100_000),
+    "a strategy that is none": lambda state: state.update(strategy=None, replaced=None),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_the_state_of_a_stranger_is_refused_in_a_line(
+    odd: str, unbroken: RunFolder, frames: Frames, tmp_path: Path
+) -> None:
+    state = load_checkpoint(unbroken.last_file)
+    ODD[odd](state)
+    files = RunFolder(tmp_path / "run")
+    files.create(tiny_recipe())
+    save_checkpoint(files.last_file, state)
+    with pytest.raises(TrainingError, match=r"/run") as told:
+        run(tiny_recipe(), frames, files.path, resume=True)
+    said = str(told.value)
+    assert len(said) < 500 and said.isprintable() and "--run-dir" in said
+
+
+def test_a_state_that_holds_no_names_is_refused(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "last.pt")
+    with pytest.raises(TrainingError, match=r"last\.pt: it holds a list"):
+        load_checkpoint(tmp_path / "last.pt")
+
+
 def test_the_learning_rate_warms_up_and_decays_to_nothing() -> None:
     options = TrainingOptions(steps=100, warmup_steps=10, learning_rate=1.0, poly_power=0.9)
     rates = [learning_rate(options, step) for step in range(100)]

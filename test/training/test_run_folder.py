@@ -65,7 +65,9 @@ with RunFolder(Path(sys.argv[1])).held():
         assert other.stdout is not None and other.stdout.readline() == b"held\n"
         with pytest.raises(TrainingError, match=r"another process trains in .*run: wait for it"):
             files.held().__enter__()
-        (files.path / f".last.pt.{other.pid}").write_bytes(b"the first half of a gigabyte")
+        (files.path / f".last.pt.{other.pid}-0.unfinished").write_bytes(
+            b"the first half of a gigabyte"
+        )
         other.kill()
     with files.held():
         assert not list(files.path.glob(".last.pt.*")) and files.last_file.is_file()
@@ -131,7 +133,7 @@ def test_a_full_disk_is_told_by_the_log_and_costs_none_of_its_lines(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", no_room)
+        patch.setattr(Path, "write_bytes", no_room)
         with pytest.raises(TrainingError, match=r"No space left.*--resume"):
             RunLog(files.log_file, 1)
     assert read_log(files.log_file) == [{"step": 0, "kind": "train", "loss": 1.0}]
@@ -184,3 +186,18 @@ def test_the_commit_of_a_checkout_is_known(tmp_path: Path) -> None:
     assert checkout_state(package) == {"commit": commit, "uncommitted": "no"}
     (package / "code.py").write_text("a = 2\n")
     assert checkout_state(package) == {"commit": commit, "uncommitted": "yes"}
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_lock_that_is_none_is_told_and_leads_nowhere(files: RunFolder, kind: str) -> None:
+    """As in the run folder of a stranger."""
+    files.path.mkdir(parents=True, exist_ok=True)
+    precious = files.path / "precious"
+    precious.write_text("not ours")
+    if kind == "link":
+        (files.path / ".lock").symlink_to(precious)
+    else:
+        os.mkfifo(files.path / ".lock")
+    with pytest.raises(TrainingError, match=r"cannot write in the run folder"), files.held():
+        pass
+    assert precious.read_text() == "not ours"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickletools
 import shutil
@@ -16,31 +15,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from anymodal_seg_ros.written_files import put_in_place
 from anymodal_seg_training.archives import check_archive
 from anymodal_seg_training.errors import TrainingError
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary file, then put it in the place of ``path``.
+    """Let ``write`` fill an empty file, then put it in the place of ``path``.
 
     Whatever happens on the way, ``path`` holds either its old content or the whole new one.
 
     Raises:
         TrainingError: the file cannot be written, for example because the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:  # Ctrl-C, too
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if not isinstance(error, OSError | RuntimeError | SafetensorError):
-            raise
+        with put_in_place(path, lasting=True) as unfinished:
+            write(unfinished)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise TrainingError(
-            f"cannot write {path}: {error}; what was there before is intact: "
+            f"cannot write {path}: {why}; what was there before is intact: "
             "make room or mend the permissions, then go on with --resume"
         ) from error
 
@@ -51,20 +45,7 @@ def write_text_atomically(path: Path, content: str) -> None:
     Raises:
         TrainingError: the file cannot be written, for example because the disk is full.
     """
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(content, encoding="utf-8")
-
-    write_atomically(path, write)
-
-
-def forget_partial(path: Path) -> None:
-    """Remove what :func:`write_atomically` left of ``path`` in processes that were killed.
-
-    Only where no other process writes it.
-    """
-    for temporary in path.parent.glob(f".{path.name}.[0-9]*"):
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, lambda unfinished: _write_bytes(unfinished, content.encode()))
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -87,6 +68,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the unpickler stumble in any way
         raise TrainingError(f"cannot read the checkpoint {path}: {_why(error)}") from error
+    if not isinstance(state, dict):
+        raise TrainingError(f"cannot read the checkpoint {path}: it holds a {_kind(state)}")
     return state
 
 
@@ -107,6 +90,7 @@ def keep_previous(last: Path, previous: Path) -> None:
 
 def _link_or_copy(source: Path, target: Path) -> None:
     """Give a file a second name, or copy it where the file system knows no such thing."""
+    target.unlink()
     try:
         os.link(source, target)
     except OSError:

@@ -19,9 +19,9 @@ import torch
 import yaml
 
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.written_files import forget_unfinished, open_own
 from anymodal_seg_training import __version__
 from anymodal_seg_training.checkpoint import (
-    forget_partial,
     keep_previous,
     load_checkpoint,
     save_checkpoint,
@@ -112,7 +112,7 @@ class RunFolder:
         """
         self._make()
         try:
-            lock = (self.path / ".lock").open("w")
+            lock = open_own(self.path / ".lock")
         except OSError as error:
             raise TrainingError(
                 f"cannot write in the run folder {self.path}: {error}; mend its permissions, or "
@@ -132,7 +132,7 @@ class RunFolder:
                 # Some network folders have no locks: then nobody watches.
             else:
                 for path in (self.last_file, self.previous_file, self.best_file):
-                    forget_partial(path)
+                    forget_unfinished(path)
             yield
 
     def _make(self) -> None:

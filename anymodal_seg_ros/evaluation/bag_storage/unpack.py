@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import shutil
 import sys
 from collections.abc import Iterator
@@ -109,26 +110,43 @@ def unpack_file(packed: Path, into: Path) -> None:
     Raises:
         BagError: it is damaged, or unpacks to more than can be meant or than fits on the disk.
     """
-    limit = max(MAX_FILE, MAX_RATIO * packed.stat().st_size)
-    limit = min(limit, shutil.disk_usage(into.parent).free // 2)
+    meant = max(MAX_FILE, MAX_RATIO * packed.stat().st_size)
+    limit = min(meant, shutil.disk_usage(into.parent).free // 2)
     size = 0
     try:
+        if meant == MAX_FILE:  # a small file: what it stands for is soon known, without writing it
+            _refuse_more(packed, limit, _size_unpacked(packed, limit))
         with packed.open("rb") as source, naming(into), into.open("wb") as target:
             for piece in _pieces(source):
                 size += len(piece)
-                if size > limit:
-                    raise BagError(
-                        f"{packed} unpacks to more than {limit // 1024**2} MiB: if that is right, "
-                        "unpack it yourself (zstd -d) and give the result"
-                    )
+                _refuse_more(packed, limit, size)
                 target.write(piece)
     except BagError:
-        into.unlink()
+        into.unlink(missing_ok=True)
         raise
     except zstd.ZstdError as error:
         if not size:
             raise BagError(f"{packed} is damaged: {error}") from error
         # What was unpacked before the damage is a recording that was cut off.
+
+
+def _refuse_more(packed: Path, limit: int, size: int) -> None:
+    if size > limit:
+        raise BagError(
+            f"{packed} unpacks to more than {limit // 1024**2} MiB: if that is right, unpack it "
+            "yourself (zstd -d) and give the result"
+        )
+
+
+def _size_unpacked(packed: Path, limit: int) -> int:
+    """Return how many bytes a file stands for, as far as it is whole; it ends beyond a limit."""
+    size = 0
+    with packed.open("rb") as source, contextlib.suppress(zstd.ZstdError):
+        for piece in _pieces(source):
+            size += len(piece)
+            if size > limit:
+                break
+    return size
 
 
 def _pieces(source: BinaryIO) -> Iterator[bytes]:

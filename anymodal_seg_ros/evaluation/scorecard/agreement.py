@@ -21,7 +21,7 @@ from anymodal_seg_ros.evaluation.replay import (
 )
 from anymodal_seg_ros.evaluation.scorecard.job import Subject, inputs_of
 from anymodal_seg_ros.evaluation.scorecard.records import RunError
-from anymodal_seg_ros.evaluation.scorecard.run_folder import run_key
+from anymodal_seg_ros.evaluation.scorecard.run_folder import refuse_links, run_key
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.model import load_model
@@ -57,6 +57,7 @@ def with_agreement(subject: Subject, folder: Path) -> Subject:
         }
     )
     masks = folder / key[:16]
+    refuse_links(folder, masks)
     if not masks.is_dir():
         partial = folder / _PARTIAL
         shutil.rmtree(partial, ignore_errors=True)

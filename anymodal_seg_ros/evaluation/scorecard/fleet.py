@@ -189,6 +189,8 @@ def _attempt(job: Job, progress: Callable[[float], None] = lambda share: None) -
         if error.errno in DISK_FULL:  # no job could keep anything
             raise
         return str(error)
+    except MemoryError:
+        return "the memory is full: try fewer --workers, or a machine with more"
     return ""
 
 

@@ -231,6 +231,7 @@ def new_run(folder: Path) -> Iterator[Path]:
     Raises:
         RunError: it cannot be created, or something else is in the way.
     """
+    refuse_links(folder, *list(folder.parents)[:2])  # OUT/runs/BAG/CASE
     if folder.exists() and not (folder / RUN).is_file():
         raise RunError(f"{folder} exists and is no run: choose another --out")
     partial = _partial(folder)
@@ -243,6 +244,16 @@ def new_run(folder: Path) -> Iterator[Path]:
         yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def refuse_links(*places: Path) -> None:
+    """Refuse folders of a scorecard that lead to elsewhere, where nobody asked to write or remove.
+
+    Raises:
+        RunError: one is a link.
+    """
+    if link := next((place for place in places if place.is_symlink()), None):
+        raise RunError(f"{link} is a link to elsewhere: remove it, or choose another --out")
 
 
 def forget_partial(folder: Path) -> None:

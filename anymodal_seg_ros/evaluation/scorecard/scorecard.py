@@ -101,8 +101,9 @@ def load_scorecard(folder: Path) -> Scorecard:
     """
     if folder.is_file():
         folder = folder.parent
-    if (folder / RUN).is_file():  # runs/BAG/CASE
-        folder = folder.resolve().parents[2]
+    above = folder.resolve().parents
+    if (folder / RUN).is_file() and len(above) > 2:  # runs/BAG/CASE
+        folder = above[2]
     found = sorted((folder / RUNS).glob(f"*/*/{RUN}"), key=_order)
     unreadable = _unreadable(folder)
     if not found and not unreadable:

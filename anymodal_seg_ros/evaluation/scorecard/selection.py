@@ -48,12 +48,13 @@ class Selection:
 
     def runs(self, runs: Sequence[Run]) -> list[Run]:
         """Return the runs whose masks are chosen."""
+        with_timeline = {run.bag for run in runs if is_timeline(run.case)}
         return [
             run
             for run in runs
             if self.bag in ("", run.bag)
             and self.condition in ("", run.condition)
-            and self._has_case(run, runs)
+            and self._has_case(run, run.bag in with_timeline)
         ]
 
     def records(self, run: Run) -> Iterator[MaskRecord]:
@@ -70,14 +71,13 @@ class Selection:
                 continue
             yield record
 
-    def _has_case(self, run: Run, runs: Sequence[Run]) -> bool:
+    def _has_case(self, run: Run, has_timeline: bool) -> bool:
         if self.case:
             return self.case in (ALL, run.case)
         if self.fault:
             return any(self._is_fault(w.label, w.sensor) for w in run.windows)
         if self.subset and run.case.startswith("subset-"):
             return True
-        has_timeline = any(is_timeline(r.case) for r in runs if r.bag == run.bag)
         return is_timeline(run.case) if has_timeline else run.case == HEALTHY
 
     def _in_fault(self, run: Run, time_s: float) -> bool:

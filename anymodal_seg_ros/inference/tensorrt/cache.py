@@ -22,6 +22,7 @@ from anymodal_seg_ros.inference.tensorrt.kept_files import (
     write_kept,
 )
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries
+from anymodal_seg_ros.written_files import is_unfinished
 
 FORMAT = 1
 """Of the plans that this version of the package builds; counted up when the way changes."""
@@ -182,5 +183,5 @@ class PlanCache:
             alone = path.suffix == ".json" and not path.with_suffix("").exists()
             plan = self.folder / f"{path.name.partition('.')[0]}.plan"
             alone |= ".service" in path.suffixes and not plan.exists()
-            if path.name.startswith(".writing-") or alone:
+            if is_unfinished(path) or alone:
                 yield path

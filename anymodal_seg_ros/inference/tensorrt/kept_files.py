@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from anymodal_seg_ros.errors import EngineError
 from anymodal_seg_ros.inference.tensorrt.locks import files_held
 from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_ros.resources import user_cache_dir
+from anymodal_seg_ros.written_files import write_file
 
 
 def cache_dir() -> Path:
@@ -57,8 +57,8 @@ def write_held(path: Path, content: bytes, about: Mapping[str, Any]) -> None:
     """
     told = {**about, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     with _told(path):
-        _replace(path, content)
-        _replace(meta_of(path), (json.dumps(told, indent=2) + "\n").encode())
+        write_file(path, content, private=True, lasting=True)
+        write_file(meta_of(path), json.dumps(told, indent=2) + "\n", private=True, lasting=True)
 
 
 @contextlib.contextmanager
@@ -122,17 +122,3 @@ def remove_kept(path: Path) -> None:
 def meta_of(path: Path) -> Path:
     """Return where it is written what there is to know of a file."""
     return path.with_name(path.name + ".json")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write into a new file of this folder, which then takes the place of the old one."""
-    handle, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

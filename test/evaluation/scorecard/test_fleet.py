@@ -26,18 +26,25 @@ def jobs_in(folder: Path, *names: str) -> list[Job]:
     return [Job(subject, Case(name), folder / name, ()) for name in names]
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "locked.mcap"), "locked.mcap"),
+        (MemoryError(), "--workers"),
+    ],
+)
 def test_a_bag_that_cannot_be_read_costs_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
     def run(job: Job, progress: object) -> None:
         if job.case.name == "locked":
-            raise PermissionError(errno.EACCES, "Permission denied", "locked.mcap")
+            raise error
         done.append(job.case.name)
 
     done: list[str] = []
     monkeypatch.setattr(fleet, "run_job", run)
     (failure,) = run_jobs(jobs_in(tmp_path, "locked", "sound"), 1, lambda *told: None)
-    assert failure.job.case.name == "locked" and "locked.mcap" in failure.reason
+    assert failure.job.case.name == "locked" and said in failure.reason
     assert done == ["sound"]
 
 

@@ -13,9 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from anymodal_seg_ros.cli.main import main
+from anymodal_seg_ros.config import build
 from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.evaluation.scorecard import selection
 from anymodal_seg_ros.evaluation.scorecard.records import RunError, from_line
 from anymodal_seg_ros.evaluation.scorecard.report import write_report
+from anymodal_seg_ros.evaluation.scorecard.run_folder import Run, new_run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
 
 RUN: dict[str, Any] = {
@@ -180,3 +183,41 @@ def test_a_pipe_in_the_place_of_a_file_is_told_and_not_waited_for(
     done = CliRunner().invoke(main, ["evaluate", "--from", str(folder)])
     assert done.exit_code == 2
     assert "no regular file" in done.output and name in done.output
+
+
+@pytest.mark.parametrize("place", ["runs", "runs/drive", "runs/drive/healthy"])
+def test_a_run_is_neither_written_nor_removed_where_a_link_leads(
+    tmp_path: Path, place: str
+) -> None:
+    scorecard(tmp_path / "elsewhere", RUN, RECORD)
+    link = tmp_path / "card" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "elsewhere" / place)
+    with (
+        pytest.raises(RunError, match="is a link to elsewhere"),
+        new_run(tmp_path / "card" / "runs" / "drive" / "healthy"),
+    ):
+        pass
+    assert (tmp_path / "elsewhere" / "runs" / "drive" / "healthy" / "run.json").is_file()
+
+
+def test_a_run_that_lies_above_all_folders_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In /tmp there is no scorecard three folders up."""
+    scorecard(tmp_path, RUN, RECORD)
+    (tmp_path / "run.json").write_text(json.dumps(RUN))
+    monkeypatch.setattr(Path, "resolve", lambda path, strict=False: Path("/tmp"))
+    assert len(load_scorecard(tmp_path).runs) == 1
+
+
+def test_what_is_asked_of_thousands_of_runs_is_looked_up_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of each run, whether any other of its bag has a timeline: with 3000 that took minutes."""
+    asked = []
+    monkeypatch.setattr(selection, "is_timeline", lambda case: bool(asked.append(case)))
+    plain = {name: value for name, value in RUN.items() if name != "format"}
+    runs = [build(Run, {**plain, "case": f"case {number}"}, "") for number in range(50)]
+    assert selection.Selection().runs(runs) == []
+    assert len(asked) <= len(runs)

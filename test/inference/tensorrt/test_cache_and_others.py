@@ -24,6 +24,7 @@ from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, machine_parts
 from anymodal_seg_ros.inference.tensorrt.kept_files import read_kept, write_kept
 from anymodal_seg_ros.inference.tensorrt.libraries import load_libraries
 from anymodal_seg_ros.inference.tensorrt.locks import LockedError, build_held, files_held
+from anymodal_seg_ros.written_files import is_unfinished
 
 WRITER = """
 import json, os, sys, time
@@ -87,7 +88,7 @@ def test_what_a_living_writer_is_at_is_never_cleared_away(
         target=lambda: told.append(CliRunner().invoke(main, ["engines", "prune"]))
     )
     pruning.start()
-    assert any(path.name.startswith(".writing-") for path in fake_gpu.cache.iterdir())
+    assert any(is_unfinished(path) for path in fake_gpu.cache.iterdir())
     writer.go_on()
     writer.end()
     pruning.join()
@@ -114,7 +115,7 @@ def test_a_process_that_was_stopped_with_the_folder_in_its_hands_is_not_waited_f
     monkeypatch.setattr(locks, "time", SimpleNamespace(monotonic=later, sleep=time.sleep))
     result = CliRunner().invoke(main, ["engines", "prune"])
     assert result.exit_code == 1 and "Error: another process has " in result.output
-    assert any(path.name.startswith(".writing-") for path in fake_gpu.cache.iterdir())
+    assert any(is_unfinished(path) for path in fake_gpu.cache.iterdir())
     with pytest.raises(EngineError, match="another process has"):
         write_kept(fake_gpu.cache / "b.plan", b"x", {})
     assert CliRunner().invoke(main, ["engines", "list"]).exit_code == 0, "to look does no harm"
@@ -130,9 +131,9 @@ def test_where_there_are_no_locks_what_may_be_of_a_living_writer_stays(
 
     monkeypatch.setattr(fcntl, "flock", unknown)
     write_kept(fake_gpu.cache / "a.plan", b"x", {"key": machine_parts(load_libraries())})
-    (fake_gpu.cache / ".writing-1").write_bytes(b"half")
+    (fake_gpu.cache / ".1.unfinished").write_bytes(b"half")
     assert "0 files" in CliRunner().invoke(main, ["engines", "prune"]).output
-    assert (fake_gpu.cache / ".writing-1").exists()
+    assert (fake_gpu.cache / ".1.unfinished").exists()
 
 
 @pytest.mark.parametrize("how", [["--all"], ["--older-than", "0"]])

@@ -140,9 +140,9 @@ def test_a_writer_that_dies_leaves_the_old_file(
         cache.keep(key, b"new")
     assert cache.find(key) == b"old" and list(cache.leftovers()) == []
     monkeypatch.undo()
-    (cache.folder / ".writing-abc").write_bytes(b"half a pl")
+    (cache.folder / ".abc.unfinished").write_bytes(b"half a pl")
     (cache.folder / "gone.plan.json").write_text("{}")
-    assert [path.name for path in cache.leftovers()] == [".writing-abc", "gone.plan.json"]
+    assert [path.name for path in cache.leftovers()] == [".abc.unfinished", "gone.plan.json"]
 
 
 def test_a_full_disk_is_told(cache: PlanCache, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import webdataset
 
-from anymodal_seg_training.checkpoint import forget_partial, write_atomically, write_text_atomically
+from anymodal_seg_ros.written_files import forget_unfinished
+from anymodal_seg_training.checkpoint import write_atomically, write_text_atomically
 from anymodal_seg_training.datasets.base import Split
 from anymodal_seg_training.datasets.packed_members import INDEX_DTYPE, PackedFile, pack_frame
 from anymodal_seg_training.datasets.workers import begin_worker, worker_context
@@ -167,7 +168,7 @@ def _pack_shard(number: int) -> None:
                 tar.write({"__key__": f"{number:06d}{len(checksums):06d}", **sample})
                 checksums.append([zlib.crc32(content) for content in files.values()])
 
-    forget_partial(path)  # of a worker that was killed
+    forget_unfinished(path)  # of a worker that was killed
     write_atomically(path, write)
     members = next(iter(kinds), ())
     note = {

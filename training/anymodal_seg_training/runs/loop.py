@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_ros.networks.set_statistics import copy_statistics
 from anymodal_seg_training.checkpoint import save_weights
@@ -39,6 +40,11 @@ from anymodal_seg_training.runs.optimisation import (
 from anymodal_seg_training.runs.validation import validate
 from anymodal_seg_training.strategies import build_strategy, makes_masks
 from anymodal_seg_training.strategies.base import Setting, Strategy
+
+_UNFIT = (AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError)
+"""What PyTorch raises of a state that is none, or of something else."""
+
+_MOST_REPLACED = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +173,35 @@ class Trainer:
                 "those frames, or name another folder with --run-dir"
             )
         try:
-            self._network.load_state_dict(state["network"])
-            self._optimiser.load_state_dict(state["optimiser"])
-            self._strategy.restore(state["strategy"])
-            if self._average is not None:
-                self._average.load_state_dict(state["average"])
-            self._step, self._best = int(state["step"]), float(state["best"])
-            self._replaced = int(state.get("replaced", 0))  # unknown before frames were streamed
-        except (KeyError, ValueError, RuntimeError) as error:
+            self._restore(state)
+        except _UNFIT as error:
             raise TrainingError(
-                f"{self._run.last_file} does not fit the recipe: {error}"
+                f"{self._run.last_file} does not fit the recipe: {error}; name another folder with "
+                "--run-dir"
             ) from error
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a state, which may be of any other run or made up."""
+        self._network.load_state_dict(state["network"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        for parameter, held in self._optimiser.optimizer.state.items():
+            for name, value in held.items():
+                if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+                    raise ValueError(f"{name} of the optimiser has the shape {list(value.shape)}")
+        self._strategy.restore(state["strategy"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        step, best, replaced = state["step"], state["best"], state.get("replaced", 0)
+        # What was replaced is unknown in checkpoints from before frames were streamed.
+        for name, number, most in (
+            ("step", step, self._options.steps),
+            ("replaced", replaced, _MOST_REPLACED),
+        ):
+            if type(number) is not int or not 0 <= number <= most:
+                raise ValueError(f"{name} is {quote(number)}: expected 0 to {most}")
+        if type(best) not in (int, float) or math.isnan(best):
+            raise ValueError(f"best is {quote(best)}: expected a score")
+        self._step, self._best, self._replaced = step, best, replaced
 
     def fit(self, display: Display) -> None:
         """Train to the last step.

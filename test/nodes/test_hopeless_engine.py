@@ -1,0 +1,29 @@
+"""The end of a node whose engine is past hope."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+from anymodal_seg_ros.nodes.segmentation_node import SegmentationNode
+from anymodal_seg_ros.nodes.worker import STOP_LIMIT_S
+
+
+@pytest.mark.parametrize(("broken", "limit_s"), [("", STOP_LIMIT_S), ("the engine hangs", 0.5)])
+def test_a_thread_that_is_known_to_hang_is_not_waited_for(broken: str, limit_s: float) -> None:
+    """Who supervises the node starts another one, the sooner the better."""
+    asked: list[float] = []
+
+    def stop(limit_s: float) -> bool:
+        asked.append(limit_s)
+        return False
+
+    node: Any = SimpleNamespace(
+        _inputs=None, _black_box=None, _worker=SimpleNamespace(stop=stop), broken=broken
+    )
+    SegmentationNode._end(node)
+    assert asked == [limit_s] and node.broken
