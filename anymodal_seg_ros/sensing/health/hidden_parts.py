@@ -46,6 +46,8 @@ _KEPT = 24
 """Pictures in which something may have been hidden that is told now."""
 _AS_USUAL = 2.0
 """Times its usual change, at most, that of the rest when the part was hidden."""
+_HALTED, _FEWEST_BEFORE = 0.4, 3
+"""Of its change before, below which the rest has come to a halt; pictures that tell of before."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -122,19 +124,26 @@ class HiddenPartsWatch:
         return None
 
     def _lasts(self, number: int, now_ns: int) -> bool:
-        """Whether a picture was seen, and is long enough ago."""
+        """Whether a picture and those before it are known, and it is long enough ago."""
         times = [time_ns for one, time_ns, _ in self._changes if one >= number]
-        seen = bool(self._changes) and self._changes[0][0] <= number
+        seen = bool(self._changes) and self._changes[0][0] <= number - _FEWEST_BEFORE
         return seen and len(times) > _LOOKS and now_ns - times[0] >= _PATIENCE_NS
 
     def _went_on(self, number: int, rest: Flags, unit: float) -> bool:
         """Whether the rest changed in a picture as it does before and after."""
         changes = [(one, median(change[rest])) for one, _, change in self._changes]
         then = [change for one, change in changes if one == number]
-        before = [change for one, change in changes if one < number] or then
+        before = [change for one, change in changes if one < number]
         after = [change for one, change in changes if one > number]
         usual = min(median(np.array(before)), median(np.array(after)))
-        return then[0] <= _AS_USUAL * usual + unit
+        return then[0] <= _AS_USUAL * usual + unit and not self._halted(number, rest)
+
+    def _halted(self, number: int, rest: Flags) -> bool:
+        """Whether the rest has come to a halt in a picture: some of it shows a wall, by chance."""
+        paces = [(one, float(change[rest].mean())) for one, _, change in self._changes]
+        before = [pace for one, pace in paces if one < number]
+        after = [pace for one, pace in paces if one > number]
+        return median(np.array(after)) < _HALTED * median(np.array(before))
 
     def _seen_again(self, power: Floats) -> bool:
         assert self._hidden is not None
