@@ -42,6 +42,9 @@ WINDOW_S = 5.0
 _HANDOVER_S = 5.0
 """How long a subscription may take to hear what the one before it hears."""
 
+_BEHIND_S = 1.0
+"""How long either of the two may be behind the other: what waits for a callback is heard then."""
+
 _ALIKE = 3
 
 
@@ -85,7 +88,8 @@ class TopicSubscription:
         self._window: deque[tuple[float, int, int]] = deque()
         self._senders: dict[Any, float] = {}
         self._leaving: Any = None
-        self._leaves_s = 0.0
+        self._leaves_s = self._alone_s = 0.0
+        """When the one from before goes, and since when nothing comes twice any more."""
         self._both: deque[tuple[str, int]] = deque(maxlen=4 * DEPTH)
         self._asked = best_match(self._fitting(offers_of(node, topic)), latched, (False, False))
         self._subscription = self._subscribe()
@@ -105,6 +109,7 @@ class TopicSubscription:
             before, self._subscription = self._subscription, self._subscribe()
             if HAS_MESSAGE_INFO:
                 self._leaving, self._leaves_s = before, now_s + _HANDOVER_S
+                self._alone_s = self._leaves_s + _BEHIND_S
         profile = self._subscription.qos_profile
         return TopicFacts(
             topic=self.name,
@@ -131,7 +136,6 @@ class TopicSubscription:
         if self._leaving is not None:
             self._node.destroy_subscription(self._leaving)
             self._leaving = None
-            self._both.clear()
 
     def _subscribe(self) -> Any:
         reliable, latched = self._asked
@@ -144,11 +148,11 @@ class TopicSubscription:
         made: Any = None
 
         def take(message: Any, info: Mapping[str, Any] | None) -> None:
-            if self._leaving is not None:
-                if self._is_known(info):
-                    return
-                if made is self._subscription:
-                    self._leaves_s = 0.0  # at the next look: the old one may be behind
+            now_s = time.monotonic()
+            if now_s < self._alone_s and self._is_known(info):
+                return
+            if self._leaving is not None and made is self._subscription:
+                self._leaves_s = min(self._leaves_s, now_s + _BEHIND_S)
             self._take(message, info)
 
         def count_lost(number: int) -> None:

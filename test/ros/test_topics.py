@@ -89,22 +89,18 @@ def test_nothing_is_missed_or_taken_twice_when_a_topic_is_heard_reliably(
     ):
         wait_until(driver.get_subscription_count, "a match")
         graph.wait_until_answered(node)
-        sent = itertools.count()
-
-        def send() -> None:
-            pixels = picture("rgb8", seed=next(sent) % 8)
-            driver.publish(image_message(pixels, "rgb8", time.time_ns(), "camera"))
 
         def arrived(array: DiagnosticArray) -> int:
             return int(values(array, f"{node[1:]}: sensor front")["arrived"])
 
-        wait_while(
-            send,
-            lambda: reliabilities(graph, topic) == [ReliabilityPolicy.RELIABLE],
-            "only a reliable reader",
-        )
-        number = next(sent)
-        diagnostics.next(lambda array: arrived(array) >= number, "all that was sent")
+        number = 0
+        while reliabilities(graph, topic) != [ReliabilityPolicy.RELIABLE]:  # both, for a while
+            pixels = picture("rgb8", seed=number % 8)
+            driver.publish(image_message(pixels, "rgb8", time.time_ns(), "camera"))
+            number += 1
+            # One at a time: a queue that overflows on a busy machine is another matter.
+            diagnostics.next(lambda array, n=number: arrived(array) >= n, f"message {number}")
+        assert number > 0
         assert arrived(diagnostics.next()) == number
 
 

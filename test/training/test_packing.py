@@ -131,7 +131,7 @@ def test_ctrl_c_waits_for_a_frame_and_not_for_the_shard_that_it_is_of(
 def test_what_a_killed_worker_left_of_a_shard_goes_away(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / ".train-000001.tar.4711").write_bytes(b"half")
+    (out / ".train-000001.tar.4711-0.unfinished").write_bytes(b"half")
     packed(DamagedDataset(), out)
     assert {path.suffix for path in out.iterdir()} == {".json", ".npy", ".tar"}
 

@@ -176,15 +176,16 @@ def test_who_is_merely_late_keeps_its_place_where_the_geometry_is_its_own(geomet
 
 def test_at_a_rate_each_multiple_opens_once_and_anew_after_a_jump() -> None:
     policy, states = AtRate(100 * MS, 500 * MS), {"rgb": OK}
+    buffers = {"rgb": SampleBuffer(SensorConfig("rgb", "rgb"))}
 
     def opened(time_ms: int) -> list[int]:
-        return [t // MS for t, _ in policy.opened_by(at("rgb", time_ms), states, {}, None)]
+        return [t // MS for t, _ in policy.opened_by(at("rgb", time_ms), states, buffers, None)]
 
     assert opened(5) == [0] and opened(30) == [] and opened(130) == [100]
     assert opened(95) == [], "a straggler"
     assert opened(960) == [900] and opened(430) == [], "as far back as the clock may jitter"
     assert opened(310) == [300], "time began anew"
-    assert list(policy.opened_by(at("rgb", 400), {"rgb": SensorState.LATE}, {}, None)) == []
+    assert list(policy.opened_by(at("rgb", 400), {"rgb": SensorState.LATE}, buffers, None)) == []
 
 
 # What a set is made of, and when it leaves
