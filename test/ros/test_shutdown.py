@@ -13,7 +13,7 @@ from anymodal_seg_ros.nodes.shutdown import _is_of_rclpy_alone
 pytestmark = pytest.mark.ros
 
 HELD_BACK = """
-import ctypes
+import ctypes, gc
 from anymodal_seg_ros.nodes import shutdown
 
 class Participant:
@@ -21,6 +21,7 @@ class Participant:
         ctypes.PyDLL(None).pause()  # in C, with the interpreter's lock, for ever
 
 shutdown._TEARDOWN_S = 0.5
+gc.disable()  # or chance decides when it goes
 with shutdown.ros_session([]):
     node = Participant()
     node.itself = node
