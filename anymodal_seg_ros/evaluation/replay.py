@@ -147,15 +147,22 @@ def replay(
 
 
 def _announced(messages: Iterable[Arrival], pipeline: Pipeline) -> Iterator[Arrival]:
-    """Yield messages, each a few after the pipeline was told to expect it."""
+    """Yield messages, each a few after the pipeline was told to expect it.
+
+    All that came before an error is yielded before it is raised, as without this.
+    """
     coming: deque[Arrival] = deque()
-    for arrival in messages:
-        sensor, received_ns, message = arrival
-        if not isinstance(message, UPDATES):
-            pipeline.expect(sensor, message, received_ns)
-        coming.append(arrival)
-        if len(coming) > _EXPECTED:
-            yield coming.popleft()
+    try:
+        for arrival in messages:
+            sensor, received_ns, message = arrival
+            if not isinstance(message, UPDATES):
+                pipeline.expect(sensor, message, received_ns)
+            coming.append(arrival)
+            if len(coming) > _EXPECTED:
+                yield coming.popleft()
+    except Exception:
+        yield from coming
+        raise
     yield from coming
 
 

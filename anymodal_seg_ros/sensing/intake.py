@@ -338,10 +338,8 @@ class Intake:
 
     def wants_most(self, sensor: str, reference: str) -> bool:
         """Whether a sensor is alive, and most of its samples will be in a frame set."""
-        period_ns, mask_ns = (
-            self._rig.sensors[sensor].period_ns,
-            self._rig.mask_period_ns(reference),
-        )
+        period_ns = self._rig.sensors[sensor].period_ns
+        mask_ns = self._rig.mask_period_ns(reference)
         slow = period_ns >= mask_ns if sensor == reference else 1.5 * period_ns > mask_ns
         return slow and self._watchdog.states()[sensor].alive
 

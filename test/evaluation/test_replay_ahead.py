@@ -6,7 +6,7 @@ import hashlib
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.errors import EngineError
 from anymodal_seg_ros.evaluation import replay as replay_module
 from anymodal_seg_ros.evaluation.arrivals import Arrival
+from anymodal_seg_ros.evaluation.bags import BagError
 from anymodal_seg_ros.evaluation.replay import replay
 from anymodal_seg_ros.frames import Features, ModalityBatch, Prediction, Segmentation
 from anymodal_seg_ros.pipeline import Pipeline
@@ -151,6 +152,23 @@ def test_what_the_engine_raises_comes_where_the_sample_is_wanted(
             raise AssertionError("it was not raised")
         found.append(before)
     assert found[0] == found[1]
+
+
+def test_what_came_before_a_damaged_bag_ends_has_its_masks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def damaged() -> Iterator[Arrival]:
+        yield from stream(2)[:60]
+        raise BagError("cut off")
+
+    found: list[list[object]] = []
+    for cores in (1, 2):
+        monkeypatch.setattr(replay_module, "usable_processors", lambda cores=cores: cores)
+        before: list[object] = []
+        with pytest.raises(BagError, match="cut off"):
+            before.extend(told(mask) for mask in replay(pipeline_of(TellingEngine()), damaged()))
+        found.append(before)
+    assert found[0] == found[1] and len(found[0]) > 10
 
 
 def test_the_thread_ends_with_the_replay(monkeypatch: pytest.MonkeyPatch) -> None:

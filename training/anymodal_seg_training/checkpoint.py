@@ -20,7 +20,7 @@ from anymodal_seg_training.archives import check_archive
 from anymodal_seg_training.errors import TrainingError
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill an empty file, then put it in the place of ``path``.
 
     Whatever happens on the way, ``path`` holds either its old content or the whole new one.
@@ -45,7 +45,7 @@ def write_text_atomically(path: Path, content: str) -> None:
     Raises:
         TrainingError: the file cannot be written, for example because the disk is full.
     """
-    write_atomically(path, lambda unfinished: _write_bytes(unfinished, content.encode()))
+    write_atomically(path, lambda unfinished: unfinished.write_bytes(content.encode()))
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -54,7 +54,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         TrainingError: it cannot be written.
     """
-    write_atomically(path, lambda temporary: torch.save(dict(state), temporary))
+    write_atomically(path, lambda unfinished: torch.save(dict(state), unfinished))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     # Not save_file, which makes files that nobody else may read.
-    write_atomically(path, lambda temporary: _write_bytes(temporary, save(plain)))
+    write_atomically(path, lambda unfinished: unfinished.write_bytes(save(plain)))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -295,7 +295,3 @@ def _same(one: _Content, other: _Content) -> bool:
         tensor.dtype == others[name].dtype and torch.equal(tensor, others[name])
         for name, tensor in own.items()
     )
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
