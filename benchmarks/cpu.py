@@ -35,7 +35,8 @@ import anymodal_seg_ros.pipeline.fusion as fusion
 import anymodal_seg_ros.pipeline.stages as stages
 from anymodal_seg_ros.config import RigConfig, default_sensors
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.inference.engines import WholeEngine, create_engine
+from anymodal_seg_ros.inference.engine_protocol import WholeEngine
+from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import DEFAULT_MODEL, load_model
 from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.sensing.intake import Intake

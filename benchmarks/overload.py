@@ -30,7 +30,8 @@ from traffic import ENCODINGS, Burning, due, message, pictures, rss_mb, sleep_un
 
 from anymodal_seg_ros.config import RigConfig, default_sensors
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.inference.engines import Engine, WholeEngine, create_engine
+from anymodal_seg_ros.inference.engine_protocol import Engine, WholeEngine
+from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import DEFAULT_MODEL, load_model
 from anymodal_seg_ros.nodes.worker import PipelineWorker
 from anymodal_seg_ros.pipeline import Pipeline

@@ -39,7 +39,8 @@ from anymodal_seg_ros.evaluation.scorecard.report import write_report
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
 from anymodal_seg_ros.evaluation.scorecard.tables import write_tables
 from anymodal_seg_ros.frames import Features, Image, ModalityBatch, Segmentation
-from anymodal_seg_ros.inference.engines import SplitEngine, create_engine
+from anymodal_seg_ros.inference.engine_protocol import SplitEngine
+from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 
 START_NS = 1_700_000_000_000_000_000

@@ -20,8 +20,8 @@ from anymodal_seg_ros.inference.engine_benchmark import (
     parity_markdown,
     speed_markdown,
 )
+from anymodal_seg_ros.inference.engine_protocol import NOT_VERIFIED, is_verified
 from anymodal_seg_ros.inference.engine_report import EngineReport
-from anymodal_seg_ros.inference.engines import NOT_VERIFIED, is_verified
 from anymodal_seg_ros.inference.machine import machine
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.inference.processors import engine_threads

@@ -18,7 +18,7 @@ from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.config import ENGINES
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.foreign_text import one_line, quote
-from anymodal_seg_ros.inference.engines import NOT_VERIFIED
+from anymodal_seg_ros.inference.engine_protocol import NOT_VERIFIED
 from anymodal_seg_ros.inference.machine import LIBRARIES, machine
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.inference.tensorrt.gpu import find_gpu

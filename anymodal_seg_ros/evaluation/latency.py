@@ -11,7 +11,7 @@ from typing import Any
 from anymodal_seg_ros.config import seconds_to_ns
 from anymodal_seg_ros.evaluation.naive import Replayable
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.inference.engines import engine_failures_told
+from anymodal_seg_ros.inference.engine_failures import engine_failures_told
 from anymodal_seg_ros.pipeline.tasks import Fuse, Task
 
 Latency = Callable[[Task, int], int]

@@ -24,7 +24,7 @@ from anymodal_seg_ros.frames import (
     SensorState,
     SensorStatus,
 )
-from anymodal_seg_ros.inference.engines import Engine, WholeEngine
+from anymodal_seg_ros.inference.engine_protocol import Engine, WholeEngine
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.preprocess import check_encoding
 from anymodal_seg_ros.pipeline import Pipeline

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, Remembered
-from anymodal_seg_ros.inference.engines import Engine
+from anymodal_seg_ros.inference.engine_protocol import Engine
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.trial import EngineTrial, tested
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.frames import Mask, ModalityBatch, Segmentation
-from anymodal_seg_ros.inference.engines import Engine, can_split
+from anymodal_seg_ros.inference.engine_protocol import Engine, can_split
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.one_training import HALVES, WHOLE, Agreement

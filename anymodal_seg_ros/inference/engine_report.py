@@ -11,7 +11,7 @@ from functools import partial
 from itertools import cycle, islice
 
 from anymodal_seg_ros.frames import ModalityBatch
-from anymodal_seg_ros.inference.engines import Engine, SplitEngine, can_split
+from anymodal_seg_ros.inference.engine_protocol import Engine, SplitEngine, can_split
 from anymodal_seg_ros.inference.machine import memory_mb
 from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model

@@ -1,135 +1,36 @@
-"""What executes a model. Every engine takes any number of present sensors with the same weights."""
+"""Engines are made here, by name or by trial; programs import from here what they use of them."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from anymodal_seg_ros.config import ENGINES, did_you_mean
-from anymodal_seg_ros.errors import AnymodalError, ConfigError, EngineError
-from anymodal_seg_ros.foreign_text import one_line
-from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.inference.choice import Choice, choose
+from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, choice_key
+from anymodal_seg_ros.inference.cuda import has_gpu
+from anymodal_seg_ros.inference.engine_failures import UNUSABLE
+from anymodal_seg_ros.inference.engine_protocol import (
+    Engine,
+    SplitEngine,
+    WholeEngine,
+    can_split,
+    described,
+)
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.processors import engine_threads
+from anymodal_seg_ros.inference.trial import try_apart
 
-if TYPE_CHECKING:
-    from anymodal_seg_ros.inference.choice import Choice
-
-UNUSABLE = (ImportError, OSError, RuntimeError)
-"""What the import of an engine's library raises: it is not installed, or something that it is
-linked to is missing or of another version."""
-
-
-class Engine(Protocol):
-    """Runs one model."""
-
-    @property
-    def name(self) -> str:
-        """What executes the model, and on which device, e.g. ``onnxruntime cpu``."""
-        ...
-
-    def run(self, batch: ModalityBatch) -> Segmentation:
-        """Segment one frame."""
-        ...
-
-
-class SplitEngine(Engine, Protocol):
-    """An engine of a network that encodes its sensors independently and fuses late.
-
-    Both halves may be called from several threads at once, and hold no lock while they compute.
-    """
-
-    splits: bool
-    """Whether the model has the two halves; False where only :meth:`run` may be called."""
-
-    def encode(self, batch: ModalityBatch) -> tuple[Features, ...]:
-        """Encode some sensors, each by itself: one result for each row of the batch."""
-        ...
-
-    def fuse(self, features: Sequence[Features]) -> Segmentation:
-        """Segment one frame from what its sensors were encoded to."""
-        ...
-
-
-class WholeEngine:
-    """An engine that runs the whole network for each frame, whether or not its model splits."""
-
-    def __init__(self, engine: Engine) -> None:
-        """Hide the halves of an engine."""
-        self.name, self._engine = engine.name, engine
-
-    def run(self, batch: ModalityBatch) -> Segmentation:
-        """Segment one frame."""
-        return self._engine.run(batch)
-
-
-def can_split(engine: Engine) -> TypeGuard[SplitEngine]:
-    """Whether an engine can encode and fuse apart."""
-    return bool(getattr(engine, "splits", False))
-
-
-def serving_engine(engine: Engine) -> Engine:
-    """Return what does the work of an engine: itself, or the one that it hands on to now."""
-    serving: Engine = getattr(engine, "serving", engine)
-    return serving
-
-
-NOT_VERIFIED = "not yet verified on hardware"
-"""What is said wherever an engine that no developer has seen on a real GPU is named."""
-
-
-def is_verified(name: str) -> bool:
-    """Whether an engine of this name has run on the hardware that it is for."""
-    return name.endswith("cpu")
-
-
-def described(engine: Engine) -> str:
-    """Say what executes a model, and why where it was chosen: ``openvino cpu (auto: 8.1 ms …)``."""
-    serving = serving_engine(engine)
-    reason, note = getattr(serving, "chosen", ""), getattr(serving, "note", "")
-    claim = "" if is_verified(engine.name) else NOT_VERIFIED
-    words = "; ".join(filter(None, (reason and f"auto: {reason}", note, claim)))
-    return f"{engine.name} ({words})" if words else engine.name
-
-
-_FAILED = "failed_engine"
-"""On an exception: the engine that it came out of."""
-
-
-@contextmanager
-def engine_at_work(engine: Engine) -> Iterator[None]:
-    """Note on whatever an engine raises meanwhile that it was the engine.
-
-    The exception stays what it is: whoever goes on after it, as a node does, tells its kind.
-    """
-    try:
-        yield
-    except Exception as error:
-        setattr(error, _FAILED, engine.name)
-        raise
-
-
-@contextmanager
-def engine_failures_told() -> Iterator[None]:
-    """Make a sentence of what an engine raises: for those who do not go on after it.
-
-    Raises:
-        EngineError: the engine failed; what came out of it is the cause.
-    """
-    try:
-        yield
-    except AnymodalError:
-        raise
-    except Exception as error:
-        if name := getattr(error, _FAILED, ""):
-            said = one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
-            raise EngineError(
-                f"the engine {name} failed, {said}; see what 'anymodal-seg verify-engine' says, "
-                "or choose another --engine"
-            ) from error
-        raise
+__all__ = [
+    "Choice",
+    "Engine",
+    "SplitEngine",
+    "WholeEngine",
+    "can_split",
+    "choose_engine",
+    "create_engine",
+    "described",
+]
 
 
 def create_engine(
@@ -203,11 +104,6 @@ def choose_engine(
     Raises:
         ConfigError: there is none.
     """
-    from anymodal_seg_ros.inference.choice import choose
-    from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, choice_key
-    from anymodal_seg_ros.inference.cuda import has_gpu
-    from anymodal_seg_ros.inference.trial import try_apart
-
     gpu_kinds = ("tensorrt", "onnxruntime", "torch") if has_gpu() else ()
     chosen = choose(
         model,

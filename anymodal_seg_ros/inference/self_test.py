@@ -16,7 +16,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import Mask, ModalityBatch, Segmentation
-from anymodal_seg_ros.inference.engines import Engine, can_split
+from anymodal_seg_ros.inference.engine_protocol import Engine, can_split
 from anymodal_seg_ros.inference.model import Model
 
 ROLE = "self_test"

@@ -7,11 +7,8 @@ threads and memory for good, and measures best alone.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError, ModelError
-from anymodal_seg_ros.inference.engines import Engine, can_split
+from anymodal_seg_ros.inference.engine_protocol import Engine, can_split
 from anymodal_seg_ros.inference.loading import wait_in_time
 from anymodal_seg_ros.inference.manifest import names_by_id
-from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.processors import usable_processors
 from anymodal_seg_ros.inference.self_test import (
     EXACT,
@@ -33,10 +30,10 @@ from anymodal_seg_ros.inference.self_test import (
     read_self_test,
 )
 
+MODULE = "anymodal_seg_ros.inference.trial_process"
+
 LIMIT_S = 30.0
 """What takes longer to load, to be tested and to be timed is not tried any longer."""
-
-_PR_SET_PDEATHSIG = 1
 
 RUNS, RUNS_S = 7, 1.0
 """Masks that are timed at most, and about how long."""
@@ -122,7 +119,7 @@ def try_apart(
     Raises:
         GivenUpError: this process was told to end.
     """
-    command = [sys.executable, "-m", __name__, str(model.folder.absolute()), kind]
+    command = [sys.executable, "-m", MODULE, str(model.folder.absolute()), kind]
     command += [str(threads), str(int(confidence)), providers, str(os.getpid())]
     try:
         done = _run(command)
@@ -165,34 +162,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str] | None:
         return subprocess.CompletedProcess(command, process.returncode, *said)
 
 
-def _end_with(parent: int) -> None:
-    """Let the kernel end this process where the one that tries it out has been killed."""
-    with contextlib.suppress(AttributeError):  # not Linux
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was faster
-        os._exit(1)
-
-
 def _short(error: ConfigError) -> str:
     """Say that a library is not installed in as many words; others in their own."""
     missing = isinstance(error.__cause__, ModuleNotFoundError)
     return "not installed" if missing else f"cannot be used: {error}"
-
-
-def main(arguments: list[str]) -> None:
-    """Try the engine that the arguments name, and print the :class:`EngineTrial` as JSON."""
-    from anymodal_seg_ros.inference.engines import create_engine
-
-    folder, kind, threads, confidence, providers, parent = arguments
-    _end_with(int(parent))
-    model = load_model(folder)
-
-    def make(name: str) -> Engine:
-        return create_engine(name, model, int(threads), confidence == "1", providers)
-
-    trial = try_engine(kind, make, model)
-    print(json.dumps(dataclasses.asdict(trial)))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

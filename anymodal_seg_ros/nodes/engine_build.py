@@ -9,7 +9,8 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.foreign_text import one_line
-from anymodal_seg_ros.inference.engines import Engine, choose_engine
+from anymodal_seg_ros.inference.engine_protocol import Engine
+from anymodal_seg_ros.inference.engines import choose_engine
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.tensorrt.background import CANCELLED, DONE, FAILED, BuildLimits
 from anymodal_seg_ros.inference.tensorrt.engine import UNVERIFIED

@@ -12,7 +12,7 @@ import numpy as np
 
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import SensorState, SensorStatus
-from anymodal_seg_ros.inference.engines import described
+from anymodal_seg_ros.inference.engine_protocol import described
 from anymodal_seg_ros.messages.evidence import left_out
 from anymodal_seg_ros.nodes.diagnostics import (
     SILENT_PERIODS,

@@ -27,7 +27,7 @@ from anymodal_seg_ros.config import SegConfig, nest, refuse_shared_topics
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.foreign_text import block, one_line
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.inference.engines import described
+from anymodal_seg_ros.inference.engine_protocol import described
 from anymodal_seg_ros.inference.loading import give_up_when, loading_goes_on
 from anymodal_seg_ros.nodes.black_box import BlackBox
 from anymodal_seg_ros.nodes.bond import Bond

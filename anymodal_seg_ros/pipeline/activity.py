@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from anymodal_seg_ros.inference.engines import Engine, serving_engine
+from anymodal_seg_ros.inference.engine_protocol import Engine, serving_engine
 from anymodal_seg_ros.pipeline.cross_check import SensorLook
 from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, Task
 

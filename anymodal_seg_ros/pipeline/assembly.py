@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.inference.agreement import load_agreement
-from anymodal_seg_ros.inference.engines import Engine, can_split
+from anymodal_seg_ros.inference.engine_protocol import Engine, can_split
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.pipeline.budget import Budget
 from anymodal_seg_ros.pipeline.cross_check import CrossCheck

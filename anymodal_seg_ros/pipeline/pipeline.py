@@ -20,7 +20,7 @@ from anymodal_seg_ros.frames import (
     SensorStatus,
 )
 from anymodal_seg_ros.inference.contract import rehearse
-from anymodal_seg_ros.inference.engines import Engine, can_split
+from anymodal_seg_ros.inference.engine_protocol import Engine, can_split
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.pipeline.activity import Activity, Busy
 from anymodal_seg_ros.pipeline.ahead import Ahead, wanted_in

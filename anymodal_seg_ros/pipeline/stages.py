@@ -17,7 +17,8 @@ from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.errors import DecodeError, EngineError
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import Features, Image, ModalityBatch, Sample
-from anymodal_seg_ros.inference.engines import SplitEngine, engine_at_work
+from anymodal_seg_ros.inference.engine_failures import engine_at_work
+from anymodal_seg_ros.inference.engine_protocol import SplitEngine
 from anymodal_seg_ros.inference.evidence import lack_of_cover, lack_of_evidence
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.preprocess import Planes, planes

@@ -19,7 +19,8 @@ from fixtures.zoo import SHALLOW
 
 from anymodal_seg_ros.frames import ModalityBatch
 from anymodal_seg_ros.inference.argmax import lazy_argmax
-from anymodal_seg_ros.inference.engines import can_split, create_engine
+from anymodal_seg_ros.inference.engine_protocol import can_split
+from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest, load_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, build_network

@@ -20,7 +20,8 @@ from anymodal_seg_ros.inference import trial as trial_module
 from anymodal_seg_ros.inference.choice import Choice, choose
 from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, Remembered, choice_key
 from anymodal_seg_ros.inference.cuda import has_gpu
-from anymodal_seg_ros.inference.engines import Engine, create_engine, described
+from anymodal_seg_ros.inference.engine_protocol import Engine, described
+from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.loading import GivenUpError
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256

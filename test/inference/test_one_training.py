@@ -14,7 +14,8 @@ from onnx import numpy_helper
 
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.inference.agreement import load_agreement
-from anymodal_seg_ros.inference.engines import can_split, create_engine
+from anymodal_seg_ros.inference.engine_protocol import can_split
+from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest, load_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
 from anymodal_seg_ros.inference.self_test import frame_of_all

@@ -10,7 +10,8 @@ import pytest
 
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.inference import onnxruntime_engine
-from anymodal_seg_ros.inference.engines import create_engine, described
+from anymodal_seg_ros.inference.engine_protocol import described
+from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.manifest import half_role
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.onnxruntime_engine import OnnxRuntimeEngine

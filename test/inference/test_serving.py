@@ -10,7 +10,7 @@ import pytest
 
 from anymodal_seg_ros.errors import EngineError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
-from anymodal_seg_ros.inference.engines import can_split
+from anymodal_seg_ros.inference.engine_protocol import can_split
 from anymodal_seg_ros.inference.serving import HANDOVER_S, MOST_FAILURES, ServingEngine
 
 

@@ -14,7 +14,8 @@ from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.argmax import lazy_argmax
 from anymodal_seg_ros.inference.contract import rehearse
-from anymodal_seg_ros.inference.engines import SplitEngine, can_split, create_engine
+from anymodal_seg_ros.inference.engine_protocol import SplitEngine, can_split
+from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.pipeline import Pipeline
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -61,6 +62,10 @@ ONLY_IN = {
 }
 """Where else than there nobody may import these, not even inside a function."""
 
+EMBEDDED = ("pipeline/pipeline.py", f"{PACKAGE}.pipeline")
+"""An engine is made by what the package calls ``create_engine``: whoever embeds a pipeline may have
+put another one there."""
+
 
 @dataclass(frozen=True)
 class Import:
@@ -69,6 +74,12 @@ class Import:
     file: str
     module: str
     at_top: bool
+
+    @property
+    def name(self) -> str:
+        """The module that imports."""
+        path = self.file.removesuffix(".py").removesuffix("__init__").rstrip("/")
+        return ".".join([PACKAGE, *filter(None, path.split("/"))])
 
     @property
     def part(self) -> str:
@@ -134,6 +145,18 @@ def test_nobody_imports_upwards_or_sideways(every_import: list[Import]) -> None:
     own = [(i, i.target) for i in every_import if i.target is not None]
     wrong = [f"{i.file} imports {i.module}" for i, target in own if not allowed(i.part, target)]
     assert wrong == []
+
+
+def test_no_file_imports_itself_through_others(every_import: list[Import]) -> None:
+    """Not in a function or for annotations either: what imports in a circle is one file."""
+    graph: dict[str, set[str]] = {}
+    for i in every_import:
+        if (i.file, i.module) != EMBEDDED:
+            graph.setdefault(i.name, set()).add(i.module)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
 def test_in_evaluation_only_the_bags_of_the_rig_know_the_simulation(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.errors import ConfigError, EngineError, ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.contract import check_engine
-from anymodal_seg_ros.inference.engines import NOT_VERIFIED
+from anymodal_seg_ros.inference.engine_protocol import NOT_VERIFIED
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key

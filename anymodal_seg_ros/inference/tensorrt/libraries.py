@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.inference.engines import UNUSABLE
+from anymodal_seg_ros.inference.engine_failures import UNUSABLE
 from anymodal_seg_ros.inference.tensorrt.gpu import Gpu, find_gpu
 
 OLDEST = (10, 3)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
-from anymodal_seg_ros.inference.engines import Engine
+from anymodal_seg_ros.inference.engine_protocol import Engine
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.serving import ServingEngine
 from anymodal_seg_ros.inference.tensorrt.background import (

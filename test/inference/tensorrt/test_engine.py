@@ -15,7 +15,8 @@ from fixtures.tiny_halves import HEIGHT, WIDTH
 
 from anymodal_seg_ros.errors import ConfigError, EngineError, ModelError
 from anymodal_seg_ros.frames import ModalityBatch
-from anymodal_seg_ros.inference.engines import create_engine, described
+from anymodal_seg_ros.inference.engine_protocol import described
+from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.self_test import subsets
 from anymodal_seg_ros.inference.tensorrt.build_process import PlanBuilder, Request

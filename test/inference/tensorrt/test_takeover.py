@@ -17,7 +17,8 @@ from fixtures.tiny_halves import HEIGHT, WIDTH
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import ModalityBatch
-from anymodal_seg_ros.inference.engines import Engine, create_engine
+from anymodal_seg_ros.inference.engine_protocol import Engine
+from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.serving import MOST_FAILURES
 from anymodal_seg_ros.inference.tensorrt import service_record
