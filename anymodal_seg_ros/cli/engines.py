@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def list_() -> None:
 @command.command("prune")
 @click.option("--all", "all_", is_flag=True, help="Remove everything, timing caches included.")
 @click.option(
-    "--older-than", type=click.IntRange(0), help="Remove also plans that are older, in days."
+    "--older-than",
+    type=click.IntRange(0, 36_500),
+    help="Remove also plans that are older, in days.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 def prune(all_: bool, older_than: int | None, dry_run: bool) -> None:
@@ -64,27 +67,30 @@ def prune(all_: bool, older_than: int | None, dry_run: bool) -> None:
             f"a build is running, which may need what is in {cache.folder}: wait for its end, or "
             "cancel it first"
         )
-    removed, size = 0, 0
+    sizes, stuck = list[int](), list[str]()
+
+    def clear(path: Path, reason: str, remove: Callable[[Path], None]) -> None:
+        try:
+            size = path.lstat().st_size
+            if not dry_run:
+                remove(path)
+            click.echo(f"{'would remove' if dry_run else 'removed'} {path.name}: {reason}")
+            sizes.append(size)
+        except OSError as error:  # the others go nevertheless
+            stuck.append(f"{error.filename or path} ({error.strerror})")
+
     with contextlib.ExitStack() as stack:
         # Nobody is at a file meanwhile, so what is half written is so for good.
         held = cache.folder.is_dir() and stack.enter_context(files_held(cache.folder))
         for entry in list(cache.entries()):
             reason = "asked for" if all_ else _useless(entry, mine, older_than)
             if reason:
-                removed, size = removed + 1, size + entry.path.lstat().st_size
-                _tell(entry.path, reason, dry_run)
-                if not dry_run:
-                    remove_kept(entry.path)
+                clear(entry.path, reason, remove_kept)
         for path in list(cache.leftovers()) if held else []:
-            removed, size = removed + 1, size + path.lstat().st_size
-            _tell(path, "left by a writer", dry_run)
-            if not dry_run:
-                path.unlink(missing_ok=True)
-    click.echo(f"{removed} files, {size / 1e6:.1f} MB")
-
-
-def _tell(path: Path, reason: str, dry_run: bool) -> None:
-    click.echo(f"{'would remove' if dry_run else 'removed'} {path.name}: {reason}")
+            clear(path, "left by a writer", Path.unlink)
+    click.echo(f"{len(sizes)} files, {sum(sizes) / 1e6:.1f} MB")
+    if stuck:
+        raise click.ClickException(f"cannot remove {', '.join(stuck)}: remove it yourself")
 
 
 def _this_machine() -> dict[str, str | int] | None:

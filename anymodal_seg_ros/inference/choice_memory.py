@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from anymodal_seg_ros.inference.gpu import gpu_name
 from anymodal_seg_ros.inference.machine import fingerprint, machine
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.json_files import read_json
@@ -64,11 +65,11 @@ class ChoiceMemory:
 def choice_key(model: Model, threads: int, confidence: bool, providers: str) -> str:
     """Return a key of everything on which a choice depends.
 
-    The files of the model, this machine with its libraries, driver and power mode, and how the
+    The files of the model, this machine with its libraries, driver, GPU and power mode, and how the
     engine is to run.
     """
     files = {role: spec.sha256 for role, spec in model.manifest.files.items()}
-    how = {"threads": threads, "confidence": confidence, "providers": providers}
+    how = {"threads": threads, "confidence": confidence, "providers": providers, "gpu": gpu_name()}
     return fingerprint({**machine(), "files": files, **how})
 
 

@@ -41,7 +41,11 @@ def known_probes(model: Model) -> Iterator[tuple[ModalityBatch, Mask | None]]:
 
 
 def check_engine(
-    engine: Engine, model: Model, whole: bool = True, halves: bool = True
+    engine: Engine,
+    model: Model,
+    whole: bool = True,
+    halves: bool = True,
+    found: Agreement | None = None,
 ) -> Agreement:
     """Run everything that an engine can do once per number of sensors, and look at the results.
 
@@ -50,6 +54,7 @@ def check_engine(
         model: that it runs.
         whole: also the whole graph of a network that is in halves.
         halves: also these.
+        found: what was found before, of the other way.
 
     Returns:
         How well it gives the masks of the self-test; see
@@ -58,7 +63,7 @@ def check_engine(
     Raises:
         ModelError: it fails, or returns something else than the manifest says.
     """
-    manifest, found = model.manifest, Agreement()
+    manifest, found = model.manifest, found or Agreement()
     for batch, expected in known_probes(model):
         present = len(batch.modality_ids)
         many = f"{present} sensors of {manifest.height}x{manifest.width}"

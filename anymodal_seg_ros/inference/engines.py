@@ -8,7 +8,6 @@ from anymodal_seg_ros.config import ENGINES, did_you_mean
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.choice import Choice, choose
 from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, choice_key
-from anymodal_seg_ros.inference.cuda import has_gpu
 from anymodal_seg_ros.inference.engine_failures import UNUSABLE
 from anymodal_seg_ros.inference.engine_protocol import (
     Engine,
@@ -17,6 +16,7 @@ from anymodal_seg_ros.inference.engine_protocol import (
     can_split,
     described,
 )
+from anymodal_seg_ros.inference.gpu import has_gpu
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.processors import engine_threads
 from anymodal_seg_ros.inference.trial import try_apart

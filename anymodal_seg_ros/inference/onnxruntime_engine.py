@@ -13,7 +13,7 @@ import onnxruntime as ort
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.contract import check_engine
-from anymodal_seg_ros.inference.cuda import has_gpu
+from anymodal_seg_ros.inference.gpu import has_gpu
 from anymodal_seg_ros.inference.graph_outputs import Arrays, wanted_outputs
 from anymodal_seg_ros.inference.loading import load_in_time
 from anymodal_seg_ros.inference.manifest import PYRAMID, half_role
@@ -119,7 +119,7 @@ class OnnxRuntimeEngine:
         roles, found = halved if half else GRAPHS, Agreement()
         try:
             for way in ways:
-                found.join(check_engine(self, model, way == WHOLE, way == HALVES))
+                check_engine(self, model, way == WHOLE, way == HALVES, found)
         except ModelError as error:
             late = f" (stopped after {limit_s:g} s)" if self._limit.terminate else ""
             raise ModelError(

@@ -20,6 +20,7 @@ from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.one_training import (
     GRAPHS,
+    HALVES,
     WHOLE,
     Agreement,
     demand_one_training,
@@ -80,7 +81,7 @@ class OpenVinoEngine:
 
         Raises:
             ModelError: the network is in halves, it is the first that is asked of the whole, and
-                that is of another training than the self-test.
+                that is of another training than the self-test or, without one, the halves.
         """
         if self._unseen is not None:
             self._look_at_whole(self._unseen, len(batch.modality_ids))
@@ -92,6 +93,8 @@ class OpenVinoEngine:
             present = len(frame.modality_ids)
             if present == min(sensors, len(model.manifest.modalities)):
                 found = Agreement()
+                if expected is None:
+                    found.add(HALVES, present, self.fuse(self.encode(frame)), None)
                 found.add(WHOLE, present, self._run_whole(frame), expected)
                 demand_one_training(found, model, GRAPHS)
         self._unseen = None

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from anymodal_seg_ros.cli import doctor
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.inference.gpu import Gpu
 from anymodal_seg_ros.inference.model import load_model
-from anymodal_seg_ros.inference.tensorrt.gpu import Gpu
 
 
 def test_a_machine_that_runs_the_tests_is_fine() -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from fixtures.fake_gpu import FakeGpu
 
 from anymodal_seg_ros.cli.main import main
-from anymodal_seg_ros.inference.tensorrt import gpu as gpu_module
+from anymodal_seg_ros.inference import gpu as gpu_module
 from anymodal_seg_ros.inference.tensorrt.cache import machine_parts
 from anymodal_seg_ros.inference.tensorrt.kept_files import meta_of, write_kept
 from anymodal_seg_ros.inference.tensorrt.libraries import load_libraries
@@ -93,6 +93,20 @@ def test_what_does_not_say_of_what_it_is_is_damaged_and_what_is_no_plan_is_left_
     told = run("engines", "prune").output
     assert "removed odd.plan: " in told and "removed lost.plan: " in told
     assert sorted(path.name for path in fake_gpu.cache.iterdir()) == [".b.unfinished", "a.plan"]
+
+
+def test_what_nobody_expects_neither_holds_up_nor_ends_clearing(fake_gpu: FakeGpu) -> None:
+    for name in ("a.plan", "b.plan", "c.plan"):
+        write_kept(fake_gpu.cache / name, b"x", {"key": {} if name == "a.plan" else 1})
+    (fake_gpu.cache / "a.plan").unlink()
+    os.mkfifo(fake_gpu.cache / "a.plan", 0o600)  # to read it would wait for a writer
+    (told := meta_of(fake_gpu.cache / "b.plan")).unlink()
+    told.mkdir()
+    assert "a.plan" in run("engines", "list").output
+    result = run("engines", "prune")
+    assert result.exit_code == 1 and f"cannot remove {told} (Is a directory)" in result.output
+    assert "2 files" in result.output and plans(fake_gpu) == []
+    assert run("engines", "prune", "--older-than", "99999999999").exit_code == 2
 
 
 def test_without_a_gpu_nothing_of_another_machine_is_guessed(

@@ -19,9 +19,9 @@ from anymodal_seg_ros.inference import choice_memory, loading
 from anymodal_seg_ros.inference import trial as trial_module
 from anymodal_seg_ros.inference.choice import Choice, choose
 from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, Remembered, choice_key
-from anymodal_seg_ros.inference.cuda import has_gpu
 from anymodal_seg_ros.inference.engine_protocol import Engine, described
 from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.gpu import has_gpu
 from anymodal_seg_ros.inference.loading import GivenUpError
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
@@ -134,6 +134,28 @@ def test_what_is_as_good_as_equal_does_not_change_from_start_to_start(model: Mod
     assert Bench(model, openvino=10.6, onnxruntime=10.0).choose().kind == "onnxruntime"
 
 
+def test_a_machine_that_is_busy_with_starting_gets_an_engine_nevertheless(
+    model: Model, tmp_path: Path
+) -> None:
+    """As a robot that starts everything at once: no trial ends in time, and torch is not there."""
+    bench, memory = Bench(model), ChoiceMemory(tmp_path / "engines.json")
+
+    def attempt(kind: str) -> EngineTrial:
+        there = kind != "torch"
+        problem = "was not ready after 30 s" if there else "not installed"
+        return EngineTrial(kind, problem=problem, late=there)
+
+    chosen = choose(model, bench.make, attempt, memory=memory, key="key")
+    assert chosen.kind == "openvino" and bench.made == ["openvino"]
+    assert chosen.reason.startswith("untimed, the machine being busy; 15 subsets right in at least")
+    assert memory.find("key") is None, "the next start tries once more"
+
+    def wrong_first(kind: str) -> Engine:
+        return Replay(model, 0.5 if kind == "openvino" else 0.0, f"{kind} cpu")
+
+    assert choose(model, wrong_first, attempt).kind == "onnxruntime"
+
+
 def test_what_fails_in_its_trial_or_afterwards_is_passed_over(model: Model) -> None:
     bench = Bench(model, openvino="ended its process with signal 11", onnxruntime=11.9, torch=90.0)
 
@@ -230,9 +252,11 @@ def test_the_key_changes_with_the_model_the_machine_and_how_it_runs(
     other = replace(model, manifest=replace(model.manifest, files=files))
     keys = {key, choice_key(other, 1, False, "auto"), choice_key(model, 2, False, "auto")}
     keys |= {choice_key(model, 1, True, "auto"), choice_key(model, 1, False, "cpu")}
+    monkeypatch.setattr(choice_memory, "gpu_name", lambda: "Orin 8.7")
+    keys.add(choice_key(model, 1, False, "auto"))  # a container that is given one, or none
     monkeypatch.setattr(choice_memory, "machine", lambda: {"libraries": {"openvino": "9"}})
     keys.add(choice_key(model, 1, False, "auto"))
-    assert len(keys) == 6
+    assert len(keys) == 7
 
 
 def test_a_trial_in_a_process_of_its_own_tells_how_fast_and_how_right(
@@ -360,6 +384,11 @@ def test_a_driver_that_is_missing_or_sees_no_device_is_no_gpu(
             count._obj.value = self.devices
             return 0
 
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("cuDevice") or name == "cuDriverGetVersion":
+                return lambda *arguments: 0
+            raise AttributeError(f"undefined symbol: {name}")
+
     driver = Driver()
     monkeypatch.setattr("ctypes.CDLL", lambda name: driver)
     assert has_gpu()
@@ -373,6 +402,8 @@ def test_a_driver_that_is_missing_or_sees_no_device_is_no_gpu(
 
     monkeypatch.setattr("ctypes.CDLL", absent)
     assert not has_gpu()
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    assert not has_gpu(), "something else of that name"
 
 
 def test_a_model_without_a_self_test_is_taken_on_trust(tiny_model: Path) -> None:

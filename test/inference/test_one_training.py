@@ -118,12 +118,38 @@ def test_a_self_test_of_another_training_disagrees_with_all_graphs(folder: Path)
         create_engine("onnxruntime", model, 1)
 
 
-def test_without_a_self_test_nobody_can_tell(folder: Path) -> None:
+def without_self_test(folder: Path) -> None:
     manifest = load_manifest(folder)
     files = {role: spec for role, spec in manifest.files.items() if role != "self_test"}
     dump_manifest(replace(manifest, files=files), folder)
+
+
+def test_without_a_self_test_the_halves_are_held_to_the_whole(folder: Path) -> None:
+    without_self_test(folder)
+    assert create_engine("onnxruntime", load_model(str(folder)), 1).name == "onnxruntime cpu"
     model = train_otherwise(folder, "fuse.onnx")
-    assert create_engine("onnxruntime", model, 1).name == "onnxruntime cpu"
+    with pytest.raises(ModelError, match=r"export the model again") as said:
+        create_engine("onnxruntime", model, 1)
+    assert str(said.value).startswith(
+        f"the masks of encode.onnx, fuse.onnx in {folder} are not those of model.onnx beside it"
+    )
+    train_otherwise(folder, "model.onnx")
+    engine = create_engine("onnxruntime", load_model(str(folder)), 1)
+    assert engine.name == "onnxruntime cpu", "all of them of the other training"
+
+
+@pytest.mark.openvino
+def test_without_a_self_test_the_whole_is_held_to_the_halves(folder: Path) -> None:
+    """OpenVINO runs the halves, and the whole only if it is asked to."""
+    without_self_test(folder)
+    model = load_model(str(folder))
+    assert create_engine("openvino", model, 1).run(frame_of_all(model)).logits is not None
+    model = train_otherwise(folder, "fuse.onnx")
+    engine = create_engine("openvino", model, 1)
+    with pytest.raises(
+        ModelError, match=r"of model\.onnx in .* are not those of encode\.onnx, fuse"
+    ):
+        engine.run(frame_of_all(model))
 
 
 def test_weights_of_another_training_than_the_self_test_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from anymodal_seg_ros.errors import EngineError
 from anymodal_seg_ros.inference.tensorrt.build_process import GRACE_S, Request
 
 MODULE = "anymodal_seg_ros.inference.tensorrt.build_process"
@@ -106,11 +105,7 @@ class BackgroundBuild:
         return status if status.ended else replace(status, seconds=self._seconds())
 
     def start(self) -> None:
-        """Begin.
-
-        Raises:
-            EngineError: the process cannot be started.
-        """
+        """Begin; where the process cannot be started, it has failed."""
         self._started = time.monotonic()
         try:
             Path(self._request.cache).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -125,10 +120,12 @@ class BackgroundBuild:
                     start_new_session=True,  # Ctrl-C is for us, who then cancel
                 )
         except OSError as error:
-            raise EngineError(
+            reason = (
                 f"a build cannot be started: {error}; its files go to {self._request.cache}: "
                 "point XDG_CACHE_HOME to a folder that can be written"
-            ) from error
+            )
+            self._update(state=FAILED, reason=reason)
+            return
         self._watcher = threading.Thread(target=self._watch, name="engine build", daemon=True)
         self._watcher.start()
 

@@ -4,7 +4,8 @@ A process of its own, so that a build may fail, hang, crash or be killed for its
 another process serves. It is started by
 :class:`~anymodal_seg_ros.inference.tensorrt.background.BackgroundBuild` with a request on its
 command line, tells how far it is on stdout, one JSON object a line, and gives up when its stdin
-ends, which it does when whoever started it is gone, in whatever way.
+ends, which it does when whoever started it is gone, in whatever way; or when it is told to by
+SIGINT or SIGTERM, as systemd tells all processes of a service.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -30,6 +32,7 @@ from anymodal_seg_ros.inference.tensorrt.libraries import Libraries, load_librar
 from anymodal_seg_ros.inference.tensorrt.locks import LockedError, build_held
 from anymodal_seg_ros.inference.tensorrt.proof import check_provable, proven
 from anymodal_seg_ros.inference.tensorrt.service_record import ServiceRecord
+from anymodal_seg_ros.inference.trial import mask_ms
 
 GRACE_S = 20.0
 """Time that a cancelled build has to come to the end of its step, before the process just ends."""
@@ -88,7 +91,10 @@ class PlanBuilder:
         """
         self._send({"event": "machine", "words": self._libraries.words})
         if self._graphs[0].precision == "fp32":
-            self._note("the model folder has no graphs in half precision: single takes longer")
+            self._note(
+                "the model folder has no graphs in half precision, and single takes longer: where "
+                "models are trained, 'anymodal-train graphs FOLDER --fp16' writes them"
+            )
         built = self._build_missing(self._rebuild)
         try:
             self._prove()
@@ -149,7 +155,8 @@ class PlanBuilder:
         """Run the plans here, where a crash hurts nobody, and hold them to the self-test."""
         self._send({"event": "testing"})
         engine = TensorRtEngine(self._model, self._confidence, self._cache, self._libraries)
-        self._note(proven(engine, self._model))
+        words = proven(engine, self._model)
+        self._note(f"{mask_ms(engine, self._model):.1f} ms a mask of all sensors; {words}")
 
     def _drop(self) -> None:
         for graph in self._graphs:
@@ -194,7 +201,8 @@ def main() -> int:
             print(json.dumps(news), flush=True)
 
     _be_modest()
-    threading.Thread(target=_await_end, args=(cancel,), daemon=True).start()
+    for end in (sys.stdin.fileno(), _told_to_end()):
+        threading.Thread(target=_give_up_after, args=(end, cancel), daemon=True).start()
     try:
         with alone(Path(request.cache), cancel.is_set, send):
             PlanBuilder(request, send, cancel.is_set).build()
@@ -208,13 +216,25 @@ def main() -> int:
     return 0
 
 
-def _await_end(cancel: threading.Event) -> None:
-    """Cancel when stdin ends; end the process when that takes too long."""
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
+def _give_up_after(descriptor: int, cancel: threading.Event) -> None:
+    """Cancel when something ends or arrives there; end the process when that takes too long."""
+    os.read(descriptor, 1)
     cancel.set()
     time.sleep(GRACE_S)
     os._exit(2)
+
+
+def _told_to_end() -> int:
+    """Return where a byte arrives when a signal does.
+
+    TensorRT computes in the main thread for minutes; what Python does about a signal waits for it.
+    """
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: None)
+    return told
 
 
 def _be_modest() -> None:

@@ -15,7 +15,7 @@ from anymodal_seg_ros.inference.tensorrt.cache import (
 from anymodal_seg_ros.inference.tensorrt.graphs import Counts, GraphSpec
 from anymodal_seg_ros.inference.tensorrt.kept_files import read_kept, write_kept
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries
-from anymodal_seg_ros.inference.tensorrt.log import process_log
+from anymodal_seg_ros.inference.tensorrt.log import process_log, started
 from anymodal_seg_ros.inference.tensorrt.progress import Phases, Tell, monitor
 
 
@@ -47,8 +47,7 @@ def build_plan(
         EngineError: TensorRT refuses the graph, or fails.
     """
     trt, log = libraries.trt, process_log(libraries.trt)
-    log.forget()
-    builder = trt.Builder(log)
+    builder = started(libraries, trt.Builder)
     # A bit by the flag's number, which differs between versions.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anymodal_seg_ros.inference.graph_outputs import wanted_outputs
-from anymodal_seg_ros.inference.manifest import PYRAMID
+from anymodal_seg_ros.inference.manifest import PYRAMID, half_role
 from anymodal_seg_ros.inference.model import Model
 
 MOST_SENSORS = 8
@@ -61,13 +61,12 @@ def graphs_of(model: Model, confidence: bool = False) -> tuple[GraphSpec, ...]:
         }
     else:
         wanted = {"onnx": (outputs, fusing(kinds, kinds))}
-    halves = {role: half_precision_file(role, model) for role in wanted}
-    half = all(halves.values())
+    half = model.has(*map(half_role, wanted))
     return tuple(
         GraphSpec(
             role,
             "fp16" if half else "fp32",
-            model.read_graph(halves[role] if half else role),
+            model.read_graph(half_role(role) if half else role),
             *of,
         )
         for role, of in wanted.items()
@@ -83,10 +82,3 @@ def fusing(kinds: int, most: int) -> tuple[Counts, ...]:
     """
     exact = tuple((count, count, count) for count in range(1, kinds + 1))
     return (*exact, (kinds + 1, kinds + 1, most)) if most > kinds else exact
-
-
-def half_precision_file(role: str, model: Model) -> str:
-    """Return the role of a graph's file in half precision; empty if the manifest names none."""
-    name = model.manifest.files[role].path.removesuffix(".onnx") + ".fp16.onnx"
-    found = (other for other, spec in model.manifest.files.items() if spec.path == name)
-    return next(found, "")

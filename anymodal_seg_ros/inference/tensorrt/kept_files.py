@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,11 +77,13 @@ def read_kept(path: Path) -> tuple[bytes, dict[str, Any]]:
 
     Raises:
         FileNotFoundError: there is none.
-        EngineError: it is truncated, altered, readable by others to write to, or unreadable.
+        EngineError: it is truncated, altered, open for others to write to, or unreadable.
     """
     about = read_meta(path)
     try:
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would never end
+            raise EngineError(f"{path} is no regular file")
         content = path.read_bytes()
     except FileNotFoundError:
         raise

@@ -63,7 +63,7 @@ def build_held(folder: Path, keep_waiting: Callable[[], bool]) -> Iterator[None]
 def is_building(folder: Path) -> bool:
     """Whether a process builds now."""
     try:
-        with (folder / _BUILD).open() as file:
+        with (folder / _BUILD).open("r+") as file:  # NFS locks only what one may write to
             return not _try_lock(file.fileno())
     except OSError:  # nobody ever has
         return False

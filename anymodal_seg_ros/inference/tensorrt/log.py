@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import functools
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
+
+from anymodal_seg_ros.errors import EngineError
+from anymodal_seg_ros.inference.tensorrt.libraries import Libraries
 
 _KEPT = 8
 
@@ -53,3 +57,19 @@ def process_log(trt: Any) -> Any:
             self._lines.clear()
 
     return Remembering()
+
+
+def started(libraries: Libraries, kind: Callable[[Any], Any]) -> Any:
+    """Return a ``Builder`` or a ``Runtime``, the first objects that touch the GPU.
+
+    Raises:
+        EngineError: there is none to be had: the GPU is broken, or out of memory.
+    """
+    log = process_log(libraries.trt)
+    log.forget()
+    try:
+        return kind(log)
+    except Exception as error:  # a TypeError, of a factory that returned nothing
+        raise EngineError(
+            f"TensorRT {libraries.version} does not start: {log.errors or error}"
+        ) from error

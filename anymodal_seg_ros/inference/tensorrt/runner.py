@@ -22,7 +22,7 @@ from anymodal_seg_ros.inference.tensorrt.device import (
     Stream,
 )
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries
-from anymodal_seg_ros.inference.tensorrt.log import process_log
+from anymodal_seg_ros.inference.tensorrt.log import process_log, started
 
 LANES = 2
 """Frames of one shape that may be under way at a time: while one computes, the next is copied. More
@@ -80,7 +80,7 @@ class Plan:
         self._log = process_log(libraries.trt)
         self._log.forget()
         # It must outlive the engine.
-        self._runtime = libraries.trt.Runtime(self._log)
+        self._runtime = started(libraries, libraries.trt.Runtime)
         self.engine = self._runtime.deserialize_cuda_engine(content)
         if self.engine is None:
             raise EngineError(

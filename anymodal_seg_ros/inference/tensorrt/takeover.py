@@ -89,13 +89,11 @@ class Takeover:
                 return
             self._wanted = True
             request = Request(str(self._model.folder), self._confidence, str(self._cache.folder))
+            self._tell(
+                f"TensorRT is being built for this machine; {self.engine.name} serves meanwhile"
+            )
             self._build = BackgroundBuild(request, self._limits, self._build_changed)
-            try:
-                self._build.start()
-            except AnymodalError as error:
-                self._tell(f"{error}; {self.engine.name} goes on serving")
-                return
-        self._tell(f"TensorRT is being built for this machine; {self.engine.name} serves meanwhile")
+            self._build.start()
 
     def cancel(self, orderly: bool = True) -> None:
         """Give a build up; what it has timed is kept. May be called at any time.
@@ -165,12 +163,15 @@ class Takeover:
             )
         if status.state != DONE or not self._wanted:
             return
+        engine = None
         try:
             engine = self._proven()
             if self._wanted:
                 self.engine.replace(engine, self._instead)
         except AnymodalError as error:
             self._tell(f"TensorRT was built but does not serve: {error}")
+        if self.engine.serving is not engine:  # given up meanwhile, maybe
+            self._record.end()
 
 
 def wanted(kind: str, model: Model) -> bool:

@@ -62,6 +62,7 @@ def test_it_builds_tests_and_tells(fake_gpu: FakeGpu, tiny_halves: Path) -> None
     assert percents == sorted(percents)
     assert any("TensorRT 10.3.0 on Fake Orin" in note for note in status.notes)
     assert any("single takes longer" in note for note in status.notes)
+    assert any(" ms a mask of all sensors; 15 subsets right" in note for note in status.notes)
     assert len([e for e in PlanCache().entries() if not e.damage]) == 3
 
 
@@ -72,6 +73,30 @@ def test_cancelling_keeps_what_was_timed(fake_gpu: FakeGpu, tiny_halves: Path) -
     started.build.cancel(wait_s=LONG_S)
     assert started.end().state == CANCELLED
     assert [entry.path.suffix for entry in PlanCache().entries()] == [".cache"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_systemd_tells_all_processes_of_a_service_to_end(
+    number: signal.Signals, fake_gpu: FakeGpu, tiny_halves: Path
+) -> None:
+    """What was timed is kept then, too, though the build's thread is not Python's for minutes."""
+    fake_gpu.says(steps=1000, step_s=0.02)
+    started = Started(tiny_halves)
+    started.until(lambda status: status.percent > 0)
+    assert started.build._process is not None
+    started.build._process.send_signal(number)
+    assert started.end().state == CANCELLED
+    assert [entry.path.suffix for entry in PlanCache().entries()] == [".cache"]
+
+
+def test_one_that_cannot_be_started_has_failed(
+    fake_gpu: FakeGpu, tiny_halves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    status = Started(tiny_halves).end()
+    assert status.state == FAILED
+    assert "point XDG_CACHE_HOME to a folder that can be written" in status.reason
 
 
 def test_one_that_does_not_listen_is_killed(fake_gpu: FakeGpu, tiny_halves: Path) -> None:

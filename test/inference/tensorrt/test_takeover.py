@@ -107,6 +107,51 @@ def test_wrong_only_in_this_process_it_does_not_serve_either(
     assert "was built but does not serve" in robot.lines[-1]
 
 
+def test_where_nothing_can_be_written_it_is_told_and_ends(
+    model: Model, fake_gpu: FakeGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    robot = Robot(model)
+    robot.takeover.start()
+    assert robot.takeover.wait().state == FAILED, "who waits for it, as build_only does, goes on"
+    assert "a build cannot be started" in robot.lines[-1]
+    assert robot.lines[-1].endswith("onnxruntime cpu goes on serving")
+
+
+def test_built_but_no_longer_wanted_it_is_not_noted_as_serving(
+    model: Model, fake_gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deactivation while the plans are proven: whatever ends the process later is not theirs."""
+    robot = Robot(model)
+    prove = robot.takeover._proven
+
+    def meanwhile() -> Any:
+        robot.takeover.cancel()
+        return prove()
+
+    monkeypatch.setattr(robot.takeover, "_proven", meanwhile)
+    robot.takeover.start()
+    robot.takeover.wait()
+    assert robot.engine == "onnxruntime cpu"
+    (plan,) = fake_gpu.cache.glob("fuse-*.plan")
+    assert ServiceRecord(plan)._read() == ({}, 0)
+
+
+def test_a_gpu_that_is_broken_or_full_is_no_reason_not_to_start(
+    model: Model, fake_gpu: FakeGpu
+) -> None:
+    """The real bindings raise a TypeError then."""
+    _built(model)
+    fake_gpu.says(start="refused")
+    robot = Robot(model)
+    assert robot.engine == "onnxruntime cpu"
+    assert "TensorRT 10.3.0 does not start: CUDA initialization failure" in robot.lines[-1]
+    robot.takeover.start()
+    assert robot.takeover.wait().state == FAILED
+    assert "does not start" in robot.lines[-1]
+
+
 def test_cancelled_it_can_be_started_again(model: Model, fake_gpu: FakeGpu) -> None:
     fake_gpu.says(steps=1000, step_s=0.02)
     robot = Robot(model)

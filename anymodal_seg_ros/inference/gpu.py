@@ -1,7 +1,6 @@
-"""The GPU of this machine, as far as a plan depends on it. Asked of the driver alone.
+"""The GPU of this machine. Asked of the driver alone, before any library that needs one is loaded.
 
-TensorRT must not be touched before: where there is no driver, its runtime returns an object that
-ends the process when it is used.
+Some of those end the process where there is no driver, instead of raising an error.
 """
 
 from __future__ import annotations
@@ -44,6 +43,20 @@ class Gpu:
     integrated: bool
 
 
+def gpu_name() -> str:
+    """Return what the GPU is called, with its compute capability; empty if there is none."""
+    try:
+        gpu = find_gpu()
+    except ConfigError:
+        return ""
+    return f"{gpu.name} {gpu.capability}"
+
+
+def has_gpu() -> bool:
+    """Whether the CUDA driver is installed, starts, and sees a device."""
+    return bool(gpu_name())
+
+
 def find_gpu() -> Gpu:
     """Return the GPU.
 
@@ -57,6 +70,13 @@ def find_gpu() -> Gpu:
             f"no NVIDIA driver: {DRIVER} cannot be loaded ({error}); install the driver, or give "
             "the container its GPU (--runtime nvidia, --gpus all)"
         ) from error
+    try:
+        return _first_of(driver)
+    except AttributeError as error:
+        raise ConfigError(f"{DRIVER} is not NVIDIA's driver: {error}") from error
+
+
+def _first_of(driver: ctypes.CDLL) -> Gpu:
     if code := driver.cuInit(0):
         raise ConfigError(
             f"the NVIDIA driver does not start (cuInit returned {code}): does nvidia-smi, on a "
