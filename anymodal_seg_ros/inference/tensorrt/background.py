@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from anymodal_seg_ros.inference.tensorrt.build_process import GRACE_S, Request
+from anymodal_seg_ros.inference.tensorrt.locks import is_building
 
 MODULE = "anymodal_seg_ros.inference.tensorrt.build_process"
 
@@ -108,8 +109,10 @@ class BackgroundBuild:
         """Begin; where the process cannot be started, it has failed."""
         self._started = time.monotonic()
         try:
-            Path(self._request.cache).mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._log.open("wb") as log:
+            folder = Path(self._request.cache)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Another node's build, for which this one waits, may still have something to say.
+            with self._log.open("ab" if is_building(folder) else "wb") as log:
                 self._log.chmod(0o600)
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", MODULE, self._request.dumped()],

@@ -27,6 +27,7 @@ from anymodal_seg_ros.inference.tensorrt.background import (
 )
 from anymodal_seg_ros.inference.tensorrt.build_process import Request
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache
+from anymodal_seg_ros.inference.tensorrt.locks import build_held
 
 LONG_S = 500.0
 
@@ -161,6 +162,18 @@ def test_two_at_once_take_turns_and_the_second_has_nothing_left_to_do(
     assert first.end().state == second.end().state == DONE
     assert max(told.percent for told in second.told if told.state == WAITING) == 0
     assert not any("Half" in told.phase for told in second.told)
+
+
+def test_one_that_waits_leaves_what_the_other_one_says(
+    fake_gpu: FakeGpu, tiny_halves: Path
+) -> None:
+    folder = PlanCache().folder
+    with build_held(folder, lambda: False):
+        (folder / "build.log").write_text("[TRT] of the other one\n")
+        started = Started(tiny_halves)
+        started.until(lambda status: status.state == WAITING)
+        assert (folder / "build.log").read_text() == "[TRT] of the other one\n"
+    assert started.end().state == DONE
 
 
 def test_it_ends_when_its_starter_is_killed(
