@@ -1,4 +1,4 @@
-"""What goes wrong with engines: their libraries do not load, and what comes out of them at work."""
+"""What comes out of an engine at work: whose failure it was is known to whoever meets it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from contextlib import contextmanager
 from anymodal_seg_ros.errors import AnymodalError, EngineError
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.inference.engine_protocol import Engine
-
-UNUSABLE = (ImportError, OSError, RuntimeError)
-"""What the import of an engine's library raises: it is not installed, or something that it is
-linked to is missing or of another version."""
 
 _FAILED = "failed_engine"
 """On an exception: the engine that it came out of."""

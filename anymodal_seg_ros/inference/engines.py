@@ -6,9 +6,9 @@ import sys
 
 from anymodal_seg_ros.config import ENGINES, did_you_mean
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.inference.choice import Choice, choose
 from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, choice_key
-from anymodal_seg_ros.inference.engine_failures import UNUSABLE
 from anymodal_seg_ros.inference.engine_protocol import (
     Engine,
     SplitEngine,
@@ -53,25 +53,26 @@ def create_engine(
     if kind == "auto":
         return choose_engine(model, threads, confidence, providers).engine
     threads = engine_threads(threads)
+    # A library that is damaged, or was built for another NumPy, may raise anything.
     if kind == "onnxruntime":
         try:
             from anymodal_seg_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
-        except UNUSABLE as error:
+        except Exception as error:
             raise ConfigError(
-                f"engine is {kind!r}, but ONNX Runtime cannot be imported ({error}): pip install "
-                f"onnxruntime into the environment of {sys.executable}"
+                f"engine is {kind!r}, but ONNX Runtime cannot be imported ({one_line(error)}): "
+                f"pip install onnxruntime into the environment of {sys.executable}"
             ) from error
         return OnnxRuntimeEngine(model, threads, confidence, providers)
     if kind == "openvino":
         try:
             from anymodal_seg_ros.inference.openvino_engine import OpenVinoEngine
-        except UNUSABLE as error:
+        except Exception as error:
             raise _not_installed(kind, "OpenVINO", error) from error
         return OpenVinoEngine(model, threads, confidence)
     if kind == "torch":
         try:
             from anymodal_seg_ros.inference.torch_engine import TorchEngine
-        except UNUSABLE as error:
+        except Exception as error:
             raise _not_installed(kind, "PyTorch", error) from error
         return TorchEngine(model, threads, confidence)
     if kind == "tensorrt":
@@ -119,6 +120,6 @@ def choose_engine(
 
 def _not_installed(kind: str, library: str, error: Exception) -> ConfigError:
     return ConfigError(
-        f"engine is {kind!r}, but {library} cannot be imported ({error}): "
+        f"engine is {kind!r}, but {library} cannot be imported ({one_line(error)}): "
         f"install anymodal_seg_ros[{kind}] or choose onnxruntime"
     )

@@ -88,7 +88,7 @@ def try_engine(kind: str, make: Callable[[str], Engine], model: Model) -> Engine
         words = tested(engine, model)
         return EngineTrial(kind, engine.name, mask_ms(engine, model), words)
     except ConfigError as error:
-        return EngineTrial(kind, problem=_short(error))
+        return EngineTrial(kind, problem=_short(kind, error))
     except (AnymodalError, RuntimeError, OSError) as error:
         return EngineTrial(kind, problem=f"failed: {error}")
 
@@ -162,7 +162,9 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str] | None:
         return subprocess.CompletedProcess(command, process.returncode, *said)
 
 
-def _short(error: ConfigError) -> str:
+def _short(kind: str, error: ConfigError) -> str:
     """Say that a library is not installed in as many words; others in their own."""
-    missing = isinstance(error.__cause__, ModuleNotFoundError)
+    cause = error.__cause__
+    # Not what it needs itself: that is told by its name.
+    missing = isinstance(cause, ModuleNotFoundError) and cause.name == kind
     return "not installed" if missing else f"cannot be used: {error}"

@@ -65,7 +65,7 @@ def model() -> Model:
 
 
 @pytest.mark.parametrize("library", ["torch", "openvino", "onnxruntime"])
-@pytest.mark.parametrize("how", ["OSError", "RuntimeError", "ImportError"])
+@pytest.mark.parametrize("how", ["OSError", "RuntimeError", "ImportError", "ValueError"])
 def test_a_library_that_is_damaged_is_told_as_one_that_is_not_there(
     library: str, how: str, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,10 +346,15 @@ def test_a_trial_tells_what_is_wrong(model: Model) -> None:
     half = try_engine("torch", lambda kind: Replay(model, 0.002, "torch cuda"), model)
     assert not half.problem, "half precision on a GPU may differ a little"
 
-    def absent(kind: str) -> Engine:
-        raise ConfigError("engine is 'torch'") from ModuleNotFoundError("torch")
+    def absent(kind: str, name: str = "torch") -> Engine:
+        error = ModuleNotFoundError(f"No module named {name!r}", name=name)
+        raise ConfigError(f"PyTorch cannot be imported ({error})") from error
 
     assert try_engine("torch", absent, model).problem == "not installed"
+    half = try_engine("torch", lambda kind: absent(kind, "safetensors"), model)
+    assert half.problem == (
+        "cannot be used: PyTorch cannot be imported (No module named 'safetensors')"
+    )
     assert "cannot be used: openvino is" in try_engine("openvino", refuse, model).problem
 
 

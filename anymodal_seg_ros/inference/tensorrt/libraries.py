@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.inference.engine_failures import UNUSABLE
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.inference.gpu import Gpu, find_gpu
 
 OLDEST = (10, 3)
@@ -90,8 +90,8 @@ def lack() -> str:
 def _imported(module: str, mend: str) -> Any:
     try:
         return importlib.import_module(module)
-    except UNUSABLE as error:
-        raise ConfigError(f"{module} cannot be imported ({error}): {mend}") from error
+    except Exception as error:  # one that was built for another NumPy may raise anything
+        raise ConfigError(f"{module} cannot be imported ({one_line(error)}): {mend}") from error
 
 
 def _status(cudart: Any) -> tuple[str, int]:

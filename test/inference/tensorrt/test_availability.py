@@ -86,6 +86,16 @@ def test_a_library_that_is_missing_is_told_with_how_to_get_it(
     assert re.search(says, lack())
 
 
+def test_a_library_for_another_numpy_is_told_in_one_line(
+    fake_gpu: FakeGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tensorrt.py").write_text(
+        "raise ValueError('numpy.dtype size changed,\\nmay indicate binary incompatibility')"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert re.match(r"tensorrt cannot be imported \(numpy.dtype size changed, may .*apt ", lack())
+
+
 def test_a_cuda_runtime_for_a_newer_driver_is_told_with_the_one_that_fits(
     fake_gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
