@@ -22,7 +22,7 @@ LAST_RESORT = "torch"
 of a first start went by until that was found once more."""
 
 ON_GPU_ONLY = ("tensorrt",)
-"""Asked first where there is a GPU, and nowhere else. Not timed: they were when they were built."""
+"""Asked first where there is a GPU, and nowhere else. Not timed against the others."""
 
 EQUAL = 1.05
 """Times the fastest engine that are as good as equal: one start must not differ from the next."""

@@ -27,7 +27,7 @@ from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.tensorrt.builder import BuildCancelledError, build_plan
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
 from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
-from anymodal_seg_ros.inference.tensorrt.graphs import GraphSpec, graphs_of
+from anymodal_seg_ros.inference.tensorrt.graphs import Form, GraphSpec, forms_of
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries, load_libraries
 from anymodal_seg_ros.inference.tensorrt.locks import LockedError, build_held
 from anymodal_seg_ros.inference.tensorrt.proof import check_provable, proven
@@ -65,6 +65,10 @@ class Request:
         return json.dumps(asdict(self))
 
 
+class _UselessFormError(EngineError):
+    """TensorRT cannot build a form of a model, or what it built is wrong."""
+
+
 class PlanBuilder:
     """Builds what a model lacks, and proves that it is right.
 
@@ -81,16 +85,32 @@ class PlanBuilder:
         self._model: Model = load_model(request.model)
         check_provable(self._model)
         self._libraries: Libraries = load_libraries()
-        self._graphs = graphs_of(self._model, request.confidence)
+        self._forms = forms_of(self._model, request.confidence)
+        self._graphs: Form = self._forms[0]
 
     def build(self) -> None:
-        """Build and prove, twice if what was in the cache proves to be of no use.
+        """Build and prove: in half precision if it can be had and is right, else in single.
 
         Raises:
             AnymodalError: it cannot be done, or was cancelled.
         """
         self._send({"event": "machine", "words": self._libraries.words})
-        if self._graphs[0].precision == "fp32":
+        if not self._rebuild:
+            self._graphs = self._cache.form(self._forms, self._libraries)
+        for form in self._forms[self._forms.index(self._graphs) :]:
+            self._graphs = form
+            try:
+                self._build_form()
+                return
+            except _UselessFormError as error:
+                if form is self._forms[-1]:
+                    raise
+                self._drop()
+                self._note(f"{error}; so single precision is built instead")
+
+    def _build_form(self) -> None:
+        """Build and prove one form, twice if what was in the cache proves to be of no use."""
+        if self._forms[0] is self._forms[-1]:
             self._note(
                 "the model folder has no graphs in half precision, and single takes longer: where "
                 "models are trained, 'anymodal-train graphs FOLDER --fp16' writes them"
@@ -98,7 +118,7 @@ class PlanBuilder:
         built = self._build_missing(self._rebuild)
         try:
             self._prove()
-        except (EngineError, ModelError) as error:
+        except _UselessFormError as error:
             if built == len(self._graphs):
                 self._drop()
                 raise
@@ -106,7 +126,7 @@ class PlanBuilder:
             self._build_missing(True)
             try:
                 self._prove()
-            except (EngineError, ModelError):
+            except _UselessFormError:
                 self._drop()
                 raise
 
@@ -133,7 +153,12 @@ class PlanBuilder:
 
         tell(0.0, "reading the graph")
         started = time.monotonic()
-        plan = build_plan(graph, self._libraries, self._cache, tell, self._cancelled)
+        try:
+            plan = build_plan(graph, self._libraries, self._cache, tell, self._cancelled)
+        except BuildCancelledError:
+            raise
+        except EngineError as error:
+            raise _UselessFormError(str(error)) from error
         key = plan_key(graph, self._libraries)
         ServiceRecord(self._cache.path(key)).forget()
         self._cache.keep(
@@ -154,8 +179,11 @@ class PlanBuilder:
     def _prove(self) -> None:
         """Run the plans here, where a crash hurts nobody, and hold them to the self-test."""
         self._send({"event": "testing"})
-        engine = TensorRtEngine(self._model, self._confidence, self._cache, self._libraries)
-        words = proven(engine, self._model)
+        try:
+            engine = TensorRtEngine(self._model, self._confidence, self._cache, self._libraries)
+            words = proven(engine, self._model)
+        except (EngineError, ModelError) as error:
+            raise _UselessFormError(str(error)) from error
         self._note(f"{mask_ms(engine, self._model):.1f} ms a mask of all sensors; {words}")
 
     def _drop(self) -> None:

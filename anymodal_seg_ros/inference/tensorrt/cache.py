@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.errors import EngineError
-from anymodal_seg_ros.inference.tensorrt.graphs import GraphSpec
+from anymodal_seg_ros.inference.tensorrt.graphs import Form, GraphSpec
 from anymodal_seg_ros.inference.tensorrt.kept_files import (
     cache_dir,
     meta_of,
@@ -114,6 +114,16 @@ class PlanCache:
     def path(self, key: PlanKey) -> Path:
         """Return where a plan is kept, whether there is one or not."""
         return self.folder / key.name
+
+    def form(self, forms: Sequence[Form], libraries: Libraries) -> Form:
+        """Return the best form of which all is built; the best of all where none is.
+
+        Plans that have proven wrong are not kept, so what is here is what may be used.
+        """
+        for form in forms:
+            if all(self.path(plan_key(graph, libraries)).exists() for graph in form):
+                return form
+        return forms[0]
 
     def find(self, key: PlanKey) -> bytes | None:
         """Return a plan, None if it was not built yet.

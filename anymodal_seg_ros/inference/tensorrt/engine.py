@@ -16,7 +16,7 @@ from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
 from anymodal_seg_ros.inference.tensorrt.device import Cuda, DevicePool
-from anymodal_seg_ros.inference.tensorrt.graphs import graphs_of
+from anymodal_seg_ros.inference.tensorrt.graphs import forms_of
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries, load_libraries
 from anymodal_seg_ros.inference.tensorrt.runner import Arrays, Plan
 
@@ -61,7 +61,7 @@ class TensorRtEngine:
         """
         libraries = libraries or load_libraries()
         cache = cache or PlanCache()
-        graphs = graphs_of(model, confidence)
+        graphs = cache.form(forms_of(model, confidence), libraries)
         self._kinds = len(model.manifest.modalities)
         self._pool = DevicePool(Cuda(libraries.cudart))
         self._plans: dict[str, Plan] = {}

@@ -38,10 +38,15 @@ class GraphSpec:
     profiles: tuple[Counts, ...]
 
 
-def graphs_of(model: Model, confidence: bool = False) -> tuple[GraphSpec, ...]:
-    """Return what has to be built for a model: its two halves, or the whole of one that has none.
+Form = tuple[GraphSpec, ...]
+"""All graphs of a model, in one precision."""
 
-    Half precision where the folder has such files for all of them, else single.
+
+def forms_of(model: Model, confidence: bool = False) -> tuple[Form, ...]:
+    """Return the forms in which a model may be built, the better one first.
+
+    Its two halves, or the whole of a network that has none; in half precision where the folder has
+    such files for all of them, and in single precision.
 
     Args:
         model: an opened model folder.
@@ -61,15 +66,18 @@ def graphs_of(model: Model, confidence: bool = False) -> tuple[GraphSpec, ...]:
         }
     else:
         wanted = {"onnx": (outputs, fusing(kinds, kinds))}
-    half = model.has(*map(half_role, wanted))
+    halves = (True, False) if model.has(*map(half_role, wanted)) else (False,)
     return tuple(
-        GraphSpec(
-            role,
-            "fp16" if half else "fp32",
-            model.read_graph(half_role(role) if half else role),
-            *of,
+        tuple(
+            GraphSpec(
+                role,
+                "fp16" if half else "fp32",
+                model.read_graph(half_role(role) if half else role),
+                *of,
+            )
+            for role, of in wanted.items()
         )
-        for role, of in wanted.items()
+        for half in halves
     )
 
 

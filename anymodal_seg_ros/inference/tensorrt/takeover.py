@@ -23,7 +23,7 @@ from anymodal_seg_ros.inference.tensorrt.background import (
 from anymodal_seg_ros.inference.tensorrt.build_process import Request
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
 from anymodal_seg_ros.inference.tensorrt.engine import NotBuiltError, TensorRtEngine
-from anymodal_seg_ros.inference.tensorrt.graphs import graphs_of
+from anymodal_seg_ros.inference.tensorrt.graphs import forms_of
 from anymodal_seg_ros.inference.tensorrt.libraries import lack, load_libraries
 from anymodal_seg_ros.inference.tensorrt.proof import check_provable, proven
 from anymodal_seg_ros.inference.tensorrt.service_record import ServiceRecord
@@ -72,8 +72,7 @@ class Takeover:
         self._lock = threading.Lock()
         self._build: BackgroundBuild | None = None
         self._wanted = False
-        graph = graphs_of(model, confidence)[-1]
-        self._record = ServiceRecord(self._cache.path(plan_key(graph, load_libraries())))
+        self._record = self._record_now()
         self._unfit = self._record.unfit()
         self.engine = self._first()
 
@@ -139,7 +138,14 @@ class Takeover:
             return ServingEngine(engine, self._instead, self._tell)
         return ServingEngine(self._others(), None, self._tell)
 
+    def _record_now(self) -> ServiceRecord:
+        """Return the record of the plans that there are; a build may have made others."""
+        libraries = load_libraries()
+        *_, last = self._cache.form(forms_of(self._model, self._confidence), libraries)
+        return ServiceRecord(self._cache.path(plan_key(last, libraries)))
+
     def _proven(self) -> TensorRtEngine:
+        self._record = self._record_now()
         self._record.begin()  # to load it may end the process, too
         try:
             engine = TensorRtEngine(self._model, self._confidence, self._cache)

@@ -23,7 +23,7 @@ from anymodal_seg_ros.inference.tensorrt.build_process import PlanBuilder, Reque
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
 from anymodal_seg_ros.inference.tensorrt.device import Cuda, DevicePool, HostArray
 from anymodal_seg_ros.inference.tensorrt.engine import NotBuiltError, TensorRtEngine
-from anymodal_seg_ros.inference.tensorrt.graphs import graphs_of
+from anymodal_seg_ros.inference.tensorrt.graphs import forms_of
 from anymodal_seg_ros.inference.tensorrt.libraries import load_libraries
 from anymodal_seg_ros.inference.tensorrt.proof import proven
 
@@ -168,7 +168,7 @@ def test_a_failure_is_not_told_with_the_reason_of_an_older_one(
     model: Model, fake_gpu: FakeGpu
 ) -> None:
     build(model)
-    cache, key = PlanCache(), plan_key(graphs_of(model)[0], load_libraries())
+    cache, key = PlanCache(), plan_key(forms_of(model)[0][0], load_libraries())
     plan = cache.find(key)
     assert plan is not None
     cache.keep(key, b"ftrt something else")
@@ -253,7 +253,7 @@ def test_without_plans_or_with_damaged_ones_it_says_what_to_do(
     with pytest.raises(NotBuiltError, match="no plan for this machine yet: anymodal-seg build-eng"):
         TensorRtEngine(model)
     build(model)
-    path = PlanCache().path(plan_key(graphs_of(model)[1], load_libraries()))
+    path = PlanCache().path(plan_key(forms_of(model)[0][1], load_libraries()))
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(NotBuiltError, match="has 50 bytes"):
         TensorRtEngine(model)
@@ -262,7 +262,7 @@ def test_without_plans_or_with_damaged_ones_it_says_what_to_do(
 def test_a_plan_that_tensorrt_refuses_is_told_in_its_words(model: Model, fake_gpu: FakeGpu) -> None:
     """As after an update that did not change the version, or a GPU that calls itself the same."""
     build(model)
-    cache, key = PlanCache(), plan_key(graphs_of(model)[0], load_libraries())
+    cache, key = PlanCache(), plan_key(forms_of(model)[0][0], load_libraries())
     cache.keep(key, b"ftrt something else")
     with pytest.raises(EngineError, match="refuses the plan of 'encode': Magic tag does not match"):
         TensorRtEngine(model)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from fixtures.fake_gpu import FakeGpu
 
 from anymodal_seg_ros.errors import EngineError
-from anymodal_seg_ros.inference.manifest import dump_manifest
-from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest, half_role
+from anymodal_seg_ros.inference.model import Model, load_model, sha256
 from anymodal_seg_ros.inference.tensorrt.build_process import PlanBuilder, Request
 from anymodal_seg_ros.inference.tensorrt.builder import BuildCancelledError
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
 from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
-from anymodal_seg_ros.inference.tensorrt.graphs import graphs_of
+from anymodal_seg_ros.inference.tensorrt.graphs import forms_of
 from anymodal_seg_ros.inference.tensorrt.kept_files import read_kept
 from anymodal_seg_ros.inference.tensorrt.libraries import load_libraries
 from anymodal_seg_ros.inference.tensorrt.progress import Phases
@@ -62,7 +64,7 @@ def build(model: Model, fake_gpu: FakeGpu) -> Builds:
 
 
 def path_of(role: str, model: Model) -> Path:
-    (graph,) = (graph for graph in graphs_of(model) if graph.role == role)
+    (graph,) = (graph for graph in forms_of(model)[0] if graph.role == role)
     return PlanCache().path(plan_key(graph, load_libraries()))
 
 
@@ -103,7 +105,7 @@ def test_a_plan_that_is_whole_but_of_no_use_makes_everything_anew(
     """As one that was built by another TensorRT that calls itself the same."""
     build()
     cache, libraries = PlanCache(), load_libraries()
-    cache.keep(plan_key(graphs_of(model)[0], libraries), b"of another build")
+    cache.keep(plan_key(forms_of(model)[0][0], libraries), b"of another build")
     assert build() == {"encode", "fuse"}
     assert "of no use" in build.notes and "Magic tag does not match" in build.notes
     assert proven(TensorRtEngine(model), model) == RIGHT
@@ -116,6 +118,37 @@ def test_what_is_wrong_is_not_kept(build: Builds, model: Model, fake_gpu: FakeGp
     assert [entry.path.suffix for entry in PlanCache().entries()] == [".cache"]
     fake_gpu.says(run="well")
     assert build() == {"encode", "fuse"}
+
+
+def test_half_precision_that_is_wrong_gives_way_to_single(
+    tiny_halves: Path, tmp_path: Path, fake_gpu: FakeGpu
+) -> None:
+    """A network whose logits lie close together may lose more than 0.5 % of its pixels."""
+    shutil.copytree(tiny_halves, tmp_path / "model")
+    manifest = load_model(str(tiny_halves)).manifest
+    files = dict(manifest.files)
+    for role in ("encode", "fuse"):
+        graph = onnx.load(tiny_halves / f"{role}.onnx")
+        graph.producer_name = "halved"
+        onnx.save(graph, half := tmp_path / "model" / f"{role}.fp16.onnx")
+        files[half_role(role)] = FileSpec(half.name, sha256(half))
+    dump_manifest(dataclasses.replace(manifest, files=files), tmp_path / "model")
+    model = load_model(str(tmp_path / "model"))
+    build = Builds(model)
+    fake_gpu.says(run="half wrong")
+    build()
+    assert "tensorrt 10.3.0 fp16 cuda is wrong here" in build.notes
+    assert "so single precision is built instead" in build.notes and RIGHT in build.notes
+    engine = TensorRtEngine(model)
+    assert engine.name == "tensorrt 10.3.0 fp32 cuda" and proven(engine, model) == RIGHT
+    assert build() == set(), "what has proven wrong is not tried at each start"
+    fake_gpu.says(run="well")
+    build(rebuild=True)
+    assert TensorRtEngine(model).name == "tensorrt 10.3.0 fp16 cuda", "where it is right"
+    fake_gpu.says(run="wrong")
+    with pytest.raises(EngineError, match="fp32 cuda is wrong here"):
+        build(rebuild=True)
+    assert [entry.path.suffix for entry in PlanCache().entries()] == [".cache"]
 
 
 def test_failures_are_told_in_the_words_of_tensorrt(build: Builds, fake_gpu: FakeGpu) -> None:

@@ -18,7 +18,7 @@ from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
 from anymodal_seg_ros.inference.tensorrt import cache as cache_module
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
-from anymodal_seg_ros.inference.tensorrt.graphs import MOST_SENSORS, GraphSpec, fusing, graphs_of
+from anymodal_seg_ros.inference.tensorrt.graphs import MOST_SENSORS, GraphSpec, forms_of, fusing
 from anymodal_seg_ros.inference.tensorrt.kept_files import (
     cache_dir,
     meta_of,
@@ -174,7 +174,7 @@ def test_half_precision_is_taken_only_where_all_graphs_have_it(
     tiny_halves: Path, tmp_path: Path
 ) -> None:
     model = load_model(str(tiny_halves))
-    assert [graph.precision for graph in graphs_of(model)] == ["fp32", "fp32"]
+    assert [graph.precision for graph in forms_of(model)[0]] == ["fp32", "fp32"]
     for role, name in (("encode", "encode.onnx"), ("fuse", "fuse.onnx")):
         (tmp_path / name).write_bytes(model.read(role))
     (tmp_path / "self_test.npz").write_bytes(model.read("self_test"))
@@ -184,6 +184,8 @@ def test_half_precision_is_taken_only_where_all_graphs_have_it(
         half.write_bytes(b"half " + role.encode())
         files[f"{role}_fp16"] = FileSpec(half.name, sha256(half))
         dump_manifest(dataclasses.replace(model.manifest, files=files), tmp_path)
-        graphs = graphs_of(load_model(str(tmp_path)))
+        graphs = forms_of(load_model(str(tmp_path)))[0]
         assert graphs[0].precision == ("fp16" if role == "fuse" else "fp32")
     assert [graph.content for graph in graphs] == [b"half encode", b"half fuse"]
+    half, single = forms_of(load_model(str(tmp_path)))
+    assert half == graphs and [graph.precision for graph in single] == ["fp32", "fp32"]
