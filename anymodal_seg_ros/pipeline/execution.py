@@ -10,6 +10,9 @@ from anymodal_seg_ros.pipeline.record import FusionRecord
 from anymodal_seg_ros.pipeline.stages import Stages
 from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, Order, Prepare, Task
 
+_DECODED_NS = "decoded"
+"""In :attr:`Sample.made`: how long its pixels took, until it is known what all of it has taken."""
+
 
 def execute(parts: Assembly, task: Task) -> Prediction | DecodeError | None:
     """Do one piece of work. Nothing is locked meanwhile; others may be at other pieces.
@@ -62,10 +65,12 @@ def finish(
     if late:
         return None
     if isinstance(task, Decode):
+        task.sample.made[_DECODED_NS] = took_ns
         _judge(parts, task.sample, result if isinstance(result, DecodeError) else None)
         return None
     if isinstance(task, Prepare):
         record.encoded(task.sample.sensor)
+        took_ns += task.sample.made.pop(_DECODED_NS, 0)
         parts.budget.encoded(task.sample.sensor, took_ns)
         return None
     assert isinstance(result, Prediction)

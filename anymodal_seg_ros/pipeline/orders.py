@@ -17,14 +17,15 @@ class Orders:
         on_robot: whether threads work in the time of the world; a desk takes whatever it takes.
     """
 
-    def __init__(self, *, in_time: bool) -> None:
+    def __init__(self, *, in_time: bool, by_halves: bool) -> None:
         """Begin without any.
 
         Args:
             in_time: whether every mask must come within the budget.
+            by_halves: whether sensors can be left out of a mask one by one to that end.
         """
         self.on_robot = False
-        self._in_time = in_time
+        self._in_time, self._by_halves = in_time, by_halves
         self._looked_ns, self._burst, self._burst_ns = 0, 0, 0
 
     def take_due(self, parts: Assembly, now_ns: int) -> None:
@@ -42,7 +43,9 @@ class Orders:
             status, picture = intake.status(now_ns), parts.pictures.of(frame_set)
             order = Order(frame_set, status, picture, None, burst=self._burst)
             if self._in_time:
-                _limit(parts, order)
+                order.hurries = self._fits(parts, frame_set)
+                if self._by_halves:
+                    _limit(parts, order)
             parts.scheduler.add(order)
         self._looked_ns = now_ns
 
@@ -52,14 +55,17 @@ class Orders:
         What is found after a longer time became due while nobody had time for it; and of a network
         that is slower than the reference anyway, more than one at a time is too many.
         """
-        reference = frame_set.reference
-        period_ns = parts.rig.mask_period_ns(reference)
+        period_ns = parts.rig.mask_period_ns(frame_set.reference)
         just_now = now_ns - self._looked_ns <= _JUST_NOW * period_ns
-        fits = parts.budget.reference_fits(reference, period_ns, len(frame_set.fused))
-        keeps_up = fits or not self.on_robot
+        keeps_up = not self.on_robot or self._fits(parts, frame_set)
         if not (just_now and keeps_up) or self._burst_ns != now_ns:
             self._burst += 1
         self._burst_ns = now_ns
+
+    def _fits(self, parts: Assembly, frame_set: FrameSet) -> bool:
+        """Whether there is time for all that a mask cannot do without."""
+        period_ns = parts.rig.mask_period_ns(frame_set.reference)
+        return parts.budget.reference_fits(frame_set.reference, period_ns, len(frame_set.fused))
 
 
 def _limit(parts: Assembly, order: Order) -> None:
@@ -68,6 +74,5 @@ def _limit(parts: Assembly, order: Order) -> None:
     reference, fused = frame_set.reference, len(frame_set.fused)
     period_ns = parts.rig.mask_period_ns(reference)
     order.fuse_by_ns = frame_set.completed_ns + budget.patience_ns(reference, period_ns, fused)
-    order.hurries = budget.reference_fits(reference, period_ns, fused)
     budget.frame_came(reference, period_ns, fused)
     budget.expect(frame_set.reference_sample.received_ns + period_ns, period_ns)

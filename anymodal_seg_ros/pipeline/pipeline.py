@@ -69,7 +69,7 @@ class Pipeline:
         self._threads = 1
         self._notify: Callable[[], None] = lambda: None
         self._events_failed: Callable[[Exception], None] = lambda error: None
-        self._orders = Orders(in_time=self.in_time)
+        self._orders = Orders(in_time=in_time, by_halves=self.in_time)
         self._ahead: Ahead | None = None
         self._parts = self._assembled(rig)
 
@@ -135,12 +135,12 @@ class Pipeline:
         """
         self._threads = self._parts.budget.threads = threads
         self._notify, self._events_failed = notify, failed
-        self._orders.on_robot = True
+        self._orders.on_robot = self._intake.watched = True
         self._parts.events.start(self._take_events, failed)
 
     def detach(self) -> bool:
         """End what :meth:`attach` has begun. Returns whether it has ended."""
-        self._orders.on_robot = False
+        self._orders.on_robot = self._intake.watched = False
         return self._parts.events.stop()
 
     @contextmanager

@@ -17,6 +17,7 @@ from anymodal_seg_ros.pipeline.record import FusionRecord
 from anymodal_seg_ros.pipeline.stages import Preparer
 from anymodal_seg_ros.pipeline.tasks import Decode, Fuse, MaskTask, Order, Prepare
 from anymodal_seg_ros.sensing.intake import VERDICT
+from anymodal_seg_ros.sensing.sync.buffer import MAX_BYTES
 
 NO_TIME = "no time"
 _MORE_TIME = "engine: auto, a smaller model, fewer sensors or rig.max_rate_hz help"
@@ -25,8 +26,18 @@ PLACES = 2
 """Frame sets that may wait for a network that keeps up: one would lose masks at every delay."""
 
 MOST_PLACES = 4
-"""The same where the reference alone fits into its period: then a queue is a moment's affair, such
-as of another process that took a core, and goes as fast as it came."""
+"""The same where the reference alone fits into its period, for as long as it takes: beside others
+who take the cores it may be a little slower than its period all the time."""
+
+OLDEST_NS = 500_000_000
+"""Where it fits and a queue is a moment's affair, frame sets keep their places until their
+reference frames are so old, beside what they may wait for samples: as fast as it came it goes."""
+
+_MOMENT_NS = 2_000_000_000
+"""A queue that has not gone after so long is none."""
+
+_MOST_HELD_BYTES = 2 * MAX_BYTES
+"""Pixels of the frame sets that wait, beside those that always may."""
 
 _HANGS_NS = 500_000_000
 _HANGS_TIMES = 10
@@ -36,6 +47,9 @@ not waited for any more if a newer one has come: the other threads make that one
 _SOON_DONE = 30
 """So many times a reference sample could be prepared within one fusion where that is as good as no
 time, as with a whole graph. At fewer the fusion would wait for it: fewer masks, if fresher ones."""
+
+_PAID = "paid"
+"""In :attr:`Sample.made`: that its decoding and its encoding are paid for, together."""
 
 _MUCH_SLOWER = 1.5
 """Periods of the reference that one fusion takes where the network clearly does not keep up."""
@@ -79,6 +93,8 @@ class Scheduler:
         """When each sensor that was not prepared yet was first thought of."""
         self._time_anew = False
         """Whether header time begins anew with the next frame set."""
+        self._alone_ns = 0
+        """When a frame set was due last while no other waited."""
 
     def take_parameters_of(self, other: Scheduler) -> None:
         """Go on with the parameters of another one of the same sensors, with all that waits."""
@@ -125,7 +141,7 @@ class Scheduler:
         begun = 1 if self._begun(oldest) and not self._only_waits(oldest) else 0
         places = PLACES - 1 + self._largest_burst(order)
         if order.hurries:
-            places = max(MOST_PLACES, places)
+            places = max(self._places_of_a_moment(order), places)
         elif self.backlog.behind:
             places = 1
         excess = max(0, len(self._orders) - max(begun + 1, places))
@@ -223,7 +239,7 @@ class Scheduler:
             return None
         sample = max(todo, key=lambda s: (s.sensor == reference, self._urgency(s)))
         if in_time and sample.sensor != reference:
-            if not self._admits(sample.sensor, now_ns):
+            if not self._admits(sample, now_ns):
                 return None
             self._spend(sample, now_ns)
         self._running[id(sample)] = now_ns
@@ -280,25 +296,30 @@ class Scheduler:
         return bool(usual_ns) and now_ns - begun_ns > max(_HANGS_NS, _HANGS_TIMES * usual_ns)
 
     def _decoding(self, order: Order) -> Decode | None:
-        """Return a chosen sample whose pixels are still to be made, the reference's first."""
-        names = [order.frame_set.reference, *order.frame_set.samples]
-        for name in names:
-            sample = order.frame_set.samples[name]
-            if undecided(sample) and id(sample) not in self._running:
+        """Return a chosen sample whose pixels are to be made first, the reference's before others.
+
+        Where time is short that is the reference's, and whatever is prepared already: all that
+        decoding the others takes is as optional as the rest of it.
+        """
+        frame_set, picture = order.frame_set, order.picture.sensor
+        undecided_ = [s for s in frame_set.samples.values() if undecided(s)]
+        if not undecided_:
+            return None
+        # What one becomes depends on the others where it is registered by a depth image.
+        all_ = order.fuse_by_ns is None or any(
+            self._preparer.needs_companions(name, picture) for name in frame_set.fused
+        )
+        for sample in sorted(undecided_, key=lambda s: s.sensor != frame_set.reference):
+            wanted = all_ or sample.sensor == frame_set.reference
+            if id(sample) not in self._running and (wanted or self._is_made(sample, picture, {})):
                 return Decode(sample)
         return None
 
     def _preparing(self, order: Order, now_ns: int) -> MaskTask | None:
         """Return the next sample to prepare, the fusion, or None while others are at work."""
         frame_set, picture = order.frame_set, order.picture.sensor
-        if any(undecided(sample) for sample in frame_set.samples.values()):
-            return None
         chosen = {name: frame_set.samples[name] for name in frame_set.fused}
-        open_ = [
-            s
-            for s in chosen.values()
-            if id(s) in self._running or not self._is_made(s, picture, chosen)
-        ]
+        open_ = [s for s in chosen.values() if self._is_open(s, picture, chosen)]
         if not open_:
             return Fuse(order)
         idle = [s for s in open_ if id(s) not in self._running]
@@ -308,7 +329,7 @@ class Scheduler:
         if order.fuse_by_ns is not None:
             todo = [s for s in idle if not self._held_up(s.sensor, now_ns)]
             sample = max(todo, key=self._urgency, default=None)
-            fits = sample is not None and self._fits(sample.sensor, now_ns, order.fuse_by_ns)
+            fits = sample is not None and self._fits(sample, now_ns, order.fuse_by_ns)
             hurried = order.hurries and self._waiting_behind(order) > 0
             overdue = hurried or now_ns >= order.fuse_by_ns
             nobody_at_work = len(idle) == len(open_)
@@ -319,8 +340,13 @@ class Scheduler:
             if sample is None or not fits:
                 return None
             self._spend(sample, now_ns)
-            return Prepare(sample, picture, chosen)
+            return Decode(sample) if undecided(sample) else Prepare(sample, picture, chosen)
         return Prepare(max(idle, key=self._urgency), picture, chosen) if idle else None
+
+    def _is_open(self, sample: Sample, picture: str, chosen: Mapping[str, Sample]) -> bool:
+        """Whether something is still to be done for a sample before it can be fused."""
+        at_work = id(sample) in self._running or undecided(sample)
+        return at_work or not self._is_made(sample, picture, chosen)
 
     def _next_reference(self) -> Decode | Prepare | None:
         """Return work on the reference sample of a later frame set that waits, the oldest first."""
@@ -342,22 +368,25 @@ class Scheduler:
         """
         return any(name == sensor and end < now_ns for name, end in self._optional.values())
 
-    def _fits(self, sensor: str, now_ns: int, fuse_by_ns: int) -> bool:
+    def _fits(self, sample: Sample, now_ns: int, fuse_by_ns: int) -> bool:
         """Whether one more sample of another sensor can be encoded before a fusion.
 
         One that takes longer than others do is begun as well: it stands in at the next frames.
         """
         in_time = now_ns + self._budget.encode.ns <= fuse_by_ns
-        return in_time and self._admits(sensor, now_ns)
+        return in_time and self._admits(sample, now_ns)
 
-    def _admits(self, sensor: str, now_ns: int) -> bool:
-        """Whether one more sample of another sensor may be encoded."""
+    def _admits(self, sample: Sample, now_ns: int) -> bool:
+        """Whether one more sample of another sensor may be decoded and encoded."""
         budget, ends_ns = self._budget, [end_ns for _, end_ns in self._optional.values()]
-        return budget.affords(sensor) and budget.leaves_a_thread(sensor, now_ns, ends_ns)
+        paid = _PAID in sample.made or budget.affords(sample.sensor)
+        return paid and budget.leaves_a_thread(sample.sensor, now_ns, ends_ns)
 
     def _spend(self, sample: Sample, now_ns: int) -> None:
-        """Take note that a sample of another sensor is going to be encoded."""
-        self._budget.spend(sample.sensor)
+        """Take note that a sample of another sensor is going to be decoded or encoded."""
+        if _PAID not in sample.made:
+            self._budget.spend(sample.sensor)
+            sample.made[_PAID] = True
         end_ns = now_ns + self._budget.encoding(sample.sensor).high_ns
         self._optional[id(sample)] = sample.sensor, end_ns
 
@@ -388,6 +417,28 @@ class Scheduler:
         for one in alike:
             one.together = len(alike)
         return max(waiting.together for waiting in self._orders)
+
+    def _places_of_a_moment(self, newest: Order) -> int:
+        """Return how many frame sets may wait for a network that is fast enough for all of them.
+
+        After a moment in which process or cores stood still there are many at once, and time for
+        each: those behind go with what they have.
+        """
+        now_ns = newest.frame_set.completed_ns
+        if len(self._orders) == 1:
+            self._alone_ns = now_ns
+        if now_ns - self._alone_ns > _MOMENT_NS:
+            return MOST_PLACES
+        too_old_ns = now_ns - OLDEST_NS - self._rig.longest_wait_ns
+        kept, held = 0, 0
+        for order in reversed(self._orders):
+            samples = order.frame_set.samples.values()
+            held += sum(sample.image.nbytes for sample in samples)
+            received_ns = order.frame_set.reference_sample.received_ns
+            if received_ns < too_old_ns or held > _MOST_HELD_BYTES:
+                break
+            kept += 1
+        return max(MOST_PLACES, kept)
 
     def _waiting_behind(self, order: Order) -> int:
         """Return how many frame sets wait for the network behind one.

@@ -21,7 +21,8 @@ class Order:
         picture: the geometry of its mask.
         fuse_by_ns: when its fusion is to begin at the latest, on the caller's clock; None if all of
             its sensors are waited for, however long they take.
-        hurries: whether it goes as it is as soon as the next one waits.
+        hurries: whether there is time for every frame of its reference: it goes as it is as soon as
+            the next one waits, and none is dropped for a moment's delay.
         burst: the same for those that became due at one moment, when a sensor came that they have
             all waited for: they do not wait for the network, and none supersedes another.
         together: how many have the same burst; the scheduler counts them.

@@ -36,6 +36,9 @@ from anymodal_seg_ros.sensing.sync.synchronizer import Synchronizer
 
 _KINDS_BY_STATE: Mapping[SensorState, RejectionKind] = {SensorState.CLOCK: "stamp"}
 
+_STOOD_STILL_NS = 50_000_000
+"""Whoever looks so much later than it was time to was held up."""
+
 NEWER_CAME = "not decoded, a newer one came"
 QUEUE_FULL = "not decoded, the queue was full"
 
@@ -69,6 +72,8 @@ class Intake:
         self._on_new_run = on_new_run
         self._jump_ns = seconds_to_ns(rig.clock_jump_s)
         self._now_ns: int | None = None
+        self.watched = False
+        """Whether somebody looks whenever it is time to, unless the process stands still."""
         self._run = 0
         self._overdue_before = 0
         self._rejected = {name: Counter[str]() for name in rig.sensors}
@@ -122,8 +127,23 @@ class Intake:
             self._synchronizer.count_on_from(synchronizer)
             self._on_new_run()
             self._now_ns = None
+        if self.watched and self._now_ns is not None:
+            self._excuse(now_ns)
         self._now_ns = now_ns if self._now_ns is None else max(now_ns, self._now_ns)
         self._watchdog.update(now_ns)
+
+    def _excuse(self, now_ns: int) -> None:
+        """Do not take the sensors for silent in a time in which nobody listened.
+
+        Whoever watches looks when the next state is due. If nobody has, process or machine stood
+        still, and what was sent meanwhile is about to be handed over.
+        """
+        before_ns = self._now_ns
+        if before_ns is None or now_ns - before_ns < _STOOD_STILL_NS:
+            return
+        due_ns = self._watchdog.next_change_ns()
+        if due_ns is not None and now_ns - max(due_ns, before_ns) >= _STOOD_STILL_NS:
+            self._watchdog.excuse(now_ns - max(due_ns, before_ns))
 
     def reject(
         self, sensor: str, fault: Fault, received_ns: int, kind: RejectionKind | None = None
@@ -400,8 +420,9 @@ class Intake:
         self._learn_patience(sample)
         if decoded:
             self._let_go_on(sample, self._inspect(sample, states[sensor]), jumped)
-        elif states[sensor].alive:
-            # Taken to be as good as those before: only what a frame set uses is ever decoded.
+        elif states[sensor].alive or states[sensor] is SensorState.LATE:
+            # Taken to be as good as those before: only what a frame set uses is ever decoded. Of a
+            # sensor that was merely late several may come at once, before one could be looked at.
             self._watchdog.judge(sensor, sample.received_ns, None)
             self._synchronizer.add(sample, states, jumped=jumped)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,10 +11,11 @@ import pytest
 
 from anymodal_seg_ros.config import RigConfig, default_sensors
 from anymodal_seg_ros.frames import FrameSet, Image, Sample
+from anymodal_seg_ros.pipeline import scheduler
 from anymodal_seg_ros.pipeline.budget import Budget
 from anymodal_seg_ros.pipeline.picture import Picture
 from anymodal_seg_ros.pipeline.record import FusionRecord
-from anymodal_seg_ros.pipeline.scheduler import NO_TIME, Scheduler
+from anymodal_seg_ros.pipeline.scheduler import MOST_PLACES, NO_TIME, OLDEST_NS, Scheduler
 from anymodal_seg_ros.pipeline.tasks import Fuse, MaskTask, Order, Prepare
 from anymodal_seg_ros.sensing.intake import VERDICT
 
@@ -156,6 +157,39 @@ def test_those_that_became_due_together_all_have_a_place() -> None:
             bench.scheduler.add(order(sample("rgb", at_ms), burst=burst))
         waiting = bench.scheduler.waiting()
         assert [each.frame_set.reference_sample.time_ns // MS for each in waiting] == kept
+
+
+def hurried(bench: Bench, times_ms: Iterable[int]) -> list[int]:
+    """Let frame sets come for all of which there is time. Returns which wait."""
+    for at_ms in times_ms:
+        bench.scheduler.add(order(sample("rgb", at_ms), hurries=True))
+    return [each.frame_set.reference_sample.time_ns // MS for each in bench]
+
+
+def test_what_there_is_time_for_waits_until_it_is_too_old() -> None:
+    longest_ms = (OLDEST_NS + RIG.longest_wait_ns) // MS
+    bench = Bench()
+    assert hurried(bench, range(0, longest_ms + 1, 10)) == [*range(0, longest_ms + 1, 10)]
+    assert hurried(bench, [longest_ms + 10])[0] == 10
+    assert bench.scheduler.superseded == 1
+
+
+def test_a_queue_that_does_not_go_is_no_moments_affair() -> None:
+    bench = Bench()
+    for at_ms in range(0, 3000, 50):
+        waiting = hurried(bench, [at_ms])
+        assert len(waiting) == (min(at_ms // 50 + 1, 5) if at_ms <= 2000 else MOST_PLACES)
+        if len(waiting) > MOST_PLACES:
+            del bench.scheduler.waiting()[0]  # it had its mask
+    bench.scheduler.drop_waiting()
+    assert len(hurried(bench, range(3000, 3300, 50))) == 6, "this one is new"
+
+
+def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "_MOST_HELD_BYTES", 6 * PIXELS.nbytes)
+    assert len(hurried(Bench(), range(0, 300, 30))) == 6
+    monkeypatch.setattr(scheduler, "_MOST_HELD_BYTES", 0)
+    assert len(hurried(Bench(), range(0, 300, 30))) == MOST_PLACES, "these always may"
 
 
 def test_a_frame_set_that_is_worked_on_is_not_given_up_for_newer_ones() -> None:

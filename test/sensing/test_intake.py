@@ -66,6 +66,24 @@ def test_a_thermal_camera_that_calibrates_stays_ok_and_its_old_picture_is_not_fu
     assert all("thermal" in s.samples for s in after)
 
 
+@pytest.mark.parametrize("watched", [True, False])
+def test_nobody_is_silent_while_the_process_stands_still(watched: bool) -> None:
+    """Somebody looks whenever a state is due; if nobody has, nobody has listened either."""
+    intake = Intake(RIG)
+    intake.watched = watched
+    for sample in sorted(
+        itertools.chain(*(healthy(n, 1.0, 4) for n in RIG.sensors)), key=lambda s: s.received_ns
+    ):
+        intake.push(sample)
+    end_ns = sample.received_ns
+    intake.advance(end_ns + 3 * S)
+    states = {s.state for s in intake.status(end_ns + 3 * S)}
+    assert states == ({SensorState.LATE, SensorState.OK} if watched else {SensorState.FAILED})
+    while (due_ns := intake.next_wakeup_ns()) is not None:
+        intake.advance(due_ns)
+    assert {s.state for s in intake.status(end_ns + 6 * S)} == {SensorState.FAILED}
+
+
 def test_a_camera_that_repeats_each_image_is_fused_at_every_frame() -> None:
     rig = one_sensor()
     watched = Watched(rig)

@@ -67,10 +67,14 @@ class SensorHealth:
         self._grace_end_ns: int | None = None
         self._since_ns: int | None = None
         self._last_ns: int | None = None
+        self._excused_ns = 0
+        """Of the time since then, in which nobody could have heard anything."""
         self._arrivals: deque[int] = deque(maxlen=_RATE_WINDOW)
         self._gaps: deque[int] = deque(maxlen=SLOW_WINDOW)
         self._late_gaps = 0
         self._resuming = False
+        self._stale_at_ns: int | None = None
+        """When it went silent, if nothing else was wrong."""
         self._late = True
         self._in_time_run = 0
         self._good_run = 0
@@ -104,8 +108,12 @@ class SensorHealth:
     def arrive(self, now_ns: int) -> None:
         """Take note of a message; silence up to ``now_ns`` has been considered already."""
         self.arrived += 1
+        if self._stale_at_ns is not None and now_ns < self._stale_at_ns:
+            # It was not silent: whoever hands its messages over was late.
+            self._enter(SensorState.LATE, now_ns)
+            self._resuming = False
         self._late = self._measure_gap(now_ns)
-        self._last_ns = now_ns
+        self._last_ns, self._excused_ns = now_ns, 0
         self._arrivals.append(now_ns)
 
     def judge(self, now_ns: int, fault: Fault | None) -> None:
@@ -131,6 +139,10 @@ class SensorHealth:
             damaged = self._damaged_run >= self.config.fault_frames
             self._enter(SensorState.DEGRADED if damaged else SensorState.OK, now_ns)
 
+    def excuse(self, silence_ns: int) -> None:
+        """Do not count so much of the silence: nobody could have heard anything meanwhile."""
+        self._excused_ns += silence_ns
+
     def update(self, now_ns: int) -> int | None:
         """Let time pass: the state goes down where messages are overdue. Returns what is due."""
         while (due_ns := self.due_ns()) is not None and now_ns >= due_ns:
@@ -138,13 +150,15 @@ class SensorHealth:
                 self._enter(SensorState.LATE, due_ns)
             elif self.state in (SensorState.LATE, SensorState.SLOW):
                 self._enter(SensorState.STALE, due_ns)
+                self._stale_at_ns = due_ns
             else:
                 self._enter(SensorState.FAILED, due_ns)
         return due_ns
 
     def due_ns(self) -> int | None:
         """Return when silence leads to the next state down; None if there is none."""
-        state, last_ns = self.state, self._last_ns
+        state = self.state
+        last_ns = None if self._last_ns is None else self._last_ns + self._excused_ns
         if state in _GOOD and last_ns is not None:
             return last_ns + self._late_ns
         if state in (SensorState.FAILED, SensorState.DISABLED) or self._grace_end_ns is None:
@@ -213,7 +227,7 @@ class SensorHealth:
         if self._last_ns is None or self._resuming:
             self._resuming = False
             return True
-        gap_ns = now_ns - self._last_ns
+        gap_ns = now_ns - self._last_ns - self._excused_ns
         late = gap_ns >= self._late_ns
         if len(self._gaps) == SLOW_WINDOW:
             self._late_gaps -= self._gaps[0] >= self._late_ns
@@ -278,7 +292,9 @@ class SensorHealth:
         self._entered[state.value] += 1
         if state.down and self._first_failure_ns is None:
             self._first_failure_ns = now_ns
-        if state in _SILENT:
+        if state not in _SILENT:
+            self._stale_at_ns = None
+        else:
             self._resuming = True
             self._gaps.clear()
             self._arrivals.clear()

@@ -41,8 +41,13 @@ class Watchdog:
         """Take note of a sign of life: a message came, good or bad."""
         self.update(received_ns)
         health = self._sensors[sensor]
-        if health.state is not SensorState.DISABLED:
-            health.arrive(received_ns)
+        if health.state is SensorState.DISABLED:
+            return
+        before = health.state
+        health.arrive(received_ns)
+        if health.state is not before:
+            self._states[sensor] = health.state
+            self._next_due_ns = self.next_change_ns()
 
     def judge(
         self, sensor: str, now_ns: int, fault: Fault | None, *, accepted: bool = True
@@ -79,6 +84,12 @@ class Watchdog:
         health = self._sensors[sensor]
         health.doubt(now_ns, reason)
         self._states[sensor] = health.state
+        self._next_due_ns = self.next_change_ns()
+
+    def excuse(self, silence_ns: int) -> None:
+        """Do not count so much silence of any sensor: nobody could have heard them meanwhile."""
+        for health in self._sensors.values():
+            health.excuse(silence_ns)
         self._next_due_ns = self.next_change_ns()
 
     def update(self, now_ns: int) -> None:

@@ -77,6 +77,48 @@ def test_only_accepted_messages_are_received_but_all_arrive() -> None:
     assert (status.received, status.arrived) == (2, 3)
 
 
+@pytest.mark.parametrize(
+    ("came_after_ms", "then"),
+    [(100, SensorState.OK), (299, SensorState.OK), (300, SensorState.STALE)],
+)
+def test_what_had_come_before_it_was_stale_was_only_handed_over_late(
+    came_after_ms: int, then: SensorState
+) -> None:
+    """The middleware tells when it came; a burst of such messages is no recovery to wait for."""
+    sensor = Sensor()
+    sensor.send(None, None)
+    came_ns = sensor.now_ns + came_after_ms * MS
+    sensor.rest(700 * MS)
+    assert sensor.state is SensorState.STALE
+    sensor.watchdog.observe("x", came_ns)
+    assert sensor.state is then
+
+
+def test_nor_is_what_was_invalid_before_it_was_silent_taken_back_by_a_message() -> None:
+    sensor = Sensor()
+    sensor.send(BAD, BAD)
+    came_ns = sensor.now_ns + 100 * MS
+    sensor.rest(3000 * MS)
+    assert sensor.state is SensorState.FAILED
+    sensor.watchdog.observe("x", came_ns)
+    assert sensor.state is SensorState.FAILED
+
+
+def test_silence_in_which_nobody_could_hear_is_not_counted_but_is_no_news_either() -> None:
+    sensor = Sensor()
+    sensor.send(None, None)
+    sensor.watchdog.excuse(500 * MS)
+    sensor.rest(500 * MS + 149 * MS)
+    assert sensor.state is SensorState.OK
+    assert sensor.watchdog.status("x", sensor.now_ns).age_ns == 649 * MS
+    sensor.rest(MS)
+    assert sensor.state is SensorState.LATE
+    sensor.send(None, after_ns=0)
+    assert sensor.state is SensorState.OK
+    sensor.rest(150 * MS)
+    assert sensor.state is SensorState.LATE, "excused once"
+
+
 def test_the_next_change_is_when_silence_is_too_long() -> None:
     sensor = Sensor()
     assert sensor.watchdog.next_change_ns() == GRACE
