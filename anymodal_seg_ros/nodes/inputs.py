@@ -104,9 +104,10 @@ class Inputs:
         if now_ns == 0:
             self._warn("clock", "use_sim_time is set, but no /clock has come yet")
             return
+        received_ns = now_ns
         if not self._simulated:
-            now_ns -= waited_ns(info, seconds_to_ns(self._rig.clock_jump_s) // 2)
-        error = self._pipeline.push_message(sensor, message, now_ns)
+            received_ns -= waited_ns(info, seconds_to_ns(self._rig.clock_jump_s) // 2)
+        error = self._pipeline.push_message(sensor, message, received_ns, now_ns)
         self._arrived()
         if error is not None:
             self._warn(sensor, f"message rejected: {one_line(error)}")

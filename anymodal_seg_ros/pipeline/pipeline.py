@@ -187,7 +187,9 @@ class Pipeline:
         """Time that all threads together have spent on work so far."""
         return self._activity.worked_ns
 
-    def push_message(self, sensor: str, message: Any, received_ns: int) -> str | None:
+    def push_message(
+        self, sensor: str, message: Any, received_ns: int, now_ns: int = 0
+    ) -> str | None:
         """Take one message of a sensor: an image, a compressed image, events, or LiDAR points.
 
         Cheap: pixels are viewed; what must be unpacked or converted is left to those who work.
@@ -197,6 +199,7 @@ class Pipeline:
             sensor: its name in the configuration.
             message: from rclpy or rosbags.
             received_ns: when it arrived, on the clock of :meth:`poll`.
+            now_ns: when it is handed over, if that is later.
 
         Returns:
             None, or in words why the message was rejected. It is counted, never raised.
@@ -204,6 +207,9 @@ class Pipeline:
         config = self.rig.sensors[sensor]
         if not config.enabled:
             return None
+        if now_ns > received_ns:
+            with self._lock:
+                self._intake.advance(now_ns)
         if sensor in self._parts.events and is_event_message(message):
             return self._push_events(sensor, message, received_ns)
         found: Sample | Unreadable | None = None

@@ -193,6 +193,20 @@ def test_what_is_silent_for_longer_than_it_may_be_is_down_and_a_frame_of_it_may_
     assert latest_ms(masks) < 120
 
 
+@pytest.mark.parametrize("behind_ms", [70, 280])
+def test_an_executor_that_is_always_behind_makes_no_sensor_silent(behind_ms: int) -> None:
+    """Each message was received in time and is handed over later; so is the next one."""
+    rig = rig_of(3)
+    coming = messages(rig, SECONDS, packed=False)
+    behind = [(at_ns + behind_ms * MS, name, message, at_ns) for at_ns, name, message, *_ in coming]
+    machine = Machine(split_pipeline(rig)[0], encode_ms=3, fuse_ms=3)
+    masks = machine.run(behind)
+    assert len(masks) >= len(behind) // 4
+    assert all(len(mask.sensors) == 4 for _, mask in masks[5:-4])
+    for status in machine.pipeline.status(behind[-1][0] + S):
+        assert status.entered == {"OK": 1, "LATE": 1}, "at the end"
+
+
 @pytest.mark.parametrize("slower", [2.0, 2.7])
 def test_costs_that_jump_cost_no_frame_while_the_reference_still_fits(slower: float) -> None:
     for others in (0, 3, 8):

@@ -67,6 +67,8 @@ class SensorHealth:
         self._grace_end_ns: int | None = None
         self._since_ns: int | None = None
         self._last_ns: int | None = None
+        self._heard_ns = 0
+        """When that message was handed over; silence is what nobody has heard since then."""
         self._excused_ns = 0
         """Of the time since then, in which nobody could have heard anything."""
         self._arrivals: deque[int] = deque(maxlen=_RATE_WINDOW)
@@ -105,15 +107,20 @@ class SensorHealth:
         self._grace_end_ns = now_ns + grace_ns
         self._since_ns = now_ns
 
-    def arrive(self, now_ns: int) -> None:
-        """Take note of a message; silence up to ``now_ns`` has been considered already."""
+    def arrive(self, now_ns: int, heard_ns: int = 0) -> None:
+        """Take note of a message; silence up to ``now_ns`` has been considered already.
+
+        Args:
+            now_ns: when it arrived.
+            heard_ns: when it was handed over, if that was later.
+        """
         self.arrived += 1
         if self._stale_at_ns is not None and now_ns < self._stale_at_ns:
             # It was not silent: whoever hands its messages over was late.
             self._enter(SensorState.LATE, now_ns)
             self._resuming = False
         self._late = self._measure_gap(now_ns)
-        self._last_ns, self._excused_ns = now_ns, 0
+        self._last_ns, self._heard_ns, self._excused_ns = now_ns, max(now_ns, heard_ns), 0
         self._arrivals.append(now_ns)
 
     def judge(self, now_ns: int, fault: Fault | None) -> None:
@@ -158,7 +165,7 @@ class SensorHealth:
     def due_ns(self) -> int | None:
         """Return when silence leads to the next state down; None if there is none."""
         state = self.state
-        last_ns = None if self._last_ns is None else self._last_ns + self._excused_ns
+        last_ns = None if self._last_ns is None else self._heard_ns + self._excused_ns
         if state in _GOOD and last_ns is not None:
             return last_ns + self._late_ns
         if state in (SensorState.FAILED, SensorState.DISABLED) or self._grace_end_ns is None:
@@ -204,7 +211,7 @@ class SensorHealth:
             return self._fault
         if self.state is SensorState.SLOW:
             return self._slowness()
-        silent = self._last_ns is None or now_ns - self._last_ns >= self._stale_ns
+        silent = self._last_ns is None or now_ns - self._heard_ns >= self._stale_ns
         if not self.state.down or silent:
             return ""
         in_time = "" if self._in_time_run == self._good_run else " and in time"

@@ -32,19 +32,28 @@ class Watchdog:
         self._next_due_ns: int | None = None
         """No state goes down before this time: a bound, not always met."""
 
-    def observe(self, sensor: str, received_ns: int, fault: Fault | None = None) -> None:
+    def observe(
+        self, sensor: str, received_ns: int, fault: Fault | None = None, heard_ns: int = 0
+    ) -> None:
         """Take note of one accepted message, and of what is wrong with it."""
-        self.arrive(sensor, received_ns)
+        self.arrive(sensor, received_ns, heard_ns)
         self.judge(sensor, received_ns, fault)
 
-    def arrive(self, sensor: str, received_ns: int) -> None:
-        """Take note of a sign of life: a message came, good or bad."""
+    def arrive(self, sensor: str, received_ns: int, heard_ns: int = 0) -> None:
+        """Take note of a sign of life: a message came, good or bad.
+
+        Args:
+            sensor: whose.
+            received_ns: when it arrived.
+            heard_ns: when it was handed over, if that was later: whoever hands over what waits is
+                behind, and until then no sensor is silent because of that.
+        """
         self.update(received_ns)
         health = self._sensors[sensor]
         if health.state is SensorState.DISABLED:
             return
         before = health.state
-        health.arrive(received_ns)
+        health.arrive(received_ns, heard_ns)
         if health.state is not before:
             self._states[sensor] = health.state
             self._next_due_ns = self.next_change_ns()

@@ -35,6 +35,7 @@ class Arrival:
         closed: no set will be opened for it any more.
         complete: it was the first message of a set without holes.
         former: the clock of its input has gone back since it came.
+        heard_ns: when it was handed over, from when on others are waited for.
     """
 
     index: int
@@ -47,6 +48,7 @@ class Arrival:
     closed: bool = False
     complete: bool = False
     former: bool = False
+    heard_ns: int = 0
 
     @property
     def stamp_ns(self) -> int:

@@ -23,12 +23,11 @@ _TAKEN = "taken"
 class SampleBuffer:
     """Keeps samples for a while, bounded in time, number and bytes, and accounts for every one."""
 
-    def __init__(self, config: SensorConfig, most: int = MAX_BUFFERED) -> None:
-        """Set up an empty buffer for at most ``most`` samples."""
+    def __init__(self, config: SensorConfig) -> None:
+        """Set up an empty buffer."""
         self.configure(config)
         self.keep_ns = 0
         """In header time; samples that are older than the newest by more are let go."""
-        self._most = most
         self._times: list[int] = []
         self._samples: list[Sample] = []
         self._nbytes = 0
@@ -159,7 +158,7 @@ class SampleBuffer:
         if times[at] == time_ns:
             self.dropped["duplicate stamp"] += 1
             return False
-        if time_ns < times[-1] - self.keep_ns or (at == 0 and len(times) == self._most):
+        if time_ns < times[-1] - self.keep_ns or (at == 0 and len(times) == MAX_BUFFERED):
             self.dropped["too old"] += 1
             return False
         times.insert(at, time_ns)
@@ -174,7 +173,7 @@ class SampleBuffer:
         horizon_ns = times[-1] - self.keep_ns
         while times[0] < horizon_ns:
             self._forget("not needed by any frame set")
-        while len(times) > self._most or (self._nbytes > MAX_BYTES and len(times) > 1):
+        while len(times) > MAX_BUFFERED or (self._nbytes > MAX_BYTES and len(times) > 1):
             self._forget("buffer full")
 
     def _forget(self, reason: str) -> None:

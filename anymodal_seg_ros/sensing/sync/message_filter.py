@@ -281,14 +281,16 @@ class PartialTimeSynchronizer:
             if isinstance(stamp_ns, str):
                 self.unusable[stamp_ns] += 1
                 return
-            self._watchdog.observe(entry.name, arrived_ns, fault)
+            self._watchdog.observe(entry.name, arrived_ns, fault, now_ns)
             states = self._states()
             unfit = withheld(fault)
             if unfit is None:
-                self._sort_in(entry, Arrival(index, stamp_ns, arrived_ns, msg), states)
+                self._sort_in(
+                    entry, Arrival(index, stamp_ns, arrived_ns, msg, heard_ns=now_ns), states
+                )
             else:
                 self._sets.dropped[index][unfit.kind] += 1
-                refused = Arrival(index, stamp_ns, arrived_ns, unfit=unfit.reason)
+                refused = Arrival(index, stamp_ns, arrived_ns, unfit=unfit.reason, heard_ns=now_ns)
                 self._sets.open(refused, states)
             self._collect(now_ns, states)
 

@@ -137,7 +137,7 @@ class PartialSets:
             recent.refused = arrival
             if not states[index].alive:
                 return
-        recent.arrivals.observe(arrival.time_ns, arrival.received_ns)
+        recent.arrivals.observe(arrival.time_ns, arrival.heard_ns)
         if arrival.delivered:
             return
         if not index or not any(state.alive for state in states[:index]):
@@ -195,7 +195,7 @@ class PartialSets:
     def _has_waited(self, arrival: Arrival, now_ns: int) -> bool:
         """Whether a message has waited as long as it must where nothing is known of the others."""
         least_ns = SHORTEST_DEADLINE_NS if self._deadline_ns is None else self._deadline_ns
-        return now_ns >= arrival.received_ns + least_ns
+        return now_ns >= arrival.heard_ns + least_ns
 
     def _is_settled(self, index: int, arrival: Arrival, now_ns: int, state: SensorState) -> bool:
         """Whether one input will have nothing more for a message's instant."""
@@ -210,7 +210,7 @@ class PartialSets:
         if self._deadline_ns is not None or arrivals.longest_lag_ns is None:
             return True
         usual_ns = last_ns + arrivals.longest_lag_ns + _SCHEDULING_NS
-        return now_ns >= usual_ns or usual_ns > arrival.received_ns + LONGEST_DEADLINE_NS
+        return now_ns >= usual_ns or usual_ns > arrival.heard_ns + LONGEST_DEADLINE_NS
 
     def _open_now(self, arrival: Arrival, states: States) -> None:
         """Let the set of a message leave, if it is to have one of its own."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from anymodal_seg_ros.config import RigConfig, seconds_to_ns
 from anymodal_seg_ros.frames import FrameSet, Sample, SensorState
-from anymodal_seg_ros.sensing.sync.buffer import MAX_BUFFERED, MAX_BYTES, SampleBuffer
+from anymodal_seg_ros.sensing.sync.buffer import MAX_BYTES, SampleBuffer
 from anymodal_seg_ros.sensing.sync.triggers import States, Trigger, trigger_policy
 
 TOO_LATE = "a later frame set had left"
@@ -51,10 +51,10 @@ class Synchronizer:
     counted in :meth:`dropped`.
     """
 
-    def __init__(self, rig: RigConfig, most: int = MAX_BUFFERED) -> None:
-        """Set up empty buffers for the sensors of a rig, for at most ``most`` samples each."""
+    def __init__(self, rig: RigConfig) -> None:
+        """Set up empty buffers for the sensors of a rig."""
         self._jump_ns = seconds_to_ns(rig.clock_jump_s)
-        self._buffers = {name: SampleBuffer(s, most) for name, s in rig.sensors.items()}
+        self._buffers = {name: SampleBuffer(s) for name, s in rig.sensors.items()}
         self._take_times(rig)
         self._policy = trigger_policy(rig)
         self._pending: list[Trigger] = []

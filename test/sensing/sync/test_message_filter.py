@@ -318,6 +318,26 @@ class Camera:
         self._bench.topics[self._index].send(found)
 
 
+@pytest.mark.parametrize("behind_ms", [0, 70, 280, 900])
+def test_an_executor_that_is_behind_makes_no_input_silent_and_no_set_incomplete(
+    behind_ms: int,
+) -> None:
+    """It hands over, of both topics in turn, what the middleware had received some time ago."""
+    bench = Bench(slop=0.02)
+    for k in range(90):
+        for index in (0, 1):
+            received_ns = EPOCH + k * 33 * MS + (5 + index) * MS
+            bench.now = received_ns + behind_ms * MS + index * 8 * MS
+            bench.sync.poll()
+            bench.sync.add(message(EPOCH + k * 33 * MS + index * MS), index, received_ns)
+            assert bench.sync.states()[index] is SensorState.OK
+    assert len(bench.sets) == 90
+    assert all(None not in messages for messages in bench.sets)
+    bench.now += 250 * MS
+    bench.sync.poll()
+    assert bench.sync.states() == (SensorState.STALE, SensorState.STALE)
+
+
 def test_a_frozen_camera_is_not_ok_and_in_no_set() -> None:
     checks = [ContentChecker("rgb", ChecksConfig()) for _ in range(2)]
     bench = Bench(2, slop=0.02, checks=checks)
