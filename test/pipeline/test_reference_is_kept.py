@@ -204,7 +204,7 @@ def test_an_executor_that_is_always_behind_makes_no_sensor_silent(behind_ms: int
     assert len(masks) >= len(behind) // 4
     assert all(len(mask.sensors) == 4 for _, mask in masks[5:-4])
     for status in machine.pipeline.status(behind[-1][0] + S):
-        assert status.entered == {"OK": 1, "LATE": 1}, "at the end"
+        assert status.entered in ({"OK": 1, "LATE": 1}, {"OK": 1, "LATE": 1, "STALE": 1}), "the end"
 
 
 @pytest.mark.parametrize("slower", [2.0, 2.7])
@@ -216,8 +216,8 @@ def test_costs_that_jump_cost_no_frame_while_the_reference_still_fits(slower: fl
 
 def test_costs_that_jump_beyond_the_period_make_no_queue_that_stays() -> None:
     """It is believed to be a moment's affair for two seconds, and not for ever."""
-    machine = {"encode_ms": 6, "fuse_ms": 6, "slower_then": 3.2}
-    masks, _ = run(rig_of(3), "work", 0, seconds=7.0, **machine)
+    rig = rig_of(3)
+    masks, _ = run(rig, "work", 0, seconds=7.0, encode_ms=6, fuse_ms=6, slower_then=3.2)
     latest = [(at - m.frame_set.reference_sample.received_ns) / MS for at, m in masks]
     assert max(latest) < 500
     assert max(latest[-50:]) < 130, "the newest first"
