@@ -199,7 +199,7 @@ class Pipeline:
             sensor: its name in the configuration.
             message: from rclpy or rosbags.
             received_ns: when it arrived, on the clock of :meth:`poll`.
-            now_ns: when it is handed over, if that is later.
+            now_ns: when it is handed over, if that is known; see :meth:`Watchdog.fall_behind`.
 
         Returns:
             None, or in words why the message was rejected. It is counted, never raised.
@@ -207,9 +207,9 @@ class Pipeline:
         config = self.rig.sensors[sensor]
         if not config.enabled:
             return None
-        if now_ns > received_ns:
+        if now_ns:
             with self._lock:
-                self._intake.advance(now_ns)
+                self._intake.hand_over(received_ns, now_ns)
         if sensor in self._parts.events and is_event_message(message):
             return self._push_events(sensor, message, received_ns)
         found: Sample | Unreadable | None = None

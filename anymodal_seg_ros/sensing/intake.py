@@ -132,6 +132,11 @@ class Intake:
         self._now_ns = now_ns if self._now_ns is None else max(now_ns, self._now_ns)
         self._watchdog.update(now_ns)
 
+    def hand_over(self, received_ns: int, now_ns: int) -> None:
+        """Take note that a message is handed over which has arrived before, of whatever sensor."""
+        self.advance(now_ns)
+        self._watchdog.fall_behind(max(0, now_ns - received_ns), now_ns)
+
     def _excuse(self, now_ns: int) -> None:
         """Do not take the sensors for silent in a time in which nobody listened.
 
@@ -157,7 +162,7 @@ class Intake:
             kind: what it is counted under; by the fault's state if not given.
         """
         self.advance(received_ns)
-        self._watchdog.arrive(sensor, received_ns, self._now_ns or 0)
+        self._watchdog.arrive(sensor, received_ns)
         return self._count_rejection(sensor, fault, received_ns, kind)
 
     def reject_events(
@@ -235,7 +240,7 @@ class Intake:
     def arrive(self, sensor: str, received_ns: int) -> None:
         """Take note of a message that is a sign of life but no sample: a packet of events."""
         self.advance(received_ns)
-        self._watchdog.arrive(sensor, received_ns, self._now_ns or 0)
+        self._watchdog.arrive(sensor, received_ns)
 
     def reject_camera_info(self, sensor: str, reason: str) -> str:
         """Count a calibration that cannot be used; it says nothing about the sensor's images."""
@@ -249,7 +254,7 @@ class Intake:
         """Take one sample. Returns why a sample was rejected, None if none was."""
         now_ns, error = sample.received_ns, None
         self.advance(now_ns)
-        self._watchdog.arrive(sample.sensor, now_ns, self._now_ns or 0)
+        self._watchdog.arrive(sample.sensor, now_ns)
         admission = self._guards[sample.sensor].admit(sample)
         if admission.rejected:
             fault = Fault(SensorState.CLOCK, admission.rejected)

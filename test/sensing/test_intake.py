@@ -78,7 +78,7 @@ def test_nobody_is_silent_while_the_process_stands_still(watched: bool) -> None:
     end_ns = sample.received_ns
     intake.advance(end_ns + 3 * S)
     states = {s.state for s in intake.status(end_ns + 3 * S)}
-    assert states == ({SensorState.LATE, SensorState.OK} if watched else {SensorState.FAILED})
+    assert states == ({SensorState.OK} if watched else {SensorState.FAILED})
     while (due_ns := intake.next_wakeup_ns()) is not None:
         intake.advance(due_ns)
     assert {s.state for s in intake.status(end_ns + 6 * S)} == {SensorState.FAILED}

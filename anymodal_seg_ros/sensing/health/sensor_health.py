@@ -22,6 +22,7 @@ _CLEARLY = 0.85
 """Share of the time to LATE within which a SLOW sensor's messages must come to count as in time."""
 
 _RATE_WINDOW = 30
+_HAND_OVER_NS = 20_000_000
 _FAULTS = (SensorState.FROZEN, SensorState.INVALID, SensorState.CLOCK)
 _GOOD = (SensorState.OK, SensorState.DEGRADED, SensorState.DOUBTFUL)
 _SILENT = (SensorState.STALE, SensorState.FAILED)
@@ -67,16 +68,16 @@ class SensorHealth:
         self._grace_end_ns: int | None = None
         self._since_ns: int | None = None
         self._last_ns: int | None = None
-        self._heard_ns = 0
-        """When that message was handed over; silence is what nobody has heard since then."""
+        self._heard_ns = self._behind_ns = 0
+        """When that message was handed over, and how far behind whoever hands over is by now."""
         self._excused_ns = 0
         """Of the time since then, in which nobody could have heard anything."""
         self._arrivals: deque[int] = deque(maxlen=_RATE_WINDOW)
         self._gaps: deque[int] = deque(maxlen=SLOW_WINDOW)
         self._late_gaps = 0
         self._resuming = False
-        self._stale_at_ns: int | None = None
-        """When it went silent, if nothing else was wrong."""
+        self._before: SensorState | None = None
+        """From which state silence has led down, where nothing else was wrong."""
         self._late = True
         self._in_time_run = 0
         self._good_run = 0
@@ -107,20 +108,12 @@ class SensorHealth:
         self._grace_end_ns = now_ns + grace_ns
         self._since_ns = now_ns
 
-    def arrive(self, now_ns: int, heard_ns: int = 0) -> None:
-        """Take note of a message; silence up to ``now_ns`` has been considered already.
-
-        Args:
-            now_ns: when it arrived.
-            heard_ns: when it was handed over, if that was later.
-        """
+    def arrive(self, now_ns: int) -> None:
+        """Take note of a message; silence up to ``now_ns`` has been considered already."""
         self.arrived += 1
-        if self._stale_at_ns is not None and now_ns < self._stale_at_ns:
-            # It was not silent: whoever hands its messages over was late.
-            self._enter(SensorState.LATE, now_ns)
-            self._resuming = False
         self._late = self._measure_gap(now_ns)
-        self._last_ns, self._heard_ns, self._excused_ns = now_ns, max(now_ns, heard_ns), 0
+        self._last_ns, self._excused_ns = now_ns, 0
+        self._heard_ns = now_ns + self._behind_ns
         self._arrivals.append(now_ns)
 
     def judge(self, now_ns: int, fault: Fault | None) -> None:
@@ -146,26 +139,44 @@ class SensorHealth:
             damaged = self._damaged_run >= self.config.fault_frames
             self._enter(SensorState.DEGRADED if damaged else SensorState.OK, now_ns)
 
+    def fall_behind(self, behind_ns: int, now_ns: int) -> None:
+        """Take note of how long after its arrival a message was handed over now, whosoever.
+
+        What seemed to be silence until now is none, as far as it is due to that.
+        """
+        self._behind_ns = behind_ns
+        if self._before is None or self._heard_from_ns is None:
+            return
+        silence_ns, silent = now_ns - self._heard_from_ns, self.state in _SILENT
+        if silence_ns < self._late_ns:
+            self._enter(self._before, now_ns)
+        elif silent and silence_ns < self._stale_ns:
+            self._enter(SensorState.LATE, now_ns)
+        self._resuming = self._resuming and self.state in _SILENT
+
     def excuse(self, silence_ns: int) -> None:
-        """Do not count so much of the silence: nobody could have heard anything meanwhile."""
-        self._excused_ns += silence_ns
+        """Do not count so much of the silence: nobody could have heard anything meanwhile.
+
+        And a moment more, once, in which to hand over what was sent.
+        """
+        self._excused_ns += silence_ns + (0 if self._excused_ns else _HAND_OVER_NS)
 
     def update(self, now_ns: int) -> int | None:
         """Let time pass: the state goes down where messages are overdue. Returns what is due."""
         while (due_ns := self.due_ns()) is not None and now_ns >= due_ns:
             if self.state in _GOOD:
+                self._before = self.state
                 self._enter(SensorState.LATE, due_ns)
             elif self.state in (SensorState.LATE, SensorState.SLOW):
+                self._before = self._before or SensorState.LATE
                 self._enter(SensorState.STALE, due_ns)
-                self._stale_at_ns = due_ns
             else:
                 self._enter(SensorState.FAILED, due_ns)
         return due_ns
 
     def due_ns(self) -> int | None:
         """Return when silence leads to the next state down; None if there is none."""
-        state = self.state
-        last_ns = None if self._last_ns is None else self._heard_ns + self._excused_ns
+        state, last_ns = self.state, self._heard_from_ns
         if state in _GOOD and last_ns is not None:
             return last_ns + self._late_ns
         if state in (SensorState.FAILED, SensorState.DISABLED) or self._grace_end_ns is None:
@@ -179,6 +190,13 @@ class SensorHealth:
         if state is SensorState.WAITING:  # it gives signs of life, but nothing good so far
             return max(self._grace_end_ns, last_ns + self._failed_ns)
         return last_ns + self._failed_ns
+
+    @property
+    def _heard_from_ns(self) -> int | None:
+        """Since when it is silent; None if it was never heard."""
+        if self._last_ns is None:
+            return None
+        return max(self._last_ns + self._behind_ns, self._heard_ns) + self._excused_ns
 
     def status(self, sensor: str, now_ns: int) -> SensorStatus:
         """Return what is known; rejections, drops and checks are others' to fill in."""
@@ -211,7 +229,8 @@ class SensorHealth:
             return self._fault
         if self.state is SensorState.SLOW:
             return self._slowness()
-        silent = self._last_ns is None or now_ns - self._heard_ns >= self._stale_ns
+        last_ns = self._heard_from_ns
+        silent = last_ns is None or now_ns - last_ns >= self._stale_ns
         if not self.state.down or silent:
             return ""
         in_time = "" if self._in_time_run == self._good_run else " and in time"
@@ -299,9 +318,9 @@ class SensorHealth:
         self._entered[state.value] += 1
         if state.down and self._first_failure_ns is None:
             self._first_failure_ns = now_ns
-        if state not in _SILENT:
-            self._stale_at_ns = None
-        else:
+        if state not in (*_SILENT, SensorState.LATE):
+            self._before = None
+        if state in _SILENT:
             self._resuming = True
             self._gaps.clear()
             self._arrivals.clear()

@@ -12,6 +12,9 @@ from anymodal_seg_ros.config import Thresholds
 from anymodal_seg_ros.frames import SensorState, SensorStatus
 from anymodal_seg_ros.sensing.health.sensor_health import Fault, SensorHealth
 
+_BEHIND_STEP_NS = 10_000_000
+"""By so much more or less than is known they may be behind who hand messages over."""
+
 
 class Watchdog:
     """One state machine per sensor.
@@ -29,34 +32,38 @@ class Watchdog:
         self._states = {name: health.state for name, health in self._sensors.items()}
         self._startup_grace_ns = startup_grace_ns
         self._started = False
+        self._behind_ns = 0
         self._next_due_ns: int | None = None
         """No state goes down before this time: a bound, not always met."""
 
-    def observe(
-        self, sensor: str, received_ns: int, fault: Fault | None = None, heard_ns: int = 0
-    ) -> None:
+    def observe(self, sensor: str, received_ns: int, fault: Fault | None = None) -> None:
         """Take note of one accepted message, and of what is wrong with it."""
-        self.arrive(sensor, received_ns, heard_ns)
+        self.arrive(sensor, received_ns)
         self.judge(sensor, received_ns, fault)
 
-    def arrive(self, sensor: str, received_ns: int, heard_ns: int = 0) -> None:
-        """Take note of a sign of life: a message came, good or bad.
-
-        Args:
-            sensor: whose.
-            received_ns: when it arrived.
-            heard_ns: when it was handed over, if that was later: whoever hands over what waits is
-                behind, and until then no sensor is silent because of that.
-        """
+    def arrive(self, sensor: str, received_ns: int) -> None:
+        """Take note of a sign of life: a message came, good or bad."""
         self.update(received_ns)
         health = self._sensors[sensor]
-        if health.state is SensorState.DISABLED:
+        if health.state is not SensorState.DISABLED:
+            health.arrive(received_ns)
+
+    def fall_behind(self, behind_ns: int, now_ns: int) -> None:
+        """Take note of how far behind those are who hand the messages over, as of one of them.
+
+        What they have yet to hand over nobody is silent for.
+
+        Args:
+            behind_ns: how long ago the message arrived that is handed over now.
+            now_ns: on the clock of the arrivals.
+        """
+        if abs(behind_ns - self._behind_ns) < _BEHIND_STEP_NS:
             return
-        before = health.state
-        health.arrive(received_ns, heard_ns)
-        if health.state is not before:
-            self._states[sensor] = health.state
-            self._next_due_ns = self.next_change_ns()
+        self._behind_ns = behind_ns
+        for name, health in self._sensors.items():
+            health.fall_behind(behind_ns, now_ns)
+            self._states[name] = health.state
+        self._next_due_ns = self.next_change_ns()
 
     def judge(
         self, sensor: str, now_ns: int, fault: Fault | None, *, accepted: bool = True
@@ -147,5 +154,6 @@ class Watchdog:
         health = self._sensors[sensor] = SensorHealth(config)
         health.arrived, health.received = before.arrived, before.received
         health.start(now_ns, self._startup_grace_ns)
+        health.fall_behind(self._behind_ns, now_ns)
         self._states[sensor] = health.state
         self._next_due_ns = self.next_change_ns()

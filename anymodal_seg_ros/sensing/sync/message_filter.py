@@ -281,7 +281,8 @@ class PartialTimeSynchronizer:
             if isinstance(stamp_ns, str):
                 self.unusable[stamp_ns] += 1
                 return
-            self._watchdog.observe(entry.name, arrived_ns, fault, now_ns)
+            self._watchdog.fall_behind(now_ns - arrived_ns, now_ns)
+            self._watchdog.observe(entry.name, arrived_ns, fault)
             states = self._states()
             unfit = withheld(fault)
             if unfit is None:

@@ -90,8 +90,31 @@ def test_what_had_come_before_it_was_stale_was_only_handed_over_late(
     came_ns = sensor.now_ns + came_after_ms * MS
     sensor.rest(700 * MS)
     assert sensor.state is SensorState.STALE
+    sensor.watchdog.fall_behind(sensor.now_ns - came_ns, sensor.now_ns)
     sensor.watchdog.observe("x", came_ns)
     assert sensor.state is then
+
+
+@pytest.mark.parametrize(
+    ("came_after_ms", "state"),
+    [(140, SensorState.OK), (150, SensorState.LATE), (300, SensorState.STALE)],
+)
+def test_what_is_handed_over_late_shows_that_the_others_are_not_silent_either(
+    came_after_ms: int, state: SensorState
+) -> None:
+    """Whoever's message it is: theirs that came at that time are still to be handed over."""
+    watchdog = Watchdog({"x": CONFIG, "y": CONFIG}, GRACE)
+    for at_ms in (0, 100, 200):
+        watchdog.observe("x", at_ms * MS)
+        watchdog.observe("y", at_ms * MS)
+    watchdog.update(900 * MS)
+    assert set(watchdog.states().values()) == {SensorState.STALE}
+    watchdog.fall_behind((700 - came_after_ms) * MS, 900 * MS)
+    assert watchdog.states()["x"] is state
+    due_ns = watchdog.next_change_ns()
+    assert due_ns is not None and due_ns > 900 * MS
+    watchdog.update(901 * MS)
+    assert watchdog.states()["x"] is state
 
 
 def test_nor_is_what_was_invalid_before_it_was_silent_taken_back_by_a_message() -> None:
@@ -100,6 +123,7 @@ def test_nor_is_what_was_invalid_before_it_was_silent_taken_back_by_a_message() 
     came_ns = sensor.now_ns + 100 * MS
     sensor.rest(3000 * MS)
     assert sensor.state is SensorState.FAILED
+    sensor.watchdog.fall_behind(sensor.now_ns - came_ns, sensor.now_ns)
     sensor.watchdog.observe("x", came_ns)
     assert sensor.state is SensorState.FAILED
 
@@ -108,9 +132,9 @@ def test_silence_in_which_nobody_could_hear_is_not_counted_but_is_no_news_either
     sensor = Sensor()
     sensor.send(None, None)
     sensor.watchdog.excuse(500 * MS)
-    sensor.rest(500 * MS + 149 * MS)
-    assert sensor.state is SensorState.OK
-    assert sensor.watchdog.status("x", sensor.now_ns).age_ns == 649 * MS
+    sensor.rest(500 * MS + 169 * MS)
+    assert sensor.state is SensorState.OK, "and a moment more, to hand over what has come"
+    assert sensor.watchdog.status("x", sensor.now_ns).age_ns == 669 * MS
     sensor.rest(MS)
     assert sensor.state is SensorState.LATE
     sensor.send(None, after_ns=0)
