@@ -80,7 +80,8 @@ class PipelineWorker:
         # Cores are used by sensors side by side. OpenCV's own threads would have to be woken for
         # every small picture, and wait for one another in a busy loop.
         cv2.setNumThreads(1)
-        self._pipeline.attach(len(self._threads), self.notify, self._failed)
+        steady = self._longest_wait_s is None
+        self._pipeline.attach(len(self._threads), self.notify, self._failed, steady=steady)
         for thread in self._threads:
             thread.start()
 

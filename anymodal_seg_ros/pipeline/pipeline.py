@@ -125,6 +125,8 @@ class Pipeline:
         threads: int,
         notify: Callable[[], None],
         failed: Callable[[Exception], None] = lambda error: None,
+        *,
+        steady: bool = True,
     ) -> None:
         """Prepare for threads that will work, and decode events in one more.
 
@@ -132,10 +134,12 @@ class Pipeline:
             threads: how many will call :meth:`work`, for the budget of time.
             notify: called when events have become a sample, so that there may be work.
             failed: called with what nobody foresaw while events were decoded; that goes on.
+            steady: whether the clock of :meth:`work` is one that never jumps ahead, as simulated
+                ones do: then who looks too late has stood still.
         """
         self._threads = self._parts.budget.threads = threads
         self._notify, self._events_failed = notify, failed
-        self._orders.on_robot = self._intake.watched = True
+        self._orders.on_robot, self._intake.watched = True, steady
         self._parts.events.start(self._take_events, failed)
 
     def detach(self) -> bool:

@@ -53,9 +53,15 @@ class ScriptedPipeline:
             return Progress(True, made)
 
     def attach(
-        self, threads: int, notify: Callable[[], None], failed: Callable[[Exception], None]
+        self,
+        threads: int,
+        notify: Callable[[], None],
+        failed: Callable[[Exception], None],
+        *,
+        steady: bool,
     ) -> None:
         assert threads >= 1
+        self.steady = steady
 
     def detach(self) -> bool:
         return True
@@ -123,12 +129,14 @@ def test_sleeps_while_there_is_nothing_to_wait_for() -> None:
     with Harness() as harness:
         assert harness.pipeline.polled.acquire(timeout=SOON_S)
         assert not harness.pipeline.polled.acquire(timeout=0.1)
+        assert harness.pipeline.steady
 
 
 def test_looks_at_a_simulated_clock_now_and_then() -> None:
     with Harness(longest_wait_s=0.01) as harness:
         for _ in range(3):
             assert harness.pipeline.polled.acquire(timeout=SOON_S)
+        assert not harness.pipeline.steady, "it may jump ahead, and nobody has stood still"
 
 
 def test_goes_on_after_a_failure() -> None:
