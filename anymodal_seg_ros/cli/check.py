@@ -8,8 +8,9 @@ import click
 from rich.table import Table
 
 from anymodal_seg_ros.cli.finite_range import FiniteRange
+from anymodal_seg_ros.cli.node_options import namespace_option, node_option
 from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.config import NODE_NAME, load_node_config
+from anymodal_seg_ros.config import load_node_config
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.arrivals import absolute_rig
 from anymodal_seg_ros.inference.model import load_model
@@ -25,10 +26,8 @@ from anymodal_seg_ros.pipeline.modalities import check_modalities
     type=FiniteRange(min=0.5, max=600.0),
     help="How long to listen.",
 )
-@click.option("--namespace", help="That the node is in.  [default: the parameter file's]")
-@click.option(
-    "--node", default=NODE_NAME, show_default=True, help="Name of the node in the parameter file."
-)
+@namespace_option
+@node_option
 @click.pass_context
 def command(
     context: click.Context, rig: Path, seconds: float, namespace: str | None, node: str

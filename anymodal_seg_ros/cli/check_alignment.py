@@ -12,10 +12,10 @@ import numpy as np
 from rich.table import Table
 
 from anymodal_seg_ros.cli.finite_range import FiniteRange
+from anymodal_seg_ros.cli.node_options import namespace_option, node_option, params_option
 from anymodal_seg_ros.cli.output_places import make_folder
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.config import (
-    NODE_NAME,
     NodeConfig,
     RigConfig,
     SegConfig,
@@ -24,6 +24,7 @@ from anymodal_seg_ros.config import (
 )
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.alignment_check import NEAR_PX, AlignmentCheck
+from anymodal_seg_ros.evaluation.arrivals import absolute_rig
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.image_files import list_images, write_picture
 from anymodal_seg_ros.evaluation.instants import (
@@ -52,19 +53,12 @@ from anymodal_seg_ros.written_files import write_file
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder for pictures and figures."
 )
-@click.option(
-    "--params-file",
-    "params_files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="The node's parameter file, with each sensor's registration, or several as for the node: "
-    "the last one wins.  [default: the four-sensor "
-    "rig of the demo for a bag; images that are only resized for folders]",
+@params_option(
+    " It tells each sensor's registration.  [default: the four-sensor rig of the demo for a bag; "
+    "images that are only resized for folders]"
 )
-@click.option(
-    "--namespace",
-    help="Namespace that the node is in, and its relative topics.  [default: the parameter file's]",
-)
+@namespace_option
+@node_option
 @click.option(
     "--frames",
     default=20,
@@ -83,8 +77,9 @@ def command(
     bag: Path | None,
     sources: tuple[str, ...],
     out: Path,
-    params_files: tuple[Path, ...],
+    params: tuple[Path, ...],
     namespace: str | None,
+    node: str,
     frames: int,
     search: float,
 ) -> None:
@@ -101,12 +96,14 @@ def command(
     """  # noqa: D301  a backspace is what click takes
     if (bag is None) == (not sources):
         raise click.UsageError("give either a BAG or --sensor NAME=FOLDER, twice or more")
-    where = NodeConfig(SegConfig(), namespace or "/", NODE_NAME)
-    if params_files:
-        where = load_node_config(params_files, namespace)
-    shown = ", ".join(map(str, params_files)) or "the demo's rig"
+    where = NodeConfig(SegConfig(), namespace or "/", node)
+    if params:
+        where = load_node_config(params, namespace, node)
+    shown = ", ".join(map(str, params)) or "the demo's rig"
     folders = {name: list_images(folder) for name, folder in map(_split, sources)}
-    rig = where.config.rig if bag or params_files else _plain_rig(folders)
+    rig = absolute_rig(where.config.rig, where.namespace, where.node)
+    if bag is None and not params:
+        rig = _plain_rig(folders)
     unknown = sorted(set(folders) - set(rig.sensors))
     if unknown:
         raise click.BadParameter(
@@ -116,7 +113,7 @@ def command(
     if len(rig.sensors) < 2:
         raise click.BadParameter(
             f"{shown} has one sensor, {', '.join(rig.sensors)}: expected two or more",
-            param_hint="--params-file",
+            param_hint="--params",
         )
     check = AlignmentCheck(rig, search / 100)
     if folders and check.reference not in folders:
@@ -128,7 +125,7 @@ def command(
         _write(check, from_folders(folders, frames), out)
     else:
         with Bag(bag) as opened:
-            _write(check, _recorded(opened, check, rig, where.namespace, frames), out)
+            _write(check, _recorded(opened, check, rig, frames), out)
     _tell(check, out)
 
 
@@ -146,14 +143,12 @@ def _plain_rig(folders: Mapping[str, object]) -> RigConfig:
     return RigConfig({name: SensorConfig(f"{name}/image", name) for name in folders})
 
 
-def _recorded(
-    bag: Bag, check: AlignmentCheck, rig: RigConfig, namespace: str, frames: int
-) -> Iterator[Instant]:
+def _recorded(bag: Bag, check: AlignmentCheck, rig: RigConfig, frames: int) -> Iterator[Instant]:
     """Take what a bag knows of the cameras, and yield its instants."""
-    sensors = sensors_by_topic(rig, namespace)
+    sensors = sensors_by_topic(rig)
     for line in (*bag.notes, *check_topics(bag, sensors)):
         PlainConsole().say(line)
-    check.learn_from(lambda registrar: tell_cameras(bag, rig, registrar, namespace))
+    check.learn_from(lambda registrar: tell_cameras(bag, rig, registrar))
     refused: dict[str, Refused] = {}
     yield from from_bag(bag, sensors, rig, frames, refused)
     for sensor, why in refused.items():

@@ -11,8 +11,13 @@ import click
 from click.core import ParameterSource
 
 from anymodal_seg_ros.cli.finite_range import FiniteRange
+from anymodal_seg_ros.cli.node_options import (
+    latency_option,
+    namespace_option,
+    node_option,
+    params_option,
+)
 from anymodal_seg_ros.cli.one_of import OneOf
-from anymodal_seg_ros.config import NODE_NAME
 from anymodal_seg_ros.evaluation.naive import PIPELINES
 from anymodal_seg_ros.evaluation.scorecard.job import AUTO
 
@@ -23,13 +28,8 @@ _OPTIONS = (
         help="Instead of BAGS: a YAML file with bags, models, timelines and conditions.",
     ),
     click.option("--model", help="Model folder, or name of a bundled model; wins over the file's."),
-    click.option(
-        "--params",
-        "params",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        help="The node's parameter file, or several as for the node: the last one wins.  [default: "
-        "rig.yaml in the bag's folder, else the four-sensor rig of the demo]",
+    params_option(
+        "  [default: rig.yaml in the bag's folder, else the four-sensor rig of the demo]"
     ),
     click.option("--engine", help="auto, onnxruntime, openvino or torch; wins over the file's."),
     click.option(
@@ -40,24 +40,9 @@ _OPTIONS = (
         help="naive: to compare with, how most nodes do it: the usual synchroniser (the rule of "
         "ApproximateTimeSynchronizer), zeros for what is missing, no watchdog.",
     ),
-    click.option(
-        "--namespace",
-        help="That the node is in, and its relative topics.  [default: the parameter file's]",
-    ),
-    click.option(
-        "--node",
-        default=NODE_NAME,
-        show_default=True,
-        help="Name of the node in the parameter file.",
-    ),
-    click.option(
-        "--latency",
-        default="none",
-        show_default=True,
-        metavar="none|measured|fixed:MS",
-        help="How long the node is busy with a mask, in the bag's time: frames are dropped as on a "
-        "robot whose network is slower than its cameras. measured: as long as on this machine.",
-    ),
+    namespace_option,
+    node_option,
+    latency_option(),
     click.option(
         "--faults",
         type=click.Path(path_type=Path),

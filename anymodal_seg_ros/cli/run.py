@@ -11,8 +11,14 @@ import click
 from rich.progress import track
 from rich.table import Table
 
+from anymodal_seg_ros.cli.node_options import (
+    latency_option,
+    namespace_option,
+    node_option,
+    params_option,
+)
 from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.config import NODE_NAME, NodeConfig, SegConfig, load_node_config
+from anymodal_seg_ros.config import NodeConfig, SegConfig, load_node_config
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.replay import (
     Arrival,
@@ -45,45 +51,22 @@ def _latency(ctx: click.Context, option: click.Parameter, text: str) -> Latency 
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder for masks and overlays."
 )
-@click.option(
-    "--params-file",
-    "params_files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="The node's parameter file, or several as for the node: the last one wins.  [default: the "
-    "four-sensor rig of the demo]",
-)
+@params_option("  [default: the four-sensor rig of the demo]")
 @click.option("--model", help="Model folder, or name of a bundled model; wins over the file's.")
 @click.option("--engine", help="auto, onnxruntime, openvino or torch; wins over the file's.")
-@click.option(
-    "--namespace",
-    help="Namespace that the node is in, and its relative topics.  [default: the parameter file's]",
-)
-@click.option(
-    "--node",
-    default=NODE_NAME,
-    show_default=True,
-    help="Name of the node in the parameter file, if it was renamed.",
-)
+@namespace_option
+@node_option
 @click.option(
     "--faults",
     type=click.Path(path_type=Path),
     help="Break the sensors as this timeline says, from the start of the bag.",
 )
-@click.option(
-    "--latency",
-    default="none",
-    show_default=True,
-    metavar="none|measured|fixed:MS",
-    callback=_latency,
-    help="How long the node's work takes, in the bag's time: frames are dropped, and sensors left "
-    "out, as on a robot that is too slow. measured: as long as on this machine.",
-)
+@latency_option(callback=_latency)
 @click.option("--overlays/--no-overlays", default=True, help="Write overlays too.  [default: yes]")
 def command(
     bag: Path,
     out: Path,
-    params_files: tuple[Path, ...],
+    params: tuple[Path, ...],
     model: str | None,
     engine: str | None,
     namespace: str | None,
@@ -100,7 +83,7 @@ def command(
 
     Exits with 1 if no mask could be made from any sensor, and says why.
     """
-    where = _node(params_files, namespace, node)
+    where = _node(params, namespace, node)
     config = dataclasses.replace(
         where.config, model=model or where.config.model, engine=engine or where.config.engine
     )
@@ -108,8 +91,8 @@ def command(
     console = PlainConsole()
     if where.of_others:
         console.say(where.of_others)
-    if params_files and not where.own_sensors:
-        names, files = ", ".join(config.rig.sensors), ", ".join(map(str, params_files))
+    if params and not where.own_sensors:
+        names, files = ", ".join(config.rig.sensors), ", ".join(map(str, params))
         console.say(f"{files} names no sensors of its own: the demo's are taken, {names}")
     with Bag(bag) as opened:
         sensors = sensors_by_topic(config.rig, where.namespace, node)
@@ -140,10 +123,10 @@ def command(
         raise BagError(f"no mask could be made of {bag}: {summary.why_none() or shortfall}")
 
 
-def _node(params_files: Sequence[Path], namespace: str | None, node: str) -> NodeConfig:
-    if not params_files:
+def _node(params: Sequence[Path], namespace: str | None, node: str) -> NodeConfig:
+    if not params:
         return NodeConfig(SegConfig(), namespace or "/", node)
-    return load_node_config(params_files, namespace, node)
+    return load_node_config(params, namespace, node)
 
 
 def _noting(messages: Iterable[Arrival], summary: Summary) -> Iterator[Arrival]:

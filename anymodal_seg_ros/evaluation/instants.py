@@ -108,20 +108,19 @@ def from_bag(
         yield f"{chosen / 1e9:.3f}", in_order
 
 
-def tell_cameras(bag: Bag, rig: RigConfig, registrar: Registrar, namespace: str = "/") -> None:
+def tell_cameras(bag: Bag, rig: RigConfig, registrar: Registrar) -> None:
     """Tell a registrar what a bag knows of a rig's cameras and of their places.
 
     Args:
         bag: opened.
-        rig: its sensors are those of the registrar.
+        rig: its sensors are those of the registrar, its relative topics in ``/``.
         registrar: learns of them.
-        namespace: that the topics are in.
 
     Raises:
         BagError: the bag is damaged.
         CalibrationError: a CameraInfo contradicts itself, and no other one of its topic is better.
     """
-    cameras = cameras_by_topic(rig, namespace)
+    cameras = cameras_by_topic(rig)
     for topic, message in camera_infos(bag, {topic: topic for topic in cameras}):
         for name in cameras[topic]:
             try:
@@ -133,7 +132,7 @@ def tell_cameras(bag: Bag, rig: RigConfig, registrar: Registrar, namespace: str 
     for _, _, update in arrivals(bag, {}, {TF_STATIC: cameras[TF_STATIC]}):
         with contextlib.suppress(CalibrationError):  # the others of the message are taken
             registrar.take_transforms(update.message)
-    sensors = sensors_by_topic(rig, namespace)
+    sensors = sensors_by_topic(rig)
     frames: dict[str, str] = {}
     for sensor, _, message in arrivals(bag, sensors, rig=rig):
         if sensor not in frames and not isinstance(message, UnreadableMessage):
