@@ -24,10 +24,10 @@ from anymodal_seg_ros.faults.topics import faulty_topic
 from anymodal_seg_ros.nodes.environment import dds_environment
 from anymodal_seg_ros.nodes.launch_arguments import (
     existing_file,
-    interpreter,
     overrides,
     parameter_file,
     program,
+    shared,
     tell_misspelt,
 )
 from anymodal_seg_ros.resources import share_dir
@@ -43,44 +43,9 @@ def generate_launch_description() -> LaunchDescription:
             default_value="",
             description="YAML file that says which sensor breaks when and how; required",
         ),
-        DeclareLaunchArgument(
-            "model",
-            default_value="",
-            description="Model folder or name of a bundled model; empty: as the params_file says",
-        ),
-        DeclareLaunchArgument(
-            "params_file",
-            default_value="",
-            description="Parameters of the node: your robot's sensors, deadlines, model, engine; "
-            "the injector takes its sensors from them",
-        ),
-        DeclareLaunchArgument(
-            "rig",
-            default_value="",
-            description="Instead of params_file: name of a bundled rig (config/rigs), or a path",
-        ),
-        DeclareLaunchArgument(
-            "engine",
-            default_value="",
-            description="What executes the model; empty: as the params_file says",
-        ),
-        DeclareLaunchArgument(
-            "namespace", default_value="", description="Namespace of the nodes and their topics"
-        ),
-        DeclareLaunchArgument(
-            "use_sim_time",
-            default_value="",
-            description="Take the time from /clock: true or false in any spelling; "
-            "empty: as the params_file or a SetParameter around this says",
-        ),
-        DeclareLaunchArgument(
-            "log_level", default_value="info", description="debug, info, warn, error or fatal"
-        ),
-        DeclareLaunchArgument(
-            "python",
-            default_value=interpreter(),
-            description="Interpreter to run the nodes with, e.g. that of a venv with PyTorch; by "
-            "default the one that the package was installed for",
+        *(
+            DeclareLaunchArgument(name, **told)
+            for name, told in shared("params_file", "rig", *PASSED_ON).items()
         ),
     ]
     start = OpaqueFunction(function=start_nodes, args=[arguments])

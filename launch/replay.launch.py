@@ -25,9 +25,9 @@ from launch.substitutions import LaunchConfiguration
 from anymodal_seg_ros.nodes.environment import dds_environment
 from anymodal_seg_ros.nodes.launch_arguments import (
     evaluate_arguments,
-    interpreter,
     program,
     replayed,
+    shared,
     tell_misspelt,
 )
 from anymodal_seg_ros.resources import share_dir
@@ -45,24 +45,6 @@ def generate_launch_description() -> LaunchDescription:
             "params_file",
             default_value="",
             description="Parameters of the node; empty: rig.yaml in the bag's folder",
-        ),
-        DeclareLaunchArgument(
-            "rig",
-            default_value="",
-            description="Instead of params_file: name of a bundled rig (config/rigs), or a path",
-        ),
-        DeclareLaunchArgument(
-            "model",
-            default_value="",
-            description="Model folder or name of a bundled model; empty: as the params_file says",
-        ),
-        DeclareLaunchArgument(
-            "engine",
-            default_value="",
-            description="What executes the model; empty: as the params_file says",
-        ),
-        DeclareLaunchArgument(
-            "namespace", default_value="", description="Namespace of the nodes and their topics"
         ),
         DeclareLaunchArgument(
             "labels",
@@ -90,15 +72,7 @@ def generate_launch_description() -> LaunchDescription:
             choices=["auto", "ros2", "own"],
             description="What plays the bag: 'ros2 bag play' where it is installed, or our own",
         ),
-        DeclareLaunchArgument(
-            "log_level", default_value="info", description="debug, info, warn, error or fatal"
-        ),
-        DeclareLaunchArgument(
-            "python",
-            default_value=interpreter(),
-            description="Interpreter to run the nodes with, e.g. that of a venv with PyTorch; by "
-            "default the one that the package was installed for",
-        ),
+        *(DeclareLaunchArgument(name, **told) for name, told in shared("rig", *PASSED_ON).items()),
     ]
     start = OpaqueFunction(function=start_nodes, args=[arguments])
     return LaunchDescription([*arguments, start])

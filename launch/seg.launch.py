@@ -16,55 +16,37 @@ from launch_ros.actions import LifecycleNode
 from anymodal_seg_ros.nodes.environment import dds_environment
 from anymodal_seg_ros.nodes.launch_arguments import (
     boolean,
-    interpreter,
     overrides,
     parameter_file,
     program,
+    shared,
     tell_misspelt,
 )
 
 NODE = "anymodal_seg_ros.nodes.segmentation_node"
 RESPAWN_DELAY_S = 2.0
+SHARED = (
+    "params_file",
+    "rig",
+    "model",
+    "engine",
+    "namespace",
+    "use_sim_time",
+    "log_level",
+    "python",
+)
 
 
 def generate_launch_description() -> LaunchDescription:
     arguments = [
-        DeclareLaunchArgument(
-            "params_file",
-            default_value="",
-            description="Parameters of the node: your robot's sensors, deadlines, model, engine",
-        ),
-        DeclareLaunchArgument(
-            "rig",
-            default_value="",
-            description="Instead of params_file: name of a bundled rig (config/rigs), or a path",
-        ),
+        *(DeclareLaunchArgument(name, **told) for name, told in shared(*SHARED).items()),
         DeclareLaunchArgument(
             "demo",
             default_value="false",
             description="true: without a params_file, take the four sensors of the simulator",
         ),
         DeclareLaunchArgument(
-            "model",
-            default_value="",
-            description="Model folder or name of a bundled model; empty: as the params_file says",
-        ),
-        DeclareLaunchArgument(
-            "engine",
-            default_value="",
-            description="What executes the model; empty: as the params_file says",
-        ),
-        DeclareLaunchArgument(
             "name", default_value="segmentation_node", description="Name of the node"
-        ),
-        DeclareLaunchArgument(
-            "namespace", default_value="", description="Namespace of the nodes and their topics"
-        ),
-        DeclareLaunchArgument(
-            "use_sim_time",
-            default_value="",
-            description="Take the time from /clock: true or false in any spelling; "
-            "empty: as the params_file or a SetParameter around this says",
         ),
         DeclareLaunchArgument(
             "autostart",
@@ -81,15 +63,6 @@ def generate_launch_description() -> LaunchDescription:
             "build_only",
             default_value="false",
             description="Load the model, build what its engine needs, and end",
-        ),
-        DeclareLaunchArgument(
-            "log_level", default_value="info", description="debug, info, warn, error or fatal"
-        ),
-        DeclareLaunchArgument(
-            "python",
-            default_value=interpreter(),
-            description="Interpreter to run the nodes with, e.g. that of a venv with PyTorch; by "
-            "default the one that the package was installed for",
         ),
     ]
     return LaunchDescription([*arguments, OpaqueFunction(function=start_node, args=[arguments])])

@@ -28,8 +28,8 @@ from anymodal_seg_ros.config import default_sensors
 from anymodal_seg_ros.nodes.environment import dds_environment
 from anymodal_seg_ros.nodes.launch_arguments import (
     existing_file,
-    interpreter,
     program,
+    shared,
     tell_misspelt,
 )
 from anymodal_seg_ros.resources import share_dir
@@ -74,32 +74,11 @@ def generate_launch_description() -> LaunchDescription:
             description="YAML timeline of faults; empty: no sensor fails by itself",
         ),
         DeclareLaunchArgument(
-            "model",
-            default_value="",
-            description="Model folder or name of a bundled model; empty: as the params_file says",
-        ),
-        DeclareLaunchArgument(
-            "engine",
-            default_value="",
-            description="What executes the model; empty: as the params_file says",
-        ),
-        DeclareLaunchArgument(
             "params_file",
             default_value="",
             description="Parameters of the node; empty: those that fit the simulated rig",
         ),
-        DeclareLaunchArgument(
-            "namespace", default_value="", description="Namespace of the nodes and their topics"
-        ),
-        DeclareLaunchArgument(
-            "log_level", default_value="info", description="debug, info, warn, error or fatal"
-        ),
-        DeclareLaunchArgument(
-            "python",
-            default_value=interpreter(),
-            description="Interpreter to run the nodes with, e.g. that of a venv with PyTorch; by "
-            "default the one that the package was installed for",
-        ),
+        *(DeclareLaunchArgument(name, **told) for name, told in shared(*PASSED_ON).items()),
     ]
     start = OpaqueFunction(function=render_and_start, args=[arguments])
     return LaunchDescription([*arguments, start])

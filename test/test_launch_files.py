@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from anymodal_seg_ros.nodes.launch_arguments import interpreter, shared
+
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
 ARGUMENTS = {
@@ -84,6 +86,27 @@ def keywords(call: ast.Call) -> dict[str, ast.expr]:
     return {k.arg: k.value for k in call.keywords if k.arg}
 
 
+def declared(tree: ast.AST) -> dict[str, dict[str, ast.expr]]:
+    """Return what is said of the arguments that are a launch file's own."""
+    own = (c for c in calls(tree, "DeclareLaunchArgument") if isinstance(c.args[0], ast.Constant))
+    return {ast.literal_eval(call.args[0]): keywords(call) for call in own}
+
+
+def shared_names(tree: ast.Module) -> list[str]:
+    """Return the names of the arguments that a launch file has in common with others."""
+    constants = {
+        ast.unparse(node.targets[0]): node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
+    }
+    (call,) = calls(tree, "shared")
+    found: list[str] = []
+    for part in call.args:
+        spread = isinstance(part, ast.Starred)
+        found += ast.literal_eval(constants[ast.unparse(part.value)]) if spread else [part.value]
+    return found
+
+
 @pytest.fixture(params=FILES, ids=lambda path: path.name)
 def launch_file(request: pytest.FixtureRequest) -> Path:
     return Path(request.param)
@@ -101,33 +124,24 @@ def test_every_launch_file_is_known() -> None:
 def test_arguments_are_declared_with_defaults_and_explained(
     launch_file: Path, tree: ast.Module
 ) -> None:
-    declared = {}
-    for call in calls(tree, "DeclareLaunchArgument"):
-        assert isinstance(call.args[0], ast.Constant)
-        declared[call.args[0].value] = keywords(call)
-    assert set(declared) >= ARGUMENTS[launch_file.name]
-    for name, given in declared.items():
+    own = declared(tree)
+    names = shared_names(tree)
+    assert {*own, *names} >= ARGUMENTS[launch_file.name]
+    assert len(own) + len(names) == len({*own, *names})
+    for name, given in own.items():
         assert "default_value" in given, name
         assert "description" in given, name
-    if "python" in declared:  # ros2 itself may run in another one
-        assert ast.unparse(declared["python"]["default_value"]) == "interpreter()"
+    assert all(told["description"] for told in shared(*names).values())
+    # ros2 itself may run in another interpreter
+    assert shared("python")["python"]["default_value"] == interpreter()
 
 
 def test_what_is_called_alike_is_explained_alike() -> None:
     """Only what a file does without its params_file is its own, and the simulator's rig."""
-    own = {("params_file", file.name) for file in FILES} | {("rig", "sim.launch.py")}
-    said: dict[str, set[tuple[str, str]]] = {}
-    for file in FILES:
-        for call in calls(ast.parse(file.read_text()), "DeclareLaunchArgument"):
-            name = ast.literal_eval(call.args[0])
-            given = keywords(call)
-            if (name, file.name) not in own:
-                words = (
-                    ast.unparse(given["default_value"]),
-                    ast.literal_eval(given["description"]),
-                )
-                said.setdefault(name, set()).add(words)
-    assert {name: words for name, words in said.items() if len(words) > 1} == {}
+    own = [(name, file.name) for file in FILES for name in declared(ast.parse(file.read_text()))]
+    names = [name for name, _ in own if name not in ("params_file", "rig")]
+    assert len(names) == len(set(names))
+    assert {file for name, file in own if name == "rig"} == {"sim.launch.py"}
 
 
 def test_every_file_tells_of_a_misspelt_argument(tree: ast.Module) -> None:

@@ -25,6 +25,20 @@ _INTERPRETER = re.compile(
 _PATHS = ("model", "require", "baseline", "junit", "out")
 """Options of ``evaluate`` that may begin with ``~``."""
 
+_SHARED = {
+    "params_file": "Parameters of the node: your robot's sensors, deadlines, model, engine",
+    "rig": "Instead of params_file: name of a bundled rig (config/rigs), or a path",
+    "model": "Model folder or name of a bundled model; empty: as the params_file says",
+    "engine": "What executes the model; empty: as the params_file says",
+    "namespace": "Namespace of the nodes and their topics",
+    "use_sim_time": "Take the time from /clock: true or false in any spelling; empty: as the "
+    "params_file or a SetParameter around this says",
+    "log_level": "debug, info, warn, error or fatal",
+    "python": "Interpreter to run the nodes with, e.g. that of a venv with PyTorch; by default the "
+    "one that the package was installed for",
+}
+"""Arguments that several launch files have, with what they are for."""
+
 _WORDS = {
     True: ("true", "1", "yes", "on"),
     False: ("false", "0", "no", "off"),
@@ -56,6 +70,15 @@ def interpreter() -> str:
     scripts = [prefix / "lib" / _PACKAGE / _SCRIPT for prefix in prefixes if prefix.name]
     found = (_shebang(path) for path in scripts if path.is_file())
     return next((python for python in found if python), sys.executable)
+
+
+def shared(*names: str) -> dict[str, dict[str, str]]:
+    """Return what launch is told of arguments that several launch files have, by their names."""
+    defaults = {"log_level": "info", "python": interpreter()}
+    return {
+        name: {"default_value": defaults.get(name, ""), "description": _SHARED[name]}
+        for name in names
+    }
 
 
 def program(name: str, text: str) -> str:
