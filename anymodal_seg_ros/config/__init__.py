@@ -46,6 +46,7 @@ from anymodal_seg_ros.config.seg import (
 )
 from anymodal_seg_ros.config.sensors import (
     EVENT_TYPES,
+    LARGEST_OFFSET_S,
     MESSAGE_TYPES,
     SCHEDULING_NOISE_NS,
     SHUTTER_S,
@@ -61,6 +62,7 @@ from anymodal_seg_ros.config.sensors import (
 __all__ = [
     "ENGINES",
     "EVENT_TYPES",
+    "LARGEST_OFFSET_S",
     "MESSAGE_TYPES",
     "NODE_NAME",
     "OF_EVERY_NODE",

@@ -9,6 +9,9 @@ from anymodal_seg_ros.config.fields import choice, count, number, seconds_to_ns,
 SHUTTER_S = 1.5
 """A thermal camera closes its shutter to calibrate for about 1 s; for longer it must not."""
 
+LARGEST_OFFSET_S = 10.0
+"""Beyond it, no parameter stands in for clocks that are synchronised."""
+
 SCHEDULING_NOISE_NS = 10_000_000
 """How much later than due a healthy message may be noticed by a busy process."""
 
@@ -261,7 +264,10 @@ class SensorConfig(Thresholds):
         "Largest distance in header time to the reference frame, in s; 0 means 1.1 periods",
     )
     offset_s: float = number(
-        0.0, -10.0, 10.0, "Added to every header stamp before sensors are compared, in s"
+        0.0,
+        -LARGEST_OFFSET_S,
+        LARGEST_OFFSET_S,
+        "Added to every header stamp before sensors are compared, in s",
     )
     late_after_periods: float = number(
         1.8, 1.0, 100.0, "LATE when no message came for this many periods"

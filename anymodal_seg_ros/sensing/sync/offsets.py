@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
 
-from anymodal_seg_ros.config import RigConfig, SensorConfig, seconds_to_ns
+from anymodal_seg_ros.config import LARGEST_OFFSET_S, RigConfig, SensorConfig, seconds_to_ns
 from anymodal_seg_ros.frames import CheckResult, Sample, SensorState
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 from anymodal_seg_ros.sensing.sync.delays import DelayHistory
@@ -51,6 +51,8 @@ class _Book:
     limit_ns: int
     silent_after_ns: int
     """Without a stamp that can be judged for so long, its last ones say nothing any more."""
+    added_ns: int
+    """The sensor's ``offset_s``, which is in its times already."""
     heard_ns: int = 0
     last_ns: int | None = None
     repeats: int = 0
@@ -75,8 +77,7 @@ class StampOffsets:
     def __init__(self, rig: RigConfig) -> None:
         """Set up empty books."""
         self._books = {
-            name: _Book(_limit_ns(sensor, rig), max(sensor.stale_after_ns, _FORGOTTEN_NS))
-            for name, sensor in rig.sensors.items()
+            name: _Book(*_configured(sensor, rig)) for name, sensor in rig.sensors.items()
         }
         self._settle_ns = seconds_to_ns(rig.clock_jump_s)
         self._anchor: str | None = None
@@ -87,8 +88,7 @@ class StampOffsets:
         """Take other rates and tolerances of the same sensors from now on."""
         for name, sensor in rig.sensors.items():
             book = self._books[name]
-            book.limit_ns = _limit_ns(sensor, rig)
-            book.silent_after_ns = max(sensor.stale_after_ns, _FORGOTTEN_NS)
+            book.limit_ns, book.silent_after_ns, book.added_ns = _configured(sensor, rig)
 
     def jumped(self, sensor: str, now_ns: int) -> None:
         """A sensor's clock has jumped: give the others the time to do so as well.
@@ -96,7 +96,8 @@ class StampOffsets:
         Where it agreed with another is kept: if the others stay, it is this one that moved.
         """
         book = self._books[sensor]
-        self._books[sensor] = _Book(book.limit_ns, book.silent_after_ns, agreed_ns=book.agreed_ns)
+        kept = book.limit_ns, book.silent_after_ns, book.added_ns
+        self._books[sensor] = _Book(*kept, agreed_ns=book.agreed_ns)
         self._settled_ns = now_ns + self._settle_ns
 
     def hear(self, sensor: str, lag_ns: int) -> None:
@@ -181,14 +182,17 @@ class StampOffsets:
                 f"bundles: expected less than {limit_ns / 1e6:.0f} ms",
             )
         deviation_ns = self._deviation_ns(book, doubtful)
-        where, mend = "behind" if deviation_ns > 0 else "ahead of", ""
+        where, mends = "behind" if deviation_ns > 0 else "ahead of", []
         if 0 < deviation_ns < _MAY_BE_LATE_NS:
             wait_s = ceil(deviation_ns / _EASIER / 1e7) / 100
-            mend = f"; if they are right, it sends late: raise rig.deadline_max_s to {wait_s:.2f}"
+            mends.append(
+                f"if they are right, it sends late: raise rig.deadline_max_s to {wait_s:.2f}"
+            )
+        mends.append(f"{'if not, ' if mends else ''}{_mend_of_clock(book)}")
         return Fault(
             SensorState.CLOCK,
             f"stamps are {_spoken(deviation_ns)} {where} those of {self._anchor}: "
-            f"expected less than {limit_ns / 1e6:.0f} ms{mend}",
+            f"expected less than {limit_ns / 1e6:.0f} ms; {'; '.join(mends)}",
         )
 
     def _host_delay_ns(self, now_ns: int, states: Mapping[str, SensorState]) -> int:
@@ -239,6 +243,19 @@ def _spoken(time_ns: int) -> str:
     """Return a distance in time in the unit that a person reads easily."""
     size_s = abs(time_ns) / 1e9
     return f"{size_s * 1e3:.0f} ms" if size_s < 10 else f"{size_s:.0f} s"
+
+
+def _mend_of_clock(book: _Book) -> str:
+    """Say how a clock that is off is mended; an offset that a parameter cannot hold is none."""
+    offset_s = (book.added_ns + book.offset_ns) / 1e9
+    known = f", or set its offset_s to {offset_s:.2f}" if abs(offset_s) <= LARGEST_OFFSET_S else ""
+    return f"synchronise the clocks{known}"
+
+
+def _configured(sensor: SensorConfig, rig: RigConfig) -> tuple[int, int, int]:
+    """Return limit, longest silence and offset of a sensor, as its book has them."""
+    silent_after_ns = max(sensor.stale_after_ns, _FORGOTTEN_NS)
+    return _limit_ns(sensor, rig), silent_after_ns, seconds_to_ns(sensor.offset_s)
 
 
 def _limit_ns(sensor: SensorConfig, rig: RigConfig) -> int:

@@ -175,8 +175,27 @@ def test_a_doubtful_sensor_is_told_by_what_it_fails() -> None:
     assert said["rgb"][-1] is not None
     assert said["rgb"][-1].reason == (
         "stamps are 90 ms behind those of events: expected less than 80 ms; if they are right, it "
-        "sends late: raise rig.deadline_max_s to 0.12"
+        "sends late: raise rig.deadline_max_s to 0.12; if not, synchronise the clocks, or set its "
+        "offset_s to 0.09"
     )
+
+
+@pytest.mark.parametrize(
+    ("lag_ms", "mend"),
+    [
+        (-600.0, "synchronise the clocks, or set its offset_s to -0.85"),
+        (2_000.0, "synchronise the clocks, or set its offset_s to 1.75"),
+        (40_000.0, "synchronise the clocks"),
+    ],
+)
+def test_a_clock_that_is_off_is_told_with_its_mend(lag_ms: float, mend: str) -> None:
+    known = replace(RIG.sensors["thermal"], offset_s=-0.25)
+    offsets = StampOffsets(replace(RIG, sensors={**RIG.sensors, "thermal": known}))
+    offsets.jumped("thermal", 0)
+    back = {"thermal": round(lag_ms * MS)}
+    last = run(offsets, dict.fromkeys(RIG.sensors, 0.0), 12, start=5 * S, back=back)["thermal"][-1]
+    assert last is not None
+    assert last.reason.endswith(f" ms; {mend}")
 
 
 @settings(max_examples=30, deadline=None)
