@@ -33,7 +33,7 @@ from traffic import ENCODINGS, descriptors, due, message, pictures, rss_mb, slee
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.inference.contract import rehearse
+from anymodal_seg_ros.inference.contract import warm_up
 from anymodal_seg_ros.inference.engine_protocol import SplitEngine, can_split
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import DEFAULT_MODEL, Model, load_model
@@ -172,7 +172,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         f"{engine.name}: a message costs {cost_ms:.1f} ms with its share of the mask; "
         f"{len(rig.sensors)} cameras at {HZ:g} Hz for {options.threads} thread(s)"
     )
-    rehearse(engine, model.manifest, len(rig.sensors))
+    warm_up(engine, model.manifest, len(rig.sensors))
     pipeline = Pipeline(rig, model, engine, in_time=True)
     images = shown_by(rig)
     seconds = options.minutes * 60.0

@@ -19,10 +19,10 @@ _START_LIMIT_S = 120.0
 """The first start on a slow machine tries out every engine that is installed."""
 _WARM_UP_S = 2.0
 
-Act = tuple[str, tuple[tuple[str, bool], ...]]
+Step = tuple[str, tuple[tuple[str, bool], ...]]
 """Title of a phase, and what is done at its beginning: sensors and whether they come alive."""
 
-ACTS: tuple[Act, ...] = (
+SCENARIO: tuple[Step, ...] = (
     ("all four alive", ()),
     ("thermal killed", (("thermal", False),)),
     ("RGB killed too", (("rgb", False),)),
@@ -30,7 +30,7 @@ ACTS: tuple[Act, ...] = (
 )
 
 
-class Witness(Protocol):
+class ScoredMasks(Protocol):
     """What the course needs of the watcher."""
 
     def records(self) -> list[ScoredMask]:
@@ -59,7 +59,7 @@ class Course:
 
 def run_course(
     processes: Processes,
-    witness: Witness,
+    masks: ScoredMasks,
     rig: RigConfig,
     sequence: Path,
     epoch_ns: int,
@@ -70,7 +70,7 @@ def run_course(
 
     Args:
         processes: runs them.
-        witness: sees what they publish.
+        masks: what they published.
         rig: the sensors.
         sequence: folder of the rendered sequence that the sensors show.
         epoch_ns: when, on the system clock, the sequence begins.
@@ -92,15 +92,15 @@ def run_course(
     )
     for name in rig.sensors:
         start_sensor(name)
-    _wait_for_all(processes, witness, rig, show)
+    _wait_for_all(processes, masks, rig, show)
 
     phases: list[Phase] = []
     incidents: list[Incident] = []
     snapshots: list[Snapshot] = []
     dead: set[str] = set()
-    for title, deeds in ACTS:
+    for title, switched in SCENARIO:
         start_ns = time.time_ns()
-        for sensor, alive in deeds:
+        for sensor, alive in switched:
             if alive:
                 start_sensor(sensor)
                 dead.discard(sensor)
@@ -109,10 +109,10 @@ def run_course(
                 dead.add(sensor)
             incidents.append(Incident(time.time_ns(), sensor, alive))
         # Coming back takes longer than dying: a process starts and its sensor must earn its place.
-        patience = seconds + (4.0 if any(alive for _, alive in deeds) else 0.0)
+        patience = seconds + (4.0 if any(alive for _, alive in switched) else 0.0)
         for _ in _ticks(patience, processes):
             show(title)
-        newest = witness.newest()
+        newest = masks.newest()
         if newest is not None:
             snapshots.append(Snapshot(title, *newest))
         phases.append(Phase(title, start_ns, time.time_ns(), tuple(sorted(dead))))
@@ -120,17 +120,17 @@ def run_course(
 
 
 def _wait_for_all(
-    processes: Processes, witness: Witness, rig: RigConfig, show: Callable[[str], None]
+    processes: Processes, masks: ScoredMasks, rig: RigConfig, show: Callable[[str], None]
 ) -> None:
     """Wait until a mask rests on every sensor, then a little more."""
     everybody: Sequence[str] = tuple(rig.sensors)
     for _ in _ticks(_START_LIMIT_S, processes):
         show("starting: waiting for masks made from all four sensors")
-        newest = witness.newest()
+        newest = masks.newest()
         if newest is not None and set(newest[0].sensors) == set(everybody):
             break
     else:
-        seen = witness.newest()
+        seen = masks.newest()
         last = "no mask at all" if seen is None else f"only {', '.join(seen[0].sensors)}"
         raise AnymodalError(
             f"after {_START_LIMIT_S:.0f} s there was no mask made from all of "

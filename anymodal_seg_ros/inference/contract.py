@@ -83,7 +83,7 @@ def check_engine(
     return found
 
 
-def rehearse(engine: Engine, manifest: Manifest, sensors: int) -> None:
+def warm_up(engine: Engine, manifest: Manifest, sensors: int) -> None:
     """Fuse more sensors than there are kinds of them once, so that no frame waits for a compiler.
 
     Up to one of each kind, engines have done so when they were loaded.

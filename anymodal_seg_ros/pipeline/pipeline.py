@@ -19,7 +19,7 @@ from anymodal_seg_ros.frames import (
     SensorState,
     SensorStatus,
 )
-from anymodal_seg_ros.inference.contract import rehearse
+from anymodal_seg_ros.inference.contract import warm_up
 from anymodal_seg_ros.inference.engine_protocol import Engine, can_split
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.pipeline.activity import Activity, Busy
@@ -117,7 +117,7 @@ class Pipeline:
         engine = serve(config, model) or package.create_engine(
             config.engine, model, config.threads, config.confidence, config.providers
         )
-        rehearse(engine, model.manifest, len(config.rig.sensors))
+        warm_up(engine, model.manifest, len(config.rig.sensors))
         return cls(config.rig, model, engine, in_time=in_time)
 
     def attach(

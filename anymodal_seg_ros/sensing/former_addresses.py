@@ -51,20 +51,15 @@ class _FormerAddress(MetaPathFinder, Loader):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(name, self, origin=MOVED[name]) if name in MOVED else None
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        warnings.warn(
-            f"{spec.name} is now {MOVED[spec.name]}; the former address goes with 1.0",
-            DeprecationWarning,
-            stacklevel=2,
-        )
-        # A module of its own: the real one shall keep its own name and spec.
-        return ModuleType(spec.name, f"Former address of {MOVED[spec.name]}.")
+        return ModuleSpec(name, self) if name in MOVED else None
 
     def exec_module(self, module: ModuleType) -> None:
-        real = importlib.import_module(MOVED[module.__name__])
-        module.__dict__.update({k: v for k, v in vars(real).items() if not k.startswith("__")})
+        """Fill a module of its own: the real one shall keep its name and spec."""
+        now = MOVED[module.__name__]
+        words = f"{module.__name__} is now {now}; the former address goes with 1.0"
+        warnings.warn(words, DeprecationWarning, stacklevel=2)
+        real = vars(importlib.import_module(now))
+        module.__dict__.update({k: v for k, v in real.items() if not k.startswith("__")})
 
 
 def keep_former_addresses() -> None:

@@ -13,7 +13,7 @@ from anymodal_seg_ros.config import RigConfig, SegConfig, SensorConfig
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.argmax import lazy_argmax
-from anymodal_seg_ros.inference.contract import rehearse
+from anymodal_seg_ros.inference.contract import warm_up
 from anymodal_seg_ros.inference.engine_protocol import SplitEngine, can_split
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
@@ -132,9 +132,9 @@ def test_more_sensors_than_an_engine_can_fuse_are_told_at_the_start(
         return fuse(features)
 
     monkeypatch.setattr(engine, "fuse", narrow)
-    rehearse(engine, model.manifest, 4)
+    warm_up(engine, model.manifest, 4)
     with pytest.raises(ModelError, match="cannot fuse 5 sensors: no profile for 5 rows"):
-        rehearse(engine, model.manifest, 6)
+        warm_up(engine, model.manifest, 6)
 
 
 def test_a_folder_with_one_graph_is_run_whole(tiny_model: object) -> None:
