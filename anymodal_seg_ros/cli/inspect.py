@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from anymodal_seg_ros.cli.jobs_progress import jobs_progress
+from anymodal_seg_ros.cli.node_options import namespace_option, node_option, params_option
 from anymodal_seg_ros.cli.os_errors import told
 from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.config import NODE_NAME, NodeConfig, did_you_mean, load_node_config
+from anymodal_seg_ros.config import NodeConfig, did_you_mean, load_node_config
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.evaluation.arrivals import sensors_by_topic
 from anymodal_seg_ros.evaluation.bags import Bag
@@ -30,16 +31,9 @@ _COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cy
 
 @click.command("inspect")
 @click.argument("bag", type=click.Path(path_type=Path))
-@click.option(
-    "--params",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Hold the bag against this parameter file, or against several: the last one wins.",
-)
-@click.option("--namespace", help="That the node is in.  [default: the parameter file's]")
-@click.option(
-    "--node", default=NODE_NAME, show_default=True, help="Name of the node in the parameter file."
-)
+@params_option(" The bag is held against it.")
+@namespace_option
+@node_option
 @click.option(
     "--init",
     type=click.Path(path_type=Path),

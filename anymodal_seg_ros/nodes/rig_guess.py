@@ -18,9 +18,13 @@ from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.nodes.message_class import message_class
 from anymodal_seg_ros.nodes.offers import of_others
 from anymodal_seg_ros.nodes.rig_check import check_rig
-from anymodal_seg_ros.sensing.decoding.modality_guess import EVENT_PICTURES_HZ, guess_modality
+from anymodal_seg_ros.sensing.decoding.modality_guess import (
+    EVENT_PICTURES_HZ,
+    guess_modality,
+    is_derived,
+)
 
-_OWN = r"/(mask|mask_color|overlay|confidence)(/compressed)?$|/image_rect_raw/|/theora|/zstd"
+_SECOND_FORM = r"/image_rect_raw/|/theora|/zstd"
 _SETTLED_S, _DISCOVERY_S = 2.0, 10.0
 """The graph is complete when nothing was added for so long; and it is waited for at most so long.
 """
@@ -39,7 +43,7 @@ def sensors_of(published: Mapping[str, str]) -> dict[str, SensorConfig]:
         base = re.sub(r"/compressed(Depth)?$", "", topic)
         if type_name not in words or (base != topic and base in published):
             continue
-        if re.search(_OWN, topic):
+        if is_derived(topic) or re.search(_SECOND_FORM, topic):
             continue
         modality = guess_modality(topic, type_name)
         kind = words[type_name]

@@ -276,6 +276,34 @@ def test_kinds_of_sensors_are_guessed(
     assert sensor.modality == modality
 
 
+@pytest.mark.parametrize(
+    ("topic", "sensed"),
+    [
+        ("/camera/color/image_raw/compressed", True),
+        ("/masthead/image", True),
+        ("/camera/color/labels/compressed", False),
+        ("/cam/truth", False),
+        ("/cam/seg/compressed", False),
+        ("/ego/semantic_segmentation_front/image", False),
+        ("/camera/confidence/image_rect_raw", False),
+        ("/segmentation_node/mask_color/compressed", False),
+    ],
+)
+def test_what_nobody_sensed_is_no_sensor(topic: str, sensed: bool) -> None:
+    compressed = topic.endswith("compressed")
+    kind = f"sensor_msgs/msg/{'CompressedImage' if compressed else 'Image'}"
+    topics = [RecordedTopic(topic, kind, [0]), RecordedTopic("/ir/image", kind, [0])]
+    proposal = propose(topics, ["rgb", "thermal"])
+    assert (len(proposal.sensors) == 2) is sensed
+    told = {finding.code: finding for finding in find(topics) if finding.code.startswith("L")}
+    if "labels" in topic:
+        assert set(told) == {"L801"}
+    elif not sensed:
+        assert f"--labels {topic}" in told["L802"].text
+    else:
+        assert not told
+
+
 def test_zero_stamps(tmp_path: Path) -> None:
     bag = write(tmp_path / "bag", {"/a/image": [(NO_STAMP, n * PERIOD_NS) for n in range(10)]})
     code, found = inspect(bag)
@@ -369,6 +397,11 @@ def test_clocks_and_latencies(tmp_path: Path) -> None:
     assert code == 0
     assert "S205" in found["/b/image"]
     assert "S205" not in found.get("/a/image", set())
+    told = invoke("inspect", tmp_path / "bag").output
+    assert "250 ms later after its stamp than /a/image: if its stamps are right, raise" in told
+    assert "rig.deadline_max_s to 0.27; if its clock is behind, set its offset_s to 0.25" in told
+    apart = write(tmp_path / "apart", {"/a/image": steady(), "/b/image": steady(delay=11 * 10**9)})
+    assert "S206" in inspect(apart)[1]["/b/image"], "no parameter holds so much"
     old = write(tmp_path / "old", {"/a/image": steady(delay=3_600_000_000_000)})
     assert "S204" in inspect(old)[1]["/a/image"]
     assert inspect(old, "--strict")[0] == 1
@@ -397,6 +430,13 @@ def test_messages_that_were_held_back_are_told(tmp_path: Path) -> None:
     assert code == 0
     assert "R304" in found["/a/image"]
     assert "R304" not in found["/b/image"]
+
+
+def test_a_slow_sensor_covers_its_last_period_too(tmp_path: Path) -> None:
+    """In a bag of 0.3 s a camera of 10 Hz is there from 0 to 0.2 s, and that is all of it."""
+    fast, slow = steady(30, period=10_000_000), steady(3, period=100_000_000)
+    _, found = inspect(write(tmp_path / "bag", {"/a/image": fast, "/b/image": slow}))
+    assert "O402" not in set.union(*found.values())
 
 
 def test_topics_that_never_overlap(tmp_path: Path) -> None:

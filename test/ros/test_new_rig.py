@@ -34,6 +34,7 @@ def test_raw_goes_before_compressed_and_masks_are_no_sensors() -> None:
             "/a/image/compressed": COMPRESSED,
             "/b/image/compressed": COMPRESSED,
             "/segmentation_node/mask": IMAGE,
+            "/a/labels": IMAGE,
             "/chatter": "std_msgs/msg/String",
         }
     )

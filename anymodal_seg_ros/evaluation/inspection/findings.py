@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.config import NodeConfig
+from anymodal_seg_ros.config import LARGEST_OFFSET_S, NodeConfig
 from anymodal_seg_ros.config.other_types import mend_of_type
 from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, READABLE, sensors_by_topic
 from anymodal_seg_ros.evaluation.inspection.survey import NO_STAMP, TRANSFORMS, RecordedTopic
-from anymodal_seg_ros.sensing.decoding.modality_guess import EVENT_TYPES
+from anymodal_seg_ros.sensing.decoding.encodings import COLORS
+from anymodal_seg_ros.sensing.decoding.modality_guess import EVENT_TYPES, is_derived
 
 
 class Severity(enum.Enum):
@@ -75,6 +76,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "C602": (_W, "A CameraInfo without a focal length"),
     "T701": (_I, "No /tf_static: extrinsics must come from elsewhere"),
     "L801": (_I, "Labels: mIoU can be measured"),
+    "L802": (_I, "By its name no sensor's topic: labels, a mask, an overlay?"),
     "P901": (_E, "A topic of the parameter file is not in the bag"),
     "P902": (_E, "A topic of the parameter file carries something else"),
     "P903": (_W, "A rate is far from the parameter file's expected_hz"),
@@ -87,7 +89,7 @@ _PAUSE_S = 5.0
 _BURST_PERIODS, _BURST_SHARE, _FEWEST_STEPS = 0.1, 0.2, 8
 _JITTERY_SHARE = 0.02
 _CLOCK_S = 60.0
-_LATENCY_S = 0.1
+_LATENCY_S, _SPARE_S = 0.1, 0.02
 _COVERED_SHARE = 0.9
 _RATE_SHARE = 0.2
 
@@ -113,8 +115,7 @@ def find(topics: Sequence[RecordedTopic], where: NodeConfig | None = None) -> li
 
 def is_input(topic: RecordedTopic) -> bool:
     """Whether a topic carries what a sensor saw, and not labels or masks."""
-    last = topic.name.rsplit("/", 1)[-1].lower()
-    return topic.is_sensor and not any(word in last for word in ("label", "mask", "overlay"))
+    return topic.is_sensor and not is_derived(topic.name)
 
 
 def _bag(topics: Sequence[RecordedTopic], sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
@@ -141,8 +142,14 @@ def _bag(topics: Sequence[RecordedTopic], sensors: Sequence[RecordedTopic]) -> I
     if sensors and not any(t.name == "/tf_static" and t.type == TRANSFORMS for t in topics):
         yield Finding("T701", "", "give extrinsics in the parameter file if the cameras are apart")
     for topic in topics:
-        if topic.is_sensor and topic.name.rsplit("/", 1)[-1] == "labels":
-            yield Finding("L801", topic.name, "anymodal-seg evaluate compares with it")
+        if topic.is_sensor and is_derived(topic.name):
+            if topic.name.removesuffix("/compressed").endswith("/labels"):
+                colors = set(topic.encodings) & COLORS.keys() - {"mono8", "8UC1"}
+                how = ", with a --label-map of its colours" if colors else ""
+                yield Finding("L801", topic.name, f"anymodal-seg evaluate compares with it{how}")
+            else:
+                text = f"if it holds class ids, 'evaluate --labels {topic.name}' compares with it"
+                yield Finding("L802", topic.name, text)
 
 
 def _clock(sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
@@ -228,7 +235,7 @@ def _latency(sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
     fastest = min(behind, key=behind.__getitem__)
     for name, value in behind.items():
         later = value - behind[fastest]
-        if later > _CLOCK_S:
+        if later > LARGEST_OFFSET_S:
             yield Finding(
                 "S206",
                 name,
@@ -239,9 +246,9 @@ def _latency(sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
             yield Finding(
                 "S205",
                 name,
-                f"it arrives {1e3 * later:.0f} ms later after its "
-                "stamp than the fastest sensor: raise rig.deadline_s, or mend offset_s "
-                "if its stamp is wrong",
+                f"it arrives {1e3 * later:.0f} ms later after its stamp than {fastest}: if its "
+                f"stamps are right, raise rig.deadline_max_s to {later + _SPARE_S:.2f}; if its "
+                f"clock is behind, set its offset_s to {later:.2f}",
             )
 
 
@@ -332,6 +339,7 @@ def _calibration(topic: RecordedTopic, topics: Sequence[RecordedTopic]) -> Itera
 
 def _overlap(sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
     spans = {t.name: (min(t.log_ns), max(t.log_ns)) for t in sensors if len(t.log_ns) > 1}
+    periods_ns = {t.name: 1e9 / t.rate_hz if t.rate_hz else 0.0 for t in sensors}
     if not spans:
         return
     names = list(spans)
@@ -346,10 +354,9 @@ def _overlap(sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
                 )
     whole = max(b for _, b in spans.values()) - min(a for a, _ in spans.values())
     for name, (start, end) in spans.items():
-        if whole > 0 and (end - start) / whole < _COVERED_SHARE:
-            yield Finding(
-                "O402", name, f"it covers {100 * (end - start) / whole:.0f} % of the time"
-            )
+        covered = (end - start + periods_ns[name]) / whole if whole > 0 else 1.0
+        if covered < _COVERED_SHARE:
+            yield Finding("O402", name, f"it covers {100 * covered:.0f} % of the time")
 
 
 def _parameters(topics: Sequence[RecordedTopic], where: NodeConfig) -> Iterator[Finding]:

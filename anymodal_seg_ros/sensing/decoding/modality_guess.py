@@ -17,11 +17,24 @@ _WORDS = (
 )
 """What topics of each kind of camera are usually called."""
 
+_DERIVED = re.compile(
+    r"label|mask|overlay|confidence|segment|semantic|truth|annotat|(?<![a-z])(seg|gt)(?![a-z])"
+)
+"""What topics are called on which no sensor speaks."""
+
+_TRANSPORT = re.compile(r"(/(image\w*|raw|compressed(Depth)?))+$")
+"""Ends of topics that tell how pictures come, and not what they show."""
+
 EVENT_TYPES = tuple(MESSAGE_TYPES[kind] for kind in EVENT_KINDS)
 """Types of messages that are events and nothing else."""
 
 EVENT_PICTURES_HZ = 30.0
 """Pictures of events in a second, unless messages come more seldom: a picture is made of many."""
+
+
+def is_derived(topic: str) -> bool:
+    """Whether a topic's name tells of labels, masks or the like, and of nothing that was sensed."""
+    return bool(_DERIVED.search(_TRANSPORT.sub("", topic).rsplit("/", 1)[-1].lower()))
 
 
 def guess_modality(topic: str, type_name: str, encoding: str = "") -> str:
