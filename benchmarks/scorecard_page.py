@@ -17,7 +17,7 @@ from anymodal_seg_ros.evaluation.scorecard.figures import measure
 from anymodal_seg_ros.evaluation.scorecard.measures import outcomes
 from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
 from anymodal_seg_ros.evaluation.scorecard.selection import Selection
-from anymodal_seg_ros.evaluation.scorecard.tables import by_subset
+from anymodal_seg_ros.evaluation.scorecard.tables import by_subset, comparable
 
 HARM = 0.02
 """mIoU: a fault that costs less is no harm, withheld or not."""
@@ -102,7 +102,7 @@ def section(own: Card, naive: Card) -> Iterator[str]:
         yield from sentences(faults)
         yield from fault_tables(faults, other)
     yield "### Subsets, without faults\n"
-    yield "mIoU in %. naive: zeros for the sensors that are not there.\n"
+    yield f"{of_drive(own)}mIoU in %. naive: zeros for the sensors that are not there.\n"
     yield table(("sensors", "mIoU", "naive"), subset_rows(own, naive))
     yield "### Healthy sensors in every weather\n"
     heads = ("weather", "mIoU", "masks", "masks lost", "false alarms", "naive mIoU", "naive masks")
@@ -249,9 +249,17 @@ def points(outcome: FaultOutcome | None) -> str:
     return f"{'+' if value >= 0 else '−'}{abs(value):.1f}"
 
 
+def of_drive(card: Card) -> str:
+    """Say of which drives the subsets are, if not of all."""
+    drives = {run.condition for run in comparable(card.runs) if run.condition != "real"}
+    every = {run.condition for run in card.drives}
+    return f"Of the drive in the {', '.join(sorted(drives))}. " if drives != every else ""
+
+
 def subset_rows(own: Card, naive: Card) -> Iterator[Sequence[str]]:
+    others = comparable(naive.runs)
     for row in by_subset([run for run in own.runs if run.condition != "real"]):
-        theirs = measure("miou", naive.runs, row.where).value if naive.runs else None
+        theirs = measure("miou", others, row.where).value if others else None
         yield row.where.subset, percent(row.value.value), percent(theirs)
 
 

@@ -8,12 +8,18 @@ from pathlib import Path
 from rich.table import Table
 
 from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.gate import Check
 from anymodal_seg_ros.evaluation.scorecard.junit import junit_xml
 from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard
-from anymodal_seg_ros.evaluation.scorecard.tables import CSV, by_fault, headline, write_tables
+from anymodal_seg_ros.evaluation.scorecard.tables import (
+    CSV,
+    by_fault,
+    headline,
+    notes,
+    usual_case,
+    write_tables,
+)
 from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, Verdict, said
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.written_files import naming
@@ -47,8 +53,7 @@ def conclude(
         write_tables(card.folder, card.runs, verdict)
         _tell_figures(card, console)
         _report(card, verdict, console)
-    asked_for = [run for run in card.runs if run.case.startswith((HEALTHY, FAULTS))]
-    for line in dict.fromkeys(f"{run.bag}: {note}" for run in asked_for for note in run.notes):
+    for line in dict.fromkeys(f"{bag}: {note}" for bag, note in notes(card.runs)):
         console.say(line)
     for reason in card.unreadable:
         console.say(f"could not be evaluated: {reason}")
@@ -90,7 +95,8 @@ def _made_by(command_file: Path) -> str:
 
 def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
     number = len(card.runs)
-    table = Table(title=f"{number} run{'' if number == 1 else 's'} in {card.folder}")
+    title = f"{number} run{'' if number == 1 else 's'} in {card.folder}"
+    table = Table(title=f"{title}; {about}" if (about := usual_case(card.runs)) else title)
     for title in ("figure", "value", "what it is"):
         table.add_column(title, justify="right" if title == "value" else "left", overflow="fold")
     for row in headline(card.runs):

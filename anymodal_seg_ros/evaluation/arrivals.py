@@ -155,7 +155,13 @@ def check_topics(bag: Bag, sensors: Mapping[str, str]) -> list[str]:
     ]
     if len(unusable) == len(present):
         raise BagError(unusable[0])
-    return [*lines, *unusable]
+    mixed = [
+        f"{quote(topic)} of {bag.path} is of several types, {quote(', '.join(sorted(types)), 150)}"
+        ": a node hears the messages of one of them alone"
+        for topic in present
+        if len(types := bag.types(topic)) > 1 and types & set(READABLE)
+    ]
+    return [*lines, *unusable, *mixed]
 
 
 def heard_type(types: Collection[str], configured: str = "") -> str:

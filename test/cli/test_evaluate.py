@@ -380,7 +380,9 @@ def test_what_is_wrong_with_every_case_of_a_bag_is_told_once(bag: Path, tmp_path
     label_map.write_text("road: 0\n")
     asked = ("--label-map", label_map, "--sweep", "--kinds", "off", "--out", tmp_path / "card")
     told = " ".join(evaluate(bag, *asked, code=2).output.split())
-    assert told.count("could not be evaluated") == told.count("the id 'road' is no integer") == 1
+    assert (
+        told.count("could not be evaluated") == told.count("the key is 'road': expected ids") == 1
+    )
     assert "could not be evaluated: drive healthy and 2 more cases: " in told
 
 

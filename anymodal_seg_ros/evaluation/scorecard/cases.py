@@ -18,6 +18,9 @@ from anymodal_seg_ros.faults.timeline import FaultTimeline
 HEALTHY, FAULTS = "healthy", "faults"
 """Names of the cases without any fault, and with the faults of a given timeline."""
 
+SUBSET = "subset-"
+"""What the names of cases begin with in which only some of the sensors take part."""
+
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 """What a name that becomes part of a path looks like."""
 
@@ -134,7 +137,7 @@ def subset_cases(rig: RigConfig) -> Iterator[Case]:
     enabled = [name for name, sensor in rig.sensors.items() if sensor.enabled]
     for size in range(len(enabled) - 1, 0, -1):
         for chosen in itertools.combinations(enabled, size):
-            yield Case(path_name("subset-" + ".".join(chosen)), sensors=chosen)
+            yield Case(path_name(SUBSET + ".".join(chosen)), sensors=chosen)
 
 
 def sweep_faults(kinds: Sequence[str] = ()) -> Iterator[InjectedFault]:

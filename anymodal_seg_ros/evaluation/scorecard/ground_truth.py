@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -15,10 +16,13 @@ from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.evaluation.arrivals import read
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.image_files import read_picture
-from anymodal_seg_ros.evaluation.scorecard.label_map import LabelMap
+from anymodal_seg_ros.evaluation.scorecard.label_map import LabelMap, packed
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import Mask, Prediction
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.decoding.encodings import COLORS
+from anymodal_seg_ros.sensing.decoding.image_headers import read_header
+from anymodal_seg_ros.sensing.decoding.payload import as_bytes
 
 _KEPT = 64
 """Labels of a sensor that wait for their mask: more than a deadline holds at any usual rate."""
@@ -30,6 +34,7 @@ jitter; what moves has not moved by much."""
 
 _LABEL_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _LABEL_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1")
+_COLOR_ENCODINGS = ("rgb8", "bgr8", "rgba8", "bgra8")
 
 
 class UnreadableLabelError(BagError):
@@ -85,11 +90,12 @@ class TopicLabels:
 
     @property
     def notes(self) -> list[str]:
-        """How many labels of a topic are damaged."""
-        return [
+        """How many labels of a topic are damaged, and which ids have no name."""
+        damaged = [
             f"{topic}: {count} labels are damaged and count for nothing, the last one: {error}"
             for topic, (count, error) in self._damaged.items()
         ]
+        return [*damaged, *self._map.notes]
 
     def label(self, prediction: Prediction) -> Mask | None:
         """Return the label with the mask's stamp, of whoever sees the mask's picture."""
@@ -127,33 +133,42 @@ class TopicLabels:
 
 
 def label_of(message: Any, where: str) -> tuple[int, npt.NDArray[np.integer]]:
-    """Return the header stamp and the ids of a message that is a label.
+    """Return the header stamp and the ids, or :func:`packed` colours, of a message that is a label.
 
     Args:
-        message: a ``sensor_msgs/Image``, of rclpy or of rosbags.
+        message: a ``sensor_msgs/Image`` or ``CompressedImage``, of rclpy or of rosbags.
         where: it is from, for the error.
 
     Raises:
         UnreadableLabelError: it is damaged.
-        BagError: it has an encoding that no label has.
+        BagError: it has an encoding that no label has, or has lost ids to its compression.
     """
     try:
         image = decode_image(message)
-        stamp = stamp_ns(message.header)
+        stamp, pixels = stamp_ns(message.header), np.asarray(image.pixels)
+        is_jpeg = (
+            not hasattr(message, "step") and read_header(as_bytes(message.data)).codec == "jpeg"
+        )
     except DecodeError as error:
         raise UnreadableLabelError(f"{where} is no label: {error}") from error
+    if is_jpeg:
+        raise BagError(
+            f"{where} is a JPEG, which has other ids along every edge than the label had: expected "
+            "a raw image, or a PNG"
+        )
+    if image.encoding in _COLOR_ENCODINGS:
+        code = COLORS[image.encoding]
+        return stamp, packed(pixels if code is None else cv2.cvtColor(pixels, code))
     if image.encoding not in _LABEL_ENCODINGS:
         raise BagError(
             f"{where} has the encoding {image.encoding}: labels are one of "
-            f"{', '.join(_LABEL_ENCODINGS)}"
+            f"{', '.join((*_LABEL_ENCODINGS, *_COLOR_ENCODINGS))}"
         )
-    return stamp, np.asarray(image.pixels)
+    return stamp, pixels
 
 
 class FolderLabels:
     """Labels as PNG files, ``STAMP.png`` or ``SENSOR/STAMP.png``, STAMP in nanoseconds."""
-
-    notes: ClassVar[list[str]] = []
 
     def __init__(self, folder: Path, label_map: LabelMap, rig: RigConfig) -> None:
         """Find the files.
@@ -173,6 +188,11 @@ class FolderLabels:
                 "the header stamp of the picture in nanoseconds"
             )
 
+    @property
+    def notes(self) -> list[str]:
+        """Which ids have no name."""
+        return self._map.notes
+
     def label(self, prediction: Prediction) -> Mask | None:
         """Return the label with the mask's stamp, of whoever sees the mask's picture."""
         found = label_of_mask(
@@ -188,8 +208,10 @@ class FolderLabels:
     def _mapped(self, sensor: str, stamp: int) -> tuple[Mask, str]:
         path = self._files[sensor][stamp]
         ids = read_picture(path)
+        if ids.ndim == 3 and ids.dtype == np.uint8:
+            ids = packed(ids[..., 2::-1])
         if ids.ndim != 2:
-            raise BagError(f"{path} is no label: expected a grey PNG of class ids")
+            raise BagError(f"{path} is no label: expected a PNG of class ids, or of 8-bit colours")
         return self._map.apply(ids, str(path)), str(path)
 
 
@@ -287,10 +309,11 @@ def label_topics(bag: Bag, sensors: Mapping[str, str], pattern: str = "") -> dic
     """
     found: dict[str, str] = {}
     for topic, sensor in sensors.items():
-        wanted = pattern.replace("{sensor}", sensor) if pattern else _sibling(topic)
-        if wanted in bag.topics and wanted not in found.values():
+        named = "/" + pattern.replace("{sensor}", sensor).lstrip("/")
+        names = [named] if pattern else _siblings(topic)
+        for wanted in (n for n in names if n in bag.topics and n not in found.values()):
             if bag.types(wanted) <= set(_LABEL_TYPES):
-                found[sensor] = wanted
+                found.setdefault(sensor, wanted)
             elif pattern:
                 kinds = quote(", ".join(sorted(bag.types(wanted))), 150)
                 raise BagError(
@@ -304,8 +327,9 @@ def label_topics(bag: Bag, sensors: Mapping[str, str], pattern: str = "") -> dic
     return found
 
 
-def _sibling(topic: str) -> str:
-    return topic.rsplit("/", 1)[0] + "/labels"
+def _siblings(topic: str) -> list[str]:
+    beside = re.sub(r"/compressed(Depth)?$", "", topic).rsplit("/", 1)[0] + "/labels"
+    return [beside, f"{beside}/compressed"]
 
 
 def fitted(label: Mask, height: int, width: int, where: str) -> Mask:

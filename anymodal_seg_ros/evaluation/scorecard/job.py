@@ -248,8 +248,9 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
         notes.append(f"no mask was made: {Summary(status=status).why_none() or 'no frame set'}")
     if case.name == HEALTHY and made.truth_text and labelled < masks:
         notes.append(
-            f"{labelled} of {masks} masks have a label: figures that need ground truth rest on "
-            "them alone. A label has the header stamp of its picture, to the nanosecond"
+            f"{labelled or 'none'} of {masks} masks have a label"
+            + (": figures that need ground truth rest on them alone" if labelled else "")
+            + ". A label has the header stamp of its picture, to the nanosecond"
         )
     return run_of(
         job,

@@ -28,6 +28,7 @@ from anymodal_seg_ros.evaluation.scorecard.selection import Selection, is_kind, 
 NO_GROUND_TRUTH = "no ground truth"
 NO_MASKS = "no such masks"
 NOT_MEASURED = "not measured"
+NO_SUCH_PIXELS = "the class is in no label and in no mask"
 NO_SUCCESSION = "no two labels in a row"
 
 STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
@@ -120,9 +121,15 @@ def of_counts(part: str, of: Callable[[Counts, Selection, Sequence[str]], float 
             return Value(None, NOT_MEASURED if labelled else NO_GROUND_TRUTH)
         value = of(counts, selection, classes)
         known = sum(pool.known for pool in pools)
-        return Value(value, "" if value is not None else NO_GROUND_TRUTH, known)
+        return Value(value, "" if value is not None else _why_none(counts, selection), known)
 
     return figure
+
+
+def _why_none(counts: Counts, selection: Selection) -> str:
+    """Say why counts of pixels make no figure."""
+    labelled = mean_iou(counts) is not None
+    return NO_SUCH_PIXELS if selection.class_name and labelled else NO_GROUND_TRUTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +198,8 @@ def of_pairs(part: str, rest: bool) -> Measure:
         pairs = [pair for pair in found if pair is not None]
         total = sum(pair[1] for pair in pairs)
         if not total and part == "stable":
-            labelled = any(run.ground_truth for run in chosen)
+            records = (record for run in chosen for record in selection.records(run))
+            labelled = any(record.overlap is not None for record in records)
             return Value(None, NO_SUCCESSION if labelled else NO_GROUND_TRUTH)
         if not total:
             return Value(None, NOT_MEASURED)

@@ -41,7 +41,7 @@ _FEW_MASKS = 20
 _LABEL_SHARE = 0.15
 """Of the length of a run: faults that begin so soon after another are named a line lower."""
 _OTHER_STATE = "#303030"
-_FAULT = "#c1121f"
+_FAULT, _SCORE = "#c1121f", "#264653"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: smaller, and it can be searched
     "svg.hashsalt": "anymodal_seg_ros",  # the same run gives the same file
@@ -67,8 +67,13 @@ def _label(name: str) -> str:
 
 
 def subset_heat_map(runs: Sequence[Run], subsets: Sequence[str]) -> str:
-    """Draw the IoU of every class for every subset, with the mean in front."""
+    """Draw the IoU of every class for every subset, with the mean in front.
+
+    In brackets is of how many masks a row is made: of some subsets there are only those of a
+    drive's first instants.
+    """
     classes = dict.fromkeys(name for run in runs for name in run.classes)
+    counts = [measure("miou", runs, Selection(subset=subset)).count for subset in subsets]
     cells = np.full((len(subsets), len(classes) + 1), np.nan)
     for row, subset in enumerate(subsets):
         for column, name in enumerate(("", *classes)):
@@ -81,7 +86,8 @@ def subset_heat_map(runs: Sequence[Run], subsets: Sequence[str]) -> str:
         axes.set_xticks(
             range(cells.shape[1]), ("mean", *map(_label, classes)), rotation=40, ha="right"
         )
-        axes.set_yticks(range(len(subsets)), [quote(subset) for subset in subsets])
+        named = [f"{quote(s)} ({count})" for s, count in zip(subsets, counts, strict=True)]
+        axes.set_yticks(range(len(subsets)), named)
         for row, column in np.ndindex(cells.shape):
             value = cells[row, column]
             if not math.isnan(value):
@@ -128,6 +134,12 @@ def score_of(run: Run) -> str:
     return "mIoU" if labelled else "share of pixels kept"
 
 
+def masks_drawn(run: Run) -> str:
+    """Return of which masks a timeline draws a score, in words."""
+    labelled = [record.overlap is not None for record in run.records]
+    return "every mask" if all(labelled) or not any(labelled) else "every mask with a label"
+
+
 def _draw_scores(axes: Any, run: Run, times: Sequence[float]) -> None:
     known = [None if r.overlap is None else mean_iou(r.overlap) for r in run.records]
     scores = [np.nan if score is None else score for score in known]
@@ -135,8 +147,10 @@ def _draw_scores(axes: Any, run: Run, times: Sequence[float]) -> None:
     if all(math.isnan(score) for score in scores):
         label = f"{score_of(run)}\n(no ground truth)"
         scores = [r.kept[0] / r.kept[1] if r.kept and r.kept[1] else np.nan for r in run.records]
-    marker = "." if len(scores) < _FEW_MASKS else ""  # a line begins with the second point
-    axes.plot(*_thinned(times, scores), color="#264653", linewidth=1.0, marker=marker)
+    shown, drawn = thinned(times, scores)
+    axes.plot(shown, drawn, color=_SCORE, linewidth=1.0)
+    alone = _alone(drawn) if len(drawn) >= _FEW_MASKS else np.isfinite(drawn)
+    axes.plot(np.asarray(shown)[alone], np.asarray(drawn)[alone], ".", color=_SCORE)
     axes.set_ylabel(label)
     starts: list[float] = []
     for window in run.windows:
@@ -156,14 +170,31 @@ def _draw_scores(axes: Any, run: Run, times: Sequence[float]) -> None:
         )
 
 
-def _thinned(*columns: Sequence[float] | npt.NDArray[np.float64]) -> list[Any]:
-    """Return means over equal stretches, so that a page can show hours; a gap stays a gap."""
+def _alone(scores: Sequence[float]) -> npt.NDArray[np.bool_]:
+    """Mark the scores that no line leads to: labels of some pictures leave gaps around each."""
+    known = np.isfinite(np.pad(np.asarray(scores, float), 1, constant_values=np.nan))
+    return np.asarray(known[1:-1] & ~known[:-2] & ~known[2:], np.bool_)
+
+
+def thinned(*columns: Sequence[float] | npt.NDArray[np.float64]) -> list[Any]:
+    """Return means over equal stretches, so that a page can show hours; a gap stays a gap.
+
+    A stretch has the mean of what is known in it: of most masks there may be no label.
+    """
     stretch = -(-len(columns[0]) // _MOST_POINTS)
     if stretch <= 1:
         return list(columns)
     starts = np.arange(0, len(columns[0]), stretch)
-    counts = np.diff([*starts, len(columns[0])])
-    return [np.add.reduceat(np.asarray(column, float), starts) / counts for column in columns]
+    return [_mean_of_known(np.asarray(column, float), starts) for column in columns]
+
+
+def _mean_of_known(values: npt.NDArray[np.float64], starts: Any) -> npt.NDArray[np.float64]:
+    known = np.isfinite(values)
+    sums = np.add.reduceat(np.where(known, values, 0.0), starts)
+    counts = np.add.reduceat(known.astype(float), starts)
+    found = np.full(len(starts), np.nan)
+    np.divide(sums, counts, out=found, where=counts > 0)
+    return found
 
 
 def _table(rows: Iterable[tuple[float, ...]], width: int) -> npt.NDArray[np.float64]:
@@ -195,7 +226,7 @@ def _draw_states(axes: Any, run: Run) -> None:
 
 def _draw_votes(axes: Any, run: Run, times: Sequence[float]) -> None:
     rows = (tuple(record.votes.get(name, 0.0) for name in run.sensors) for record in run.records)
-    shown, *shares = _thinned(times, *_table(rows, len(run.sensors)).T)
+    shown, *shares = thinned(times, *_table(rows, len(run.sensors)).T)
     if len(shown) == 1:  # an area begins with the second point
         shown = [*shown, max(run.span_s[1], shown[0] + 1e-3)]
         shares = [[*share, *share] for share in shares]

@@ -27,7 +27,10 @@ from anymodal_seg_ros.evaluation.scorecard.tables import (
     by_fault,
     by_sensor,
     by_subset,
+    comparable,
     headline,
+    notes,
+    usual_case,
 )
 from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, Verdict, said
 from anymodal_seg_ros.written_files import write_file
@@ -38,6 +41,7 @@ HTML = "report.html"
 TOLERABLE = 0.02
 """A fault that costs less mIoU than this while it lasts is no harm, noticed or not."""
 
+_SCORES = {"miou": "mIoU", "kept": "share of pixels kept"}
 _MOST_IN_TITLE = 5
 _LARGEST_PICTURE = 1 << 20
 _MOST_TIMELINES, _MOST_WORST = 6, 6
@@ -81,6 +85,7 @@ def _content(card: Scorecard, verdict: Verdict | None, command: str) -> dict[str
     faults = by_fault(runs)
     rows = [*by_condition(runs), *by_sensor(runs)]
     return {
+        "usual_case": usual_case(runs),
         "title": _title(list(dict.fromkeys(run.bag for run in runs))),
         "bags": {run.bag for run in runs},
         "runs": runs,
@@ -113,22 +118,24 @@ def _title(bags: Sequence[str]) -> str:
 def _notes(runs: Sequence[Run]) -> list[str]:
     """Return what was wrong with bags, each once; with its name if there are several."""
     several = len({run.bag for run in runs}) > 1
-    named = (f"{run.bag}: {note}" if several else note for run in runs for note in run.notes)
-    return list(dict.fromkeys(named))
+    return list(dict.fromkeys(f"{bag}: {note}" if several else note for bag, note in notes(runs)))
 
 
 def _charts(runs: Sequence[Run], found: Sequence[FaultOutcome]) -> dict[str, Any]:
-    well = [run for run in runs if not run.windows]
+    well = comparable(runs)
     subsets = [row.where.subset for row in by_subset(runs) if row.value.value is not None]
     shown = [run for run in runs if is_timeline(run.case)] or [r for r in runs if r.case == HEALTHY]
     shown = [run for run in shown if run.records][:_MOST_TIMELINES]
+    compared = dict.fromkeys(run.bag for run in well)
+    some = len(compared) < len({run.bag for run in runs if not run.windows})
     return {
         "subsets": Markup(plots.subset_heat_map(well, subsets)) if subsets else "",
+        "subsets_of": _title(list(compared)) if some else "",
         "timelines": [
             {
                 "svg": Markup(plots.run_timeline(run)),
-                "caption": f"{run.bag}, {run.case}: {plots.score_of(run)} of every mask, states, "
-                "votes.",
+                "caption": f"{run.bag}, {run.case}: {plots.score_of(run)} of "
+                f"{plots.masks_drawn(run)}, states, votes.",
             }
             for run in shown
         ],
@@ -230,11 +237,11 @@ def cell(found: Sequence[FaultOutcome]) -> _Cell:
 def _worst(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the worst masks of the usual cases with their pictures, the worst first."""
     frames = [(frame, run) for run in Selection().runs(runs) for frame in run.worst]
-    frames.sort(key=lambda pair: pair[0].score)
+    frames.sort(key=lambda pair: (pair[0].of != "miou", pair[0].score))  # no scores to compare
     return [
         {
-            "caption": f"{run.bag}, {frame.time_s:.2f} s: {frame.of} {frame.score:.3f}, "
-            f"made from {frame.subset}; "
+            "caption": f"{run.bag}, {frame.time_s:.2f} s: {_SCORES.get(frame.of, frame.of)} "
+            f"{frame.score:.3f}, made from {frame.subset}; "
             + ", ".join(f"{name} {state}" for name, state in frame.states.items()),
             "pictures": [
                 {"what": what, "data": _data(run.folder / WORST / name)}

@@ -18,6 +18,7 @@ from typing import Any
 
 from anymodal_seg_ros.config import build
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY, SUBSET
 from anymodal_seg_ros.evaluation.scorecard.contents import (
     RUNS,
     Contents,
@@ -156,4 +157,4 @@ def _unreadable(folder: Path) -> tuple[str, ...]:
 
 def _order(path: Path) -> tuple[str, bool, bool, str]:
     case = path.parent.name
-    return path.parents[1].name, case != "healthy", not case.startswith("subset-"), case
+    return path.parents[1].name, case != HEALTHY, not case.startswith(SUBSET), case

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from anymodal_seg_ros.config import did_you_mean, text
-from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY
+from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, SUBSET
 from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord
 from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
 from anymodal_seg_ros.frames import SensorState
@@ -76,7 +76,7 @@ class Selection:
             return self.case in (ALL, run.case)
         if self.fault:
             return any(self._is_fault(w.label, w.sensor) for w in run.windows)
-        if self.subset and run.case.startswith("subset-"):
+        if self.subset and run.case.startswith(SUBSET):
             return True
         return is_timeline(run.case) if has_timeline else run.case == HEALTHY
 

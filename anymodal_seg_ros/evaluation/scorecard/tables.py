@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY, SUBSET
 from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
 from anymodal_seg_ros.evaluation.scorecard.measures import Value, outcomes
 from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
-from anymodal_seg_ros.evaluation.scorecard.selection import ALL, Selection
+from anymodal_seg_ros.evaluation.scorecard.selection import ALL, Selection, is_timeline
 from anymodal_seg_ros.evaluation.scorecard.verdict import Verdict
 from anymodal_seg_ros.json_files import json_bytes
 from anymodal_seg_ros.written_files import write_file
@@ -50,9 +51,20 @@ def by_class(runs: Sequence[Run]) -> list[Row]:
     ]
 
 
+def comparable(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs whose subsets can be set beside each other: without faults, of the same bags.
+
+    Where a sweep tried the subsets of some bags, the others would be in the row of all sensors
+    alone.
+    """
+    well = [run for run in runs if not run.windows]
+    swept = {run.bag for run in well if run.case.startswith(SUBSET)}
+    return [run for run in well if not swept or run.bag in swept]
+
+
 def by_subset(runs: Sequence[Run]) -> list[Row]:
     """The mIoU of every subset of which there are masks without faults."""
-    well = [run for run in runs if not run.windows]
+    well = comparable(runs)
     found = {"+".join(record.sensors) for run in well for record in run.records if record.sensors}
     chosen = [Selection(subset=s) for s in sorted(found, key=lambda s: (-s.count("+"), s))]
     return [Row("miou", where, measure("miou", well, where)) for where in chosen]
@@ -92,6 +104,29 @@ def by_fault(runs: Sequence[Run]) -> list[dict[str, Any]]:
         place = {"bag": run.bag, "condition": run.condition, "case": run.case}
         rows.append({**place, "fault": window.pop("label"), **window, **plain})
     return rows
+
+
+def usual_case(runs: Sequence[Run]) -> str:
+    """Say which masks figures are of that ask for no case; empty if there is no other case."""
+    chosen = {run.case for run in Selection().runs(runs)}
+    if len({run.case for run in runs}) == len(chosen) == 1:
+        return ""
+    faulty, well = any(map(is_timeline, chosen)), HEALTHY in chosen
+    if faulty and well:
+        return "figures of the masks with the given faults, and of bags without any"
+    if faulty:
+        return "figures of the masks with the given faults"
+    return "figures of the masks without faults" if well else ""
+
+
+def notes(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
+    """Yield what was wrong with bags, each with the bag's name.
+
+    Of a sweep's cases nothing is said: what lacks in one of them is what it was to be without.
+    """
+    for run in runs:
+        if run.case == HEALTHY or is_timeline(run.case):
+            yield from ((run.bag, note) for note in run.notes)
 
 
 def rows_of(runs: Sequence[Run]) -> Iterator[Row]:

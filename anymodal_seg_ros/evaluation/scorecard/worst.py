@@ -40,18 +40,25 @@ class _Kept:
 
 
 class WorstMasks:
-    """Keeps the few masks with the lowest score: mIoU, or what stayed since the mask before."""
+    """Keeps the few masks with the lowest score: mIoU, or what stayed since the mask before.
+
+    The two are no scores to compare: with the first label, masks without one do not count any more.
+    """
 
     def __init__(self, manifest: Manifest) -> None:
         """Begin with none; the model's manifest has the colours."""
         self._manifest = manifest
         self._kept: dict[int, _Kept] = {}
+        self._labelled = False
 
     def add(self, record: MaskRecord, prediction: Prediction, label: Mask | None) -> None:
         """Look at one mask; of one that is kept the images are kept, too."""
         score = _score(record)
-        if score is None:
+        if score is None or (self._labelled and record.overlap is None):
             return
+        if record.overlap is not None and not self._labelled:
+            self._labelled = True
+            self._kept.clear()
         place = int(record.time_s / _APART_S)
         if place in self._kept:
             if score >= self._kept[place].score:

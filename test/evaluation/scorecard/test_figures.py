@@ -34,11 +34,24 @@ def test_without_ground_truth_a_figure_says_so(name: str) -> None:
     assert found.reason == NO_GROUND_TRUTH
 
 
+def test_a_class_that_nowhere_occurs_is_not_said_to_lack_ground_truth() -> None:
+    absent = np.array([[4, 0], [6, 0], [8, 0]], np.int64)
+    run = made_run([mask_record(0.0, overlap=absent)])
+    found = measure("miou", [run], Selection(class_name=run.classes[1]))
+    assert (found.value, found.reason) == (None, "the class is in no label and in no mask")
+    assert value("miou", [run]) == pytest.approx(0.4)
+
+
 def test_labels_of_every_tenth_picture_are_ground_truth_but_tell_no_flicker() -> None:
     masks = [mask_record(0.0, overlap=counts(10)), mask_record(0.1)]
     run = made_run(masks, ground_truth="the topic /labels")
     assert value("miou", [run]) is not None
     assert measure("flicker", [run]).reason == "no two labels in a row"
+
+
+def test_labels_that_fit_no_mask_are_no_ground_truth() -> None:
+    run = made_run([mask_record(0.0), mask_record(0.1)], ground_truth="the topic /labels")
+    assert measure("flicker", [run]).reason == NO_GROUND_TRUTH
 
 
 def test_everything_else_is_told_without_ground_truth() -> None:

@@ -157,6 +157,26 @@ def test_a_damaged_label_is_one_and_another_type_is_none(tmp_path: Path) -> None
         assert note.startswith("/rgb/labels: 1 labels are damaged")
 
 
+@pytest.mark.parametrize(
+    ("camera", "labels"),
+    [
+        ("/rgb/image", "/rgb/labels"),
+        ("/rgb/image/compressed", "/rgb/labels"),
+        ("/rgb/image/compressedDepth", "/rgb/labels/compressed"),
+        ("/rgb/image", "/rgb/labels/compressed"),
+    ],
+)
+def test_labels_are_found_beside_pictures_however_either_comes(
+    tmp_path: Path, camera: str, labels: str
+) -> None:
+    kind = "sensor_msgs/msg/CompressedImage" if labels.endswith("compressed") else IMAGE
+    topics = {labels: (kind, [])}
+    sent = [(START_NS, serialised(image(labels_of("rgb"), "mono8", START_NS, "rgb")))]
+    topics["/other/image"] = (IMAGE, sent)
+    with Bag(write_bag(tmp_path / "bag", topics)) as bag:
+        assert label_topics(bag, {camera: "rgb"}) == {"rgb": labels}
+
+
 def test_a_label_of_another_shape_than_its_own_picture_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rgb"
     path.mkdir()

@@ -21,6 +21,7 @@ from anymodal_seg_ros.evaluation.scorecard.tables import by_subset
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
+from anymodal_seg_ros.evaluation.scorecard.plots import thinned
 from anymodal_seg_ros.evaluation.scorecard.report import cell, write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -119,6 +120,56 @@ def test_subsets_are_those_of_sensors_that_are_well() -> None:
     runs = [made_run(masks(10)), made_run(masks(0), [window], case="faults")]
     (row,) = by_subset(runs)
     assert (row.where.subset, row.value.value) == ("rgb+thermal", 1.0)
+
+
+def test_subsets_are_compared_over_the_same_bags(tmp_path: Path) -> None:
+    def masks(sensors: tuple[str, ...], hits: int) -> list[Any]:
+        counts = np.array([[hits, 10], [10, 10], [10, 10]], np.int64)
+        return [mask_record(n / 10, sensors, overlap=counts) for n in range(10)]
+
+    both = ("rgb", "thermal")
+    swept = [made_run(masks(both, 10)), made_run(masks(("rgb",), 9), case="subset-rgb")]
+    other = made_run(masks(both, 1), bag="another drive")
+    rows = {row.where.subset: row.value.value for row in by_subset([*swept, other])}
+    assert rows["rgb+thermal"] == 1.0, "not what another drive had, of which no subset was tried"
+    assert {row.where.subset: row.value.value for row in by_subset(swept)} == rows
+    card = Scorecard(tmp_path, tuple(_complete(run, tmp_path) for run in (*swept, other)))
+    page = write_report(card, None, "").read_text()
+    assert "without faults, of drive, whose subsets were tried." in page
+    assert "rgb+thermal (10)" in page, "of how many masks a row is made"
+    alone = Scorecard(tmp_path, card.runs[:2])
+    assert (
+        "with a label), without faults.</figcaption>" in write_report(alone, None, "").read_text()
+    )
+
+
+def test_what_lacks_in_the_cases_of_a_sweep_is_not_said_of_the_bag(tmp_path: Path) -> None:
+    cases = ("healthy", "faults", "faults-shutter", "subset-rgb", "fault-off-rgb-0")
+    runs = [
+        dataclasses.replace(made_run([], case=case), notes=(f"a note of {case}",)) for case in cases
+    ]
+    for run in runs:
+        run.__dict__["records"] = ()
+    page = write_report(Scorecard(tmp_path, tuple(runs)), None, "").read_text()
+    told = [case for case in cases if f"a note of {case}<" in page]
+    assert told == ["healthy", "faults", "faults-shutter"]
+
+
+def test_labels_of_some_pictures_are_seen_over_time(tmp_path: Path) -> None:
+    counts = np.array([[5, 5], [9, 9], [9, 9]], np.int64)
+    masks = [mask_record(n / 10, overlap=None if n % 10 else counts) for n in range(90)]
+    page = write_report(Scorecard(tmp_path, (made_run(masks),)), None, "").read_text()
+    assert "mIoU of every mask with a label" in page
+    assert page.count('style="fill: #264653') == 9, "a point each, for no line leads to any"
+
+
+def test_hours_with_labels_of_some_pictures_are_thinned_to_what_is_known() -> None:
+    times = np.arange(6000.0)
+    scores = np.where(times % 100 < 2, 0.5, np.nan)
+    shown, drawn = thinned(times, scores)
+    assert len(shown) == 3000
+    assert np.isfinite(drawn).sum() == 60
+    assert np.nanmax(drawn) == np.nanmin(drawn) == 0.5
 
 
 def test_nothing_is_fetched_and_nothing_runs(tmp_path: Path) -> None:
