@@ -145,9 +145,6 @@ def _tell_verdict(verdict: Verdict, console: PlainConsole) -> None:
         word = judgement.outcome.value.upper()
         if judgement.outcome is not Outcome.PASSED and not judgement.required:
             word += " (watched)"
-        reason = judgement.reason or said(
-            judgement.value.value, FIGURES[judgement.check.limits.figure].unit
-        )
-        text = f"{word}: {judgement.check.name}: {reason}"
+        text = f"{word}: {judgement.check.name}: {judgement.words}"
         console.say(text)
     console.say(f"verdict: {verdict.outcome.value}")

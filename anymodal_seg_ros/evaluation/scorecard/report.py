@@ -185,7 +185,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
                 "level": judgement.check.limits.level,
                 "outcome": judgement.outcome.value,
                 "css": _CELL[judgement.outcome],
-                "reason": judgement.reason or said(judgement.value.value),
+                "reason": judgement.words,
             }
             for judgement in verdict.judgements
         ],

@@ -49,12 +49,14 @@ class Scorecard:
         runs: by bag and case, in the order of their names, the healthy ones first.
         unreadable: bags that could not be evaluated, with the reason.
         others: runs in the folder that are of other commands, and of which no figure is made.
+        unfinished: whether the command was stopped before its end.
     """
 
     folder: Path
     runs: tuple[Run, ...]
     unreadable: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    unfinished: bool = False
 
     def measure(self, figure: str, statistic: str = "", **where: Any) -> Value:
         """Return a figure, with the reason where it cannot be told.
@@ -88,7 +90,8 @@ class Scorecard:
 
     def judge(self, checks: Sequence[Check], baseline: Scorecard | None = None) -> Verdict:
         """Judge it by the checks of a gate."""
-        return judge(checks, self.runs, baseline.runs if baseline else None, self.unreadable)
+        before = baseline.runs if baseline else None
+        return judge(checks, self.runs, before, self.unreadable, unfinished=self.unfinished)
 
 
 def load_scorecard(folder: Path) -> Scorecard:
@@ -120,9 +123,8 @@ def load_scorecard(folder: Path) -> Scorecard:
             own.append(run)
         else:
             others.append(name)
-    return Scorecard(
-        folder, tuple(own), (*unreadable, *_lacking(contents, len(own))), tuple(others)
-    )
+    lacking = (*unreadable, *_lacking(contents, len(own)))
+    return Scorecard(folder, tuple(own), lacking, tuple(others), not contents.complete)
 
 
 def _lacking(contents: Contents, there: int) -> tuple[str, ...]:

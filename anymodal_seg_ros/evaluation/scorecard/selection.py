@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from anymodal_seg_ros.config import did_you_mean, text
@@ -14,6 +14,9 @@ from anymodal_seg_ros.frames import SensorState
 
 ALL = "all"
 """Instead of the name of a case."""
+
+_MOST_NAMES = 20
+"""Of those that there are: a fleet has thousands of bags."""
 
 DOWN, ALIVE = "down", "alive"
 """Instead of one state: any in which a sensor has failed, any in which it is fused."""
@@ -93,17 +96,21 @@ class Selection:
 
         Nothing would be found of it, which is as good as any other nought.
         """
-        sensors = dict.fromkeys(name for run in runs for name in run.sensors)
-        classes = dict.fromkeys(name for run in runs for name in run.classes)
-        asked = [("sensor", name, sensors) for name in (self.sensor, *self.subset.split("+"))]
-        asked += [
-            ("class", self.class_name, classes),
-            ("state", self.state, dict.fromkeys(STATES)),
+        asked: list[tuple[str, str, Iterable[str]]] = [
+            ("bag", self.bag, (run.bag for run in runs)),
+            ("condition", self.condition, (run.condition for run in runs)),
+            ("class", self.class_name, (name for run in runs for name in run.classes)),
+            ("state", self.state, STATES),
         ]
-        for what, name, known in asked:
-            if name and known and name not in known:
+        for name in (self.sensor, *self.subset.split("+")):
+            asked.append(("sensor", name, (name for run in runs for name in run.sensors)))
+        for what, name, there in asked:
+            known = dict.fromkeys(filter(None, there)) if name else {}
+            if known and name not in known:
                 near = did_you_mean(name, known)
-                return f"no {what} {name}: {near}there are {', '.join(known)}"
+                more = " …" if len(known) > _MOST_NAMES else ""
+                told = ", ".join([*known][:_MOST_NAMES])
+                return f"no {what} {name}: {near}there are {told}{more}"
         return ""
 
     def describe(self) -> str:

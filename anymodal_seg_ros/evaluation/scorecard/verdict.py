@@ -42,6 +42,12 @@ class Judgement:
     reason: str
 
     @property
+    def words(self) -> str:
+        """What is wrong, or what was found."""
+        unit = FIGURES[self.check.limits.figure].unit
+        return self.reason or said(self.value.value, unit)
+
+    @property
     def required(self) -> bool:
         """Whether the verdict depends on it."""
         return self.check.limits.level == "required"
@@ -55,14 +61,18 @@ class Verdict:
         judgements: in the order of the gate.
         unreadable: bags that could not be evaluated, with the reason: nobody can say that they
             would have passed.
+        unfinished: whether the evaluation was stopped: nobody can say what its figures would be.
     """
 
     judgements: tuple[Judgement, ...]
     unreadable: tuple[str, ...] = ()
+    unfinished: bool = False
 
     @property
     def outcome(self) -> Outcome:
         """FAILED if a required check did; else UNKNOWN if one could not be judged."""
+        if self.unfinished:
+            return Outcome.UNKNOWN
         found = {j.outcome for j in self.judgements if j.required}
         if Outcome.FAILED in found:
             return Outcome.FAILED
@@ -81,6 +91,8 @@ def judge(
     runs: Sequence[Run],
     baseline: Sequence[Run] | None = None,
     unreadable: Sequence[str] = (),
+    *,
+    unfinished: bool = False,
 ) -> Verdict:
     """Judge runs by a gate.
 
@@ -89,9 +101,10 @@ def judge(
         runs: of the scorecard.
         baseline: runs of an earlier one; None if there is none.
         unreadable: bags that could not be evaluated, with the reason.
+        unfinished: whether the evaluation was stopped.
     """
     found = tuple(_judge(check, runs, baseline) for check in checks)
-    return Verdict(found, tuple(unreadable))
+    return Verdict(found, tuple(unreadable), unfinished)
 
 
 def _judge(check: Check, runs: Sequence[Run], baseline: Sequence[Run] | None) -> Judgement:

@@ -63,6 +63,8 @@ def test_nobody_can_judge_what_was_stopped(tmp_path: Path) -> None:
     card = load_scorecard(tmp_path)
     assert "1 of 2 runs: not done, it was stopped" in card.unreadable[0]
     assert card.judge(GATE).exit_code == 2
+    failing = parse_gate({"version": 1, "checks": [{"figure": "masks", "max": 0}]})
+    assert card.judge(failing).exit_code == 2, "nor that it failed: half of its masks are missing"
     do(jobs[1])
     contents.conclude(tmp_path, jobs)
     assert load_scorecard(tmp_path).judge(GATE).exit_code == 0

@@ -172,6 +172,13 @@ def test_hours_with_labels_of_some_pictures_are_thinned_to_what_is_known() -> No
     assert np.nanmax(drawn) == np.nanmin(drawn) == 0.5
 
 
+def test_what_passed_is_told_with_its_unit(tmp_path: Path) -> None:
+    scorecard = card(tmp_path)
+    checks = parse_gate({"version": 1, "checks": [{"figure": "rate_hz", "min": 1}]})
+    page = write_report(scorecard, scorecard.judge(checks), "").read_text()
+    assert "passed</td><td>10 Hz</td>" in page
+
+
 def test_nothing_is_fetched_and_nothing_runs(tmp_path: Path) -> None:
     page = Elements(write_report(card(tmp_path), None, "").read_text())
     assert "script" not in page.tags

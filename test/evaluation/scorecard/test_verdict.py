@@ -53,6 +53,7 @@ def test_exit_codes(check: dict[str, Any], code: int) -> None:
         ),
         ({"figure": "masks_lost", "subset": "rgb+termal"}, "did you mean thermal?"),
         ({"figure": "miou", "class": "grond"}, "no class grond: did you mean ground?"),
+        ({"figure": "miou", "bag": "drvie"}, "no bag drvie: did you mean drive? there are drive"),
     ],
 )
 def test_nobody_passes_because_a_name_was_misspelt(choice: dict[str, Any], words: str) -> None:
