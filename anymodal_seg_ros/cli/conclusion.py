@@ -29,6 +29,9 @@ COMMAND = "command.txt"
 
 _LONGEST_COMMAND = 4096
 
+_MOST_TRUTHS = 3
+"""Places where labels come from; a fleet has one for each bag."""
+
 _MOST_FAULTS = 200
 """In the terminal: a full sweep of one bag has some 160."""
 
@@ -105,7 +108,11 @@ def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
             text = said(row.value.value, figure.unit) if not row.value.reason else row.value.reason
             table.add_row(row.figure, text, figure.doc)
     console.print(table)
-    if not any(run.ground_truth for run in card.runs):
+    truths = list(dict.fromkeys(run.ground_truth for run in card.runs if run.ground_truth))
+    if truths:
+        more = f" and {len(truths) - _MOST_TRUTHS} more" if len(truths) > _MOST_TRUTHS else ""
+        console.say(f"ground truth: {'; '.join(truths[:_MOST_TRUTHS])}{more}")
+    else:
         console.say(
             "no ground truth: --labels names it, --agree-with MODEL compares with another model"
         )

@@ -252,7 +252,8 @@ def test_a_run_whose_masks_were_damaged_is_not_judged(
 
 
 def test_a_model_agrees_with_itself(bag: Path, tiny_model: Path, tmp_path: Path) -> None:
-    evaluate(bag, "--agree-with", tiny_model, "--out", tmp_path)
+    told = evaluate(bag, "--agree-with", tiny_model, "--out", tmp_path).output
+    assert "(agreement, no truth)" in " ".join(told.split())
     card = load_scorecard(tmp_path)
     assert card.value("miou") == 1.0
     assert "agreement" in card.runs[0].ground_truth

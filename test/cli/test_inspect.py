@@ -432,6 +432,15 @@ def test_messages_that_were_held_back_are_told(tmp_path: Path) -> None:
     assert "R304" not in found["/b/image"]
 
 
+def test_a_thermal_camera_may_close_its_shutter(tmp_path: Path) -> None:
+    """It is STALE after 1.5 s only; any other camera is so in a gap of 0.9 s."""
+    holed = [t for n, t in enumerate(steady(60, period=100_000_000)) if not 20 <= n < 28]
+    bag = write(tmp_path / "bag", {"/rgb/image": holed, "/ir/image": holed}, ir_image="mono16")
+    told = [line for line in invoke("inspect", bag).output.splitlines() if "R301" in line]
+    assert ["will be LATE" in line for line in told] == ["/ir/image" in line for line in told]
+    assert len(told) == 2
+
+
 def test_a_slow_sensor_covers_its_last_period_too(tmp_path: Path) -> None:
     """In a bag of 0.3 s a camera of 10 Hz is there from 0 to 0.2 s, and that is all of it."""
     fast, slow = steady(30, period=10_000_000), steady(3, period=100_000_000)

@@ -13,12 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.config import LARGEST_OFFSET_S, NodeConfig
+from anymodal_seg_ros.config import LARGEST_OFFSET_S, SHUTTER_S, NodeConfig
 from anymodal_seg_ros.config.other_types import mend_of_type
 from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, READABLE, sensors_by_topic
 from anymodal_seg_ros.evaluation.inspection.survey import NO_STAMP, TRANSFORMS, RecordedTopic
 from anymodal_seg_ros.sensing.decoding.encodings import COLORS
-from anymodal_seg_ros.sensing.decoding.modality_guess import EVENT_TYPES, is_derived
+from anymodal_seg_ros.sensing.decoding.modality_guess import (
+    EVENT_TYPES,
+    guess_modality,
+    is_derived,
+)
 
 
 class Severity(enum.Enum):
@@ -265,7 +269,8 @@ def _rate(topic: RecordedTopic) -> Iterator[Finding]:
             "R301",
             topic.name,
             f"{gaps.size} gap{'s' if gaps.size > 1 else ''}, the longest of {gaps.max():.2f} s: "
-            "the sensor will be STALE in them",
+            f"the sensor will be {'LATE' if _may_be_shutter(topic, gaps.max()) else 'STALE'} in "
+            "them",
         )
     if topic.type in EVENT_TYPES:
         return  # packets are what pictures are made of, at a rate of their own
@@ -278,6 +283,13 @@ def _rate(topic: RecordedTopic) -> Iterator[Finding]:
             f"{_LATE_PERIODS} periods of {1e3 * typical:.0f} ms: lower expected_hz or "
             "raise late_after_periods",
         )
+
+
+def _may_be_shutter(topic: RecordedTopic, gap_s: float) -> bool:
+    """Whether a gap is one that a thermal camera may have."""
+    encoding = next(iter(topic.encodings), "")
+    kind = guess_modality(topic.name, topic.type, encoding)
+    return kind == "thermal" and gap_s < SHUTTER_S
 
 
 def _bursts(topic: RecordedTopic) -> Iterator[Finding]:
