@@ -66,8 +66,9 @@ def load_gate(path: Path) -> tuple[Check, ...]:
         ConfigError: the file cannot be read, or something in it is unknown or impossible; the
             message names the check, counted from 1, the key, its value and the mend.
     """
+    content = read_yaml(path, "gate")
     try:
-        return parse_gate(read_yaml(path, "gate"))
+        return parse_gate(content)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as Xml
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from fixtures.scored_bags import made_run, mask_record
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.evaluation.scorecard.gate import parse_gate
+from anymodal_seg_ros.evaluation.scorecard.gate import load_gate, parse_gate
 from anymodal_seg_ros.evaluation.scorecard.junit import junit_xml
 from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, judge, said
 
@@ -166,6 +167,12 @@ def test_a_gate_is_read_strictly(content: Any, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_gate(content)
     assert words in str(caught.value)
+
+
+def test_a_gate_that_is_not_there_is_named_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_gate(tmp_path / "gate.yaml")
+    assert str(refused.value).count("gate.yaml") == 1
 
 
 def test_counts_keep_their_digits() -> None:
