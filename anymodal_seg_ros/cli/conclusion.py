@@ -110,8 +110,8 @@ def _tell_figures(card: Scorecard, console: PlainConsole) -> None:
     console.print(table)
     truths = list(dict.fromkeys(run.ground_truth for run in card.runs if run.ground_truth))
     if truths:
-        more = f" and {len(truths) - _MOST_TRUTHS} more" if len(truths) > _MOST_TRUTHS else ""
-        console.say(f"ground truth: {'; '.join(truths[:_MOST_TRUTHS])}{more}")
+        rest = f" and {len(truths) - _MOST_TRUTHS} more" if len(truths) > _MOST_TRUTHS else ""
+        console.say(f"ground truth: {'; '.join(truths[:_MOST_TRUTHS])}{rest}")
     else:
         console.say(
             "no ground truth: --labels names it, --agree-with MODEL compares with another model"
