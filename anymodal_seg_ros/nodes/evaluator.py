@@ -234,7 +234,7 @@ def evaluate_live(
             rejected=run.rejected,
             wall_s=time.monotonic() - started,
             settings=settings_of(manifest, "the node's own", f"live, {node_name} on DDS"),
-            notes=(*notes, *bag.notes),
+            notes=(*notes, *bag.notes, *(label_map.notes if label_map else ())),
         )
         finish(partial, job.folder, described)
     return job.folder

@@ -274,6 +274,8 @@ def test_of_several_types_on_a_topic_the_one_that_the_rig_names_is_heard(tmp_pat
             found = [m for _, _, m in arrivals(bag, sensors_by_topic(rig), rig=rig)]
             raw_ones = [getattr(m, "__msgtype__", "") == IMAGE for m in found]
             assert raw_ones == [heard == IMAGE] * 3, kind
+        (line,) = check_topics(bag, {"/rgb/image": "rgb"})
+    assert f"is of several types, {compressed}, {IMAGE}: a node hears" in line
 
 
 def test_a_topic_of_several_types_that_are_no_pictures_names_them(tmp_path: Path) -> None:
