@@ -111,7 +111,7 @@ def test_a_camera_that_sends_late_is_fused_once_the_mend_that_is_told_is_done(la
 
     sets, status = drive(config)
     assert not any("depth" in frame_set.samples for frame_set in sets[30:120])
-    (told,) = re.findall(r"raise rig\.deadline_max_s to ([0-9.]+)$", status.fault)
+    (told,) = re.findall(r"raise rig\.deadline_max_s to ([0-9.]+);", status.fault)
     sets, status = drive(replace(config, deadline_max_s=float(told)))
     assert status.state is not SensorState.CLOCK
     assert all("depth" in frame_set.samples for frame_set in sets[60:120])
