@@ -24,8 +24,8 @@ _COARSE, _LEAST_STEP = 1 / 6, 2.0
 """Share of the pixels of a line at most that differ from the one before where blocks are of one
 count each, and the mean step there, in counts. Enlarged pictures are like that from the start."""
 _FLATTEST, _FLATTEST_WIDE = 40.0, 20.0
-"""Counts, of 8 bits and of more, by which any two places are taken to differ at least: a codec makes
-as much of a floor of gravel as a picture of nothing else varies by."""
+"""Counts, of 8 bits and of more, by which any two places are taken to differ at least: the steps
+that a codec leaves in a floor of gravel are as high as all that such a picture varies by."""
 _QUARTER_LINES = 12
 """So many rows or columns are looked at for halves that come twice, and twice as many to be sure.
 """

@@ -13,7 +13,6 @@ from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.health import image_figures as figures
 from anymodal_seg_ros.sensing.health.blocks import Flags
 from anymodal_seg_ros.sensing.health.focus import SOFT_BELOW, FocusWatch
-from anymodal_seg_ros.sensing.health.kinds import KINDS as KINDS
 from anymodal_seg_ros.sensing.health.kinds import (
     BLOCKY,
     REPEATS_FRESH_S,
@@ -22,6 +21,7 @@ from anymodal_seg_ros.sensing.health.kinds import (
     Kind,
     kind_of,
 )
+from anymodal_seg_ros.sensing.health.kinds import KINDS as KINDS
 from anymodal_seg_ros.sensing.health.parts import COVERED_ABOVE, PartsWatch
 from anymodal_seg_ros.sensing.health.repetition import RepetitionWatch
 from anymodal_seg_ros.sensing.health.running_checks import Checks, RunningCheck

@@ -22,8 +22,8 @@ _BRIGHT = 0.04
 _AS_BRIGHT = 0.5
 """Of what the lines beside showed before, that they must show."""
 _MOSTLY_DARK = 0.5
-"""Share of a line beside that may be at the lowest count: a cold sky that a thermal camera clips, or
-the night, has no straight edge."""
+"""Share of a line beside that may be at the lowest count: a cold sky that a thermal camera clips
+has no straight edge, nor has the night."""
 
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
