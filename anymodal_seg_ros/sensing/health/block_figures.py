@@ -36,6 +36,8 @@ _ALIKE, _PATTERN = 0.7, 0.5
 """Correlation of the differences of neighbours in two halves; and that at another distance from
 which on they are a pattern that repeats itself, such as of bricks."""
 _AROUND = 3
+_MILLIMETRES, _BEYOND = np.float32(1000.0), np.float32(1e6)
+"""In a metre; and beyond which no sensor measures."""
 
 Values = npt.NDArray[np.float32]
 
@@ -61,7 +63,7 @@ def block_edges(plane: Pixels) -> float:
     half = rows.shape[1] // 2
     apart = cv2.norm(rows[:, :half], rows[:, half : 2 * half], cv2.NORM_L1) / (len(rows) * half)
     flattest = _FLATTEST if plane.dtype.itemsize == 1 else _FLATTEST_WIDE
-    return highest / max(apart, flattest)
+    return float(highest / max(apart, flattest))
 
 
 def _is_whole(plane: Pixels) -> bool:
@@ -122,8 +124,12 @@ def _halves_of_rows(lines: Pixels) -> float:
 
 
 def _edges(lines: Pixels) -> Values:
-    values = np.asarray(lines, np.float32)
-    return values[:, 1:] - values[:, :-1]
+    with np.errstate(invalid="ignore", over="ignore"):
+        values = np.asarray(lines, np.float32)
+    if lines.dtype.kind == "f":  # distances in metres, of which some are no number
+        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0) * _MILLIMETRES
+        values = np.clip(values, -_BEYOND, _BEYOND)
+    return np.asarray(values[:, 1:] - values[:, :-1])
 
 
 def _alike(one: Values, other: Values) -> float:

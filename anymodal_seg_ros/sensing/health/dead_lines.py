@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Pixels
+from anymodal_seg_ros.sensing.health.order import median
 
 DEAD_ABOVE = 0.04
 """Share of the rows or columns that are looked at."""
@@ -18,6 +19,8 @@ _WIDEST = 2
 """Such lines side by side, at most."""
 _FEWEST = 4
 """Places at which there must be some."""
+_MOST_ALIKE = 0.25
+"""Share of the line beside that may be of their count."""
 
 Flags = npt.NDArray[np.bool_]
 
@@ -54,7 +57,8 @@ class DeadLinesWatch:
             self._even[1] & (dead_before[1] | ~before[1]),
         )
         return max(
-            _lone_share(dead, even) for dead, even in zip(self._dead, self._even, strict=True)
+            _lone_share(dead, even, lines)
+            for dead, even, lines in zip(self._dead, self._even, (values, values.T), strict=True)
         )
 
 
@@ -63,10 +67,14 @@ def _even_lines(values: Pixels) -> tuple[Flags, Flags]:
     return rows, np.asarray((values == values[:1]).all(axis=0))
 
 
-def _lone_share(dead: Flags, even: Flags) -> float:
+def _lone_share(dead: Flags, even: Flags, lines: Pixels) -> float:
     """Return the share of the lines that are dead, in runs that are narrow; 0 if they are few."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], even, [False]]).astype(np.int8)))
     begins, ends = edges[::2], edges[1::2]
-    narrow = ends - begins <= _WIDEST
-    lone = [begin for begin in begins[narrow] if dead[begin]]
-    return float(dead.mean()) if len(lone) >= _FEWEST else 0.0
+    lone = dead[begins] & (ends - begins <= _WIDEST) & (begins > 0)
+    first = begins[lone]
+    if first.size < _FEWEST:
+        return 0.0
+    # Of what is hardly lit, some lines are all at the lowest count by chance.
+    alike = (lines[first - 1] == lines[first]).mean(axis=1)
+    return float(dead.mean()) if median(alike) <= _MOST_ALIKE else 0.0

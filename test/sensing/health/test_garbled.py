@@ -18,6 +18,7 @@ from anymodal_seg_ros.frames import Image, Pixels, SensorState
 from anymodal_seg_ros.sensing.health import sensor_health
 from anymodal_seg_ros.sensing.health.block_figures import block_edges, halves_alike
 from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
+from anymodal_seg_ros.sensing.health.dead_lines import DeadLinesWatch
 from anymodal_seg_ros.sensing.health.image_figures import contrast, grid
 from anymodal_seg_ros.sensing.health.line_figures import stripes_share
 from anymodal_seg_ros.sensing.health.rearranged import RearrangedWatch
@@ -162,3 +163,19 @@ def test_a_sky_that_a_thermal_camera_clips_leaves_no_dark_lines() -> None:
         shown[np.arange(240)[:, None] < horizon[None]] = 0
         found = checker.inspect(Image(shown, "mono8"), number * S // HZ)
         assert found is None or found.kind != "dark lines"
+
+
+def test_a_dark_picture_has_lines_of_one_count_by_chance() -> None:
+    watch, dice = DeadLinesWatch(), np.random.default_rng(5)
+    for _ in range(20):
+        dark = (dice.random((60, 80)) < 0.02).astype(np.uint8)
+        dark[20:40] += dice.integers(30, 90, (20, 80), dtype=np.uint8)
+        assert watch.look(dark) == 0.0
+
+
+@pytest.mark.parametrize("nothing", [0.0, np.nan, np.inf])
+def test_depth_in_metres_is_shown_twice_whatever_stands_for_nothing(nothing: float) -> None:
+    metres = drive("depth", 3).pixels.astype(np.float32) / 1000
+    metres[60:110, 100:150] = nothing
+    assert halves_alike(metres) == 0.0
+    assert halves_alike(np.hstack([metres[:, :160]] * 2)) > 0.7
