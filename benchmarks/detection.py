@@ -99,7 +99,7 @@ FAULTS: dict[str, InjectedFault] = {
     "negative": Negative(severity=1.0),
     "mirrored": Wrong(how="mirrored"),
     "upside down": Wrong(how="upside_down"),
-    "rolled by a third": Garbled(how="rolled", severity=1 / 3),
+    "rolled by a third": Garbled(how="rolled", severity=2 / 3),
     "rows a pixel further each": Garbled(how="sheared", severity=1.0),
     "left half twice": Garbled(how="doubled", severity=1.0),
     "blocks elsewhere, 30 %": Garbled(how="blocks", severity=0.3),

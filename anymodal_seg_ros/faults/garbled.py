@@ -21,7 +21,7 @@ def garbled(fault: Garbled, pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """
     height, width = pixels.shape[:2]
     if fault.how == "rolled":
-        return np.roll(pixels, -round(fault.severity * height), axis=0)
+        return np.roll(pixels, -round(fault.severity / 2 * height), axis=0)
     if fault.how == "doubled":
         return np.concatenate([pixels[:, : (width + 1) // 2], pixels[:, : width // 2]], axis=1)
     if fault.how == "sheared":

@@ -313,10 +313,10 @@ class Garbled(ImageFault):
     kind: ClassVar[str] = "garbled"
     how: str = choice(
         ("rolled", "doubled", "sheared", "blocks", "coarse", "lines"),
-        "rolled: its upper share comes below the rest; doubled: the left half comes twice; "
-        "sheared: each row a pixel further, these two at any severity above 0; blocks: a share of "
-        "them is elsewhere; coarse: blocks of 32 · severity pixels; lines: a share of the columns "
-        "at the highest count",
+        "rolled: the upper severity / 2 of it comes below the rest; doubled: the left half comes "
+        "twice; sheared: each row a pixel further, these two at any severity above 0; blocks: a "
+        "share of them is elsewhere; coarse: blocks of 32 · severity pixels; lines: a share of the "
+        "columns at the highest count",
     )
 
 

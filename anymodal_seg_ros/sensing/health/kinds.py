@@ -124,6 +124,7 @@ BLOCKY = FigureCheck(
     "height of the steps between square blocks over that of any two places",
     SensorState.DEGRADED,
     in_turn=True,
+    turn="stripes",
     confirm=2,
     healthy=0.12,
 )
@@ -134,7 +135,7 @@ TWICE = FigureCheck(
     "likeness of the fine structure of its two halves",
     SensorState.DEGRADED,
     in_turn=True,
-    turn="blocky",
+    turn="torn",
     confirm=2,
 )
 DEPTH_TORN = FigureCheck("torn", figures.torn_depth, True, TORN.figure, in_turn=True, confirm=2)

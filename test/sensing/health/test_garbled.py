@@ -50,7 +50,7 @@ def play(modality: str, fault: InjectedFault | None, *, speed: int = 1) -> Told:
     [
         (Wrong("one", BEGIN / HZ, END / HZ, how="mirrored"), "switched"),
         (Wrong("one", BEGIN / HZ, END / HZ, how="upside_down"), "switched"),
-        (Garbled("one", BEGIN / HZ, END / HZ, 1 / 3, how="rolled"), "switched"),
+        (Garbled("one", BEGIN / HZ, END / HZ, 2 / 3, how="rolled"), "switched"),
         (Garbled("one", BEGIN / HZ, END / HZ, how="sheared"), "switched"),
         (Garbled("one", BEGIN / HZ, END / HZ, how="doubled"), "twice"),
         (Garbled("one", BEGIN / HZ, END / HZ, 0.4, how="blocks"), "blocky"),
