@@ -127,8 +127,8 @@ def _edges(lines: Pixels) -> Values:
     with np.errstate(invalid="ignore", over="ignore"):
         values = np.asarray(lines, np.float32)
     if lines.dtype.kind == "f":  # distances in metres, of which some are no number
-        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0) * _MILLIMETRES
-        values = np.clip(values, -_BEYOND, _BEYOND)
+        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        values = np.clip(values, -_BEYOND, _BEYOND) * _MILLIMETRES
     return np.asarray(values[:, 1:] - values[:, :-1])
 
 
