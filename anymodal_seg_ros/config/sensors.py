@@ -61,6 +61,16 @@ class ChecksConfig:
     torn_above: float = number(
         0.0, 0.0, 1.0, "Torn if more than this share of the rows is out of place; 0: by modality"
     )
+    blocky: bool = switch(
+        True, "DEGRADED when blocks of the picture are damaged, as by lost packets"
+    )
+    blocky_above: float = number(
+        0.0, 0.0, 10.0, "Blocky if steps between blocks are this share of any two's; 0: by modality"
+    )
+    twice: bool = switch(True, "DEGRADED when both halves of an image show the same")
+    twice_above: float = number(
+        0.0, 0.0, 1.0, "Twice if the likeness of the halves is above this; 0: by modality"
+    )
     byte_order: bool = switch(True, "INVALID when 16-bit pixels have their bytes swapped")
     byte_order_above: float = number(
         0.0, 0.0, 1e6, "Swapped if swapping makes it smoother by this factor; 0: by modality"

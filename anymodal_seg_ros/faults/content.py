@@ -12,6 +12,7 @@ from anymodal_seg_ros.faults.kinds import (
     Defocus,
     EventLowResolution,
     Fog,
+    Garbled,
     Glare,
     Grain,
     Holes,
@@ -68,6 +69,7 @@ FITS: dict[type[ImageFault], tuple[Content, ...]] = {
     SwappedBytes: (Content.COUNTS, Content.DEPTH),
     StuckBit: (Content.PICTURE, Content.COUNTS, Content.DEPTH),
     Negative: (Content.PICTURE, Content.COUNTS),
+    Garbled: (Content.PICTURE, Content.COUNTS, Content.DEPTH),
     WrongUnits: (Content.DEPTH,),
     BrokenScan: (Content.CLOUD,),
 }

@@ -7,11 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.faults.content import Content
+from anymodal_seg_ros.faults.garbled import garbled
 from anymodal_seg_ros.faults.kinds import (
     BrokenScan,
     Covered,
     Defocus,
     Fog,
+    Garbled,
     Glare,
     Grain,
     Holes,
@@ -73,6 +75,8 @@ def damaged(
         return _stuck_bit(fault, content, pixels)
     if isinstance(fault, Negative):
         return np.asarray(pixels.min() + (pixels.max() - pixels), pixels.dtype)
+    if isinstance(fault, Garbled):
+        return garbled(fault, pixels, rng)
     if isinstance(fault, WrongUnits):
         return _as(np.nan_to_num(np.asarray(pixels, np.float64)) / 1000.0, pixels)
     return _worse_light(fault, pixels, rng)

@@ -307,6 +307,20 @@ class Negative(ImageFault):
 
 
 @dataclass(frozen=True, slots=True)
+class Garbled(ImageFault):
+    """A driver or a decoder has put the picture together wrongly."""
+
+    kind: ClassVar[str] = "garbled"
+    how: str = choice(
+        ("rolled", "doubled", "sheared", "blocks", "coarse", "lines"),
+        "rolled: the upper severity / 2 of it comes below the rest; doubled: the left half comes "
+        "twice; sheared: each row a pixel further, these two at any severity above 0; blocks: a "
+        "share of them is elsewhere; coarse: blocks of 32 · severity pixels; lines: a share of the "
+        "columns at the highest count",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class WrongUnits(ImageFault):
     """Metres are counted where millimetres are expected, at any severity above 0."""
 
@@ -365,6 +379,7 @@ IMAGE_KINDS: dict[str, type[ImageFault]] = {
         SwappedBytes,
         StuckBit,
         Negative,
+        Garbled,
         WrongUnits,
         BrokenScan,
     )

@@ -154,7 +154,8 @@ def test_every_check_is_in_the_status_with_figure_and_threshold() -> None:
     names = [c.name for c in status["rgb"].checks]
     assert names == [
         "format", "black", "saturated", "blocked", "stuck_rows", "noise", "speckle", "stripes",
-        "torn", "torn", "glare", "frozen", "soft", "covered", "lost", "stamp_offset", "stamps_back",
+        "torn", "torn", "blocky", "twice", "glare", "frozen", "soft", "covered", "lost",
+        "stamp_offset", "stamps_back",
     ]  # fmt: skip
     assert [c.name for c in status["events"].checks][1:3] == ["saturated", "frozen"]
     assert all(check.passed for s in status.values() for check in s.checks)

@@ -13,8 +13,15 @@ from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.health import image_figures as figures
 from anymodal_seg_ros.sensing.health.blocks import Flags
 from anymodal_seg_ros.sensing.health.focus import SOFT_BELOW, FocusWatch
+from anymodal_seg_ros.sensing.health.kinds import (
+    BLOCKY,
+    REPEATS_FRESH_S,
+    TWICE,
+    FigureCheck,
+    Kind,
+    kind_of,
+)
 from anymodal_seg_ros.sensing.health.kinds import KINDS as KINDS
-from anymodal_seg_ros.sensing.health.kinds import REPEATS_FRESH_S, FigureCheck, Kind, kind_of
 from anymodal_seg_ros.sensing.health.parts import COVERED_ABOVE, PartsWatch
 from anymodal_seg_ros.sensing.health.repetition import RepetitionWatch
 from anymodal_seg_ros.sensing.health.running_checks import Checks, RunningCheck
@@ -26,6 +33,7 @@ _ZERO_COUNTS = 30_000
 """Room for degrees below zero; there is as much above for kelvin."""
 
 _SHUTTER_CHECKS = ("black", "saturated", "blocked")
+_GARBLED = (BLOCKY.name, TWICE.name)
 _FORMAT_KEPT = CheckResult("format", 0, 0, True)
 
 
@@ -200,7 +208,9 @@ class ContentChecker:
             for verdict in self._scans.inspect(image.pixels, now_ns):
                 found.add(*verdict)
         bad = any(fault.withhold for fault in found.faults)
-        look = not bad and not repeated
+        # What parts of a garbled picture show is not missed when it is whole again.
+        garbled = any(fault.kind in _GARBLED for fault in found.faults)
+        look = not (bad or garbled or repeated)
         if self._focus is not None:
             plane = figures.one_channel(sampled.pixels)
             result, fault = self._focus.found

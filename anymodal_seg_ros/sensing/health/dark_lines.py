@@ -21,6 +21,9 @@ _BRIGHT = 0.04
 """Of full scale: the mean of a line that showed something; of more than 8 bits, anything did."""
 _AS_BRIGHT = 0.5
 """Of what the lines beside showed before, that they must show."""
+_MOSTLY_DARK = 0.5
+"""Share of a line beside that may be at the lowest count: a cold sky that a thermal camera clips
+has no straight edge, nor has the night."""
 
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -72,6 +75,7 @@ class DarkLinesWatch:
             levels = _levels(values, axis)
             dark = flags & (last.dark | (last.levels > least))
             told = dark.any() and _ends_at_once(dark, flags, levels, last.levels)
+            told = told and not _goes_over(dark, flags, values if axis == 0 else values.T)
             shares.append(float(dark.mean()) if told else 0.0)
             # What has gone dark has no level: it keeps the one of before.
             self._lines.append(_Lines(np.where(flags, last.levels, levels), dark))
@@ -84,8 +88,18 @@ def _levels(values: Pixels, axis: int) -> Floats:
 
 def _ends_at_once(dark: Flags, empty: Flags, levels: Floats, before: Floats) -> bool:
     """Whether the lines beside those that are dark are as bright as before."""
+    beside = _beside(dark, empty) & (before > 0)
+    return bool(beside.any()) and median(levels[beside] / before[beside]) >= _AS_BRIGHT
+
+
+def _goes_over(dark: Flags, empty: Flags, lines: Pixels) -> bool:
+    """Whether the lines beside those that are dark are so for the most part, in the median."""
+    beside = lines[_beside(dark, empty)]
+    return bool(beside.size) and median((beside == 0).mean(axis=1)) > _MOSTLY_DARK
+
+
+def _beside(dark: Flags, empty: Flags) -> Flags:
     beside = np.zeros_like(dark)
     beside[1:] |= dark[:-1]
     beside[:-1] |= dark[1:]
-    beside &= ~empty & (before > 0)
-    return bool(beside.any()) and median(levels[beside] / before[beside]) >= _AS_BRIGHT
+    return np.asarray(beside & ~empty)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import Pixels
+from anymodal_seg_ros.sensing.health.block_figures import block_edges, halves_alike
 from anymodal_seg_ros.sensing.health.line_figures import (
     stripes_share,
     stuck_depths_share,
@@ -33,6 +34,11 @@ _BLOCKS = (16, 12)
 _AS_EVEN, _AS_BRIGHT = 4.0, 0.15
 """Counts from the usual up to which a block is as even, and of its level, as bright: the exposure
 follows what fills the picture."""
+_LITTLE = 10.0
+"""Counts of contrast of which it is not certain that they are enough."""
+_TEXTURE, _THROUGH_A_LENS = 6.0, 1.5
+"""Counts, root mean square, by which neighbours differ where texture is seen, and times as much, by
+which pixels two apart do: of noise it is 1 to 1.4 times, of recorded texture 1.63 and more."""
 _MILLIMETRE = np.float32(1e-3)
 _INVALID_COUNTS = (0, 65535)
 _FARTHEST_M = 1000.0
@@ -180,6 +186,24 @@ def block_contrast(sampled: Grid) -> float:
     """Return how much the means of 16 x 12 blocks differ, in counts; noise averages out."""
     means = sampled.block_means
     return float(means.max() - means.min())
+
+
+def contrast(sampled: Grid) -> float:
+    """Return the same, or how much neighbours differ where more than noise is seen all over.
+
+    Of a lawn or a wall of bricks, straight on, all blocks are as bright; through a lens, pixels two
+    apart differ by far more there than neighbours do.
+    """
+    found = block_contrast(sampled)
+    if found >= _LITTLE or sampled.pixels.shape[1] < _FEWEST_COLUMNS:
+        return found
+    # Whole rows, an odd number apart: others may fall upon the same place of every brick.
+    plane = one_channel(sampled.pixels)
+    rows = floats(plane[:: 4 * row_step(plane) | 1])
+    near, far = (
+        float(np.square(rows[:, apart:] - rows[:, :-apart]).mean()) ** 0.5 for apart in (1, 2)
+    )
+    return max(found, near) if near >= _TEXTURE and far >= _THROUGH_A_LENS * near else found
 
 
 def half_was_there(sampled: Grid, before: Grid) -> bool:
@@ -411,6 +435,16 @@ def torn_depth(sampled: Grid) -> float:
 def tear(sampled: Grid) -> float:
     """Return the share of a row along which the picture breaks off; see ``line_figures``."""
     return tear_share(one_channel(sampled.pixels))
+
+
+def blocks(sampled: Grid) -> float:
+    """Return how high the steps between square blocks are; see ``block_figures``."""
+    return block_edges(one_channel(sampled.pixels))
+
+
+def halves(sampled: Grid) -> float:
+    """Return how far the picture shows the same twice; see ``block_figures``."""
+    return halves_alike(one_channel(sampled.pixels))
 
 
 def swapped_bytes(sampled: Grid) -> float:

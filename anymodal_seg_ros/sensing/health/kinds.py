@@ -29,6 +29,7 @@ class FigureCheck:
         figure: what is measured, in words.
         state: of the sensor if this goes on: INVALID, or DEGRADED and still fused.
         in_turn: it takes longer, and is measured only now and then; its verdict holds until then.
+        turn: whose turn it is measured in; empty: its own.
         confirm: so many measurements in a row make a verdict.
         healthy: a figure that this sensor must have shown again and again before it is judged:
             some cameras are like that from the start. None: every sensor is judged.
@@ -44,6 +45,7 @@ class FigureCheck:
     figure: str
     state: SensorState = SensorState.INVALID
     in_turn: bool = False
+    turn: str = ""
     confirm: int = 1
     healthy: float | None = None
     otherwise: Measure | None = None
@@ -59,7 +61,12 @@ BLACK = FigureCheck("black", figures.brightest, False, "99th percentile in count
 HEAT_BLOCKED = FigureCheck(
     "blocked", figures.block_contrast, False, "contrast between blocks in counts"
 )
-BLOCKED = replace(HEAT_BLOCKED, was_there=figures.half_was_there)
+BLOCKED = replace(
+    HEAT_BLOCKED,
+    measure=figures.contrast,
+    figure="contrast between blocks, or of texture, in counts",
+    was_there=figures.half_was_there,
+)
 SATURATED = FigureCheck("saturated", figures.saturated_share, True, "share of saturated pixels")
 GLARE = FigureCheck("glare", figures.saturated_share, True, SATURATED.figure, SensorState.DEGRADED)
 FLOODED = FigureCheck("saturated", figures.active_share, True, "share of active pixels")
@@ -110,6 +117,27 @@ TEAR = FigureCheck(
     in_turn=True,
     confirm=2,
 )
+BLOCKY = FigureCheck(
+    "blocky",
+    figures.blocks,
+    True,
+    "height of the steps between square blocks over that of any two places",
+    SensorState.DEGRADED,
+    in_turn=True,
+    turn="stripes",
+    confirm=2,
+    healthy=0.12,
+)
+TWICE = FigureCheck(
+    "twice",
+    figures.halves,
+    True,
+    "likeness of the fine structure of its two halves",
+    SensorState.DEGRADED,
+    in_turn=True,
+    turn="torn",
+    confirm=2,
+)
 DEPTH_TORN = FigureCheck("torn", figures.torn_depth, True, TORN.figure, in_turn=True, confirm=2)
 LONE_DEPTHS = FigureCheck(
     "speckle",
@@ -148,7 +176,7 @@ class Kind:
     parts: str = ""
 
 
-_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.4), (TEAR, 0.4))
+_LINES = ((SPECKLE, 0.03), (STRIPES, 0.4), (TORN, 0.4), (TEAR, 0.4), (BLOCKY, 0.3), (TWICE, 0.7))
 
 KINDS = {
     "rgb": Kind(
@@ -188,6 +216,7 @@ KINDS = {
             (DEPTH_STUCK_ROWS, 0.2),
             (DEPTH_TORN, 0.3),
             (LONE_DEPTHS, 0.012),
+            (TWICE, 0.7),
             (HOLES, 0.7),
         ),
         parts="depth",

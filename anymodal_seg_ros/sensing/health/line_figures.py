@@ -146,7 +146,7 @@ def _not_enlarged(rows: Pixels) -> Pixels:
     repeats = (some[:, 1:] == some[:, :-1]).all(axis=0)
     new = repeats.size - int(np.count_nonzero(repeats))
     # Blocks of a codec, that are larger, are not to be taken for pixels.
-    if not _LEAST_NEW * repeats.size <= new < repeats.size or not _on_a_beat(repeats):
+    if not _LEAST_NEW * repeats.size <= new < repeats.size or not on_a_beat(repeats):
         return rows
     return rows[:, np.concatenate([[True], ~repeats])]
 
@@ -187,12 +187,12 @@ def _stuck_rows_share(rows: Pixels, telling: Callable[[Which], npt.NDArray[np.bo
         return 0.0  # as of a flat picture through a codec
     repeats = repeats[telling(slice(1, None))]
     count = int(np.count_nonzero(repeats))
-    if count == 0 or _on_a_beat(repeats):
+    if count == 0 or on_a_beat(repeats):
         return 0.0
-    return float((count - _rows_on_a_beat(repeats)) / (rows.shape[0] - 1))
+    return float((count - _rowson_a_beat(repeats)) / (rows.shape[0] - 1))
 
 
-def _on_a_beat(repeats: npt.NDArray[np.bool_]) -> bool:
+def on_a_beat(repeats: npt.NDArray[np.bool_]) -> bool:
     """Whether the rows that are new are spread as evenly as those of an enlarged picture."""
     new = np.flatnonzero(~repeats)
     if new.size < 2:
@@ -204,7 +204,7 @@ def _on_a_beat(repeats: npt.NDArray[np.bool_]) -> bool:
     return slack <= _BEAT_SLACK and longest <= float(beat) + _BEAT_SLACK
 
 
-def _rows_on_a_beat(repeats: npt.NDArray[np.bool_]) -> int:
+def _rowson_a_beat(repeats: npt.NDArray[np.bool_]) -> int:
     """Return how many rows only repeat because nearly every row comes equally often.
 
     An enlarged picture may have had a few equal rows before: those alone are stuck.
@@ -225,7 +225,8 @@ def stripes_share(plane: Pixels) -> float:
     """
     if min(plane.shape) < _FEWEST_LINES:
         return 0.0
-    down, right = (max(1, side // _LINES) for side in plane.shape)
+    # Odd, so that lines of a fine pattern, such as that of a test chart, are not all the same one.
+    down, right = (max(1, side // _LINES) | 1 for side in plane.shape)
     across, along = _floats(plane[::down]), _floats(plane[:, ::right]).T
     return max(_common(across[:, 1:] - across[:, :-1]), _common(along[:, 1:] - along[:, :-1]))
 

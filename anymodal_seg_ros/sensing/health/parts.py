@@ -9,6 +9,7 @@ import numpy as np
 from anymodal_seg_ros.frames import CheckResult, SensorState
 from anymodal_seg_ros.sensing.health.blocks import Blocks, BlockView, Flags
 from anymodal_seg_ros.sensing.health.dark_lines import DARK_ABOVE, DarkLinesWatch
+from anymodal_seg_ros.sensing.health.dead_lines import DEAD_ABOVE, DeadLinesWatch
 from anymodal_seg_ros.sensing.health.edges import edges
 from anymodal_seg_ros.sensing.health.hidden_parts import HIDDEN_ABOVE, HiddenPartsWatch
 from anymodal_seg_ros.sensing.health.image_figures import Grid, one_channel
@@ -74,6 +75,7 @@ class PartsWatch:
         self._smear = SmearWatch()
         self._switches = SwitchWatch(depth=self._depth)
         self._dark_lines = DarkLinesWatch()
+        self._dead_lines = DeadLinesWatch()
         self.forget()
 
     def forget(self) -> None:
@@ -87,6 +89,7 @@ class PartsWatch:
         self._smear.forget()
         self._switches.forget()
         self._dark_lines.forget()
+        self._dead_lines.forget()
         self._switched = ""
         self._compared_ns: int | None = None
         self._covered, self._whole, self._lost = _Since(), _Since(), _Since()
@@ -129,11 +132,17 @@ class PartsWatch:
         if hidden is not None:
             bad |= hidden
             told.append(_hidden_fault(share_of(hidden)))
-        dark = 0.0
+        dark = dead = 0.0
         if not self._depth:
             dark = self._dark_lines.look(sampled.values, sampled.full_scale)
+            dead = self._dead_lines.look(sampled.values)
         if dark > DARK_ABOVE:
             told.append(_dark_fault(dark))
+        elif dead > DEAD_ABOVE:
+            told.append(_dead_fault(dead))
+            # Such lines are detail that must not be missed when they have gone.
+            self._loss.forget()
+            self._smear.forget()
         if self._compared_ns is None or not 0 < now_ns - self._compared_ns < _SELDOM_NS:
             self._compared_ns = now_ns
             self._switched = self._switches.look(sampled, now_ns)
@@ -142,7 +151,7 @@ class PartsWatch:
         faults = [fault for fault in told if fault is not None]
         passed = not (covered or whole or hidden is not None)
         lost = 0.0 if loss is None else share_of(loss.lost)
-        kept = not (loss or self._switched or dark > DARK_ABOVE)
+        kept = not (loss or self._switched or dark > DARK_ABOVE or dead > DEAD_ABOVE)
         self.found = [
             (CheckResult("covered", share, self._covered_above, passed), None),
             (CheckResult("lost", lost, 0.0, kept), None),
@@ -217,6 +226,15 @@ def _dark_fault(share: float) -> Fault:
         SensorState.DEGRADED,
         f"dark lines: {share:.0%} of the rows or columns show nothing any more, from one image to "
         f"the next: expected at most {DARK_ABOVE:.0%}",
+        withhold=False,
+    )
+
+
+def _dead_fault(share: float) -> Fault:
+    return Fault(
+        SensorState.DEGRADED,
+        f"dead lines: {share:.0%} of the rows or columns are of one level from edge to edge, from "
+        f"one image to the next: expected at most {DEAD_ABOVE:.0%}",
         withhold=False,
     )
 

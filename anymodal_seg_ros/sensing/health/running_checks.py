@@ -1,6 +1,6 @@
 """The checks of one sensor as they run: verdicts with hysteresis, at a bounded cost.
 
-Cheap figures are taken of every image. The others take turns: those of one name at a time and not
+Cheap figures are taken of every image. The others take turns: those of one turn at a time and not
 more often than ten times in a second, but all of them in the first image, and every one that has
 its doubts at once. In between, the last verdict holds.
 """
@@ -27,7 +27,7 @@ _TURN_NS = 90_000_000
 _AGO_NS, _MOST_AGO_NS, _APART_NS = 390_000_000, 1_200_000_000, 190_000_000
 """An image of at least and at most so long ago is one of a moment ago; how far apart some are kept.
 """
-_FEWEST = 5
+_FEWEST = 4
 _MEMORY = 50
 """Figures from which the sensor's own normal is known, and so many of them at least."""
 
@@ -59,6 +59,11 @@ class RunningCheck:
         """Whether the robot has come to what fails by and by, and is still there."""
         self.result = CheckResult(self.check.name, float("nan"), self.threshold, True)
         """The last figure beside its threshold; NaN before the first."""
+
+    @property
+    def turn(self) -> str:
+        """Whose turn it is measured in."""
+        return self.check.turn or self.check.name
 
     @property
     def doubtful(self) -> bool:
@@ -203,11 +208,12 @@ class Checks:
             self._turn_ns = now_ns
             return slow
         chosen = [running for running in slow if running.doubtful]
-        if now_ns - self._turn_ns >= _TURN_NS and slow:
+        turns = (now_ns - self._turn_ns) // _TURN_NS  # of a slow sensor, several at once
+        if turns > 0 and slow:
             self._turn_ns = now_ns
-            longest_ago = min(slow, key=lambda running: running.measured_ns)
-            name = longest_ago.check.name
-            chosen += [one for one in slow if one.check.name == name and one not in chosen]
+            longest_ago = sorted(slow, key=lambda running: running.measured_ns)
+            due = list(dict.fromkeys(running.turn for running in longest_ago))[:turns]
+            chosen += [one for one in slow if one.turn in due and one not in chosen]
         return chosen
 
     def _keep(self, sampled: Grid, now_ns: int) -> None:

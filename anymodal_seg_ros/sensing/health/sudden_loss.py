@@ -8,6 +8,7 @@ where it was, and it does not come back.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -55,6 +56,9 @@ _LEAST_CONTRAST = 12.0
 """Counts of contrast that a picture must have had to fade."""
 _LEAST_HAZED = 40.0
 """The same of a camera: of less, noise and light decide."""
+_RIM, _WITHIN = 1, 0.25
+"""Blocks, joined by fours, at the edges of a picture; and share of what is lost that must not be
+there."""
 _FEWEST_REST = 6
 """Blocks that tell whether a picture has stayed where it was."""
 _AROUND = np.ones((3, 3), np.uint8)
@@ -63,6 +67,7 @@ HELD_NS = 300_000_000
 """A picture that is older does not tell what was sudden."""
 
 Floats = npt.NDArray[np.float32]
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ class SuddenLossWatch:
         some = share >= _SMALLEST_VISIBLE and share >= _OF_VISIBLE * float(visible.mean())
         contrast = float(np.ptp(before.means))
         faded = not self._steady_contrast and float(np.ptp(now.means)) < _FADED * contrast
-        if (much or some) and not faded:
+        if (much or some) and not faded and not _went_out_of_view(lost):
             # What hides one block hides a part of the next as well.
             beside = cv2.dilate(lost.astype(np.uint8), _AROUND) > 0
             rest = ~beside if np.count_nonzero(visible & ~beside) >= _FEWEST_REST else ~lost
@@ -214,17 +219,29 @@ def _veiled(before: _Seen, now: _Seen) -> bool:
     """
     if before.span is None or now.span is None or now.span > _VEILED * before.span:
         return False
-    contrast = float(np.ptp(before.means))
-    faded = contrast >= _LEAST_CONTRAST and float(np.ptp(now.means)) <= _VEILED * contrast
-    return faded and likeness(before.means, now.means) >= _THROUGH_A_VEIL
+    was, is_ = _inner(before.means), _inner(now.means)
+    contrast = float(np.ptp(was))
+    faded = contrast >= _LEAST_CONTRAST and float(np.ptp(is_)) <= _VEILED * contrast
+    return faded and likeness(was, is_) >= _THROUGH_A_VEIL
 
 
 def _hazed(before: _Seen, now: _Seen) -> bool:
     """Whether all of a picture has faded, as through a fog: what was dark has become bright."""
-    contrast, left = float(np.ptp(before.means)), float(np.ptp(now.means))
-    brighter = float(now.means.min()) - float(before.means.min())
+    was, is_ = _inner(before.means), _inner(now.means)
+    contrast, left = float(np.ptp(was)), float(np.ptp(is_))
+    brighter = float(is_.min()) - float(was.min())
     return (
         contrast >= _LEAST_HAZED
         and left <= _HAZED * contrast <= brighter
-        and likeness(before.means, now.means) >= _THROUGH_A_VEIL
+        and likeness(was, is_) >= _THROUGH_A_VEIL
     )
+
+
+def _inner(blocks: npt.NDArray[T]) -> npt.NDArray[T]:
+    """Leave out what is near the edges: it goes out of view where a robot comes up to a door."""
+    return blocks[_RIM:-_RIM, _RIM:-_RIM]
+
+
+def _went_out_of_view(lost: Flags) -> bool:
+    """Whether nearly all that is lost was at the edges of the picture."""
+    return int(np.count_nonzero(_inner(lost))) < _WITHIN * int(np.count_nonzero(lost))

@@ -19,6 +19,7 @@ from anymodal_seg_ros.sensing.health.blocks import COLUMNS, ROWS
 from anymodal_seg_ros.sensing.health.image_figures import Grid, floats
 from anymodal_seg_ros.sensing.health.likeness import likeness
 from anymodal_seg_ros.sensing.health.order import in_order, median, quantile, quantile_of_sorted
+from anymodal_seg_ros.sensing.health.rearranged import RearrangedWatch
 from anymodal_seg_ros.sensing.health.stuck_bits import StuckBitsWatch
 from anymodal_seg_ros.sensing.health.sudden_loss import HELD_NS
 from anymodal_seg_ros.sensing.health.tint import TintWatch
@@ -51,6 +52,9 @@ _BESIDE, _MUCH = 0.1, 0.5
 _FEWEST = 100
 """Pixels with a distance in both pictures that tell."""
 
+_PER_METRE, _NEAREST_M = np.float32(200.0), np.float32(0.5)
+"""What distances are compared as: their inverse, up to that of a near one."""
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -70,16 +74,19 @@ class SwitchWatch:
         self._depth = depth
         self._bits = StuckBitsWatch(depth=depth)
         self._tint = TintWatch()
+        self._arrangement = RearrangedWatch()
         self.forget()
 
     def forget(self) -> None:
         """Begin anew."""
         self._before: _Coarse | None = None
+        self._shown_before: Floats | None = None
         self._switched: set[str] = set()
         self._one_distance = False
         self._stuck = ""
         self._bits.forget()
         self._tint.forget()
+        self._arrangement.forget()
 
     def look(self, sampled: Grid, now_ns: int) -> str:
         """Look at a picture.
@@ -90,6 +97,8 @@ class SwitchWatch:
         """
         shown = sampled.metres[0] if self._depth else _channels(sampled)
         before, self._before = self._before, _Coarse(shown, now_ns)
+        whole = _structure(sampled.metres[0]) if self._depth else _two_together(sampled)
+        whole_before, self._shown_before = self._shown_before, whole
         stuck_before, self._stuck = self._stuck, self._bits.look(sampled.values, now_ns)
         if (
             self._stuck == stuck_before
@@ -97,13 +106,15 @@ class SwitchWatch:
             and now_ns - before.time_ns <= HELD_NS
             and before.shown.shape == shown.shape
         ):
+            if whole_before is not None and whole_before.shape == whole.shape:
+                self._arrangement.compare(whole_before, whole)
             if self._depth:
                 self._compare_distances(before.shown, shown)
             else:
                 self._compare(before.shown, shown)
                 if len(shown) >= 3 and sampled.pixels.dtype == np.uint8:
                     self._tint.compare(before.shown, shown)
-        told = sorted(self._switched)
+        told = sorted(self._switched) + self._arrangement.told
         told += ["in colours of another strength"] * self._tint.jumped
         told += ["at one and the same distance"] * self._one_distance
         told += [self._stuck] * bool(self._stuck)
@@ -174,6 +185,15 @@ class SwitchWatch:
                 self._switched.add(what)
             elif was <= _NO_COLOUR and is_ >= _LEAST_CONTRAST:
                 self._switched.discard(what)
+
+
+def _structure(depth_m: Floats) -> Floats:
+    """Return distances so that near ones count as much as far ones do; 0 where there are none."""
+    return np.asarray(_PER_METRE / np.maximum(np.nan_to_num(depth_m, nan=np.inf), _NEAREST_M))
+
+
+def _two_together(sampled: Grid) -> Floats:
+    return floats(sampled.values) + floats(sampled.neighbours)
 
 
 def _redness(channels: Floats) -> Floats:

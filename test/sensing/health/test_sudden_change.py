@@ -354,3 +354,18 @@ def test_depth_that_is_one_distance_at_once_is_told_and_a_door_that_closes_is_no
         pixels[:, :shut] = even(pixels, number)[:, :shut]
         fault = checker.inspect(Image(pixels, "16UC1"), number * S // HZ)
         assert fault is None, number
+
+
+def test_a_robot_that_comes_up_to_a_bright_door_sees_no_fog() -> None:
+    """The dark wall on the door's two sides goes out of view in one step."""
+    checker = ContentChecker("rgb", ChecksConfig())
+    dice = np.random.default_rng(3)
+    for number in range(45):
+        half = int(500 / max(0.8, 6.0 - 5.2 * number / 30))
+        shown = drive("rgb", 0, 0, 0.0).pixels[..., 1].astype(np.float32) / 3
+        shown = cv2.resize(shown, (640, 480))
+        shown[:, max(0, 320 - half) : 320 + half] = 160
+        shown[:, 316:324] = 120
+        grey = np.rint(shown + dice.normal(0, 1.2, shown.shape)).clip(0, 255).astype(np.uint8)
+        found = checker.inspect(Image(np.dstack([grey] * 3), "rgb8"), number * S // 15)
+        assert found is None, f"{number}: {found.reason}"
