@@ -189,7 +189,7 @@ def _stuck_rows_share(rows: Pixels, telling: Callable[[Which], npt.NDArray[np.bo
     count = int(np.count_nonzero(repeats))
     if count == 0 or on_a_beat(repeats):
         return 0.0
-    return float((count - _rowson_a_beat(repeats)) / (rows.shape[0] - 1))
+    return float((count - _rows_on_a_beat(repeats)) / (rows.shape[0] - 1))
 
 
 def on_a_beat(repeats: npt.NDArray[np.bool_]) -> bool:
@@ -204,7 +204,7 @@ def on_a_beat(repeats: npt.NDArray[np.bool_]) -> bool:
     return slack <= _BEAT_SLACK and longest <= float(beat) + _BEAT_SLACK
 
 
-def _rowson_a_beat(repeats: npt.NDArray[np.bool_]) -> int:
+def _rows_on_a_beat(repeats: npt.NDArray[np.bool_]) -> int:
     """Return how many rows only repeat because nearly every row comes equally often.
 
     An enlarged picture may have had a few equal rows before: those alone are stuck.
