@@ -22,6 +22,7 @@ from anymodal_seg_ros.errors import REJECTION_KINDS
 from anymodal_seg_ros.frames import ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.sensing.events.messages import payload_bytes
 from anymodal_seg_ros.sensing.events.values import Events
 from anymodal_seg_ros.sensing.geometry.cameras import Camera
 
@@ -226,6 +227,30 @@ def test_a_stamp_beyond_what_ros_can_say_is_refused(
             message.header.stamp = stamp
             said = pipeline.push_message(sensor, message, START_NS)
             assert said and bounded(said)
+
+
+@pytest.mark.parametrize("sensor", SENSORS)
+def test_a_frame_of_a_megabyte_is_refused(pipeline: Pipeline, sensor: str) -> None:
+    """Every sample that is kept would keep it, and every mask would be sent with it."""
+    columns = {name: np.zeros(5, np.float32) for name in ("x", "y", "z", "t", "p")}
+    message = {
+        "lidar": event_cloud(columns, START_NS),
+        "points": event_cloud(columns, START_NS),
+        "events": event_packet(b"", encoding="evt3", stamp_ns=START_NS),
+    }.get(sensor, image_message(np.zeros((20, 30), np.uint8), "mono8", START_NS))
+    assert pipeline.push_message(sensor, message, START_NS) is None
+    message.header.frame_id = "x" * 1_000_000
+    said = pipeline.push_message(sensor, message, START_NS)
+    assert bounded(said) and "has 1000000 characters: expected at most 4096" in str(said)
+
+
+def test_names_count_in_the_queue_of_events() -> None:
+    cloud = event_cloud({"x": np.zeros(3, np.float32)}, START_NS)
+    cloud.fields[0].name = "x" * 1_000_000
+    assert payload_bytes(cloud) > 1_000_000
+    packet = event_packet(b"", encoding="x" * 1_000_000)
+    packet.header.frame_id = "y" * 1_000_000
+    assert payload_bytes(packet) >= 2_000_000
 
 
 def test_a_header_without_a_frame_is_none_of_a_frame() -> None:

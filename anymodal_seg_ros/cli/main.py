@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import os
 import sys
 from typing import Any
 
@@ -15,6 +14,7 @@ from anymodal_seg_ros.cli.os_errors import told
 from anymodal_seg_ros.config import did_you_mean
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.foreign_text import one_line, quote
+from anymodal_seg_ros.streams import fill_closed
 
 SUBCOMMANDS = (
     "assemble-bag",
@@ -83,7 +83,7 @@ class Subcommands(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the command; a help text that cannot be written is an error of one line, too."""
-        _fill_closed()
+        fill_closed()
         try:
             return super().main(*args, **options)
         except OSError as error:
@@ -108,19 +108,6 @@ class Subcommands(click.Group):
                 raise
             # Click repeats what it was given; names of files may hold what a terminal obeys.
             raise click.UsageError(one_line(error.format_message()), error.ctx) from error
-
-
-def _fill_closed() -> None:
-    """Let standard streams that are closed lead nowhere.
-
-    Else the next file that is opened gets such a number, and what a library has to say on its
-    standard error becomes part of the results.
-    """
-    for descriptor in (0, 1, 2):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the smallest number that is free
 
 
 @click.group(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})

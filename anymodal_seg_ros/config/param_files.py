@@ -116,7 +116,10 @@ def load_node_config(
     }
     if not own and not all(holds_for(name, full_name) for name in names):
         raise NoSectionError(_no_section(names, full_name, node, shown))
-    config = seg_config(nest(own))
+    try:
+        config = seg_config(nest(own))
+    except ConfigError as error:
+        raise ConfigError(f"{shown}: {error}") from error
     return NodeConfig(config, inside, node, names_sensors(own), left_alone(others))
 
 

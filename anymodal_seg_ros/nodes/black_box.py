@@ -9,24 +9,18 @@ recording has covered, is told but not recorded again.
 from __future__ import annotations
 
 import queue
-import shutil
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from anymodal_seg_ros.config import BlackBoxConfig
-from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import SensorState, SensorStatus
-from anymodal_seg_ros.nodes.record_folder import (
-    TIME,
-    Circumstances,
-    Kept,
-    make_room,
-    write_folder,
-)
+from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, make_room
+from anymodal_seg_ros.nodes.recordings import Recordings
 
 _STOP_LIMIT_S = 10.0
 """A recording under way may take this long to end with the node."""
@@ -62,12 +56,8 @@ class BlackBox:
             tell: called with a line for people, from the writer's thread too.
             now_ns: the clock of the messages' ``time_ns``.
         """
-        self._config, self._folder, self._circumstances, self._tell = (
-            config,
-            folder,
-            circumstances,
-            tell,
-        )
+        self._config, self._circumstances, self._tell = config, circumstances, tell
+        self._recordings = Recordings(folder, config.keep)
         self._now_ns = now_ns
         self._kept: deque[Kept] = deque()
         self._latched: dict[tuple[str, ...], Kept] = {}
@@ -150,7 +140,7 @@ class BlackBox:
         if not self._kept:
             return
         start_ns = self._kept[0].time_ns
-        latched = [one._replace(time_ns=start_ns) for one in self._latched.values()]
+        latched = [replace(one, time_ns=start_ns) for one in self._latched.values()]
         failure = _SensorFailure(sensor, state, [*latched, *self._kept], self._circumstances())
         try:
             self._failures.put_nowait(failure)
@@ -166,27 +156,10 @@ class BlackBox:
                 self._tell(f"black box: {failure.sensor}: nothing is recorded: {error}")
 
     def _write(self, failure: _SensorFailure) -> str:
-        for left in self._recordings("."):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
         name = f"{failure.sensor}_{failure.state}"
-        path = write_folder(self._folder, name, failure.kept, failure.circumstances)
-        for old in self._recordings()[: -self._config.keep]:
-            shutil.rmtree(old, ignore_errors=True)
+        path = self._recordings.write(name, failure.kept, failure.circumstances)
         times = [one.time_ns for one in failure.kept]
         return (
             f"black box: {failure.sensor} became {failure.state}: "
             f"the {(max(times) - min(times)) / 1e9:.1f} s before are in {path}"
         )
-
-    def _recordings(self, begin: str = "") -> list[Path]:
-        """Return what has been recorded, the oldest first; whatever else lies there is not ours.
-
-        Args:
-            begin: of the names, before the time: a dot for what is unfinished.
-        """
-        try:
-            there = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
-        except OSError as error:
-            raise AnymodalError(f"{self._folder} cannot be read: {error}") from error
-        ours = [path for path in there if TIME.match(path.name.removeprefix(begin))]
-        return [path for path in ours if path.name.startswith(begin) and not path.is_symlink()]

@@ -19,7 +19,7 @@ from array import array
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -54,7 +54,8 @@ ROOM_OF_PLACES = 16_000_000
 """Bytes that transforms may take together."""
 
 
-class Kept(NamedTuple):
+@dataclass(frozen=True)
+class Kept:
     """One message that may be written down; nothing of it is copied.
 
     Attributes:
@@ -69,7 +70,7 @@ class Kept(NamedTuple):
     time_ns: int
     message: Any
 
-    @property
+    @functools.cached_property
     def series(self) -> tuple[str, ...]:
         """Whose newer messages replace it: those of its topic and, of transforms, of its frames.
 
@@ -78,14 +79,12 @@ class Kept(NamedTuple):
         placed = getattr(self.message, "transforms", ())[:MOST_AT_ONCE]
         return (self.topic, *sorted(str(one.child_frame_id)[:LONGEST_NAME] for one in placed))
 
-    @property
+    @functools.cached_property
     def size(self) -> int:
-        """How many bytes it takes, roughly."""
+        """How many bytes it takes, roughly; asked for at every message that comes after it."""
         if isinstance(self.message, bytes):
             return len(self.message) + _OVERHEAD
-        kind: Any = type(self.message)  # of which mypy does not know that it can be hashed
-        parts = (getattr(self.message, name, None) for name in _roomy(kind))
-        return _OVERHEAD + sum(map(_room, parts))
+        return _OVERHEAD + _room_of_fields(self.message)
 
 
 @functools.cache
@@ -97,12 +96,17 @@ def _roomy(kind: Hashable) -> tuple[str, ...]:
     )
 
 
+def _room_of_fields(message: Any) -> int:
+    kind: Any = type(message)  # of which mypy does not know that it can be hashed
+    return sum(_room(getattr(message, name, None)) for name in _roomy(kind))
+
+
 def _room(value: Any) -> int:
-    """Return how many bytes a field takes, roughly."""
+    """Return how many bytes a field takes, roughly; each of many may hold a name of any length."""
     if type(value) in _BUFFERS:
         return int(memoryview(value).nbytes)
     if isinstance(value, list | tuple):
-        return _OF_AN_OBJECT * len(value)
+        return _OF_AN_OBJECT * len(value) + sum(map(_room_of_fields, value))
     return len(getattr(value, "frame_id", value) or "")
 
 
@@ -138,10 +142,17 @@ class Circumstances:
     prediction: Prediction | None
 
 
-def home(kind: str) -> Path:
-    """Return the folder below ``$ROS_HOME`` that folders of a kind are written into."""
-    ros = os.environ.get("ROS_HOME") or str(Path.home() / ".ros")
-    return Path(ros) / "anymodal_seg_ros" / kind
+def home(kind: str, node: str) -> Path:
+    """Return the folder below ``$ROS_HOME`` that a node writes folders of a kind into.
+
+    It may begin with ``~``: where nobody has a home, that is told when something is to be written.
+
+    Args:
+        kind: of what is written.
+        node: its full name, which only one process of a machine has.
+    """
+    ros = Path(os.environ.get("ROS_HOME") or "~/.ros")
+    return ros / "anymodal_seg_ros" / kind / node.strip("/").replace("/", "_")
 
 
 def write_folder(

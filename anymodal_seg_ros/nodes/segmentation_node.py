@@ -21,6 +21,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import NameValidationException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.logging import get_logger
 from rclpy.parameter import Parameter
 
 from anymodal_seg_ros.config import SegConfig, nest, refuse_shared_topics
@@ -35,6 +36,7 @@ from anymodal_seg_ros.nodes.diagnostics import resting
 from anymodal_seg_ros.nodes.engine_build import EngineBuild
 from anymodal_seg_ros.nodes.health import Health
 from anymodal_seg_ros.nodes.inputs import Inputs
+from anymodal_seg_ros.nodes.limits import no_room, scarce
 from anymodal_seg_ros.nodes.live_parameters import LiveParameters
 from anymodal_seg_ros.nodes.machine_status import MachineWatch
 from anymodal_seg_ros.nodes.message_class import message_class
@@ -55,6 +57,7 @@ from anymodal_seg_ros.nodes.snapshot import Snapshots
 from anymodal_seg_ros.nodes.transitions import refuse_impossible_transitions, told
 from anymodal_seg_ros.nodes.worker import STOP_LIMIT_S, PipelineWorker, any_worker_lives
 from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.streams import never_wait
 
 NAME = "segmentation_node"
 
@@ -99,7 +102,7 @@ class SegmentationNode(GivenParameters, LifecycleNode):
         self._own_timers: list[Any] = []  # rclpy's Node has _timers: all of them
         self._machine = MachineWatch(self.get_fully_qualified_name().lstrip("/"))
         self._machine.start()
-        self._snapshots = Snapshots()
+        self._snapshots = Snapshots(home("snapshots", self.get_fully_qualified_name()))
         self._offered: NodeServices | None = None
         self._engine_build = EngineBuild(self)
         self._black_box: BlackBox | None = None
@@ -224,9 +227,7 @@ class SegmentationNode(GivenParameters, LifecycleNode):
         )
         self._worker.start()
         if self.config.black_box.before_s:
-            folder = home("black_box") / self.get_fully_qualified_name().strip("/").replace(
-                "/", "_"
-            )
+            folder = home("black_box", self.get_fully_qualified_name())
             tell = self.get_logger().warning
             self._black_box = BlackBox(self.config.black_box, folder, self._circumstances, tell)
         self._inputs = Inputs(
@@ -453,6 +454,9 @@ def main(args: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv if args is None else args)
     try:
         options = _options(own_arguments(arguments))
+        never_wait()
+        for words in scarce():
+            get_logger(NAME).warning(words)
         with ros_session(args) as stop:
             give_up_when(stop)
             code = _run(arguments, options.build_only, stop)
@@ -463,6 +467,10 @@ def main(args: Sequence[str] | None = None) -> int:
         return code
     except AnymodalError as error:
         return fail(NAME, error)
+    except (MemoryError, RuntimeError) as error:
+        if not (why := no_room(error)):
+            raise
+        return fail(NAME, ConfigError(why))
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

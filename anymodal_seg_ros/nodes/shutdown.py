@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 
 import rclpy
@@ -26,9 +27,10 @@ from rclpy.task import Future
 
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.foreign_text import one_line
-from anymodal_seg_ros.nodes import executor
+from anymodal_seg_ros.nodes import executor, log_folder
 from anymodal_seg_ros.nodes.environment import prepare_process
 from anymodal_seg_ros.nodes.own_arguments import unusable
+from anymodal_seg_ros.streams import fill_closed
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NO_SIGNAL = b"\0"
@@ -37,6 +39,9 @@ _TEARDOWN_S = 10.0
 """How long ROS may take to go; it takes a tenth of a second, or one or two on a busy machine."""
 
 _STDERR = 2
+
+_PACKAGE = "anymodal_seg_ros"
+"""Speaks before there is a node."""
 
 _ABOUT_A_MESSAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What is raised of a message that cannot be; of the middleware it would be a RuntimeError."""
@@ -59,6 +64,7 @@ def ros_session(args: Sequence[str] | None = None) -> Iterator[threading.Event]:
     Raises:
         ConfigError: rclpy cannot make sense of the ROS arguments.
     """
+    fill_closed()  # else a line of the log could be taken for a signal
     stop = threading.Event()
     with _set_by_signals(stop):
         try:
@@ -111,15 +117,21 @@ def _shut_down() -> None:
     """
     _ignore_signals()
     faulthandler.dump_traceback_later(_TEARDOWN_S, exit=True, file=_STDERR)
-    # A node hangs together in cycles. Left to the interpreter's finalisation, the last of them,
-    # and with them the DDS participant, would go when half of Python is gone already.
-    gc.collect()
-    rclpy.try_shutdown()
+    with warnings.catch_warnings():
+        # What was ready when the executor ended is a coroutine that nobody awaits any more.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        # A node hangs together in cycles. Left to the interpreter's finalisation, the last of them,
+        # and with them the DDS participant, would go when half of Python is gone already.
+        gc.collect()
+        rclpy.try_shutdown()
     faulthandler.cancel_dump_traceback_later()
 
 
 def _init(args: Sequence[str] | None) -> None:
-    given = None if args is None else list(args)
+    why_no_log = log_folder.why_no_log()
+    if why_no_log:
+        get_logger(_PACKAGE).warning(one_line(why_no_log))
+    given = log_folder.with_log(sys.argv if args is None else args, why_no_log)
     try:
         rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # RCLError and UnknownROSArgsError, which are not public

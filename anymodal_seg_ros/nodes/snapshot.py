@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, home, make_room, write_folder
+from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, make_room
+from anymodal_seg_ros.nodes.recordings import Recordings
 
 KEPT = 6
 """Newest messages of each series that are kept for a snapshot; they take room all the time."""
@@ -15,11 +17,20 @@ KEPT = 6
 ROOM = 16_000_000
 """Bytes that they may take by topic, where that leaves more than two."""
 
+MOST_FOLDERS = 20
+"""Snapshots that stay on disk; anybody may ask for one more, as often as they like."""
+
 
 class Snapshots:
     """Keeps what a snapshot needs, and writes it down when it is asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: Path) -> None:
+        """Keep nothing yet.
+
+        Args:
+            place: where snapshots are written, each in a folder of its own.
+        """
+        self._recordings = Recordings(place, MOST_FOLDERS)
         self._messages: dict[tuple[str, ...], deque[Kept]] = {}
         self.prediction: Prediction | None = None
         """The newest mask."""
@@ -50,4 +61,4 @@ class Snapshots:
         kept = [one for messages in self._messages.values() for one in messages]
         if not kept:
             raise AnymodalError("no message has come so far: there is nothing to write down")
-        return lambda: str(write_folder(home("snapshots"), "", kept, circumstances))
+        return lambda: str(self._recordings.write("", kept, circumstances))

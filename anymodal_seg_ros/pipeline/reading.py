@@ -9,7 +9,7 @@ from anymodal_seg_ros.errors import DecodeError, RejectionKind
 from anymodal_seg_ros.frames import Sample, SensorState
 from anymodal_seg_ros.inference.manifest import ModalitySpec
 from anymodal_seg_ros.inference.preprocess import check_encoding
-from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.decoding.decode import decode_image, frame_of, stamp_ns
 from anymodal_seg_ros.sensing.decoding.payload import check_pixels
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
@@ -45,7 +45,7 @@ def read(
         image = decode_image(message)
         check_pixels(image, config.max_pixels)
         check_encoding(image, spec)
-        frame_id = str(getattr(message.header, "frame_id", ""))
+        frame_id = frame_of(message.header)
     except DecodeError as error:
         return Unreadable(Fault(state, str(error)), error.kind)
     return Sample(

@@ -63,20 +63,6 @@ def test_an_output_that_is_full_is_an_error_of_one_line(
     assert "Traceback" not in errors
 
 
-def test_no_file_takes_the_place_of_a_stream_that_is_closed(project_root: Path) -> None:
-    """What a library says on its standard error would stand in the middle of the results."""
-    code = (
-        "import os\n"
-        "from anymodal_seg_ros.cli.main import _fill_closed\n"
-        "os.close(1), os.close(2)\n"
-        "_fill_closed()\n"
-        "file = os.open('/dev/null', os.O_RDONLY)\n"
-        "raise SystemExit(file)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=project_root, check=False)
-    assert done.returncode > 2
-
-
 def test_what_is_said_stays_one_line_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
     PlainConsole().say("could not be evaluated: " + "a " * 100 + "[FATAL] of somebody else")
     assert len(capsys.readouterr().out.splitlines()) == 1

@@ -144,6 +144,7 @@ def test_what_a_message_takes_is_counted_whatever_it_is_in() -> None:
     assert size(CameraInfo(header=header)) > 50_000
     assert size(CameraInfo(distortion_model="x" * 50_000)) > 50_000
     assert size(PointCloud2(fields=[PointField()] * 1000)) > 1_000_000
+    assert size(PointCloud2(fields=[PointField(name="x" * 50_000)] * 2)) > 100_000
     assert size(Image(data=array("B", bytes(5000)))) > 5000
     assert size(b"x" * 5000) > 5000
 

@@ -35,8 +35,14 @@ VERSION = 1
 RIG = "rig.yaml"
 """The parameter file in a bag's own folder, which is taken where none is named."""
 
+MOST_TRIALS = 10_000
+"""Bags times models: files that include others, and lists that are crossed, soon ask for more."""
+
 _DEEPEST = 8
 """Includes within includes: more is a circle."""
+
+_MOST_FILES = 200
+"""Read for a suite; each may include the next several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +105,10 @@ def load_suite(path: Path) -> list[Trial]:
         ConfigError: the file cannot be read, or something in it is unknown or impossible; the
             message names the entry, counted from 1.
     """
-    found = list(_entries(path, {}, 0))
+    found = _entries(path, {}, [])
     if not found:
         raise ConfigError(f"{path} has no entries: there is nothing to evaluate")
+    _bound(sum(len(entry.bags) * max(1, len(entry.models)) for _, entry in found), path)
     trials = [trial for folder, entry in found for trial in trials_of(entry, folder)]
     numbered = unique(trial.subject.name for trial in trials)
     return [
@@ -110,9 +117,30 @@ def load_suite(path: Path) -> list[Trial]:
     ]
 
 
-def _entries(path: Path, defaults: Mapping[str, Any], depth: int) -> list[tuple[Path, Entry]]:
+def _bound(asked: int, path: Path) -> None:
+    if asked > MOST_TRIALS:
+        raise ConfigError(
+            f"{path} asks for {asked} trials of a bag with a model, those of included files among "
+            f"them: expected at most {MOST_TRIALS}"
+        )
+
+
+def _entries(
+    path: Path, defaults: Mapping[str, Any], read: list[Path], depth: int = 0
+) -> list[tuple[Path, Entry]]:
+    """Read a file and those that it includes.
+
+    Args:
+        path: of the file.
+        defaults: of the file that includes it.
+        read: what has been read so far; this one is added.
+        depth: how many files include it, one within the other.
+    """
     if depth > _DEEPEST:
         raise ConfigError(f"{path} is included by itself, or too deep")
+    read.append(path)
+    if len(read) > _MOST_FILES:
+        raise ConfigError(f"{path} is one file too many: expected at most {_MOST_FILES} in all")
     content = read_yaml(path, "suite")
     keys = ("version", "include", "defaults", "entries")
     if not isinstance(content, Mapping) or content.get("version") != VERSION:
@@ -122,7 +150,10 @@ def _entries(path: Path, defaults: Mapping[str, Any], depth: int) -> list[tuple[
     own = {**defaults, **_mapping(content.get("defaults"), f"{path}: defaults")}
     found: list[tuple[Path, Entry]] = []
     for included in _list(content.get("include"), f"{path}: include"):
-        found += _entries(path.parent / str(included), own, depth + 1)
+        try:
+            found += _entries(path.parent / str(included), own, read, depth + 1)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: include: {error}") from error
     for n, entry in enumerate(_list(content.get("entries"), f"{path}: entries"), start=1):
         values = {**own, **_mapping(entry, f"{path}: entry {n}")}
         try:

@@ -35,6 +35,9 @@ KNOWN_ENCODINGS = (
 _LONGEST_ENCODING = 20
 """Of those that are known, and some spaces."""
 
+LONGEST_FRAME = 4096
+"""Characters of a frame's name: each sample that is kept has it, and each mask is sent with it."""
+
 _MOST_SECONDS = 1 << 32
 """Of a stamp: ROS 2 has 31 bits for them, ROS 1 32."""
 
@@ -118,6 +121,22 @@ def stamp_ns(header: Any) -> int:
             "stamp",
         )
     return sec * 1_000_000_000 + nanosec
+
+
+def frame_of(header: Any) -> str:
+    """Return the name of a header's frame; empty if it has none.
+
+    Raises:
+        DecodeError: it is no name: whatever keeps the sample would keep all of it.
+    """
+    frame_id = str(getattr(header, "frame_id", ""))
+    if len(frame_id) > LONGEST_FRAME:
+        raise DecodeError(
+            f"frame_id {quote(frame_id)} has {len(frame_id)} characters: expected at most "
+            f"{LONGEST_FRAME}",
+            "data",
+        )
+    return frame_id
 
 
 def _decode_camera_format(

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.errors import DecodeError
-from anymodal_seg_ros.sensing.decoding.decode import stamp_ns
+from anymodal_seg_ros.sensing.decoding.decode import LONGEST_FRAME, frame_of, stamp_ns
 from anymodal_seg_ros.sensing.decoding.payload import as_bytes
 from anymodal_seg_ros.sensing.events.values import Bytes, Events, StampedEvents
 
@@ -29,7 +29,6 @@ _RAW_TYPES = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
 _SECOND_NS = 1_000_000_000
 _HEAD_BYTES = 4
 """CDR begins with its kind and options; alignment counts from behind them."""
-_LONGEST_TEXT = 4096
 _EVENT_BYTES = 13
 _EVENT_STRIDE = 16
 """An event of 13 bytes is padded to 16, but for the last one."""
@@ -64,7 +63,7 @@ def read_event_array(message: Any) -> StampedEvents:
     columns = np.array(rows, np.int64).reshape(-1, 5).T
     x, y = columns[2:4].astype(np.uint64)  # what is negative lies beyond every sensor
     events = Events(columns[0] * _SECOND_NS + columns[1], x, y, columns[4] != 0)
-    frame_id = str(message.header.frame_id)
+    frame_id = frame_of(message.header)
     return StampedEvents(events, stamp_ns(message.header), frame_id, height, width)
 
 
@@ -140,9 +139,9 @@ class _CdrReader:
     def text(self) -> str:
         """Read a string: its length with a closing zero, then its bytes."""
         length = self.integer("u")
-        if length > _LONGEST_TEXT:
+        if length > LONGEST_FRAME:
             raise DecodeError(
-                f"frame_id is {length} bytes: expected at most {_LONGEST_TEXT}", "data"
+                f"frame_id is {length} bytes: expected at most {LONGEST_FRAME}", "data"
             )
         data = self.data[self.at : self.at + length].tobytes()
         self.at += length

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.foreign_text import quote
-from anymodal_seg_ros.sensing.decoding.decode import stamp_ns
+from anymodal_seg_ros.sensing.decoding.decode import frame_of, stamp_ns
 from anymodal_seg_ros.sensing.decoding.payload import as_bytes
 from anymodal_seg_ros.sensing.decoding.point_clouds import Cloud, decode_cloud, listed
 from anymodal_seg_ros.sensing.events.arrays import check_sensor_size
@@ -87,7 +87,19 @@ def payload_bytes(message: Any) -> int:
         return len(message)
     held = getattr(message, "data", getattr(message, "events", ()))
     count = len(held) if hasattr(held, "__len__") else 0
-    return count * _OBJECT_BYTES if isinstance(held, list) else count
+    return _text_bytes(message) + (count * _OBJECT_BYTES if isinstance(held, list) else count)
+
+
+def _text_bytes(message: Any) -> int:
+    """Return how long the names in a message are, which may be as long as any payload."""
+    fields = getattr(message, "fields", ())
+    named = fields if isinstance(fields, (list, tuple)) else ()
+    texts = (
+        getattr(getattr(message, "header", None), "frame_id", ""),
+        getattr(message, "encoding", ""),
+        *(getattr(field, "name", "") for field in named),
+    )
+    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +177,7 @@ def read_event_cloud(message: Any, height: int, width: int) -> StampedEvents:
         )
     check_sensor_size(height, width)
     stamp = stamp_ns(message.header)
-    frame_id = str(message.header.frame_id)
+    frame_id = frame_of(message.header)
     cloud = decode_cloud(message)
     columns = {name: _column(cloud, name) for name in _FIELDS}
     times = columns["time"]

@@ -8,6 +8,7 @@ from typing import Any
 from anymodal_seg_ros.config import EventConfig, seconds_to_ns
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.foreign_text import quote
+from anymodal_seg_ros.sensing.decoding.decode import frame_of
 from anymodal_seg_ros.sensing.events.arrays import parse_event_array, read_event_array
 from anymodal_seg_ros.sensing.events.clock import (
     ClockVerdict,
@@ -183,6 +184,7 @@ class EventStream:
 
     def _push_packet(self, message: Any) -> None:
         form, packet, number = packet_format(message), read_packet(message), int(message.seq)
+        frame_id = frame_of(message.header)
         if form != self._format:
             self._begin(form)
         order = self._sequence.judge(number)
@@ -196,7 +198,7 @@ class EventStream:
             self._decoder.reset()
             self.store.interrupt()
         self.counts.lost_packets = self._sequence.lost
-        self.frame_id, self.latest_stamp_ns = str(message.header.frame_id), packet.stamp_ns
+        self.frame_id, self.latest_stamp_ns = frame_id, packet.stamp_ns
         self._pending.append(packet)
         self._pending_bytes += packet.data.size
         if self._pending_bytes >= CHUNK_BYTES or len(self._pending) >= _MOST_PENDING:

@@ -9,7 +9,6 @@ hit the same surface, and from one scan to the next only what covers the sensor 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -181,9 +180,8 @@ def _stretches(cloud: Pixels) -> Floats | None:
     starts = np.linspace(0, flat.size - _STRETCH, count).astype(int)
     flat = flat[(starts[:, None] + np.arange(_STRETCH)).reshape(-1)]
     with np.errstate(invalid="ignore", over="ignore"):
-        columns: list[Any] = [flat[axis].astype(np.float32) for axis in "xyz"]
-    points = np.stack(columns, axis=-1)
-    return points.reshape(count, _STRETCH, 3) if points.ndim == 2 else None
+        columns = [flat[axis].astype(np.float32) for axis in "xyz"]  # a number of each, as decoded
+    return np.stack(columns, axis=-1).reshape(count, _STRETCH, 3)
 
 
 def _verdict(

@@ -76,13 +76,25 @@ def test_where_nothing_comes_back_there_may_be_any_number_that_is_none(nothing: 
         assert checker.inspect(image, number * S // 10) is None
 
 
-def test_clouds_with_other_fields_or_numbers_are_not_judged() -> None:
+OF_A_SCAN = {"implausible", "close", "scrambled", "missing"}
+
+
+def judged(dtype: Any) -> set[str]:
+    """What of a scan is looked at in points of which nothing is right."""
     checker = ContentChecker("lidar", ChecksConfig())
-    for dtype in ([("x", "f4"), ("y", "f4")], [("x", "f4"), ("y", "f8"), ("z", "i2")]):
-        points = np.ones((2, 500), dtype)
-        points["x"] = np.random.default_rng(1).uniform(1, 9, points.shape)
-        checker.forget()
-        checker.inspect(Image(points, POINT_CLOUD), 0)
+    for number in range(3):
+        points = np.zeros((2, 500), dtype)
+        points["x"] = np.random.default_rng(number).uniform(5000, 9000, points.shape)
+        checker.inspect(Image(points, POINT_CLOUD), number * S // 10)
+    return {check.name for check in checker.results} & OF_A_SCAN
+
+
+def test_clouds_without_places_are_not_judged() -> None:
+    assert not judged([("x", "f4"), ("y", "f4")])
+
+
+def test_places_may_be_numbers_of_any_kind() -> None:
+    assert "implausible" in judged([("x", "f4"), ("y", "f8"), ("z", "i2")])
 
 
 ALL_ROUND = np.linspace(-np.pi, np.pi, 600, endpoint=False)

@@ -1,0 +1,53 @@
+"""What a process may have, where that is less than a node needs: said before that ends it.
+
+Libraries that get no thread or no memory end a process by a signal, or with words of their own.
+"""
+
+from __future__ import annotations
+
+import resource
+from typing import NamedTuple
+
+
+class _Need(NamedTuple):
+    limit: int
+    least: int
+    words: str
+
+
+_NEEDS = (
+    _Need(
+        resource.RLIMIT_AS,
+        2 << 30,
+        "the address space of this process is limited to {0:.0f} MB (ulimit -v): threads and "
+        "libraries take some 2000 MB, most of which they never use; limit its memory instead "
+        "(MemoryMax, --memory)",
+    ),
+    _Need(
+        resource.RLIMIT_NOFILE,
+        64,
+        "this process may open {0} files (ulimit -n): expected 64 or more",
+    ),
+)
+_MB = 1 << 20
+_NO_THREAD = ("can't start new thread", "unable to start watchdog thread")
+
+
+def scarce() -> list[str]:
+    """Say of each limit that is too low for a node what it is, and the mend."""
+    found = []
+    for need in _NEEDS:
+        most, _ = resource.getrlimit(need.limit)
+        if most != resource.RLIM_INFINITY and most < need.least:
+            found.append(need.words.format(most / _MB if need.least > _MB else most))
+    return found
+
+
+def no_room(error: BaseException) -> str:
+    """Say that an error means that there are no more threads or memory; empty if it does not."""
+    if not isinstance(error, MemoryError) and str(error) not in _NO_THREAD:
+        return ""
+    return (
+        "this process gets no more threads or memory: raise ulimit -v and -u, or what its "
+        "container or service is limited to (MemoryMax, TasksMax, --memory, --pids-limit)"
+    )
