@@ -24,6 +24,11 @@ def test_adds_the_profile_and_the_malloc_thresholds() -> None:
     # Where the queue is full, what is small is lost with the images: a service then takes seconds.
     queues = [int(e.text or 0) for e in profile.iter() if e.tag.endswith("port_queue_capacity")]
     assert queues == [8192]
+    # A third of it is slept in whichever thread sends to a newcomer first, that of images included.
+    checks = [
+        int(e.text or 0) for e in profile.iter() if e.tag.endswith("healthy_check_timeout_ms")
+    ]
+    assert checks == [150], "at a second, any tool that is started costs masks"
     assert {k for k in added if k.startswith("MALLOC")} == {
         "MALLOC_MMAP_THRESHOLD_",
         "MALLOC_TRIM_THRESHOLD_",
