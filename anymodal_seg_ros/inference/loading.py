@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from anymodal_seg_ros.errors import ModelError
 
 _THREAD = "loading a model"
+
+_TOLD_TO_END = "the model is not loaded: the process was told to end"
 
 _LOOK_AGAIN_S = 0.1
 """How often it is looked whether the process has been told to end."""
@@ -51,10 +54,40 @@ def wait_in_time(ended: Callable[[float], bool], limit_s: float) -> bool:
     until = time.monotonic() + limit_s
     while not ended(min(_LOOK_AGAIN_S, max(0.0, until - time.monotonic()))):
         if _told_to_end.is_set():
-            raise GivenUpError("the model is not loaded: the process was told to end")
+            raise GivenUpError(_TOLD_TO_END)
         if time.monotonic() >= until:
             return False
     return True
+
+
+@contextlib.contextmanager
+def stopped_in_time(stop: Callable[[], None], limit_s: float) -> Iterator[None]:
+    """Have what the body waits for stopped when it takes too long, or the process is to end.
+
+    Args:
+        stop: makes it raise; called in another thread.
+        limit_s: seconds that it may take.
+
+    Raises:
+        GivenUpError: the process was told to end, and the body raised.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        with contextlib.suppress(GivenUpError):
+            if wait_in_time(done.wait, limit_s):
+                return
+        stop()
+
+    threading.Thread(target=watch, name="limit of a load", daemon=True).start()
+    try:
+        yield
+    except Exception as error:
+        if _told_to_end.is_set():
+            raise GivenUpError(_TOLD_TO_END) from error
+        raise
+    finally:
+        done.set()
 
 
 def load_in_time(load: Callable[[], None], limit_s: float, what: str) -> None:

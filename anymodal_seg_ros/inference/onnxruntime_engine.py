@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.contract import check_engine
 from anymodal_seg_ros.inference.gpu import has_gpu
 from anymodal_seg_ros.inference.graph_outputs import Arrays, wanted_outputs
-from anymodal_seg_ros.inference.loading import load_in_time
+from anymodal_seg_ros.inference.loading import load_in_time, stopped_in_time
 from anymodal_seg_ros.inference.manifest import PYRAMID, half_role
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.one_training import (
@@ -111,24 +110,20 @@ class OnnxRuntimeEngine:
             self._encode = _OnnxGraph(model, "encode", PYRAMID, 1, wanted, half, rows=1)
             self._fuse = _OnnxGraph(model, "fuse", outputs, threads, wanted, half)
         self.name = f"onnxruntime {short(self._whole.providers[0])}"
-        self._limit: ort.RunOptions | None = ort.RunOptions()
+        self._limit: ort.RunOptions | None = (limit := ort.RunOptions())
         limit_s = BUILD_LIMIT_S if _builds(self._whole.providers[:1]) else LOAD_LIMIT_S
-        alarm = threading.Timer(limit_s, setattr, (self._limit, "terminate", True))
-        alarm.daemon = True
-        alarm.start()
         roles, found = halved if half else GRAPHS, Agreement()
         try:
-            for way in ways:
-                check_engine(self, model, way == WHOLE, way == HALVES, found)
+            with stopped_in_time(lambda: setattr(limit, "terminate", True), limit_s):
+                for way in ways:
+                    check_engine(self, model, way == WHOLE, way == HALVES, found)
         except ModelError as error:
-            late = f" (stopped after {limit_s:g} s)" if self._limit.terminate else ""
+            late = f" (stopped after {limit_s:g} s)" if limit.terminate else ""
             raise ModelError(
                 f"{model.folder}: {file_names(model, roles, (way,))} is not what model.yaml beside "
                 f"it says, with the outputs {', '.join(outputs)}: {error}{late}; export the model "
                 "anew"
             ) from error
-        finally:
-            alarm.cancel()
         self._limit = None
         demand_one_training(found, model, roles)
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -126,11 +127,8 @@ def test_weights_in_another_file_are_refused(
         create_engine(kind, model, 1)
 
 
-@pytest.mark.timeout(300)
-def test_a_graph_that_never_ends_does_not_keep_the_loading(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(onnxruntime_engine, "LOAD_LIMIT_S", 0.5)
+def endless(folder: Path) -> Model:
+    """A model whose graph goes round and round."""
     scalar, one = (TensorProto.INT64, []), (TensorProto.FLOAT, [])
     again = helper.make_graph(
         [
@@ -154,9 +152,35 @@ def test_a_graph_that_never_ends_does_not_keep_the_loading(
     model.graph.node[-1].input[1] = "looped"
     model.graph.initializer.append(helper.make_tensor("turns", TensorProto.INT64, [], [2**62]))
     model.graph.initializer.append(helper.make_tensor("yes", TensorProto.BOOL, [], [True]))
-    onnx.save(model, tmp_path / "model.onnx")
+    onnx.save(model, folder / "model.onnx")
+    return folder_of(folder, "logits")
+
+
+@pytest.mark.timeout(300)
+def test_a_graph_that_never_ends_does_not_keep_the_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime_engine, "LOAD_LIMIT_S", 0.5)
     with pytest.raises(ModelError, match=r"stopped after 0.5 s"):
-        create_engine("onnxruntime", folder_of(tmp_path, "logits"), 1)
+        create_engine("onnxruntime", endless(tmp_path), 1)
+
+
+@pytest.mark.timeout(300)
+def test_nobody_waits_for_it_when_the_process_is_told_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told_to_end = threading.Event()
+    monkeypatch.setattr(loading, "_told_to_end", told_to_end)
+    monkeypatch.setattr(onnxruntime_engine, "LOAD_LIMIT_S", 3000.0)
+    check = onnxruntime_engine.check_engine
+
+    def begin(*given: Any) -> Any:
+        told_to_end.set()  # the graph is loaded, and is about to run
+        return check(*given)
+
+    monkeypatch.setattr(onnxruntime_engine, "check_engine", begin)
+    with pytest.raises(GivenUpError, match="the process was told to end"):
+        create_engine("onnxruntime", endless(tmp_path), 1)
 
 
 def calling_functions(depth: int, times: int) -> onnx.ModelProto:
