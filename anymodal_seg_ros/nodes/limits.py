@@ -6,7 +6,10 @@ Libraries that get no thread or no memory end a process by a signal, or with wor
 from __future__ import annotations
 
 import resource
+import shutil
 from typing import NamedTuple
+
+from rclpy.utilities import get_rmw_implementation_identifier
 
 
 class _Need(NamedTuple):
@@ -30,6 +33,9 @@ _NEEDS = (
     ),
 )
 _MB = 1 << 20
+_SHARED_MEMORY = "/dev/shm"
+_SEGMENT = 33 * _MB
+"""Of a process, with its queues: see config/fastdds.xml."""
 _NO_THREAD = ("can't start new thread", "unable to start watchdog thread")
 
 
@@ -40,7 +46,23 @@ def scarce() -> list[str]:
         most, _ = resource.getrlimit(need.limit)
         if most != resource.RLIM_INFINITY and most < need.least:
             found.append(need.words.format(most / _MB if need.least > _MB else most))
+    if 0 <= (free := _shared_memory()) < _SEGMENT:
+        found.append(
+            f"{_SHARED_MEMORY} has {free / _MB:.0f} MB free, of which each process needs "
+            f"{_SEGMENT / _MB:.0f} for images with our profile: without, they go by the network, "
+            "and best-effort ones are mostly lost; give a container --shm-size=1g or --ipc=host"
+        )
     return found
+
+
+def _shared_memory() -> int:
+    """Return the bytes that are free in shared memory; -1 where none is used."""
+    if "fastrtps" not in str(get_rmw_implementation_identifier()):
+        return -1
+    try:
+        return shutil.disk_usage(_SHARED_MEMORY).free
+    except OSError:
+        return -1
 
 
 def no_room(error: BaseException) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
+from anymodal_seg_ros.nodes import limits as module
 from anymodal_seg_ros.nodes import segmentation_node
 from anymodal_seg_ros.nodes.limits import no_room, scarce
 from anymodal_seg_ros.nodes.log_folder import why_no_log, with_log
@@ -23,12 +26,27 @@ def limits(**found: int) -> Callable[[int], tuple[int, int]]:
 
 
 def test_limits_that_are_too_low_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 40))
     monkeypatch.setattr(resource, "getrlimit", limits())
     assert scarce() == []
     monkeypatch.setattr(resource, "getrlimit", limits(AS=700 << 20, NOFILE=20))
     addresses, files = scarce()
     assert "limited to 700 MB (ulimit -v)" in addresses
     assert "may open 20 files (ulimit -n)" in files
+
+
+@pytest.mark.parametrize(("free_mb", "told"), [(8, True), (64, False)])
+def test_a_container_with_little_shared_memory_is_told(
+    free_mb: int, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", limits())
+    usage = SimpleNamespace(free=free_mb << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert [line for line in scarce() if f"/dev/shm has {free_mb} MB free" in line] or not told
+    assert bool(scarce()) == told
+    monkeypatch.setattr(module, "get_rmw_implementation_identifier", lambda: "rmw_cyclonedds_cpp")
+    monkeypatch.setattr(resource, "getrlimit", limits())
+    assert scarce() == [], "others do without"
 
 
 @pytest.mark.parametrize(
