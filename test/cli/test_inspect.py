@@ -32,6 +32,7 @@ def inspect(bag: Path, *args: object) -> tuple[int, dict[str, set[str]]]:
     """Return the exit code and the codes found on each topic."""
     result = invoke("inspect", bag, "--json", *args)
     found: dict[str, set[str]] = {}
+    assert result.stdout.startswith("{"), (result.exit_code, result.output)
     for finding in json.loads(result.stdout)["findings"]:
         found.setdefault(finding["topic"], set()).add(finding["code"])
         assert finding["code"] in CODES
@@ -394,9 +395,9 @@ def test_stamps_that_go_back_and_repeat(tmp_path: Path) -> None:
 def test_clocks_and_latencies(tmp_path: Path) -> None:
     late = steady(delay=250_000_000)
     code, found = inspect(write(tmp_path / "bag", {"/a/image": steady(), "/b/image": late}))
-    assert code == 0
+    assert code == 0, found
     assert "S205" in found["/b/image"]
-    assert "S205" not in found.get("/a/image", set())
+    assert "S205" not in found.get("/a/image", set()), found
     told = invoke("inspect", tmp_path / "bag").output
     assert "250 ms later after its stamp than /a/image: if its stamps are right, raise" in told
     assert "rig.deadline_max_s to 0.27; if its clock is behind, set its offset_s to 0.25" in told
@@ -408,7 +409,7 @@ def test_clocks_and_latencies(tmp_path: Path) -> None:
     assert inspect(old, "--strict", "--ignore", "S204")[0] == 0
     still = write(tmp_path / "still", {"/a/image": [(stamp, 0) for stamp, _ in steady()]})
     code, found = inspect(still)
-    assert code == 1 and "S207" in found[""]
+    assert code == 1 and "S207" in found[""], found
 
 
 def test_gaps_and_irregular_rates(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -34,6 +35,18 @@ def right(*times: tuple[float | None, bool]) -> str:
     }
     (line,) = [line for line in page(rows).splitlines() if line.startswith("| stuck")]
     return line.split("|")[6].strip()
+
+
+def test_what_was_measured_quietly_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    row = {**ROW, "right_s": 1.0}
+    quiet, busy = {"rgb: stuck, steady": row}, {"rgb: stuck, start": {**row, "load": 9.0}}
+    assert "1 cases measured, 0 not as promised.\n" in page(quiet)
+    bad = {"rgb: black, start": {**row, "load": 9.0, "right_s": 8.0, "failed": ["late"]}}
+    text = page({**quiet, **busy, **bad})
+    assert "3 cases measured, 1 not as promised; of these 1 quietly, at a load of 3 or less" in text
+    assert "0 not as promised, right states after 1.00 s." in text
+    assert "* rgb: black, start (load 9): late" in text
 
 
 def test_the_worst_time_of_the_node_and_that_of_the_machine() -> None:
