@@ -127,16 +127,16 @@ def _bounded_name(frame: Any) -> str:
 
 
 def _transform(stamped: Any, parent: str, child: str) -> Transform:
-    where = f"the transform from {quote(parent)} to {quote(child)}"
     moved, turned = stamped.transform.translation, stamped.transform.rotation
-    numbers = np.array(
-        [moved.x, moved.y, moved.z, turned.x, turned.y, turned.z, turned.w], np.float64
-    )
+    place = [float(number) for number in (moved.x, moved.y, moved.z)]
+    turn = [float(number) for number in (turned.x, turned.y, turned.z, turned.w)]
+    length = math.hypot(*turn)  # unlike a sum of squares, of any numbers
     if not parent or not child or parent == child:
-        raise CalibrationError(f"{where} does not connect two frames")
-    if not np.isfinite(numbers).all() or np.abs(numbers[:3]).max() > FARTHEST_M:
-        raise CalibrationError(f"{where} is {quote(str(numbers.tolist()), 200)}: expected metres")
-    length = math.hypot(*numbers[3:])  # unlike a sum of squares, of any numbers
-    if abs(length - 1) > _TOLERANCE:
-        raise CalibrationError(f"{where} has a quaternion of length {length:.4g}: expected 1")
-    return pose_from_quaternion(numbers[:3], numbers[3:] / length)
+        wrong = "does not connect two frames"
+    elif not all(map(math.isfinite, (*place, *turn))) or max(map(abs, place)) > FARTHEST_M:
+        wrong = f"is {quote(str([*place, *turn]), 200)}: expected metres"
+    elif abs(length - 1) > _TOLERANCE:
+        wrong = f"has a quaternion of length {length:.4g}: expected 1"
+    else:
+        return pose_from_quaternion(np.array(place), np.array(turn) / length)
+    raise CalibrationError(f"the transform from {quote(parent)} to {quote(child)} {wrong}")
