@@ -23,6 +23,7 @@ LAYERS = [
         "config",
         "json_files",
         "resources",
+        "streams",
         "usage_reports",
         "written_files",
         "worker_processes",
