@@ -28,7 +28,7 @@ def test_adds_the_profile_and_the_malloc_thresholds() -> None:
     checks = [
         int(e.text or 0) for e in profile.iter() if e.tag.endswith("healthy_check_timeout_ms")
     ]
-    assert checks == [150], "at a second, any tool that is started costs masks"
+    assert checks == [300], "at a second, any tool that is started costs masks"
     assert {k for k in added if k.startswith("MALLOC")} == {
         "MALLOC_MMAP_THRESHOLD_",
         "MALLOC_TRIM_THRESHOLD_",
