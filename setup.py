@@ -117,8 +117,8 @@ setup(
         "console_scripts": [
             "anymodal-seg = anymodal_seg_ros.cli.main:main",
             "segmentation_node = anymodal_seg_ros.nodes.segmentation_node:main",
-            "fault_injector = anymodal_seg_ros.nodes.fault_injector:main",
-            "rig_node = anymodal_seg_ros.nodes.rig_node:main",
+            "fault_injector = anymodal_seg_ros.nodes.replay.fault_injector:main",
+            "rig_node = anymodal_seg_ros.nodes.simulated.rig_node:main",
         ],
     },
 )

@@ -29,9 +29,9 @@ from anymodal_seg_ros.inference.agreement import load_agreement
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.pipeline.cross_check import structure_of
-from anymodal_seg_ros.sensing.health.comparison import SensorComparison
-from anymodal_seg_ros.sensing.health.contradiction import NormalAccord
-from anymodal_seg_ros.sensing.health.structure import CLEAR, Structure
+from anymodal_seg_ros.sensing.health.accord.comparison import SensorComparison
+from anymodal_seg_ros.sensing.health.accord.contradiction import NormalAccord
+from anymodal_seg_ros.sensing.health.accord.structure import CLEAR, Structure
 from anymodal_seg_ros.simulation.drives import HZ, testing_drives
 from anymodal_seg_ros.simulation.sequence import render_sequence
 

@@ -151,7 +151,7 @@ def measure(model: Path | str, sensors: list[str], frames: int, logs: Path) -> d
 
     from anymodal_seg_ros.nodes.environment import dds_environment
     from anymodal_seg_ros.nodes.messages import image_message
-    from anymodal_seg_ros.nodes.shutdown import ros_session, spinning
+    from anymodal_seg_ros.nodes.process.shutdown import ros_session, spinning
 
     images = {name: pictures(kind, 1)[0] for name, kind in MODALITIES.items()}
     times, frame = Times(), 0

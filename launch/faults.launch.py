@@ -22,7 +22,7 @@ from launch_ros.actions import Node, SetRemap
 from anymodal_seg_ros.config import load_config
 from anymodal_seg_ros.faults.topics import faulty_topic
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import (
+from anymodal_seg_ros.nodes.process.launch_arguments import (
     existing_file,
     overrides,
     parameter_file,
@@ -32,7 +32,7 @@ from anymodal_seg_ros.nodes.launch_arguments import (
 )
 from anymodal_seg_ros.resources import share_dir
 
-INJECTOR = "anymodal_seg_ros.nodes.fault_injector"
+INJECTOR = "anymodal_seg_ros.nodes.replay.fault_injector"
 PASSED_ON = ("model", "engine", "namespace", "use_sim_time", "log_level", "python")
 
 

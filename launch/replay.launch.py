@@ -23,7 +23,7 @@ from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import (
+from anymodal_seg_ros.nodes.process.launch_arguments import (
     evaluate_arguments,
     program,
     replayed,

@@ -14,7 +14,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import (
+from anymodal_seg_ros.nodes.process.launch_arguments import (
     boolean,
     overrides,
     parameter_file,

@@ -26,7 +26,7 @@ from launch_ros.actions import Node
 
 from anymodal_seg_ros.config import default_sensors
 from anymodal_seg_ros.nodes.environment import dds_environment
-from anymodal_seg_ros.nodes.launch_arguments import (
+from anymodal_seg_ros.nodes.process.launch_arguments import (
     existing_file,
     program,
     shared,
@@ -34,7 +34,7 @@ from anymodal_seg_ros.nodes.launch_arguments import (
 )
 from anymodal_seg_ros.resources import share_dir
 
-RIG = "anymodal_seg_ros.nodes.rig_node"
+RIG = "anymodal_seg_ros.nodes.simulated.rig_node"
 PASSED_ON = ("model", "engine", "namespace", "log_level", "python")
 PARAMETERS = {"aligned": "params.yaml", "mounted": "rig_mounted.yaml"}
 """The parameter file in config/ that fits each rig."""

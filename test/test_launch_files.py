@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from anymodal_seg_ros.nodes.launch_arguments import interpreter, shared
+from anymodal_seg_ros.nodes.process.launch_arguments import interpreter, shared
 
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))

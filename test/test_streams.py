@@ -68,7 +68,7 @@ def test_a_node_whose_streams_are_closed_does_not_end_by_what_it_logs(project_ro
     code = (
         "import os\n"
         "for stream in range(3): os.close(stream)\n"
-        "from anymodal_seg_ros.nodes.shutdown import ros_session\n"
+        "from anymodal_seg_ros.nodes.process.shutdown import ros_session\n"
         "with ros_session(['node']) as stop:\n"
         "    for stream in range(3): os.write(stream, b'a line')\n"
         "    os._exit(9 if stop.wait(1.0) else 7)\n"

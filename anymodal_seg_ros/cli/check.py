@@ -42,9 +42,9 @@ def command(
     seen = absolute_rig(where.config.rig, where.namespace, node)  # this command is another node
     check_modalities(seen, manifest)
     try:
-        from anymodal_seg_ros.nodes.rig_check import check_rig
-        from anymodal_seg_ros.nodes.rig_findings import findings
-        from anymodal_seg_ros.nodes.shutdown import ros_session
+        from anymodal_seg_ros.nodes.process.shutdown import ros_session
+        from anymodal_seg_ros.nodes.rig.rig_check import check_rig
+        from anymodal_seg_ros.nodes.rig.rig_findings import findings
     except ImportError as error:
         raise ConfigError(
             f"checking needs ROS 2 ({error}): source an installation, "

@@ -68,7 +68,7 @@ def command(out: Path, seed: int, weather: str, seconds: float) -> None:
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(60, 100)))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     try:
-        from anymodal_seg_ros.nodes.demo import watch
+        from anymodal_seg_ros.nodes.demo.demo import watch
     except ImportError as error:
         raise AnymodalError(
             f"the demo needs ROS 2 ({error}): install anymodal_seg_ros[ros,sim] or source yours"

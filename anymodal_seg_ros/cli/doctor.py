@@ -172,7 +172,7 @@ def models() -> Iterator[Diagnosis]:
 
 def middleware() -> Iterator[Diagnosis]:
     """Look at the distribution, the middleware and its settings."""
-    from anymodal_seg_ros.nodes.image_probe import middleware_name
+    from anymodal_seg_ros.nodes.topics.image_probe import middleware_name
 
     name = middleware_name()
     distribution = os.environ.get("ROS_DISTRO") or f"rclpy {_version('rclpy') or 'unknown'}"
@@ -189,7 +189,7 @@ def middleware() -> Iterator[Diagnosis]:
 
 def images(width: int, height: int) -> Diagnosis:
     """See whether images of a size arrive between two processes."""
-    from anymodal_seg_ros.nodes.image_probe import HZ, probe
+    from anymodal_seg_ros.nodes.topics.image_probe import HZ, probe
 
     try:
         sent, received = probe(width, height)

@@ -167,8 +167,8 @@ def _replay(trials: Sequence[Trial], out: Path, options: Options, console: Plain
 def _play_live(trials: Sequence[Trial], out: Path, options: Options, console: PlainConsole) -> None:
     """Let a node that is running segment the bag, anew every time."""
     try:
-        from anymodal_seg_ros.nodes.evaluator import LiveOptions, evaluate_live
-        from anymodal_seg_ros.nodes.shutdown import ros_session
+        from anymodal_seg_ros.nodes.process.shutdown import ros_session
+        from anymodal_seg_ros.nodes.replay.evaluator import LiveOptions, evaluate_live
     except ImportError as error:
         raise ConfigError(
             f"--live needs ROS 2 ({error}): source an installation, "

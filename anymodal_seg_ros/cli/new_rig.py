@@ -36,8 +36,8 @@ def command(out: Path, seconds: float, force: bool) -> None:
         raise ConfigError(f"{out} exists already: choose another name, or replace it (--force)")
     make_place(out)
     try:
-        from anymodal_seg_ros.nodes.rig_guess import guess_rig
-        from anymodal_seg_ros.nodes.shutdown import ros_session
+        from anymodal_seg_ros.nodes.process.shutdown import ros_session
+        from anymodal_seg_ros.nodes.rig.rig_guess import guess_rig
     except ImportError as error:
         raise ConfigError(
             f"looking at topics needs ROS 2 ({error}): source an installation, "

@@ -61,8 +61,8 @@ def command(
     whose type is not installed are left out. Ctrl-C ends it.
     """
     try:
-        from anymodal_seg_ros.nodes.player import PlayOptions, play
-        from anymodal_seg_ros.nodes.shutdown import ros_session
+        from anymodal_seg_ros.nodes.process.shutdown import ros_session
+        from anymodal_seg_ros.nodes.replay.player import PlayOptions, play
     except ImportError as error:
         raise ConfigError(
             f"playing needs ROS 2 ({error}): source an installation, "

@@ -39,7 +39,7 @@ def command(
       ros2 launch anymodal_seg_ros seg.launch.py
     """  # noqa: D301  a backspace is what click takes
     try:
-        from anymodal_seg_ros.nodes.rig_node import main
+        from anymodal_seg_ros.nodes.simulated.rig_node import main
     except ImportError as error:
         raise ConfigError(
             f"live topics need ROS 2 ({error}): source an installation, "

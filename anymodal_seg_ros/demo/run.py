@@ -84,7 +84,7 @@ def run_course(
     def start_sensor(name: str) -> None:
         arguments = ["--sequence", str(sequence), "--sensor", name, "--epoch-ns", str(epoch_ns)]
         # A camera has a processor of its own: what its stand-in takes up, the robot has first.
-        processes.start(name, "anymodal_seg_ros.nodes.demo_camera", arguments, niceness=5)
+        processes.start(name, "anymodal_seg_ros.nodes.demo.demo_camera", arguments, niceness=5)
 
     node = "anymodal_seg_ros.nodes.segmentation_node"
     processes.start(

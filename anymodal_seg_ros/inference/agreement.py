@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.sensing.health.contradiction import NormalAccord
-from anymodal_seg_ros.sensing.health.normal_accord import parse_normal
+from anymodal_seg_ros.sensing.health.accord.contradiction import NormalAccord
+from anymodal_seg_ros.sensing.health.accord.normal_accord import parse_normal
 
 ROLE = "agreement"
 """Of the file, in the manifest."""

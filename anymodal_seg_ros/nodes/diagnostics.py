@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from anymodal_seg_ros.frames import CheckResult, Prediction, SensorState, SensorStatus
 from anymodal_seg_ros.messages import evidence
 from anymodal_seg_ros.messages.evidence import milliseconds
-from anymodal_seg_ros.nodes.topic_facts import TopicFacts
+from anymodal_seg_ros.nodes.topics.topic_facts import TopicFacts
 
 _LEVELS = {
     evidence.OK: DiagnosticStatus.OK,

@@ -21,7 +21,7 @@ from anymodal_seg_ros.nodes.diagnostics import (
     pipeline_health,
     sensor_health,
 )
-from anymodal_seg_ros.nodes.topic_facts import TopicFacts
+from anymodal_seg_ros.nodes.topics.topic_facts import TopicFacts
 from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.pipeline.supervisor import Supervisor
 

@@ -15,15 +15,15 @@ from rclpy.node import Node
 from anymodal_seg_ros.config import RigConfig, seconds_to_ns
 from anymodal_seg_ros.foreign_text import block, one_line
 from anymodal_seg_ros.frames import SensorState
-from anymodal_seg_ros.nodes.arrival import waited_ns
-from anymodal_seg_ros.nodes.graph_watch import GraphWatch
-from anymodal_seg_ros.nodes.guard import guarded
 from anymodal_seg_ros.nodes.health import Health
 from anymodal_seg_ros.nodes.outputs import Outputs
-from anymodal_seg_ros.nodes.record_folder import Kept
-from anymodal_seg_ros.nodes.static_transforms import TOPIC as TF_STATIC
-from anymodal_seg_ros.nodes.static_transforms import StaticTransforms
-from anymodal_seg_ros.nodes.topic_facts import TopicFacts
+from anymodal_seg_ros.nodes.process.guard import guarded
+from anymodal_seg_ros.nodes.recording.record_folder import Kept
+from anymodal_seg_ros.nodes.topics.arrival import waited_ns
+from anymodal_seg_ros.nodes.topics.graph_watch import GraphWatch
+from anymodal_seg_ros.nodes.topics.static_transforms import TOPIC as TF_STATIC
+from anymodal_seg_ros.nodes.topics.static_transforms import StaticTransforms
+from anymodal_seg_ros.nodes.topics.topic_facts import TopicFacts
 from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 

@@ -16,7 +16,7 @@ from std_msgs.msg import String
 
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.nodes.qos_overrides import overrides_named
+from anymodal_seg_ros.nodes.topics.qos_overrides import overrides_named
 
 THRESHOLD = 0.0
 """The masks name the most probable class, however probable it is."""

@@ -16,8 +16,8 @@ from rclpy.parameter import Parameter
 from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.foreign_text import one_line
-from anymodal_seg_ros.nodes.distribution import before_parameters_are_set
 from anymodal_seg_ros.nodes.parameters import configured, flat, is_own
+from anymodal_seg_ros.nodes.process.distribution import before_parameters_are_set
 
 _LIVE = re.compile(
     r"overlay_alpha|lazy"

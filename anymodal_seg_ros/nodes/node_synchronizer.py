@@ -16,8 +16,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
-from anymodal_seg_ros.nodes.arrival import NOT_BELIEVED_NS, waited_ns
 from anymodal_seg_ros.nodes.diagnostics import sensor_health
+from anymodal_seg_ros.nodes.topics.arrival import NOT_BELIEVED_NS, waited_ns
 from anymodal_seg_ros.sensing.sync.message_filter import Filter, ImageCheck, PartialTimeSynchronizer
 
 _TELLS_RECEPTION = hasattr(Subscription, "CallbackType")

@@ -23,11 +23,11 @@ from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.visualize import colorize
 from anymodal_seg_ros.nodes.diagnostics import mask_evidence
-from anymodal_seg_ros.nodes.distribution import publish
 from anymodal_seg_ros.nodes.label_info import LabelInfoPublisher
 from anymodal_seg_ros.nodes.mask_geometry import MaskGeometry
 from anymodal_seg_ros.nodes.messages import ImageBuffer, to_stamp
-from anymodal_seg_ros.nodes.qos_overrides import overrides_named
+from anymodal_seg_ros.nodes.process.distribution import publish
+from anymodal_seg_ros.nodes.topics.qos_overrides import overrides_named
 from anymodal_seg_ros.sensing.geometry.rig_geometry import UnknownGeometryError
 
 _DEPTH = 5

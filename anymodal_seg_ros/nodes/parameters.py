@@ -30,7 +30,7 @@ from anymodal_seg_ros.config import (
 )
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.foreign_text import one_line, quote
-from anymodal_seg_ros.nodes.parameter_files import (
+from anymodal_seg_ros.nodes.process.parameter_files import (
     addressed_parameters,
     given_sections,
     unheard_files,

@@ -30,31 +30,31 @@ from anymodal_seg_ros.foreign_text import block, one_line
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.engine_protocol import described
 from anymodal_seg_ros.inference.loading import give_up_when, loading_goes_on
-from anymodal_seg_ros.nodes.black_box import BlackBox
-from anymodal_seg_ros.nodes.bond import Bond
 from anymodal_seg_ros.nodes.diagnostics import resting
 from anymodal_seg_ros.nodes.engine_build import EngineBuild
 from anymodal_seg_ros.nodes.health import Health
 from anymodal_seg_ros.nodes.inputs import Inputs
-from anymodal_seg_ros.nodes.limits import no_room, scarce
 from anymodal_seg_ros.nodes.live_parameters import LiveParameters
 from anymodal_seg_ros.nodes.machine_status import MachineWatch
-from anymodal_seg_ros.nodes.message_class import message_class
-from anymodal_seg_ros.nodes.one_instance import hold_name
 from anymodal_seg_ros.nodes.outputs import Outputs
-from anymodal_seg_ros.nodes.own_arguments import own_arguments
 from anymodal_seg_ros.nodes.parameters import (
     GivenParameters,
     declare_parameters,
     flat,
     full_topics,
 )
-from anymodal_seg_ros.nodes.qos_overrides import unused_overrides
-from anymodal_seg_ros.nodes.record_folder import Circumstances, Kept, home
+from anymodal_seg_ros.nodes.process.bond import Bond
+from anymodal_seg_ros.nodes.process.limits import no_room, scarce
+from anymodal_seg_ros.nodes.process.one_instance import hold_name
+from anymodal_seg_ros.nodes.process.own_arguments import own_arguments
+from anymodal_seg_ros.nodes.process.shutdown import fail, ros_session, run_until_signal
+from anymodal_seg_ros.nodes.process.transitions import refuse_impossible_transitions, told
+from anymodal_seg_ros.nodes.recording.black_box import BlackBox
+from anymodal_seg_ros.nodes.recording.record_folder import Circumstances, Kept, home
+from anymodal_seg_ros.nodes.recording.snapshot import Snapshots
 from anymodal_seg_ros.nodes.services import NodeServices
-from anymodal_seg_ros.nodes.shutdown import fail, ros_session, run_until_signal
-from anymodal_seg_ros.nodes.snapshot import Snapshots
-from anymodal_seg_ros.nodes.transitions import refuse_impossible_transitions, told
+from anymodal_seg_ros.nodes.topics.message_class import message_class
+from anymodal_seg_ros.nodes.topics.qos_overrides import unused_overrides
 from anymodal_seg_ros.nodes.worker import STOP_LIMIT_S, PipelineWorker, any_worker_lives
 from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.streams import never_wait

@@ -23,9 +23,9 @@ from anymodal_seg_ros.inference.preprocess import MODELS_OWN, planes
 from anymodal_seg_ros.pipeline.stages import Preparer
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 from anymodal_seg_ros.sensing.geometry.rig_geometry import UnknownGeometryError
-from anymodal_seg_ros.sensing.health.comparison import SensorComparison
-from anymodal_seg_ros.sensing.health.contradiction import Doubt, NormalAccord, Pair
-from anymodal_seg_ros.sensing.health.structure import CLEAR, ROWS, Structure, edge_structure
+from anymodal_seg_ros.sensing.health.accord.comparison import SensorComparison
+from anymodal_seg_ros.sensing.health.accord.contradiction import Doubt, NormalAccord, Pair
+from anymodal_seg_ros.sensing.health.accord.structure import CLEAR, ROWS, Structure, edge_structure
 
 
 @dataclass(slots=True, eq=False)

@@ -34,7 +34,7 @@ def test_every_ros_package_that_is_imported_is_declared(
     imported = {
         name
         for folder in folders
-        for path in folder.glob("*.py")
+        for path in folder.rglob("*.py")
         for name in IMPORTS.findall(path.read_text())
         if name in ROS_PACKAGES or name.endswith(INTERFACES)
     }

@@ -9,7 +9,7 @@ import yaml
 
 from anymodal_seg_ros.config import SegConfig, load_config
 from anymodal_seg_ros.inference.model import load_model
-from anymodal_seg_ros.nodes.launch_arguments import rigs
+from anymodal_seg_ros.nodes.process.launch_arguments import rigs
 from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"

@@ -1,4 +1,4 @@
-"""Which room of the trainer and of the simulated rig may import which."""
+"""Which room may import which, in the trainer, the simulated rig, the node and the checks."""
 
 from __future__ import annotations
 
@@ -26,6 +26,32 @@ RIG = (
     {"placements", "schedule", "sequence", "dataset", "rigs", "drives"},
     {"census", "contact_sheet"},
 )
+WORLD = (
+    {"", "classes", "shapes", "weather"},
+    {"camera", "materials", "raycast", "street"},
+    {"ground", "illumination", "motion", "soup", "textures", "things"},
+    {"placement"},
+    {"scene"},
+    {"casting"},
+    {"view"},
+)
+HEALTH = (
+    {"", "figures", "sensor_health", "evidence"},
+    {"accord", "damage", "kinds", "repetition", "watchdog"},
+    {"running_checks"},
+    {"scans"},
+    {"content_checks"},
+)
+NODES = (
+    {"", "engine_build", "environment", "machine_status", "messages", "recording", "services"},
+    {"mask_geometry", "process", "worker"},
+    {"parameters", "simulated", "topics"},
+    {"diagnostics", "label_info", "live_parameters", "replay", "rig"},
+    {"health", "node_synchronizer", "outputs"},
+    {"inputs"},
+    {"segmentation_node"},
+    {"demo"},
+)
 """From the bottom to the top: a room imports from its own floor and from those below."""
 
 TEACHER = ("strategies/teacher.py", "export")
@@ -51,6 +77,9 @@ def imports_of(root: Path, package: str) -> Iterator[tuple[str, str]]:
     [
         ("training/anymodal_seg_training", "anymodal_seg_training", TRAINER),
         ("anymodal_seg_ros/simulation", "anymodal_seg_ros.simulation", RIG),
+        ("anymodal_seg_ros/simulation/world", "anymodal_seg_ros.simulation.world", WORLD),
+        ("anymodal_seg_ros/sensing/health", "anymodal_seg_ros.sensing.health", HEALTH),
+        ("anymodal_seg_ros/nodes", "anymodal_seg_ros.nodes", NODES),
     ],
 )
 def test_rooms_import_downwards(

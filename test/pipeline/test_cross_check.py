@@ -27,7 +27,7 @@ from anymodal_seg_ros.frames import (
 from anymodal_seg_ros.inference.manifest import FileSpec
 from anymodal_seg_ros.inference.model import Model, sha256
 from anymodal_seg_ros.pipeline import Pipeline
-from anymodal_seg_ros.sensing.health.normal_accord import dump_normal
+from anymodal_seg_ros.sensing.health.accord.normal_accord import dump_normal
 
 S = 1_000_000_000
 HZ = 10

@@ -21,7 +21,7 @@ if importlib.util.find_spec("rclpy") is None:
 else:
     from fixtures.ros_graph import Graph, RosProcess, StartNode, ros_environment, unused_domain
 
-    from anymodal_seg_ros.nodes.shared_memory import remove_dead_segments
+    from anymodal_seg_ros.nodes.process.shared_memory import remove_dead_segments
 
 NODE = "anymodal_seg_ros.nodes.segmentation_node"
 

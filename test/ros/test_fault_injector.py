@@ -23,7 +23,7 @@ from anymodal_seg_ros.sensing.decoding.point_clouds import decode_cloud
 
 pytestmark = pytest.mark.ros
 
-MODULE = "anymodal_seg_ros.nodes.fault_injector"
+MODULE = "anymodal_seg_ros.nodes.replay.fault_injector"
 SENSORS = {
     "rgb": ("rgb/image", "infrared", "auto"),
     "jpeg": ("jpeg/image/compressed", "rgb", "auto"),

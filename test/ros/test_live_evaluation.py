@@ -14,8 +14,8 @@ from fixtures.scored_bags import write_scored_bag
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
-from anymodal_seg_ros.nodes import evaluator
-from anymodal_seg_ros.nodes.evaluator import (
+from anymodal_seg_ros.nodes.replay import evaluator
+from anymodal_seg_ros.nodes.replay.evaluator import (
     LiveError,
     LiveOptions,
     ask_for_life,
@@ -121,10 +121,10 @@ def test_players(monkeypatch: pytest.MonkeyPatch) -> None:
         *("-m", "anymodal_seg_ros.cli.main", "play", "b", "--clock"),
         *("--rate", "0.5", "--topics", "/a,/c"),
     ]
-    monkeypatch.setattr("anymodal_seg_ros.nodes.evaluator._has_ros2_bag", lambda: True)
+    monkeypatch.setattr("anymodal_seg_ros.nodes.replay.evaluator._has_ros2_bag", lambda: True)
     theirs = player_command(Path("b"), ["/a", "/c"], LiveOptions())
     assert theirs[:4] == ["ros2", "bag", "play", "b"]
     assert theirs[-3:] == ["--topics", "/a", "/c"]
-    monkeypatch.setattr("anymodal_seg_ros.nodes.evaluator._has_ros2_bag", lambda: False)
+    monkeypatch.setattr("anymodal_seg_ros.nodes.replay.evaluator._has_ros2_bag", lambda: False)
     with pytest.raises(LiveError, match="no 'ros2 bag'"):
         player_command(Path("b"), ["/a"], LiveOptions(player="ros2"))

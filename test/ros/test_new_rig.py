@@ -17,9 +17,9 @@ from fixtures.ros_graph import BEST_EFFORT, CHECKOUT, Graph, StartNode, wait_unt
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from anymodal_seg_ros.config import load_config
-from anymodal_seg_ros.nodes import rig_guess
 from anymodal_seg_ros.nodes.messages import image_message
-from anymodal_seg_ros.nodes.rig_guess import sensors_of
+from anymodal_seg_ros.nodes.rig import rig_guess
+from anymodal_seg_ros.nodes.rig.rig_guess import sensors_of
 
 pytestmark = pytest.mark.ros
 

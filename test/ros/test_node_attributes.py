@@ -36,6 +36,6 @@ def test_attributes_of_rclpy_are_left_alone(graph: Graph) -> None:
     plain = LifecycleNode("plain", context=graph.context)
     theirs = set(dir(plain))
     plain.destroy_node()
-    found = [name for path in sorted(NODES.glob("*.py")) for name in assigned(path)]
+    found = [name for path in sorted(NODES.rglob("*.py")) for name in assigned(path)]
     assert "SegmentationNode._own_timers" in found, "the nodes are found"
     assert [name for name in found if name.split(".")[1] in theirs] == []

@@ -25,8 +25,8 @@ from anymodal_seg_ros.sensing.decoding.point_clouds import decode_cloud
 pytestmark = pytest.mark.ros
 
 PERIOD_NS, FRAMES = 33_333_333, 8
-RIG_NODE = "anymodal_seg_ros.nodes.rig_node"
-DEMO_CAMERA = "anymodal_seg_ros.nodes.demo_camera"
+RIG_NODE = "anymodal_seg_ros.nodes.simulated.rig_node"
+DEMO_CAMERA = "anymodal_seg_ros.nodes.demo.demo_camera"
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ import sys
 import pytest
 from fixtures.ros_graph import TIMEOUT_S
 
-from anymodal_seg_ros.nodes.shutdown import _is_of_rclpy_alone
+from anymodal_seg_ros.nodes.process.shutdown import _is_of_rclpy_alone
 
 pytestmark = pytest.mark.ros
 
 HELD_BACK = """
 import ctypes, gc
-from anymodal_seg_ros.nodes import shutdown
+from anymodal_seg_ros.nodes.process import shutdown
 
 class Participant:
     def __del__(self):
@@ -30,7 +30,7 @@ print("not reached")
 """
 LONG_AFTERWARDS = """
 import time
-from anymodal_seg_ros.nodes import shutdown
+from anymodal_seg_ros.nodes.process import shutdown
 
 shutdown._TEARDOWN_S = {limit}
 with shutdown.ros_session([]):
@@ -48,7 +48,7 @@ from rcl_interfaces.msg import Parameter, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.parameter import Parameter as Given
 from rosgraph_msgs.msg import Clock
-from anymodal_seg_ros.nodes.shutdown import ros_session, spinning
+from anymodal_seg_ros.nodes.process.shutdown import ros_session, spinning
 
 def until(holds):
     end = time.monotonic() + 60.0

@@ -10,7 +10,7 @@ import pytest
 from fixtures.ros_graph import Graph, StartNode, wait_until
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.nodes.own_arguments import own_arguments
+from anymodal_seg_ros.nodes.process.own_arguments import own_arguments
 
 pytestmark = pytest.mark.ros
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from anymodal_seg_ros.simulation.dataset.frames import scene_frames, sized_sensors
 from anymodal_seg_ros.simulation.dataset.plan import ScenePlan
-from anymodal_seg_ros.simulation.world.buildings import block
 from anymodal_seg_ros.simulation.world.camera import Intrinsics, MountedCamera
 from anymodal_seg_ros.simulation.world.classes import BUILDING, VEGETATION
-from anymodal_seg_ros.simulation.world.facades import on_front
-from anymodal_seg_ros.simulation.world.greenery import bare_tree
 from anymodal_seg_ros.simulation.world.materials import Texture
+from anymodal_seg_ros.simulation.world.placement.facades import on_front
 from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 from anymodal_seg_ros.simulation.world.street import KINDS
+from anymodal_seg_ros.simulation.world.things.buildings import block
+from anymodal_seg_ros.simulation.world.things.greenery import bare_tree
 from anymodal_seg_ros.simulation.world.view import look
 
 SMALL = MountedCamera(Intrinsics(80, 60, 65.0, 65.0, 39.5, 29.5))

@@ -16,7 +16,7 @@ from fixtures.tiny_model import write_tiny_model
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.agreement import load_agreement
 from anymodal_seg_ros.inference.model import load_model
-from anymodal_seg_ros.sensing.health.contradiction import NormalAccord
+from anymodal_seg_ros.sensing.health.accord.contradiction import NormalAccord
 from anymodal_seg_training.commands import agreement
 from anymodal_seg_training.commands.agreement import Drive, learn, summary
 from anymodal_seg_training.errors import TrainingError

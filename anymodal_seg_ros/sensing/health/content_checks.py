@@ -10,9 +10,10 @@ from anymodal_seg_ros.config import ChecksConfig, CountsConfig, seconds_to_ns
 from anymodal_seg_ros.frames import CheckResult, Image, Pixels, SensorState
 from anymodal_seg_ros.sensing.decoding.encodings import COLORS, METRES
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
-from anymodal_seg_ros.sensing.health import image_figures as figures
-from anymodal_seg_ros.sensing.health.blocks import Flags
-from anymodal_seg_ros.sensing.health.focus import SOFT_BELOW, FocusWatch
+from anymodal_seg_ros.sensing.health.damage.focus import SOFT_BELOW, FocusWatch
+from anymodal_seg_ros.sensing.health.damage.parts import COVERED_ABOVE, PartsWatch
+from anymodal_seg_ros.sensing.health.figures import image_figures as figures
+from anymodal_seg_ros.sensing.health.figures.blocks import Flags
 from anymodal_seg_ros.sensing.health.kinds import (
     BLOCKY,
     REPEATS_FRESH_S,
@@ -22,7 +23,6 @@ from anymodal_seg_ros.sensing.health.kinds import (
     kind_of,
 )
 from anymodal_seg_ros.sensing.health.kinds import KINDS as KINDS
-from anymodal_seg_ros.sensing.health.parts import COVERED_ABOVE, PartsWatch
 from anymodal_seg_ros.sensing.health.repetition import RepetitionWatch
 from anymodal_seg_ros.sensing.health.running_checks import Checks, RunningCheck
 from anymodal_seg_ros.sensing.health.scans import ScanWatch

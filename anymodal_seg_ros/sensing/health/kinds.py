@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from anymodal_seg_ros.config import SHUTTER_S
 from anymodal_seg_ros.frames import SensorState
-from anymodal_seg_ros.sensing.health import image_figures as figures
+from anymodal_seg_ros.sensing.health.figures import image_figures as figures
 
 Measure = Callable[[figures.Grid], float | None]
 """Takes a figure of an image; None where the image does not say."""

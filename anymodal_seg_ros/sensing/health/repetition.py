@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from anymodal_seg_ros.frames import CheckResult, Pixels, SensorState
-from anymodal_seg_ros.sensing.health.image_figures import Grid
+from anymodal_seg_ros.sensing.health.figures.image_figures import Grid
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 _BUFFERS = 4

@@ -14,10 +14,10 @@ from dataclasses import replace
 import numpy as np
 
 from anymodal_seg_ros.frames import CheckResult, SensorState
-from anymodal_seg_ros.sensing.health.drowned import DrownedWatch
-from anymodal_seg_ros.sensing.health.image_figures import Grid
+from anymodal_seg_ros.sensing.health.damage.drowned import DrownedWatch
+from anymodal_seg_ros.sensing.health.figures.image_figures import Grid
+from anymodal_seg_ros.sensing.health.figures.order import median
 from anymodal_seg_ros.sensing.health.kinds import FigureCheck, Measure
-from anymodal_seg_ros.sensing.health.order import median
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 MARGIN = 0.1

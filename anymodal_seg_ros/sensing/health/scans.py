@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.frames import CheckResult, Pixels, SensorState
-from anymodal_seg_ros.sensing.health.order import median
+from anymodal_seg_ros.sensing.health.damage.sudden_loss import HELD_NS
+from anymodal_seg_ros.sensing.health.figures.order import median
 from anymodal_seg_ros.sensing.health.running_checks import MARGIN
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
-from anymodal_seg_ros.sensing.health.sudden_loss import HELD_NS
 
 IMPLAUSIBLE_ABOVE = 0.2
 """Share of returns whose ranges no LiDAR measures."""

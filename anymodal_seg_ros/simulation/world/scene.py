@@ -14,17 +14,17 @@ import numpy as np
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.world.camera import Pose, rotation
-from anymodal_seg_ros.simulation.world.facades import dress
-from anymodal_seg_ros.simulation.world.furnish import furnish
 from anymodal_seg_ros.simulation.world.ground import draw_grounds, ground
 from anymodal_seg_ros.simulation.world.illumination import WEATHERS, Illumination, draw_illumination
-from anymodal_seg_ros.simulation.world.layout import TileLayout
 from anymodal_seg_ros.simulation.world.materials import Parts, SurfaceTable
+from anymodal_seg_ros.simulation.world.placement.facades import dress
+from anymodal_seg_ros.simulation.world.placement.furnish import furnish
+from anymodal_seg_ros.simulation.world.placement.layout import TileLayout
+from anymodal_seg_ros.simulation.world.placement.skyline import skyline
+from anymodal_seg_ros.simulation.world.placement.variety import plant, varied_grounds
 from anymodal_seg_ros.simulation.world.shapes import Floats, Ints, Vector
-from anymodal_seg_ros.simulation.world.skyline import skyline
 from anymodal_seg_ros.simulation.world.soup import Soup, SoupBuilder
 from anymodal_seg_ros.simulation.world.street import KINDS, draw_street
-from anymodal_seg_ros.simulation.world.variety import plant, varied_grounds
 
 _AHEAD_M = 150.0
 _BEHIND_M = 65.0

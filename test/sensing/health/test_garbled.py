@@ -16,12 +16,12 @@ from anymodal_seg_ros.faults.kinds import Garbled, InjectedFault, Wrong
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import Image, Pixels, SensorState
 from anymodal_seg_ros.sensing.health import sensor_health
-from anymodal_seg_ros.sensing.health.block_figures import block_edges, halves_alike
 from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
-from anymodal_seg_ros.sensing.health.dead_lines import DeadLinesWatch
-from anymodal_seg_ros.sensing.health.image_figures import contrast, grid
-from anymodal_seg_ros.sensing.health.line_figures import stripes_share
-from anymodal_seg_ros.sensing.health.rearranged import RearrangedWatch
+from anymodal_seg_ros.sensing.health.damage.dead_lines import DeadLinesWatch
+from anymodal_seg_ros.sensing.health.damage.rearranged import RearrangedWatch
+from anymodal_seg_ros.sensing.health.figures.block_figures import block_edges, halves_alike
+from anymodal_seg_ros.sensing.health.figures.image_figures import contrast, grid
+from anymodal_seg_ros.sensing.health.figures.line_figures import stripes_share
 
 S = 1_000_000_000
 HZ, BEGIN, END, SECONDS = 10, 16, 32, 44

@@ -11,7 +11,7 @@ from fixtures.healthy_streams import FAMILIES, Pixels, jpeg
 from anymodal_seg_ros.config import ChecksConfig
 from anymodal_seg_ros.frames import Image, SensorState
 from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
-from anymodal_seg_ros.sensing.health.line_figures import tear_share
+from anymodal_seg_ros.sensing.health.figures.line_figures import tear_share
 
 HZ, BEGIN = 10, 16
 TOLD = 0.4

@@ -25,9 +25,9 @@ from anymodal_seg_ros.inference.agreement import ROLE
 from anymodal_seg_ros.inference.manifest import FileSpec, Manifest, dump_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
 from anymodal_seg_ros.pipeline.cross_check import structure_of
-from anymodal_seg_ros.sensing.health.contradiction import Chance, NormalAccord, Usual
-from anymodal_seg_ros.sensing.health.normal_accord import dump_normal
-from anymodal_seg_ros.sensing.health.structure import (
+from anymodal_seg_ros.sensing.health.accord.contradiction import Chance, NormalAccord, Usual
+from anymodal_seg_ros.sensing.health.accord.normal_accord import dump_normal
+from anymodal_seg_ros.sensing.health.accord.structure import (
     CLEAR,
     LOOKS,
     RunningAccord,

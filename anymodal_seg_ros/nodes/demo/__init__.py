@@ -1,0 +1,1 @@
+"""The demo's processes: its cameras, its watcher, and the one that starts them."""

@@ -1,0 +1,1 @@
+"""A node as a process: its arguments, its executor, its life and its end."""

@@ -1,0 +1,1 @@
+"""Bags and faults on live topics: a player, an evaluator and a fault injector."""

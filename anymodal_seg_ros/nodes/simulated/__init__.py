@@ -1,0 +1,1 @@
+"""The simulated rig as drivers: images, clouds, calibration and transforms on topics."""

@@ -1,0 +1,1 @@
+"""Do the sensors tell of one world? Structure in common, contradiction, misalignment."""

@@ -1,0 +1,1 @@
+"""What happens to a picture, or to a part of it, that does not happen in the world."""

@@ -1,0 +1,152 @@
+"""Parts of a picture that something hides: no edge is left in them, and their brightness stays.
+
+A hand, a cloth or mud before the lens leaves the sensor's noise where it is, so that such a part is
+not dead. But it comes from one picture to the next, in all of its blocks at once, while the rest of
+the picture goes on as it did; and from then on nothing moves in it any more.
+
+Another exposure, a lamp and the end of a turn change the rest as well; what drives by comes by and
+by, moves on, or has edges of its own; and where a robot comes out from under a bridge, the sky
+shows as few edges as it usually does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+
+from anymodal_seg_ros.sensing.health.damage.sudden_loss import HELD_NS
+from anymodal_seg_ros.sensing.health.figures.blocks import COLUMNS, ROWS, Blocks, Flags
+from anymodal_seg_ros.sensing.health.figures.order import median, quantile_of_sorted, share_of
+
+HIDDEN_ABOVE = 0.12
+"""Share of the blocks that must be hidden at once."""
+_BRIGHT_ABOVE = 0.3
+"""The same where it is as bright as the sensor can tell: the sun comes out from behind a roof."""
+_PATIENCE_NS, _LOOKS = 450_000_000, 4
+"""How long, and in how many looks, they must stay as they are."""
+_UNIT = 1 / 128
+"""Of the spread of a picture: brightness is counted in these."""
+_STAYS, _OF_NOISE, _JUMPS = 2.0, 0.8, 3.0
+"""Units, or times the noise of neighbours, by which the brightness of what is hidden may vary; and
+times as much, by which it must have changed when that began."""
+_MEMORY, _FEWEST = 0.05, 10
+"""Weight of the newest picture in what is usual, and pictures from which that is known at least."""
+_FLATTEST = 0.1
+"""Share of the blocks in which there is noise and little else."""
+_LEFT, _BACK = 0.2, 0.4
+"""Share of the usual power of edges with which a part is hidden, and with which it is seen again.
+"""
+_LEAST_POWER = 2.0
+"""Mean square of the edges, in counts and above the noise, that a part must have had."""
+_REST = 0.5
+"""Share of its usual edges that the rest must show."""
+_KEPT = 24
+"""Pictures in which something may have been hidden that is told now."""
+_AS_USUAL = 2.0
+"""Times its usual change, at most, that of the rest when the part was hidden."""
+_HALTED, _FEWEST_BEFORE = 0.4, 3
+"""Of its change before, below which the rest has come to a halt; pictures that tell of before."""
+
+Floats = npt.NDArray[np.float32]
+
+
+class HiddenPartsWatch:
+    """Follows the brightness and the edges of the blocks of one sensor's pictures."""
+
+    def __init__(self) -> None:
+        """Begin without a picture."""
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._before: Floats | None = None
+        self._seen_ns = 0
+        self._number = 0
+        self._usual = np.zeros((ROWS, COLUMNS), np.float32)
+        """Power of the edges that blocks usually show."""
+        self._since = np.full((ROWS, COLUMNS), -1)
+        """Number of the picture in which the brightness of a block jumped, and then stayed."""
+        self._then = np.zeros((ROWS, COLUMNS), np.float32)
+        """That brightness."""
+        self._changes: deque[tuple[int, int, Floats]] = deque(maxlen=_KEPT)
+        """Number and time of the last pictures, and by how much their blocks changed."""
+        self._hidden: Flags | None = None
+
+    def look(self, blocks: Blocks, now_ns: int) -> Flags | None:
+        """Look at a picture; return the blocks that are hidden, None if none are."""
+        before, self._before = self._before, blocks.means
+        held = 0 < now_ns - self._seen_ns <= HELD_NS
+        self._seen_ns = now_ns
+        self._number += 1
+        noise = quantile_of_sorted(np.sort(blocks.power, axis=None), _FLATTEST)
+        power = np.maximum(blocks.power - np.float32(noise), np.float32(0.0))
+        if before is None or not held:
+            self._since[:] = -1
+            self._changes.clear()
+            return self._hidden
+        change = np.abs(blocks.means - before)
+        self._changes.append((self._number, now_ns, change))
+        unit = _UNIT * float(np.ptp(blocks.means))
+        stays = max(_STAYS * unit, _OF_NOISE * noise**0.5)
+        jumps = change >= _JUMPS * stays
+        moved = np.abs(blocks.means - self._then) > stays
+        self._then = np.where(jumps | moved, blocks.means, self._then)
+        self._since = np.where(jumps, self._number, np.where(moved, -1, self._since))
+        if self._hidden is None and self._number > _FEWEST:
+            self._hidden = self._find(power, blocks.bright, noise, stays, now_ns)
+        elif self._hidden is not None and self._seen_again(power):
+            self._hidden = None
+        if self._hidden is None:
+            weight = np.float32(max(_MEMORY, 1.0 / self._number))
+            self._usual += weight * (power - self._usual)
+        return self._hidden
+
+    def _find(
+        self, power: Floats, bright: Flags, noise: float, unit: float, now_ns: int
+    ) -> Flags | None:
+        """Return the blocks that were hidden in one and the same picture of a moment ago."""
+        numbers, counts = np.unique(self._since, return_counts=True)
+        for number in numbers[counts > HIDDEN_ABOVE * self._since.size]:
+            part = self._since == number
+            # Blocks that are hidden in part only, along an edge, are left out.
+            part &= power <= _LEFT * float(self._usual[part].mean())
+            if share_of(part & ~bright) <= HIDDEN_ABOVE and share_of(part) <= _BRIGHT_ABOVE:
+                continue
+            rest, usual = ~part, float(self._usual[part].mean())
+            if usual < max(_LEAST_POWER, noise) or float(power[part].mean()) > _LEFT * usual:
+                continue
+            if float(power[rest].sum()) < _REST * float(self._usual[rest].sum()):
+                continue
+            if self._lasts(int(number), now_ns) and self._went_on(int(number), rest, unit):
+                return np.asarray(part)
+        return None
+
+    def _lasts(self, number: int, now_ns: int) -> bool:
+        """Whether a picture and those before it are known, and it is long enough ago."""
+        times = [time_ns for one, time_ns, _ in self._changes if one >= number]
+        seen = bool(self._changes) and self._changes[0][0] <= number - _FEWEST_BEFORE
+        return seen and len(times) > _LOOKS and now_ns - times[0] >= _PATIENCE_NS
+
+    def _went_on(self, number: int, rest: Flags, unit: float) -> bool:
+        """Whether the rest changed in a picture as it does before and after."""
+        changes = [(one, median(change[rest])) for one, _, change in self._changes]
+        then = [change for one, change in changes if one == number]
+        before = [change for one, change in changes if one < number]
+        after = [change for one, change in changes if one > number]
+        usual = min(median(np.array(before)), median(np.array(after)))
+        return then[0] <= _AS_USUAL * usual + unit and not self._halted(number, rest)
+
+    def _halted(self, number: int, rest: Flags) -> bool:
+        """Whether the rest has come to a halt in a picture: some of it shows a wall, by chance."""
+        paces = [(one, float(change[rest].mean())) for one, _, change in self._changes]
+        before = [pace for one, pace in paces if one < number]
+        after = [pace for one, pace in paces if one > number]
+        return median(np.array(after)) < _HALTED * median(np.array(before))
+
+    def _seen_again(self, power: Floats) -> bool:
+        assert self._hidden is not None
+        usual = float(self._usual[self._hidden].mean())
+        stays = share_of(self._since[self._hidden] >= 0) >= _REST
+        return not stays or float(power[self._hidden].mean()) >= _BACK * usual

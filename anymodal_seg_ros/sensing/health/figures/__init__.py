@@ -1,0 +1,1 @@
+"""Numbers of a picture, on which the checks rest: blocks, edges, lines, order statistics."""

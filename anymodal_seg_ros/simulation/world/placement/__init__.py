@@ -1,0 +1,1 @@
+"""Where things stand and go: streets and trails, furnished."""

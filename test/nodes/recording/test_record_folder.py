@@ -1,0 +1,73 @@
+"""What is written down must open at a desk with its own parameters."""
+
+from __future__ import annotations
+
+import errno
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+from sensor_msgs.msg import Image
+
+from anymodal_seg_ros.config import load_config
+from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.evaluation.arrivals import sensors_by_topic
+from anymodal_seg_ros.evaluation.bags import Bag
+from anymodal_seg_ros.nodes.recording import record_folder as module
+from anymodal_seg_ros.nodes.recording import snapshot
+from anymodal_seg_ros.nodes.recording.record_folder import Circumstances, Kept, home, write_folder
+from anymodal_seg_ros.nodes.recording.recordings import Recordings
+
+
+@pytest.mark.parametrize("topic", ["rgb/image", "/rgb/image", "~/image", "{node}/image"])
+def test_topics_of_the_bag_are_those_that_its_parameters_name(tmp_path: Path, topic: str) -> None:
+    sensors = {"rgb": {"topic": topic, "modality": "rgb"}}
+    nobody: Any = None
+    circumstances = Circumstances({"rig": {"sensors": sensors}}, (), nobody, None)
+    kept = [Kept(topic, "sensor_msgs/msg/Image", time.time_ns(), Image())]
+    folder = write_folder(tmp_path, "", kept, circumstances)
+    named = sensors_by_topic(load_config(folder / "params.yaml").rig)
+    with Bag(folder / "bag") as bag:
+        assert set(bag.topics) == set(named)
+
+
+def test_snapshots_are_as_many_as_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may ask for one more; what somebody else put there stays."""
+    monkeypatch.setattr(snapshot, "MOST_FOLDERS", 3)
+    place, nobody = tmp_path / "snapshots", cast(Any, None)
+    (place / "mine").mkdir(parents=True)
+    (place / ".2026-12-01T10-00-00.000").mkdir()  # of a process that was killed
+    kept = snapshot.Snapshots(place)
+    kept.note(Kept("rgb/image", "sensor_msgs/msg/Image", time.time_ns(), Image()))
+    written = [kept.saving(Circumstances({}, (), nobody, None))() for _ in range(5)]
+    assert {str(path) for path in place.iterdir()} == {str(place / "mine"), *written[2:]}
+
+
+def test_where_nobody_has_a_home_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: object) -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("ROS_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    recordings = Recordings(home("snapshots", "/robot/segmentation_node"), 3)
+    with pytest.raises(AnymodalError, match="there is no home: set ROS_HOME"):
+        recordings.write("", [], Circumstances({}, (), cast(Any, None), None))
+
+
+def test_a_disk_that_is_full_is_told_and_not_filled_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, _: Any) -> list[str]:
+        path.mkdir()
+        (path / "bag.mcap").write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "_write_bag", write)
+    nobody: Any = None
+    with pytest.raises(AnymodalError, match=r"cannot be written to: .*No space left"):
+        write_folder(tmp_path, "", [], Circumstances({}, (), nobody, None))
+    assert not list(tmp_path.iterdir()), "hidden ones are room, too"
