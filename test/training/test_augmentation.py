@@ -174,3 +174,25 @@ def test_the_modality_whose_colours_vary_must_be_one_of_colour(option: str) -> N
     plain["augmentation"] |= {option: 0.2, "color_modality": "depth"}
     with pytest.raises(ConfigError, match=r"color_modality is 'depth': expected a modality with"):
         parse_recipe(plain)
+
+
+def test_surfaces_get_another_look_class_by_class_and_labels_stay() -> None:
+    images, labels = coordinates()
+    grey = torch.full_like(images, 0.5)
+    options = AugmentationOptions(40, 60, flip=0.0, max_zoom=1.0, jitter=0.0, surfaces=1.0)
+    batch = augment(grey, labels, SPECS, options, frame_generators(9, 0, range(4)))
+    assert torch.equal(batch.labels, labels.long())
+    assert torch.equal(batch.images[:, 1], grey[:, 1].float())  # depth knows no paint
+    colored = batch.images[:, 0]
+    assert colored.min() >= 0.0 and colored.max() <= 1.0
+    for image, label in zip(colored, batch.labels, strict=True):
+        means = torch.stack([image[:, label == number].mean(dim=1) for number in range(5)])
+        assert means.std(dim=0).min() > 0.01
+
+
+def test_surfaces_come_from_the_generator_of_their_frame_alone() -> None:
+    images, labels = coordinates()
+    options = AugmentationOptions(40, 60, surfaces=0.5)
+    whole = augment(images, labels, SPECS, options, frame_generators(10, 0, range(4)))
+    half = augment(images[2:], labels[2:], SPECS, options, frame_generators(10, 0, range(2, 4)))
+    assert torch.equal(whole.images[2:], half.images)

@@ -14,6 +14,7 @@ import torch
 from fixtures.tiny_training import TinySplit, UnlabelledDataset, tiny_format, tiny_recipe
 from fixtures.training_runs import facts, run, stopped_run
 
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import build_network
 from anymodal_seg_ros.networks.windows import WindowCrossAttention
 from anymodal_seg_training.checkpoint import load_checkpoint, load_weights, save_checkpoint
@@ -23,7 +24,12 @@ from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.recipe import InitialWeights, TrainingOptions
 from anymodal_seg_training.run_folder import RunFolder
 from anymodal_seg_training.runs.loop import Frames, Learner, Trainer
-from anymodal_seg_training.runs.optimisation import build_optimiser, learning_rate, parameter_rates
+from anymodal_seg_training.runs.optimisation import (
+    build_optimiser,
+    freeze,
+    learning_rate,
+    parameter_rates,
+)
 from anymodal_seg_training.strategies import build_strategy
 from anymodal_seg_training.strategies.base import Setting
 
@@ -343,3 +349,28 @@ def test_what_public_weights_do_not_fill_has_a_rate_of_its_own() -> None:
     }
     # Where nothing is given, nothing is new beside it.
     assert parameter_rates(recipe, strategy, network)("network.head.fuse.weight") == 1.0
+
+
+def test_what_is_frozen_stays_and_the_rest_learns(frames: Frames, tmp_path: Path) -> None:
+    def with_frozen(*beginnings: str) -> RunFolder:
+        recipe = tiny_recipe(steps=2, validate_every=2)
+        training = dataclasses.replace(recipe.training, frozen=beginnings)
+        path = tmp_path / ("whole" if not beginnings else "part")
+        return run(dataclasses.replace(recipe, training=training), frames, path)
+
+    whole, part = (load_weights(r.best_file) for r in (with_frozen(), with_frozen("encoder.")))
+    recipe = tiny_recipe()
+    torch.manual_seed(recipe.seed)
+    first = build_network(recipe.architecture, len(frames.classes), recipe.modality_names)
+    for name, parameter in first.named_parameters():
+        frozen = name.startswith("encoder.")
+        assert torch.equal(part[name], parameter) == frozen, name
+        assert not frozen or not torch.equal(whole[name], parameter) or not parameter.any()
+
+
+def test_a_frozen_part_that_is_none_is_named() -> None:
+    network = build_network(tiny_recipe().architecture, 3, tiny_recipe().modality_names)
+    with pytest.raises(ConfigError, match=r"training\.frozen has 'encode\.x'.*encoder, head"):
+        freeze(network, ("encode.x",))
+    with pytest.raises(ConfigError, match="leaves nothing that learns"):
+        freeze(network, ("",))

@@ -420,3 +420,31 @@ def test_magic_compares_what_was_not_selected_and_nothing_else(teacher: str) -> 
     assert set(step.parts) == {"whole", "selected", "consistency"}
     with pytest.raises(ConfigError, match="AnySeg selects no sensors"):
         build("magic", teacher).loss(network_of("anyseg"), batch(), np.random.default_rng(0))
+
+
+def test_sets_of_sensors_are_drawn_as_often_as_they_are_named() -> None:
+    """A kind whose pictures are varied more than others' needs steps of its own."""
+    options = {"name": "supervised", "sets": ["rgb", "rgb", "thermal+rgb", "event"]}
+    strategy = build_strategy(options, setting())
+    generator = np.random.default_rng(3)
+    drawn = [strategy.modalities(generator, FOUR) for _ in range(400)]
+    assert set(drawn) == {("rgb",), ("rgb", "thermal"), ("event",)}
+    assert drawn.count(("rgb",)) == pytest.approx(200, abs=40)
+    assert strategy.validation_subsets(FOUR) == [("rgb",), ("rgb", "thermal"), ("event",)]
+    assert strategy.validation_subsets(("rgb", "depth")) == [("rgb",)]
+
+
+@pytest.mark.parametrize("wrong", ["rgb+rgb", "lidar", "", "rgb+"])
+def test_sets_of_other_sensors_are_refused(wrong: str) -> None:
+    with pytest.raises(ConfigError, match=r"strategy\.sets has .*rgb, thermal, depth, event"):
+        build_strategy({"name": "supervised", "sets": ["rgb", wrong]}, setting())
+
+
+def test_sets_that_do_not_suit_are_named() -> None:
+    strategy = build_strategy({"name": "supervised", "sets": ["event"]}, setting())
+    with pytest.raises(ConfigError, match="no set of sensors among rgb, depth"):
+        strategy.validation_subsets(("rgb", "depth"))
+    with pytest.raises(ConfigError, match="needs modality_dropout: random_subset"):
+        build_strategy(
+            {"name": "supervised", "modality_dropout": "none", "sets": ["rgb"]}, setting()
+        )

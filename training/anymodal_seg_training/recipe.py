@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from anymodal_seg_ros.config import build, choice, count, number, read_yaml, switch, text
+from anymodal_seg_ros.config import build, choice, count, names, number, read_yaml, switch, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import ModalitySpec, check_ids, modality_spec, names_by_id
 from anymodal_seg_training.names import check_name
@@ -110,6 +110,9 @@ class AugmentationOptions:
     contrast: float = number(
         0.0, 0.0, 1.0, "Probability that a thermal image has its contrast stretched, as cameras do"
     )
+    surfaces: float = number(
+        0.0, 0.0, 1.0, "Probability that the surfaces of a colour image have other paint and light"
+    )
     grain: float = number(
         0.0, 0.0, 1.0, "Largest noise of colour and thermal images, in standard deviations"
     )
@@ -129,6 +132,10 @@ class TrainingOptions:
     warmup_steps: int = count(100, 0, 1_000_000, "Steps of linear warm-up from a tenth of the peak")
     new_rate: float = number(
         1.0, 0.0, 1e3, "Times the learning rate, of all but what initial_weights.encoder fills"
+    )
+    frozen: tuple[str, ...] = names(
+        "What of the network learns nothing: what the names of its parameters begin with, such as "
+        "encoder.model."
     )
     poly_power: float = number(0.9, 0.0, 10.0, "Exponent of the decay to zero after the warm-up")
     accumulate: int = count(1, 1, 4096, "Parts in which a step's frames are computed, one by one")

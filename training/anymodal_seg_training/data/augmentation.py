@@ -111,7 +111,7 @@ def augment(
             planes = images[item, row]
             if row == colored:
                 planes = _vary_colors(planes, spec, colors)
-            planes = other_camera(planes, spec, options, generator)
+            planes = other_camera(planes, labels[item], spec, options, generator)
             _cut(kinds[row](planes), window, out[item, row], blacks[row])
             if spec.planes != "depth":  # metres are metres; brightness depends on the hour
                 gain, offset = generator.uniform(-options.jitter, options.jitter, 2)

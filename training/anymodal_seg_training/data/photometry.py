@@ -6,12 +6,15 @@ asked for shapes and not for one camera's greys (domain randomisation, arXiv 170
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as kernels
 
 from anymodal_seg_ros.inference.manifest import ModalitySpec
+from anymodal_seg_training.data.surfaces import other_surfaces
 from anymodal_seg_training.recipe import AugmentationOptions
 
 GAMMA = 1.8
@@ -32,25 +35,33 @@ LEAST_RANGE = 0.4
 
 def other_camera(
     planes: Tensor,
+    labels: Tensor,
     spec: ModalitySpec,
     options: AugmentationOptions,
     generator: np.random.Generator,
 ) -> Tensor:
-    """Return normalised planes ``[3, H, W]`` as another camera might have taken them.
+    """Return normalised planes ``[3, H, W]`` as another camera might have taken them elsewhere.
 
-    Colours get another response, white balance and saturation, thermal images a stretched contrast,
-    both get grain. Depth and events are returned as they are, and draw nothing.
+    Colours get other surfaces, another response, white balance and saturation, thermal images a
+    stretched contrast, both get grain. Depth and events are returned as they are, and draw nothing.
+
+    Args:
+        planes: of one sensor.
+        labels: uint8 ``[H, W]``, by which surfaces are known.
+        spec: of its modality.
+        options: how much to vary.
+        generator: the only source of chance.
     """
     colored = spec.planes == "color" and not spec.sparse
     thermal = spec.planes == "thermal"
     if not (colored or thermal):
         return planes
+    if colored and options.surfaces > 0.0 and generator.random() < options.surfaces:
+        planes = _as_image(planes, spec, lambda image: other_surfaces(image, labels, generator))
     chance = options.camera if colored else options.contrast
     if chance > 0.0 and generator.random() < chance:
-        mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
-        image = (planes.float() * std + mean).clamp_(0.0, 1.0)
-        image = _other_response(image, generator) if colored else _stretched(image, generator)
-        planes = (image - mean) / std
+        change = _other_response if colored else _stretched
+        planes = _as_image(planes, spec, lambda image: change(image, generator))
     if options.grain > 0.0:
         strength = generator.uniform(0.0, options.grain)
         noise = generator.standard_normal(planes.shape, np.float32)
@@ -58,6 +69,12 @@ def other_camera(
         noise = noise if colored else np.repeat(noise[:1], len(noise), axis=0)
         planes = planes.float() + strength * torch.from_numpy(noise)
     return planes
+
+
+def _as_image(planes: Tensor, spec: ModalitySpec, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Change normalised planes as the picture from 0 to 1 that they were made of."""
+    mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
+    return (change((planes.float() * std + mean).clamp_(0.0, 1.0)) - mean) / std
 
 
 def _other_response(image: Tensor, generator: np.random.Generator) -> Tensor:

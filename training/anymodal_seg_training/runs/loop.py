@@ -33,6 +33,7 @@ from anymodal_seg_training.runs.initial_weights import fill, keep_statistics
 from anymodal_seg_training.runs.log import RunLog
 from anymodal_seg_training.runs.optimisation import (
     build_optimiser,
+    freeze,
     learning_rate,
     parameter_rates,
     set_learning_rate,
@@ -117,6 +118,7 @@ class Trainer:
         network = build_network(recipe.architecture, len(frames.classes), recipe.modality_names)
         if not run.last_file.exists():  # else it goes on with the weights of its checkpoint
             fill(network, recipe.initial_weights)
+        freeze(network, recipe.training.frozen)
         # Convolutions in channels_last take half the time on a CPU.
         network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network: AnyModalNetwork = network

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
+from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_ros.networks.windows import WindowCrossAttention
 from anymodal_seg_training.recipe import Recipe, TrainingOptions
 from anymodal_seg_training.runs.initial_weights import filled_by_encoder
 from anymodal_seg_training.strategies.base import Strategy
+
+
+def freeze(network: nn.Module, beginnings: Sequence[str]) -> None:
+    """Let parameters learn nothing.
+
+    Args:
+        network: which has them.
+        beginnings: of their names.
+
+    Raises:
+        ConfigError: no name begins so, or nothing is left that learns.
+    """
+    for beginning in beginnings:
+        found = [p for name, p in network.named_parameters() if name.startswith(beginning)]
+        if not found:
+            parts = sorted({name.split(".")[0] for name, _ in network.named_parameters()})
+            raise ConfigError(
+                f"training.frozen has {quote(repr(beginning))}: no parameter's name begins so; the "
+                f"network's parts are {', '.join(parts)}"
+            )
+        for parameter in found:
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise ConfigError("training.frozen leaves nothing that learns: name fewer parts")
 
 
 def build_optimiser(
