@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -383,6 +384,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "fault_matrix.json")
     parser.add_argument("--write", type=Path, help="write the page of all that was measured")
     options = parser.parse_args()
+    # Whoever stops it must not leave the robot's processes behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     matrix = Matrix(options.json, options.only, options.again)
     if options.list:
         print(*(case.name for case in cases()), "node: engine hangs, steady", sep="\n")
