@@ -18,6 +18,9 @@ ALWAYS = AugmentationOptions(camera=1.0, contrast=1.0, grain=0.2)
 ALWAYS_STRETCHED = AugmentationOptions(contrast=1.0)
 
 
+LABELS = torch.zeros((40, 50), dtype=torch.uint8)
+
+
 def picture(spec: ModalitySpec, low: float, high: float) -> torch.Tensor:
     """Planes of a slope from ``low`` to ``high``, as they are before normalisation."""
     slope = torch.linspace(low, high, 40 * 50).reshape(40, 50).expand(3, -1, -1)
@@ -32,7 +35,7 @@ def unnormalised(planes: torch.Tensor, spec: ModalitySpec) -> torch.Tensor:
 def test_metres_and_events_are_left_as_they_are(spec: ModalitySpec) -> None:
     generator = np.random.default_rng(1)
     planes = picture(spec, 0.1, 0.9)
-    assert other_camera(planes, spec, ALWAYS, generator) is planes
+    assert other_camera(planes, LABELS, spec, ALWAYS, generator) is planes
     assert generator.random() == np.random.default_rng(1).random(), "they draw nothing"
 
 
@@ -43,7 +46,8 @@ def test_a_thermal_image_gets_another_range_and_keeps_its_order(
 ) -> None:
     planes = picture(THERMAL, low, low + width)
     out = unnormalised(
-        other_camera(planes, THERMAL, ALWAYS_STRETCHED, np.random.default_rng(seed)), THERMAL
+        other_camera(planes, LABELS, THERMAL, ALWAYS_STRETCHED, np.random.default_rng(seed)),
+        THERMAL,
     )
     assert out.min() > -1e-5 and out.max() < 1 + 1e-5
     assert float(out.max() - out.min()) > LEAST_RANGE - 1e-4
@@ -56,7 +60,9 @@ def test_thermal_images_become_as_dark_and_as_light_as_cameras_give_them() -> No
     means = [
         float(
             unnormalised(
-                other_camera(planes, THERMAL, ALWAYS_STRETCHED, np.random.default_rng(seed)),
+                other_camera(
+                    planes, LABELS, THERMAL, ALWAYS_STRETCHED, np.random.default_rng(seed)
+                ),
                 THERMAL,
             ).mean()
         )
@@ -67,7 +73,7 @@ def test_thermal_images_become_as_dark_and_as_light_as_cameras_give_them() -> No
 
 def test_a_thermal_image_of_one_temperature_stays_finite() -> None:
     flat = picture(THERMAL, 0.4, 0.4)
-    out = other_camera(flat, THERMAL, ALWAYS, np.random.default_rng(0))
+    out = other_camera(flat, LABELS, THERMAL, ALWAYS, np.random.default_rng(0))
     assert out.isfinite().all()
 
 
@@ -75,7 +81,9 @@ def test_colours_get_another_balance_and_response_within_the_range() -> None:
     options = AugmentationOptions(camera=1.0)
     planes, means = picture(COLOR, 0.0, 1.0), []
     for seed in range(20):
-        out = unnormalised(other_camera(planes, COLOR, options, np.random.default_rng(seed)), COLOR)
+        out = unnormalised(
+            other_camera(planes, LABELS, COLOR, options, np.random.default_rng(seed)), COLOR
+        )
         assert out.min() >= -1e-5 and out.max() <= 1 + 1e-5
         means.append([float(plane.mean()) for plane in out])
     by_plane = np.array(means)
@@ -88,7 +96,7 @@ def test_grain_has_at_most_its_strength_and_one_plane_in_thermal_images() -> Non
     for spec in (COLOR, THERMAL):
         flat = torch.zeros(3, 60, 80)
         strengths = [
-            float(other_camera(flat, spec, options, np.random.default_rng(seed)).std())
+            float(other_camera(flat, LABELS, spec, options, np.random.default_rng(seed)).std())
             for seed in range(20)
         ]
         assert 0.1 < max(strengths) < 0.21 and min(strengths) < 0.1
