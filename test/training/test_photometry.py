@@ -16,9 +16,8 @@ DEPTH = ModalitySpec(2, "depth", (0.0,) * 3, (1.0,) * 3)
 EVENTS = ModalitySpec(3, "color", (0.1,) * 3, (0.2,) * 3, sparse=True)
 ALWAYS = AugmentationOptions(camera=1.0, contrast=1.0, grain=0.2)
 ALWAYS_STRETCHED = AugmentationOptions(contrast=1.0)
-
-
-LABELS = torch.zeros((40, 50), dtype=torch.uint8)
+LABELS = torch.zeros((60, 80), dtype=torch.uint8)
+"""Of one class: surfaces are not varied here."""
 
 
 def picture(spec: ModalitySpec, low: float, high: float) -> torch.Tensor:
@@ -100,5 +99,5 @@ def test_grain_has_at_most_its_strength_and_one_plane_in_thermal_images() -> Non
             for seed in range(20)
         ]
         assert 0.1 < max(strengths) < 0.21 and min(strengths) < 0.1
-    out = other_camera(torch.zeros(3, 60, 80), THERMAL, options, np.random.default_rng(3))
+    out = other_camera(torch.zeros(3, 60, 80), LABELS, THERMAL, options, np.random.default_rng(3))
     assert torch.equal(out[0], out[2])
