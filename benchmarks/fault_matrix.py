@@ -51,6 +51,8 @@ SENSORS = tuple(RATES)
 SUBSETS = [frozenset(s) for n in range(1, 5) for s in combinations(SENSORS, n)]
 QUIET = 1.5
 """Processes that run or want to, on a core: the cameras and the node of a case are most of them."""
+GRACE_S = 5.0
+"""As by default: Fast DDS may take 4 s to find a camera."""
 AHEAD = "0 0 0 0 0 0 1"
 """Both cameras look where the first one does."""
 
@@ -162,7 +164,8 @@ class Matrix:
 def cameras(graph: Graph, folder: Path, name: str, **options: Any) -> Iterator[Robot]:
     """Yield a robot whose cameras run."""
     settings = options.pop("cameras", {})
-    with Robot(graph, f"/{name}", folder / name, **options) as robot:
+    parameters = {"rig.startup_grace_s": GRACE_S, **options.pop("parameters", {})}
+    with Robot(graph, f"/{name}", folder / name, parameters=parameters, **options) as robot:
         for sensor in robot.sensors:
             robot.start_camera(sensor, **settings.get(sensor, {}))
         yield robot
