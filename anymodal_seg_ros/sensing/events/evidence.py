@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 
 from anymodal_seg_ros.frames import CheckResult, SensorState
 from anymodal_seg_ros.sensing.events.windows import EventCounts, EventStream
-from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.health.sensor_health import Fault, damaged
 
 PATIENCE_PERIODS = 10
 """A camera whose messages give no window for so many of its periods is at fault ..."""
@@ -121,7 +121,7 @@ class EventEvidence:
             f"{width}x{height}: {mend}"
         )
         if share < _MOST_OUTSIDE:
-            return Fault(SensorState.DEGRADED, reason, withhold=False)
+            return damaged(reason)
         return Fault(SensorState.INVALID, reason)
 
     def _nothing(self, now_ns: int, since_ns: int, before: EventCounts) -> Fault | None:

@@ -53,6 +53,11 @@ class Fault:
         return self.reason.split(":", 1)[0]
 
 
+def damaged(reason: str) -> Fault:
+    """Return the fault of a sensor that is DEGRADED: what it shows is fused, the reason is told."""
+    return Fault(SensorState.DEGRADED, reason, withhold=False)
+
+
 def withheld(fault: Fault | None) -> Fault | None:
     """Return a fault for which a message must not be fused; None if it may be."""
     return fault if fault is not None and fault.withhold else None

@@ -20,11 +20,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.frames import CheckResult, Pixels, SensorState
+from anymodal_seg_ros.frames import CheckResult, Pixels
 from anymodal_seg_ros.sensing.health.figures.image_figures import floats
 from anymodal_seg_ros.sensing.health.figures.likeness import likeness
 from anymodal_seg_ros.sensing.health.figures.order import in_order, median, quantile_of_sorted
-from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.health.sensor_health import Fault, damaged
 
 SOFT_BELOW = 0.31
 """Steepness of edges above which no picture is soft."""
@@ -210,11 +210,9 @@ class FocusWatch:
     def _fault(self) -> Fault:
         assert self._soft is not None
         usual = math.sqrt(self._usually(self._soft) + 1.0) / _COARSER
-        return Fault(
-            SensorState.DEGRADED,
+        return damaged(
             f"soft: the steepness of edges is {self._steepness:.3g}, usually {usual:.3g}: "
-            f"expected at least {self._limit(self._soft):.3g}",
-            withhold=False,
+            f"expected at least {self._limit(self._soft):.3g}"
         )
 
 

@@ -20,7 +20,7 @@ from anymodal_seg_ros.sensing.health.figures.blocks import Blocks, BlockView, Fl
 from anymodal_seg_ros.sensing.health.figures.edges import edges
 from anymodal_seg_ros.sensing.health.figures.image_figures import Grid, one_channel
 from anymodal_seg_ros.sensing.health.figures.order import share_of
-from anymodal_seg_ros.sensing.health.sensor_health import Fault
+from anymodal_seg_ros.sensing.health.sensor_health import Fault, damaged
 
 COVERED_ABOVE = 0.12
 """Share of a picture that may be dead; what is less is a wing mirror, or a scratch."""
@@ -185,11 +185,9 @@ class PartsWatch:
         lasts = self._covered.lasts(covered or whole, now_ns, _PATIENCE_NS)
         if not covered or not lasts:
             return None
-        return Fault(
-            SensorState.DEGRADED,
+        return damaged(
             f"covered: in {share:.0%} of the picture nothing changes any more, not even by noise: "
-            f"expected at most {self._covered_above:.0%}",
-            withhold=False,
+            f"expected at most {self._covered_above:.0%}"
         )
 
     def _loss_fault(self, share: float, left: float) -> Fault:
@@ -204,38 +202,30 @@ class PartsWatch:
 
 
 def _switch_fault(switched: str) -> Fault:
-    return Fault(
-        SensorState.DEGRADED,
+    return damaged(
         f"switched: from one image to the next the whole picture is {switched}: expected what it "
-        "showed; a restart of the sensor makes it the normal",
-        withhold=False,
+        "showed; a restart of the sensor makes it the normal"
     )
 
 
 def _hidden_fault(share: float) -> Fault:
-    return Fault(
-        SensorState.DEGRADED,
+    return damaged(
         f"covered: {share:.0%} of the picture was hidden from one image to the next, and nothing "
-        f"moves there any more: expected at most {HIDDEN_ABOVE:.0%}",
-        withhold=False,
+        f"moves there any more: expected at most {HIDDEN_ABOVE:.0%}"
     )
 
 
 def _dark_fault(share: float) -> Fault:
-    return Fault(
-        SensorState.DEGRADED,
+    return damaged(
         f"dark lines: {share:.0%} of the rows or columns show nothing any more, from one image to "
-        f"the next: expected at most {DARK_ABOVE:.0%}",
-        withhold=False,
+        f"the next: expected at most {DARK_ABOVE:.0%}"
     )
 
 
 def _dead_fault(share: float) -> Fault:
-    return Fault(
-        SensorState.DEGRADED,
+    return damaged(
         f"dead lines: {share:.0%} of the rows or columns are of one level from edge to edge, from "
-        f"one image to the next: expected at most {DEAD_ABOVE:.0%}",
-        withhold=False,
+        f"one image to the next: expected at most {DEAD_ABOVE:.0%}"
     )
 
 

@@ -35,6 +35,10 @@ _LEAST = 2.0
 """Counts by which fine structure must vary."""
 _NEAR = 4
 """Cells by which the picture may have moved meanwhile."""
+_HERE = np.s_[
+    _ROWS // 2 - _NEAR : _ROWS // 2 + _NEAR + 1, _COLUMNS // 2 - _NEAR : _COLUMNS // 2 + _NEAR + 1
+]
+"""Of the likeness at all shifts: where the picture has moved by no more."""
 _FEWEST = 6
 """Rows that must have come in at the other edge."""
 
@@ -153,15 +157,13 @@ def _correlation(one: Complexes, other: Complexes) -> Floats:
 
 
 def _near(alike: Floats) -> float:
-    row, column = alike.shape[0] // 2, alike.shape[1] // 2
-    return float(alike[row - _NEAR : row + _NEAR + 1, column - _NEAR : column + _NEAR + 1].max())
+    return float(alike[_HERE].max())
 
 
 def _repeats_itself(alike: Floats) -> bool:
     """Whether a picture is like itself at another place, of its likeness at all shifts."""
     elsewhere = alike.copy()
-    row, column = _ROWS // 2, _COLUMNS // 2
-    elsewhere[row - _NEAR : row + _NEAR + 1, column - _NEAR : column + _NEAR + 1] = 0.0
+    elsewhere[_HERE] = 0.0
     return float(elsewhere.max()) > _SAME
 
 
