@@ -26,13 +26,13 @@ from pathlib import Path
 from rich.console import Console
 
 from anymodal_seg_ros.cli.benchmark import conclusions, timing_table
-from anymodal_seg_ros.inference.choice_memory import choice_key
-from anymodal_seg_ros.inference.engine_benchmark import (
+from anymodal_seg_ros.inference.auto.choice_memory import choice_key
+from anymodal_seg_ros.inference.benchmark.engine_benchmark import (
     MEASURED,
     EngineBenchmark,
     benchmark_engines,
 )
-from anymodal_seg_ros.inference.engine_report import EngineReport, Timing
+from anymodal_seg_ros.inference.benchmark.engine_report import EngineReport, Timing
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
 from anymodal_seg_training.export.graphs import rewrite_graphs, rig_frame

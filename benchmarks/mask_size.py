@@ -8,7 +8,7 @@ runs once per frame and set of sensors; then its logits become a mask in three w
 * quarter: argmax of the logits as they are (48x64), blown up by nearest neighbour;
 * input: argmax at the network's input size (192x256), as graphs do it that return a mask, blown up
   by nearest neighbour;
-* camera: interpolated to the camera's size, then argmax (``inference/argmax.py``).
+* camera: interpolated to the camera's size, then argmax (``inference/masks/argmax.py``).
 
 Boundary mIoU looks only at pixels within 2 of a border between two classes. Needs the extra sim.
 """
@@ -30,8 +30,8 @@ from rich.table import Table
 
 from anymodal_seg_ros.evaluation.metrics import Confusion, confusion_matrix, mean_iou
 from anymodal_seg_ros.frames import UNLABELED, Mask, Segmentation
-from anymodal_seg_ros.inference.argmax import Logits, lazy_argmax
 from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.masks.argmax import Logits, lazy_argmax
 from anymodal_seg_ros.inference.model import DEFAULT_MODEL, load_model
 from anymodal_seg_ros.inference.preprocess import batch
 from anymodal_seg_ros.simulation.dataset.frames import scene_frames, sized_sensors

@@ -20,12 +20,12 @@ import numpy as np
 from traffic import pictures
 
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.inference.argmax import lazy_argmax
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.manifest import ModalitySpec
+from anymodal_seg_ros.inference.masks.argmax import lazy_argmax
 from anymodal_seg_ros.inference.model import DEFAULT_MODEL, Model, load_model
 from anymodal_seg_ros.inference.preprocess import planes
-from anymodal_seg_ros.inference.self_test import frame_of_all
+from anymodal_seg_ros.inference.verification.self_test import frame_of_all
 
 ROUNDS, TIMES = 7, 20
 SIZES = ((480, 640), (192, 256))

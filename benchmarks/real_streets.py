@@ -33,9 +33,9 @@ from rich.table import Table
 from anymodal_seg_ros.evaluation.image_files import load_image
 from anymodal_seg_ros.evaluation.metrics import class_iou, confusion_matrix
 from anymodal_seg_ros.frames import UNLABELED, Mask
-from anymodal_seg_ros.inference.argmax import lazy_argmax
 from anymodal_seg_ros.inference.engine_protocol import Engine
 from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.masks.argmax import lazy_argmax
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.preprocess import batch
 

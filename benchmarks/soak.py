@@ -33,10 +33,10 @@ from traffic import ENCODINGS, descriptors, due, message, pictures, rss_mb, slee
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.inference.contract import warm_up
 from anymodal_seg_ros.inference.engine_protocol import SplitEngine, can_split
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import DEFAULT_MODEL, Model, load_model
+from anymodal_seg_ros.inference.verification.contract import warm_up
 from anymodal_seg_ros.nodes.worker import PipelineWorker
 from anymodal_seg_ros.pipeline import Pipeline
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from anymodal_seg_ros import json_files
-from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, Remembered
+from anymodal_seg_ros.inference.auto.choice_memory import ChoiceMemory, Remembered
 from anymodal_seg_ros.json_files import json_bytes, parse_json, read_json
 
 

@@ -13,18 +13,18 @@ from rich.table import Table
 from anymodal_seg_ros.cli.one_of import OneOf
 from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.inference.engine_benchmark import (
+from anymodal_seg_ros.inference.benchmark.engine_benchmark import (
     MEASURED,
     EngineBenchmark,
     benchmark_engines,
     parity_markdown,
     speed_markdown,
 )
+from anymodal_seg_ros.inference.benchmark.engine_report import EngineReport
 from anymodal_seg_ros.inference.engine_protocol import NOT_VERIFIED, is_verified
-from anymodal_seg_ros.inference.engine_report import EngineReport
-from anymodal_seg_ros.inference.machine import machine
+from anymodal_seg_ros.inference.hardware.machine import machine
+from anymodal_seg_ros.inference.hardware.processors import engine_threads
 from anymodal_seg_ros.inference.model import load_model
-from anymodal_seg_ros.inference.processors import engine_threads
 from anymodal_seg_ros.written_files import naming
 
 BEGIN = "<!-- written by anymodal-seg benchmark --into -->"

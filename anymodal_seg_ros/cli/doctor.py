@@ -19,8 +19,8 @@ from anymodal_seg_ros.config import ENGINES
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.foreign_text import one_line, quote
 from anymodal_seg_ros.inference.engine_protocol import NOT_VERIFIED
-from anymodal_seg_ros.inference.gpu import find_gpu
-from anymodal_seg_ros.inference.machine import LIBRARIES, machine
+from anymodal_seg_ros.inference.hardware.gpu import find_gpu
+from anymodal_seg_ros.inference.hardware.machine import LIBRARIES, machine
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.inference.tensorrt.libraries import lack
 from anymodal_seg_ros.resources import models_dir

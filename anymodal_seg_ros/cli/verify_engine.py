@@ -15,14 +15,14 @@ from anymodal_seg_ros.cli.one_of import OneOf
 from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.config import ENGINES
+from anymodal_seg_ros.inference.benchmark.engine_report import EngineReport, inspect_engine
 from anymodal_seg_ros.inference.engine_protocol import NOT_VERIFIED, Engine, described, is_verified
-from anymodal_seg_ros.inference.engine_report import EngineReport, inspect_engine
 from anymodal_seg_ros.inference.engines import choose_engine, create_engine
-from anymodal_seg_ros.inference.jetson_stats import jetson_stats
-from anymodal_seg_ros.inference.machine import machine
+from anymodal_seg_ros.inference.hardware.jetson_stats import jetson_stats
+from anymodal_seg_ros.inference.hardware.machine import machine
+from anymodal_seg_ros.inference.hardware.telemetry import TelemetryReader
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.inference.self_test import EXACT, HALF
-from anymodal_seg_ros.inference.telemetry import TelemetryReader
+from anymodal_seg_ros.inference.verification.self_test import EXACT, HALF
 
 PLEASE = f"{NOT_VERIFIED} by the developers: please send them the report, they lack this proof"
 

@@ -12,7 +12,7 @@ import numpy as np
 from anymodal_seg_ros.evaluation.image_files import write_picture
 from anymodal_seg_ros.frames import Image, Mask
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.inference.visualize import Rgb, colorize, overlay, viewable
+from anymodal_seg_ros.inference.masks.visualize import Rgb, colorize, overlay, viewable
 
 _MARGIN, _TITLE, _LEGEND = 8, 58, 40
 _FONT = cv2.FONT_HERSHEY_SIMPLEX

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from anymodal_seg_ros.inference.engine_benchmark import EngineBenchmark
+from anymodal_seg_ros.inference.benchmark.engine_benchmark import EngineBenchmark
 
 _COLORS = ("#264653", "#2a9d8f", "#e9c46a", "#e76f51", "#8d6a9f")
 

@@ -35,7 +35,7 @@ from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.stream import inject
 from anymodal_seg_ros.faults.timeline import FaultTimeline, check_sensors, load_timeline
 from anymodal_seg_ros.frames import Prediction, SensorState
-from anymodal_seg_ros.inference.processors import usable_processors
+from anymodal_seg_ros.inference.hardware.processors import usable_processors
 from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.image_files import write_picture
 from anymodal_seg_ros.frames import Prediction, SensorState, SensorStatus
-from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.inference.masks.legend import annotated_overlay
 from anymodal_seg_ros.messages.evidence import left_out, out_of_order, paired_late
 from anymodal_seg_ros.written_files import naming
 

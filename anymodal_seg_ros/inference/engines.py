@@ -7,8 +7,9 @@ import sys
 from anymodal_seg_ros.config import ENGINES, did_you_mean
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.foreign_text import one_line
-from anymodal_seg_ros.inference.choice import Choice, choose
-from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, choice_key
+from anymodal_seg_ros.inference.auto.choice import Choice, choose
+from anymodal_seg_ros.inference.auto.choice_memory import ChoiceMemory, choice_key
+from anymodal_seg_ros.inference.auto.trial import try_apart
 from anymodal_seg_ros.inference.engine_protocol import (
     Engine,
     SplitEngine,
@@ -16,10 +17,9 @@ from anymodal_seg_ros.inference.engine_protocol import (
     can_split,
     described,
 )
-from anymodal_seg_ros.inference.gpu import has_gpu
+from anymodal_seg_ros.inference.hardware.gpu import has_gpu
+from anymodal_seg_ros.inference.hardware.processors import engine_threads
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.processors import engine_threads
-from anymodal_seg_ros.inference.trial import try_apart
 
 __all__ = [
     "Choice",
@@ -43,7 +43,7 @@ def create_engine(
         model: an opened model folder.
         threads: CPU threads; 0 means one per processor that may be used, at most 4.
         confidence: whether it shall say how sure it is.
-        providers: of ONNX Runtime, see :mod:`~anymodal_seg_ros.inference.providers`.
+        providers: of ONNX Runtime, see :mod:`~anymodal_seg_ros.inference.runtimes.providers`.
 
     Raises:
         ConfigError: the kind is unknown or its library is not installed, a provider is not there,
@@ -56,7 +56,7 @@ def create_engine(
     # A library that is damaged, or was built for another NumPy, may raise anything.
     if kind == "onnxruntime":
         try:
-            from anymodal_seg_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
+            from anymodal_seg_ros.inference.runtimes.onnxruntime_engine import OnnxRuntimeEngine
         except Exception as error:
             raise ConfigError(
                 f"engine is {kind!r}, but ONNX Runtime cannot be imported ({one_line(error)}): "
@@ -65,13 +65,13 @@ def create_engine(
         return OnnxRuntimeEngine(model, threads, confidence, providers)
     if kind == "openvino":
         try:
-            from anymodal_seg_ros.inference.openvino_engine import OpenVinoEngine
+            from anymodal_seg_ros.inference.runtimes.openvino_engine import OpenVinoEngine
         except Exception as error:
             raise _not_installed(kind, "OpenVINO", error) from error
         return OpenVinoEngine(model, threads, confidence)
     if kind == "torch":
         try:
-            from anymodal_seg_ros.inference.torch_engine import TorchEngine
+            from anymodal_seg_ros.inference.runtimes.torch_engine import TorchEngine
         except Exception as error:
             raise _not_installed(kind, "PyTorch", error) from error
         return TorchEngine(model, threads, confidence)
@@ -99,7 +99,7 @@ def choose_engine(
         model: an opened model folder.
         threads: CPU threads; 0 means one per processor that may be used, at most 4.
         confidence: whether it shall say how sure it is.
-        providers: of ONNX Runtime, see :mod:`~anymodal_seg_ros.inference.providers`.
+        providers: of ONNX Runtime, see :mod:`~anymodal_seg_ros.inference.runtimes.providers`.
         but: a kind that is not wanted; empty if any will do.
 
     Raises:

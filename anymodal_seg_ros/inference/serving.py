@@ -15,8 +15,8 @@ from typing import NamedTuple, TypeVar
 
 from anymodal_seg_ros.errors import EngineError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
-from anymodal_seg_ros.inference.contract import is_finite
 from anymodal_seg_ros.inference.engine_protocol import Engine, can_split
+from anymodal_seg_ros.inference.verification.contract import is_finite
 
 MOST_FAILURES = 3
 """Failures in a row after which another engine is asked for."""

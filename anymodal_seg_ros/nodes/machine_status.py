@@ -10,7 +10,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from anymodal_seg_ros.inference.telemetry import Telemetry, TelemetryReader
+from anymodal_seg_ros.inference.hardware.telemetry import Telemetry, TelemetryReader
 
 PERIOD_S = 2.0
 

@@ -12,8 +12,8 @@ from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
 
 from anymodal_seg_ros.config import RigConfig
 from anymodal_seg_ros.frames import FrameSet, Prediction
-from anymodal_seg_ros.inference.labelled_cloud import POINT, LabelledCloud
 from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.inference.masks.labelled_cloud import POINT, LabelledCloud
 from anymodal_seg_ros.nodes.messages import to_stamp
 from anymodal_seg_ros.sensing.decoding.encodings import in_metres, to_metres
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError, Camera

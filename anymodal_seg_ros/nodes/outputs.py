@@ -19,9 +19,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import Pixels, Prediction
-from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.inference.visualize import colorize
+from anymodal_seg_ros.inference.masks.legend import annotated_overlay
+from anymodal_seg_ros.inference.masks.visualize import colorize
 from anymodal_seg_ros.nodes.diagnostics import mask_evidence
 from anymodal_seg_ros.nodes.label_info import LabelInfoPublisher
 from anymodal_seg_ros.nodes.mask_geometry import MaskGeometry

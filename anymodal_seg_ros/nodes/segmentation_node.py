@@ -29,7 +29,7 @@ from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.foreign_text import block, one_line
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.engine_protocol import described
-from anymodal_seg_ros.inference.loading import give_up_when, loading_goes_on
+from anymodal_seg_ros.inference.runtimes.loading import give_up_when, loading_goes_on
 from anymodal_seg_ros.nodes.diagnostics import resting
 from anymodal_seg_ros.nodes.engine_build import EngineBuild
 from anymodal_seg_ros.nodes.health import Health

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import cv2
 
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.inference.processors import engine_threads
+from anymodal_seg_ros.inference.hardware.processors import engine_threads
 from anymodal_seg_ros.pipeline import Pipeline
 
 _NAME = "pipeline worker"

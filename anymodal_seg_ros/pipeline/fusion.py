@@ -22,11 +22,11 @@ from anymodal_seg_ros.frames import (
     Segmentation,
     SensorStatus,
 )
-from anymodal_seg_ros.inference.argmax import lazy_argmax
-from anymodal_seg_ros.inference.contract import is_finite
 from anymodal_seg_ros.inference.engine_failures import engine_at_work
 from anymodal_seg_ros.inference.engine_protocol import Engine, can_split, serving_engine
 from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.inference.masks.argmax import lazy_argmax
+from anymodal_seg_ros.inference.verification.contract import is_finite
 from anymodal_seg_ros.pipeline.failing_subsets import FailingSubsets
 from anymodal_seg_ros.pipeline.picture import Picture
 from anymodal_seg_ros.pipeline.stages import Preparer, Stages

@@ -19,9 +19,9 @@ from anymodal_seg_ros.frames import (
     SensorState,
     SensorStatus,
 )
-from anymodal_seg_ros.inference.contract import warm_up
 from anymodal_seg_ros.inference.engine_protocol import Engine, can_split
 from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.inference.verification.contract import warm_up
 from anymodal_seg_ros.pipeline.activity import Activity, Busy
 from anymodal_seg_ros.pipeline.ahead import Ahead, wanted_in
 from anymodal_seg_ros.pipeline.assembly import Assembly, assemble

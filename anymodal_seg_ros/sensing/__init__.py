@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from anymodal_seg_ros.sensing.former_addresses import keep_former_addresses
+from anymodal_seg_ros.former_addresses import keep_former_addresses
 
 if TYPE_CHECKING:
     from anymodal_seg_ros.config import ChecksConfig, RigConfig, SensorConfig, SensorLimits

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from anymodal_seg_ros.cli import benchmark
 from anymodal_seg_ros.cli.main import main
-from anymodal_seg_ros.inference import engine_report
-from anymodal_seg_ros.inference.engine_benchmark import EngineBenchmark, mask_cpu_ms
-from anymodal_seg_ros.inference.engine_report import EngineReport, Timing, switch_subsets
+from anymodal_seg_ros.inference.benchmark import engine_report
+from anymodal_seg_ros.inference.benchmark.engine_benchmark import EngineBenchmark, mask_cpu_ms
+from anymodal_seg_ros.inference.benchmark.engine_report import EngineReport, Timing, switch_subsets
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import load_model
 
@@ -59,7 +59,7 @@ def test_benchmark_leaves_out_what_is_not_installed(
 ) -> None:
     """The tiny model has no network, so torch cannot run it either."""
     monkeypatch.setitem(sys.modules, "openvino", None)
-    engine = "anymodal_seg_ros.inference.openvino_engine"
+    engine = "anymodal_seg_ros.inference.runtimes.openvino_engine"
     monkeypatch.delitem(sys.modules, engine, raising=False)
     out = tmp_path / "figures.json"
     arguments = ["benchmark", "--model", str(tiny_model), "--repeats", "1", "--out", str(out)]

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from fixtures.fake_gpu import FakeGpu
 
 from anymodal_seg_ros.cli.main import main
-from anymodal_seg_ros.inference import gpu as gpu_module
+from anymodal_seg_ros.inference.hardware import gpu as gpu_module
 from anymodal_seg_ros.inference.tensorrt.cache import machine_parts
 from anymodal_seg_ros.inference.tensorrt.kept_files import meta_of, write_kept
 from anymodal_seg_ros.inference.tensorrt.libraries import load_libraries

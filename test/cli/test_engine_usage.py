@@ -79,7 +79,9 @@ def test_a_picture_of_no_known_kind_and_a_page_without_marks_are_told_before_the
 
 def test_a_benchmark_of_nothing_is_none(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.delitem(sys.modules, "anymodal_seg_ros.inference.openvino_engine", raising=False)
+    monkeypatch.delitem(
+        sys.modules, "anymodal_seg_ros.inference.runtimes.openvino_engine", raising=False
+    )
     result = run("benchmark", "--model", str(tiny_model), "--engine", "openvino")
     assert result.exit_code == 1 and "openvino is left out: " in result.output
     assert "Error: no engine can run the model tiny here" in result.output

@@ -12,7 +12,12 @@ from onnx.reference import ReferenceEvaluator
 
 from anymodal_seg_ros.inference.manifest import PYRAMID, half_role
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.inference.self_test import HALF, frame_of, read_self_test, subsets
+from anymodal_seg_ros.inference.verification.self_test import (
+    HALF,
+    frame_of,
+    read_self_test,
+    subsets,
+)
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.export.half_precision import LARGEST, to_half
 from anymodal_seg_training.export.onnx_file import open_session

@@ -18,10 +18,10 @@ from fixtures.tiny_training import HEIGHT, WIDTH, TinyDataset, tiny_frames, tiny
 from fixtures.zoo import SHALLOW
 
 from anymodal_seg_ros.frames import ModalityBatch
-from anymodal_seg_ros.inference.argmax import lazy_argmax
 from anymodal_seg_ros.inference.engine_protocol import can_split
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest, load_manifest
+from anymodal_seg_ros.inference.masks.argmax import lazy_argmax
 from anymodal_seg_ros.inference.model import load_model, sha256
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, build_network
 from anymodal_seg_training.commands import export as export_module

@@ -12,7 +12,7 @@ from fixtures.tensorrt_operators import unsupported
 from fixtures.zoo import HEIGHT, MODALITIES, SHALLOW, SPLIT, WIDTH, network_of
 from fixtures.zoo_folder import write_zoo_folder
 
-from anymodal_seg_ros.inference import trial
+from anymodal_seg_ros.inference.auto import trial
 from anymodal_seg_ros.inference.manifest import FileSpec
 from anymodal_seg_ros.inference.model import sha256
 from anymodal_seg_ros.networks import network_names

@@ -197,7 +197,7 @@ import random, sys
 from pathlib import Path
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.inference.engines import create_engine
-from anymodal_seg_ros.inference import onnxruntime_engine
+from anymodal_seg_ros.inference.runtimes import onnxruntime_engine
 from anymodal_seg_ros.inference.manifest import dump_manifest, load_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
 from dataclasses import replace

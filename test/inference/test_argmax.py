@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anymodal_seg_ros.inference import argmax
-from anymodal_seg_ros.inference.argmax import lazy_argmax
+from anymodal_seg_ros.inference.masks import argmax
+from anymodal_seg_ros.inference.masks.argmax import lazy_argmax
 
 Logits = npt.NDArray[np.float32]
 

@@ -15,25 +15,26 @@ import pytest
 
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import ModalityBatch, Segmentation
-from anymodal_seg_ros.inference import choice_memory, loading
-from anymodal_seg_ros.inference import trial as trial_module
-from anymodal_seg_ros.inference.choice import Choice, choose
-from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, Remembered, choice_key
+from anymodal_seg_ros.inference.auto import choice_memory
+from anymodal_seg_ros.inference.auto import trial as trial_module
+from anymodal_seg_ros.inference.auto.choice import Choice, choose
+from anymodal_seg_ros.inference.auto.choice_memory import ChoiceMemory, Remembered, choice_key
+from anymodal_seg_ros.inference.auto.trial import EngineTrial, try_apart, try_engine
 from anymodal_seg_ros.inference.engine_protocol import Engine, described
 from anymodal_seg_ros.inference.engines import create_engine
-from anymodal_seg_ros.inference.gpu import has_gpu
-from anymodal_seg_ros.inference.loading import GivenUpError
+from anymodal_seg_ros.inference.hardware.gpu import has_gpu
+from anymodal_seg_ros.inference.hardware.processors import engine_threads, usable_processors
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
-from anymodal_seg_ros.inference.processors import engine_threads, usable_processors
-from anymodal_seg_ros.inference.self_test import (
+from anymodal_seg_ros.inference.runtimes import loading
+from anymodal_seg_ros.inference.runtimes.loading import GivenUpError
+from anymodal_seg_ros.inference.verification.self_test import (
     SelfTest,
     agreements,
     frame_of,
     read_self_test,
     subsets,
 )
-from anymodal_seg_ros.inference.trial import EngineTrial, try_apart, try_engine
 
 LONG_S = 500.0
 """Longer than a trial takes on a busy machine."""
@@ -72,7 +73,7 @@ def test_a_library_that_is_damaged_is_told_as_one_that_is_not_there(
     """As torch for another CUDA, whose loader raises OSError."""
     (tmp_path / f"{library}.py").write_text(f"raise {how}('libx.so.12: cannot open')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name in (library, f"anymodal_seg_ros.inference.{library}_engine"):
+    for name in (library, f"anymodal_seg_ros.inference.runtimes.{library}_engine"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(
         ConfigError, match=rf"cannot be imported \(libx.so.12.* install .*{library}"
@@ -293,7 +294,7 @@ time.sleep(600)
 """
 TRIES = """
 from anymodal_seg_ros.inference.model import load_model
-from anymodal_seg_ros.inference.trial import try_apart
+from anymodal_seg_ros.inference.auto.trial import try_apart
 try_apart("onnxruntime", load_model("rig-nano"), 1, False, "auto")
 """
 
@@ -499,7 +500,7 @@ def test_a_process_on_one_core_computes_with_one_thread(tiny_halves: Path) -> No
         "import os, sys; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
         "from anymodal_seg_ros.inference.engines import create_engine\n"
         "from anymodal_seg_ros.inference.model import load_model\n"
-        "from anymodal_seg_ros.inference.processors import engine_threads\n"
+        "from anymodal_seg_ros.inference.hardware.processors import engine_threads\n"
         "before = len(os.listdir('/proc/self/task'))\n"
         "create_engine('onnxruntime', load_model(sys.argv[1]), 0)\n"
         "print(engine_threads(), len(os.listdir('/proc/self/task')) - before)\n"

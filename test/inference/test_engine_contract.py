@@ -18,11 +18,12 @@ from fixtures.manifests import small_manifest
 from onnx import TensorProto, helper, numpy_helper
 
 from anymodal_seg_ros.errors import ModelError
-from anymodal_seg_ros.inference import loading, onnxruntime_engine, trial
+from anymodal_seg_ros.inference.auto import trial
 from anymodal_seg_ros.inference.engines import choose_engine, create_engine
-from anymodal_seg_ros.inference.loading import GivenUpError, load_in_time, loading_goes_on
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
+from anymodal_seg_ros.inference.runtimes import loading, onnxruntime_engine
+from anymodal_seg_ros.inference.runtimes.loading import GivenUpError, load_in_time, loading_goes_on
 
 SIZE = (32, 64)
 QUARTER = (8, 16)
@@ -322,11 +323,11 @@ def test_no_engine_loads_without_a_limit(
     script = """
 import os, sys
 from anymodal_seg_ros.errors import ModelError
-from anymodal_seg_ros.inference import loading
+from anymodal_seg_ros.inference.runtimes import loading
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import load_model
 kind, folder = sys.argv[1:]
-module = __import__(f"anymodal_seg_ros.inference.{kind}_engine", fromlist=["x"])
+module = __import__(f"anymodal_seg_ros.inference.runtimes.{kind}_engine", fromlist=["x"])
 at_once = lambda load, limit_s, what: loading.load_in_time(load, 1.0, what)
 module.load_in_time = at_once
 try:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from anymodal_seg_ros.frames import UNLABELED
-from anymodal_seg_ros.inference.labelled_cloud import POINT, LabelledCloud
+from anymodal_seg_ros.inference.masks.labelled_cloud import POINT, LabelledCloud
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.sensing.geometry.cameras import Camera
 

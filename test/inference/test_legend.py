@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from anymodal_seg_ros.inference.legend import SensorNote, annotate
+from anymodal_seg_ros.inference.masks.legend import SensorNote, annotate
 from anymodal_seg_ros.inference.model import load_model
 
 NOTES = [SensorNote("rgb", "OK", True, 0.7), SensorNote("thermal", "FAILED", False)]

@@ -14,7 +14,7 @@ from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.inference.agreement import load_agreement
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
-from anymodal_seg_ros.inference.self_test import SelfTest, read_self_test
+from anymodal_seg_ros.inference.verification.self_test import SelfTest, read_self_test
 
 IMAGES = np.zeros((5, 3, 8, 12), np.float16)
 MASKS = np.zeros((31, 2, 3), np.uint8)

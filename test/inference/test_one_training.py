@@ -18,7 +18,7 @@ from anymodal_seg_ros.inference.engine_protocol import can_split
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest, load_manifest
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
-from anymodal_seg_ros.inference.self_test import frame_of_all
+from anymodal_seg_ros.inference.verification.self_test import frame_of_all
 from anymodal_seg_ros.sensing.health.accord.normal_accord import dump_normal
 
 ON_A_CPU = pytest.mark.parametrize(

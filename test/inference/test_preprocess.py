@@ -10,8 +10,8 @@ from fixtures.pictures import png
 
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.inference.masks.visualize import viewable
 from anymodal_seg_ros.inference.preprocess import batch, check_encoding, planes
-from anymodal_seg_ros.inference.visualize import viewable
 from anymodal_seg_ros.sensing.decoding.decode import decode_image
 from anymodal_seg_ros.sensing.decoding.encodings import LAYOUTS
 

@@ -9,13 +9,17 @@ import onnxruntime
 import pytest
 
 from anymodal_seg_ros.errors import ConfigError, ModelError
-from anymodal_seg_ros.inference import onnxruntime_engine
 from anymodal_seg_ros.inference.engine_protocol import described
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.manifest import half_role
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
-from anymodal_seg_ros.inference.providers import fallen_away, wanted_providers, with_options
+from anymodal_seg_ros.inference.runtimes import onnxruntime_engine
+from anymodal_seg_ros.inference.runtimes.onnxruntime_engine import OnnxRuntimeEngine
+from anymodal_seg_ros.inference.runtimes.providers import (
+    fallen_away,
+    wanted_providers,
+    with_options,
+)
 
 GPU_BUILD = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
 CPU_BUILD = ["AzureExecutionProvider", "CPUExecutionProvider"]

@@ -12,11 +12,11 @@ import pytest
 from anymodal_seg_ros.config import RigConfig, SegConfig, SensorConfig
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
-from anymodal_seg_ros.inference.argmax import lazy_argmax
-from anymodal_seg_ros.inference.contract import warm_up
 from anymodal_seg_ros.inference.engine_protocol import SplitEngine, can_split
 from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.masks.argmax import lazy_argmax
 from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.inference.verification.contract import warm_up
 from anymodal_seg_ros.pipeline import Pipeline
 
 SUBSETS = [s for n in range(1, 5) for s in combinations(range(4), n)]

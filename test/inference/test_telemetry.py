@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from fixtures.jetson_tree import FILES, write_jetson
 
-from anymodal_seg_ros.inference.jetson_stats import jetson_stats
-from anymodal_seg_ros.inference.machine import fingerprint, machine
-from anymodal_seg_ros.inference.telemetry import Telemetry, TelemetryReader
+from anymodal_seg_ros.inference.hardware.jetson_stats import jetson_stats
+from anymodal_seg_ros.inference.hardware.machine import fingerprint, machine
+from anymodal_seg_ros.inference.hardware.telemetry import Telemetry, TelemetryReader
 
 
 def test_a_jetson_tells_mode_temperatures_load_clock_and_power(tmp_path: Path) -> None:

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from anymodal_seg_ros.frames import ModalityBatch
-from anymodal_seg_ros.inference.cuda_graphs import Function, Replayer
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.inference.self_test import (
+from anymodal_seg_ros.inference.runtimes.cuda_graphs import Function, Replayer
+from anymodal_seg_ros.inference.runtimes.torch_engine import TorchEngine
+from anymodal_seg_ros.inference.verification.self_test import (
     EXACT,
     HALF,
     agreements,
     read_self_test,
     whole_agreements,
 )
-from anymodal_seg_ros.inference.torch_engine import TorchEngine
 
 SUBSETS = [s for n in range(1, 5) for s in combinations(range(4), n)]
 
@@ -161,7 +161,7 @@ def test_several_threads_share_a_gpu(model: Model) -> None:
 def test_onnx_runtime_takes_the_gpu_where_its_provider_is_installed(model: Model) -> None:
     import onnxruntime
 
-    from anymodal_seg_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
+    from anymodal_seg_ros.inference.runtimes.onnxruntime_engine import OnnxRuntimeEngine
 
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("onnxruntime-gpu is not installed")

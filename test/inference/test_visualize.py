@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.inference.visualize import viewable
+from anymodal_seg_ros.inference.masks.visualize import viewable
 
 
 @pytest.mark.parametrize(

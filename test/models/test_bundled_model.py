@@ -10,8 +10,8 @@ import pytest
 
 from anymodal_seg_ros.evaluation.metrics import confusion_matrix, mean_iou
 from anymodal_seg_ros.frames import Image
-from anymodal_seg_ros.inference.argmax import lazy_argmax
 from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.masks.argmax import lazy_argmax
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.preprocess import batch
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fixtures.jetson_tree import write_jetson
 
-from anymodal_seg_ros.inference.telemetry import Telemetry, TelemetryReader
+from anymodal_seg_ros.inference.hardware.telemetry import Telemetry, TelemetryReader
 
 pytest.importorskip("diagnostic_msgs", reason="the message packages of ROS are not installed")
 

@@ -19,7 +19,7 @@ from fixtures.virtual_machine import SplitEngine
 
 from anymodal_seg_ros.config import CountsConfig, RegistrationConfig, RigConfig, SensorConfig
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.inference.labelled_cloud import POINT
+from anymodal_seg_ros.inference.masks.labelled_cloud import POINT
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.nodes.mask_geometry import MaskGeometry
 from anymodal_seg_ros.pipeline import Pipeline

@@ -19,6 +19,7 @@ LAYERS = [
         "",
         "errors",
         "foreign_text",
+        "former_addresses",
         "frames",
         "config",
         "json_files",
@@ -42,11 +43,11 @@ ROS = {"rclpy", "ament_index_python", "builtin_interfaces", "rcl_interfaces", "s
 ONLY_IN = {
     "torch": (
         "networks/",
-        "inference/cuda_graphs.py",
-        "inference/gemm_floor.py",
-        "inference/torch_engine.py",
+        "inference/runtimes/cuda_graphs.py",
+        "inference/benchmark/gemm_floor.py",
+        "inference/runtimes/torch_engine.py",
     ),
-    "safetensors": ("networks/", "inference/torch_engine.py"),
+    "safetensors": ("networks/", "inference/runtimes/torch_engine.py"),
     "trimesh": ("simulation/",),
     "embreex": ("simulation/",),
     "rosbags": ("evaluation/", "messages/rosbags.py"),
@@ -54,11 +55,11 @@ ONLY_IN = {
     "backports": ("evaluation/bag_storage/",),
     "click": ("cli/",),
     "jinja2": ("evaluation/scorecard/report.py",),
-    "jtop": ("inference/jetson_stats.py",),
+    "jtop": ("inference/hardware/jetson_stats.py",),
     "matplotlib": ("evaluation/engine_picture.py", "evaluation/scorecard/plots.py"),
     "pytest": ("evaluation/pytest_scorecard.py",),
     "onnx": (),
-    "openvino": ("inference/openvino_engine.py",),
+    "openvino": ("inference/runtimes/openvino_engine.py",),
     "timm": ("networks/ma_clip.py", "networks/timm_encoder.py"),
 }
 """Where else than there nobody may import these, not even inside a function."""

@@ -1,4 +1,4 @@
-"""Which room may import which, in the trainer, the simulated rig, the node and the checks."""
+"""Which room may import which, in every part of the package that has some."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ HEALTH = (
     {"scans"},
     {"content_checks"},
 )
+INFERENCE = (
+    {"", "engine_failures", "engine_protocol", "hardware", "manifest", "onnx_weights"},
+    {"masks", "model", "preprocess"},
+    {"agreement", "evidence", "verification"},
+    {"runtimes", "serving"},
+    {"auto", "engines", "tensorrt"},
+    {"benchmark"},
+)
 NODES = (
     {"", "engine_build", "environment", "machine_status", "messages", "recording", "services"},
     {"mask_geometry", "process", "worker"},
@@ -79,6 +87,7 @@ def imports_of(root: Path, package: str) -> Iterator[tuple[str, str]]:
         ("anymodal_seg_ros/simulation", "anymodal_seg_ros.simulation", RIG),
         ("anymodal_seg_ros/simulation/world", "anymodal_seg_ros.simulation.world", WORLD),
         ("anymodal_seg_ros/sensing/health", "anymodal_seg_ros.sensing.health", HEALTH),
+        ("anymodal_seg_ros/inference", "anymodal_seg_ros.inference", INFERENCE),
         ("anymodal_seg_ros/nodes", "anymodal_seg_ros.nodes", NODES),
     ],
 )

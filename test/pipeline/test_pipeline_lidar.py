@@ -16,8 +16,8 @@ from fixtures.pipelines import MS, START, CountingEngine, message, pipeline
 from anymodal_seg_ros.config import RegistrationConfig, RigConfig, SensorConfig, load_config
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import UNLABELED, ModalityBatch, Segmentation
+from anymodal_seg_ros.inference.masks.visualize import viewable
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.visualize import viewable
 from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.sensing.geometry.cameras import Camera
 

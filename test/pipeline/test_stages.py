@@ -15,11 +15,11 @@ from fixtures.virtual_machine import split_pipeline
 from anymodal_seg_ros.config import RegistrationConfig, RigConfig, SensorConfig, default_sensors
 from anymodal_seg_ros.errors import EngineError
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.inference.argmax import lazy_argmax
 from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.masks.argmax import lazy_argmax
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.inference.onnxruntime_engine import OnnxRuntimeEngine
 from anymodal_seg_ros.inference.preprocess import batch
+from anymodal_seg_ros.inference.runtimes.onnxruntime_engine import OnnxRuntimeEngine
 from anymodal_seg_ros.pipeline import Pipeline
 
 MS = 1_000_000

@@ -24,7 +24,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from anymodal_seg_ros.inference.labelled_cloud import POINT
+from anymodal_seg_ros.inference.masks.labelled_cloud import POINT
 from anymodal_seg_ros.nodes.messages import image_message
 
 pytestmark = pytest.mark.ros

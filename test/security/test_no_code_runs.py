@@ -22,7 +22,7 @@ from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest, load_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
-from anymodal_seg_ros.inference.self_test import ROLE, read_self_test
+from anymodal_seg_ros.inference.verification.self_test import ROLE, read_self_test
 from anymodal_seg_training.checkpoint import load_checkpoint, load_public_weights, load_weights
 from anymodal_seg_training.datasets.bounded import array, arrays
 

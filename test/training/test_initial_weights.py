@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.inference.model import load_model
-from anymodal_seg_ros.inference.torch_engine import load_network
+from anymodal_seg_ros.inference.runtimes.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_ros.networks.mit_weights import load_mit_weights
 from anymodal_seg_ros.networks.mix_transformer import SIZES, MixTransformer

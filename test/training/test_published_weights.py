@@ -26,7 +26,7 @@ from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.manifest import modality_spec
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.inference.preprocess import planes
-from anymodal_seg_ros.inference.torch_engine import load_network
+from anymodal_seg_ros.inference.runtimes.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_ros.networks.mit_weights import load_mit_weights
 from anymodal_seg_ros.networks.mix_transformer import SIZES

@@ -59,7 +59,7 @@ from anymodal_seg_ros.evaluation.scorecard.worst import WorstMasks
 from anymodal_seg_ros.faults.timeline import FaultTimeline, dump_timeline
 from anymodal_seg_ros.inference.engine_protocol import Engine
 from anymodal_seg_ros.inference.engines import create_engine
-from anymodal_seg_ros.inference.machine import libraries
+from anymodal_seg_ros.inference.hardware.machine import libraries
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.model import Model, load_model
 

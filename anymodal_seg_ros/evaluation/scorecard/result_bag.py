@@ -22,8 +22,8 @@ from anymodal_seg_ros.evaluation.scorecard.cases import Case
 from anymodal_seg_ros.evaluation.scorecard.job import Subject
 from anymodal_seg_ros.frames import Image, Prediction
 from anymodal_seg_ros.inference.engines import create_engine
-from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.inference.masks.legend import annotated_overlay
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.messages.definitions import LABEL_INFO, VISION_CLASS

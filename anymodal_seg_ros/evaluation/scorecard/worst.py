@@ -14,7 +14,7 @@ from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord
 from anymodal_seg_ros.evaluation.scorecard.run_folder import WorstMask
 from anymodal_seg_ros.frames import Image, Mask, Prediction
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.inference.visualize import Rgb, colorize, overlay, viewable
+from anymodal_seg_ros.inference.masks.visualize import Rgb, colorize, overlay, viewable
 from anymodal_seg_ros.written_files import write_file
 
 WIDTH = 320

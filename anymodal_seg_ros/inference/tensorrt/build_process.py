@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.errors import AnymodalError, EngineError, ModelError
+from anymodal_seg_ros.inference.auto.trial import mask_ms
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.tensorrt.builder import BuildCancelledError, build_plan
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
@@ -32,7 +33,6 @@ from anymodal_seg_ros.inference.tensorrt.libraries import Libraries, load_librar
 from anymodal_seg_ros.inference.tensorrt.locks import LockedError, build_held
 from anymodal_seg_ros.inference.tensorrt.proof import check_provable, proven
 from anymodal_seg_ros.inference.tensorrt.service_record import ServiceRecord
-from anymodal_seg_ros.inference.trial import mask_ms
 
 GRACE_S = 20.0
 """Time that a cancelled build has to come to the end of its step, before the process just ends."""

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ConfigError, EngineError, ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
-from anymodal_seg_ros.inference.contract import check_engine
 from anymodal_seg_ros.inference.engine_protocol import NOT_VERIFIED
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
@@ -19,6 +18,7 @@ from anymodal_seg_ros.inference.tensorrt.device import Cuda, DevicePool
 from anymodal_seg_ros.inference.tensorrt.graphs import forms_of
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries, load_libraries
 from anymodal_seg_ros.inference.tensorrt.runner import Arrays, Plan
+from anymodal_seg_ros.inference.verification.contract import check_engine
 
 UNVERIFIED = f"TensorRT is {NOT_VERIFIED}"
 """Said wherever something of TensorRT is told: it was written without a GPU at hand."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from anymodal_seg_ros.inference.graph_outputs import wanted_outputs
 from anymodal_seg_ros.inference.manifest import PYRAMID, half_role
 from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.inference.runtimes.graph_outputs import wanted_outputs
 
 MOST_SENSORS = 8
 """Sensors that a fusing plan takes where several are of one kind, such as two colour cameras."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.foreign_text import one_line
-from anymodal_seg_ros.inference.gpu import Gpu, find_gpu
+from anymodal_seg_ros.inference.hardware.gpu import Gpu, find_gpu
 
 OLDEST = (10, 3)
 """The TensorRT of JetPack 6.1. Of those before it, 10.0 to 10.2 are on no Jetson, and 8 and 9 do

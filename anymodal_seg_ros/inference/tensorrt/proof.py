@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from anymodal_seg_ros.errors import EngineError, ModelError
+from anymodal_seg_ros.inference.auto.trial import tested
 from anymodal_seg_ros.inference.engine_protocol import Engine
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.self_test import ROLE
-from anymodal_seg_ros.inference.trial import tested
+from anymodal_seg_ros.inference.verification.self_test import ROLE
 
 
 def check_provable(model: Model) -> None:

@@ -11,7 +11,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.foreign_text import block, one_line, quote
-from anymodal_seg_ros.inference.loading import GivenUpError
+from anymodal_seg_ros.inference.runtimes.loading import GivenUpError
 
 N = TypeVar("N", bound=LifecycleNode)
 Transition = Callable[[N, LifecycleState], TransitionCallbackReturn]

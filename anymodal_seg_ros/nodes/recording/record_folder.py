@@ -30,8 +30,8 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.frames import Prediction
-from anymodal_seg_ros.inference.legend import annotated_overlay
 from anymodal_seg_ros.inference.manifest import Manifest
+from anymodal_seg_ros.inference.masks.legend import annotated_overlay
 from anymodal_seg_ros.sensing.geometry.frame_tree import LONGEST_NAME, MOST_AT_ONCE
 from anymodal_seg_ros.written_files import write_file
 

@@ -12,9 +12,9 @@ import pytest
 from fixtures.fake_gpu import FakeGpu
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.inference import gpu as gpu_module
 from anymodal_seg_ros.inference.engines import choose_engine, create_engine
-from anymodal_seg_ros.inference.gpu import find_gpu
+from anymodal_seg_ros.inference.hardware import gpu as gpu_module
+from anymodal_seg_ros.inference.hardware.gpu import find_gpu
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.tensorrt.libraries import lack, load_libraries
 

@@ -18,7 +18,6 @@ from anymodal_seg_ros.frames import ModalityBatch
 from anymodal_seg_ros.inference.engine_protocol import described
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.inference.self_test import subsets
 from anymodal_seg_ros.inference.tensorrt.build_process import PlanBuilder, Request
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
 from anymodal_seg_ros.inference.tensorrt.device import Cuda, DevicePool, HostArray
@@ -26,6 +25,7 @@ from anymodal_seg_ros.inference.tensorrt.engine import NotBuiltError, TensorRtEn
 from anymodal_seg_ros.inference.tensorrt.graphs import forms_of
 from anymodal_seg_ros.inference.tensorrt.libraries import load_libraries
 from anymodal_seg_ros.inference.tensorrt.proof import proven
+from anymodal_seg_ros.inference.verification.self_test import subsets
 
 RIGHT = "15 subsets right in at least 100.00 % of the pixels"
 

@@ -13,7 +13,6 @@ import pytest
 from anymodal_seg_ros.frames import ModalityBatch
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.inference.self_test import HALF, agreements, read_self_test, subsets
 from anymodal_seg_ros.inference.tensorrt.background import (
     CANCELLED,
     DONE,
@@ -24,6 +23,12 @@ from anymodal_seg_ros.inference.tensorrt.build_process import Request
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache
 from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
 from anymodal_seg_ros.inference.tensorrt.libraries import lack
+from anymodal_seg_ros.inference.verification.self_test import (
+    HALF,
+    agreements,
+    read_self_test,
+    subsets,
+)
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow, pytest.mark.timeout(3600)]
 

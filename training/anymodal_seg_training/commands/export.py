@@ -15,7 +15,7 @@ import torch
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.inference.manifest import FileSpec, Manifest, dump_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
-from anymodal_seg_ros.inference.self_test import HALF
+from anymodal_seg_ros.inference.verification.self_test import HALF
 from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork
 from anymodal_seg_ros.written_files import write_file

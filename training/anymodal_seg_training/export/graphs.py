@@ -16,7 +16,6 @@ import onnx
 import torch
 
 from anymodal_seg_ros.errors import AnymodalError
-from anymodal_seg_ros.inference.argmax import lazy_argmax
 from anymodal_seg_ros.inference.manifest import (
     PYRAMID,
     FileSpec,
@@ -25,9 +24,11 @@ from anymodal_seg_ros.inference.manifest import (
     half_role,
     names_by_id,
 )
+from anymodal_seg_ros.inference.masks.argmax import lazy_argmax
 from anymodal_seg_ros.inference.model import load_model, sha256
 from anymodal_seg_ros.inference.preprocess import batch
-from anymodal_seg_ros.inference.self_test import (
+from anymodal_seg_ros.inference.runtimes.torch_engine import load_network
+from anymodal_seg_ros.inference.verification.self_test import (
     HALF,
     ROLE,
     SelfTest,
@@ -35,7 +36,6 @@ from anymodal_seg_ros.inference.self_test import (
     read_self_test,
     subsets,
 )
-from anymodal_seg_ros.inference.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, DeployedNetwork, weights_sensors
 from anymodal_seg_ros.written_files import write_file
 from anymodal_seg_training.checkpoint import save_weights

@@ -9,7 +9,7 @@ import torch
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.inference.torch_engine import load_network
+from anymodal_seg_ros.inference.runtimes.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_training.checkpoint import load_weights, save_weights
 from anymodal_seg_training.errors import TrainingError

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.inference.model import load_model
-from anymodal_seg_ros.inference.torch_engine import load_network
+from anymodal_seg_ros.inference.runtimes.torch_engine import load_network
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_ros.networks.mit_weights import load_mit_weights
 from anymodal_seg_ros.networks.mix_transformer import MixTransformer

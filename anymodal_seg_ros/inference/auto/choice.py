@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
-from anymodal_seg_ros.inference.choice_memory import ChoiceMemory, Remembered
+from anymodal_seg_ros.inference.auto.choice_memory import ChoiceMemory, Remembered
+from anymodal_seg_ros.inference.auto.trial import EngineTrial, tested
 from anymodal_seg_ros.inference.engine_protocol import Engine
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.trial import EngineTrial, tested
 
 Make = Callable[[str], Engine]
 """Creates an engine by its kind."""
@@ -60,7 +60,7 @@ def choose(
     Args:
         model: an opened model folder.
         make: creates an engine.
-        attempt: tries one out, see :func:`~anymodal_seg_ros.inference.trial.try_apart`.
+        attempt: tries one out, see :func:`~anymodal_seg_ros.inference.auto.trial.try_apart`.
         on_gpu: the kinds that may use a GPU that is there.
         memory: what was found before; None: nothing, and nothing is kept.
         key: of this model on this machine, in the memory.

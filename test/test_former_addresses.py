@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from anymodal_seg_ros.sensing.former_addresses import MOVED
+from anymodal_seg_ros.former_addresses import MOVED
 
 
 @pytest.mark.parametrize("former", sorted(MOVED))
@@ -21,6 +21,7 @@ def test_a_former_address_gives_the_same_things_and_says_where_they_are(former: 
     assert now.__name__ == MOVED[former]
 
 
-def test_nothing_else_is_found_there() -> None:
+@pytest.mark.parametrize("part", ["sensing", "inference"])
+def test_nothing_else_is_found_there(part: str) -> None:
     with pytest.raises(ModuleNotFoundError):
-        importlib.import_module("anymodal_seg_ros.sensing.nonsense")
+        importlib.import_module(f"anymodal_seg_ros.{part}.nonsense")

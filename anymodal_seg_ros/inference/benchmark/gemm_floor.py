@@ -12,8 +12,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.self_test import frame_of_all
-from anymodal_seg_ros.inference.torch_engine import load_network
+from anymodal_seg_ros.inference.runtimes.torch_engine import load_network
+from anymodal_seg_ros.inference.verification.self_test import frame_of_all
 from anymodal_seg_ros.networks import DeployedNetwork
 
 SIDE, SECONDS = 1024, 1.0

@@ -14,34 +14,49 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 _SENSING = "anymodal_seg_ros.sensing"
+_INFERENCE = "anymodal_seg_ros.inference"
 
-MOVED = {
-    f"{_SENSING}.{name}": f"{_SENSING}.{room}.{name}"
-    for room, names in {
-        "decoding": ("camera_formats", "decode", "encodings", "point_clouds"),
-        "health": ("content_checks", "watchdog"),
-        "sync": ("message_filter", "synchronizer"),
-        "geometry": (
-            "alignment",
-            "calibration",
-            "camera_info",
-            "cameras",
-            "registration",
-            "rig_geometry",
-        ),
-    }.items()
-    for name in names
-} | {
-    f"{_SENSING}.events.{name}": f"{_SENSING}.events.{now}"
-    for now, names in {
-        "windows": ("accumulator", "stream"),
-        "values": ("window",),
-        "messages": ("clouds", "packets"),
-        "evt": ("evt2", "evt3"),
-        "packet_encodings": ("words",),
-    }.items()
-    for name in names
-}
+MOVED = (
+    {
+        f"{_SENSING}.{name}": f"{_SENSING}.{room}.{name}"
+        for room, names in {
+            "decoding": ("camera_formats", "decode", "encodings", "point_clouds"),
+            "health": ("content_checks", "watchdog"),
+            "sync": ("message_filter", "synchronizer"),
+            "geometry": (
+                "alignment",
+                "calibration",
+                "camera_info",
+                "cameras",
+                "registration",
+                "rig_geometry",
+            ),
+        }.items()
+        for name in names
+    }
+    | {
+        f"{_SENSING}.events.{name}": f"{_SENSING}.events.{now}"
+        for now, names in {
+            "windows": ("accumulator", "stream"),
+            "values": ("window",),
+            "messages": ("clouds", "packets"),
+            "evt": ("evt2", "evt3"),
+            "packet_encodings": ("words",),
+        }.items()
+        for name in names
+    }
+    | {
+        f"{_INFERENCE}.{name}": f"{_INFERENCE}.{room}.{name}"
+        for room, names in {
+            "auto": ("choice", "choice_memory", "trial"),
+            "hardware": ("gpu", "machine", "processors", "telemetry"),
+            "masks": ("argmax", "labelled_cloud", "legend", "visualize"),
+            "runtimes": ("onnxruntime_engine", "openvino_engine", "providers", "torch_engine"),
+            "verification": ("contract", "one_training", "self_test"),
+        }.items()
+        for name in names
+    }
+)
 """Former full names of modules, and where they are now."""
 
 

@@ -12,10 +12,10 @@ from itertools import cycle, islice
 
 from anymodal_seg_ros.frames import ModalityBatch
 from anymodal_seg_ros.inference.engine_protocol import Engine, SplitEngine, can_split
-from anymodal_seg_ros.inference.machine import memory_mb
+from anymodal_seg_ros.inference.hardware.machine import memory_mb
 from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.self_test import (
+from anymodal_seg_ros.inference.verification.self_test import (
     agreements,
     frame_of_all,
     read_self_test,

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.frames import UNLABELED, Mask
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.inference.visualize import palette
+from anymodal_seg_ros.inference.masks.visualize import palette
 from anymodal_seg_ros.sensing.geometry.cameras import Camera
 from anymodal_seg_ros.sensing.geometry.views import pixel_places, rays_of
 

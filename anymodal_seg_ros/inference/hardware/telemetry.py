@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anymodal_seg_ros.inference.machine import ROOT, power_mode, read_text
+from anymodal_seg_ros.inference.hardware.machine import ROOT, power_mode, read_text
 
 _GPU_LOADS = (
     "sys/devices/gpu.0/load",

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from anymodal_seg_ros.inference.gpu import gpu_name
-from anymodal_seg_ros.inference.machine import fingerprint, machine
+from anymodal_seg_ros.inference.hardware.gpu import gpu_name
+from anymodal_seg_ros.inference.hardware.machine import fingerprint, machine
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_ros.resources import user_cache_dir

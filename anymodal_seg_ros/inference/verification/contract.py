@@ -13,8 +13,8 @@ from anymodal_seg_ros.frames import Mask, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.engine_protocol import Engine, can_split
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.one_training import HALVES, WHOLE, Agreement
-from anymodal_seg_ros.inference.self_test import frame_of, read_self_test
+from anymodal_seg_ros.inference.verification.one_training import HALVES, WHOLE, Agreement
+from anymodal_seg_ros.inference.verification.self_test import frame_of, read_self_test
 
 
 def probes(manifest: Manifest) -> Iterator[ModalityBatch]:
@@ -58,7 +58,7 @@ def check_engine(
 
     Returns:
         How well it gives the masks of the self-test; see
-        :func:`~anymodal_seg_ros.inference.one_training.demand_one_training`.
+        :func:`~anymodal_seg_ros.inference.verification.one_training.demand_one_training`.
 
     Raises:
         ModelError: it fails, or returns something else than the manifest says.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anymodal_seg_ros
-from anymodal_seg_ros.inference.processors import usable_processors
+from anymodal_seg_ros.inference.hardware.processors import usable_processors
 
 ROOT = Path("/")
 

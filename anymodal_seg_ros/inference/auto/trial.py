@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError, ModelError
 from anymodal_seg_ros.inference.engine_protocol import Engine, can_split
-from anymodal_seg_ros.inference.loading import wait_in_time
+from anymodal_seg_ros.inference.hardware.processors import usable_processors
 from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.processors import usable_processors
-from anymodal_seg_ros.inference.self_test import (
+from anymodal_seg_ros.inference.runtimes.loading import wait_in_time
+from anymodal_seg_ros.inference.verification.self_test import (
     EXACT,
     HALF,
     agreements,
@@ -30,7 +30,7 @@ from anymodal_seg_ros.inference.self_test import (
     read_self_test,
 )
 
-MODULE = "anymodal_seg_ros.inference.trial_process"
+MODULE = "anymodal_seg_ros.inference.auto.trial_process"
 
 LIMIT_S = 30.0
 """What takes longer to load, to be tested and to be timed is not tried any longer."""

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
-from anymodal_seg_ros.inference.contract import check_engine
-from anymodal_seg_ros.inference.cuda_graphs import CudaCapture, Replayer
 from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.one_training import HALVES, WHOLE, demand_one_training
+from anymodal_seg_ros.inference.runtimes.cuda_graphs import CudaCapture, Replayer
+from anymodal_seg_ros.inference.verification.contract import check_engine
+from anymodal_seg_ros.inference.verification.one_training import HALVES, WHOLE, demand_one_training
 from anymodal_seg_ros.networks import (
     AnyModalNetwork,
     DeployedNetwork,

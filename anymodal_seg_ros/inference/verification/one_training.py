@@ -15,7 +15,7 @@ from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.frames import Mask, Segmentation
 from anymodal_seg_ros.inference.manifest import names_by_id
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.self_test import HALF, ROLE, agreement
+from anymodal_seg_ros.inference.verification.self_test import HALF, ROLE, agreement
 
 ALIKE = 0.9
 """Smallest share of equal classes in masks of noise, which hang by a hair in half precision."""

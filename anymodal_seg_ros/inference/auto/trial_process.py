@@ -1,6 +1,7 @@
-"""``python -m anymodal_seg_ros.inference.trial_process``: tries an engine out, as a process.
+"""``python -m anymodal_seg_ros.inference.auto.trial_process``: tries an engine out, as a process.
 
-Started by :func:`~anymodal_seg_ros.inference.trial.try_apart` with what to try on its command line.
+Started by :func:`~anymodal_seg_ros.inference.auto.trial.try_apart`, with what to try on its command
+line.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import os
 import signal
 import sys
 
+from anymodal_seg_ros.inference.auto.trial import try_engine
 from anymodal_seg_ros.inference.engine_protocol import Engine
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import load_model
-from anymodal_seg_ros.inference.trial import try_engine
 
 _PR_SET_PDEATHSIG = 1
 

@@ -11,27 +11,27 @@ import onnxruntime as ort
 
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
-from anymodal_seg_ros.inference.contract import check_engine
-from anymodal_seg_ros.inference.gpu import has_gpu
-from anymodal_seg_ros.inference.graph_outputs import Arrays, wanted_outputs
-from anymodal_seg_ros.inference.loading import load_in_time, stopped_in_time
+from anymodal_seg_ros.inference.hardware.gpu import has_gpu
 from anymodal_seg_ros.inference.manifest import PYRAMID, half_role
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.one_training import (
-    GRAPHS,
-    HALVES,
-    WHOLE,
-    Agreement,
-    demand_one_training,
-    file_names,
-)
-from anymodal_seg_ros.inference.providers import (
+from anymodal_seg_ros.inference.runtimes.graph_outputs import Arrays, wanted_outputs
+from anymodal_seg_ros.inference.runtimes.loading import load_in_time, stopped_in_time
+from anymodal_seg_ros.inference.runtimes.providers import (
     AUTO,
     CPU,
     fallen_away,
     short,
     wanted_providers,
     with_options,
+)
+from anymodal_seg_ros.inference.verification.contract import check_engine
+from anymodal_seg_ros.inference.verification.one_training import (
+    GRAPHS,
+    HALVES,
+    WHOLE,
+    Agreement,
+    demand_one_training,
+    file_names,
 )
 
 AXIS = "modalities"

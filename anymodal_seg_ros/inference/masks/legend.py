@@ -10,7 +10,7 @@ import numpy as np
 
 from anymodal_seg_ros.frames import Mask, Prediction
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.inference.visualize import Rgb, overlay
+from anymodal_seg_ros.inference.masks.visualize import Rgb, overlay
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LINE = 16

@@ -9,7 +9,11 @@ from typing import Any
 
 from anymodal_seg_ros.config import ENGINES
 from anymodal_seg_ros.errors import AnymodalError
-from anymodal_seg_ros.inference.engine_report import EngineReport, inspect_engine, switch_subsets
+from anymodal_seg_ros.inference.benchmark.engine_report import (
+    EngineReport,
+    inspect_engine,
+    switch_subsets,
+)
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.model import Model
 
@@ -140,7 +144,7 @@ def benchmark_engines(
 def _floor(model: Model, threads: int) -> tuple[float, float]:
     """Return operations of a mask of all sensors, and the rate of products; zeros without torch."""
     try:
-        from anymodal_seg_ros.inference.gemm_floor import gemm_rate, gflop
+        from anymodal_seg_ros.inference.benchmark.gemm_floor import gemm_rate, gflop
     except ImportError:
         return 0.0, 0.0
     try:

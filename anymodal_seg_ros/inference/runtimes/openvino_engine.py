@@ -13,12 +13,12 @@ import openvino
 
 from anymodal_seg_ros.errors import ModelError
 from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
-from anymodal_seg_ros.inference.contract import check_engine, known_probes
-from anymodal_seg_ros.inference.graph_outputs import Arrays, wanted_outputs
-from anymodal_seg_ros.inference.loading import load_in_time
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
-from anymodal_seg_ros.inference.one_training import (
+from anymodal_seg_ros.inference.runtimes.graph_outputs import Arrays, wanted_outputs
+from anymodal_seg_ros.inference.runtimes.loading import load_in_time
+from anymodal_seg_ros.inference.verification.contract import check_engine, known_probes
+from anymodal_seg_ros.inference.verification.one_training import (
     GRAPHS,
     HALVES,
     WHOLE,

@@ -1,0 +1,1 @@
+"""Which engine is the fastest here: ``engine: auto``, found by trial and remembered."""

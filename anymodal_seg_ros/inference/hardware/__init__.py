@@ -1,0 +1,1 @@
+"""The machine beneath: processors, the GPU, temperatures and power. Looked at, never changed."""
