@@ -66,7 +66,7 @@ setup(
     keywords=["ROS", "semantic segmentation", "sensor fusion", "robotics"],
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
-        NAME: ["py.typed", "simulation/dataset/rigbench_v*", "evaluation/scorecard/*.j2"]
+        NAME: ["py.typed", "simulation/dataset/rigbench_v*", "evaluation/scorecard/report/*.j2"]
     },
     data_files=shared_files(),
     zip_safe=False,

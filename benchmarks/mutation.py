@@ -84,8 +84,8 @@ PARTS = {
     "metrics": Part(
         (
             "evaluation/metrics.py",
-            "evaluation/scorecard/measures.py",
-            "evaluation/scorecard/pixels.py",
+            "evaluation/scorecard/figures/measures.py",
+            "evaluation/scorecard/runs/pixels.py",
         ),
         (
             "evaluation/scorecard/test_figures.py",

@@ -31,13 +31,13 @@ import numpy as np
 
 from anymodal_seg_ros.config import RigConfig, SegConfig, SensorConfig
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
-from anymodal_seg_ros.evaluation.scorecard import job as job_module
-from anymodal_seg_ros.evaluation.scorecard.fleet import run_jobs
-from anymodal_seg_ros.evaluation.scorecard.job import Subject
 from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of
-from anymodal_seg_ros.evaluation.scorecard.report import write_report
+from anymodal_seg_ros.evaluation.scorecard.replays import job as job_module
+from anymodal_seg_ros.evaluation.scorecard.replays.fleet import run_jobs
+from anymodal_seg_ros.evaluation.scorecard.replays.job import Subject
+from anymodal_seg_ros.evaluation.scorecard.report.report import write_report
+from anymodal_seg_ros.evaluation.scorecard.report.tables import write_tables
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
-from anymodal_seg_ros.evaluation.scorecard.tables import write_tables
 from anymodal_seg_ros.frames import Features, Image, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.engine_protocol import SplitEngine
 from anymodal_seg_ros.inference.engines import create_engine

@@ -33,9 +33,9 @@ from anymodal_seg_ros.evaluation.rig_bag import write_rig_bag
 from anymodal_seg_ros.evaluation.rig_parameters import PARAMETERS
 from anymodal_seg_ros.evaluation.rig_shots import RigBagConfig
 from anymodal_seg_ros.evaluation.scorecard.cases import Sweep
-from anymodal_seg_ros.evaluation.scorecard.fleet import reasons_by_name, run_jobs
-from anymodal_seg_ros.evaluation.scorecard.job import NONE, Subject, Truth
 from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of
+from anymodal_seg_ros.evaluation.scorecard.replays.fleet import reasons_by_name, run_jobs
+from anymodal_seg_ros.evaluation.scorecard.replays.job import NONE, Subject, Truth
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard, write_failures
 from anymodal_seg_ros.simulation.dataset.plan import CLEAN
 from anymodal_seg_ros.simulation.dataset.rigbench import rigbench

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY
-from anymodal_seg_ros.evaluation.scorecard.fault_figures import (
+from anymodal_seg_ros.evaluation.scorecard.figures.fault_figures import (
     FALSE_ALARMS,
     FaultOutcome,
     false_alarms,
     masks_lost,
 )
-from anymodal_seg_ros.evaluation.scorecard.figures import measure
-from anymodal_seg_ros.evaluation.scorecard.measures import outcomes
-from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
-from anymodal_seg_ros.evaluation.scorecard.selection import Selection
-from anymodal_seg_ros.evaluation.scorecard.tables import by_subset, comparable
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import measure
+from anymodal_seg_ros.evaluation.scorecard.figures.measures import outcomes
+from anymodal_seg_ros.evaluation.scorecard.figures.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.report.tables import by_subset, comparable
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import Run
 
 HARM = 0.02
 """mIoU: a fault that costs less is no harm, withheld or not."""

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from anymodal_seg_ros.config import load_config
-from anymodal_seg_ros.evaluation.scorecard.gate import load_gate
+from anymodal_seg_ros.evaluation.scorecard.verdict.gate import load_gate
 from anymodal_seg_ros.faults.timeline import load_timeline
 from anymodal_seg_ros.parameter_table import fault_table, fits_table, parameter_table
 

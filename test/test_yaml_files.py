@@ -14,8 +14,8 @@ from fixtures.hostile_yaml import HOSTILE
 
 from anymodal_seg_ros.config import load_config, parse_yaml, read_yaml
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
-from anymodal_seg_ros.evaluation.scorecard.gate import load_gate
 from anymodal_seg_ros.evaluation.scorecard.suite import load_suite
+from anymodal_seg_ros.evaluation.scorecard.verdict.gate import load_gate
 from anymodal_seg_ros.faults.timeline import load_timeline
 from anymodal_seg_ros.inference.manifest import load_manifest
 from anymodal_seg_ros.sensing.geometry.calibration import load_calibration

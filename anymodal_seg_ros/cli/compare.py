@@ -12,12 +12,12 @@ from rich.text import Text
 
 from anymodal_seg_ros.cli.output_places import make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.evaluation.scorecard.comparison import Line, compare, unlike
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.plan import names_of
+from anymodal_seg_ros.evaluation.scorecard.report.comparison import Line, compare, unlike
+from anymodal_seg_ros.evaluation.scorecard.report.tables import jsonable
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
-from anymodal_seg_ros.evaluation.scorecard.tables import jsonable
-from anymodal_seg_ros.evaluation.scorecard.verdict import said
+from anymodal_seg_ros.evaluation.scorecard.verdict.verdict import said
 from anymodal_seg_ros.written_files import naming
 
 

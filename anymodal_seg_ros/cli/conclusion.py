@@ -8,11 +8,8 @@ from pathlib import Path
 from rich.table import Table
 
 from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
-from anymodal_seg_ros.evaluation.scorecard.gate import Check
-from anymodal_seg_ros.evaluation.scorecard.junit import junit_xml
-from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard
-from anymodal_seg_ros.evaluation.scorecard.tables import (
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES
+from anymodal_seg_ros.evaluation.scorecard.report.tables import (
     CSV,
     by_fault,
     headline,
@@ -20,7 +17,10 @@ from anymodal_seg_ros.evaluation.scorecard.tables import (
     usual_case,
     write_tables,
 )
-from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, Verdict, said
+from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard
+from anymodal_seg_ros.evaluation.scorecard.verdict.gate import Check
+from anymodal_seg_ros.evaluation.scorecard.verdict.junit import junit_xml
+from anymodal_seg_ros.evaluation.scorecard.verdict.verdict import Outcome, Verdict, said
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.written_files import naming
 
@@ -76,7 +76,7 @@ def conclude(
 
 def _report(card: Scorecard, verdict: Verdict | None, console: PlainConsole) -> None:
     try:
-        from anymodal_seg_ros.evaluation.scorecard.report import write_report
+        from anymodal_seg_ros.evaluation.scorecard.report.report import write_report
     except ImportError as error:
         text = f"no report.html ({error}): install anymodal_seg_ros[report] for it"
         console.say(text)

@@ -26,15 +26,15 @@ from anymodal_seg_ros.cli.output_places import make_folder, make_place
 from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.evaluation.scorecard import contents
-from anymodal_seg_ros.evaluation.scorecard.agreement import with_agreement
 from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, NAME, Case
-from anymodal_seg_ros.evaluation.scorecard.fleet import reasons_by_name, run_jobs
-from anymodal_seg_ros.evaluation.scorecard.gate import VERSION, Check, load_gate, parse_gate
-from anymodal_seg_ros.evaluation.scorecard.job import Job
 from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of, names_of
-from anymodal_seg_ros.evaluation.scorecard.result_bag import write_result_bag
+from anymodal_seg_ros.evaluation.scorecard.replays.agreement import with_agreement
+from anymodal_seg_ros.evaluation.scorecard.replays.fleet import reasons_by_name, run_jobs
+from anymodal_seg_ros.evaluation.scorecard.replays.job import Job
+from anymodal_seg_ros.evaluation.scorecard.replays.result_bag import write_result_bag
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard, write_failures
 from anymodal_seg_ros.evaluation.scorecard.suite import Entry, load_suite, trials_of
+from anymodal_seg_ros.evaluation.scorecard.verdict.gate import VERSION, Check, load_gate, parse_gate
 from anymodal_seg_ros.written_files import write_file
 
 _EXAMPLES = """\b

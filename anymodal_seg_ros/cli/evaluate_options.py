@@ -19,7 +19,7 @@ from anymodal_seg_ros.cli.node_options import (
 )
 from anymodal_seg_ros.cli.one_of import OneOf
 from anymodal_seg_ros.evaluation.naive import PIPELINES
-from anymodal_seg_ros.evaluation.scorecard.job import AUTO
+from anymodal_seg_ros.evaluation.scorecard.replays.job import AUTO
 
 _OPTIONS = (
     click.option(

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from anymodal_seg_ros.evaluation.scorecard.fleet import FleetProgress
+from anymodal_seg_ros.evaluation.scorecard.replays.fleet import FleetProgress
 
 
 @contextmanager

@@ -22,8 +22,8 @@ from anymodal_seg_ros.cli import conclusion
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter, latched
 from anymodal_seg_ros.evaluation.bags import Bag
-from anymodal_seg_ros.evaluation.scorecard import agreement
-from anymodal_seg_ros.evaluation.scorecard.run_folder import load_run
+from anymodal_seg_ros.evaluation.scorecard.replays import agreement
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import load_run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard, load_scorecard
 from anymodal_seg_ros.evaluation.scorecard.suite import Entry, config_of, entry_of
 from anymodal_seg_ros.frames import Image

@@ -42,6 +42,13 @@ HEALTH = (
     {"scans"},
     {"content_checks"},
 )
+SCORECARD = (
+    {"", "cases", "labels", "runs"},
+    {"figures", "replays"},
+    {"contents", "plan", "verdict"},
+    {"scorecard", "suite"},
+    {"report"},
+)
 INFERENCE = (
     {"", "engine_failures", "engine_protocol", "hardware", "manifest", "onnx_weights"},
     {"masks", "model", "preprocess"},
@@ -87,6 +94,11 @@ def imports_of(root: Path, package: str) -> Iterator[tuple[str, str]]:
         ("anymodal_seg_ros/simulation", "anymodal_seg_ros.simulation", RIG),
         ("anymodal_seg_ros/simulation/world", "anymodal_seg_ros.simulation.world", WORLD),
         ("anymodal_seg_ros/sensing/health", "anymodal_seg_ros.sensing.health", HEALTH),
+        (
+            "anymodal_seg_ros/evaluation/scorecard",
+            "anymodal_seg_ros.evaluation.scorecard",
+            SCORECARD,
+        ),
         ("anymodal_seg_ros/inference", "anymodal_seg_ros.inference", INFERENCE),
         ("anymodal_seg_ros/nodes", "anymodal_seg_ros.nodes", NODES),
     ],

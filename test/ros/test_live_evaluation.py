@@ -12,7 +12,7 @@ from fixtures.ros_graph import Graph, RosProcess, StartNode
 from fixtures.scored_bags import write_scored_bag
 
 from anymodal_seg_ros.cli.main import main
-from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import Run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
 from anymodal_seg_ros.nodes.replay import evaluator
 from anymodal_seg_ros.nodes.replay.evaluator import (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from anymodal_seg_ros.config import RigConfig, did_you_mean, given, seconds_to_ns
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.evaluation.scorecard.records import LONGEST_S
+from anymodal_seg_ros.evaluation.scorecard.runs.records import LONGEST_S
 from anymodal_seg_ros.faults.content import check_modalities
 from anymodal_seg_ros.faults.kinds import KINDS, Drift, Exchanged, ImageFault, InjectedFault, Ok
 from anymodal_seg_ros.faults.timeline import FaultTimeline

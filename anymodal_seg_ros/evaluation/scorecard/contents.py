@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.evaluation.scorecard.job import Job
-from anymodal_seg_ros.evaluation.scorecard.records import RunError
-from anymodal_seg_ros.evaluation.scorecard.run_folder import RUN, is_finished, load_run
+from anymodal_seg_ros.evaluation.scorecard.replays.job import Job
+from anymodal_seg_ros.evaluation.scorecard.runs.records import RunError
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import RUN, is_finished, load_run
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_ros.written_files import write_file

@@ -10,7 +10,7 @@ from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, Case, Sweep, path_name
 from anymodal_seg_ros.evaluation.scorecard.contents import RUNS
-from anymodal_seg_ros.evaluation.scorecard.job import Job, Subject, inputs_of
+from anymodal_seg_ros.evaluation.scorecard.replays.job import Job, Subject, inputs_of
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 
 

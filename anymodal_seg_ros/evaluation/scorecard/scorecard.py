@@ -25,13 +25,13 @@ from anymodal_seg_ros.evaluation.scorecard.contents import (
     name_of,
     read_contents,
 )
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
-from anymodal_seg_ros.evaluation.scorecard.gate import Check
-from anymodal_seg_ros.evaluation.scorecard.measures import STATISTICS, Value
-from anymodal_seg_ros.evaluation.scorecard.records import RunError
-from anymodal_seg_ros.evaluation.scorecard.run_folder import RUN, Run, load_run
-from anymodal_seg_ros.evaluation.scorecard.selection import Selection
-from anymodal_seg_ros.evaluation.scorecard.verdict import Verdict, judge
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES, measure
+from anymodal_seg_ros.evaluation.scorecard.figures.measures import STATISTICS, Value
+from anymodal_seg_ros.evaluation.scorecard.figures.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.runs.records import RunError
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import RUN, Run, load_run
+from anymodal_seg_ros.evaluation.scorecard.verdict.gate import Check
+from anymodal_seg_ros.evaluation.scorecard.verdict.verdict import Verdict, judge
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.json_files import json_bytes, read_json
 from anymodal_seg_ros.written_files import write_file

@@ -25,8 +25,8 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.naive import PIPELINES
 from anymodal_seg_ros.evaluation.replay import latency_model, read_timeline
 from anymodal_seg_ros.evaluation.scorecard.cases import NAME, Sweep, path_name
-from anymodal_seg_ros.evaluation.scorecard.job import AUTO, Subject, Truth
 from anymodal_seg_ros.evaluation.scorecard.plan import Trial, unique
+from anymodal_seg_ros.evaluation.scorecard.replays.job import AUTO, Subject, Truth
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 
 VERSION = 1

@@ -1,7 +1,7 @@
 """Listens to a running segmentation node while a bag is played to it, and scores what comes.
 
 The node, the player and this are processes of their own, so what is scored is what leaves the node
-over DDS: :mod:`anymodal_seg_ros.evaluation.scorecard.live` joins it by stamp.
+over DDS: :mod:`anymodal_seg_ros.evaluation.scorecard.replays.live` joins it by stamp.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ from anymodal_seg_ros.evaluation.arrivals import (
     check_topics,
     sensors_by_topic,
 )
-from anymodal_seg_ros.evaluation.scorecard.bag_part import BagPart
-from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
+from anymodal_seg_ros.evaluation.scorecard.labels.ground_truth import (
     label_of,
     label_topics,
 )
-from anymodal_seg_ros.evaluation.scorecard.job import (
+from anymodal_seg_ros.evaluation.scorecard.labels.label_map import load_label_map
+from anymodal_seg_ros.evaluation.scorecard.replays.bag_part import BagPart
+from anymodal_seg_ros.evaluation.scorecard.replays.job import (
     AUTO,
     NONE,
     Job,
@@ -44,9 +45,8 @@ from anymodal_seg_ros.evaluation.scorecard.job import (
     run_of,
     settings_of,
 )
-from anymodal_seg_ros.evaluation.scorecard.label_map import load_label_map
-from anymodal_seg_ros.evaluation.scorecard.live import LiveRun
-from anymodal_seg_ros.evaluation.scorecard.run_folder import finish, new_run
+from anymodal_seg_ros.evaluation.scorecard.replays.live import LiveRun
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import finish, new_run
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.nodes.messages import to_ns

@@ -9,7 +9,7 @@ from fixtures.bag_files import IMAGE, MS, START, camera_info, images, write_bag
 
 from anymodal_seg_ros.config import seg_config
 from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, TF_STATIC, TRANSFORMS
-from anymodal_seg_ros.evaluation.scorecard.bag_part import BagPart
+from anymodal_seg_ros.evaluation.scorecard.replays.bag_part import BagPart
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
 from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry
 

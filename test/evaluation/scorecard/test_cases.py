@@ -17,9 +17,9 @@ from anymodal_seg_ros.evaluation.scorecard.cases import (
     subset_cases,
     sweep_faults,
 )
-from anymodal_seg_ros.evaluation.scorecard.fleet import run_jobs
-from anymodal_seg_ros.evaluation.scorecard.job import Job, Subject, Truth, inputs_of
 from anymodal_seg_ros.evaluation.scorecard.plan import names_of
+from anymodal_seg_ros.evaluation.scorecard.replays.fleet import run_jobs
+from anymodal_seg_ros.evaluation.scorecard.replays.job import Job, Subject, Truth, inputs_of
 from anymodal_seg_ros.faults.kinds import KINDS, Drift, Exchanged, LidarJitter
 from anymodal_seg_ros.faults.timeline import FaultTimeline, parse_timeline
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from fixtures.scored_bags import write_scored_bag
 
 from anymodal_seg_ros.cli.main import main
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
 
 pytestmark = pytest.mark.slow
@@ -81,7 +81,7 @@ def test_a_local_cluster_gives_the_serial_scorecard(tiny_model: Path, tmp_path: 
 def test_a_cluster_that_is_not_there(
     address: str, words: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anymodal_seg_ros.evaluation.scorecard.cluster._CONNECT_S", 1)
+    monkeypatch.setattr("anymodal_seg_ros.evaluation.scorecard.replays.cluster._CONNECT_S", 1)
     bag = write_scored_bag(tmp_path, tiny_model, 3)
     result = evaluate(bag, "--cluster", address, "--out", tmp_path / "card")
     assert result.exit_code == 2

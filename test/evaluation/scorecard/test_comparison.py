@@ -7,7 +7,7 @@ import dataclasses
 from fixtures.scored_bags import made_run, mask_record
 
 from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
-from anymodal_seg_ros.evaluation.scorecard.comparison import unlike
+from anymodal_seg_ros.evaluation.scorecard.report.comparison import unlike
 
 
 def test_scorecards_of_different_things_say_so() -> None:

@@ -12,12 +12,12 @@ from anymodal_seg_ros.config import SegConfig
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.evaluation.scorecard import contents
 from anymodal_seg_ros.evaluation.scorecard.cases import Case
-from anymodal_seg_ros.evaluation.scorecard.gate import parse_gate
-from anymodal_seg_ros.evaluation.scorecard.job import Job, Subject
-from anymodal_seg_ros.evaluation.scorecard.records import to_line
-from anymodal_seg_ros.evaluation.scorecard.run_folder import MASKS, finish, new_run
+from anymodal_seg_ros.evaluation.scorecard.replays.job import Job, Subject
+from anymodal_seg_ros.evaluation.scorecard.report.tables import CSV, JSON
+from anymodal_seg_ros.evaluation.scorecard.runs.records import to_line
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import MASKS, finish, new_run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
-from anymodal_seg_ros.evaluation.scorecard.tables import CSV, JSON
+from anymodal_seg_ros.evaluation.scorecard.verdict.gate import parse_gate
 
 GATE = parse_gate({"version": 1, "checks": [{"figure": "masks", "min": 1}]})
 

@@ -8,14 +8,14 @@ import pytest
 from fixtures.scored_bags import made_run, mask_record
 
 from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
-from anymodal_seg_ros.evaluation.scorecard.fault_figures import (
+from anymodal_seg_ros.evaluation.scorecard.figures.fault_figures import (
     false_alarms,
     fault_outcomes,
     masks_lost,
 )
-from anymodal_seg_ros.evaluation.scorecard.figures import measure
-from anymodal_seg_ros.evaluation.scorecard.records import Transition
-from anymodal_seg_ros.evaluation.scorecard.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import measure
+from anymodal_seg_ros.evaluation.scorecard.figures.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.runs.records import Transition
 
 OFF = FaultWindow("thermal", "off", 2.0, 4.0)
 BOTH, RGB = ("rgb", "thermal"), ("rgb",)

@@ -7,10 +7,10 @@ import pytest
 from fixtures.scored_bags import made_run, mask_record
 
 from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
-from anymodal_seg_ros.evaluation.scorecard.measures import NO_GROUND_TRUTH, NOT_MEASURED
-from anymodal_seg_ros.evaluation.scorecard.records import Transition, from_line, to_line
-from anymodal_seg_ros.evaluation.scorecard.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES, measure
+from anymodal_seg_ros.evaluation.scorecard.figures.measures import NO_GROUND_TRUTH, NOT_MEASURED
+from anymodal_seg_ros.evaluation.scorecard.figures.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.runs.records import Transition, from_line, to_line
 
 
 def counts(hits: int, of: int = 10) -> np.ndarray:

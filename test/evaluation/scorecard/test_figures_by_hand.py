@@ -10,11 +10,11 @@ import pytest
 from fixtures.scored_bags import made_run, mask_record
 
 from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
-from anymodal_seg_ros.evaluation.scorecard.records import Transition
-from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
-from anymodal_seg_ros.evaluation.scorecard.selection import Selection
-from anymodal_seg_ros.evaluation.scorecard.tables import by_class
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES, measure
+from anymodal_seg_ros.evaluation.scorecard.figures.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.report.tables import by_class
+from anymodal_seg_ros.evaluation.scorecard.runs.records import Transition
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import Run
 
 FAULT = FaultWindow("thermal", "off", 2.0, 4.0)
 STATES = (

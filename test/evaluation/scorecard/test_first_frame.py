@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
-from anymodal_seg_ros.evaluation.scorecard.job import first_frame
+from anymodal_seg_ros.evaluation.scorecard.replays.job import first_frame
 
 IMAGE, PACKET = "sensor_msgs/msg/Image", "event_camera_msgs/msg/EventPacket"
 

@@ -13,10 +13,14 @@ from pathlib import Path
 import pytest
 
 from anymodal_seg_ros.config import SegConfig
-from anymodal_seg_ros.evaluation.scorecard import fleet
 from anymodal_seg_ros.evaluation.scorecard.cases import Case
-from anymodal_seg_ros.evaluation.scorecard.fleet import deaf_to_ctrl_c, ended_if_stopped, run_jobs
-from anymodal_seg_ros.evaluation.scorecard.job import Job, Subject
+from anymodal_seg_ros.evaluation.scorecard.replays import fleet
+from anymodal_seg_ros.evaluation.scorecard.replays.fleet import (
+    deaf_to_ctrl_c,
+    ended_if_stopped,
+    run_jobs,
+)
+from anymodal_seg_ros.evaluation.scorecard.replays.job import Job, Subject
 
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -16,8 +16,8 @@ from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.replay import absolute_topic
 from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY, Case
-from anymodal_seg_ros.evaluation.scorecard.job import Subject
-from anymodal_seg_ros.evaluation.scorecard.result_bag import write_result_bag
+from anymodal_seg_ros.evaluation.scorecard.replays.job import Subject
+from anymodal_seg_ros.evaluation.scorecard.replays.result_bag import write_result_bag
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.resources import config_dir

@@ -16,17 +16,17 @@ from anymodal_seg_ros.config import RegistrationConfig, RigConfig, SensorConfig
 from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
-from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
+from anymodal_seg_ros.evaluation.scorecard.labels.ground_truth import (
     NEAR_NS,
     FolderLabels,
     GroundTruth,
     TopicLabels,
     label_topics,
 )
-from anymodal_seg_ros.evaluation.scorecard.label_map import LabelMap
-from anymodal_seg_ros.evaluation.scorecard.live import LiveRun
-from anymodal_seg_ros.evaluation.scorecard.pixels import mean_iou
-from anymodal_seg_ros.evaluation.scorecard.records import from_line
+from anymodal_seg_ros.evaluation.scorecard.labels.label_map import LabelMap
+from anymodal_seg_ros.evaluation.scorecard.replays.live import LiveRun
+from anymodal_seg_ros.evaluation.scorecard.runs.pixels import mean_iou
+from anymodal_seg_ros.evaluation.scorecard.runs.records import from_line
 from anymodal_seg_ros.frames import FrameSet, Image, Prediction, Sample
 from anymodal_seg_ros.messages.values import image
 

@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.config import build
 from anymodal_seg_ros.errors import AnymodalError
-from anymodal_seg_ros.evaluation.scorecard import selection
-from anymodal_seg_ros.evaluation.scorecard.records import RunError, from_line
-from anymodal_seg_ros.evaluation.scorecard.report import write_report
-from anymodal_seg_ros.evaluation.scorecard.run_folder import Run, new_run
+from anymodal_seg_ros.evaluation.scorecard.figures import selection
+from anymodal_seg_ros.evaluation.scorecard.report.report import write_report
+from anymodal_seg_ros.evaluation.scorecard.runs.records import RunError, from_line
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import Run, new_run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard
 
 RUN: dict[str, Any] = {

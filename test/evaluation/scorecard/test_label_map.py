@@ -11,8 +11,8 @@ from fixtures.manifests import small_manifest
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.bags import BagError
-from anymodal_seg_ros.evaluation.scorecard.ground_truth import label_of
-from anymodal_seg_ros.evaluation.scorecard.label_map import LabelMap, packed
+from anymodal_seg_ros.evaluation.scorecard.labels.ground_truth import label_of
+from anymodal_seg_ros.evaluation.scorecard.labels.label_map import LabelMap, packed
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_ros.messages.rosbags import make
 from anymodal_seg_ros.messages.values import Message, header, image

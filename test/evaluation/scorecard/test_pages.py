@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
-from anymodal_seg_ros.evaluation.scorecard.measures import STATISTICS
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES
+from anymodal_seg_ros.evaluation.scorecard.figures.measures import STATISTICS
 from anymodal_seg_ros.evaluation.scorecard.suite import entry_of
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from anymodal_seg_ros.evaluation.metrics import class_iou, confusion_matrix
-from anymodal_seg_ros.evaluation.scorecard import pixels
-from anymodal_seg_ros.evaluation.scorecard.pixels import (
+from anymodal_seg_ros.evaluation.scorecard.runs import pixels
+from anymodal_seg_ros.evaluation.scorecard.runs.pixels import (
     BINS,
     boundary_overlap,
     calibration,

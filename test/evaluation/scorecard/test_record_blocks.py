@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from fixtures.scored_bags import made_run, mask_record
 
-from anymodal_seg_ros.evaluation.scorecard import record_blocks
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
-from anymodal_seg_ros.evaluation.scorecard.record_blocks import BLOCK, RecordBlocks
-from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord, from_line, to_line
-from anymodal_seg_ros.evaluation.scorecard.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES, measure
+from anymodal_seg_ros.evaluation.scorecard.figures.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.runs import record_blocks
+from anymodal_seg_ros.evaluation.scorecard.runs.record_blocks import BLOCK, RecordBlocks
+from anymodal_seg_ros.evaluation.scorecard.runs.records import MaskRecord, from_line, to_line
 
 LENGTH = 3 * BLOCK + 7
 

@@ -12,17 +12,17 @@ import pytest
 from fixtures.scored_bags import made_run, mask_record
 
 from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
-from anymodal_seg_ros.evaluation.scorecard.gate import parse_gate
-from anymodal_seg_ros.evaluation.scorecard.records import Transition
-from anymodal_seg_ros.evaluation.scorecard.run_folder import InputFile, Run, WorstMask
+from anymodal_seg_ros.evaluation.scorecard.report.tables import by_subset
+from anymodal_seg_ros.evaluation.scorecard.runs.records import Transition
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import InputFile, Run, WorstMask
 from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard
-from anymodal_seg_ros.evaluation.scorecard.tables import by_subset
+from anymodal_seg_ros.evaluation.scorecard.verdict.gate import parse_gate
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
-from anymodal_seg_ros.evaluation.scorecard.plots import thinned
-from anymodal_seg_ros.evaluation.scorecard.report import cell, write_report
+from anymodal_seg_ros.evaluation.scorecard.report.plots import thinned
+from anymodal_seg_ros.evaluation.scorecard.report.report import cell, write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 EVIL = "<script>alert(1)</script>--><img src=x onerror=alert(2)>\"'$\\frac{}$"

@@ -13,8 +13,8 @@ import pytest
 from fixtures.scored_bags import made_run, mask_record
 
 from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
-from anymodal_seg_ros.evaluation.scorecard.records import Transition
-from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
+from anymodal_seg_ros.evaluation.scorecard.runs.records import Transition
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import Run
 
 OFF = FaultWindow("thermal", "off", 2.0, 4.0)
 MIRRORED = FaultWindow("rgb", "wrong-mirrored", 2.0, 4.0)

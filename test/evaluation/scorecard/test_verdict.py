@@ -10,9 +10,9 @@ import pytest
 from fixtures.scored_bags import made_run, mask_record
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.evaluation.scorecard.gate import load_gate, parse_gate
-from anymodal_seg_ros.evaluation.scorecard.junit import junit_xml
-from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, judge, said
+from anymodal_seg_ros.evaluation.scorecard.verdict.gate import load_gate, parse_gate
+from anymodal_seg_ros.evaluation.scorecard.verdict.junit import junit_xml
+from anymodal_seg_ros.evaluation.scorecard.verdict.verdict import Outcome, judge, said
 
 
 def run(hits: int) -> Any:

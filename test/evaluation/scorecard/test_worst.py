@@ -8,7 +8,7 @@ import numpy as np
 from fixtures.manifests import small_manifest
 from fixtures.scored_bags import mask_record
 
-from anymodal_seg_ros.evaluation.scorecard.worst import WorstMasks
+from anymodal_seg_ros.evaluation.scorecard.runs.worst import WorstMasks
 from anymodal_seg_ros.frames import FrameSet, Image, Prediction, Sample
 
 PIXELS = np.zeros((6, 8, 3), np.uint8)

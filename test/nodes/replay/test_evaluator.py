@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from anymodal_seg_ros.config import RigConfig, SensorConfig
 from anymodal_seg_ros.errors import AnymodalError
-from anymodal_seg_ros.evaluation.scorecard.live import LiveRun
+from anymodal_seg_ros.evaluation.scorecard.replays.live import LiveRun
 from anymodal_seg_ros.nodes.replay.evaluator import refusing
 
 MASK = np.zeros((6, 8), np.uint8)

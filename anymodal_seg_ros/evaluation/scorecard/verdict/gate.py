@@ -10,9 +10,9 @@ from typing import Any
 
 from anymodal_seg_ros.config import build, choice, did_you_mean, read_yaml, text
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
-from anymodal_seg_ros.evaluation.scorecard.measures import STATISTICS
-from anymodal_seg_ros.evaluation.scorecard.selection import STATES, Selection
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES
+from anymodal_seg_ros.evaluation.scorecard.figures.measures import STATISTICS
+from anymodal_seg_ros.evaluation.scorecard.figures.selection import STATES, Selection
 from anymodal_seg_ros.foreign_text import quote
 
 VERSION = 1

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.config import RigConfig
-from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
+from anymodal_seg_ros.evaluation.scorecard.labels.ground_truth import (
     label_of_mask,
     label_sources,
 )
-from anymodal_seg_ros.evaluation.scorecard.label_map import LabelMap
-from anymodal_seg_ros.evaluation.scorecard.recorder import Recorder
-from anymodal_seg_ros.evaluation.scorecard.records import to_line
-from anymodal_seg_ros.evaluation.scorecard.run_folder import MASKS
+from anymodal_seg_ros.evaluation.scorecard.labels.label_map import LabelMap
+from anymodal_seg_ros.evaluation.scorecard.runs.recorder import Recorder
+from anymodal_seg_ros.evaluation.scorecard.runs.records import to_line
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import MASKS
 from anymodal_seg_ros.frames import (
     FrameSet,
     Image,

@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from anymodal_seg_ros.evaluation.scorecard.pixels import mean_iou
-from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord
-from anymodal_seg_ros.evaluation.scorecard.run_folder import WorstMask
+from anymodal_seg_ros.evaluation.scorecard.runs.pixels import mean_iou
+from anymodal_seg_ros.evaluation.scorecard.runs.records import MaskRecord
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import WorstMask
 from anymodal_seg_ros.frames import Image, Mask, Prediction
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.masks.visualize import Rgb, colorize, overlay, viewable

@@ -14,7 +14,7 @@ import numpy as np
 
 from anymodal_seg_ros.config import given
 from anymodal_seg_ros.errors import AnymodalError
-from anymodal_seg_ros.evaluation.scorecard.pixels import BINS, Counts
+from anymodal_seg_ros.evaluation.scorecard.runs.pixels import BINS, Counts
 from anymodal_seg_ros.json_files import parse_json
 
 LONGEST_S = 1e9

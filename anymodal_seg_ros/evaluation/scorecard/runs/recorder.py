@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from anymodal_seg_ros.evaluation.scorecard.pixels import (
+from anymodal_seg_ros.evaluation.scorecard.runs.pixels import (
     boundary_overlap,
     calibration,
     overlap,
     unchanged,
 )
-from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord, Transition
+from anymodal_seg_ros.evaluation.scorecard.runs.records import MaskRecord, Transition
 from anymodal_seg_ros.frames import Mask, Prediction, SensorStatus
 
 

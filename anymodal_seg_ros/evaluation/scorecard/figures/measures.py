@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY
-from anymodal_seg_ros.evaluation.scorecard.fault_figures import (
+from anymodal_seg_ros.evaluation.scorecard.figures.fault_figures import (
     FaultOutcome,
     fault_outcomes,
 )
-from anymodal_seg_ros.evaluation.scorecard.pixels import (
+from anymodal_seg_ros.evaluation.scorecard.figures.selection import Selection, is_kind, is_state
+from anymodal_seg_ros.evaluation.scorecard.runs.pixels import (
     Counts,
     expected_calibration_error,
     iou,
     mean_iou,
 )
-from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord, pooled
-from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
-from anymodal_seg_ros.evaluation.scorecard.selection import Selection, is_kind, is_state
+from anymodal_seg_ros.evaluation.scorecard.runs.records import MaskRecord, pooled
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import Run
 
 NO_GROUND_TRUTH = "no ground truth"
 NO_MASKS = "no such masks"

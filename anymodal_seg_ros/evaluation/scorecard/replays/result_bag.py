@@ -19,7 +19,7 @@ from anymodal_seg_ros.evaluation.replay import (
     with_faults,
 )
 from anymodal_seg_ros.evaluation.scorecard.cases import Case
-from anymodal_seg_ros.evaluation.scorecard.job import Subject
+from anymodal_seg_ros.evaluation.scorecard.replays.job import Subject
 from anymodal_seg_ros.frames import Image, Prediction
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.manifest import Manifest

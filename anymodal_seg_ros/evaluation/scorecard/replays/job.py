@@ -29,20 +29,20 @@ from anymodal_seg_ros.evaluation.replay import (
     with_faults,
 )
 from anymodal_seg_ros.evaluation.results import Summary
-from anymodal_seg_ros.evaluation.scorecard.bag_part import BagPart
 from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY, Case, fault_windows
-from anymodal_seg_ros.evaluation.scorecard.ground_truth import (
+from anymodal_seg_ros.evaluation.scorecard.labels.ground_truth import (
     FolderLabels,
     GroundTruth,
     NoGroundTruth,
     TopicLabels,
     label_topics,
 )
-from anymodal_seg_ros.evaluation.scorecard.label_map import LabelMap, load_label_map
-from anymodal_seg_ros.evaluation.scorecard.ledger import Ledger
-from anymodal_seg_ros.evaluation.scorecard.passage import Passage, Progress
-from anymodal_seg_ros.evaluation.scorecard.recorder import Recorder
-from anymodal_seg_ros.evaluation.scorecard.run_folder import (
+from anymodal_seg_ros.evaluation.scorecard.labels.label_map import LabelMap, load_label_map
+from anymodal_seg_ros.evaluation.scorecard.replays.bag_part import BagPart
+from anymodal_seg_ros.evaluation.scorecard.replays.ledger import Ledger
+from anymodal_seg_ros.evaluation.scorecard.replays.passage import Passage, Progress
+from anymodal_seg_ros.evaluation.scorecard.runs.recorder import Recorder
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import (
     FORMAT,
     MASKS,
     WORST,
@@ -55,7 +55,7 @@ from anymodal_seg_ros.evaluation.scorecard.run_folder import (
     new_run,
     run_key,
 )
-from anymodal_seg_ros.evaluation.scorecard.worst import WorstMasks
+from anymodal_seg_ros.evaluation.scorecard.runs.worst import WorstMasks
 from anymodal_seg_ros.faults.timeline import FaultTimeline, dump_timeline
 from anymodal_seg_ros.inference.engine_protocol import Engine
 from anymodal_seg_ros.inference.engines import create_engine

@@ -17,8 +17,8 @@ from pathlib import Path
 from distributed import Client, KilledWorker, LocalCluster, as_completed
 
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.evaluation.scorecard.job import Job
-from anymodal_seg_ros.evaluation.scorecard.run_folder import adopt
+from anymodal_seg_ros.evaluation.scorecard.replays.job import Job
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import adopt
 
 LOCAL = "local:"
 """Instead of the address of a scheduler: so many workers on this machine."""

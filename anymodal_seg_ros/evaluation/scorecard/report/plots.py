@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure as Canvas
 
-from anymodal_seg_ros.evaluation.scorecard.fault_figures import FaultOutcome
-from anymodal_seg_ros.evaluation.scorecard.figures import measure
-from anymodal_seg_ros.evaluation.scorecard.pixels import mean_iou
-from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
-from anymodal_seg_ros.evaluation.scorecard.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.figures.fault_figures import FaultOutcome
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import measure
+from anymodal_seg_ros.evaluation.scorecard.figures.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.runs.pixels import mean_iou
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import Run
 from anymodal_seg_ros.foreign_text import quote
 
 STATE_COLORS = {

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from anymodal_seg_ros.errors import DISK_FULL, AnymodalError, ConfigError
-from anymodal_seg_ros.evaluation.scorecard.job import Job, run_job
-from anymodal_seg_ros.evaluation.scorecard.run_folder import forget_partial, is_finished
+from anymodal_seg_ros.evaluation.scorecard.replays.job import Job, run_job
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import forget_partial, is_finished
 from anymodal_seg_ros.worker_processes import end_with_parent
 
 FleetProgress = Callable[[str, float, int], None]
@@ -138,7 +138,7 @@ def _on_cluster(
     jobs: Sequence[Job], cluster: str, done: int, total: int, progress: FleetProgress
 ) -> tuple[Failure, ...]:
     try:
-        from anymodal_seg_ros.evaluation.scorecard.cluster import run_on_cluster
+        from anymodal_seg_ros.evaluation.scorecard.replays.cluster import run_on_cluster
     except ImportError as error:
         raise ConfigError(
             f"--cluster needs Dask ({error}): install anymodal_seg_ros[cluster]"

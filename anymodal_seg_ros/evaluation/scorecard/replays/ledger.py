@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from anymodal_seg_ros.evaluation.scorecard.recorder import Recorder
-from anymodal_seg_ros.evaluation.scorecard.records import to_line
-from anymodal_seg_ros.evaluation.scorecard.worst import WorstMasks
+from anymodal_seg_ros.evaluation.scorecard.runs.recorder import Recorder
+from anymodal_seg_ros.evaluation.scorecard.runs.records import to_line
+from anymodal_seg_ros.evaluation.scorecard.runs.worst import WorstMasks
 from anymodal_seg_ros.frames import Mask, Prediction
 from anymodal_seg_ros.written_files import naming
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anymodal_seg_ros.evaluation.scorecard.fault_figures import false_alarms, masks_lost
-from anymodal_seg_ros.evaluation.scorecard.measures import (
+from anymodal_seg_ros.evaluation.scorecard.figures.fault_figures import false_alarms, masks_lost
+from anymodal_seg_ros.evaluation.scorecard.figures.measures import (
     Figure,
     Value,
     ece,
@@ -23,8 +23,8 @@ from anymodal_seg_ros.evaluation.scorecard.measures import (
     used,
     vote,
 )
-from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
-from anymodal_seg_ros.evaluation.scorecard.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.figures.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import Run
 
 
 def _of_faults(

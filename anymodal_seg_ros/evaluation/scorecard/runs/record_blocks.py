@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
-from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord
+from anymodal_seg_ros.evaluation.scorecard.runs.records import MaskRecord
 
 BLOCK = 256
 """Records that are packed together."""

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
-from anymodal_seg_ros.evaluation.scorecard.pixels import mean_iou
-from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord, Transition, pooled
-from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
+from anymodal_seg_ros.evaluation.scorecard.runs.pixels import mean_iou
+from anymodal_seg_ros.evaluation.scorecard.runs.records import MaskRecord, Transition, pooled
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import Run
 from anymodal_seg_ros.frames import SensorState
 
 ALARMS = frozenset(state.value for state in SensorState if state.down) | {

@@ -17,8 +17,8 @@ from typing import Any
 from anymodal_seg_ros.config import build, count, given, number
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
-from anymodal_seg_ros.evaluation.scorecard.record_blocks import RecordBlocks
-from anymodal_seg_ros.evaluation.scorecard.records import (
+from anymodal_seg_ros.evaluation.scorecard.runs.record_blocks import RecordBlocks
+from anymodal_seg_ros.evaluation.scorecard.runs.records import (
     LONGEST_S,
     MaskRecord,
     RunError,

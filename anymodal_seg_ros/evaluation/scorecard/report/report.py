@@ -12,15 +12,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from anymodal_seg_ros.evaluation.scorecard import plots
 from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY
-from anymodal_seg_ros.evaluation.scorecard.fault_figures import FaultOutcome
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES
-from anymodal_seg_ros.evaluation.scorecard.measures import outcomes
-from anymodal_seg_ros.evaluation.scorecard.run_folder import WORST, Run
-from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard
-from anymodal_seg_ros.evaluation.scorecard.selection import ALL, Selection, is_timeline
-from anymodal_seg_ros.evaluation.scorecard.tables import (
+from anymodal_seg_ros.evaluation.scorecard.figures.fault_figures import FaultOutcome
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES
+from anymodal_seg_ros.evaluation.scorecard.figures.measures import outcomes
+from anymodal_seg_ros.evaluation.scorecard.figures.selection import ALL, Selection, is_timeline
+from anymodal_seg_ros.evaluation.scorecard.report import plots
+from anymodal_seg_ros.evaluation.scorecard.report.tables import (
     Row,
     by_class,
     by_condition,
@@ -32,7 +30,9 @@ from anymodal_seg_ros.evaluation.scorecard.tables import (
     notes,
     usual_case,
 )
-from anymodal_seg_ros.evaluation.scorecard.verdict import Outcome, Verdict, said
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import WORST, Run
+from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard
+from anymodal_seg_ros.evaluation.scorecard.verdict.verdict import Outcome, Verdict, said
 from anymodal_seg_ros.written_files import write_file
 
 HTML = "report.html"
@@ -66,7 +66,7 @@ def write_report(card: Scorecard, verdict: Verdict | None, command: str) -> Path
         command: that made the scorecard.
     """
     environment = Environment(
-        loader=PackageLoader("anymodal_seg_ros.evaluation.scorecard", ""),
+        loader=PackageLoader("anymodal_seg_ros.evaluation.scorecard.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY, SUBSET
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
-from anymodal_seg_ros.evaluation.scorecard.measures import Value, outcomes
-from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
-from anymodal_seg_ros.evaluation.scorecard.selection import ALL, Selection, is_timeline
-from anymodal_seg_ros.evaluation.scorecard.verdict import Verdict
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES, measure
+from anymodal_seg_ros.evaluation.scorecard.figures.measures import Value, outcomes
+from anymodal_seg_ros.evaluation.scorecard.figures.selection import ALL, Selection, is_timeline
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import Run
+from anymodal_seg_ros.evaluation.scorecard.verdict.verdict import Verdict
 from anymodal_seg_ros.json_files import json_bytes
 from anymodal_seg_ros.written_files import write_file
 

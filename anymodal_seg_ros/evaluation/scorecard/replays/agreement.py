@@ -19,9 +19,9 @@ from anymodal_seg_ros.evaluation.replay import (
     replay,
     sensors_by_topic,
 )
-from anymodal_seg_ros.evaluation.scorecard.job import Subject, inputs_of
-from anymodal_seg_ros.evaluation.scorecard.records import RunError
-from anymodal_seg_ros.evaluation.scorecard.run_folder import refuse_links, run_key
+from anymodal_seg_ros.evaluation.scorecard.replays.job import Subject, inputs_of
+from anymodal_seg_ros.evaluation.scorecard.runs.records import RunError
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import refuse_links, run_key
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.model import load_model

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from anymodal_seg_ros.evaluation.scorecard.figures import measure
-from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
-from anymodal_seg_ros.evaluation.scorecard.selection import Selection
-from anymodal_seg_ros.evaluation.scorecard.tables import PLAIN, by_fault
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import measure
+from anymodal_seg_ros.evaluation.scorecard.figures.selection import Selection
+from anymodal_seg_ros.evaluation.scorecard.report.tables import PLAIN, by_fault
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import Run
 
 _PER_FAULT = ("reaction_s", "detection_s", "recovery_s", "masks_lost_in_faults", "miou_lost_during")
 

@@ -16,7 +16,7 @@ from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.evaluation.arrivals import read
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.image_files import read_picture
-from anymodal_seg_ros.evaluation.scorecard.label_map import LabelMap, packed
+from anymodal_seg_ros.evaluation.scorecard.labels.label_map import LabelMap, packed
 from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import Mask, Prediction
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns

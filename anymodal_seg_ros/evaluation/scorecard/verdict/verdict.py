@@ -7,10 +7,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anymodal_seg_ros.evaluation.scorecard.figures import FIGURES, measure
-from anymodal_seg_ros.evaluation.scorecard.gate import Check
-from anymodal_seg_ros.evaluation.scorecard.measures import Value
-from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
+from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES, measure
+from anymodal_seg_ros.evaluation.scorecard.figures.measures import Value
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import Run
+from anymodal_seg_ros.evaluation.scorecard.verdict.gate import Check
 
 _ROUNDING = 1e-9
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as Xml
 
-from anymodal_seg_ros.evaluation.scorecard.verdict import Judgement, Outcome, Verdict, said
+from anymodal_seg_ros.evaluation.scorecard.verdict.verdict import Judgement, Outcome, Verdict, said
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot hold; a bag may be named with them."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from anymodal_seg_ros.config import did_you_mean, text
 from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, SUBSET
-from anymodal_seg_ros.evaluation.scorecard.records import MaskRecord
-from anymodal_seg_ros.evaluation.scorecard.run_folder import Run
+from anymodal_seg_ros.evaluation.scorecard.runs.records import MaskRecord
+from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import Run
 from anymodal_seg_ros.frames import SensorState
 
 ALL = "all"

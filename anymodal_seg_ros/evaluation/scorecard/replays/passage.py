@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from anymodal_seg_ros.evaluation.replay import Arrival
-from anymodal_seg_ros.evaluation.scorecard.bag_part import BagPart
+from anymodal_seg_ros.evaluation.scorecard.replays.bag_part import BagPart
 
 Progress = Callable[[float], None]
 """Told the share of a job that is done, 0..1."""

@@ -1,0 +1,1 @@
+"""What is told of a scorecard in numbers: over which masks, and how each follows from them."""
