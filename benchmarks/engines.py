@@ -25,7 +25,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from anymodal_seg_ros.cli.benchmark import conclusions, timing_table
+from anymodal_seg_ros.cli.engines.benchmark import conclusions, timing_table
 from anymodal_seg_ros.inference.auto.choice_memory import choice_key
 from anymodal_seg_ros.inference.benchmark.engine_benchmark import (
     MEASURED,

@@ -1,1 +1,1 @@
-"""The ``anymodal-seg`` command line, one file per subcommand."""
+"""The ``anymodal-seg`` command line, one file per subcommand, in rooms by use."""

@@ -5,39 +5,43 @@ from __future__ import annotations
 import errno
 import importlib
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import click
 
 from anymodal_seg_ros import __version__
-from anymodal_seg_ros.cli.os_errors import told
+from anymodal_seg_ros.cli.console.os_errors import told
 from anymodal_seg_ros.config import did_you_mean
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.foreign_text import one_line, quote
 from anymodal_seg_ros.streams import fill_closed
 
-SUBCOMMANDS = (
-    "assemble-bag",
-    "benchmark",
-    "build-engine",
-    "check",
-    "check-alignment",
-    "compare",
-    "demo",
-    "doctor",
-    "engines",
-    "evaluate",
-    "faults",
-    "inspect",
-    "new-rig",
-    "parameters",
-    "play",
-    "run",
-    "simulate",
-    "verify-engine",
-)
-"""``some-name`` is the object ``command`` in ``cli/some_name.py``, imported when it is needed."""
+SUBCOMMANDS = {
+    "assemble-bag": "bags",
+    "benchmark": "engines",
+    "build-engine": "engines",
+    "check": "robot",
+    "check-alignment": "robot",
+    "compare": "evaluation",
+    "demo": "robot",
+    "doctor": "robot",
+    "engines": "engines",
+    "evaluate": "evaluation",
+    "faults": "robot",
+    "inspect": "bags",
+    "new-rig": "robot",
+    "parameters": "robot",
+    "play": "bags",
+    "run": "bags",
+    "simulate": "simulation",
+    "verify-engine": "engines",
+}
+"""Rooms of the subcommands, in the order of the help.
 
+``some-name`` in ``room`` is the object ``command`` in ``cli/room/some_name.py``, imported when it
+is needed.
+"""
 
 STOPPED = 130
 """Exit code of a command that Ctrl-C ended, as of a shell's own."""
@@ -47,23 +51,22 @@ class Subcommands(click.Group):
     """Imports a subcommand on demand, and turns this package's errors into one line.
 
     Attributes:
-        names: of the subcommands, in the order of the help.
-        prefix: of the files that they are in.
+        rooms: of the subcommands by their names, in the order of the help.
     """
 
-    names: tuple[str, ...] = SUBCOMMANDS
-    prefix: str = ""
+    rooms: ClassVar[Mapping[str, str]] = SUBCOMMANDS
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the help."""
-        return list(self.names)
+        return list(self.rooms)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a subcommand; None if there is none of this name."""
-        if cmd_name not in self.names:
+        room = self.rooms.get(cmd_name)
+        if room is None:
             return None
-        file = self.prefix + cmd_name.replace("-", "_")
-        module = importlib.import_module(f"anymodal_seg_ros.cli.{file}")
+        file = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"anymodal_seg_ros.cli.{room}.{file}")
         command: click.Command = module.command
         return command
 
@@ -75,9 +78,9 @@ class Subcommands(click.Group):
             args
             and not ctx.resilient_parsing
             and not args[0].startswith("-")
-            and args[0] not in self.names
+            and args[0] not in self.rooms
         ):
-            near = did_you_mean(args[0], self.names).strip()
+            near = did_you_mean(args[0], self.rooms).strip()
             ctx.fail(f"No such command '{quote(args[0])}'. {near}".strip())
         return super().resolve_command(ctx, args)
 

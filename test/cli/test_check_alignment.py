@@ -12,8 +12,8 @@ from fixtures.bag_files import IMAGE, START, camera_info, images, serialised, wr
 from fixtures.camera_bags import write_camera_bag
 from fixtures.street import HEIGHT, WIDTH, seen_by_rgb, seen_by_thermal, shifted, street
 
-from anymodal_seg_ros.cli.check_alignment import command
 from anymodal_seg_ros.cli.main import main
+from anymodal_seg_ros.cli.robot.check_alignment import command
 from anymodal_seg_ros.config import load_config
 from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.sensing.geometry.cameras import Camera

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from anymodal_seg_ros.cli import doctor
 from anymodal_seg_ros.cli.main import main
+from anymodal_seg_ros.cli.robot import doctor
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.hardware.gpu import Gpu
 from anymodal_seg_ros.inference.model import load_model

@@ -11,7 +11,7 @@ import cv2
 import pytest
 from click.testing import CliRunner
 
-from anymodal_seg_ros.cli import benchmark
+from anymodal_seg_ros.cli.engines import benchmark
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.inference.benchmark import engine_report
 from anymodal_seg_ros.inference.benchmark.engine_benchmark import EngineBenchmark, mask_cpu_ms

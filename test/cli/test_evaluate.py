@@ -18,7 +18,7 @@ from fixtures.scenes import scene
 from fixtures.scored_bags import HEIGHT, PARAMETERS, START_NS, WIDTH, write_scored_bag
 from fixtures.tiny_model import write_tiny_model
 
-from anymodal_seg_ros.cli import conclusion
+from anymodal_seg_ros.cli.evaluation import conclusion
 from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.evaluation.bag_writer import ImageBagWriter, latched
 from anymodal_seg_ros.evaluation.bags import Bag
@@ -145,7 +145,7 @@ def test_one_that_is_stopped_is_no_failure_and_can_be_gone_on_with(
     ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with monkeypatch.context() as patch:
-            patch.setattr("anymodal_seg_ros.cli.evaluate.run_jobs", stop)
+            patch.setattr("anymodal_seg_ros.cli.evaluation.evaluate.run_jobs", stop)
             stopped = evaluate(bag, "--out", tmp_path / "card", code=2)
     finally:
         signal.signal(signal.SIGINT, ctrl_c)

@@ -4,7 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from anymodal_seg_ros.cli.finite_range import FiniteRange
+from anymodal_seg_ros.cli.options.finite_range import FiniteRange
 
 
 @click.command()

@@ -18,10 +18,10 @@ from fixtures.bag_files import IMAGE, images, write_bag
 from fixtures.manifests import small_manifest
 from fixtures.scenes import scene
 
-from anymodal_seg_ros.cli import faults
+from anymodal_seg_ros.cli.console.os_errors import told
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
 from anymodal_seg_ros.cli.main import main
-from anymodal_seg_ros.cli.os_errors import told
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.robot import faults
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.image_files import write_picture
 from anymodal_seg_ros.evaluation.results import ResultFolder

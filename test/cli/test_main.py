@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from anymodal_seg_ros import __version__
+from anymodal_seg_ros.cli.console.os_errors import told
 from anymodal_seg_ros.cli.main import SUBCOMMANDS, main
-from anymodal_seg_ros.cli.os_errors import told
-from anymodal_seg_ros.cli.simulate import SimulationOutputs
+from anymodal_seg_ros.cli.simulation.simulate import SimulationOutputs
 
 
 def test_help_names_every_subcommand_and_each_has_help_of_its_own() -> None:
@@ -25,9 +25,13 @@ def test_help_names_every_subcommand_and_each_has_help_of_its_own() -> None:
 
 
 def test_every_file_with_a_command_is_a_subcommand(project_root: Path) -> None:
-    files = (project_root / "anymodal_seg_ros" / "cli").glob("*.py")
-    with_command = {f.stem.replace("_", "-") for f in files if "\ndef command(" in f.read_text()}
-    assert with_command == {*SUBCOMMANDS, *(f"simulate-{name}" for name in SimulationOutputs.names)}
+    files = (project_root / "anymodal_seg_ros" / "cli").rglob("*.py")
+    with_command = {
+        (f.stem.replace("_", "-"), f.parent.name)
+        for f in files
+        if "\ndef command(" in f.read_text(encoding="utf-8")
+    }
+    assert with_command == {*SUBCOMMANDS.items(), *SimulationOutputs.rooms.items()}
 
 
 def test_version() -> None:

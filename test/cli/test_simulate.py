@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 
 pytest.importorskip("trimesh", reason="the simulation is not installed: pip install '.[sim]'")
 
-from anymodal_seg_ros.cli import simulate_rigbench
 from anymodal_seg_ros.cli.main import main
-from anymodal_seg_ros.cli.simulate import SimulationOutputs
+from anymodal_seg_ros.cli.simulation import rigbench as command_file
+from anymodal_seg_ros.cli.simulation.simulate import SimulationOutputs
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.simulation import contact_sheet
 from anymodal_seg_ros.simulation.dataset.frames import sized_sensors
@@ -41,7 +41,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["simulate", *map(str, arguments)])
 
 
-@pytest.mark.parametrize("name", SimulationOutputs.names)
+@pytest.mark.parametrize("name", SimulationOutputs.rooms)
 def test_every_output_explains_itself(name: str) -> None:
     result = run(name, "--help")
     assert result.exit_code == 0
@@ -51,7 +51,7 @@ def test_every_output_explains_itself(name: str) -> None:
 def test_the_group_shows_how_to_begin() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    assert all(f"simulate {name}" in result.output for name in SimulationOutputs.names)
+    assert all(f"simulate {name}" in result.output for name in SimulationOutputs.rooms)
 
 
 def test_a_data_set_is_an_even_mixture_of_what_is_asked_for(tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_rigbench_is_generated_and_checked_against_its_manifest(
 ) -> None:
     definition, out, manifest = (tmp_path / name for name in ("b.yaml", "bench", "m.sha256"))
     definition.write_text(TINY)
-    monkeypatch.setattr(simulate_rigbench, "rigbench", lambda: load_rigbench(definition))
-    monkeypatch.setattr(simulate_rigbench, "MANIFEST", manifest)
+    monkeypatch.setattr(command_file, "rigbench", lambda: load_rigbench(definition))
+    monkeypatch.setattr(command_file, "MANIFEST", manifest)
     made = run("rigbench", out, "--write-manifest", manifest, "--workers", 1)
     assert made.exit_code == 0, made.output
     assert "6 frames of 4 scenes" in made.output

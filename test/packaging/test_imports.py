@@ -201,7 +201,10 @@ def test_libraries_stay_where_they_belong(every_import: list[Import], library: s
 @pytest.mark.parametrize(
     ("modules", "absent"),
     [
-        (["pipeline", "inference.onnxruntime_engine"], ["torch", "rclpy", "rosbags", "trimesh"]),
+        (
+            ["pipeline", "inference.runtimes.onnxruntime_engine"],
+            ["torch", "rclpy", "rosbags", "trimesh"],
+        ),
         (["faults.stream", "faults.timeline"], ["torch", "rclpy", "onnxruntime", "rosbags"]),
         pytest.param(
             ["simulation.dataset.frames", "simulation.dataset.plan"],
@@ -209,9 +212,12 @@ def test_libraries_stay_where_they_belong(every_import: list[Import], library: s
             marks=pytest.mark.skipif(not find_spec("trimesh"), reason="needs '.[sim]'"),
         ),
         (["evaluation.replay", "evaluation.results"], ["torch", "rclpy", "trimesh"]),
-        (["cli.main", "cli.run", "cli.play", "cli.assemble_bag"], ["torch", "rclpy", "trimesh"]),
         (
-            ["cli.evaluate", "cli.inspect", "cli.compare"],
+            ["cli.main", "cli.bags.run", "cli.bags.play", "cli.bags.assemble_bag"],
+            ["torch", "rclpy", "trimesh"],
+        ),
+        (
+            ["cli.evaluation.evaluate", "cli.bags.inspect", "cli.evaluation.compare"],
             ["torch", "rclpy", "trimesh", "jinja2", "matplotlib", "pytest", "onnxruntime"],
         ),
         (["inference.tensorrt.engine"], ["onnxruntime", "torch"]),

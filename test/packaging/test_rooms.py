@@ -49,6 +49,11 @@ SCORECARD = (
     {"scorecard", "suite"},
     {"report"},
 )
+CLI = (
+    {"", "console", "options"},
+    {"main"},
+    {"bags", "engines", "evaluation", "robot", "simulation"},
+)
 INFERENCE = (
     {"", "engine_failures", "engine_protocol", "hardware", "manifest", "onnx_weights"},
     {"masks", "model", "preprocess"},
@@ -94,6 +99,7 @@ def imports_of(root: Path, package: str) -> Iterator[tuple[str, str]]:
         ("anymodal_seg_ros/simulation", "anymodal_seg_ros.simulation", RIG),
         ("anymodal_seg_ros/simulation/world", "anymodal_seg_ros.simulation.world", WORLD),
         ("anymodal_seg_ros/sensing/health", "anymodal_seg_ros.sensing.health", HEALTH),
+        ("anymodal_seg_ros/cli", "anymodal_seg_ros.cli", CLI),
         (
             "anymodal_seg_ros/evaluation/scorecard",
             "anymodal_seg_ros.evaluation.scorecard",

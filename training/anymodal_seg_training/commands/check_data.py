@@ -14,7 +14,7 @@ import click
 import numpy as np
 from rich.console import Console
 
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
 from anymodal_seg_ros.config import read_yaml
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_training.datasets import open_dataset

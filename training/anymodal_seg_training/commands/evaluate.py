@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
 from anymodal_seg_ros.inference.model import sha256
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.base import SPLITS

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.runs.command_line import machine_options, run_command

@@ -14,7 +14,7 @@ import click
 import torch
 from torch import Tensor
 
-from anymodal_seg_ros.cli.finite_range import FiniteRange
+from anymodal_seg_ros.cli.options.finite_range import FiniteRange
 from anymodal_seg_training.checkpoint import load_weights
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.errors import TrainingError

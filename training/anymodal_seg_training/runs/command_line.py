@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 import torch
 
-from anymodal_seg_ros.cli.os_errors import told
+from anymodal_seg_ros.cli.console.os_errors import told
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_training.datasets.base import Dataset
 from anymodal_seg_training.datasets.frame_cache import FrameCache, PlaneFormat, open_cache

@@ -11,10 +11,10 @@ import click
 import numpy as np
 from rich.table import Table
 
-from anymodal_seg_ros.cli.finite_range import FiniteRange
-from anymodal_seg_ros.cli.node_options import namespace_option, node_option, params_option
-from anymodal_seg_ros.cli.output_places import make_folder
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
+from anymodal_seg_ros.cli.options.finite_range import FiniteRange
+from anymodal_seg_ros.cli.options.node_options import namespace_option, node_option, params_option
+from anymodal_seg_ros.cli.options.output_places import make_folder
 from anymodal_seg_ros.config import (
     NodeConfig,
     RigConfig,

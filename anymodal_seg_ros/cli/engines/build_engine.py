@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from anymodal_seg_ros.cli.finite_range import FiniteRange
+from anymodal_seg_ros.cli.options.finite_range import FiniteRange
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.inference.tensorrt.background import (
     CANCELLED,

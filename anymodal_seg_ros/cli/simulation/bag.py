@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from anymodal_seg_ros.cli.finite_range import FiniteRange
-from anymodal_seg_ros.cli.frames_progress import WORKERS, frames_progress
-from anymodal_seg_ros.cli.one_of import OneOf
-from anymodal_seg_ros.cli.plain_console import PlainConsole
-from anymodal_seg_ros.cli.rig_options import scene_options
+from anymodal_seg_ros.cli.console.frames_progress import WORKERS, frames_progress
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
+from anymodal_seg_ros.cli.options.finite_range import FiniteRange
+from anymodal_seg_ros.cli.options.one_of import OneOf
+from anymodal_seg_ros.cli.options.rig_options import scene_options
 from anymodal_seg_ros.evaluation.bag_writer import STORAGES
 from anymodal_seg_ros.evaluation.rig_bag import write_rig_bag
 from anymodal_seg_ros.evaluation.rig_parameters import PARAMETERS

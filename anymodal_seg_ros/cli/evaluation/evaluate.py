@@ -13,17 +13,17 @@ from pathlib import Path
 
 import click
 
-from anymodal_seg_ros.cli.conclusion import COMMAND, EXIT_UNKNOWN, conclude
-from anymodal_seg_ros.cli.evaluate_options import (
+from anymodal_seg_ros.cli.console.jobs_progress import jobs_progress
+from anymodal_seg_ros.cli.console.os_errors import told
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
+from anymodal_seg_ros.cli.evaluation.conclusion import COMMAND, EXIT_UNKNOWN, conclude
+from anymodal_seg_ros.cli.evaluation.evaluate_options import (
     Options,
     evaluation_options,
     refuse_idle_options,
     was_given,
 )
-from anymodal_seg_ros.cli.jobs_progress import jobs_progress
-from anymodal_seg_ros.cli.os_errors import told
-from anymodal_seg_ros.cli.output_places import make_folder, make_place
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.options.output_places import make_folder, make_place
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.evaluation.scorecard import contents
 from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, NAME, Case

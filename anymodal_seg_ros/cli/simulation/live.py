@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from anymodal_seg_ros.cli.rig_options import scene_options
+from anymodal_seg_ros.cli.options.rig_options import scene_options
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.world.scene import SceneConfig
 

@@ -11,13 +11,13 @@ import click
 from rich.progress import track
 from rich.table import Table
 
-from anymodal_seg_ros.cli.node_options import (
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
+from anymodal_seg_ros.cli.options.node_options import (
     latency_option,
     namespace_option,
     node_option,
     params_option,
 )
-from anymodal_seg_ros.cli.plain_console import PlainConsole
 from anymodal_seg_ros.config import NodeConfig, SegConfig, load_node_config
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.replay import (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from anymodal_seg_ros.cli.finite_range import FiniteRange
-from anymodal_seg_ros.cli.per_sensor import all_per_sensor, gap, number, per_sensor
+from anymodal_seg_ros.cli.options.finite_range import FiniteRange
+from anymodal_seg_ros.cli.options.per_sensor import all_per_sensor, gap, number, per_sensor
 from anymodal_seg_ros.config import seconds_to_ns
 from anymodal_seg_ros.evaluation.assemble import ImageSensor, plan, write_bag
 from anymodal_seg_ros.evaluation.image_files import ENCODINGS, list_images, pair_by_name

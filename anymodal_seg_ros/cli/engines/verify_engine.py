@@ -10,10 +10,10 @@ from typing import Any
 import click
 from rich.table import Table
 
-from anymodal_seg_ros.cli.benchmark import repeats_option, timing_table
-from anymodal_seg_ros.cli.one_of import OneOf
-from anymodal_seg_ros.cli.output_places import make_place
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
+from anymodal_seg_ros.cli.engines.benchmark import repeats_option, timing_table
+from anymodal_seg_ros.cli.options.one_of import OneOf
+from anymodal_seg_ros.cli.options.output_places import make_place
 from anymodal_seg_ros.config import ENGINES
 from anymodal_seg_ros.inference.benchmark.engine_report import EngineReport, inspect_engine
 from anymodal_seg_ros.inference.engine_protocol import NOT_VERIFIED, Engine, described, is_verified

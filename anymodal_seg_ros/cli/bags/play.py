@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from anymodal_seg_ros.cli.finite_range import FiniteRange
+from anymodal_seg_ros.cli.options.finite_range import FiniteRange
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.foreign_text import quote
 

@@ -11,11 +11,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from anymodal_seg_ros.cli.jobs_progress import jobs_progress
-from anymodal_seg_ros.cli.node_options import namespace_option, node_option, params_option
-from anymodal_seg_ros.cli.os_errors import told
-from anymodal_seg_ros.cli.output_places import make_place
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.jobs_progress import jobs_progress
+from anymodal_seg_ros.cli.console.os_errors import told
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
+from anymodal_seg_ros.cli.options.node_options import namespace_option, node_option, params_option
+from anymodal_seg_ros.cli.options.output_places import make_place
 from anymodal_seg_ros.config import NodeConfig, did_you_mean, load_node_config
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.evaluation.arrivals import sensors_by_topic

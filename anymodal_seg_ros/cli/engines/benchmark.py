@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from anymodal_seg_ros.cli.one_of import OneOf
-from anymodal_seg_ros.cli.output_places import make_place
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
+from anymodal_seg_ros.cli.options.one_of import OneOf
+from anymodal_seg_ros.cli.options.output_places import make_place
 from anymodal_seg_ros.inference.benchmark.engine_benchmark import (
     MEASURED,
     EngineBenchmark,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from anymodal_seg_ros.cli.frames_progress import WORKERS, frames_progress
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.frames_progress import WORKERS, frames_progress
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
 from anymodal_seg_ros.simulation.dataset.plan import (
     CASES,
     CLEAN,

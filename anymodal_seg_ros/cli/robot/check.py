@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from anymodal_seg_ros.cli.finite_range import FiniteRange
-from anymodal_seg_ros.cli.node_options import namespace_option, node_option
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
+from anymodal_seg_ros.cli.options.finite_range import FiniteRange
+from anymodal_seg_ros.cli.options.node_options import namespace_option, node_option
 from anymodal_seg_ros.config import load_node_config
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.arrivals import absolute_rig

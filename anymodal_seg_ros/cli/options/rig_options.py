@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from anymodal_seg_ros.cli.finite_range import FiniteRange
-from anymodal_seg_ros.cli.one_of import OneOf
+from anymodal_seg_ros.cli.options.finite_range import FiniteRange
+from anymodal_seg_ros.cli.options.one_of import OneOf
 from anymodal_seg_ros.simulation.rigs import RIGS
 from anymodal_seg_ros.simulation.world.scene import SceneConfig
 from anymodal_seg_ros.simulation.world.street import KINDS

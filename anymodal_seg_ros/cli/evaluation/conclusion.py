@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
 from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.report.tables import (
     CSV,

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
 from anymodal_seg_ros.config import ENGINES
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.foreign_text import one_line, quote

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.tensorrt.cache import CachedPlan, PlanCache, machine_parts
 from anymodal_seg_ros.inference.tensorrt.engine import UNVERIFIED

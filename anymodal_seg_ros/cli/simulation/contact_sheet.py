@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from anymodal_seg_ros.cli.frames_progress import frames_progress
-from anymodal_seg_ros.cli.output_places import make_place
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.frames_progress import frames_progress
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
+from anymodal_seg_ros.cli.options.output_places import make_place
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.simulation.contact_sheet import contact_sheet, encode_png
 

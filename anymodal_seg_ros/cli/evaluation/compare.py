@@ -10,8 +10,8 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from anymodal_seg_ros.cli.output_places import make_place
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
+from anymodal_seg_ros.cli.options.output_places import make_place
 from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES
 from anymodal_seg_ros.evaluation.scorecard.plan import names_of
 from anymodal_seg_ros.evaluation.scorecard.report.comparison import Line, compare, unlike

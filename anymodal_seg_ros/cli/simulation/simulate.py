@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import click
 
 from anymodal_seg_ros.cli.main import Subcommands
@@ -11,8 +14,9 @@ from anymodal_seg_ros.errors import ConfigError
 class SimulationOutputs(Subcommands):
     """The outputs of the simulation; says what to install where its libraries are missing."""
 
-    names = ("dataset", "rigbench", "bag", "live", "contact-sheet")
-    prefix = "simulate_"
+    rooms: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("dataset", "rigbench", "bag", "live", "contact-sheet"), "simulation"
+    )
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a subcommand; None if there is none of this name."""

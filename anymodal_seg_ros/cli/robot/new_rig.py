@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import yaml
 
-from anymodal_seg_ros.cli.finite_range import FiniteRange
-from anymodal_seg_ros.cli.output_places import make_place
+from anymodal_seg_ros.cli.options.finite_range import FiniteRange
+from anymodal_seg_ros.cli.options.output_places import make_place
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.written_files import write_file

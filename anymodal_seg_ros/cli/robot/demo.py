@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import click
 from rich.progress import Progress
 
-from anymodal_seg_ros.cli.finite_range import FiniteRange
-from anymodal_seg_ros.cli.one_of import OneOf
-from anymodal_seg_ros.cli.output_places import make_folder
-from anymodal_seg_ros.cli.plain_console import PlainConsole
+from anymodal_seg_ros.cli.console.plain_console import PlainConsole
+from anymodal_seg_ros.cli.options.finite_range import FiniteRange
+from anymodal_seg_ros.cli.options.one_of import OneOf
+from anymodal_seg_ros.cli.options.output_places import make_folder
 from anymodal_seg_ros.demo.numbers import summary
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.written_files import write_file

@@ -10,14 +10,14 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from anymodal_seg_ros.cli.finite_range import FiniteRange
-from anymodal_seg_ros.cli.node_options import (
+from anymodal_seg_ros.cli.options.finite_range import FiniteRange
+from anymodal_seg_ros.cli.options.node_options import (
     latency_option,
     namespace_option,
     node_option,
     params_option,
 )
-from anymodal_seg_ros.cli.one_of import OneOf
+from anymodal_seg_ros.cli.options.one_of import OneOf
 from anymodal_seg_ros.evaluation.naive import PIPELINES
 from anymodal_seg_ros.evaluation.scorecard.replays.job import AUTO
 

@@ -1,0 +1,1 @@
+"""Commands for recordings: make, look into, play and segment them."""

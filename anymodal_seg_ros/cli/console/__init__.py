@@ -1,0 +1,1 @@
+"""How commands speak: text as it is, progress, and errors in a line."""

@@ -1,0 +1,1 @@
+"""Commands for engines: build, verify, compare, and tidy up."""

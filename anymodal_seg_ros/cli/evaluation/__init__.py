@@ -1,0 +1,1 @@
+"""Commands that judge: a scorecard, its verdict, and scorecards side by side."""

@@ -1,0 +1,1 @@
+"""Options and their values as several commands take them."""

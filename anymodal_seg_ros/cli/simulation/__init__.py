@@ -1,0 +1,1 @@
+"""Commands that draw: what can be had of the synthetic rig."""
