@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from fixtures.drives import drive
-from numpy.typing import NDArray
+from fixtures.drives import drive, houses
 
 from anymodal_seg_ros.config import ChecksConfig, CountsConfig
 from anymodal_seg_ros.faults.injector import Injector
@@ -250,20 +248,9 @@ def test_motion_of_a_moment_blurs_one_direction_and_is_no_fault() -> None:
     assert lasting(told) == []
 
 
-@cache
-def houses() -> NDArray[np.float32]:
-    dice = np.random.default_rng(3)
-    scene = np.full((480, 2400), 90.0, np.float32)
-    for _ in range(400):
-        x, y = int(dice.integers(0, 2400)), int(dice.integers(0, 480))
-        w, h = (int(side) for side in dice.integers(15, 120, 2))
-        scene[y : y + h, x : x + w] = dice.integers(20, 230)
-    return scene
-
-
 def wide(k: int, at_px: int = 0, smear_px: int = 1) -> Image:
     """A camera of 640 x 480 before houses and poles, noise anew in each picture."""
-    seen = houses()[:, 100 + at_px : 740 + at_px]
+    seen = houses(3, 480, 2400, 400, (15, 120))[:, 100 + at_px : 740 + at_px]
     if smear_px > 1:
         seen = cv2.blur(seen, (smear_px, 1))
     grain = np.random.default_rng((k, 8)).normal(0, 1.5, seen.shape)

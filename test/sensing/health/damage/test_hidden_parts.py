@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import cv2
 import numpy as np
 import pytest
+from fixtures.drives import houses
 from fixtures.healthy_streams import Pixels
 
 from anymodal_seg_ros.config import ChecksConfig
@@ -19,20 +19,8 @@ HZ, BEGIN, PICTURES = 10, 16, 30
 SIZE = (240, 320)
 
 
-@cache
-def world() -> Pixels:
-    """Houses, windows and leaves, ``[240, 3000]``, without the sensor's noise."""
-    dice = np.random.default_rng(4)
-    wide = np.full((240, 3000), 120.0, np.float32)
-    for _ in range(900):
-        left, top = int(dice.integers(0, 3000)), int(dice.integers(0, 240))
-        width, height = (int(side) for side in dice.integers(6, 70, 2))
-        wide[top : top + height, left : left + width] = dice.integers(20, 230)
-    return cv2.GaussianBlur(wide, (0, 0), 0.8)
-
-
 def seen(at: int) -> Pixels:
-    return world()[:, at : at + 320].copy()
+    return houses(4, 240, 3000, 900, (6, 70))[:, at : at + 320].copy()
 
 
 def noisy(number: int, picture: Pixels, noise: float = 2.0) -> Pixels:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
-import cv2
 import numpy as np
 import pytest
+from fixtures.drives import houses
 from fixtures.healthy_streams import Pixels, jpeg
 
 from anymodal_seg_ros.config import ChecksConfig
@@ -20,21 +19,11 @@ FAST = 220
 """Pixels, of 640, that go by from one picture to the next."""
 
 
-@cache
-def panorama() -> Pixels:
-    dice = np.random.default_rng(2)
-    wide = np.full((480, 12_000), 120.0, np.float32)
-    for _ in range(1600):
-        left, top = int(dice.integers(0, 12_000)), int(dice.integers(0, 480))
-        width, height = (int(side) for side in dice.integers(20, 220, 2))
-        wide[top : top + height, left : left + width] = dice.integers(20, 230)
-    return cv2.GaussianBlur(wide, (0, 0), 0.8)
-
-
 def seen(number: int, at: int, noise: float = 1.5) -> Pixels:
     """A picture of what lies at some place, with new noise."""
     grain = np.random.default_rng((number, 4)).normal(0, noise, (480, 640, 1))
-    part = panorama()[:, at : at + 640, None] + grain
+    street = houses(2, 480, 12_000, 1600, (20, 220))
+    part = street[:, at : at + 640, None] + grain
     return np.repeat(np.clip(np.rint(part), 0, 255).astype(np.uint8), 3, axis=2)
 
 
