@@ -34,8 +34,8 @@ _NEEDS = (
 )
 _MB = 1 << 20
 _SHARED_MEMORY = "/dev/shm"
-_SEGMENT = 33 * _MB
-"""Of a process, with its queues: see config/fastdds.xml."""
+SEGMENT = 33 * _MB
+"""Of a process with our profile, config/fastdds.xml: its segment and its queues."""
 _NO_THREAD = ("can't start new thread", "unable to start watchdog thread")
 
 
@@ -46,10 +46,10 @@ def scarce() -> list[str]:
         most, _ = resource.getrlimit(need.limit)
         if most != resource.RLIM_INFINITY and most < need.least:
             found.append(need.words.format(most / _MB if need.least > _MB else most))
-    if 0 <= (free := _shared_memory()) < _SEGMENT:
+    if 0 <= (free := _shared_memory()) < SEGMENT:
         found.append(
             f"{_SHARED_MEMORY} has {free / _MB:.0f} MB free, of which each process needs "
-            f"{_SEGMENT / _MB:.0f} for images with our profile: without, they go by the network, "
+            f"{SEGMENT / _MB:.0f} for images with our profile: without, they go by the network, "
             "and best-effort ones are mostly lost; give a container --shm-size=1g or --ipc=host"
         )
     return found

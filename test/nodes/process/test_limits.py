@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from anymodal_seg_ros.nodes import segmentation_node
 from anymodal_seg_ros.nodes.process import limits as module
 from anymodal_seg_ros.nodes.process.limits import no_room, scarce
 from anymodal_seg_ros.nodes.process.log_folder import why_no_log, with_log
+from anymodal_seg_ros.resources import config_dir
 
 
 def limits(**found: int) -> Callable[[int], tuple[int, int]]:
@@ -47,6 +49,13 @@ def test_a_container_with_little_shared_memory_is_told(
     monkeypatch.setattr(module, "get_rmw_implementation_identifier", lambda: "rmw_cyclonedds_cpp")
     monkeypatch.setattr(resource, "getrlimit", limits())
     assert scarce() == [], "others do without"
+
+
+def test_a_process_is_said_to_need_the_segment_of_our_profile_and_little_more() -> None:
+    profile = (config_dir() / "fastdds.xml").read_text(encoding="utf-8")
+    segment = re.search(r"<segment_size>(\d+)<", profile)
+    assert segment is not None
+    assert 0 < module.SEGMENT - int(segment[1]) <= 1 << 20, "with its queues"
 
 
 @pytest.mark.parametrize(
