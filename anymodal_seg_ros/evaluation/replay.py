@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,10 @@ def _modalities(rig: RigConfig) -> dict[str, str]:
 
 
 def replay(
-    pipeline: Replayable, messages: Iterable[Arrival], latency: Latency | None = None
+    pipeline: Replayable,
+    messages: Iterable[Arrival],
+    latency: Latency | None = None,
+    ended: Callable[[int], None] = lambda now_ns: None,
 ) -> Iterator[Prediction]:
     """Push messages into a pipeline and yield every prediction it makes.
 
@@ -135,15 +138,17 @@ def replay(
         latency: how long work takes: messages go on arriving meanwhile, but nobody looks at them,
             as on a robot whose network is slower than its cameras. None: no time passes, so no
             frame is ever dropped for want of it.
+        ended: called once, with the time of the last message, 0 if there is none. Then time goes
+            on until the last masks are made, and every sensor falls silent.
     """
     worker = Worker(pipeline, latency)
     # Processes that share a job with others have no core to spare.
     alone = multiprocessing.parent_process() is None and usable_processors() > 1
     if alone and latency is None and isinstance(pipeline, Pipeline):
         with pipeline.preparing_ahead():
-            yield from _replayed(pipeline, _announced(messages, pipeline), worker)
+            yield from _replayed(pipeline, _announced(messages, pipeline), worker, ended)
     else:
-        yield from _replayed(pipeline, messages, worker)
+        yield from _replayed(pipeline, messages, worker, ended)
 
 
 def _announced(messages: Iterable[Arrival], pipeline: Pipeline) -> Iterator[Arrival]:
@@ -167,7 +172,10 @@ def _announced(messages: Iterable[Arrival], pipeline: Pipeline) -> Iterator[Arri
 
 
 def _replayed(
-    pipeline: Replayable, messages: Iterable[Arrival], worker: Worker
+    pipeline: Replayable,
+    messages: Iterable[Arrival],
+    worker: Worker,
+    ended: Callable[[int], None],
 ) -> Iterator[Prediction]:
     now_ns: int | None = None
     for sensor, received_ns, message in messages:
@@ -186,6 +194,7 @@ def _replayed(
         else:
             pipeline.push_message(sensor, message, now_ns)
         yield from worker.wake(now_ns)
+    ended(now_ns or 0)
     if now_ns is not None:
         yield from worker.work_until(now_ns + pipeline.rig.longest_wait_ns + 1)
         yield from worker.finish()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ class Summary:
         network_ms: time inside the engine, for every mask.
         process_ms: time from frame set to mask, for every mask.
         unlabeled: number of masks without labels, by the reason.
-        last_ns: when the last message came.
         status: health of the sensors at the last mask, or at the end.
     """
 
@@ -42,7 +42,6 @@ class Summary:
     network_ms: list[float] = field(default_factory=list)
     process_ms: list[float] = field(default_factory=list)
     unlabeled: Counter[str] = field(default_factory=Counter)
-    last_ns: int = 0
     status: tuple[SensorStatus, ...] = ()
 
     @property
@@ -76,6 +75,23 @@ class Summary:
     def why_none(self) -> str:
         """Say why no mask could be made, sensor by sensor."""
         return "; ".join(self.troubles())
+
+
+def at_the_end(
+    ended: Iterable[SensorStatus], finished: Iterable[SensorStatus]
+) -> tuple[SensorStatus, ...]:
+    """Return how sensors were when their last message came, with what became of all of them.
+
+    The last masks are made a moment later, when nobody sends any more and all are late.
+
+    Args:
+        ended: of every sensor, at the last message.
+        finished: the same when all masks were made.
+    """
+    return tuple(
+        replace(then, taken=now.taken, dropped=now.dropped, fused=now.fused)
+        for then, now in zip(ended, finished, strict=True)
+    )
 
 
 def _trouble(status: SensorStatus) -> str:

@@ -51,6 +51,7 @@ class PipelineReport:
         wanted: whether masks are to be made at all; not where nobody listens and that is enough.
         stalled: what takes longer than it should at this moment, in words; empty if nothing does.
         silent_s: time since the last mask, or since activation, in s.
+        clock_stood_s: for how long a simulated clock has stood still, in s; 0 while it runs.
         mask_period_s: time from mask to mask that is to be expected now, in s.
         latency_ms: from the arrival of the reference's message to the mask, the median and the 99th
             percentile of the last masks; None before the first.
@@ -73,6 +74,7 @@ class PipelineReport:
     wanted: bool
     stalled: str
     silent_s: float
+    clock_stood_s: float
     mask_period_s: float
     latency_ms: tuple[float, float] | None
     load: float
@@ -240,6 +242,11 @@ def _judge(
         return DiagnosticStatus.ERROR, f"masks without labels: {shortfall}"
     if not report.wanted:
         return DiagnosticStatus.OK, "nobody listens: no masks are made (lazy)"
+    if report.clock_stood_s >= SILENT_S:
+        return (
+            DiagnosticStatus.WARN,
+            f"{rate}: /clock has stood still for {report.clock_stood_s:.1f} s",
+        )
     if report.silent_s >= max(SILENT_S, SILENT_PERIODS * report.mask_period_s):
         return (
             DiagnosticStatus.ERROR,

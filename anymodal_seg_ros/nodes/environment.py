@@ -37,7 +37,8 @@ def dds_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     have = os.environ if base is None else base
     added: dict[str, str] = {}
     if not any(have.get(name) for name in _DDS_CONFIG):
-        added[_profile_variable()] = str(config_dir() / "fastdds.xml")
+        variable, profile = _profile()
+        added[variable] = str(config_dir() / profile)
     thresholds = {
         "MALLOC_MMAP_THRESHOLD_": MMAP_THRESHOLD_BYTES,
         "MALLOC_TRIM_THRESHOLD_": TRIM_THRESHOLD_BYTES,
@@ -61,10 +62,15 @@ def prepare_process() -> None:
             mallopt(_M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
 
 
-def _profile_variable() -> str:
-    """Return the variable that the installed Fast DDS reads; version 3 warns about the old one."""
+def _profile() -> tuple[str, str]:
+    """Return the variable that the installed Fast DDS reads, and the profile that fits it.
+
+    Version 3 warns about the variable of version 2, which cannot read all of version 3's profile.
+    """
     try:
         major = int(importlib.metadata.version("rclpy").split(".")[0])
     except importlib.metadata.PackageNotFoundError:
-        return _FAST_DDS_3
-    return _FAST_DDS_3 if major >= _FIRST_RCLPY_WITH_FAST_DDS_3 else _FAST_DDS_2
+        major = _FIRST_RCLPY_WITH_FAST_DDS_3
+    if major >= _FIRST_RCLPY_WITH_FAST_DDS_3:
+        return _FAST_DDS_3, "fastdds3.xml"
+    return _FAST_DDS_2, "fastdds.xml"

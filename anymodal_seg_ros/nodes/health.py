@@ -89,6 +89,8 @@ class Health:
         self._clocks: deque[tuple[int, int]] = deque(maxlen=_RATED)
         """The pipeline's clock and the steady one at the last reports."""
         self._mask_ns = time.monotonic_ns()
+        self._clock_ns, self._moved_ns, self._stood_ns = 0, self._mask_ns, 0
+        """The pipeline's clock, when it was last seen to move, and how long it has stood since."""
         self._before: dict[str, SensorStatus] = {}
         """What was reported of each sensor last."""
         self._warned_ns: dict[str, int] = {}
@@ -211,6 +213,13 @@ class Health:
         passed_ns = now_ns - began_now_ns
         return max(1.0, (steady_ns - began_ns) / passed_ns) if passed_ns > 0 else 1.0
 
+    def _look_at_the_clock(self, now_ns: int, steady_ns: int) -> None:
+        """Note for how long a simulated clock stands still: once it goes on, that was no silence."""
+        if now_ns != self._clock_ns:
+            self._mask_ns += self._stood_ns
+            self._clock_ns, self._moved_ns = now_ns, steady_ns
+        self._stood_ns = steady_ns - self._moved_ns
+
     def _pipeline_report(self, now_ns: int) -> PipelineReport:
         steady_ns = time.monotonic_ns()
         manifest = self._pipeline.model.manifest
@@ -221,6 +230,7 @@ class Health:
             latencies = np.array(self._latencies) / 1e6
         if now.masks > before.masks:
             self._mask_ns = steady_ns
+        self._look_at_the_clock(now_ns, steady_ns)
         period_ns = round(self._pipeline.mask_period_ns() * self._slowness(now_ns, steady_ns))
         elapsed_ns = max(steady_ns - before.steady_ns, 1)
         p50, p99 = np.percentile(latencies, (50, 99)) if latencies.size else (0.0, 0.0)
@@ -239,7 +249,8 @@ class Health:
             last_failure=self._last_failure,
             wanted=self._wanted(),
             stalled=self.supervisor.stalled(),
-            silent_s=(steady_ns - self._mask_ns) / 1e9,
+            silent_s=max(steady_ns - self._mask_ns, 0) / 1e9,
+            clock_stood_s=self._stood_ns / 1e9,
             mask_period_s=period_ns / 1e9,
             latency_ms=(float(p50), float(p99)) if latencies.size else None,
             load=(now.worked_ns - before.worked_ns) / (elapsed_ns * self._threads),

@@ -305,6 +305,21 @@ def test_a_sensor_that_lives_but_is_in_no_mask_is_told_with_the_reason(
     assert "fused in 0 of the last 20 masks: cannot be registered to rgb" in line
 
 
+def test_a_bag_that_ends_is_no_silence_of_its_sensors(tmp_path: Path) -> None:
+    """The last masks are made a moment after the last message: nobody sends any more by then."""
+    own = "{topic: NAME/image, modality: NAME, registration: {camera_info: NAME/info}}"
+    text = "\n        ".join(f"{n}: {own.replace('NAME', n)}" for n in ("rgb", "thermal"))
+    text = text[:-2] + ", method: cameras, extrinsics: '0 0 0 0 0 0 1'}}"
+    rig = tmp_path / "rig.yaml"
+    rig.write_text(f"/**:\n  ros__parameters:\n    rig:\n      sensors:\n        {text}\n")
+    topics = {f"/{name}/image": (IMAGE, frames(name, 15)) for name in ("rgb", "thermal")}
+    bag = write_bag(tmp_path / "bag", topics)
+    result = invoke("run", bag, "--params-file", rig, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "LATE" not in result.output
+    assert "thermal: fused in 0 of the last 15 masks: cannot be registered to rgb" in result.output
+
+
 def test_stamps_that_several_images_share_are_told(tmp_path: Path, one_camera: Path) -> None:
     bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, frames("rgb", 24, shared=3))})
     result = invoke("run", bag, "--params-file", one_camera, "--out", tmp_path / "out")

@@ -87,6 +87,22 @@ def test_but_three_periods_without_a_mask_are(monkeypatch: pytest.MonkeyPatch) -
     assert slow.says(6.0)[-1].level == DiagnosticStatus.OK
 
 
+def test_a_simulator_that_is_paused_is_no_fault_of_the_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = Slow(monkeypatch, 10.0)
+    assert slow.says(4.0)[-1].level == DiagnosticStatus.OK
+    stopped_ns, told = slow.simulated_ns, []
+    for _ in range(20):
+        slow.now_ns += S // 2
+        told.append(slow.health.report(stopped_ns)[-1])
+    assert DiagnosticStatus.ERROR not in {status.level for status in told}
+    assert told[-1].message == "0.0 masks per second: /clock has stood still for 10.0 s"
+    slow.now_ns += S // 10
+    goes_on = slow.health.report(stopped_ns + S // 10)[-1]  # and a mask is still to come
+    assert goes_on.level != DiagnosticStatus.ERROR, goes_on.message
+
+
 def test_an_event_camera_that_sends_many_packets_is_well() -> None:
     events = SensorConfig("events", "event", type="event_packet", expected_hz=30.0)
     pipeline, _ = split_pipeline(RigConfig({"events": events}), in_time=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -21,7 +21,6 @@ from anymodal_seg_ros.cli.options.node_options import (
 from anymodal_seg_ros.config import NodeConfig, SegConfig, load_node_config
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.replay import (
-    Arrival,
     Latency,
     arrivals,
     cameras_by_topic,
@@ -33,9 +32,10 @@ from anymodal_seg_ros.evaluation.replay import (
     sensors_by_topic,
     with_faults,
 )
-from anymodal_seg_ros.evaluation.results import ResultFolder, Summary
+from anymodal_seg_ros.evaluation.results import ResultFolder, Summary, at_the_end
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.foreign_text import LINE_LENGTH, quote
+from anymodal_seg_ros.frames import SensorStatus
 from anymodal_seg_ros.pipeline import Pipeline
 
 
@@ -109,17 +109,23 @@ def command(
         received = arrivals(opened, sensors, cameras, config.rig)
         recorded = track(received, "Segmenting", total, console=console)
         messages = with_faults(recorded, timeline, config.rig, opened.start_ns)
+        last: list[tuple[int, tuple[SensorStatus, ...]]] = []
+
+        def ended(now_ns: int) -> None:
+            last.append((now_ns, pipeline.status(now_ns)))
+
         with ResultFolder(out, pipeline.model.manifest, alpha) as results:
-            for prediction in replay(pipeline, _noting(messages, summary), latency):
+            for prediction in replay(pipeline, messages, latency, ended):
                 results.write(prediction)
                 summary.add(prediction)
         for line in opened.notes:
             if line not in told:
                 console.say(line)
-    summary.status = pipeline.status(summary.last_ns)
+    ((last_ns, status),) = last
+    summary.status = at_the_end(status, pipeline.status(last_ns))
     _tell(console, pipeline, summary, out)
     if not summary.labelled:
-        shortfall = pipeline.shortfall(summary.last_ns)
+        shortfall = pipeline.shortfall(last_ns)
         raise BagError(f"no mask could be made of {bag}: {summary.why_none() or shortfall}")
 
 
@@ -127,13 +133,6 @@ def _node(params: Sequence[Path], namespace: str | None, node: str) -> NodeConfi
     if not params:
         return NodeConfig(SegConfig(), namespace or "/", node)
     return load_node_config(params, namespace, node)
-
-
-def _noting(messages: Iterable[Arrival], summary: Summary) -> Iterator[Arrival]:
-    """Pass messages on, and note when the last one came."""
-    for arrival in messages:
-        summary.last_ns = arrival[1]
-        yield arrival
 
 
 def _tell(console: PlainConsole, pipeline: Pipeline, summary: Summary, out: Path) -> None:

@@ -114,7 +114,9 @@ def _encoding(form: Format, header: PictureHeader) -> str:
     else:
         natural = f"mono{header.bits}"
     layout = None if form.original in _TURNED_TO_BGR else LAYOUTS.get(form.original)
-    if header.codec == "png" and header.channels == 1 and form.original.startswith("bayer_"):
+    # One channel of a Bayer camera is its mosaic, in a jpeg as well: image_transport makes colours
+    # of what has some, and packs all else as it is.
+    if header.channels == 1 and form.original.startswith("bayer_"):
         layout = CAMERA_FORMATS[form.original].layout if form.original in CAMERA_FORMATS else None
     if layout is None:
         return natural

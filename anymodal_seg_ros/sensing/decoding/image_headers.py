@@ -131,7 +131,8 @@ def check_complete(data: Bytes, height: int, width: int) -> None:
     if begin == PNG_SIGNATURE:
         _check_chunks(data.data)
     elif begin.startswith(_JPEG_SIGNATURE):
-        _check_scans(data.tobytes(), height * width)
+        # What comes before its frame may hold a thumbnail, which has an end of its own.
+        _check_scans(data[_jpeg_frame(data) :].tobytes(), height * width)
 
 
 def _check_scans(data: bytes, pixels: int) -> None:
@@ -184,30 +185,41 @@ def _png(data: Bytes) -> tuple[PictureHeader, int]:
 
 
 def _jpeg(data: Bytes) -> PictureHeader:
-    """Walk from segment to segment until the one that describes the frame."""
+    """Read the segment that describes the frame."""
+    _, marker, _, bits, height, width, channels = struct.unpack(
+        ">BBHBHHB", data[(at := _jpeg_frame(data)) : at + 10].tobytes()
+    )
+    if marker not in _JPEG_FRAMES:
+        raise DecodeError(
+            f"data is a jpeg picture of type {marker:#x}: "
+            "expected a baseline or progressive Huffman-coded one",
+            "data",
+        )
+    if bits != 8 or channels not in (1, 3, 4):
+        raise DecodeError(
+            f"data is a jpeg picture of {channels} channels of {bits} bits: "
+            "expected 1, 3 or 4 of 8",
+            "data",
+        )
+    return PictureHeader("jpeg", height, width, 1 if channels == 1 else 3, 8)
+
+
+def _jpeg_frame(data: Bytes) -> int:
+    """Walk from segment to segment until the one that describes the frame, and return its place.
+
+    Raises:
+        DecodeError: there is none.
+    """
     at = 2
     for _ in range(_JPEG_MAX_SEGMENTS):
         segment = data[at : at + 10].tobytes()
         if len(segment) < 10 or segment[0] != 0xFF:
             break
         marker = segment[1]
+        if marker in _JPEG_FRAMES or marker in _JPEG_OTHER_FRAMES:
+            return at
         if marker == 0xFF:  # fill byte
             at += 1
-        elif marker in _JPEG_FRAMES:
-            bits, height, width, channels = struct.unpack(">BHHB", segment[4:10])
-            if bits != 8 or channels not in (1, 3, 4):
-                raise DecodeError(
-                    f"data is a jpeg picture of {channels} channels of {bits} bits: "
-                    "expected 1, 3 or 4 of 8",
-                    "data",
-                )
-            return PictureHeader("jpeg", height, width, 1 if channels == 1 else 3, 8)
-        elif marker in _JPEG_OTHER_FRAMES:
-            raise DecodeError(
-                f"data is a jpeg picture of type {marker:#x}: "
-                "expected a baseline or progressive Huffman-coded one",
-                "data",
-            )
         elif marker == 0x01 or 0xD0 <= marker <= 0xD9:  # these have no length
             at += 2
         else:

@@ -130,12 +130,28 @@ def test_a_bayer_png_is_demosaiced() -> None:
     assert np.unique(image.pixels.reshape(-1, 3), axis=0).tolist() == [[200, 100, 50]]
 
 
+def test_a_bayer_jpeg_is_demosaiced() -> None:
+    tile = np.array([[200, 100], [100, 50]], np.uint8)
+    image = decode(jpeg(np.tile(tile, (24, 32))), "bayer_rggb8; jpeg compressed ")
+    assert image.encoding == "rgb8"
+    np.testing.assert_allclose(image.pixels.reshape(-1, 3), [[200, 100, 50]] * (48 * 64), atol=8)
+
+
 def test_exif_orientation_does_not_turn_a_camera() -> None:
     plain = jpeg(smooth()[..., ::-1])
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     turned = plain[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + plain[2:]
     assert cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR).shape == (64, 48, 3)
     assert decode(turned, "jpeg").pixels.shape == (48, 64, 3)
+
+
+def test_the_end_of_a_thumbnail_is_not_that_of_the_picture() -> None:
+    plain, thumbnail = jpeg(smooth()[..., ::-1]), b"Exif\0\0" + jpeg(smooth()[::4, ::4, ::-1])
+    exif = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    whole = plain[:2] + exif + plain[2:]
+    assert decode(whole, "jpeg").pixels.shape == (48, 64, 3)
+    with pytest.raises(DecodeError, match="without an end: it was cut off"):
+        _ = decode(whole[: -len(plain) // 2], "jpeg").pixels
 
 
 @pytest.mark.parametrize("kind", [bytes, lambda d: array.array("B", d), memoryview, np.frombuffer])
@@ -186,6 +202,7 @@ def test_pixels_are_made_once_and_cannot_be_written() -> None:
         (png(GREY), "16UC1; png compressed ", "a picture that holds 16UC1"),
         (png(GREY16), "32FC1; png compressed ", "a picture that holds 32FC1"),
         (png(GREY16), "bayer_rggb8; png compressed ", "a picture that holds bayer_rggb8"),
+        (jpeg(GREY), "bayer_rggb16; jpeg compressed ", "16 bits, jpeg does not"),
         (png(GREY[:2, :2]), "bayer_rggb8; png compressed ", "size is 2x2: expected at least 3"),
     ],
     ids=naming,
