@@ -30,6 +30,8 @@ REJECTION_KINDS: frozenset[str] = frozenset(get_args(RejectionKind))
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Of an :class:`OSError`: nothing can be written before somebody makes room."""
 
+_NO_THREAD = ("can't start new thread", "unable to start watchdog thread")
+
 
 class AnymodalError(Exception):
     """Base of every error that this package raises on purpose.
@@ -77,3 +79,13 @@ def bounded(text: str) -> str:
 
 class EngineError(AnymodalError):
     """An engine failed, or returned something that is no segmentation."""
+
+
+def no_room(error: BaseException) -> str:
+    """Say that an error means that there are no more threads or memory; empty if it does not."""
+    if not isinstance(error, MemoryError) and str(error) not in _NO_THREAD:
+        return ""
+    return (
+        "this process gets no more threads or memory: raise ulimit -v and -u, or what its "
+        "container or service is limited to (MemoryMax, TasksMax, --memory, --pids-limit)"
+    )

@@ -344,6 +344,7 @@ class SensorStatus:
         last_error: the newest rejection in words; empty if there was none.
         since_ns: when it entered its state; None before any time has passed.
         entered: how often it entered each state, by the state's name.
+        lately: the last states that it entered, by name, and when, the oldest first.
         fault: what is wrong with its messages, in words; empty while nothing is.
         checks: what the checks found in its newest message.
         fused: in how many of the last masks it was seen, and what became of its samples.
@@ -361,6 +362,7 @@ class SensorStatus:
     last_error: str = ""
     since_ns: int | None = None
     entered: Mapping[str, int] = field(default_factory=dict)
+    lately: tuple[tuple[str, int], ...] = ()
     fault: str = ""
     checks: tuple[CheckResult, ...] = ()
     fused: FusedShare = field(default_factory=lambda: FusedShare())

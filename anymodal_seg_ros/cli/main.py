@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ import click
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.cli.console.os_errors import told
 from anymodal_seg_ros.config import did_you_mean
-from anymodal_seg_ros.errors import AnymodalError
+from anymodal_seg_ros.errors import AnymodalError, no_room
 from anymodal_seg_ros.foreign_text import one_line, quote
 from anymodal_seg_ros.streams import fill_closed
 
@@ -42,6 +43,10 @@ SUBCOMMANDS = {
 ``some-name`` in ``room`` is the object ``command`` in ``cli/room/some_name.py``, imported when it
 is needed.
 """
+
+ANSWERING, UNKNOWN = ("evaluate", "inspect"), 2
+"""Subcommands of which 1 is an answer, and what they exit with if there is none: whatever ends
+them, a gate must not take it for a figure that failed."""
 
 STOPPED = 130
 """Exit code of a command that Ctrl-C ended, as of a shell's own."""
@@ -111,6 +116,17 @@ class Subcommands(click.Group):
                 raise
             # Click repeats what it was given; names of files may hold what a terminal obeys.
             raise click.UsageError(one_line(error.format_message()), error.ctx) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            answers = ctx.invoked_subcommand in ANSWERING
+            if why := no_room(error):
+                click.echo(f"Error: {why}", err=True)
+            elif answers:
+                traceback.print_exc()
+            else:
+                raise
+            ctx.exit(UNKNOWN if answers else 1)
 
 
 @click.group(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})

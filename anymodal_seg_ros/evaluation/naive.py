@@ -277,6 +277,7 @@ class NaivePipeline:
             rejected=dict(self._rejected[name]),
             since_ns=first_ns,
             entered={"OK": 1} if state is SensorState.OK else {},
+            lately=(("OK", first_ns),) if state is SensorState.OK and first_ns is not None else (),
         )
 
     def _arrived(self, sensor: str, received_ns: int) -> None:

@@ -32,6 +32,7 @@ from anymodal_seg_ros.evaluation.latency import Latency, Worker, latency_model
 from anymodal_seg_ros.evaluation.naive import Replayable
 from anymodal_seg_ros.faults.content import check_modalities
 from anymodal_seg_ros.faults.injector import Injector
+from anymodal_seg_ros.faults.kinds import Ok
 from anymodal_seg_ros.faults.stream import inject
 from anymodal_seg_ros.faults.timeline import FaultTimeline, check_sensors, load_timeline
 from anymodal_seg_ros.frames import Prediction, SensorState
@@ -49,9 +50,11 @@ __all__ = [
     "check_topics",
     "idle_faults",
     "latency_model",
+    "make_injector",
     "read_timeline",
     "replay",
     "sensors_by_topic",
+    "unfelt_faults",
     "with_faults",
 ]
 
@@ -76,6 +79,11 @@ def read_timeline(path: Path, rig: RigConfig) -> FaultTimeline:
     return timeline
 
 
+def make_injector(timeline: FaultTimeline, rig: RigConfig) -> Injector[Any]:
+    """Return what breaks the sensors of a rig; their modalities tell what encodings leave open."""
+    return Injector[Any](timeline, _modalities(rig))
+
+
 def idle_faults(timeline: FaultTimeline, rig: RigConfig, length_s: float) -> list[str]:
     """Say which faults of a timeline change nothing, a line each.
 
@@ -97,23 +105,41 @@ def idle_faults(timeline: FaultTimeline, rig: RigConfig, length_s: float) -> lis
     return lines
 
 
+def unfelt_faults(injector: Injector[Any], rig: RigConfig, length_s: float) -> list[str]:
+    """Say which faults changed nothing although they were due, a line each.
+
+    Args:
+        injector: that has seen the whole bag.
+        rig: its sensors.
+        length_s: of the bag; what begins later is :func:`idle_faults`'.
+    """
+    enabled = [name for name, sensor in rig.sensors.items() if sensor.enabled]
+    return [
+        f"the fault {fault.kind} of {fault.sensor} at {fault.start_s:g} s changed nothing: no "
+        "message came while it lasted that it fits, or another fault hides it"
+        for number, fault in enumerate(injector.timeline.faults)
+        if not isinstance(fault, Ok)
+        and fault.start_s < length_s
+        and (concerned := list(filter(fault.concerns, enabled)))
+        and not any((number, name) in injector.felt for name in concerned)
+    ]
+
+
 def with_faults(
-    messages: Iterable[Arrival], timeline: FaultTimeline, rig: RigConfig, start_ns: int
+    messages: Iterable[Arrival], injector: Injector[Any], start_ns: int
 ) -> Iterator[Arrival]:
     """Yield what arrives if the sensors break as a timeline says.
 
     Args:
         messages: in order of arrival.
-        timeline: without faults, everything arrives as it is.
-        rig: its sensors' modalities tell what encodings leave open.
+        injector: see :func:`make_injector`; without faults, everything arrives as it is.
         start_ns: log time at which the timeline starts.
 
     Raises:
         ConfigError: a fault does not fit its sensor.
     """
-    if not timeline.faults:
+    if not injector.timeline.faults:
         return iter(messages)
-    injector = Injector[Any](timeline, _modalities(rig))
     return inject(injector, messages, start_ns, lambda m: isinstance(m, UPDATES))
 
 

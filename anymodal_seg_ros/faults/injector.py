@@ -69,6 +69,11 @@ class Injector(Generic[P]):
     on other sensors nor on how their messages are interleaved, but for those that are exchanged.
     Images are changed first, then the stream, each in the order of the timeline's entries. Not
     thread-safe.
+
+    Attributes:
+        timeline: what breaks when.
+        felt: which entries of the timeline, by their places in it, have kept back or shaped a
+            message of which sensor so far.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Injector(Generic[P]):
                 counts, and event frames from pictures, where encodings do not.
         """
         self.timeline = timeline
+        self.felt: set[tuple[int, str]] = set()
         self._modalities = dict(modalities or {})
         self._streams: dict[str, _Stream[P]] = {}
         wanted = {fault.with_sensor for fault in timeline.faults if isinstance(fault, Exchanged)}
@@ -110,7 +116,9 @@ class Injector(Generic[P]):
             self._streams[sensor] = _Stream(sensor, modality, self.timeline, self._newest)
         if sensor in self._newest:
             self._newest[sensor] = payload
-        return self._streams[sensor].push(time_ns, payload)
+        delivery, felt = self._streams[sensor].push(time_ns, payload)
+        self.felt.update((number, sensor) for number in felt)
+        return delivery
 
 
 class _Stream(Generic[P]):
@@ -131,12 +139,14 @@ class _Stream(Generic[P]):
         self._last: deque[P] = deque(maxlen=_BUFFERS)
         self._past = _Past[P](timeline.of(sensor))
 
-    def push(self, time_ns: int, payload: P) -> Delivery[P] | None:
+    def push(self, time_ns: int, payload: P) -> tuple[Delivery[P] | None, list[int]]:
+        """Return what becomes of a message, and the places of the entries that made it so."""
         active = self._timeline.numbered(self._sensor, time_ns)
         self._past.keep(time_ns, payload)
-        if any(self._drops(number, fault, time_ns) for number, fault in active):
-            return None
-        shown, delay_ns, applied = payload, 0, list[InjectedFault]()
+        for number, fault in active:
+            if self._drops(number, fault, time_ns):
+                return None, [number]
+        shown, delay_ns, applied = payload, 0, list[tuple[int, InjectedFault]]()
         for number, fault in sorted(active, key=lambda a: not isinstance(a[1], ImageFault)):
             changed = self._changed(number, fault, time_ns, payload, shown)
             if isinstance(fault, Delayed):
@@ -146,12 +156,13 @@ class _Stream(Generic[P]):
             elif changed is shown and not isinstance(fault, Stuck):
                 continue
             shown = changed
-            applied.append(fault)
+            applied.append((number, fault))
         if self._newest is None or not any(isinstance(fault, Stuck) for _, fault in active):
             self._newest = shown
         if not any(isinstance(fault, Hanging) for _, fault in active):
             self._last.append(shown)
-        return Delivery(time_ns + delay_ns, shown, tuple(applied))
+        faults = tuple(fault for _, fault in applied)
+        return Delivery(time_ns + delay_ns, shown, faults), [number for number, _ in applied]
 
     def _drops(self, number: int, fault: InjectedFault, time_ns: int) -> bool:
         """Whether a fault keeps a message from being delivered at all."""

@@ -25,7 +25,7 @@ from rclpy.logging import get_logger
 from rclpy.parameter import Parameter
 
 from anymodal_seg_ros.config import SegConfig, nest, refuse_shared_topics
-from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.errors import AnymodalError, ConfigError, no_room
 from anymodal_seg_ros.foreign_text import block, one_line
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.engine_protocol import described
@@ -44,7 +44,7 @@ from anymodal_seg_ros.nodes.parameters import (
     full_topics,
 )
 from anymodal_seg_ros.nodes.process.bond import Bond
-from anymodal_seg_ros.nodes.process.limits import no_room, scarce
+from anymodal_seg_ros.nodes.process.limits import scarce
 from anymodal_seg_ros.nodes.process.one_instance import hold_name
 from anymodal_seg_ros.nodes.process.own_arguments import own_arguments
 from anymodal_seg_ros.nodes.process.shutdown import fail, ros_session, run_until_signal

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -115,3 +117,39 @@ def test_a_full_disk_is_told_as_such() -> None:
     assert told(OSError(errno.ENOSPC, "No space left on device")).startswith("the disk is full: ")
     assert "(/data/m.png)" in told(OSError(errno.ENOSPC, "No space left", "/data/m.png"))
     assert told(OSError(errno.EACCES, "Permission denied", "/x")) == "/x: Permission denied"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("can't start new thread"), "Error: this process gets no more threads or mem"),
+        (MemoryError(), "Error: this process gets no more threads or memory"),
+        (ZeroDivisionError("a fault of ours"), "ZeroDivisionError: a fault of ours"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "module", "code"),
+    [
+        ("evaluate", "evaluation.evaluate", 2),
+        ("inspect", "bags.inspect", 2),
+        ("run", "bags.run", 1),
+    ],
+)
+def test_what_nobody_expected_is_no_answer_of_a_command_that_gives_one(
+    error: Exception, words: str, name: str, module: str, code: int, monkeypatch: Any
+) -> None:
+    """A gate would read "a required figure failed"; and no room is said in a line."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise error
+
+    found = importlib.import_module(f"anymodal_seg_ros.cli.{module}")
+    monkeypatch.setattr(found.command, "callback", refused)
+    required = ["--out", "somewhere"] if name == "run" else []
+    result = CliRunner().invoke(main, [name, "a_bag", *required])
+    assert result.exit_code == code
+    if result.exc_info and result.exc_info[0] is not SystemExit:
+        assert result.exception is error, "of a fault of ours there is a traceback"
+    else:
+        assert words in result.output
+        assert ("Traceback" in result.output) == isinstance(error, ZeroDivisionError)

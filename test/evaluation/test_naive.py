@@ -14,7 +14,13 @@ from anymodal_seg_ros.config import load_config
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.naive import NaivePipeline
-from anymodal_seg_ros.evaluation.replay import arrivals, replay, sensors_by_topic, with_faults
+from anymodal_seg_ros.evaluation.replay import (
+    arrivals,
+    make_injector,
+    replay,
+    sensors_by_topic,
+    with_faults,
+)
 from anymodal_seg_ros.faults.kinds import Garbage, InjectedFault, Off, Stuck
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.frames import ModalityBatch, Prediction, Segmentation
@@ -54,7 +60,8 @@ def segment(bag: Path, *faults: InjectedFault, only: str = "") -> tuple[list[Pre
     pipeline = NaivePipeline(rig, load_model(config.model), engine)
     with Bag(bag) as opened:
         recorded = arrivals(opened, sensors_by_topic(rig))
-        faulty = with_faults(recorded, FaultTimeline(0, faults), rig, opened.start_ns)
+        injector = make_injector(FaultTimeline(0, faults), rig)
+        faulty = with_faults(recorded, injector, opened.start_ns)
         return list(replay(pipeline, faulty)), engine
 
 

@@ -39,6 +39,7 @@ from anymodal_seg_ros.evaluation.replay import (
     check_topics,
     idle_faults,
     latency_model,
+    make_injector,
     replay,
     sensors_by_topic,
     with_faults,
@@ -295,7 +296,8 @@ def test_a_message_whose_bytes_are_cut_is_rejected_like_any_bad_one(
     sent[4] = (sent[4][0], sent[4][1][:60])
     timeline = FaultTimeline(0, (OverExposure("rgb", 0.0, 60.0, severity=0.2),) if faults else ())
     with Bag(write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, sent)})) as bag:
-        received = with_faults(arrivals(bag, sensors_by_topic(RIG)), timeline, RIG, bag.start_ns)
+        came = arrivals(bag, sensors_by_topic(RIG))
+        received = with_faults(came, make_injector(timeline, RIG), bag.start_ns)
         predictions = list(replay(pipeline, received))
     assert len(predictions) == 8
     (rgb, _) = pipeline.status(sent[-1][0])

@@ -19,6 +19,7 @@ from anymodal_seg_ros.faults.kinds import (
     Drift,
     Garbage,
     Hanging,
+    Holes,
     ImageFault,
     InjectedFault,
     Intermittent,
@@ -68,6 +69,21 @@ def test_off_lets_nothing_through() -> None:
     told = run(Off("rgb", 2.0, 4.0))
     assert arrived(told) == [*range(20), *range(40, 100)]
     assert untouched(told, range(20)) and untouched(told, range(40, 100))
+
+
+def test_which_faults_were_felt_is_known() -> None:
+    faults = (
+        Off("rgb", 2.0, 4.0),
+        Stuck("*", 3.0, 5.0),
+        Garbage("rgb", 2.5, 3.5),  # behind the first
+        Off("rgb", 6.01, 6.09),  # between two pictures
+        Holes("*", 7.0, 8.0),  # of no depth
+        Slow("rgb", 9.85),  # of two messages, the first
+    )
+    injector = Injector[Image](FaultTimeline(0, faults))
+    for k, image in enumerate(PICTURES):
+        injector.push("rgb", k * S // HZ, image)
+    assert injector.felt == {(0, "rgb"), (1, "rgb")}
 
 
 def test_stuck_repeats_what_was_delivered_last() -> None:

@@ -27,9 +27,11 @@ from anymodal_seg_ros.evaluation.replay import (
     check_topics,
     idle_faults,
     latency_model,
+    make_injector,
     read_timeline,
     replay,
     sensors_by_topic,
+    unfelt_faults,
     with_faults,
 )
 from anymodal_seg_ros.evaluation.results import ResultFolder, Summary, at_the_end
@@ -99,7 +101,8 @@ def command(
         cameras = cameras_by_topic(config.rig, where.namespace, node)
         told = [*opened.notes, *check_topics(opened, sensors)]
         told += [f"{bag} has no {topic}" for topic in sorted(set(cameras) - set(opened.topics))]
-        told += idle_faults(timeline, config.rig, (opened.end_ns - opened.start_ns) / 1e9)
+        length_s = (opened.end_ns - opened.start_ns) / 1e9
+        told += idle_faults(timeline, config.rig, length_s)
         for line in told:
             console.say(line)
         pipeline = Pipeline.from_config(config, in_time=latency is not None)
@@ -108,7 +111,8 @@ def command(
         total = opened.count([*sensors, *cameras])
         received = arrivals(opened, sensors, cameras, config.rig)
         recorded = track(received, "Segmenting", total, console=console)
-        messages = with_faults(recorded, timeline, config.rig, opened.start_ns)
+        injector = make_injector(timeline, config.rig)
+        messages = with_faults(recorded, injector, opened.start_ns)
         last: list[tuple[int, tuple[SensorStatus, ...]]] = []
 
         def ended(now_ns: int) -> None:
@@ -118,7 +122,7 @@ def command(
             for prediction in replay(pipeline, messages, latency, ended):
                 results.write(prediction)
                 summary.add(prediction)
-        for line in opened.notes:
+        for line in (*opened.notes, *unfelt_faults(injector, config.rig, length_s)):
             if line not in told:
                 console.say(line)
     ((last_ns, status),) = last

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from anymodal_seg_ros.config import RigConfig, did_you_mean, given, seconds_to_ns
@@ -88,7 +88,10 @@ def fault_label(fault: InjectedFault) -> str:
 
 
 def fault_windows(
-    timeline: FaultTimeline, sensors: Sequence[str], end_s: float
+    timeline: FaultTimeline,
+    sensors: Sequence[str],
+    end_s: float,
+    felt: Collection[tuple[int, str]] | None = None,
 ) -> tuple[FaultWindow, ...]:
     """List when which sensor has which fault, as the timeline really applies.
 
@@ -96,6 +99,8 @@ def fault_windows(
         timeline: ``*`` is every sensor, and ``ok`` takes back what stands before it.
         sensors: of the rig.
         end_s: of the bag, in seconds after its start.
+        felt: which entries, by their places, did something to which sensor: an image kind for
+            ``*`` leaves those alone that have no such images. None: all did.
     """
     times = {0.0, end_s}
     for fault in timeline.faults:
@@ -105,9 +110,32 @@ def fault_windows(
         FaultWindow(sensor, fault_label(fault), *span)
         for sensor in sensors
         for number, fault in enumerate(timeline.faults)
+        if felt is None or (number, sensor) in felt
         for span in _spans(timeline, sensor, number, edges)
     ]
-    return tuple(sorted(found, key=lambda w: (w.start_s, w.sensor, w.label)))
+    return in_order(found)
+
+
+def fitting(timeline: FaultTimeline, modalities: Mapping[str, str]) -> frozenset[tuple[int, str]]:
+    """Return which entries of a timeline, by their places, can happen to which sensors.
+
+    For faults that others injected, which left the sensors alone that an image kind does not fit.
+
+    Args:
+        timeline: as read for these sensors.
+        modalities: kind of each sensor by name.
+    """
+    return frozenset(
+        (number, sensor)
+        for number, fault in enumerate(timeline.faults)
+        for sensor in filter(fault.concerns, modalities)
+        if _fits(FaultTimeline(0, (dataclasses.replace(fault, sensor=sensor),)), modalities)
+    )
+
+
+def in_order(windows: Iterable[FaultWindow]) -> tuple[FaultWindow, ...]:
+    """Return stretches of time as they begin."""
+    return tuple(sorted(windows, key=lambda w: (w.start_s, w.sensor, w.label)))
 
 
 def _spans(

@@ -30,7 +30,7 @@ from anymodal_seg_ros.evaluation.scorecard.figures.measures import STATISTICS, V
 from anymodal_seg_ros.evaluation.scorecard.figures.selection import Selection
 from anymodal_seg_ros.evaluation.scorecard.runs.records import RunError
 from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import RUN, Run, load_run
-from anymodal_seg_ros.evaluation.scorecard.verdict.gate import Check
+from anymodal_seg_ros.evaluation.scorecard.verdict.gate import Check, refuse_idle_keys
 from anymodal_seg_ros.evaluation.scorecard.verdict.verdict import Verdict, judge
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.json_files import json_bytes, read_json
@@ -67,14 +67,16 @@ class Scorecard:
             where: which masks; the keys of a gate, ``class_name`` for a class.
 
         Raises:
-            ConfigError: there is no such figure, statistic or key.
+            ConfigError: there is no such figure, statistic or key, or a key changes nothing of it.
         """
         if figure not in FIGURES or statistic not in ("", *STATISTICS):
             raise ConfigError(
                 f"no figure {figure!r} with the statistic {statistic!r}: expected one of "
                 f"{', '.join(FIGURES)}, and of {', '.join(STATISTICS)}"
             )
-        return measure(figure, self.runs, build(Selection, where, ""), statistic)
+        selection = build(Selection, where, "")
+        refuse_idle_keys(figure, selection)
+        return measure(figure, self.runs, selection, statistic)
 
     def value(self, figure: str, statistic: str = "", **where: Any) -> float:
         """Return a figure; arguments as for :meth:`measure`.

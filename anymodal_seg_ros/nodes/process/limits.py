@@ -36,7 +36,6 @@ _MB = 1 << 20
 _SHARED_MEMORY = "/dev/shm"
 SEGMENT = 33 * _MB
 """Of a process with our profile, config/fastdds.xml: its segment and its queues."""
-_NO_THREAD = ("can't start new thread", "unable to start watchdog thread")
 
 
 def scarce() -> list[str]:
@@ -63,13 +62,3 @@ def _shared_memory() -> int:
         return shutil.disk_usage(_SHARED_MEMORY).free
     except OSError:
         return -1
-
-
-def no_room(error: BaseException) -> str:
-    """Say that an error means that there are no more threads or memory; empty if it does not."""
-    if not isinstance(error, MemoryError) and str(error) not in _NO_THREAD:
-        return ""
-    return (
-        "this process gets no more threads or memory: raise ulimit -v and -u, or what its "
-        "container or service is limited to (MemoryMax, TasksMax, --memory, --pids-limit)"
-    )

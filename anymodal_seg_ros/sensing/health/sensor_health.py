@@ -21,6 +21,9 @@ SLOW_AT = 3
 _CLEARLY = 0.85
 """Share of the time to LATE within which a SLOW sensor's messages must come to count as in time."""
 
+_REMEMBERED = 16
+"""States whose times are kept: more than a sensor goes through between two masks."""
+
 _RATE_WINDOW = 30
 _HAND_OVER_NS = 20_000_000
 _FAULTS = (SensorState.FROZEN, SensorState.INVALID, SensorState.CLOCK)
@@ -97,6 +100,7 @@ class SensorHealth:
         """Why its pictures are taken for those of another world."""
         self._damaged_run = self._sound_run = 0
         self._entered: Counter[str] = Counter()
+        self._lately: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
         self._first_failure_ns: int | None = None
         self.configure(config)
 
@@ -216,6 +220,7 @@ class SensorHealth:
             rate_hz=self._rate_hz(),
             since_ns=self._since_ns,
             entered=dict(self._entered),
+            lately=tuple(self._lately),
             fault=self._wrong(now_ns),
         )
 
@@ -321,6 +326,7 @@ class SensorHealth:
         self.state = state
         self._since_ns = now_ns
         self._entered[state.value] += 1
+        self._lately.append((state.value, now_ns))
         if state.down and self._first_failure_ns is None:
             self._first_failure_ns = now_ns
         if state not in (*_SILENT, SensorState.LATE):

@@ -334,3 +334,11 @@ def test_a_sensor_of_which_nothing_was_heard_is_waited_for(
 def test_silence_after_the_end_of_a_bag_is_no_false_alarm() -> None:
     run = made_run(always_fused(), (), [Transition("rgb", "STALE", 10.25)])
     assert false_alarms(run) == 0
+
+
+def test_nothing_reacts_to_what_never_came() -> None:
+    """One frame of the reference is kept back: its mask is lost, and no other one has to change."""
+    window = FaultWindow("rgb", "off", 2.0, 2.1)
+    records = [mask_record(n / 10 + 0.05) for n in range(100) if n != 20]
+    (outcome,) = fault_outcomes(made_run(records, [window], case="faults"), None)
+    assert (outcome.reaction_s, outcome.tainted) == (None, 0)

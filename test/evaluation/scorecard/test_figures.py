@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,11 @@ from fixtures.scored_bags import made_run, mask_record
 
 from anymodal_seg_ros.evaluation.scorecard.cases import FaultWindow
 from anymodal_seg_ros.evaluation.scorecard.figures.figures import FIGURES, measure
-from anymodal_seg_ros.evaluation.scorecard.figures.measures import NO_GROUND_TRUTH, NOT_MEASURED
+from anymodal_seg_ros.evaluation.scorecard.figures.measures import (
+    NO_GROUND_TRUTH,
+    NO_MASKS,
+    NOT_MEASURED,
+)
 from anymodal_seg_ros.evaluation.scorecard.figures.selection import Selection
 from anymodal_seg_ros.evaluation.scorecard.runs.records import Transition, from_line, to_line
 
@@ -101,6 +107,38 @@ def test_time_in_state_is_time_and_not_masks() -> None:
     assert value("time_in_state", [run], sensor="thermal", state="WAITING") == pytest.approx(0.1)
     in_window = value("time_in_state", [run], sensor="thermal", state="down", window=(3.0, 5.0))
     assert in_window == pytest.approx(0.5)
+
+
+def test_what_lasts_is_measured_while_a_chosen_fault_lasts() -> None:
+    """Not over the whole bag: what is asked for is how it was meanwhile."""
+    windows = [FaultWindow("thermal", "off", 2.0, 4.0), FaultWindow("thermal", "off", 3.0, 6.0)]
+    states = [Transition("thermal", "OK", 0.0), Transition("thermal", "FAILED", 3.0)]
+    states += [Transition("rgb", "SLOW", 4.0), Transition("rgb", "SLOW", 9.0)]
+    kept = [n / 10 + 0.05 for n in range(100) if n not in (30, 31, 90)]
+    records = [mask_record(t, process_ms=20.0) for t in kept]
+    run = made_run(records, windows, states, case="faults")
+    off: dict[str, Any] = {"fault": "off"}
+    assert value("time_in_state", [run], sensor="thermal", state="down", **off) == 0.75
+    assert value("rate_hz", [run], **off) == pytest.approx(38 / 4)
+    assert value("load", [run], **off) == pytest.approx(38 * 0.02 / 4)
+    assert value("masks_lost", [run], **off) == 2.0
+    assert value("masks_lost", [run]) == 3.0
+    assert value("false_alarms_per_hour", [run], **off) == pytest.approx(900.0)
+    in_both = value("time_in_state", [run], sensor="thermal", state="down", window=(2, 4), **off)
+    assert in_both == 0.5
+    assert measure("rate_hz", [run], Selection(fault="off", window=(7, 8))).reason == NO_MASKS
+
+
+def test_time_has_no_subset_but_that_of_the_run() -> None:
+    whole = made_run([mask_record(n / 10) for n in range(100)])
+    rgb = made_run([mask_record(n / 10, ("rgb",)) for n in range(90)], case="subset-rgb")
+    rgb = dataclasses.replace(rgb, sensors=("rgb",))
+    rgb.__dict__["records"] = [mask_record(n / 10, ("rgb",)) for n in range(90)]
+    assert value("rate_hz", [whole, rgb], subset="rgb") == 9.0
+    assert value("rate_hz", [whole, rgb], subset="thermal+rgb") == 10.0
+    assert value("masks_lost", [whole, rgb], subset="rgb") == 10.0
+    assert value("masks", [whole, rgb], subset="rgb") == 90.0
+    assert measure("rate_hz", [whole], Selection(subset="rgb")).reason == NO_MASKS
 
 
 def test_votes_and_use() -> None:

@@ -232,7 +232,7 @@ def test_colours_of_faults(values: dict[str, Any], color: str) -> None:
 
 def test_a_sensor_that_was_in_no_mask_before_is_not_said_to_have_stayed() -> None:
     found = cell([outcome(reaction_s=None, detected_as=())])
-    assert found.text.startswith("was not in the masks")
+    assert found.text.startswith("nothing of it was in the masks")
     assert found.css == "good"
 
 

@@ -15,9 +15,10 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
+from anymodal_seg_ros.errors import no_room
 from anymodal_seg_ros.nodes import segmentation_node
 from anymodal_seg_ros.nodes.process import limits as module
-from anymodal_seg_ros.nodes.process.limits import no_room, scarce
+from anymodal_seg_ros.nodes.process.limits import scarce
 from anymodal_seg_ros.nodes.process.log_folder import why_no_log, with_log
 from anymodal_seg_ros.resources import config_dir
 

@@ -85,7 +85,7 @@ def fault_outcomes(run: Run, well: Run | None) -> tuple[FaultOutcome, ...]:
 
 
 def _outcome(run: Run, well: Run | None, window: FaultWindow) -> FaultOutcome:
-    records, sensor = run.records, window.sensor
+    records = run.records
     during = between(records, window.start_s, window.end_s)
     alarms = _alarms(run, window)
     miou, well_miou = _miou(during), None
@@ -103,10 +103,7 @@ def _outcome(run: Run, well: Run | None, window: FaultWindow) -> FaultOutcome:
         detection_s=_detection(run, window, alarms),
         detected_as=tuple(dict.fromkeys(t.state for t in alarms)),
         recovery_s=_recovery(run, window, bool(alarms)),
-        tainted=sum(
-            window.start_s <= record.arrived_s.get(sensor, -1.0) < window.end_s
-            for record in records
-        ),
+        tainted=sum(_is_tainted(record, window) for record in records),
         masks=len(during),
         lost=masks_lost(run, window.start_s, min(window.end_s, run.span_s[1])),
         blamed=_blamed(run, window),
@@ -154,7 +151,7 @@ def _detection(run: Run, window: FaultWindow, alarms: Sequence[Transition]) -> f
 
 def _reaction(run: Run, window: FaultWindow) -> float | None:
     until_s = min(_watched_until(run, window), run.span_s[1])
-    was_fused, any_mask = window.start_s >= run.span_s[0], False
+    was_fused, tainted = window.start_s >= run.span_s[0], False
     for record in run.records:
         if record.time_s < window.start_s:
             was_fused = window.sensor in record.sensors
@@ -163,8 +160,14 @@ def _reaction(run: Run, window: FaultWindow) -> float | None:
         elif window.sensor not in record.sensors:
             return record.time_s - window.start_s
         else:
-            any_mask = True
-    return _unseen(run, window) if was_fused and any_mask else None
+            tainted = tainted or _is_tainted(record, window)
+    # Of what kept back every message there is nothing that should have been left out.
+    return _unseen(run, window) if was_fused and tainted else None
+
+
+def _is_tainted(record: MaskRecord, window: FaultWindow) -> bool:
+    """Whether a mask was made with a message that arrived while a fault of its sensor lasted."""
+    return window.start_s <= record.arrived_s.get(window.sensor, -1.0) < window.end_s
 
 
 def _recovery(run: Run, window: FaultWindow, noticed: bool) -> float | None:

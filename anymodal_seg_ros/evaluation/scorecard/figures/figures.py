@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anymodal_seg_ros.evaluation.scorecard.figures.fault_figures import false_alarms, masks_lost
 from anymodal_seg_ros.evaluation.scorecard.figures.measures import (
     Figure,
     Value,
+    alarms,
     ece,
+    lost,
     mean_or_class,
     of_counts,
     of_faults,
     of_masks,
     of_pairs,
     of_runs,
-    span_of,
     time_in_state,
     used,
     vote,
@@ -78,14 +78,14 @@ _ALL = (
         "",
         "higher",
         "Masks",
-        of_runs(lambda run, chosen: float(sum(1 for _ in chosen.records(run)))),
+        of_runs(lambda run, chosen: float(sum(1 for _ in chosen.records(run))), alone=False),
     ),
     Figure(
         "masks_lost",
         "",
         "lower",
         "Masks that a steady reference would have had",
-        of_runs(lambda run, chosen: float(masks_lost(run, *span_of(run, chosen)))),
+        of_runs(lost),
         ignores=("class_name", "state"),
     ),
     Figure(
@@ -93,7 +93,9 @@ _ALL = (
         "",
         "lower",
         "Masks without any label, for want of sensors",
-        of_runs(lambda run, chosen: float(sum(not r.sensors for r in chosen.records(run)))),
+        of_runs(
+            lambda run, chosen: float(sum(not r.sensors for r in chosen.records(run))), alone=False
+        ),
     ),
     Figure(
         "superseded",
@@ -101,7 +103,7 @@ _ALL = (
         "lower",
         "Frame sets dropped for newer ones",
         of_runs(lambda run, _: float(run.superseded)),
-        ignores=("class_name", "state", "window"),
+        ignores=("class_name", "state", "window", "fault"),
     ),
     Figure(
         "rejected",
@@ -113,7 +115,7 @@ _ALL = (
                 sum(n for s, n in run.rejected.items() if chosen.sensor in ("", s))
             )
         ),
-        ignores=("class_name", "state", "window"),
+        ignores=("class_name", "state", "window", "fault"),
         of_sensor=True,
     ),
     Figure(
@@ -121,10 +123,7 @@ _ALL = (
         "1/h",
         "lower",
         "Alarms of sensors that had no fault",
-        of_runs(
-            lambda run, chosen: float(false_alarms(run, chosen.sensor, chosen.window)),
-            "hour",
-        ),
+        of_runs(alarms, "hour"),
         ignores=("class_name", "state"),
         of_sensor=True,
     ),
@@ -134,6 +133,7 @@ _ALL = (
         "higher",
         "Masks per second of the bag",
         of_runs(lambda run, chosen: float(sum(1 for _ in chosen.records(run))), "second"),
+        ignores=("class_name", "state"),
     ),
     Figure(
         "time_in_state",
@@ -194,6 +194,7 @@ _ALL = (
         "Processing time per second of the bag, measured",
         of_runs(lambda run, chosen: sum(r.process_ms for r in chosen.records(run)) / 1e3, "second"),
         deterministic=False,
+        ignores=("class_name", "state"),
     ),
     _of_faults(
         "reaction_s",

@@ -13,7 +13,9 @@ import numpy as np
 from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY
 from anymodal_seg_ros.evaluation.scorecard.figures.fault_figures import (
     FaultOutcome,
+    false_alarms,
     fault_outcomes,
+    masks_lost,
 )
 from anymodal_seg_ros.evaluation.scorecard.figures.selection import Selection, is_kind, is_state
 from anymodal_seg_ros.evaluation.scorecard.runs.pixels import (
@@ -209,17 +211,28 @@ def of_pairs(part: str, rest: bool) -> Measure:
     return figure
 
 
-def of_runs(of: Callable[[Run, Selection], float], per: str = "sum") -> Measure:
-    """A figure with one value for every run; ``per`` says how runs are put together."""
+def of_runs(
+    of: Callable[[Run, Selection], float], per: str = "sum", *, alone: bool = True
+) -> Measure:
+    """A figure with one value for every run.
+
+    Args:
+        of: makes it of what is chosen of a run, see :func:`spans_of`.
+        per: how runs are put together: ``sum``, or per ``second`` or ``hour`` of what is chosen.
+        alone: whether a subset chooses the runs in which only these sensors took part: time has no
+            subset, only masks have.
+    """
 
     def figure(_: Figure, runs: Sequence[Run], selection: Selection, __: str) -> Value:
         chosen = [run for run in selection.runs(runs) if _reaches(run, selection)]
+        if alone and selection.subset:
+            chosen = [run for run in chosen if set(run.sensors) == selection.sensors]
         if not chosen:
             return Value(None, NO_MASKS)
         total = sum(of(run, selection) for run in chosen)
         if per == "sum":
             return Value(total, count=len(chosen))
-        seconds = sum(_seconds(run, selection) for run in chosen)
+        seconds = sum(end - start for run in chosen for start, end in spans_of(run, selection))
         if seconds <= 0.0:
             return Value(None, NO_MASKS)
         return Value(total / seconds * (3600.0 if per == "hour" else 1.0), count=len(chosen))
@@ -227,36 +240,57 @@ def of_runs(of: Callable[[Run, Selection], float], per: str = "sum") -> Measure:
     return figure
 
 
-def span_of(run: Run, selection: Selection) -> tuple[float, float]:
-    """Return from when to when a run is looked at, in seconds after the start of the bag."""
+def spans_of(run: Run, selection: Selection) -> list[tuple[float, float]]:
+    """Return what is looked at of a run: from when to when, in seconds after the start of the bag.
+
+    That is all of it, or what of it lies in the window, or in one of the chosen faults.
+    """
     start, end = run.span_s
     if selection.window:
         start, end = max(start, selection.window[0]), min(end, selection.window[1])
-    return start, max(start, end)
+    if not selection.fault:
+        return [(start, max(start, end))]
+    spans: list[tuple[float, float]] = []
+    for window in filter(selection.is_fault, run.windows):  # in the order of their beginnings
+        begin, stop = max(start, window.start_s), min(end, window.end_s)
+        if spans and begin <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], stop))
+        elif begin < stop:
+            spans.append((begin, stop))
+    return spans
 
 
 def _reaches(run: Run, selection: Selection) -> bool:
-    """Whether anything of a run lies in the chosen window."""
+    """Whether anything of a run lies in the chosen window, and in the chosen faults."""
     start, end = run.span_s
+    if selection.fault:
+        return bool(spans_of(run, selection))
     return not selection.window or (selection.window[0] <= end and start < selection.window[1])
 
 
-def _seconds(run: Run, selection: Selection) -> float:
-    start, end = span_of(run, selection)
-    return end - start
+def lost(run: Run, selection: Selection) -> float:
+    """Masks that were lost."""
+    return float(sum(masks_lost(run, *span) for span in spans_of(run, selection)))
+
+
+def alarms(run: Run, selection: Selection) -> float:
+    """False alarms; while a fault lasts, of all sensors, for the chosen one is the faulty one."""
+    if not selection.fault:
+        return float(false_alarms(run, selection.sensor, selection.window))
+    return float(sum(false_alarms(run, "", span) for span in spans_of(run, selection)))
 
 
 def time_in_state(run: Run, selection: Selection) -> float:
     """Seconds that the chosen sensor spent in the chosen state."""
-    start, end = span_of(run, selection)
     own = [t for t in run.every_transition() if t.sensor == selection.sensor]
-    times = [0.0, *(t.time_s for t in own), max(end, run.span_s[1])]
+    times = [0.0, *(t.time_s for t in own), math.inf]
     states = ["WAITING", *(t.state for t in own)]
-    total = 0.0
-    for (begin, stop), state in zip(itertools.pairwise(times), states, strict=True):
-        if is_state(state, selection.state):
-            total += max(0.0, min(stop, end) - max(begin, start))
-    return total
+    return sum(
+        max(0.0, min(stop, end) - max(begin, start))
+        for (begin, stop), state in zip(itertools.pairwise(times), states, strict=True)
+        if is_state(state, selection.state)
+        for start, end in spans_of(run, selection)
+    )
 
 
 def used(record: MaskRecord, selection: Selection) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from anymodal_seg_ros.config import did_you_mean, text
-from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, SUBSET
+from anymodal_seg_ros.evaluation.scorecard.cases import FAULTS, HEALTHY, SUBSET, FaultWindow
 from anymodal_seg_ros.evaluation.scorecard.runs.records import MaskRecord
 from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import Run
 from anymodal_seg_ros.frames import SensorState
@@ -62,9 +62,9 @@ class Selection:
 
     def records(self, run: Run) -> Iterator[MaskRecord]:
         """Yield the chosen masks of a chosen run."""
-        wanted = set(self.subset.split("+")) if self.subset else None
+        wanted = self.sensors
         for record in run.records:
-            if wanted is not None and set(record.sensors) != wanted:
+            if wanted and set(record.sensors) != wanted:
                 continue
             if self.state and not is_state(record.states.get(self.sensor, ""), self.state):
                 continue
@@ -78,18 +78,22 @@ class Selection:
         if self.case:
             return self.case in (ALL, run.case)
         if self.fault:
-            return any(self._is_fault(w.label, w.sensor) for w in run.windows)
+            return any(map(self.is_fault, run.windows))
         if self.subset and run.case.startswith(SUBSET):
             return True
         return is_timeline(run.case) if has_timeline else run.case == HEALTHY
 
     def _in_fault(self, run: Run, time_s: float) -> bool:
-        return any(
-            self._is_fault(w.label, w.sensor) and w.start_s <= time_s < w.end_s for w in run.windows
-        )
+        return any(self.is_fault(w) and w.start_s <= time_s < w.end_s for w in run.windows)
 
-    def _is_fault(self, label: str, sensor: str) -> bool:
-        return is_kind(label, self.fault) and self.sensor in ("", sensor)
+    def is_fault(self, window: FaultWindow) -> bool:
+        """Whether a fault is one of the chosen ones."""
+        return is_kind(window.label, self.fault) and self.sensor in ("", window.sensor)
+
+    @property
+    def sensors(self) -> frozenset[str]:
+        """Those of the chosen subset; empty for any."""
+        return frozenset(filter(None, self.subset.split("+")))
 
     def unheard_of(self, runs: Sequence[Run]) -> str:
         """Say which name of the choice is of nothing in the runs; empty if all are of something.

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,20 @@ from anymodal_seg_ros.evaluation.replay import (
     check_topics,
     idle_faults,
     latency_model,
+    make_injector,
     replay,
     sensors_by_topic,
+    unfelt_faults,
     with_faults,
 )
 from anymodal_seg_ros.evaluation.results import Summary, at_the_end
-from anymodal_seg_ros.evaluation.scorecard.cases import HEALTHY, Case, fault_windows
+from anymodal_seg_ros.evaluation.scorecard.cases import (
+    HEALTHY,
+    Case,
+    fault_windows,
+    fitting,
+    in_order,
+)
 from anymodal_seg_ros.evaluation.scorecard.labels.ground_truth import (
     FolderLabels,
     GroundTruth,
@@ -234,7 +242,8 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
     recorder = Recorder(len(manifest.classes), bag.start_ns)
     worst, counter = WorstMasks(manifest), Passage(progress, bag)
     recorded = counter.count(arrivals(bag, made.sensors, made.cameras, rig))
-    faulty = with_faults(recorded, case.timeline, rig, bag.start_ns)
+    injector = make_injector(case.timeline, rig)
+    faulty = with_faults(recorded, injector, bag.start_ns)
     ended: list[SensorStatus] = []
     latency = latency_model(subject.latency)
     with Ledger(partial / MASKS, recorder, worst) as ledger:
@@ -246,6 +255,7 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
     status = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1]) + rig.longest_wait_ns)
     last = Summary(status=at_the_end(ended, status))
     idle = idle_faults(case.timeline, rig, bag.length_s)
+    idle += unfelt_faults(injector, rig, bag.length_s)
     notes = [*made.notes, *bag.notes, *made.truth.notes, *idle]
     if case.name == HEALTHY:
         notes += [*counter.notes(), *(last.troubles() if masks else ())]
@@ -261,6 +271,7 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
         job,
         bag,
         manifest,
+        felt=injector.felt,
         ground_truth=made.truth_text,
         transitions=recorder.transitions(status),
         messages=counter.messages,
@@ -274,21 +285,35 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
     )
 
 
-def run_of(job: Job, bag: BagPart, manifest: Manifest, **found: Any) -> Run:
+def run_of(
+    job: Job,
+    bag: BagPart,
+    manifest: Manifest,
+    felt: Collection[tuple[int, str]] = (),
+    **found: Any,
+) -> Run:
     """Describe a run: what was asked for, and what came of it.
 
     Args:
         job: what was asked for.
         bag: what was played.
         manifest: of the model.
+        felt: which faults of the case, by their places, did something to which sensor.
         found: the other attributes of the run.
     """
     subject, case = job.subject, job.case
     rig = case.rig(subject.config.rig)
-    faults = (*subject.recorded_faults.faults, *case.timeline.faults)
+    recorded = subject.recorded_faults
+    faults = (*recorded.faults, *case.timeline.faults)
     timeline = FaultTimeline(case.timeline.seed, faults)
     enabled = tuple(name for name, sensor in rig.sensors.items() if sensor.enabled)
     sensors = sensors_by_topic(rig, subject.namespace, subject.node)
+    fit = fitting(recorded, {name: rig.sensors[name].modality for name in enabled})
+    # Apart: what a timeline takes back with "ok" are its own faults, not what was recorded.
+    windows = (
+        *fault_windows(recorded, enabled, bag.length_s, fit),
+        *fault_windows(case.timeline, enabled, bag.length_s, felt),
+    )
     reference, begins_s = first_frame(bag, rig, {name: topic for topic, name in sensors.items()})
     return Run(
         key=job.key,
@@ -299,7 +324,7 @@ def run_of(job: Job, bag: BagPart, manifest: Manifest, **found: Any) -> Run:
         sensors=enabled,
         period_s={name: rig.mask_period_ns(name) / 1e9 for name in rig.sensors},
         classes=tuple(spec.name for spec in manifest.classes),
-        windows=fault_windows(timeline, enabled, bag.length_s),
+        windows=in_order(windows),
         timeline=dump_timeline(timeline),
         inputs=job.inputs,
         reference=reference,

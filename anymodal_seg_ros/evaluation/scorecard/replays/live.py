@@ -220,7 +220,7 @@ class _States:
     def __init__(self, rig: RigConfig) -> None:
         self.received: Counter[str] = Counter()
         self._state = dict.fromkeys(rig.sensors, SensorState.WAITING)
-        self._since: dict[str, int | None] = dict.fromkeys(rig.sensors)
+        self._lately: dict[str, tuple[str, int]] = {}
         self._entered: dict[str, Counter[str]] = {name: Counter() for name in rig.sensors}
 
     def take(self, evidence: Evidence, now_ns: int) -> tuple[SensorStatus, ...]:
@@ -232,15 +232,15 @@ class _States:
     def _status(self, name: str, values: Mapping[str, str], now_ns: int) -> SensorStatus:
         state = SensorState(values["state"])
         if state is not self._state[name]:
-            self._state[name], self._since[name] = state, now_ns
+            self._state[name], self._lately[name] = state, (state.value, now_ns)
             self._entered[name][state.value] += 1
         return SensorStatus(
             name,
             state,
             age_ns=_ms(values, "age_ms"),
             received=self.received[name],
-            since_ns=self._since[name],
             entered=dict(self._entered[name]),
+            lately=(self._lately[name],) if name in self._lately else (),
         )
 
 

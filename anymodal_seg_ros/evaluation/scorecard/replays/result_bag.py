@@ -14,6 +14,7 @@ from anymodal_seg_ros.evaluation.replay import (
     cameras_by_topic,
     check_topics,
     latency_model,
+    make_injector,
     replay,
     sensors_by_topic,
     with_faults,
@@ -80,7 +81,8 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
         for message in bag.messages(bag.topics.keys() - RESULTS):
             out.copy(message)
         _write_names(out, model.manifest, bag.start_ns)
-        faulty = with_faults(arrivals(bag, sensors, cameras, rig), case.timeline, rig, bag.start_ns)
+        injector = make_injector(case.timeline, rig)
+        faulty = with_faults(arrivals(bag, sensors, cameras, rig), injector, bag.start_ns)
         for prediction in replay(pipeline, faulty, latency):
             _write(out, prediction, pipeline, subject.config.overlay_alpha)
             now_ns = prediction.frame_set.completed_ns

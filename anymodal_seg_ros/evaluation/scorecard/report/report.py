@@ -221,7 +221,7 @@ def cell(found: Sequence[FaultOutcome]) -> _Cell:
     if untold:
         parts = ["too short to tell"]
     elif reaction is None:
-        parts = ["was not in the masks"]
+        parts = ["nothing of it was in the masks"]
     else:
         parts = ["not withheld" if math.isinf(reaction) else f"{reaction:.2f} s"]
     parts += [states] if states else []

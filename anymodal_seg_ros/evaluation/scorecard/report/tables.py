@@ -57,9 +57,14 @@ def comparable(runs: Sequence[Run]) -> list[Run]:
     Where a sweep tried the subsets of some bags, the others would be in the row of all sensors
     alone.
     """
-    well = [run for run in runs if not run.windows]
+    well = [run for run in runs if not run.windows and _without_faults(run.case)]
     swept = {run.bag for run in well if run.case.startswith(SUBSET)}
     return [run for run in well if not swept or run.bag in swept]
+
+
+def _without_faults(case: str) -> bool:
+    """Whether a case has no faults by its nature: those of another may have changed nothing."""
+    return case == HEALTHY or case.startswith(SUBSET)
 
 
 def by_subset(runs: Sequence[Run]) -> list[Row]:

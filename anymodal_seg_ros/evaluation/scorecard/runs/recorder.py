@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from anymodal_seg_ros.evaluation.scorecard.runs.pixels import (
@@ -63,25 +64,19 @@ class Recorder:
         )
 
     def transitions(self, statuses: Sequence[SensorStatus]) -> tuple[Transition, ...]:
-        """Return what the sensors' states went through since the last call.
+        """Return what the sensors' states went through since the last call, in their order.
 
-        Only the entry into the present state has a time of its own; what came and went between two
-        calls gets the same one.
+        A status remembers the times of the last states alone: where more came and went, as between
+        two masks that are minutes apart, the earlier ones get the time of the first that it knows.
         """
         found: list[Transition] = []
         for status in statuses:
-            before = self._entered.get(status.sensor, {})
+            new = Counter(status.entered) - Counter(self._entered.get(status.sensor, {}))
             self._entered[status.sensor] = dict(status.entered)
-            if status.since_ns is None:
-                continue
-            time_s = self._seconds(status.since_ns)
-            new = {state: number - before.get(state, 0) for state, number in status.entered.items()}
-            own = status.state.value
-            passed = {**new, own: new.get(own, 0) - 1}
-            for state, number in passed.items():
-                found += [Transition(status.sensor, state, time_s)] * max(0, number)
-            if new.get(own, 0) > 0:
-                found.append(Transition(status.sensor, own, time_s))
+            known = status.lately[-new.total() :] if new else ()
+            forgotten = new - Counter(state for state, _ in known)
+            for state, time_ns in (*((s, known[0][1]) for s in forgotten.elements()), *known):
+                found.append(Transition(status.sensor, state, self._seconds(time_ns)))
         return tuple(found)
 
     def _compare(

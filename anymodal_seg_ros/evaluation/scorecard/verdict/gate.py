@@ -147,21 +147,32 @@ def _validate(limits: Limits, selection: Selection, given: Mapping[str, Any]) ->
         raise ConfigError(
             f"state is {selection.state!r}: {near}expected one of {', '.join(STATES)}"
         )
+    refuse_idle_keys(limits.figure, selection)
+
+
+def refuse_idle_keys(figure: str, selection: Selection) -> None:
+    """Refuse a choice that says less, or something else, than whoever made it thinks.
+
+    Args:
+        figure: a key of :data:`FIGURES`.
+        selection: the choice.
+
+    Raises:
+        ConfigError: naming the key and what would be right.
+    """
     if selection.state and not selection.sensor:
         raise ConfigError(f"state is {selection.state!r}, but of which sensor? Give sensor")
-    figure = FIGURES[limits.figure]
-    for key in figure.ignores:
+    known = FIGURES[figure]
+    for key in known.ignores:
         if value := getattr(selection, key):
             name = key.removesuffix("_name")
             shown = list(value) if name == "window" else repr(value)
-            raise ConfigError(
-                f"{name} is {shown}, which changes nothing of {limits.figure}: leave it out"
-            )
-    if selection.sensor and not (figure.of_sensor or selection.state or selection.fault):
+            raise ConfigError(f"{name} is {shown}, which changes nothing of {figure}: leave it out")
+    if selection.sensor and not (known.of_sensor or selection.state or selection.fault):
         raise ConfigError(
-            f"sensor is {selection.sensor!r}, which changes nothing of {limits.figure} without a "
+            f"sensor is {selection.sensor!r}, which changes nothing of {figure} without a "
             "state or a fault: give one, or leave it out"
         )
     for name, needed in (("time_in_state", "state"), ("used", "sensor"), ("vote", "sensor")):
-        if limits.figure == name and not getattr(selection, needed):
+        if figure == name and not getattr(selection, needed):
             raise ConfigError(f"{name} needs {needed}")
