@@ -3,7 +3,8 @@
     PYTHONPATH=. python benchmarks/healthy.py --seconds 60
 
 Codecs, flat walls, bars, text, bonnets, drops, tunnels, flickering lamps and more; see
-``test/fixtures/healthy_streams.py``. Every line that is written is a fault of the checks.
+``test/fixtures/healthy_streams.py`` and, of rarer ones, ``rare_streams.py``. Every line that is
+written is a fault of the checks.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "test")]
 
 from fixtures.healthy_streams import FAMILIES, Family  # noqa: E402
+from fixtures.rare_streams import RARE  # noqa: E402
 
 from anymodal_seg_ros.config import ChecksConfig, SensorConfig  # noqa: E402
 from anymodal_seg_ros.frames import SensorState  # noqa: E402
@@ -34,7 +36,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="part of the names of what is played")
     arguments = parser.parse_args()
-    played = {name: family for name, family in FAMILIES.items() if arguments.only in name}
+    every = {**FAMILIES, **RARE}
+    played = {name: family for name, family in every.items() if arguments.only in name}
     alarms = 0
     for name, family in played.items():
         told = play(family, arguments.seconds, arguments.seed)

@@ -127,7 +127,9 @@ class ContentChecker:
             RunningCheck(
                 check,
                 getattr(config, check.threshold_field) or threshold,
-                seconds_to_ns(kind.shutter_s) if check.name in _SHUTTER_CHECKS else 0,
+                seconds_to_ns(
+                    kind.shutter_s if check.name in _SHUTTER_CHECKS else check.patience_s
+                ),
             )
             for check, threshold in _switched_on(kind, config)
             if not (counts.per_count and check.name == "units")

@@ -35,6 +35,8 @@ class FigureCheck:
             some cameras are like that from the start. None: every sensor is judged.
         otherwise: what decides instead of a sensor that has not been as healthy, or that has come
             to fail by and by; None: nothing.
+        patience_s: how long it may fail before that is a fault: the exposure of a camera follows
+            the light.
         was_there: whether what fails in an image was to be seen in one of a moment ago already, so
             that the robot has come up to it by and by, and nothing was put before the lens.
     """
@@ -49,6 +51,7 @@ class FigureCheck:
     confirm: int = 1
     healthy: float | None = None
     otherwise: Measure | None = None
+    patience_s: float = 0.0
     was_there: Callable[[figures.Grid, figures.Grid], bool] | None = None
 
     @property
@@ -68,7 +71,14 @@ BLOCKED = replace(
     was_there=figures.half_was_there,
 )
 SATURATED = FigureCheck("saturated", figures.saturated_share, True, "share of saturated pixels")
-GLARE = FigureCheck("glare", figures.saturated_share, True, SATURATED.figure, SensorState.DEGRADED)
+GLARE = FigureCheck(
+    "glare",
+    figures.saturated_share,
+    True,
+    SATURATED.figure,
+    SensorState.DEGRADED,
+    patience_s=0.5,
+)
 FLOODED = FigureCheck("saturated", figures.active_share, True, "share of active pixels")
 STUCK_ROWS = FigureCheck(
     "stuck_rows", figures.stuck_lines_share, True, "share of repeated rows or columns"

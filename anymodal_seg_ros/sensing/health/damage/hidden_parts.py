@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -42,6 +43,10 @@ _LEAST_POWER = 2.0
 """Mean square of the edges, in counts and above the noise, that a part must have had."""
 _REST = 0.5
 """Share of its usual edges that the rest must show."""
+_IN_SQUARES = 0.5
+"""Share of the hidden blocks that must lie in squares of four: of drops that a wiper takes away,
+whose rims were the edges that are missed, they lie here and there."""
+_SQUARE = np.ones((2, 2), np.uint8)
 _KEPT = 24
 """Pictures in which something may have been hidden that is told now."""
 _AS_USUAL = 2.0
@@ -119,7 +124,9 @@ class HiddenPartsWatch:
                 continue
             if float(power[rest].sum()) < _REST * float(self._usual[rest].sum()):
                 continue
-            if self._lasts(int(number), now_ns) and self._went_on(int(number), rest, unit):
+            if not self._lasts(int(number), now_ns) or not _is_compact(part):
+                continue
+            if self._went_on(int(number), rest, unit):
                 return np.asarray(part)
         return None
 
@@ -150,3 +157,9 @@ class HiddenPartsWatch:
         usual = float(self._usual[self._hidden].mean())
         stays = share_of(self._since[self._hidden] >= 0) >= _REST
         return not stays or float(power[self._hidden].mean()) >= _BACK * usual
+
+
+def _is_compact(part: Flags) -> bool:
+    """Whether most of a part lies in squares of four blocks."""
+    squares = cv2.morphologyEx(part.astype(np.uint8), cv2.MORPH_OPEN, _SQUARE)
+    return float(squares.sum()) >= _IN_SQUARES * float(part.sum())
