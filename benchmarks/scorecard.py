@@ -6,7 +6,8 @@ Drives of RigBench's test split, one in each weather, are rendered once and kept
 Each model replays all of them with sensors that are well, and the drive in the sun with every
 subset and with every kind of fault on every sensor; the same again with the naive pipeline. What is
 finished is not done again, so it can be stopped and started at will; when the code that makes masks
-has changed, it begins anew. With ``--page-only`` the page is written from what is there.
+or the version of a model has changed, it begins anew. With ``--page-only`` the page is written from
+what is there.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of
 from anymodal_seg_ros.evaluation.scorecard.replays.fleet import reasons_by_name, run_jobs
 from anymodal_seg_ros.evaluation.scorecard.replays.job import NONE, Subject, Truth
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard, write_failures
+from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.simulation.dataset.plan import CLEAN
 from anymodal_seg_ros.simulation.dataset.rigbench import rigbench
 from anymodal_seg_ros.simulation.rigs import rig_by_name
@@ -57,8 +59,9 @@ def main() -> None:
     recordings = list(recorded(options.work / "recordings", options.data))
     cards = {}
     for model in options.models.split(","):
+        version = load_model(model).manifest.version
         for pipeline in PIPELINES:
-            folder = options.work / code_version() / f"{model}-{pipeline}"
+            folder = options.work / code_version() / f"{model}-{version}-{pipeline}"
             trials = [
                 drive_trial(path, weather, model, pipeline, options.kinds)
                 for weather, path in drives
@@ -68,7 +71,8 @@ def main() -> None:
                 replay_all([*trials, *real], folder, options.workers)
             if folder.is_dir():
                 card = load_scorecard(folder)
-                cards[model, pipeline] = Card(model, pipeline, card.runs, card.unreadable)
+                named = f"{model} {version}"
+                cards[named, pipeline] = Card(named, pipeline, card.runs, card.unreadable)
     found = page(cards, SWEPT, options.seconds, FAULT_S)
     if options.write:
         options.write.write_text(found, encoding="utf-8")

@@ -9,6 +9,7 @@ import yaml
 from fixtures.tiny_training import tiny_recipe
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.networks import build_network
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.folders import bundled_layout
@@ -45,6 +46,20 @@ def test_every_recipe_parses_and_names_things_that_exist(path: Path) -> None:
     alone = path.stem.removeprefix("rig_only_")
     four = ("rgb", "thermal", "depth", "event")
     assert recipe.modality_names == (four if alone == path.stem else (alone,))
+
+
+@pytest.mark.parametrize("name", ["rig-nano", "rig-lite", "rig-b0"])
+def test_a_bundled_model_is_of_the_recipe_of_its_name(name: str) -> None:
+    known = load_recipe(FOLDER / f"{name.replace('-', '_')}.yaml")
+    assert parse_recipe(load_model(name).manifest.recipe) == known
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_what_a_recipe_goes_on_from_has_a_recipe(path: Path) -> None:
+    begun = load_recipe(path).initial_weights.model
+    if begun:
+        before = begun.removeprefix("runs/").removesuffix("/model").replace("-", "_")
+        assert FOLDER / f"{before}.yaml" in RECIPES
 
 
 @pytest.mark.parametrize("name", FIVE)
