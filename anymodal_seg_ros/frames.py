@@ -257,12 +257,15 @@ class Segmentation:
             ``[M]``, summing to 1; None where the network does not weight its sensors.
         logits: float32 ``[K, ceil(H/4), ceil(W/4)]``, from which the mask follows at any size; None
             where the graph has made the mask itself.
+        mask_at: makes the mask of the logits at a size, rows and columns, where the engine has a
+            faster way than the processor; None where it has none.
     """
 
     mask: Mask | None = None
     confidence: Mask | None = None
     contributions: npt.NDArray[np.float32] | None = None
     logits: npt.NDArray[np.float32] | None = None
+    mask_at: Callable[[int, int], Mask] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

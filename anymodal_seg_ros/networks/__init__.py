@@ -1,10 +1,7 @@
 """PyTorch networks with a dynamic modality axis. No ROS and no files in here."""
 
 from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded, upsample_logits
-from anymodal_seg_ros.networks.deployed import (
-    DeployedNetwork,
-    weights_sensors,
-)
+from anymodal_seg_ros.networks.deployed import DeployedNetwork, class_map, weights_sensors
 from anymodal_seg_ros.networks.registry import build_network, network_names
 
 __all__ = [
@@ -12,6 +9,7 @@ __all__ = [
     "Decoded",
     "DeployedNetwork",
     "build_network",
+    "class_map",
     "network_names",
     "upsample_logits",
     "weights_sensors",

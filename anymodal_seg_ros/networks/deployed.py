@@ -76,7 +76,7 @@ class DeployedNetwork(nn.Module):
     def results(self, decoded: Decoded, height: int, width: int) -> list[Tensor]:
         """Turn it into what is asked for; see :meth:`forward`."""
         made = {
-            "mask": lambda: _mask(decoded.logits, height, width),
+            "mask": lambda: class_map(decoded.logits, height, width),
             "logits": lambda: decoded.logits.float()[0],
             "confidence": lambda: self._confidence(decoded.logits),
             "contributions": lambda: _shares(decoded),
@@ -103,7 +103,8 @@ def weights_sensors(network: AnyModalNetwork) -> bool:
     return network.decode(features, ids).contributions is not None
 
 
-def _mask(logits: Tensor, height: int, width: int) -> Tensor:
+def class_map(logits: Tensor, height: int, width: int) -> Tensor:
+    """Return the class ids, uint8 ``[height, width]``, of the logits ``[1, K, h, w]``."""
     return upsample_logits(logits, height, width).argmax(dim=1)[0].to(torch.uint8)
 
 

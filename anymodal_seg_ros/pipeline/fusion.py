@@ -87,8 +87,10 @@ class Fusion:
         result = self._segmented(seen, frame_set.completed_ns)
         network_ns = time.perf_counter_ns() - network_started_ns
         shares = [] if result.contributions is None else result.contributions.tolist()
+        with engine_at_work(self._engine):
+            mask = _mask(result, picture)
         return Prediction(
-            _mask(result, picture),
+            mask,
             frame_set,
             tuple(seen),
             status,
@@ -201,6 +203,8 @@ def _check(result: Segmentation, manifest: Manifest, present: int) -> None:
 
 def _mask(result: Segmentation, picture: Picture) -> Mask:
     """Return the mask at the size of its picture, its borders as smooth as the logits are."""
+    if result.mask_at is not None:
+        return result.mask_at(picture.height, picture.width)
     if result.logits is not None:
         return lazy_argmax(result.logits, picture.height, picture.width)
     assert result.mask is not None

@@ -12,13 +12,16 @@ import torch
 from torch import Tensor
 
 from anymodal_seg_ros.frames import ModalityBatch
+from anymodal_seg_ros.inference.masks.argmax import lazy_argmax
 from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.inference.runtimes import torch_engine
 from anymodal_seg_ros.inference.runtimes.cuda_graphs import Function, Replayer
 from anymodal_seg_ros.inference.runtimes.torch_engine import TorchEngine
 from anymodal_seg_ros.inference.verification.self_test import (
     EXACT,
     HALF,
     agreements,
+    frame_of_all,
     read_self_test,
     whole_agreements,
 )
@@ -110,6 +113,26 @@ def test_half_precision_gives_the_classes_of_single_for_all_subsets(model: Model
         ModalityBatch(np.zeros((1, 3, 192, 256), np.float32), np.zeros(1, np.int64))
     )
     assert all(torch.isfinite(stage).all() for stage in features.pyramid)
+
+
+def test_masks_are_made_where_the_logits_are(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = TorchEngine(model, 1)
+    result = engine.run(frame_of_all(model))
+    assert result.logits is not None
+    if not torch.cuda.is_available():
+        assert result.mask_at is None, "a processor is faster with the lazy argmax"
+    there = torch.from_numpy(result.logits)
+    for size in ((480, 640), (513, 641), (40, 50)):
+        mask = engine._mask(there, result.logits, *size)
+        assert mask.dtype == np.uint8 and mask.shape == size
+        assert np.mean(mask == lazy_argmax(result.logits, *size)) >= EXACT
+
+    def too_large(*given: object) -> Tensor:
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(torch_engine, "class_map", too_large)
+    expected = lazy_argmax(result.logits, 480, 640)
+    assert np.array_equal(engine._mask(there, result.logits, 480, 640), expected)
 
 
 def test_a_cpu_computes_in_single_precision(model: Model) -> None:

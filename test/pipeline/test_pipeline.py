@@ -173,6 +173,19 @@ def test_shares_that_are_no_numbers_are_no_result() -> None:
         pipe.poll(100 * MS)
 
 
+def test_an_engine_that_makes_masks_is_asked_for_one_of_the_pictures_size() -> None:
+    class OnItsDevice(CountingEngine):
+        def run(self, batch: ModalityBatch) -> Segmentation:
+            logits = np.zeros((3, 2, 3), np.float32)
+            return Segmentation(logits=logits, mask_at=lambda *size: np.full(size, 2, np.uint8))
+
+    pipe = Pipeline(RIG, Model(Path("nowhere"), small_manifest()), OnItsDevice())
+    pipe.push_message("rgb", message("rgb", START), 1 * MS)
+    prediction = pipe.poll(100 * MS)
+    assert prediction is not None and prediction.mask.shape == (20, 30)
+    assert (prediction.mask == 2).all(), "and not the argmax of the logits"
+
+
 @pytest.mark.parametrize(
     ("result", "says"),
     [

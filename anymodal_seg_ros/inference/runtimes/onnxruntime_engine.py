@@ -226,7 +226,7 @@ class _OnnxGraph:
         load_in_time(load, BUILD_LIMIT_S if _builds(wanted) else SESSION_LIMIT_S, refused)
         self.providers = tuple(self._session.get_providers())
 
-    def run(self, inputs: Arrays, limit: ort.RunOptions | None) -> dict[str, npt.NDArray[Any]]:
+    def run(self, inputs: Arrays, limit: ort.RunOptions | None) -> dict[str, Any]:
         """Compute the outputs, by name. May be called from several threads at once."""
         values = self._session.run(self._outputs, inputs, limit)
         return dict(zip(self._outputs, values, strict=True))

@@ -160,7 +160,7 @@ class _OpenvinoGraph:
         # Inputs that nothing depends on are gone: the ids, where all kinds share one encoder.
         self._inputs = frozenset(name for value in self._read.inputs for name in value.names)
 
-    def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+    def run(self, inputs: Arrays) -> dict[str, Any]:
         """Compute the outputs, by name. May be called from several threads at once."""
         rows = len(inputs["modality_ids"])
         inputs = {name: value for name, value in inputs.items() if name in self._inputs}
@@ -185,7 +185,7 @@ class _Compiled:
         self._model, self._outputs = model, outputs
         self._idle: deque[openvino.InferRequest] = deque()
 
-    def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+    def run(self, inputs: Arrays) -> dict[str, Any]:
         try:
             request = self._idle.pop()
         except IndexError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -12,8 +14,9 @@ from torch import Tensor, nn
 
 from anymodal_seg_ros.errors import ConfigError, ModelError
 from anymodal_seg_ros.foreign_text import quote
-from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
+from anymodal_seg_ros.frames import Features, Mask, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.manifest import names_by_id
+from anymodal_seg_ros.inference.masks.argmax import Logits, lazy_argmax
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.runtimes.cuda_graphs import CudaCapture, Replayer
 from anymodal_seg_ros.inference.verification.contract import check_engine
@@ -22,6 +25,7 @@ from anymodal_seg_ros.networks import (
     AnyModalNetwork,
     DeployedNetwork,
     build_network,
+    class_map,
     weights_sensors,
 )
 
@@ -161,8 +165,20 @@ class TorchEngine:
 
     def _segmentation(self, values: Sequence[Tensor]) -> Segmentation:
         """Bring the results to where everybody can read them."""
-        arrays = (value.cpu().numpy() for value in values)
-        return Segmentation(**dict(zip(self._network.outputs, arrays, strict=True)))
+        there = dict(zip(self._network.outputs, values, strict=True))
+        here: dict[str, Any] = {name: value.cpu().numpy() for name, value in there.items()}
+        if self._stream is None:
+            return Segmentation(**here)
+        return Segmentation(**here, mask_at=partial(self._mask, there["logits"], here["logits"]))
+
+    def _mask(self, there: Tensor, here: Logits, height: int, width: int) -> Mask:
+        """Make a mask on the GPU, of logits that are still there; see :class:`Segmentation`."""
+        try:
+            with self._computing():
+                mask: Mask = class_map(there[None], height, width).cpu().numpy()
+                return mask
+        except torch.cuda.OutOfMemoryError:
+            return lazy_argmax(here, height, width)
 
 
 def _halve(network: nn.Module) -> None:

@@ -31,6 +31,7 @@ from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
 from anymodal_seg_ros.inference.tensorrt.graphs import Form, GraphSpec, forms_of
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries, load_libraries
 from anymodal_seg_ros.inference.tensorrt.locks import LockedError, build_held
+from anymodal_seg_ros.inference.tensorrt.mask_choice import keep_fastest
 from anymodal_seg_ros.inference.tensorrt.proof import check_provable, proven
 from anymodal_seg_ros.inference.tensorrt.service_record import ServiceRecord
 
@@ -117,18 +118,22 @@ class PlanBuilder:
             )
         built = self._build_missing(self._rebuild)
         try:
-            self._prove()
+            engine = self._prove()
         except _UselessFormError as error:
             if built == len(self._graphs):
                 self._drop()
                 raise
             self._note(f"what was built before is of no use ({error}): all is built anew")
-            self._build_missing(True)
+            built = self._build_missing(True)
             try:
-                self._prove()
+                engine = self._prove()
             except _UselessFormError:
                 self._drop()
                 raise
+        if built:
+            self._note(
+                keep_fastest(engine, self._model, self._libraries, self._cache, self._cancelled)
+            )
 
     def _build_missing(self, all_of_them: bool) -> int:
         """Build what is not in the cache, or damaged. Returns how many were built."""
@@ -176,7 +181,7 @@ class PlanBuilder:
             self._note(f"{error}: it is built anew")
             return False
 
-    def _prove(self) -> None:
+    def _prove(self) -> TensorRtEngine:
         """Run the plans here, where a crash hurts nobody, and hold them to the self-test."""
         self._send({"event": "testing"})
         try:
@@ -185,6 +190,7 @@ class PlanBuilder:
         except (EngineError, ModelError) as error:
             raise _UselessFormError(str(error)) from error
         self._note(f"{mask_ms(engine, self._model):.1f} ms a mask of all sensors; {words}")
+        return engine
 
     def _drop(self) -> None:
         for graph in self._graphs:

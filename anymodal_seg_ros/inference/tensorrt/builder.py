@@ -12,7 +12,7 @@ from anymodal_seg_ros.inference.tensorrt.cache import (
     PlanCache,
     machine_parts,
 )
-from anymodal_seg_ros.inference.tensorrt.graphs import Counts, GraphSpec
+from anymodal_seg_ros.inference.tensorrt.graphs import GraphSpec, Range, filled
 from anymodal_seg_ros.inference.tensorrt.kept_files import read_kept, write_kept
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries
 from anymodal_seg_ros.inference.tensorrt.log import process_log, started
@@ -90,21 +90,19 @@ def _keep_outputs(network: Any, graph: GraphSpec) -> None:
         )
 
 
-def _add_profiles(builder: Any, network: Any, config: Any, counts: Sequence[Counts]) -> None:
-    """Say for which numbers of rows it is built; nothing where the graph has only one."""
+def _add_profiles(builder: Any, network: Any, config: Any, ranges: Sequence[Range]) -> None:
+    """Say for which sizes it is built; nothing where the graph has no others than its own."""
     inputs = [network.get_input(n) for n in range(network.num_inputs)]
     shapes = {tensor.name: tuple(tensor.shape) for tensor in inputs}
     if not any(size < 0 for shape in shapes.values() for size in shape):
         return
-    for rows in counts:
+    for sizes in ranges:
         profile = builder.create_optimization_profile()
         for name, shape in shapes.items():
-            smallest, usual, largest = (
-                tuple(count if size < 0 else size for size in shape) for count in rows
-            )
+            smallest, usual, largest = (filled(shape, some) for some in sizes)
             profile.set_shape(name, smallest, usual, largest)
         if config.add_optimization_profile(profile) < 0:
-            raise EngineError(f"TensorRT refuses the optimisation profile for {rows} sensors")
+            raise EngineError(f"TensorRT refuses the optimisation profile {sizes}")
 
 
 def _use_timing_cache(config: Any, cache: PlanCache, libraries: Libraries) -> None:

@@ -64,7 +64,7 @@ def plan_key(graph: GraphSpec, libraries: Libraries) -> PlanKey:
         {
             "onnx_sha256": hashlib.sha256(graph.content).hexdigest(),
             "precision": graph.precision,
-            "profiles": [list(counts) for counts in graph.profiles],
+            "profiles": [[list(sizes) for sizes in some] for some in graph.profiles],
             "options": {
                 "format": FORMAT,
                 "outputs": list(graph.outputs),
@@ -80,6 +80,7 @@ def machine_parts(libraries: Libraries) -> dict[str, str | int]:
     """Return the part of a key that is of the machine and not of the model."""
     return {
         "tensorrt": libraries.version,
+        "cuda": libraries.cuda,
         "gpu": libraries.gpu.name,
         "compute_capability": libraries.gpu.capability,
         "multiprocessors": libraries.gpu.multiprocessors,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,11 @@ from anymodal_seg_ros.inference.engine_protocol import NOT_VERIFIED
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
-from anymodal_seg_ros.inference.tensorrt.device import Cuda, DevicePool
+from anymodal_seg_ros.inference.tensorrt.device import Cuda, DeviceArray, DevicePool
 from anymodal_seg_ros.inference.tensorrt.graphs import forms_of
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries, load_libraries
+from anymodal_seg_ros.inference.tensorrt.mask_graph import ROLE, mask_graphs
+from anymodal_seg_ros.inference.tensorrt.masks import MOST_SIZES, MaskMaker
 from anymodal_seg_ros.inference.tensorrt.runner import Arrays, Plan
 from anymodal_seg_ros.inference.verification.contract import check_engine
 
@@ -34,6 +38,7 @@ class TensorRtEngine:
     Attributes:
         name: engine, version, precision and device.
         splits: whether the model has an encoding and a fusing half.
+        masks: makes masks at the camera's size on the GPU; None where the processor is the faster.
     """
 
     def __init__(
@@ -63,11 +68,14 @@ class TensorRtEngine:
         cache = cache or PlanCache()
         graphs = cache.form(forms_of(model, confidence), libraries)
         self._kinds = len(model.manifest.modalities)
-        self._pool = DevicePool(Cuda(libraries.cudart))
+        self._libraries, self._pool = libraries, DevicePool(Cuda(libraries.cudart))
         self._plans: dict[str, Plan] = {}
+        self.masks: MaskMaker | None = None  # before the first frame is run, below
         for graph in graphs:
             content = _built(cache, plan_key(graph, libraries), model)
-            self._plans[graph.role] = Plan(libraries, graph.role, content, self._pool, PYRAMID)
+            self._plans[graph.role] = Plan(
+                libraries, graph.role, content, self._pool, stay=PYRAMID, both=("logits",)
+            )
         self.splits = "encode" in self._plans
         self.name = f"tensorrt {libraries.version} {graphs[0].precision} cuda"
         if self.splits:
@@ -76,13 +84,39 @@ class TensorRtEngine:
             check_engine(self, model, whole=not self.splits)
         except ModelError as error:
             raise ModelError(f"the plans of {model.folder} are of no use, {error}") from error
+        self.masks = self._kept_masks(model, cache)
+
+    def mask_maker(self, content: bytes) -> MaskMaker:
+        """Return what makes masks with a plan of one of :func:`mask_graphs`.
+
+        Raises:
+            EngineError: TensorRT refuses the plan, or it is of other logits.
+        """
+        plan = Plan(self._libraries, ROLE, content, self._pool, most=MOST_SIZES)
+        *_, last = self._plans.values()
+        if last.dtypes.get("logits") != plan.dtypes["logits"]:
+            raise EngineError("the logits are of another type than the plan of the masks takes")
+        return MaskMaker(plan)
+
+    def _kept_masks(self, model: Model, cache: PlanCache) -> MaskMaker | None:
+        """Return what makes masks with the plan that was the fastest, if one was kept."""
+        for graph in mask_graphs(model.manifest).values():
+            # What is damaged is left alone: the processor makes the same masks.
+            with contextlib.suppress(EngineError):
+                if plan := cache.find(plan_key(graph, self._libraries)):
+                    return self.mask_maker(plan)
+        return None
 
     @property
     def note(self) -> str:
         """What could not be captured as a CUDA graph, in words; empty if all could."""
         slow = {role: plan.uncaptured for role, plan in self._plans.items() if plan.uncaptured}
-        words = (f"{role} of {', '.join(map(str, sorted(rows)))}" for role, rows in slow.items())
-        return f"no CUDA graph for {' and '.join(words)} sensors, which is slower" if slow else ""
+        rows = {
+            role: ", ".join(str(size) for (size,) in sorted(some)) for role, some in slow.items()
+        }
+        words = " and ".join(f"{role} of {some}" for role, some in rows.items())
+        graphs = f"no CUDA graph for {words} sensors, which is slower" if slow else ""
+        return "; ".join(filter(None, (graphs, self.masks.note if self.masks else "")))
 
     def run(self, batch: ModalityBatch) -> Segmentation:
         """Segment one frame; a network in halves by one after the other."""
@@ -90,8 +124,7 @@ class TensorRtEngine:
             return self.fuse(self.encode(batch))
         self._check_ids(batch.modality_ids)
         inputs: Arrays = {"images": batch.images, "modality_ids": batch.modality_ids}
-        found, _ = self._plans["onnx"].run(len(batch.modality_ids), inputs, {})
-        return _segmentation(found)
+        return self._segmentation(*self._plans["onnx"].run((len(batch.modality_ids),), inputs, {}))
 
     def encode(self, batch: ModalityBatch) -> tuple[Features, ...]:
         """Encode some sensors, one after the other; their features stay in the GPU's memory.
@@ -106,7 +139,7 @@ class TensorRtEngine:
 
     def _encoded(self, image: npt.NDArray[np.float32], kind: npt.NDArray[np.int64]) -> Features:
         inputs: Arrays = {"images": image, "modality_ids": kind}
-        _, kept = self._plans["encode"].run(1, inputs, {})
+        _, kept = self._plans["encode"].run((1,), inputs, {})
         pyramid = tuple(kept[name][0] for name in PYRAMID)
         return Features(int(kind[0]), pyramid, sum(stage.nbytes for stage in pyramid))
 
@@ -116,8 +149,20 @@ class TensorRtEngine:
         stages = dict(
             zip(PYRAMID, zip(*(row.pyramid for row in features), strict=True), strict=True)
         )
-        found, _ = self._plans["fuse"].run(len(features), {"modality_ids": ids}, stages)
-        return _segmentation(found)
+        inputs: Arrays = {"modality_ids": ids}
+        return self._segmentation(*self._plans["fuse"].run((len(ids),), inputs, stages))
+
+    def _segmentation(
+        self, found: dict[str, Any], kept: dict[str, list[DeviceArray]]
+    ) -> Segmentation:
+        """Bring what was computed to the types that everybody expects."""
+        for name in ("logits", "contributions"):
+            if name in found:
+                found[name] = found[name].astype(np.float32, copy=False)
+        if self.masks is None or "logits" not in kept:
+            return Segmentation(**found)
+        (there,) = kept["logits"]
+        return Segmentation(**found, mask_at=partial(self.masks.mask, there, found["logits"]))
 
     def _check_ids(self, ids: npt.NDArray[np.int64]) -> None:
         # TensorRT does not promise to notice: it would read beside its tables.
@@ -149,11 +194,3 @@ def _built(cache: PlanCache, key: Any, model: Model) -> bytes:
         name = model.manifest.name
         raise NotBuiltError(f"the model {name} has no plan for this machine yet: {mend}")
     return plan
-
-
-def _segmentation(found: dict[str, npt.NDArray[Any]]) -> Segmentation:
-    """Bring what was computed to the types that everybody expects."""
-    for name in ("logits", "contributions"):
-        if name in found:
-            found[name] = found[name].astype(np.float32, copy=False)
-    return Segmentation(**found)

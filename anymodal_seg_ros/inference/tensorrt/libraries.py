@@ -6,6 +6,7 @@ import importlib
 import platform
 import re
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 from anymodal_seg_ros.errors import ConfigError
@@ -17,6 +18,10 @@ OLDEST = (10, 3)
 not read operators of opset 20."""
 
 
+_WHEEL = re.compile(r"tensorrt[-_](cu\d+)[-_](?:bindings|libs)")
+"""Wheels of one version of TensorRT are made for several versions of CUDA; JetPack's is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Libraries:
     """What plans are built and executed with.
@@ -26,12 +31,15 @@ class Libraries:
         cudart: the module ``cuda.bindings.runtime``.
         version: of TensorRT.
         gpu: that both use.
+        cuda: version of the CUDA runtime, and for which CUDA the wheel of TensorRT was made, where
+            it is one: ``12.6 cu12``. Plans of one are not for the other.
     """
 
     trt: Any
     cudart: Any
     version: str
     gpu: Gpu
+    cuda: str = ""
 
     @property
     def words(self) -> str:
@@ -75,7 +83,7 @@ def load_libraries() -> Libraries:
             f"the CUDA runtime of cuda-bindings sees no GPU ({code or 'no device'}), the driver is "
             f"one for CUDA {gpu.cuda[0]}.{gpu.cuda[1]}: {wanted}"
         )
-    return Libraries(trt, cudart, version, gpu)
+    return Libraries(trt, cudart, version, gpu, _cuda(cudart))
 
 
 def lack() -> str:
@@ -92,6 +100,14 @@ def _imported(module: str, mend: str) -> Any:
         return importlib.import_module(module)
     except Exception as error:  # one that was built for another NumPy may raise anything
         raise ConfigError(f"{module} cannot be imported ({one_line(error)}): {mend}") from error
+
+
+def _cuda(cudart: Any) -> str:
+    """Return the CUDA of the runtime and of the wheels of TensorRT that are installed."""
+    _, number = cudart.cudaRuntimeGetVersion()
+    names = {str(found.metadata["Name"]) for found in metadata.distributions()}
+    wheels = {made[1] for name in names if (made := _WHEEL.fullmatch(name))}
+    return " ".join([f"{number // 1000}.{number % 1000 // 10}", *sorted(wheels)])
 
 
 def _status(cudart: Any) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Executes one plan: its buffers stay, each number of rows is captured once as a CUDA graph."""
+"""Executes one plan: its buffers stay, each shape is captured once as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from anymodal_seg_ros.inference.tensorrt.device import (
     HostArray,
     Stream,
 )
+from anymodal_seg_ros.inference.tensorrt.graphs import Sizes, filled
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries
 from anymodal_seg_ros.inference.tensorrt.log import process_log, started
 
@@ -43,6 +44,8 @@ _DTYPES: Mapping[str, np.dtype[Any]] = {
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Rows = Mapping[str, Sequence[DeviceArray]]
+_Key = tuple[Sizes, frozenset[str]]
+"""Of a shape: its sizes, and the inputs that come from the GPU's memory."""
 
 
 class Plan:
@@ -50,8 +53,8 @@ class Plan:
 
     Attributes:
         dtypes: of all inputs and outputs, by name.
-        captured: numbers of rows that run as a CUDA graph.
-        uncaptured: numbers of rows that could not be captured, and are launched kernel by kernel.
+        captured: sizes that run as a CUDA graph.
+        uncaptured: sizes that could not be captured, and are launched kernel by kernel.
     """
 
     def __init__(
@@ -60,7 +63,9 @@ class Plan:
         role: str,
         content: bytes,
         pool: DevicePool,
-        on_device: Collection[str] = (),
+        stay: Collection[str] = (),
+        both: Collection[str] = (),
+        most: int | None = None,
     ) -> None:
         """Load a plan.
 
@@ -69,14 +74,16 @@ class Plan:
             role: of its graph, for what is told.
             content: the plan.
             pool: whose memory it uses.
-            on_device: inputs and outputs that stay in the GPU's memory.
+            stay: outputs that stay in the GPU's memory.
+            both: outputs that do, and come to the host as well.
+            most: shapes whose buffers stay, those that were made last; None: all.
 
         Raises:
             EngineError: TensorRT refuses it: it is damaged, or of another version or GPU.
         """
         self._trt, self.role = libraries.trt, role
         self.cuda, self.pool = Cuda(libraries.cudart), pool
-        self.on_device = frozenset(on_device)
+        self.stay, self.both, self._most = frozenset(stay), frozenset(both), most
         self._log = process_log(libraries.trt)
         self._log.forget()
         # It must outlive the engine.
@@ -92,71 +99,83 @@ class Plan:
         self.inputs = tuple(n for n in names if self.engine.get_tensor_mode(n) == inputs)
         self.outputs = tuple(n for n in names if n not in self.inputs)
         self.dtypes = {name: self._dtype(name) for name in names}
-        self.captured: set[int] = set()
-        self.uncaptured: set[int] = set()
-        self._lanes: dict[int, _Lanes] = {}
+        self.captured: set[Sizes] = set()
+        self.uncaptured: set[Sizes] = set()
+        self._lanes: dict[_Key, _Lanes] = {}
         self._making = threading.Lock()
 
     def run(
-        self, rows: int, arrays: Arrays, features: Rows
+        self, sizes: Sizes, arrays: Arrays, features: Rows
     ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, list[DeviceArray]]]:
-        """Compute some rows.
+        """Compute once.
 
         Args:
-            rows: how many, M or k.
+            sizes: of the dynamic dimensions: of ``M`` rows, or of a mask.
             arrays: inputs from the host, by name; they are cast to what the plan takes.
-            features: inputs that are in the GPU's memory, row by row, by name.
+            features: inputs that are in the GPU's memory, by name: one array after the other, none
+                where nothing is ever read but the shape.
 
         Returns:
-            The outputs for the host, and those that stay in the GPU's memory, row by row.
+            The outputs for the host, and those that stay in the GPU's memory, row by row where the
+            number of rows is dynamic.
 
         Raises:
-            EngineError: the plan is not made for so many rows, or the GPU fails.
+            EngineError: the plan is not made for these sizes, or the GPU fails.
         """
-        lanes = self._lanes.get(rows) or self._add(rows)
+        lanes = self.ready(sizes, features)
         lane = lanes.take()
         try:
             return lane.run(arrays, features)
         finally:
             lanes.give_back(lane)
 
-    def profile(self, rows: int) -> int:
-        """Return the index of the profile for so many rows, the narrowest one.
+    def ready(self, sizes: Sizes, features: Collection[str]) -> _Lanes:
+        """Make the buffers of a shape, unless they are there; see :meth:`run`."""
+        key = sizes, frozenset(features)
+        return self._lanes.get(key) or self._add(key)
+
+    def is_ready(self, sizes: Sizes, features: Collection[str]) -> bool:
+        """Whether the buffers of a shape are there."""
+        return (sizes, frozenset(features)) in self._lanes
+
+    def profile(self, sizes: Sizes) -> int:
+        """Return the index of the profile for some sizes, the narrowest one.
 
         Raises:
             EngineError: there is none.
         """
-        most, fitting = 0, []
+        name = self.inputs[0]
+        dynamic = [n for n, size in enumerate(self.engine.get_tensor_shape(name)) if size < 0]
+        most: Sizes = (0,) * len(sizes)
+        fitting = []
         for index in range(self.engine.num_optimization_profiles):
-            low, _, high = (s[0] for s in self._shapes(self.inputs[0], index))
+            shapes = self._shapes(name, index)
+            low, _, high = (tuple(shape[n] for n in dynamic or (0,)) for shape in shapes)
             most = max(most, high)
-            if low <= rows <= high:
-                fitting.append((high - low, index))
+            if all(a <= b <= c for a, b, c in zip(low, sizes, high, strict=True)):
+                fitting.append((high, index))
         if not fitting:
+            mend = ": use another engine for so many sensors" if len(sizes) == 1 else ""
             raise EngineError(
-                f"the plan of {self.role!r} is made for at most {most} rows, not for {rows}: use "
-                "another engine for so many sensors"
+                f"the plan of {self.role!r} is made for at most {_words(most)}, not for "
+                f"{_words(sizes)}{mend}"
             )
         return min(fitting)[1]
 
-    def shape(self, name: str, rows: int) -> tuple[int, ...]:
-        """Return the shape of an input with so many rows."""
-        shape = tuple(self.engine.get_tensor_shape(name))
-        return tuple(rows if size < 0 else size for size in shape)
-
-    def context(self, rows: int, stream: Stream) -> Any:
-        """Return an execution context for so many rows, with memory for no more than these."""
+    def context(self, sizes: Sizes, stream: Stream) -> Any:
+        """Return an execution context for a shape, with memory for no more than its profile."""
         self._log.forget()
         strategy = self._trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
         context = self.engine.create_execution_context(strategy)
-        index = self.profile(rows)
+        index = self.profile(sizes)
         if context is None or not context.set_optimization_profile_async(index, int(stream.handle)):
             raise EngineError(
-                f"no memory for {rows} rows of {self.role!r}: {self._log.errors or 'out of memory'}"
+                f"no memory for {_words(sizes)} of {self.role!r}: "
+                f"{self._log.errors or 'out of memory'}"
             )
         stream.wait()
         for name in self.inputs:
-            shape = self.shape(name, rows)
+            shape = filled(self.engine.get_tensor_shape(name), sizes)
             if not context.set_input_shape(name, shape):
                 raise EngineError(f"the plan of {self.role!r} refuses {name} {shape}")
         if lacking := context.infer_shapes():
@@ -167,12 +186,14 @@ class Plan:
         """Return what to raise when a call has said no."""
         return EngineError(f"{self.role!r} cannot be executed: {self._log.errors or 'no reason'}")
 
-    def _add(self, rows: int) -> _Lanes:
+    def _add(self, key: _Key) -> _Lanes:
         # The only lock that is held over work: nobody can compute before it is done anyway.
         with self._making:
-            if rows not in self._lanes:
-                self._lanes[rows] = _Lanes(self, rows)
-            return self._lanes[rows]
+            if key not in self._lanes:
+                while self._most is not None and len(self._lanes) >= self._most:
+                    del self._lanes[next(iter(self._lanes))]
+                self._lanes[key] = _Lanes(self, key)
+            return self._lanes[key]
 
     def _shapes(self, name: str, profile: int) -> Sequence[tuple[int, ...]]:
         return [tuple(s) for s in self.engine.get_tensor_profile_shape(name, profile)]
@@ -185,14 +206,14 @@ class Plan:
 
 
 class _Lanes:
-    """The lanes of one number of rows: the first is made at once, others when they are wanted."""
+    """The lanes of one shape: the first is made at once, others when they are wanted."""
 
-    def __init__(self, plan: Plan, rows: int) -> None:
-        self._plan, self._rows = plan, rows
+    def __init__(self, plan: Plan, key: _Key) -> None:
+        self._plan, self._key = plan, key
         self._making = threading.Lock()
         self._idle: queue.LifoQueue[_Lane] = queue.LifoQueue()
         self._made = 1
-        self._idle.put(_Lane(plan, rows))
+        self._idle.put(_Lane(plan, *key))
 
     def take(self) -> _Lane:
         """Return a lane that nobody uses, waiting for one if there are as many as there may be."""
@@ -204,7 +225,7 @@ class _Lanes:
             if self._made < LANES:
                 self._made += 1  # tried once: without memory for a second one, frames take turns
                 with contextlib.suppress(EngineError):
-                    return _Lane(self._plan, self._rows)
+                    return _Lane(self._plan, *self._key)
         return self._idle.get()
 
     def give_back(self, lane: _Lane) -> None:
@@ -213,12 +234,12 @@ class _Lanes:
 
 
 class _Lane:
-    """A context with a stream and buffers of its own, for one number of rows."""
+    """A context with a stream and buffers of its own, for one shape."""
 
-    def __init__(self, plan: Plan, rows: int) -> None:
+    def __init__(self, plan: Plan, sizes: Sizes, fed: frozenset[str]) -> None:
         self._plan, self._cuda = plan, plan.cuda
         self._stream = Stream(plan.cuda)
-        self._context = plan.context(rows, self._stream)
+        self._context = plan.context(sizes, self._stream)
         self._device: dict[str, DeviceArray] = {}
         self._host: dict[str, HostArray] = {}
         for name in (*plan.inputs, *plan.outputs):
@@ -232,13 +253,13 @@ class _Lane:
             self._device[name] = buffer
             if not self._context.set_tensor_address(name, buffer.address):
                 raise plan.failure()
-            if name not in plan.on_device:
+            if name not in plan.stay and name not in fed:
                 self._host[name] = HostArray(plan.cuda, shape, dtype)
         for _ in range(_WARM_UP):
             self._enqueue()
             self._stream.wait()
         self._graph = self._captured()
-        (plan.uncaptured if self._graph is None else plan.captured).add(rows)
+        (plan.uncaptured if self._graph is None else plan.captured).add(sizes)
 
     def run(
         self, arrays: Arrays, features: Rows
@@ -267,17 +288,20 @@ class _Lane:
             self._enqueue()
         else:
             self._cuda.call("cudaGraphLaunch", self._graph, stream)
-        kept = {name: self._kept(name) for name in plan.outputs if name in plan.on_device}
+        staying = plan.stay | plan.both
+        kept = {name: self._kept(name) for name in plan.outputs if name in staying}
         self._stream.wait()
         # The buffers are used again, so what is handed out is a copy.
         found = {n: np.array(self._host[n].array) for n in plan.outputs if n in self._host}
         return found, kept
 
     def _kept(self, name: str) -> list[DeviceArray]:
-        """Copy an output, row by row, to where it may stay."""
+        """Copy an output, row by row where their number is dynamic, to where it may stay."""
         made = self._device[name]
-        shape, source = (1, *made.shape[1:]), made.address
-        rows = [self._plan.pool.take(shape, made.dtype) for _ in range(made.shape[0])]
+        by_row = self._plan.engine.get_tensor_shape(name)[0] < 0
+        shape, count = ((1, *made.shape[1:]), made.shape[0]) if by_row else (made.shape, 1)
+        source = made.address
+        rows = [self._plan.pool.take(shape, made.dtype) for _ in range(count)]
         for row in rows:
             self._cuda.on_device(row.address, source, row.nbytes, self._stream.handle)
             source += row.nbytes
@@ -322,6 +346,10 @@ class _Lane:
             runtime.cudaGraphDestroy(graph)
         weakref.finalize(self, runtime.cudaGraphExecDestroy, executable).atexit = False
         return executable
+
+
+def _words(sizes: Sizes) -> str:
+    return "x".join(map(str, sizes)) + " rows" * (len(sizes) == 1)
 
 
 @contextlib.contextmanager

@@ -16,12 +16,29 @@ from anymodal_seg_ros.inference.engines import choose_engine, create_engine
 from anymodal_seg_ros.inference.hardware import gpu as gpu_module
 from anymodal_seg_ros.inference.hardware.gpu import find_gpu
 from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.inference.tensorrt import libraries as libraries_module
 from anymodal_seg_ros.inference.tensorrt.libraries import lack, load_libraries
 
 
 @pytest.fixture(scope="module")
 def model(tiny_halves: Path) -> Model:
     return load_model(str(tiny_halves))
+
+
+def test_the_cuda_of_runtime_and_wheels_is_told(
+    fake_gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wheels for CUDA 12 and 13 say that they are one version of TensorRT."""
+
+    class Wheel:
+        def __init__(self, name: str) -> None:
+            self.metadata = {"Name": name}
+
+    assert load_libraries().cuda == "12.6", "that of JetPack is no wheel"
+    wheels = [Wheel(name) for name in ("numpy", "tensorrt", "tensorrt_cu13_bindings")]
+    monkeypatch.setattr(libraries_module.metadata, "distributions", lambda: wheels)
+    fake_gpu.says(cuda=13010)
+    assert load_libraries().cuda == "13.1 cu13"
 
 
 def test_the_gpu_is_described_as_far_as_a_plan_depends_on_it(

@@ -17,6 +17,7 @@ from anymodal_seg_ros.errors import ConfigError, EngineError, ModelError
 from anymodal_seg_ros.frames import ModalityBatch
 from anymodal_seg_ros.inference.engine_protocol import described
 from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.tensorrt.build_process import PlanBuilder, Request
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
@@ -28,6 +29,7 @@ from anymodal_seg_ros.inference.tensorrt.proof import proven
 from anymodal_seg_ros.inference.verification.self_test import subsets
 
 RIGHT = "15 subsets right in at least 100.00 % of the pixels"
+FUSED = {(1,), (2,), (3,), (4,)}
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +85,10 @@ def test_features_stay_on_the_gpu_and_results_are_copies(engine: TensorRtEngine)
 
 
 def test_each_number_of_sensors_is_one_cuda_graph(engine: TensorRtEngine) -> None:
-    assert engine._plans["encode"].captured == {1}
-    assert engine._plans["fuse"].captured == {1, 2, 3, 4}
+    assert engine._plans["encode"].captured == {(1,)}
+    assert engine._plans["fuse"].captured == FUSED
     engine.run(frame((0, 0, 1, 1, 2, 3)))  # a rig with two cameras of a kind
-    assert engine._plans["fuse"].captured == {1, 2, 3, 4, 6}
+    assert engine._plans["fuse"].captured == FUSED | {(6,)}
 
 
 @pytest.mark.parametrize("how", ["refused", "impossible"])
@@ -121,7 +123,7 @@ def test_garbage_of_another_engine_does_not_end_a_capture(
         engine = TensorRtEngine(model)
     finally:
         gc.set_threshold(*thresholds)
-    assert engine._plans["fuse"].captured == {1, 2, 3, 4} and engine.note == ""
+    assert engine._plans["fuse"].captured == FUSED and engine.note == ""
 
 
 def test_a_frame_that_fails_leaves_nothing_under_way(
@@ -228,7 +230,7 @@ def test_without_memory_for_a_second_frame_at_a_time_frames_take_turns(
     expected = engine.run(frame((0,))).logits
     fake_gpu.says(memory_mb=0)
     with ThreadPoolExecutor(1) as thread:
-        lanes = engine._plans["fuse"]._lanes[1]
+        lanes = engine._plans["fuse"].ready((1,), PYRAMID)
         lane = lanes.take()  # a frame is under way
         found = thread.submit(engine.run, frame((0,)))
         time.sleep(0.1)
@@ -243,7 +245,9 @@ def test_ids_and_numbers_that_the_plans_are_not_made_for(engine: TensorRtEngine)
         )
         with pytest.raises(EngineError, match="expected at least one, of 0 to 3"):
             engine.encode(batch)
-    with pytest.raises(EngineError, match="made for at most 8 rows, not for 9: use another engine"):
+    with pytest.raises(
+        EngineError, match="made for at most 8 rows, not for 9 rows: use another engine"
+    ):
         engine.run(frame((0, 1, 2, 3, 0, 1, 2, 3, 0)))
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from anymodal_seg_ros.frames import ModalityBatch
 from anymodal_seg_ros.inference.engines import create_engine
+from anymodal_seg_ros.inference.masks.argmax import lazy_argmax
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.tensorrt.background import (
     CANCELLED,
@@ -20,12 +21,16 @@ from anymodal_seg_ros.inference.tensorrt.background import (
     BuildLimits,
 )
 from anymodal_seg_ros.inference.tensorrt.build_process import Request
+from anymodal_seg_ros.inference.tensorrt.builder import build_plan
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache
 from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
-from anymodal_seg_ros.inference.tensorrt.libraries import lack
+from anymodal_seg_ros.inference.tensorrt.libraries import lack, load_libraries
+from anymodal_seg_ros.inference.tensorrt.mask_graph import mask_graphs
 from anymodal_seg_ros.inference.verification.self_test import (
+    EXACT,
     HALF,
     agreements,
+    frame_of_all,
     read_self_test,
     subsets,
 )
@@ -86,14 +91,33 @@ def test_it_agrees_with_onnx_runtime_on_confidence_and_contributions(
 def test_every_shape_was_captured_and_gives_the_same_bits_again(
     engine: TensorRtEngine, model: Model
 ) -> None:
-    assert engine._plans["encode"].captured == {1}
-    assert engine._plans["fuse"].captured == {1, 2, 3, 4}
+    assert engine._plans["encode"].captured == {(1,)}
+    assert engine._plans["fuse"].captured == {(1,), (2,), (3,), (4,)}
     batch = frame(model, (0, 1, 2, 3), 0)
     first = engine.run(batch).logits
     alone = [engine.encode(frame(model, (0, 1, 2, 3), 0))[row] for row in range(4)]
     for _ in range(20):
         np.testing.assert_array_equal(engine.run(batch).logits, first)
     np.testing.assert_array_equal(engine.fuse(alone).logits, first)
+
+
+@pytest.mark.parametrize("form", ["argmax", "equal"])
+def test_masks_at_the_size_of_a_camera_are_those_of_the_processor(
+    form: str, engine: TensorRtEngine, model: Model, cache: PlanCache
+) -> None:
+    graph = mask_graphs(model.manifest)[form]
+    plan = build_plan(graph, load_libraries(), cache, lambda share, phase: None, lambda: False)
+    kept, engine.masks = engine.masks, engine.mask_maker(plan)
+    try:
+        result = engine.run(frame_of_all(model))
+        assert result.mask_at is not None and result.logits is not None
+        for size in ((480, 640), (720, 1280), (1080, 1920), (40, 50)):
+            engine.masks.prepare(size)
+            share = np.mean(result.mask_at(*size) == lazy_argmax(result.logits, *size))
+            assert share >= EXACT, (size, share)
+        assert not engine.masks.note
+    finally:
+        engine.masks = kept
 
 
 def test_memory_does_not_grow_over_switches_of_subset(engine: TensorRtEngine, model: Model) -> None:

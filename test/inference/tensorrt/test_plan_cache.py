@@ -60,6 +60,8 @@ def test_each_thing_that_a_plan_depends_on_makes_another_key(
     ):
         keys.append(plan_key(GRAPH, dataclasses.replace(libraries, gpu=other)).digest)
     keys.append(plan_key(GRAPH, dataclasses.replace(libraries, version="10.13.3")).digest)
+    for cuda in ("13.0 cu13", "12.6 cu12"):  # JetPack's is none of these wheels
+        keys.append(plan_key(GRAPH, dataclasses.replace(libraries, cuda=cuda)).digest)
     for name, value in (("machine", "aarch64"), ("system", "Windows")):
         monkeypatch.setattr(cache_module.platform, name, lambda value=value: value)
         keys.append(plan_key(GRAPH, libraries).digest)
@@ -67,7 +69,7 @@ def test_each_thing_that_a_plan_depends_on_makes_another_key(
     keys.append(plan_key(GRAPH, libraries).digest)
     monkeypatch.setattr(cache_module, "FORMAT", 99)
     keys.append(plan_key(GRAPH, libraries).digest)
-    assert len(set(keys)) == len(keys) == 14
+    assert len(set(keys)) == len(keys) == 16
     assert plan_key(GRAPH, libraries).digest == keys[-1], "and nothing else"
 
 
@@ -165,9 +167,10 @@ def test_the_folder_is_where_the_desktop_standard_says(
 
 
 def test_one_profile_for_each_number_of_sensors_and_a_range_beyond() -> None:
-    assert fusing(4, MOST_SENSORS) == ((1, 1, 1), (2, 2, 2), (3, 3, 3), (4, 4, 4), (5, 5, 8))
-    assert fusing(2, 2) == ((1, 1, 1), (2, 2, 2))
-    assert fusing(9, MOST_SENSORS)[-1] == (9, 9, 9)
+    one, two, *_, beyond = fusing(4, MOST_SENSORS)
+    assert (one, two, beyond) == (((1,),) * 3, ((2,),) * 3, ((5,), (5,), (8,)))
+    assert fusing(2, 2) == (one, two)
+    assert fusing(9, MOST_SENSORS)[-1] == ((9,),) * 3
 
 
 def test_half_precision_is_taken_only_where_all_graphs_have_it(
