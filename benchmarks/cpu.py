@@ -141,6 +141,7 @@ def main() -> int:
     images = driven(rig) if options.street else made_up(rig)
     clock = Clock()
     clock.watch(stages, "planes", "planes")
+    clock.watch(stages, "byte_planes", "planes")  # normalised with their batch, by the network
     clock.watch(stages, "lack_of_evidence", "evidence")
     clock.watch(fusion, "lazy_argmax", "mask from logits")
     clock.watch(Intake, "_inspect", "content checks")

@@ -1,4 +1,4 @@
-"""What would an engine on a GPU gain by 8-bit pictures instead of planes, and by its own argmax?
+"""What does an engine on a GPU spare a processor by 8-bit pictures instead of planes, and by masks?
 
     python benchmarks/planes.py
 

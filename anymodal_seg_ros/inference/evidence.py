@@ -14,8 +14,10 @@ import numpy.typing as npt
 from anymodal_seg_ros.config import SensorConfig
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.manifest import ModalitySpec
-from anymodal_seg_ros.inference.preprocess import Planes, kelvin_per_count
+from anymodal_seg_ros.inference.preprocess import BytePlanes, Planes, kelvin_per_count
 from anymodal_seg_ros.sensing.decoding.encodings import COUNTS, METRES
+
+Numbers = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
 
 LEAST_COVER = {"color": 0.05, "thermal": 0.05, "depth": 0.005, "lidar": 0.0005}
 """Share of the picture that a sensor must have something to say of, by its planes. A depth image or
@@ -56,15 +58,23 @@ def lack_of_cover(covered: float, spec: ModalitySpec, picture: str) -> str:
     )
 
 
-def lack_of_evidence(planes: Planes, image: Image, spec: ModalitySpec, sensor: SensorConfig) -> str:
+def lack_of_evidence(
+    planes: Planes | BytePlanes, image: Image, spec: ModalitySpec, sensor: SensorConfig
+) -> str:
     """Say why normalised planes show nothing, in words; empty if they show something.
 
     Args:
-        planes: float32 ``[3, H, W]``, normalised.
+        planes: float32 ``[3, H, W]``, normalised, or a picture of 8 bits.
         image: what they were made of, in the reference picture.
         spec: of the sensor's modality.
         sensor: its configuration, for what its counts mean.
     """
+    if isinstance(planes, BytePlanes):
+        return _lack(planes.pixels, image, planes.unit, sensor)
+    return _lack(planes, image, spec, sensor)
+
+
+def _lack(planes: Numbers, image: Image, spec: ModalitySpec, sensor: SensorConfig) -> str:
     if spec.planes == "thermal" and (reason := _outside_range(planes, image, spec, sensor)):
         return reason
     if spec.planes == "color" and (reason := _few_bits(planes, image, spec, sensor)):
@@ -82,7 +92,7 @@ def lack_of_evidence(planes: Planes, image: Image, spec: ModalitySpec, sensor: S
     )
 
 
-def _is_lively(planes: Planes, spec: ModalitySpec) -> bool:
+def _is_lively(planes: Numbers, spec: ModalitySpec) -> bool:
     """Whether a few rows show that the planes are not constant, as of nearly every picture.
 
     The squared differences to the mean of some pixels are never more than those of all pixels to
@@ -96,7 +106,7 @@ def _is_lively(planes: Planes, spec: ModalitySpec) -> bool:
     )
 
 
-def _outside_range(planes: Planes, image: Image, spec: ModalitySpec, sensor: SensorConfig) -> str:
+def _outside_range(planes: Numbers, image: Image, spec: ModalitySpec, sensor: SensorConfig) -> str:
     """Say that a thermal image lies outside of the model's range; empty if it does not."""
     if spec.thermal_mode != "kelvin_range" or image.encoding not in (*COUNTS, *METRES):
         return ""
@@ -115,14 +125,14 @@ def _outside_range(planes: Planes, image: Image, spec: ModalitySpec, sensor: Sen
     )
 
 
-def _share_outside(plane: npt.NDArray[np.float32], spec: ModalitySpec) -> float:
+def _share_outside(plane: Numbers, spec: ModalitySpec) -> float:
     """Return the share of the pixels of a thermal plane that are at either end of the range."""
     low, high = ((end - spec.mean[0]) / spec.std[0] for end in (1e-6, 1.0 - 1e-6))
     inside = np.count_nonzero((plane > low) & (plane < high))
     return 1.0 - inside / plane.size
 
 
-def _few_bits(planes: Planes, image: Image, spec: ModalitySpec, sensor: SensorConfig) -> str:
+def _few_bits(planes: Numbers, image: Image, spec: ModalitySpec, sensor: SensorConfig) -> str:
     """Say that 16-bit colours are those of ten or twelve bits, nearly black; empty if not."""
     if image.encoding not in _SIXTEEN_BIT_COLORS or sensor.counts.full_scale:
         return ""

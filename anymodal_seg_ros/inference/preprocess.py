@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -35,6 +36,68 @@ _BEYOND = 1e9
 
 MODELS_OWN = CountsConfig()
 """Counts as the model's manifest describes them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BytePlanes:
+    """The planes of a picture of 8 bits before they are normalised, a quarter of the memory.
+
+    Attributes:
+        pixels: uint8 ``[3, H, W]``, in RGB order.
+        spec: of their modality; only of those whose ``planes`` are ``color``.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    spec: ModalitySpec
+
+    @property
+    def unit(self) -> ModalitySpec:
+        """What their own numbers are if they are taken for normalised ones: 0 to 1 by 255."""
+        return _unit(self.spec)
+
+    def normalised(self, out: Planes | None = None) -> Planes:
+        """Return them as :func:`planes` does."""
+        result = np.empty(self.pixels.shape, np.float32) if out is None else out
+        for plane, pixels, mean, std in zip(
+            result, self.pixels, self.spec.mean, self.spec.std, strict=True
+        ):
+            cv2.LUT(pixels, _normalised_bytes(mean, std), plane)
+        return result
+
+
+class ByteBatch(ModalityBatch):
+    """A batch of pictures of 8 bits: normalised when its images are asked for, or on a GPU.
+
+    Attributes:
+        rows: the pictures.
+    """
+
+    __slots__ = ("_images", "rows")
+    rows: tuple[BytePlanes, ...]
+    _images: Planes | None
+
+    def __init__(self, rows: Sequence[BytePlanes]) -> None:
+        """Stack some pictures, at least one."""
+        object.__setattr__(self, "rows", tuple(rows))
+        ids = np.array([row.spec.id for row in rows], np.int64)
+        object.__setattr__(self, "modality_ids", ids)
+        object.__setattr__(self, "_images", None)
+
+    @property
+    def images(self) -> Planes:
+        """Float32 ``[M, 3, H, W]``, normalised; made once."""
+        if self._images is None:
+            made = np.empty((len(self.rows), *self.rows[0].pixels.shape), np.float32)
+            for row, out in zip(self.rows, made, strict=True):
+                row.normalised(out)
+            object.__setattr__(self, "_images", made)
+        assert self._images is not None
+        return self._images
+
+
+@functools.lru_cache(maxsize=64)
+def _unit(spec: ModalitySpec) -> ModalitySpec:
+    return replace(spec, mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
 
 
 def batch(images: Sequence[tuple[str, Image]], manifest: Manifest) -> ModalityBatch:
@@ -101,6 +164,34 @@ def planes(
     return result
 
 
+def byte_planes(
+    image: Image,
+    spec: ModalitySpec,
+    height: int,
+    width: int,
+    counts: CountsConfig = MODELS_OWN,
+) -> BytePlanes | None:
+    """Turn one image into planes that are not normalised yet, where they are a picture of 8 bits.
+
+    Args:
+        image: as of :func:`planes`.
+        spec: likewise.
+        height: likewise.
+        width: likewise.
+        counts: likewise.
+
+    Returns:
+        None where they are none: of depth, LiDAR and temperatures.
+
+    Raises:
+        DecodeError: as of :func:`planes`.
+    """
+    if spec.planes != "color":
+        return None
+    check_encoding(image, spec)
+    return BytePlanes(_channels(image, counts, height, width), spec)
+
+
 def check_encoding(image: Image, spec: ModalitySpec) -> None:
     """Raise :class:`DecodeError` if an image of this encoding cannot serve as the modality."""
     if spec.planes == "depth":
@@ -145,11 +236,21 @@ def _half(shape: tuple[int, ...]) -> tuple[int, int] | None:
 def _color(
     image: Image, spec: ModalitySpec, counts: CountsConfig, height: int, width: int, out: Planes
 ) -> None:
-    small = to_rgb(Image(_resize(image.pixels, height, width), image.encoding), counts.full_scale)
-    channels = cv2.split(small) if small.ndim == 3 else [small] * 3
+    channels = _channels(image, counts, height, width)
     # Each of the 256 values that a pixel may have is normalised once.
     for plane, pixels, mean, std in zip(out, channels, spec.mean, spec.std, strict=True):
         cv2.LUT(pixels, _normalised_bytes(mean, std), plane)
+
+
+def _channels(image: Image, counts: CountsConfig, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Return red, green and blue of a colour image at a size, uint8 ``[3, height, width]``."""
+    small = to_rgb(Image(_resize(image.pixels, height, width), image.encoding), counts.full_scale)
+    if small.ndim == 2:
+        return np.broadcast_to(small, (3, height, width))
+    channels = np.empty((3, height, width), np.uint8)
+    for number, channel in enumerate(channels):
+        cv2.extractChannel(small, number, channel)
+    return channels
 
 
 @functools.lru_cache(maxsize=64)

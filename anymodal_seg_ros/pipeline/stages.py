@@ -21,7 +21,13 @@ from anymodal_seg_ros.inference.engine_failures import engine_at_work
 from anymodal_seg_ros.inference.engine_protocol import SplitEngine
 from anymodal_seg_ros.inference.evidence import lack_of_cover, lack_of_evidence
 from anymodal_seg_ros.inference.manifest import Manifest
-from anymodal_seg_ros.inference.preprocess import Planes, planes
+from anymodal_seg_ros.inference.preprocess import (
+    ByteBatch,
+    BytePlanes,
+    Planes,
+    byte_planes,
+    planes,
+)
 from anymodal_seg_ros.sensing.decoding.encodings import in_metres
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 from anymodal_seg_ros.sensing.geometry.reprojection import Metres
@@ -49,13 +55,14 @@ class Stages:
     Attributes:
         image: in the picture that was asked for; at its own size if it did not have to be warped.
         missing: why it is no evidence and must not be fused, in words; empty if it is.
-        planes: float32 ``[3, H, W]``; None if it is no evidence, or encoded already.
+        planes: float32 ``[3, H, W]``, or a picture of 8 bits that is normalised with its batch;
+            None if it is no evidence, or encoded already.
         features: what the network's encoder made of the planes; None if it was not asked to.
     """
 
     image: Image
     missing: str = ""
-    planes: Planes | None = None
+    planes: Planes | BytePlanes | None = None
     features: Features | None = None
 
 
@@ -138,8 +145,11 @@ class Preparer:
 
     def batch(self, stages: Mapping[str, Stages]) -> ModalityBatch:
         """Stack the planes of some sensors, by their names."""
+        made = [s.planes for s in stages.values()]
+        if pictures := [one for one in made if isinstance(one, BytePlanes)]:
+            return ByteBatch(pictures)  # of one sensor, that is encoded by itself
+        present = [one for one in made if isinstance(one, np.ndarray)]
         ids = [self._spec_id(name) for name in stages]
-        present = [s.planes for s in stages.values() if s.planes is not None]
         images = present[0][None] if len(present) == 1 else np.stack(present)
         return ModalityBatch(images, np.array(ids, np.int64))
 
@@ -155,7 +165,12 @@ class Preparer:
         )
         if looked_at and (reason := lack_of_cover(brought.covered, spec, picture)):
             return Stages(brought.image, reason)
-        made = planes(brought.image, spec, manifest.height, manifest.width, counts=sensor.counts)
+        size, counts = (manifest.height, manifest.width), sensor.counts
+        made: Planes | BytePlanes | None = None
+        if self._engine is not None:  # else it may be seen several times, and is normalised once
+            made = byte_planes(brought.image, spec, *size, counts)
+        if made is None:
+            made = planes(brought.image, spec, *size, counts=counts)
         if looked_at and (reason := lack_of_evidence(made, brought.image, spec, sensor)):
             reason = reason.replace("rig.sensors.*", f"rig.sensors.{sample.sensor}")
             return Stages(brought.image, reason)

@@ -19,7 +19,7 @@ from anymodal_seg_ros.inference.evidence import (
     lack_of_cover,
     lack_of_evidence,
 )
-from anymodal_seg_ros.inference.preprocess import planes
+from anymodal_seg_ros.inference.preprocess import byte_planes, planes
 
 SPECS = small_manifest().modalities
 THERMAL = (SPECS["thermal"], 24, 32)
@@ -28,7 +28,11 @@ THERMAL = (SPECS["thermal"], 24, 32)
 def lack(image: Image, modality: str, **counts: float) -> str:
     sensor = SensorConfig("topic", modality, counts=CountsConfig(**counts))
     made = planes(image, SPECS[modality], 24, 32, counts=sensor.counts)
-    return lack_of_evidence(made, image, SPECS[modality], sensor)
+    reason = lack_of_evidence(made, image, SPECS[modality], sensor)
+    if pictures := byte_planes(image, SPECS[modality], 24, 32, sensor.counts):
+        found = lack_of_evidence(pictures, image, SPECS[modality], sensor)
+        assert found.partition("(")[0] == reason.partition("(")[0], "all but the last bits"
+    return reason
 
 
 @pytest.mark.parametrize("modality", ["rgb", "thermal", "depth", "event"])

@@ -11,7 +11,13 @@ from fixtures.pictures import png
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.masks.visualize import viewable
-from anymodal_seg_ros.inference.preprocess import batch, check_encoding, planes
+from anymodal_seg_ros.inference.preprocess import (
+    ByteBatch,
+    batch,
+    byte_planes,
+    check_encoding,
+    planes,
+)
 from anymodal_seg_ros.sensing.decoding.decode import decode_image
 from anymodal_seg_ros.sensing.decoding.encodings import LAYOUTS
 
@@ -33,6 +39,32 @@ def test_colour_is_scaled_and_normalised_per_plane() -> None:
     result = planes(Image(RGB, "rgb8"), spec, 16, 24)
     expected = (RGB / 255.0 - [0.1, 0.2, 0.3]) / [0.5, 1.0, 2.0]
     np.testing.assert_allclose(result, expected.transpose(2, 0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "mono8", "rgba8", "rgb16", "bgr16"])
+def test_pictures_of_8_bits_are_normalised_later_to_the_same_bit(encoding: str) -> None:
+    dtype = np.uint16 if encoding.endswith("16") else np.uint8
+    channels = {"mono8": (), "rgba8": (4,)}.get(encoding, (3,))
+    pixels = np.random.default_rng(1).integers(0, 256, (48, 72, *channels)).astype(dtype)
+    image, spec = Image(pixels, encoding), replace(SPECS["rgb"], mean=(0.4,) * 3, std=(0.2,) * 3)
+    made = byte_planes(image, spec, 16, 24)
+    assert made is not None and made.pixels.dtype == np.uint8
+    expected = planes(image, spec, 16, 24)
+    np.testing.assert_array_equal(made.normalised(), expected)
+    several = ByteBatch([made, made])
+    np.testing.assert_array_equal(several.images, np.stack([expected] * 2))
+    assert several.images is several.images, "once"
+    assert several.modality_ids.tolist() == [spec.id] * 2
+
+
+def test_planes_that_are_no_picture_of_8_bits() -> None:
+    counts = Image(np.full((8, 12), 30_000, np.uint16), "mono16")
+    grey = Image(np.full((8, 12), 30, np.uint8), "mono8")
+    assert byte_planes(counts, SPECS["thermal"], 8, 12) is None
+    assert byte_planes(grey, SPECS["thermal"], 8, 12) is None
+    assert byte_planes(counts, SPECS["depth"], 8, 12) is None
+    with pytest.raises(DecodeError, match="mono16 cannot be used as color"):
+        byte_planes(counts, SPECS["rgb"], 8, 12)
 
 
 def test_thermal_counts_become_a_share_of_the_kelvin_range_whatever_the_byte_order() -> None:

@@ -14,11 +14,11 @@ from fixtures.virtual_machine import split_pipeline
 
 from anymodal_seg_ros.config import RegistrationConfig, RigConfig, SensorConfig, default_sensors
 from anymodal_seg_ros.errors import EngineError
-from anymodal_seg_ros.frames import Prediction
+from anymodal_seg_ros.frames import ModalityBatch, Prediction
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.masks.argmax import lazy_argmax
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.inference.preprocess import batch
+from anymodal_seg_ros.inference.preprocess import ByteBatch, batch
 from anymodal_seg_ros.inference.runtimes.onnxruntime_engine import OnnxRuntimeEngine
 from anymodal_seg_ros.pipeline import Pipeline
 
@@ -95,6 +95,23 @@ def test_a_sample_in_several_frame_sets_is_encoded_once() -> None:
     assert used >= 25
     assert engine.encoded[1] == 6, "one for each message"
     assert engine.encoded[0] == 30
+
+
+def test_pictures_of_8_bits_reach_the_engine_before_they_are_normalised(
+    engine: OnnxRuntimeEngine, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: dict[int, bool] = {}
+    encode = engine.encode
+
+    def noted(batch: ModalityBatch) -> Any:
+        encoded[int(batch.modality_ids[0])] = isinstance(batch, ByteBatch)
+        return encode(batch)
+
+    monkeypatch.setattr(engine, "encode", noted)
+    pipe = Pipeline(RigConfig(SENSORS), model, engine)
+    assert drive(pipe, lambda frame: SENSORS, 2)
+    kinds = model.manifest.modalities
+    assert encoded == {spec.id: spec.planes == "color" for spec in kinds.values()}
 
 
 def test_the_features_of_a_picture_that_repeats_serve_again() -> None:

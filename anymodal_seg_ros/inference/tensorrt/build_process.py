@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
 from anymodal_seg_ros.inference.tensorrt.graphs import Form, GraphSpec, forms_of
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries, load_libraries
 from anymodal_seg_ros.inference.tensorrt.locks import LockedError, build_held
-from anymodal_seg_ros.inference.tensorrt.mask_choice import keep_fastest
+from anymodal_seg_ros.inference.tensorrt.offload import OFFLOADS, keep_fastest
 from anymodal_seg_ros.inference.tensorrt.proof import check_provable, proven
 from anymodal_seg_ros.inference.tensorrt.service_record import ServiceRecord
 
@@ -130,10 +131,9 @@ class PlanBuilder:
             except _UselessFormError:
                 self._drop()
                 raise
-        if built:
-            self._note(
-                keep_fastest(engine, self._model, self._libraries, self._cache, self._cancelled)
-            )
+        for offload in OFFLOADS if built else ():
+            of = (self._model, self._libraries, self._cache, self._cancelled)
+            self._note(keep_fastest(offload, engine, *of))
 
     def _build_missing(self, all_of_them: bool) -> int:
         """Build what is not in the cache, or damaged. Returns how many were built."""
@@ -193,7 +193,8 @@ class PlanBuilder:
         return engine
 
     def _drop(self) -> None:
-        for graph in self._graphs:
+        around = [offload.graphs(self._model.manifest).values() for offload in OFFLOADS]
+        for graph in chain(self._graphs, *around):
             self._cache.drop(plan_key(graph, self._libraries))
 
     def _note(self, text: str) -> None:

@@ -15,13 +15,16 @@ from anymodal_seg_ros.frames import Features, ModalityBatch, Segmentation
 from anymodal_seg_ros.inference.engine_protocol import NOT_VERIFIED
 from anymodal_seg_ros.inference.manifest import PYRAMID
 from anymodal_seg_ros.inference.model import Model
+from anymodal_seg_ros.inference.preprocess import ByteBatch
+from anymodal_seg_ros.inference.tensorrt import mask_graph, planes_graph
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
 from anymodal_seg_ros.inference.tensorrt.device import Cuda, DeviceArray, DevicePool
 from anymodal_seg_ros.inference.tensorrt.graphs import forms_of
 from anymodal_seg_ros.inference.tensorrt.libraries import Libraries, load_libraries
-from anymodal_seg_ros.inference.tensorrt.mask_graph import ROLE, mask_graphs
+from anymodal_seg_ros.inference.tensorrt.mask_graph import mask_graphs
 from anymodal_seg_ros.inference.tensorrt.masks import MOST_SIZES, MaskMaker
-from anymodal_seg_ros.inference.tensorrt.runner import Arrays, Plan
+from anymodal_seg_ros.inference.tensorrt.planes_graph import planes_graphs, planes_inputs
+from anymodal_seg_ros.inference.tensorrt.runner import Arrays, Plan, Rows
 from anymodal_seg_ros.inference.verification.contract import check_engine
 
 UNVERIFIED = f"TensorRT is {NOT_VERIFIED}"
@@ -39,6 +42,7 @@ class TensorRtEngine:
         name: engine, version, precision and device.
         splits: whether the model has an encoding and a fusing half.
         masks: makes masks at the camera's size on the GPU; None where the processor is the faster.
+        planes: normalises pictures of 8 bits on the GPU; None likewise.
     """
 
     def __init__(
@@ -70,7 +74,8 @@ class TensorRtEngine:
         self._kinds = len(model.manifest.modalities)
         self._libraries, self._pool = libraries, DevicePool(Cuda(libraries.cudart))
         self._plans: dict[str, Plan] = {}
-        self.masks: MaskMaker | None = None  # before the first frame is run, below
+        self.masks: MaskMaker | None = None
+        self.planes: Plan | None = None
         for graph in graphs:
             content = _built(cache, plan_key(graph, libraries), model)
             self._plans[graph.role] = Plan(
@@ -84,28 +89,44 @@ class TensorRtEngine:
             check_engine(self, model, whole=not self.splits)
         except ModelError as error:
             raise ModelError(f"the plans of {model.folder} are of no use, {error}") from error
-        self.masks = self._kept_masks(model, cache)
+        for around, use in ((mask_graphs, self.use_masks), (planes_graphs, self.use_planes)):
+            for graph in around(model.manifest).values():
+                # What is damaged or refused is left alone: the processor does the same.
+                with contextlib.suppress(EngineError):
+                    if plan := cache.find(plan_key(graph, libraries)):
+                        use(plan)
 
-    def mask_maker(self, content: bytes) -> MaskMaker:
-        """Return what makes masks with a plan of one of :func:`mask_graphs`.
+    def use_masks(self, content: bytes | None) -> None:
+        """Make masks at the camera's size on the GPU from now on; None: leave them to others.
 
         Raises:
             EngineError: TensorRT refuses the plan, or it is of other logits.
         """
-        plan = Plan(self._libraries, ROLE, content, self._pool, most=MOST_SIZES)
+        self.masks = None
+        if content is None:
+            return
+        plan = Plan(self._libraries, mask_graph.ROLE, content, self._pool, most=MOST_SIZES)
         *_, last = self._plans.values()
         if last.dtypes.get("logits") != plan.dtypes["logits"]:
             raise EngineError("the logits are of another type than the plan of the masks takes")
-        return MaskMaker(plan)
+        self.masks = MaskMaker(plan)
 
-    def _kept_masks(self, model: Model, cache: PlanCache) -> MaskMaker | None:
-        """Return what makes masks with the plan that was the fastest, if one was kept."""
-        for graph in mask_graphs(model.manifest).values():
-            # What is damaged is left alone: the processor makes the same masks.
-            with contextlib.suppress(EngineError):
-                if plan := cache.find(plan_key(graph, self._libraries)):
-                    return self.mask_maker(plan)
-        return None
+    def use_planes(self, content: bytes | None) -> None:
+        """Normalise pictures of 8 bits on the GPU from now on; None: take planes from the host.
+
+        Raises:
+            EngineError: TensorRT refuses the plan, or the network takes other planes.
+        """
+        self.planes = None
+        if content is None:
+            return
+        plan = Plan(self._libraries, planes_graph.ROLE, content, self._pool, stay=("images",))
+        encode = self._plans.get("encode")
+        if encode is None or encode.dtypes["images"] != plan.dtypes["images"]:
+            raise EngineError("the network takes no planes of this type from the GPU")
+        plan.ready((1,), ())
+        encode.ready((1,), ("images",))
+        self.planes = plan
 
     @property
     def note(self) -> str:
@@ -132,14 +153,20 @@ class TensorRtEngine:
         So a row's features are the same to the last bit whoever stands beside it.
         """
         self._check_ids(batch.modality_ids)
+        kinds = [batch.modality_ids[row : row + 1] for row in range(len(batch.modality_ids))]
+        if self.planes is not None and isinstance(batch, ByteBatch):
+            planes = (self.planes.run((1,), planes_inputs(row), {})[1] for row in batch.rows)
+            return tuple(
+                self._encoded(kind, {}, made) for kind, made in zip(kinds, planes, strict=True)
+            )
         return tuple(
-            self._encoded(batch.images[row : row + 1], batch.modality_ids[row : row + 1])
-            for row in range(len(batch.modality_ids))
+            self._encoded(kind, {"images": batch.images[row : row + 1]}, {})
+            for row, kind in enumerate(kinds)
         )
 
-    def _encoded(self, image: npt.NDArray[np.float32], kind: npt.NDArray[np.int64]) -> Features:
-        inputs: Arrays = {"images": image, "modality_ids": kind}
-        _, kept = self._plans["encode"].run((1,), inputs, {})
+    def _encoded(self, kind: npt.NDArray[np.int64], here: Arrays, there: Rows) -> Features:
+        """Encode one sensor, whose planes are on the host or on the GPU."""
+        _, kept = self._plans["encode"].run((1,), {"modality_ids": kind, **here}, there)
         pyramid = tuple(kept[name][0] for name in PYRAMID)
         return Features(int(kind[0]), pyramid, sum(stage.nbytes for stage in pyramid))
 

@@ -14,6 +14,7 @@ from anymodal_seg_ros.frames import ModalityBatch
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.masks.argmax import lazy_argmax
 from anymodal_seg_ros.inference.model import Model, load_model
+from anymodal_seg_ros.inference.preprocess import ByteBatch, BytePlanes
 from anymodal_seg_ros.inference.tensorrt.background import (
     CANCELLED,
     DONE,
@@ -26,6 +27,7 @@ from anymodal_seg_ros.inference.tensorrt.cache import PlanCache
 from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
 from anymodal_seg_ros.inference.tensorrt.libraries import lack, load_libraries
 from anymodal_seg_ros.inference.tensorrt.mask_graph import mask_graphs
+from anymodal_seg_ros.inference.tensorrt.planes_graph import planes_graphs
 from anymodal_seg_ros.inference.verification.self_test import (
     EXACT,
     HALF,
@@ -107,10 +109,11 @@ def test_masks_at_the_size_of_a_camera_are_those_of_the_processor(
 ) -> None:
     graph = mask_graphs(model.manifest)[form]
     plan = build_plan(graph, load_libraries(), cache, lambda share, phase: None, lambda: False)
-    kept, engine.masks = engine.masks, engine.mask_maker(plan)
+    kept = engine.masks
+    engine.use_masks(plan)
     try:
         result = engine.run(frame_of_all(model))
-        assert result.mask_at is not None and result.logits is not None
+        assert result.mask_at is not None and result.logits is not None and engine.masks
         for size in ((480, 640), (720, 1280), (1080, 1920), (40, 50)):
             engine.masks.prepare(size)
             share = np.mean(result.mask_at(*size) == lazy_argmax(result.logits, *size))
@@ -118,6 +121,25 @@ def test_masks_at_the_size_of_a_camera_are_those_of_the_processor(
         assert not engine.masks.note
     finally:
         engine.masks = kept
+
+
+def test_pictures_of_8_bits_give_the_masks_of_their_planes(
+    engine: TensorRtEngine, model: Model, cache: PlanCache
+) -> None:
+    graph = planes_graphs(model.manifest)["bytes"]
+    plan = build_plan(graph, load_libraries(), cache, lambda share, phase: None, lambda: False)
+    spec, size = model.manifest.modalities["rgb"], (model.manifest.height, model.manifest.width)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, *size), np.uint8)
+    batch = ByteBatch([BytePlanes(pixels, spec)])
+    kept, engine.planes = engine.planes, None
+    try:
+        expected = engine.run(batch).logits
+        engine.use_planes(plan)
+        found = engine.run(ByteBatch(batch.rows)).logits
+    finally:
+        engine.planes = kept
+    assert expected is not None and found is not None
+    assert np.mean(found.argmax(axis=0) == expected.argmax(axis=0)) >= HALF
 
 
 def test_memory_does_not_grow_over_switches_of_subset(engine: TensorRtEngine, model: Model) -> None:

@@ -1,4 +1,4 @@
-"""Masks at the camera's size by a graph of their own: those of the processor, wherever made."""
+"""What is done around a network on the GPU is what the processor does; the faster one does it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ from fixtures.fake_gpu import FakeGpu
 from fixtures.tensorrt_operators import unsupported
 
 from anymodal_seg_ros.errors import EngineError
-from anymodal_seg_ros.frames import Mask
+from anymodal_seg_ros.frames import Image, Mask, ModalityBatch
 from anymodal_seg_ros.inference.engine_protocol import described
-from anymodal_seg_ros.inference.manifest import Manifest, half_role
+from anymodal_seg_ros.inference.manifest import Manifest, dump_manifest, half_role
 from anymodal_seg_ros.inference.masks.argmax import Logits, lazy_argmax
 from anymodal_seg_ros.inference.model import Model, load_model
-from anymodal_seg_ros.inference.tensorrt import mask_choice
+from anymodal_seg_ros.inference.preprocess import ByteBatch, BytePlanes, byte_planes
+from anymodal_seg_ros.inference.tensorrt import offload
 from anymodal_seg_ros.inference.tensorrt.build_process import PlanBuilder, Request
 from anymodal_seg_ros.inference.tensorrt.builder import BuildCancelledError
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
 from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
 from anymodal_seg_ros.inference.tensorrt.libraries import load_libraries
 from anymodal_seg_ros.inference.tensorrt.mask_graph import MOST_BYTES, RANGES, mask_graphs
-from anymodal_seg_ros.inference.tensorrt.masks import MOST_SIZES
+from anymodal_seg_ros.inference.tensorrt.masks import MOST_SIZES, MaskMaker
+from anymodal_seg_ros.inference.tensorrt.planes_graph import planes_graphs, planes_inputs
 from anymodal_seg_ros.inference.tensorrt.runner import Plan
 from anymodal_seg_ros.inference.verification.self_test import (
     EXACT,
     HALF,
+    ROLE,
     frame_of,
     frame_of_all,
     read_self_test,
@@ -112,9 +115,10 @@ def test_of_equal_logits_the_first_class_wins(form: str, model: Model) -> None:
     assert (masker(form, model.manifest)(logits, (30, 40)) == 1).all()
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [*FORMS, "bytes"])
 def test_tensorrt_can_read_a_form(form: str, bundled: Model) -> None:
-    graph = onnx.load_from_string(mask_graphs(bundled.manifest)[form].content)
+    forms = {**mask_graphs(bundled.manifest), **planes_graphs(bundled.manifest)}
+    graph = onnx.load_from_string(forms[form].content)
     onnx.checker.check_model(graph, full_check=True)
     assert unsupported(graph) == []
 
@@ -134,24 +138,34 @@ class Built:
     def __init__(self, model: Model, patch: pytest.MonkeyPatch) -> None:
         self.model, self._patch = model, patch
 
-    def __call__(self, *ms: float, cancelled: Callable[[], bool] = lambda: False) -> str:
-        """Build anew; processor, ``argmax`` and ``equal`` take so many ms. Returns what is told."""
-        times, news = iter(ms), list[Any]()
-        self._patch.setattr(mask_choice, "_best_ms", lambda work: next(times))
+    def __call__(self, *ms: float, planes: tuple[float, ...] = (1.0, 2.0)) -> str:
+        """Build anew.
+
+        Args:
+            ms: that masks take on the processor, by ``argmax`` and by ``equal``.
+            planes: that planes take on the processor and by ``bytes``.
+
+        Returns:
+            What was told of masks and of planes.
+        """
+        times, news = iter((*ms, *planes)), list[Any]()
+        self._patch.setattr(offload, "_best_ms", lambda work: next(times))
         request = Request(str(self.model.folder), False, str(PlanCache().folder), True)
-        PlanBuilder(request, news.append, cancelled).build()
-        return str(news[-1]["text"])
+        PlanBuilder(request, news.append, lambda: False).build()
+        return "\n".join(told["text"] for told in news[-2:])
 
     @property
     def kept(self) -> list[str]:
         """Forms whose plans are in the cache."""
         cache, libraries = PlanCache(), load_libraries()
-        graphs = mask_graphs(self.model.manifest).items()
-        return [form for form, graph in graphs if cache.find(plan_key(graph, libraries))]
+        manifest = self.model.manifest
+        graphs = {**mask_graphs(manifest), **planes_graphs(manifest)}
+        return [form for form, graph in graphs.items() if cache.find(plan_key(graph, libraries))]
 
 
 @pytest.fixture()
 def build(model: Model, fake_gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> Built:
+    fake_gpu.says(around=True)
     return Built(model, monkeypatch)
 
 
@@ -163,15 +177,15 @@ def settle() -> None:
 
 
 def test_the_fastest_form_is_kept(build: Built) -> None:
-    told = build(5.0, 3.0, 2.0)
-    assert told == (
-        "masks of 480x640: processor 5.00 ms, argmax 3.00 ms, equal 2.00 ms; equal makes them"
+    assert build(5.0, 3.0, 2.0) == (
+        "masks of 480x640: processor 5.00 ms, argmax 3.00 ms, equal 2.00 ms; equal is taken\n"
+        "a mask of one camera of 8 bits: processor 1.00 ms, bytes 2.00 ms; processor is taken"
     )
     assert build.kept == ["equal"]
-    build(5.0, 3.0, 4.0)
-    assert build.kept == ["argmax"]
+    build(5.0, 3.0, 4.0, planes=(2.0, 1.0))
+    assert build.kept == ["argmax", "bytes"]
     told = build(1.0, 3.0, 2.0)
-    assert told.endswith("processor makes them") and build.kept == []
+    assert told.count("processor is taken") == 2 and build.kept == []
 
 
 def test_where_the_processor_is_faster_everything_is_as_with_other_engines(
@@ -180,25 +194,54 @@ def test_where_the_processor_is_faster_everything_is_as_with_other_engines(
     build(1.0, 3.0, 2.0)
     engine = TensorRtEngine(model)
     assert engine.masks is None and engine.run(frame_of_all(model)).mask_at is None
+    assert engine.planes is None
 
 
 def test_a_form_that_cannot_be_built_or_is_wrong_is_none(
     build: Built, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = mask_choice.build_plan
+    real = offload.build_plan
 
     def refused(graph: Any, *rest: Any) -> bytes:
         if graph.content == mask_graphs(model.manifest)["argmax"].content:
             raise EngineError("no implementation")
         return real(graph, *rest)
 
-    monkeypatch.setattr(mask_choice, "build_plan", refused)
+    monkeypatch.setattr(offload, "build_plan", refused)
     told = build(5.0, 2.0)
-    assert "argmax is of no use here (no implementation); equal makes them" in told
-    monkeypatch.setattr(mask_choice, "_made", lambda result: np.zeros((480, 640), np.uint8))
+    assert "argmax is of no use here (no implementation); equal is taken" in told
+    monkeypatch.setattr(MaskMaker, "mask", lambda *given: np.zeros((480, 640), np.uint8))
     told = build(5.0)
     assert "% of the pixels are those of the processor" in told and build.kept == []
-    assert TensorRtEngine(model).masks is None
+    engine = TensorRtEngine(model)
+    assert engine.masks is None and engine.planes is None
+
+
+def test_what_is_built_of_no_network_is_not_kept(build: Built, fake_gpu: FakeGpu) -> None:
+    build(5.0, 3.0, 2.0, planes=(2.0, 1.0))
+    fake_gpu.says(run="wrong")
+    with pytest.raises(EngineError, match="is wrong here"):
+        build()
+    assert build.kept == []
+
+
+def test_a_network_that_runs_whole_has_its_masks_made_too(
+    model: Model, fake_gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    files = {role: spec for role, spec in model.manifest.files.items() if role in ("onnx", ROLE)}
+    for spec in files.values():
+        (tmp_path / spec.path).write_bytes((model.folder / spec.path).read_bytes())
+    dump_manifest(dataclasses.replace(model.manifest, files=files), tmp_path)
+    whole = load_model(str(tmp_path))
+    fake_gpu.says(around=True)
+    told = Built(whole, monkeypatch)(5.0, 3.0, 2.0, planes=())
+    assert told.endswith("a mask of one camera of 8 bits: the processor, for this model")
+    engine = TensorRtEngine(whole)
+    assert not engine.splits and engine.masks is not None and engine.planes is None
+    engine.masks.prepare((60, 80))
+    result = engine.run(frame_of_all(whole))
+    assert result.mask_at is not None and result.logits is not None
+    assert np.mean(result.mask_at(60, 80) == lazy_argmax(result.logits, 60, 80)) >= EXACT
 
 
 def test_a_build_that_is_cancelled_meanwhile_keeps_the_plans_of_the_network(
@@ -207,7 +250,7 @@ def test_a_build_that_is_cancelled_meanwhile_keeps_the_plans_of_the_network(
     def cancelled(*given: Any) -> bytes:
         raise BuildCancelledError("cancelled")
 
-    monkeypatch.setattr(mask_choice, "build_plan", cancelled)
+    monkeypatch.setattr(offload, "build_plan", cancelled)
     with pytest.raises(BuildCancelledError):
         build(5.0)
     assert TensorRtEngine(model).masks is None
@@ -276,3 +319,36 @@ def test_a_damaged_plan_of_masks_does_no_harm(build: Built, model: Model) -> Non
     path = PlanCache().path(plan_key(graph, load_libraries()))
     path.write_bytes(path.read_bytes()[:50])
     assert TensorRtEngine(model).masks is None
+
+
+def picture(manifest: Manifest, kind: str, seed: int) -> BytePlanes:
+    size = (manifest.height, manifest.width)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+    made = byte_planes(Image(pixels, "rgb8"), manifest.modalities[kind], *size)
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize("kind", ["rgb", "event"])
+def test_the_graph_of_planes_normalises_as_the_processor_does(kind: str, bundled: Model) -> None:
+    row = picture(bundled.manifest, kind, 1)
+    run = session(planes_graphs(bundled.manifest)["bytes"].content).run
+    (found,) = run(["images"], planes_inputs(row))
+    np.testing.assert_allclose(found[0], row.normalised(), rtol=0, atol=1e-6)
+
+
+def test_pictures_of_8_bits_become_planes_on_the_gpu(build: Built, model: Model) -> None:
+    build(1.0, 3.0, 2.0, planes=(2.0, 1.0))
+    engine = TensorRtEngine(model)
+    encode = engine._plans["encode"]
+    assert engine.planes is not None and engine.planes.captured == {(1,)}
+    assert [fed for _, fed in encode._lanes] == [frozenset(), frozenset({"images"})]
+    rows = [picture(model.manifest, kind, seed) for seed, kind in enumerate(("rgb", "event"))]
+    batch = ByteBatch(rows)
+    features = engine.encode(batch)
+    assert batch._images is None, "the host normalises nothing"
+    floats = ModalityBatch(ByteBatch(rows).images, batch.modality_ids)
+    expected = engine.fuse(engine.encode(floats)).logits
+    np.testing.assert_allclose(engine.fuse(features).logits, expected, atol=1e-5)
+    engine.use_planes(None)
+    np.testing.assert_array_equal(engine.fuse(engine.encode(batch)).logits, expected)
