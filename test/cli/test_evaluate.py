@@ -416,6 +416,7 @@ def test_what_cannot_be_judged_exits_with_2(
     ("arguments", "words"),
     [
         (["BAG", "--kinds", "stuck"], "--kinds changes nothing without --sweep"),
+        (["BAG", "--no-subsets"], "--no-subsets changes nothing without --sweep"),
         (["BAG", "--rate", "2"], "--rate changes nothing without --live"),
         (["BAG", "--junit", "j.xml"], "--junit changes nothing unless something is required"),
         (["BAG", "--baseline", "b"], "--baseline changes nothing unless something is required"),

@@ -29,7 +29,7 @@ def _encoding(text: str) -> str:
 _EXAMPLE = """\b
 Example: 258 pairs at 10 Hz, the thermal camera 20 ms late and dead in the middle third:
   anymodal-seg assemble-bag street --pair \\
-      --sensor rgb=street/rgb --sensor thermal=street/thermal \\
+      --sensor rgb=images/rgb --sensor thermal=images/thermal \\
       --rate 10 --latency thermal=20 --gap thermal=33.3%:66.7%
 """
 

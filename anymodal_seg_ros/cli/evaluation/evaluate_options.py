@@ -239,7 +239,8 @@ def refuse_idle_options(judged_again: bool, options: dict[str, object]) -> None:
 
     def refuse(names: Sequence[str], why: str) -> None:
         for parameter in (given[name] for name in names if name in given):
-            raise click.UsageError(f"{parameter.opts[0]} changes nothing {why}", ctx)
+            off = parameter.secondary_opts if ctx.params[str(parameter.name)] is False else []
+            raise click.UsageError(f"{[*off, *parameter.opts][0]} changes nothing {why}", ctx)
 
     if judged_again:
         everything = (*_OF_BAGS, *_OF_A_SWEEP, *_OF_A_LIVE_NODE, *_OF_REPLAYS)

@@ -40,6 +40,12 @@ class SensorNote:
     used: bool
     share: float | None = None
 
+    @property
+    def words(self) -> str:
+        """What the strip says of it."""
+        share = "" if self.share is None else f" {self.share:.0%}"
+        return f"{self.name} {self.state}{share}"
+
 
 def sensor_notes(prediction: Prediction) -> list[SensorNote]:
     """Return what the strip says of each sensor, in configured order."""
@@ -82,24 +88,34 @@ def annotate(picture: Rgb, mask: Mask, manifest: Manifest, notes: Sequence[Senso
     drawn: Rgb = np.array(picture, np.uint8, order="C")
     counts = np.bincount(mask.ravel(), minlength=256)
     seen = [n for n in range(len(manifest.classes)) if counts[n] > _SEEN * mask.size]
-    rows = (height - _LINE) // _LINE
-    seen = sorted(seen, key=lambda n: -counts[n])[: max(rows, 0)]
+    strip = _lines(notes, width)
+    above = height - _LINE * len(strip)
+    seen = sorted(seen, key=lambda n: -counts[n])[: max(above // _LINE, 0)]
     for row, number in enumerate(seen):
         spec = manifest.classes[number]
         top = row * _LINE
         cv2.rectangle(drawn, (4, top + 4), (14, top + 14), spec.color, cv2.FILLED)
         _write(drawn, spec.name, 18, top + 13, _WHITE)
-    drawn[height - _LINE :] //= 3
+    drawn[max(above, 0) :] //= 3
+    for row, line in enumerate(strip, 1):
+        for x, note in line:
+            color = _GREEN if note.used else _YELLOW if note.state in ("OK", "WAITING") else _RED
+            _write(drawn, note.words, x, above + row * _LINE - 5, color)
+    return drawn
+
+
+def _lines(notes: Sequence[SensorNote], width: int) -> list[list[tuple[int, SensorNote]]]:
+    """Lay notes and their places out in as many lines as they need: each sensor is told."""
+    lines: list[list[tuple[int, SensorNote]]] = [[]]
     x = 4
     for note in notes:
-        share = "" if note.share is None else f" {note.share:.0%}"
-        color = _GREEN if note.used else _YELLOW if note.state in ("OK", "WAITING") else _RED
-        words = f"{note.name} {note.state}{share}"
-        if x + _width(words) > width:
-            break
-        _write(drawn, words, x, height - 5, color)
-        x += _width(words) + 10
-    return drawn
+        wide = _width(note.words)
+        if lines[-1] and x + wide > width:
+            lines.append([])
+            x = 4
+        lines[-1].append((x, note))
+        x += wide + 10
+    return lines
 
 
 def _write(picture: Rgb, words: str, x: int, y: int, color: tuple[int, int, int]) -> None:
