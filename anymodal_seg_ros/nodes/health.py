@@ -214,7 +214,7 @@ class Health:
         return max(1.0, (steady_ns - began_ns) / passed_ns) if passed_ns > 0 else 1.0
 
     def _look_at_the_clock(self, now_ns: int, steady_ns: int) -> None:
-        """Note for how long a simulated clock stands still; that was no silence once it goes on."""
+        """Note how long a simulated clock stands still: once it goes on, that was no silence."""
         if now_ns != self._clock_ns:
             self._mask_ns += self._stood_ns
             self._clock_ns, self._moved_ns = now_ns, steady_ns

@@ -16,7 +16,12 @@ FUTURE_S, OLD_S = 0.02, 0.5
 """Stamps that lie further ahead, or further back, than this are told."""
 
 
-_NOTHING_COMES = (Trouble.NO_PUBLISHER, Trouble.ANOTHER_TYPE, Trouble.ASKS_FOR_MORE)
+_NOTHING_COMES = (
+    Trouble.NO_PUBLISHER,
+    Trouble.ANOTHER_TYPE,
+    Trouble.ASKS_FOR_MORE,
+    Trouble.UNHEARD,
+)
 
 
 @dataclass(frozen=True, slots=True)

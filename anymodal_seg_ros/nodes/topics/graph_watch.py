@@ -28,6 +28,7 @@ _LASTS = {
     Trouble.ASKS_FOR_MORE: 2,
     Trouble.TWO_PUBLISHERS: 7,
     Trouble.LOST: 2,
+    Trouble.UNHEARD: 8,
     Trouble.NONE: 1,
 }
 """After how many looks in a row a state of a topic is believed, and told."""

@@ -15,6 +15,9 @@ LOST_SHARE = 0.05
 LOST_AT_LEAST = 5
 """Fewer lost messages than this are no pattern."""
 
+_UNKNOWN = "_NODE_NAME_UNKNOWN_"
+"""What the graph calls a node whose publisher it knows before its name."""
+
 _TRANSPORTS = ("compressed", "compressedDepth")
 _PICTURES = (MESSAGE_TYPES["image"], MESSAGE_TYPES["compressed"])
 _TYPE_WORDS = {message: word for word, message in MESSAGE_TYPES.items()}
@@ -28,6 +31,7 @@ class Trouble(enum.Enum):
     ASKS_FOR_MORE = "it is asked for what no publisher offers"
     TWO_PUBLISHERS = "two drivers publish it"
     LOST = "messages are lost on the way"
+    UNHEARD = "nothing of it comes"
     NONE = "in order"
 
 
@@ -100,6 +104,8 @@ class TopicFacts:
             return Trouble.TWO_PUBLISHERS
         if self.lost_share >= LOST_SHARE:
             return Trouble.LOST
+        if not self.received and not self.lost:
+            return Trouble.UNHEARD
         return Trouble.NONE
 
     @property
@@ -154,6 +160,13 @@ class TopicFacts:
                 f"{self.lost_share:.0%} of the messages on {self.topic} are lost on the way: "
                 f"{self._mend_of_loss()}"
             )
+        if self.trouble is Trouble.UNHEARD:
+            node = self.fitting[0].node
+            who = "somebody" if _UNKNOWN in node else node  # who it is has not come either
+            return (
+                f"{who} publishes {self.topic}, but nothing of it has come: see "
+                f"whether it sends at all ('ros2 topic hz' beside it){self._mend_of_containers()}"
+            )
         return ""
 
     def _mend_of_type(self) -> str:
@@ -165,8 +178,21 @@ class TopicFacts:
             return f"{self.type} is expected, {other}"
         return f"set type: {word}"
 
+    @property
+    def _is_fast_dds(self) -> bool:
+        return "fastrtps" in self.middleware or "fastdds" in self.middleware
+
+    def _mend_of_containers(self) -> str:
+        """Name what keeps messages from a place that the graph reaches."""
+        if not self._is_fast_dds:
+            return "; if it does, a firewall may be between"
+        return (
+            "; if it does and either of you is in a container on the host's network, give that "
+            "--ipc=host: Fast DDS sends within a machine by /dev/shm"
+        )
+
     def _mend_of_loss(self) -> str:
-        if "fastrtps" in self.middleware or "fastdds" in self.middleware:
+        if self._is_fast_dds:
             return "start the driver with this package's config/fastdds.xml as its Fast DDS profile"
         return f"give {self.middleware or 'the middleware'} larger receive buffers"
 

@@ -17,7 +17,7 @@ SENSOR = SensorConfig(
 )
 GOOD = Look(
     "front",
-    TopicFacts("/front", IMAGE, (DRIVER,)),
+    TopicFacts("/front", IMAGE, (DRIVER,), received=60),
     seconds=4.0,
     messages=60,
     form="640x480 rgb8",
@@ -44,6 +44,10 @@ def test_packets_of_events_may_come_as_often_as_they_like() -> None:
     [
         (replace(GOOD, facts=TopicFacts("/front", IMAGE)), "nobody publishes /front"),
         (replace(GOOD, messages=0), "nothing came on /front"),
+        (
+            replace(GOOD, messages=0, facts=replace(GOOD.facts, received=0)),
+            "publishes /front, but nothing of it has come",
+        ),
         (replace(GOOD, unreadable="step is 3"), "cannot be used: step is 3"),
         (replace(GOOD, content="black: it is 3"), "would not be used, black: it is 3"),
         (replace(GOOD, content="units: it is 900"), "units: it is 900: set counts.per_count"),

@@ -29,7 +29,7 @@ RIG = RigConfig(
 def test_a_calibration_that_cannot_come_is_told_until_one_has_come(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    graph = {"/front": TopicFacts("/front", IMAGE, (DRIVER,))}
+    graph = {"/front": TopicFacts("/front", IMAGE, (DRIVER,), received=1)}
     graph["/front/info"] = TopicFacts("/front/info", INFO, alike=("/front/camera_info",))
     said: list[str] = []
 

@@ -18,7 +18,7 @@ IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 RELIABLE = Offer("/camera", IMAGE, reliable=True, latched=False)
 BEST_EFFORT = Offer("/other", IMAGE, reliable=False, latched=False)
 LATCHED = Offer("/map", IMAGE, reliable=True, latched=True)
-FINE = TopicFacts("/front/image", IMAGE, (RELIABLE,), middleware="rmw_fastrtps_cpp")
+FINE = TopicFacts("/front/image", IMAGE, (RELIABLE,), received=100, middleware="rmw_fastrtps_cpp")
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,27 @@ def test_a_topic_in_order_needs_no_words() -> None:
             ["/camera", "/other", "one sensor is one topic"],
         ),
         (
-            replace(FINE, offers=(BEST_EFFORT,), reliable=True),
+            replace(FINE, offers=(BEST_EFFORT,), reliable=True, received=0),
             Trouble.ASKS_FOR_MORE,
             ["offer reliability best_effort only", "image.subscription.reliability"],
         ),
         (
-            replace(FINE, reliable=True, latched=True),
+            replace(FINE, reliable=True, latched=True, received=0),
             Trouble.ASKS_FOR_MORE,
             ["offer durability volatile only", "qos_overrides./front/image.subscription.dura"],
         ),
         (replace(FINE, lost_share=0.51), Trouble.LOST, ["51%", "fastdds.xml"]),
+        (
+            replace(FINE, received=0),
+            Trouble.UNHEARD,
+            ["/camera publishes /front/image, but nothing of it has come", "--ipc=host"],
+        ),
+        (replace(FINE, received=0, middleware="rmw_zenoh_cpp"), Trouble.UNHEARD, ["firewall"]),
+        (
+            replace(FINE, received=0, offers=(replace(RELIABLE, node="/_NODE_NAME_UNKNOWN_"),)),
+            Trouble.UNHEARD,
+            ["somebody publishes /front/image"],
+        ),
         (
             replace(FINE, lost_share=0.51, middleware="rmw_cyclonedds_cpp"),
             Trouble.LOST,
