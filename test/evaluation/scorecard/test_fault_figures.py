@@ -342,3 +342,21 @@ def test_nothing_reacts_to_what_never_came() -> None:
     records = [mask_record(n / 10 + 0.05) for n in range(100) if n != 20]
     (outcome,) = fault_outcomes(made_run(records, [window], case="faults"), None)
     assert (outcome.reaction_s, outcome.tainted) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "lost"), [(2.0, 2.1, 1), (2.0, 2.3, 3), (0.0, 0.2, 2)]
+)
+def test_a_short_fault_has_lost_what_was_due_meanwhile(
+    start_s: float, end_s: float, lost: int
+) -> None:
+    """The gap is a period longer than the fault in it: of one mask half was counted, so none."""
+    window = FaultWindow("rgb", "off", start_s, end_s)
+    times = [n / 10 + 0.05 for n in range(100)]
+    records = [mask_record(t) for t in times if not start_s <= t < end_s]
+    run = dataclasses.replace(made_run([], [window]), masks=len(records), reference="rgb")
+    run = dataclasses.replace(run, begins_s=0.05)
+    run.__dict__["records"] = records
+    (outcome,) = fault_outcomes(run, None)
+    assert outcome.lost == lost == masks_lost(run, 0.0, 10.0)
+    assert masks_lost(run, end_s, 10.0) == masks_lost(run, 0.0, start_s) == 0

@@ -230,9 +230,9 @@ def masks_lost(run: Run, start_s: float, end_s: float) -> int:
     Between two masks that are ``d`` apart there should be ``floor(d / p + 0.25) - 1`` others, ``p``
     being the period of the slower one of their two references; so a change of the reference costs
     nothing. They are compared by stamp, or by when their frames arrived if their references differ:
-    the mask of a stand-in comes late, and is not lost. Masks without labels are no masks. A gap
-    counts in the part of it that lies in the span. The first mask is due with the first frame of
-    the reference that was recorded.
+    the mask of a stand-in comes late, and is not lost. Masks without labels are no masks. What is
+    missing counts where it was due. The first mask is due with the first frame of the reference
+    that was recorded.
     """
     begin_s, begin_period = _beginning(run)
     lost, first = 0, None
@@ -240,7 +240,7 @@ def masks_lost(run: Run, start_s: float, end_s: float) -> int:
         came_s, own = _arrival_s(second), run.period_s[second.reference]
         if first is None:
             apart, period = came_s - begin_s, max(begin_period, own)
-            lost += _missing(apart / period + 1, begin_s, came_s, start_s, end_s)
+            lost += _missing(apart / period + 1, begin_s - period, came_s, start_s, end_s)
         else:
             period = max(run.period_s[first.reference], own)
             apart = came_s - _arrival_s(first)
@@ -272,11 +272,16 @@ def _arrival_s(record: MaskRecord) -> float:
 
 
 def _missing(periods: float, a: float, b: float, start_s: float, end_s: float) -> int:
-    """Return how many of the masks that are missing between a and b lie in the span."""
+    """Return how many of the masks that are missing between a and b were due in the span.
+
+    They were due at equal distances; a gap is longer than the fault in it, by up to a period.
+    """
     missing = math.floor(periods + 0.25) - 1
     if missing <= 0 or b <= a:
         return 0
-    return round(missing * max(0.0, min(b, end_s) - max(a, start_s)) / (b - a))
+    step = (b - a) / (missing + 1)
+    from_start, from_end = (math.ceil(round((t - a) / step, 6)) for t in (start_s, end_s))
+    return max(0, min(missing, from_end - 1) - max(1, from_start) + 1)
 
 
 def between(records: Iterable[MaskRecord], start_s: float, end_s: float) -> list[MaskRecord]:
