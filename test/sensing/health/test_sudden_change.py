@@ -82,6 +82,32 @@ def paint(image: Image, factors: tuple[float, float, float]) -> Image:
     return Image(colours.clip(0, 255).astype(np.uint8), image.encoding)
 
 
+@pytest.mark.parametrize("speed", [0, 3])
+@pytest.mark.parametrize("chroma", [0, 255])
+def test_a_picture_all_over_green_or_magenta_is_told_until_its_chroma_is_back(
+    chroma: int, speed: int
+) -> None:
+    def lose(pixels: Pixels) -> Pixels:
+        shown = cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)
+        shown[..., 0] //= 2  # so that green is nowhere clipped, and magenta has no green
+        shown[..., 1:] = chroma
+        return np.asarray(cv2.cvtColor(shown, cv2.COLOR_YCrCb2RGB))
+
+    found = told("rgb", lose, speed=speed)
+    assert found[:BEGIN] == [None] * BEGIN
+    kinds = {fault and fault.kind for fault in found[BEGIN + 2 : END]}
+    assert kinds == ({"switched"} if chroma == 0 else {"black"})  # green is what is looked at
+    assert found[-1] is None
+
+
+def test_a_camera_that_comes_into_the_dark_has_lost_no_colour() -> None:
+    def dim(pixels: Pixels) -> Pixels:
+        return np.asarray(pixels * np.array([0.08, 0.02, 0.004]), np.uint8)
+
+    found = told("rgb", dim)
+    assert not any(fault and "without its colour" in fault.reason for fault in found)
+
+
 @pytest.mark.parametrize("factors", [(1.4, 1.0, 0.8), (0.7, 1.0, 1.3), (1.0, 1.5, 1.0)])
 def test_a_white_balance_that_jumps_is_told_until_it_is_taken_back(
     factors: tuple[float, float, float],

@@ -73,6 +73,35 @@ SOUND = {
 }
 
 
+def bars_and_a_shelf() -> Pixels:
+    """What goes from edge to edge, and a straight edge across that is of one pixel."""
+    shown = street().astype(np.float32)
+    shown[:, np.arange(640) % 40 < 6] = 40
+    shown[300:] *= 0.6
+    return np.rint(shown + np.random.default_rng(1).normal(0, 2, shown.shape)).astype(np.uint8)
+
+
+SOUND["bars and a shelf"] = bars_and_a_shelf()
+
+
 @pytest.mark.parametrize("name", SOUND)
 def test_edges_that_follow_a_row_are_no_tear(name: str) -> None:
     assert tear_share(SOUND[name]) < TOLD
+
+
+@pytest.mark.parametrize("rows", [40, 170, 430])
+@pytest.mark.parametrize("modality", ["rgb", "thermal"])
+def test_a_picture_that_has_rolled_goes_on_at_its_upper_edge(modality: str, rows: int) -> None:
+    whole = drive(modality, 3).pixels
+    plane = whole[..., 1] if whole.ndim == 3 else whole
+    assert tear_share(plane) < TOLD < tear_share(np.roll(plane, rows % len(plane), axis=0))
+
+
+def test_a_picture_that_rolls_on_from_the_start_degrades_its_camera() -> None:
+    checker, told = ContentChecker("rgb", ChecksConfig()), []
+    for k in range(9):
+        image = drive("rgb", k)
+        rolled = Image(np.roll(image.pixels, 11 * k + 30, axis=0), image.encoding)
+        told.append(checker.inspect(rolled, k * 1_000_000_000 // HZ))
+    found = told[-1]
+    assert found is not None and found.kind == "torn" and found.state is SensorState.DEGRADED

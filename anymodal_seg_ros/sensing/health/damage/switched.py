@@ -40,6 +40,11 @@ _LEAST_CONTRAST = 4.0
 """Counts by which a coarse picture must vary for that, or its colours."""
 _NO_COLOUR = 1.0
 """Counts by which a channel varies that is gone."""
+_NOTHING, _SOMETHING, _LIT = 3.0, 25.0, 40.0
+"""Counts of a block in which there is nothing of a colour, and in which there was something of it;
+and the mean of what is left of the picture, that has not become dark."""
+_TOLD, _NEARLY_ALL = 0.4, 0.75
+"""Share of the blocks that must have shown a colour, and of those, in which it must be gone."""
 _SCALE = 2.5
 """Times as far as before, or as near, in the median of what is seen."""
 _ALIKE = 1.3
@@ -162,6 +167,12 @@ class SwitchWatch:
             self._exchange("green in the place of red and blue", alike, before, now, _greenness)
             if alike >= _SAME:
                 self._lose_colours(before, now)
+            for channel in range(3):
+                what = _without(channel)
+                if _drained(before, now, channel):
+                    self._switched.add(what)
+                elif what in self._switched and _drained(now, before, channel):
+                    self._switched.remove(what)
 
     def _exchange(
         self,
@@ -185,11 +196,27 @@ class SwitchWatch:
     def _lose_colours(self, before: Floats, now: Floats) -> None:
         for channel in (0, 2):
             was, is_ = (float(np.ptp(shown[channel])) for shown in (before, now))
-            what = f"without its colour {1 + channel} of 3"
+            what = _without(channel)
             if was >= _LEAST_CONTRAST and is_ <= _NO_COLOUR:
                 self._switched.add(what)
             elif was <= _NO_COLOUR and is_ >= _LEAST_CONTRAST:
                 self._switched.discard(what)
+
+
+def _without(channel: int) -> str:
+    return f"without its colour {1 + channel} of 3"
+
+
+def _drained(before: Floats, now: Floats, channel: int) -> bool:
+    """Whether a colour that was all over has gone, and the picture has not become dark.
+
+    As of chroma that is lost or read from the wrong place. All that is left may be clipped, and
+    look like nothing that was there before.
+    """
+    had = before[channel] >= _SOMETHING
+    if float(had.mean()) < _TOLD or float(now.max(axis=0).mean()) < _LIT:
+        return False
+    return float((now[channel][had] <= _NOTHING).mean()) >= _NEARLY_ALL
 
 
 def _structure(depth_m: Floats) -> Floats:

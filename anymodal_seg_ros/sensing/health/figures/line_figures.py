@@ -83,6 +83,12 @@ _AGAINST_NOISE, _MATCH, _AS_USUAL = 3, 0.5, 0.7
 the same side: two streets have 0.2 to 0.4 in common somewhere, two sides of a tear 0.6 to 1.
 """
 
+_WRAPPED, _OF_NEIGHBOURS, _ALL_ALONG = 0.4, 2.0, 0.9
+"""Correlation of the edges of the first and the last row, times the difference of neighbouring
+rows, and share of them within that, of a picture that has rolled: in sound ones at most 0.37, and
+within that 0.75 of them, never both.
+"""
+
 Values = npt.NDArray[np.float32]
 Which = npt.NDArray[np.intp] | slice
 """Rows, by number."""
@@ -302,10 +308,11 @@ def _edges(rows: Pixels, smoothed: int) -> tuple[Values, npt.NDArray[np.bool_]]:
 
 
 def tear_share(plane: Pixels) -> float:
-    """Return the share of a row along which the picture breaks off, to go on beside that.
+    """Return the share of a row along which the picture breaks off, to go on elsewhere.
 
-    0 for pictures, and for the edge of what is drawn in, or of a simulator's wall: what lies on its
-    two sides is not the same.
+    That is beside, where rows are torn, or at the top what broke off at the bottom, where the
+    picture has rolled. 0 for pictures, and for the edge of what is drawn in, or of a simulator's
+    wall: what lies on its two sides is not the same.
 
     Args:
         plane: one channel, ``[H, W]``.
@@ -324,9 +331,27 @@ def tear_share(plane: Pixels) -> float:
     beside, here = np.maximum(apart[:-2], apart[2:]), apart[1:-1]
     shares = ((here > _BREAKS * beside) & (here > _LEAST_BREAK)).mean(axis=1)
     usual, share = np.partition(shares, (-1 - _ONLY, -1))[[-1 - _ONLY, -1]].tolist()
-    if share - usual > _SUSPICIOUS and not _goes_on_beside(plane, int(shares.argmax()) + 2):
-        return 0.0
+    if share - usual > _SUSPICIOUS:
+        row = int(shares.argmax()) + 2
+        if not (_goes_on_beside(plane, row) or _goes_on_at_the_top(plane)):
+            return 0.0
     return float(share - usual)
+
+
+def _goes_on_at_the_top(plane: Pixels) -> bool:
+    """Whether the first row follows upon the last one as rows side by side do.
+
+    No two rows of a picture that are so far apart have both their edges and their levels in common.
+    """
+    four = plane[[1, 0, -1, -2]]
+    edges, _ = _edges(four, _AGAINST_NOISE)
+    usual = min(float(edges[0] @ edges[1]), float(edges[2] @ edges[3]))
+    if float(edges[1] @ edges[2]) < max(_WRAPPED, _AS_USUAL * usual):
+        return False
+    rows = _floats(four[:, : four.shape[1] // _SEGMENTS * _SEGMENTS])
+    apart = np.abs(np.diff(rows, axis=0)).reshape(3, _SEGMENTS, -1).mean(axis=2)
+    most = _OF_NEIGHBOURS * np.maximum(apart[0], apart[2]) + _LEAST_BREAK
+    return float((apart[1] <= most).mean()) >= _ALL_ALONG
 
 
 def _goes_on_beside(plane: Pixels, row: int) -> bool:
