@@ -126,6 +126,8 @@ def _render(config: SequenceConfig, folder: Path, workers: int, progress: Progre
         (first, min(first + _CHUNK, config.frames)) for first in range(0, config.frames, _CHUNK)
     ]
     done = 0
+    if progress is not None:
+        progress(done, config.frames)
     work = functools.partial(_render_chunk, config, folder, label_files)
     # Closed before the folder goes: nobody draws into it any more.
     with contextlib.closing(in_parallel(work, chunks, workers)) as drawn:

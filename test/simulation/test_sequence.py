@@ -26,7 +26,9 @@ def test_two_processes_render_what_one_renders_and_the_second_call_only_opens(tm
     told: list[tuple[int, int]] = []
     sequence = render_sequence(SHORT, tmp_path, 2, lambda done, total: told.append((done, total)))
     assert len(sequence) == 15
-    assert told[-1] == (15, 15) and [d for d, _ in told] == sorted(d for d, _ in told)
+    assert (told[0], told[-1]) == ((0, 15), (15, 15)) and [d for d, _ in told] == sorted(
+        d for d, _ in told
+    )
     assert [p.name for p in tmp_path.iterdir()] == [SHORT.key()]
 
     rig, scene = Rig(), Scene(SHORT.scene)

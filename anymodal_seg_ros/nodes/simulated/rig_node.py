@@ -15,6 +15,7 @@ from collections.abc import Sequence as Arguments
 from pathlib import Path
 from typing import Any
 
+from rclpy.logging import get_logger
 from rclpy.node import Node
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
@@ -33,6 +34,7 @@ from anymodal_seg_ros.simulation.recorded import Sequence
 from anymodal_seg_ros.simulation.rigs import RIGS, rig_by_name
 from anymodal_seg_ros.simulation.schedule import Schedule
 from anymodal_seg_ros.simulation.sequence import SequenceConfig, camera_of, render_sequence
+from anymodal_seg_ros.simulation.workers import Progress
 from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 NAME = "rig_node"
@@ -161,8 +163,24 @@ def _sequence(options: argparse.Namespace) -> Sequence | None:
         cameras = tuple(s for s in sensors.values() if not isinstance(s, Lidar))
         if not {camera.name for camera in cameras} & set(options.sensors):
             return None
-        return render_sequence(SequenceConfig(options.scene, sensors=cameras), options.cache)
+        config = SequenceConfig(options.scene, sensors=cameras)
+        return render_sequence(config, options.cache, progress=_drawing_told())
     return Sequence(options.sequence)
+
+
+def _drawing_told() -> Progress:
+    """Return what says in quarters how far the pictures are: until then no topic is there."""
+    quarters_told = -1
+
+    def tell(done: int, frames: int) -> None:
+        nonlocal quarters_told
+        if (quarters := 4 * done // frames) > quarters_told:
+            quarters_told = quarters
+            get_logger(NAME).info(
+                f"drawing the pictures, once: {done} of {frames}; then they are published"
+            )
+
+    return tell
 
 
 def _run(options: argparse.Namespace, sequence: Sequence | None, stop: threading.Event) -> None:
