@@ -23,8 +23,6 @@ from anymodal_seg_ros.sensing.health.sensor_health import Fault
 MARGIN = 0.1
 """A failing check passes again only this share beyond its threshold, so that it does not flap."""
 
-_DIP_NS = 250_000_000
-"""A check that passes for no longer than this has gone on failing, where it must for a while."""
 _TURN_NS = 90_000_000
 _AGO_NS, _MOST_AGO_NS, _APART_NS = 390_000_000, 1_200_000_000, 190_000_000
 """An image of at least and at most so long ago is one of a moment ago; how far apart some are kept.
@@ -53,8 +51,6 @@ class RunningCheck:
     def forget(self) -> None:
         """Begin anew."""
         self._failing_since_ns: int | None = None
-        self._failed_ns = self._began_ns = -(1 << 62)
-        """When it failed last, and when that began, whatever dips lay in between."""
         self._suspicions = 0
         self._figure: float | None = None
         self._normal: deque[float] = deque(maxlen=_MEMORY)
@@ -123,10 +119,6 @@ class RunningCheck:
             if not failing and self._suspicions >= self.check.confirm:
                 self._failing_since_ns = now_ns
         passed = self._failing_since_ns is None
-        if not passed:
-            if not failing and now_ns - self._failed_ns > _DIP_NS:
-                self._began_ns = now_ns
-            self._failed_ns = now_ns
         self.result = CheckResult(self.check.name, figure, self.threshold, passed)
 
     def fault(self, now_ns: int) -> Fault | None:
@@ -140,7 +132,7 @@ class RunningCheck:
             self.check.state,
             f"{self.check.name}: {self.check.figure} is {self._figure:.3g}, "
             f"expected {'at most' if above else 'at least'} {limit:.3g}",
-            lasting=now_ns - self._began_ns >= self._patience_ns,
+            lasting=now_ns - self._failing_since_ns >= self._patience_ns,
             withhold=self.check.state is not SensorState.DEGRADED,
         )
 

@@ -213,10 +213,13 @@ def _drained(before: Floats, now: Floats, channel: int) -> bool:
     As of chroma that is lost or read from the wrong place. All that is left may be clipped, and
     look like nothing that was there before.
     """
+    gone = now[channel] <= _NOTHING
+    if not gone.any():
+        return False
     had = before[channel] >= _SOMETHING
     if float(had.mean()) < _TOLD or float(now.max(axis=0).mean()) < _LIT:
         return False
-    return float((now[channel][had] <= _NOTHING).mean()) >= _NEARLY_ALL
+    return float(gone[had].mean()) >= _NEARLY_ALL
 
 
 def _structure(depth_m: Floats) -> Floats:
