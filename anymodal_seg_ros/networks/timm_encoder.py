@@ -29,7 +29,8 @@ class TimmEncoder(nn.Module):
     """A timm model that maps an image to feature maps at strides 4, 8, 16 and 32.
 
     Images are padded to multiples of 32 with zeros at the right and at the bottom, and the maps are
-    cut to what belongs to the image, so that any size will do.
+    cut to what belongs to the image, so that any size will do. Multiples of 32 are exact: otherwise
+    the last cells of a coarse map reach into the padding, and scaled to a finer one it stretches.
     """
 
     def __init__(
