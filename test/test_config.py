@@ -48,6 +48,7 @@ def test_named_sensors_replace_the_default_ones_and_integers_serve_as_floats() -
         ({"threads": True}, "threads is True (bool): expected int"),
         ({"overlay_alpha": float("nan")}, "overlay_alpha is nan: expected a value from 0.0"),
         ({"model": 3}, "model is 3 (int): expected str"),
+        ({"model": [1, 0.5]}, "model is [1, 0.5] (list): expected str, written '1 0.5'"),
         (
             {"rig": {"trigger": "camera"}},
             "rig.trigger is 'camera': expected one of reference, rate, any",

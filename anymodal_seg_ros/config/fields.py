@@ -21,6 +21,8 @@ from anymodal_seg_ros.foreign_text import QUOTED_LENGTH, quote
 T = TypeVar("T")
 """A configuration dataclass."""
 
+_MATRIX = 16
+"""Most numbers that a text holds: those of a matrix."""
 _EXPONENT = re.compile(r"[-+]?\d{1,17}[eE]\d{1,3}")
 """A number to ROS, but text to YAML, where the hash of a commit may look like this."""
 
@@ -164,6 +166,14 @@ def _looks_like_float(value: Any) -> bool:
     return isinstance(value, str) and _EXPONENT.fullmatch(value) is not None
 
 
+def _as_text(value: Any) -> str:
+    """Say how a list of numbers is written where one text is expected; or nothing."""
+    is_list = isinstance(value, Sequence) and 0 < len(value) <= _MATRIX
+    if not (is_list and all(isinstance(number, (int, float)) for number in value)):
+        return ""
+    return f", written {quote(repr(' '.join(map(str, value))))}"
+
+
 def _convert(hint: Any, value: Any, spec: dataclasses.Field[Any], path: str) -> Any:
     """Check one value against its field's type and range."""
     if hint is Any:
@@ -188,8 +198,8 @@ def _convert(hint: Any, value: Any, spec: dataclasses.Field[Any], path: str) -> 
     if hint is float and (type(value) is int or _looks_like_float(value)):
         value = float(value)
     if type(value) is not hint:
-        kind = type(value).__name__
-        raise ConfigError(f"{path} is {_shown(value)} ({kind}): expected {hint.__name__}")
+        kind, form = type(value).__name__, _as_text(value) if hint is str else ""
+        raise ConfigError(f"{path} is {_shown(value)} ({kind}): expected {hint.__name__}{form}")
     if "choices" in spec.metadata and value not in spec.metadata["choices"]:
         expected = ", ".join(spec.metadata["choices"])
         near = did_you_mean(value, spec.metadata["choices"])
