@@ -13,6 +13,7 @@ from typing import Any
 
 from anymodal_seg_ros.config import did_you_mean, misspelling_of
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.resources import config_dir
 
 _PACKAGE, _SCRIPT = "anymodal_seg_ros", "segmentation_node"
@@ -176,7 +177,7 @@ def existing_file(name: str, text: str) -> Path:
     """
     if not text:
         raise ConfigError(f"{name} is missing: give {name}:=PATH of a YAML file")
-    path = Path(text).expanduser().absolute()
+    path = _absolute(name, text)
     if not path.is_file():
         near = did_you_mean(path.name, (p.name for p in _siblings(path))).strip()
         lack = "is a folder, and no file" if path.is_dir() else "does not exist"
@@ -197,7 +198,7 @@ def replayed(bag: str, params_file: str, rig: str = "") -> tuple[Path, Path]:
     """
     if not bag:
         raise ConfigError("bag is missing: give bag:=PATH of the bag to play")
-    path = Path(bag).expanduser().absolute()
+    path = _absolute("bag", bag)
     if not path.exists():
         raise ConfigError(f"bag:={bag} cannot be played: there is no bag at {path}")
     if given := (params_file or rig) and parameter_file(params_file, rig, demo=False):
@@ -238,9 +239,26 @@ def evaluate_arguments(bag: Path, params_file: Path, given: Mapping[str, str]) -
     """
     chosen = []
     for name, text in given.items():
-        if text:  # no shell has looked at what follows name:=
-            chosen += [f"--{name}", str(Path(text).expanduser()) if name in _PATHS else text]
+        if text:  # no shell has looked at what follows name:=; of whom nobody knows, ~ stays
+            chosen += [f"--{name}", os.path.expanduser(text) if name in _PATHS else text]
     return ["evaluate", str(bag), "--live", "--params", str(params_file), *chosen]
+
+
+def _absolute(name: str, text: str) -> Path:
+    """Return the absolute path that an argument names; a shell has not looked at it.
+
+    Raises:
+        ConfigError: it cannot be looked at: no such user, too long, not allowed.
+    """
+    try:
+        path = Path(text).expanduser().absolute()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, RuntimeError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ConfigError(f"{name}:={quote(text)} cannot be used: {why}") from error
+    return path
 
 
 def _siblings(path: Path) -> list[Path]:

@@ -50,6 +50,24 @@ def test_a_file_may_be_relative_or_of_the_home_folder(
         assert parameter_file(text, "", False) == file
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("~nobody_of_this_name/rig.yaml", "home directory"),
+        (f"{'a' * 5000}.yaml", "File name too long"),
+        ("a\0b", "null"),
+    ],
+)
+def test_a_path_that_cannot_be_looked_at_is_refused_in_words(text: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why) as refused:
+        existing_file("params_file", text)
+    assert str(refused.value).startswith("params_file:=") and len(str(refused.value)) < 500
+    with pytest.raises(ConfigError, match=f"bag:=.*{why}"):
+        replayed(text, "")
+    given = {"out": text}
+    assert evaluate_arguments(Path("drive"), Path("rig.yaml"), given)[-2:] == ["--out", text]
+
+
 def test_a_missing_file_is_refused_with_the_one_that_was_meant(tmp_path: Path) -> None:
     (tmp_path / "robot.yaml").touch()
     with pytest.raises(ConfigError, match=r"robto.yaml does not exist: did you mean robot.yaml\?$"):
