@@ -28,9 +28,8 @@ from anymodal_seg_ros.networks.modality_layers import ModalityAdapter
 class TimmEncoder(nn.Module):
     """A timm model that maps an image to feature maps at strides 4, 8, 16 and 32.
 
-    Images are padded to multiples of 32 with zeros at the right and at the bottom, and the maps are
-    cut to what belongs to the image, so that any size will do. Multiples of 32 are exact: otherwise
-    the last cells of a coarse map reach into the padding, and scaled to a finer one it stretches.
+    Images are padded to multiples of 32 with zeros at the right and at the bottom, and each map is
+    brought to cells that divide the image evenly, so that any size will do.
     """
 
     def __init__(
@@ -110,12 +109,12 @@ class TimmEncoder(nn.Module):
         else:
             every = self.model(padded)
             maps = [every[index] for index in self._picked]
-        pyramid = []
-        for features, stride in zip(maps, STRIDES, strict=True):
-            rows, columns = -(-height // stride), -(-width // stride)
-            features = features.permute(0, 3, 1, 2) if self._channels_last else features
-            pyramid.append(features[:, :, :rows, :columns])
-        return pyramid
+        if self._channels_last:
+            maps = [features.permute(0, 3, 1, 2) for features in maps]
+        return [
+            _without_padding(_without_padding(features, height, stride, 2), width, stride, 3)
+            for features, stride in zip(maps, STRIDES, strict=True)
+        ]
 
     def _adapted(self, images: Tensor, ids: Tensor, adapters: nn.ModuleList) -> list[Tensor]:
         """Call the stages one by one; each begins with what the adapter made of the last."""
@@ -187,3 +186,21 @@ def _any_size_options(name: str) -> dict[str, Any]:
         model = timm.create_model(name)
     known = inspect.signature(type(model).__init__).parameters
     return {"strict_img_size": False} if "strict_img_size" in known else {}
+
+
+def _without_padding(features: Tensor, size: int, stride: int, dim: int) -> Tensor:
+    """Bring a map of a padded image to ``ceil(size / stride)`` cells that divide the image evenly.
+
+    Cut alone, its last cell would reach into the padding, and whoever scales the map to a finer one
+    would stretch it: half a cell of the coarsest map are 16 pixels at the lower edge.
+    """
+    cells, wanted = features.shape[dim], -(-size // stride)
+    if size % stride == 0:
+        return features.narrow(dim, 0, wanted)
+    # Bilinear, as maps are scaled everywhere else: where each cell's centre lies in the padded map.
+    centres = (torch.arange(wanted, device=features.device) + 0.5) * (size / stride / wanted) - 0.5
+    places = torch.arange(cells, device=features.device)
+    weights = (1 - (centres.clamp_min(0)[:, None] - places).abs()).clamp_min(0).to(features.dtype)
+    if dim == 2:
+        return torch.matmul(weights, features)
+    return torch.matmul(features, weights.T)

@@ -4,10 +4,13 @@ import sys
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import build_network
 from anymodal_seg_ros.networks.encoders import pyramid_encoder
+from anymodal_seg_ros.networks.mix_transformer import STRIDES
 from anymodal_seg_ros.networks.modality_layers import ModalityAdapter
 
 CHANNELS = {
@@ -35,6 +38,30 @@ def test_the_pyramid_is_that_of_the_mix_transformer(backbone: str) -> None:
         assert [f.shape[2:] for f in pyramid] == [f.shape[2:] for f in expected]
         assert tuple(f.shape[1] for f in pyramid) == encoder.channels
         assert all(f.isfinite().all() for f in pyramid)
+
+
+class Ramps(nn.Module):
+    """Pyramids of two ramps, to the right and downwards, that go on in the padding."""
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        down, right = (torch.arange(float(n)) for n in images.shape[2:])
+        ramps = torch.stack(torch.meshgrid(down, right, indexing="ij"))[None]
+        return [F.avg_pool2d(ramps, stride) for stride in (2, *STRIDES)]
+
+
+@pytest.mark.parametrize("size", [(240, 320), (232, 250), (96, 100)])
+def test_every_map_lies_over_the_whole_image_whatever_its_size(size: tuple[int, int]) -> None:
+    """As whoever scales a coarse map to a fine one, or a mask to the image, takes it to lie."""
+    encoder = pyramid_encoder("timm:resnet10t")
+    encoder.model = Ramps()
+    for features in encoder(torch.zeros(1, 3, *size)):
+        cells = features.shape[2:]
+        down, right = (
+            (torch.arange(n) + 0.5) * of / n - 0.5 for n, of in zip(cells, size, strict=True)
+        )
+        expected = torch.stack(torch.meshgrid(down, right, indexing="ij"))
+        # The first cells repeat the border, as in every bilinear interpolation.
+        torch.testing.assert_close(features[0, :, 1:, 1:], expected[:, 1:, 1:], rtol=0, atol=1e-3)
 
 
 def test_rows_do_not_mix() -> None:
