@@ -29,6 +29,8 @@ LANES = 2
 """Frames of one shape that may be under way at a time: while one computes, the next is copied. More
 would take memory and gain nothing, the GPU being one."""
 
+_CAPTURING = threading.Lock()
+
 _WARM_UP = 2
 """Runs before a CUDA graph is captured: TensorRT and its libraries allocate in the first ones."""
 
@@ -357,12 +359,14 @@ def _no_garbage_collected() -> Iterator[None]:
     """Let no other engine's memory be freed meanwhile: it would end the capture that is under way.
 
     A thread that captures may not free anything, and garbage is collected in whichever thread
-    happens to allocate next.
+    happens to allocate next. One thread at a time: the first of two that is done would let garbage
+    be collected while the other still captures.
     """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    with _CAPTURING:
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if enabled:
+                gc.enable()
