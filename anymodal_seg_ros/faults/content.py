@@ -27,6 +27,8 @@ from anymodal_seg_ros.faults.kinds import (
     SwappedBytes,
     Torn,
     UnderExposure,
+    WrongColours,
+    WrongGamma,
     WrongUnits,
 )
 from anymodal_seg_ros.faults.timeline import FaultTimeline
@@ -70,6 +72,8 @@ FITS: dict[type[ImageFault], tuple[Content, ...]] = {
     StuckBit: (Content.PICTURE, Content.COUNTS, Content.DEPTH),
     Negative: (Content.PICTURE, Content.COUNTS),
     Garbled: (Content.PICTURE, Content.COUNTS, Content.DEPTH),
+    WrongColours: (Content.PICTURE,),
+    WrongGamma: (Content.PICTURE, Content.COUNTS),
     WrongUnits: (Content.DEPTH,),
     BrokenScan: (Content.CLOUD,),
 }

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.faults.condensation import condensed
 from anymodal_seg_ros.faults.content import Content, content_of
 from anymodal_seg_ros.frames import Image, Pixels
 from anymodal_seg_ros.sensing.decoding.encodings import INVALID_MILLIMETRES
@@ -65,15 +66,16 @@ def drifted(what: str, amount: float, image: Image, modality: str = "") -> Image
 
     Args:
         what: ``offset`` (shares of the span are added), ``gain`` (the contrast about the middle of
-            the span is larger by this share), ``shift`` (to the right, in shares of the width) or
-            ``turn`` (about the middle, in degrees).
+            the span is larger by this share), ``shift`` (to the right, in shares of the width),
+            ``turn`` (about the middle, in degrees), ``roll`` (down, in shares of the height) or
+            ``condensation`` (from the corners, 0, to the middle, 1).
         amount: how much; negative amounts go the other way.
         image: of any encoding but that of clouds; pixels without depth stay without.
         modality: kind of sensor, where the encoding leaves open what it shows.
 
     Raises:
         DecodeError: a deferred image is damaged.
-        ConfigError: it is a point cloud.
+        ConfigError: it is a point cloud, or one of events or a LiDAR is to be behind water.
     """
     if image.encoding == POINT_CLOUD:
         raise ConfigError(f"a drift of {what} cannot happen to a point cloud: it fits images")
@@ -88,6 +90,10 @@ def drifted(what: str, amount: float, image: Image, modality: str = "") -> Image
             pixels, matrix, (width, height), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT
         )
         return Image(np.asarray(moved).reshape(pixels.shape), image.encoding)
+    if what == "roll":
+        return Image(np.roll(pixels, round(amount * len(pixels)), axis=0), image.encoding)
+    if what == "condensation":
+        return condensed(amount, Image(pixels, image.encoding), modality)
     known = _known(pixels, content_of(image, modality))
     values = np.where(known, pixels, 0).astype(np.float64)
     low, high = np.percentile(values[known], (1, 99)) if known.any() else (0.0, 0.0)

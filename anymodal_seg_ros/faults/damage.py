@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from anymodal_seg_ros.faults.colours import wrong_colours
 from anymodal_seg_ros.faults.content import Content
 from anymodal_seg_ros.faults.garbled import garbled
 from anymodal_seg_ros.faults.kinds import (
@@ -24,6 +25,8 @@ from anymodal_seg_ros.faults.kinds import (
     StuckLines,
     SwappedBytes,
     Torn,
+    WrongColours,
+    WrongGamma,
     WrongUnits,
 )
 from anymodal_seg_ros.faults.lidar_jitter import require_coordinates
@@ -32,6 +35,9 @@ from anymodal_seg_ros.frames import Pixels
 _BLOTS = (4, 5)
 """Grid of chance from which blots of mud are made."""
 _TORN_PIXELS = 14
+_WAVE = (8.0, 14.0)
+"""Pixels across and down from crest to crest of a herringbone."""
+_STEEPEST_GAMMA = 3.0
 _FARTHEST_M = 50.0
 _BLOCKED_M = 0.4
 _FLAT_SPAN = 8.0
@@ -55,7 +61,7 @@ def damaged(
         rng: dice.
 
     Raises:
-        ConfigError: a scan has no x, y or z.
+        ConfigError: a scan has no x, y or z, or a picture no colours that could be wrong.
     """
     if isinstance(fault, BrokenScan):
         return _broken_scan(fault, pixels, rng)
@@ -77,6 +83,10 @@ def damaged(
         return np.asarray(pixels.min() + (pixels.max() - pixels), pixels.dtype)
     if isinstance(fault, Garbled):
         return garbled(fault, pixels, rng)
+    if isinstance(fault, WrongColours):
+        return wrong_colours(fault, pixels)
+    if isinstance(fault, WrongGamma):
+        return _wrong_gamma(fault, content, pixels)
     if isinstance(fault, WrongUnits):
         return _as(np.nan_to_num(np.asarray(pixels, np.float64)) / 1000.0, pixels)
     return _worse_light(fault, pixels, rng)
@@ -88,6 +98,13 @@ def _stuck_bit(fault: StuckBit, content: Content, pixels: Pixels) -> Pixels:
     line = raw.dtype.type(1 << fault.bit + 8 * (size - 1) * (fault.byte == "high"))
     stuck = (raw | line if fault.how == "one" else raw & ~line).view(pixels.dtype)
     return np.where(pixels == 0, pixels, stuck) if content is Content.DEPTH else np.asarray(stuck)
+
+
+def _wrong_gamma(fault: WrongGamma, content: Content, pixels: Pixels) -> Pixels:
+    low, high = _lit(content, pixels)
+    power = _STEEPEST_GAMMA ** (fault.severity if fault.how == "dark" else -fault.severity)
+    shares = np.clip((np.asarray(pixels, np.float64) - low) / (high - low), 0.0, 1.0)
+    return _as(low + (high - low) * shares**power, pixels)
 
 
 def _worse_light(fault: ImageFault, pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -109,10 +126,7 @@ def _worse_light(fault: ImageFault, pixels: Pixels, rng: np.random.Generator) ->
             np.where(_wide(_disc(height, width, fault.severity), pixels), top, values), pixels
         )
     if isinstance(fault, Stripes):
-        shape = (1, width) if fault.how == "columns" else (height, 1)
-        offsets = np.broadcast_to(
-            rng.normal(0.0, fault.severity * span / 2, shape), (height, width)
-        )
+        offsets = fault.severity * span / 2 * _lines(fault.how, height, width, rng)
         return _as(values + _wide(offsets, pixels), pixels)
     assert isinstance(fault, Grain)
     if fault.how == "gauss":
@@ -121,6 +135,15 @@ def _worse_light(fault: ImageFault, pixels: Pixels, rng: np.random.Generator) ->
     bright = rng.random((height, width)) < 0.5
     grains = np.where(bright, high + 0.5 * span, low - 0.5 * span)
     return _as(np.where(_wide(hit, pixels), _wide(grains, pixels), values), pixels)
+
+
+def _lines(how: str, height: int, width: int, rng: np.random.Generator) -> Floats:
+    """Return the offsets of stripes or of a wave, ``[H, W]``, about 1 high."""
+    if how == "herringbone":
+        y, x = np.ogrid[:height, :width]
+        return np.asarray(np.sin(2 * np.pi * (x / _WAVE[0] + y / _WAVE[1] + rng.random())))
+    shape = (1, width) if how == "columns" else (height, 1)
+    return np.broadcast_to(rng.standard_normal(shape), (height, width))
 
 
 def _covered(fault: Covered, content: Content, pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -150,7 +173,7 @@ def _covered(fault: Covered, content: Content, pixels: Pixels, rng: np.random.Ge
 
 
 def _lit(content: Content, pixels: Pixels) -> tuple[float, float]:
-    """Return between which counts dirt is seen. It looks the same from image to image."""
+    """Return the counts of dark and light, which are the same from image to image."""
     if content is Content.PICTURE:
         return 0.0, float(np.iinfo(pixels.dtype).max)
     low, high = _span(pixels)

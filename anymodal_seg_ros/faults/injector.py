@@ -22,6 +22,7 @@ from anymodal_seg_ros.faults.kinds import (
     ImageFault,
     InjectedFault,
     Intermittent,
+    Mixed,
     Moved,
     Off,
     Slow,
@@ -31,6 +32,7 @@ from anymodal_seg_ros.faults.kinds import (
 )
 from anymodal_seg_ros.faults.payloads import (
     hanging,
+    mixed,
     under_header_of,
     with_drift,
     with_garbage,
@@ -41,7 +43,7 @@ from anymodal_seg_ros.faults.payloads import (
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 
 _BUFFERS = 4
-"""So many messages are kept for a stream that hangs."""
+"""So many messages are kept for a stream that hangs or is mixed up."""
 
 P = TypeVar("P")
 """A payload: an image in memory, or a ROS message of one of the supported types."""
@@ -147,8 +149,10 @@ class _Stream(Generic[P]):
             if self._drops(number, fault, time_ns):
                 return None, [number]
         shown, delay_ns, applied = payload, 0, list[tuple[int, InjectedFault]]()
+        unmixed: P | None = None
         for number, fault in sorted(active, key=lambda a: not isinstance(a[1], ImageFault)):
             changed = self._changed(number, fault, time_ns, payload, shown)
+            unmixed = shown if isinstance(fault, Mixed) else unmixed
             if isinstance(fault, Delayed):
                 delay_ns += seconds_to_ns(fault.delay_s)
             elif isinstance(fault, Drift) and fault.what == "delay":
@@ -160,7 +164,7 @@ class _Stream(Generic[P]):
         if self._newest is None or not any(isinstance(fault, Stuck) for _, fault in active):
             self._newest = shown
         if not any(isinstance(fault, Hanging) for _, fault in active):
-            self._last.append(shown)
+            self._last.append(shown if unmixed is None else unmixed)
         faults = tuple(fault for _, fault in applied)
         return Delivery(time_ns + delay_ns, shown, faults), [number for number, _ in applied]
 
@@ -199,6 +203,9 @@ class _Stream(Generic[P]):
             self._counts[number] += 1
             dice, last = self._dice(number, time_ns), tuple(self._last)
             return hanging(fault, shown, last, self._counts[number], dice)
+        if isinstance(fault, Mixed):
+            self._counts[number] += 1
+            return mixed(fault, shown, tuple(self._last), self._counts[number])
         if isinstance(fault, Drift):
             amount = fault.per_s * _elapsed_s(fault, time_ns)
             return with_drift(fault.what, amount, shown, self._modality)

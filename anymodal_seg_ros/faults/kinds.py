@@ -97,7 +97,7 @@ class Moved(InjectedFault):
 
 @dataclass(frozen=True, slots=True)
 class Turned(InjectedFault):
-    """The camera looks elsewhere than its extrinsics say; what it cannot see is empty."""
+    """The camera looks elsewhere than its extrinsics say."""
 
     kind: ClassVar[str] = "turned"
     axis: str = choice(
@@ -105,6 +105,9 @@ class Turned(InjectedFault):
     )
     angle_deg: float = number(5.0, -180.0, 180.0, "How far, in degrees")
     view_deg: float = number(66.0, 1.0, 170.0, "Its horizontal angle of view, in degrees")
+    edge: str = choice(
+        ("empty", "mirrored"), "What comes in there: nothing, or the picture mirrored, to look real"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +205,25 @@ class Drift(InjectedFault):
 
     kind: ClassVar[str] = "drift"
     what: str = choice(
-        ("offset", "gain", "delay", "shift", "turn"),
+        ("offset", "gain", "delay", "shift", "turn", "roll", "condensation"),
         "offset: shares of the span are added; gain: contrast; delay: of messages, in s; shift: to "
-        "the right, in shares of the width; turn: about the middle, in degrees",
+        "the right, in shares of the width; turn: about the middle, in degrees; roll: down, and in "
+        "again above, in shares of the height; condensation: from the corners, 0, to the middle, 1",
     )
     per_s: float = number(0.01, -100.0, 100.0, "How much it grows in a second; delays only grow")
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed(InjectedFault):
+    """What was taken earlier comes among what is taken now, as of buffers that are mixed up."""
+
+    kind: ClassVar[str] = "mixed"
+    how: str = choice(
+        ("fields", "lower_half", "bands", "order"),
+        "fields: every second row is earlier, as of interlaced video; lower_half; bands: of 16 "
+        "rows; order: every second message is the one that came two before it",
+    )
+    ago: int = count(1, 1, 4, "How many messages earlier the rows are")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +257,10 @@ class Stripes(ImageFault):
     """Each line has its own offset, of about severity · span / 2."""
 
     kind: ClassVar[str] = "stripes"
-    how: str = choice(("columns", "rows"), "Which lines")
+    how: str = choice(
+        ("columns", "rows", "herringbone"),
+        "Which lines; herringbone: a fine wave of that height across all of them, which runs",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +341,26 @@ class Garbled(ImageFault):
 
 
 @dataclass(frozen=True, slots=True)
+class WrongColours(ImageFault):
+    """A driver or a decoder gets the colours wrong; severity is how much of them."""
+
+    kind: ClassVar[str] = "wrong_colours"
+    how: str = choice(
+        ("exchanged", "grey", "green", "magenta", "displaced"),
+        "exchanged: red and blue; grey: none are left; green, magenta: their part of YUV is all "
+        "zeros or at its highest; displaced: they lie a third of the height further down",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WrongGamma(ImageFault):
+    """Counts, as shares of their range, to the power of 3^severity."""
+
+    kind: ClassVar[str] = "wrong_gamma"
+    how: str = choice(("dark", "bright"), "bright: to the power of 3^(-severity)")
+
+
+@dataclass(frozen=True, slots=True)
 class WrongUnits(ImageFault):
     """Metres are counted where millimetres are expected, at any severity above 0."""
 
@@ -355,6 +395,7 @@ STREAM_KINDS: dict[str, type[InjectedFault]] = {
         Intermittent,
         Hanging,
         Drift,
+        Mixed,
     )
 }
 """What may happen to a stream of messages, by name."""
@@ -380,6 +421,8 @@ IMAGE_KINDS: dict[str, type[ImageFault]] = {
         StuckBit,
         Negative,
         Garbled,
+        WrongColours,
+        WrongGamma,
         WrongUnits,
         BrokenScan,
     )

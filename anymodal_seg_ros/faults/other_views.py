@@ -36,7 +36,8 @@ def other_view(fault: Moved | Turned, image: Image) -> Image:
         way, border = np.eye(3), cv2.BORDER_REFLECT
         way[0, 2] = fault.share * width
     else:
-        way, border = _turn(fault, height, width), cv2.BORDER_CONSTANT
+        way = _turn(fault, height, width)
+        border = cv2.BORDER_CONSTANT if fault.edge == "empty" else cv2.BORDER_REFLECT
     shown = cv2.warpPerspective(
         pixels, way, (width, height), flags=cv2.INTER_NEAREST, borderMode=border, borderValue=0
     )

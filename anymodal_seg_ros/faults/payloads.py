@@ -8,8 +8,9 @@ import numpy as np
 
 from anymodal_seg_ros.faults.creeping import drifted, nearly_stuck
 from anymodal_seg_ros.faults.image_faults import apply_image_fault
-from anymodal_seg_ros.faults.kinds import Garbage, Hanging, ImageFault, Moved, Turned, Wrong
+from anymodal_seg_ros.faults.kinds import Garbage, Hanging, ImageFault, Mixed, Moved, Turned, Wrong
 from anymodal_seg_ros.faults.messages import garbage_message, image_of, with_header, with_image
+from anymodal_seg_ros.faults.mixed import mixed_rows
 from anymodal_seg_ros.faults.other_views import other_view
 from anymodal_seg_ros.faults.pictures import garbage_picture, wrong_picture
 from anymodal_seg_ros.frames import Image
@@ -74,6 +75,25 @@ def hanging(
         return nearly_stuck(fault.how, old, payload, count, rng)
     shown = nearly_stuck(fault.how, image_of(old), image_of(payload), count, rng)
     return with_image(payload, shown)
+
+
+def mixed(fault: Mixed, payload: Any, last: tuple[Any, ...], count: int) -> Any:
+    """Show what came before among what comes now; errors as :func:`hanging`.
+
+    Args:
+        fault: how.
+        payload: what came now; its header stays.
+        last: what came before it, the newest last; of too few, the payload itself is returned.
+        count: of messages since the fault began, from 1.
+    """
+    if fault.how == "order":
+        return under_header_of(payload, last[-2]) if count % 2 == 0 and len(last) > 1 else payload
+    if len(last) < fault.ago:
+        return payload
+    earlier = last[-fault.ago]
+    if isinstance(payload, Image):
+        return mixed_rows(fault.how, earlier, payload)
+    return with_image(payload, mixed_rows(fault.how, image_of(earlier), image_of(payload)))
 
 
 def with_drift(what: str, amount: float, payload: Any, modality: str) -> Any:

@@ -24,7 +24,15 @@ SUBSET = "subset-"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 """What a name that becomes part of a path looks like."""
 
-_DRIFTED = {"offset": 0.5, "gain": -0.8, "delay": 0.3, "shift": 0.15, "turn": 15.0}
+_DRIFTED = {
+    "offset": 0.5,
+    "gain": -0.8,
+    "delay": 0.3,
+    "shift": 0.15,
+    "turn": 15.0,
+    "roll": 0.5,
+    "condensation": 0.8,
+}
 """What has become of a drift when a fault of a sweep ends: as much as a person would notice."""
 
 
