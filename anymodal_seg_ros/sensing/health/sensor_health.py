@@ -251,7 +251,8 @@ class SensorHealth:
         if not self._late_gaps:
             return f"recovering, {min(self._in_time_run, SLOW_WINDOW)} of {SLOW_WINDOW} in time"
         gaps, late_ms = sorted(self._gaps), self._late_ns / 1e6
-        usual_ns = max(gaps[len(gaps) // 2], 1)
+        # Windows of events end several at once where their camera sends seldom: then the mean.
+        usual_ns = gaps[len(gaps) // 2] or sum(gaps) / len(gaps)
         return (
             f"{self._late_gaps} of the last {len(gaps)} messages came {late_ms:.0f} ms or more "
             f"after the one before; usually {1e9 / usual_ns:.1f} Hz come, "

@@ -306,6 +306,19 @@ def test_a_slow_sensor_is_given_twice_its_own_longest_gap_before_it_is_stale() -
     assert state_at(dog, now + S) is SensorState.STALE
 
 
+def test_the_usual_rate_of_windows_that_end_several_at_once_is_their_mean() -> None:
+    dog = watchdog()
+    now = 0
+    for _ in range(20):
+        now += 3 * PERIOD
+        dog.update(now)
+        for _ in range(3):
+            dog.observe("rgb", now)
+    status = dog.status("rgb", now)
+    assert status.state is SensorState.SLOW
+    assert "usually 33.3 Hz come" in status.fault  # 3 gaps of 100 ms among the last 10
+
+
 def test_a_disabled_sensor_stays_so() -> None:
     dog = Watchdog({"rgb": SensorConfig("rgb", "rgb", enabled=False)}, GRACE)
     dog.observe("rgb", 0)
