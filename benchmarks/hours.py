@@ -66,9 +66,8 @@ def main() -> None:
 
 def places() -> Iterator[SceneConfig]:
     """Yield other places for ever, of every kind; one in three stands."""
+    every = list(itertools.product(("driving", "driving", "standing"), STREETS, WEATHERS))
     for number in itertools.count():
-        egos = itertools.product(("driving", "driving", "standing"), STREETS, WEATHERS)
-        every = list(egos)
         # A step that has no divisor in common with their number: weathers and places change.
         ego, kind, weather = every[number * 23 % len(every)]
         loop_s = LOOPS_S[number % len(LOOPS_S)]

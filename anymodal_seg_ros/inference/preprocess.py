@@ -58,6 +58,7 @@ class BytePlanes:
     def normalised(self, out: Planes | None = None) -> Planes:
         """Return them as :func:`planes` does."""
         result = np.empty(self.pixels.shape, np.float32) if out is None else out
+        # Each of the 256 values that a pixel may have is normalised once.
         for plane, pixels, mean, std in zip(
             result, self.pixels, self.spec.mean, self.spec.std, strict=True
         ):
@@ -236,10 +237,7 @@ def _half(shape: tuple[int, ...]) -> tuple[int, int] | None:
 def _color(
     image: Image, spec: ModalitySpec, counts: CountsConfig, height: int, width: int, out: Planes
 ) -> None:
-    channels = _channels(image, counts, height, width)
-    # Each of the 256 values that a pixel may have is normalised once.
-    for plane, pixels, mean, std in zip(out, channels, spec.mean, spec.std, strict=True):
-        cv2.LUT(pixels, _normalised_bytes(mean, std), plane)
+    BytePlanes(_channels(image, counts, height, width), spec).normalised(out)
 
 
 def _channels(image: Image, counts: CountsConfig, height: int, width: int) -> npt.NDArray[np.uint8]:
