@@ -46,13 +46,14 @@ def main() -> None:
     parser.add_argument("--model", default="")
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--hours", type=float, default=10.0)
+    parser.add_argument("--first", type=int, default=0, help="drives before it are left out")
     arguments = parser.parse_args()
     arguments.log.parent.mkdir(parents=True, exist_ok=True)
     arguments.log.touch()
     played = [json.loads(line) for line in arguments.log.read_text().splitlines()]
     hours = sum(one["seconds"] for one in played) / 3600
     alarms = sum(len(one["alarms"]) for one in played)
-    drives = itertools.islice(places(), len(played), None)
+    drives = itertools.islice(places(), arguments.first + len(played), None)
     watch = Watcher(arguments.model)
     while hours < arguments.hours:
         place = next(drives)
