@@ -28,7 +28,7 @@ STALE_NS = 2_000_000_000
 
 STILL = 0.68
 """Likeness of the other cameras' pictures to those of the look before, in their median, above which
-event cameras are not judged: only what moves is in their pictures then, too little to tell a lie by.
+event cameras are not judged: only what moves is in their pictures then, too little to know a lie.
 In drives it is 0.66 at most, where a robot stands 0.71 and more."""
 
 
