@@ -103,6 +103,7 @@ setup(
             "h5py>=3.10",
             "hdf5plugin>=4.4",
             "hypothesis>=6.100",
+            "mcap>=1.2",
             "mypy>=1.15",
             "pre-commit>=4",
             "pytest>=8",

@@ -27,6 +27,8 @@ from fixtures.bag_files import (
     schema,
     write_bag,
 )
+from mcap.writer import CompressionType
+from mcap.writer import Writer as McapWriter
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from anymodal_seg_ros.evaluation.bag_storage import unpack
@@ -110,6 +112,61 @@ def test_an_mcap_file_needs_no_profile_no_index_and_no_order(tmp_path: Path) -> 
     packed = [(log, zstd.compress(data)) for log, data in SENT]
     loose = [message(1, log, data) for log, data in packed]
     assert read(mcap(tmp_path / "d.mcap", *described, *loose)) == (SENT, [])
+
+
+def reference_writer(path: Path, profile: str = "ros2", **options: Any) -> Path:
+    """Write the images beside what else a robot records, by the writer of the format's authors."""
+    definition = get_typestore(Stores.ROS2_JAZZY).generate_msgdef(IMAGE, ros_version=2)[0]
+    others = [
+        # As recorders of Jazzy describe the events of a service: its definition, not a message's.
+        (
+            "my_pkg/srv/Add_Event",
+            "ros2msg",
+            f"{'=' * 80}\nSRV: my_pkg/srv/Add\nint64 a\n---\n",
+            "cdr",
+        ),
+        ("foxglove.Log", "jsonschema", '{"type": "object"}', "json"),
+        ("foxglove.Log", "protobuf", "no descriptor", "protobuf"),
+    ]
+    with path.open("wb") as file:
+        writer = McapWriter(file, **{"chunk_size": 4096} | options)
+        writer.start(profile=profile, library="test")
+        image = writer.register_schema(IMAGE, "ros2msg", definition.encode())
+        channels = [writer.register_channel("/rgb/image", "cdr", image)]
+        for name, encoding, text, kind in others:
+            described = writer.register_schema(name, encoding, text.encode())
+            channels.append(writer.register_channel(f"/{kind}/{name}", kind, described))
+        channels.append(writer.register_channel("/without/schema", "json", 0))
+        for log, data in SENT:
+            writer.add_message(channels[0], log, data, log)
+            for other in channels[1:]:
+                writer.add_message(other, log, b"{}", log)
+        writer.add_attachment(START, START, "notes.txt", "text/plain", b"a drive")
+        writer.add_metadata("robot", {"name": "r2"})
+        writer.finish()
+    return path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": CompressionType.NONE},
+        {"compression": CompressionType.LZ4},
+        {"compression": CompressionType.ZSTD, "chunk_size": 100},
+        {"use_chunking": False},
+        {"use_statistics": False, "use_summary_offsets": False, "enable_crcs": False},
+        {"profile": ""},
+    ],
+    ids=str,
+)
+def test_files_of_the_formats_own_writer_are_read(tmp_path: Path, options: dict[str, Any]) -> None:
+    path = reference_writer(tmp_path / "a.mcap", **options)
+    assert read(path) == (SENT, [])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 7 // 10])
+    found, (note,) = read(path)
+    assert "cut off" in note
+    assert found == SENT[: len(found)] and len(found) >= len(SENT) // 2
 
 
 def test_overlapping_chunks_come_in_order(tmp_path: Path) -> None:

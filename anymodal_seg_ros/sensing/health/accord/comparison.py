@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from itertools import combinations
+from statistics import median
 
 from anymodal_seg_ros.sensing.health.accord.contradiction import (
     Contradiction,
@@ -13,13 +14,22 @@ from anymodal_seg_ros.sensing.health.accord.contradiction import (
     pair_of,
 )
 from anymodal_seg_ros.sensing.health.accord.misalignment import Misalignment
-from anymodal_seg_ros.sensing.health.accord.structure import RunningAccord, Structure
+from anymodal_seg_ros.sensing.health.accord.structure import (
+    RunningAccord,
+    Structure,
+    likeness,
+)
 
 AWAY_NS = 5_000_000_000
 """A sensor that was in no look for this long is met as a new one."""
 
 STALE_NS = 2_000_000_000
 """What two sensors had in common before this is no more of now."""
+
+STILL = 0.68
+"""Likeness of the other cameras' pictures to those of the look before, in their median, above which
+event cameras are not judged: only what moves is in their pictures then, too little to know a lie.
+In drives it is 0.66 at most, where a robot stands 0.71 and more."""
 
 
 class SensorComparison:
@@ -45,6 +55,9 @@ class SensorComparison:
             misaligned_above: displacement that is told, as a share of the width; 0: none.
         """
         self._kinds = dict(kinds)
+        self._of_changes = {name for name, kind in kinds.items() if kind == "event"}
+        self._last: dict[str, tuple[int, Structure]] = {}
+        self._still = True
         self._test = Contradiction(normal, self._kinds, evidence)
         self.misalignment = Misalignment(misaligned_above)
         self._running: dict[Pair, tuple[int, RunningAccord]] = {}
@@ -58,8 +71,11 @@ class SensorComparison:
             structures: of the sensors whose pictures are clear.
 
         Returns:
-            The accord of each two of them.
+            The accord of each two of them that have been compared often enough to say: what is
+            usual was learned of as many looks together.
         """
+        self._still = self._stands(time_ns, structures)
+        self._last |= {name: (time_ns, structure) for name, structure in structures.items()}
         accords = {}
         for one, other in combinations(sorted(structures), 2):
             pair = pair_of(one, other)
@@ -67,7 +83,9 @@ class SensorComparison:
             if running is None or not 0 <= time_ns - last_ns <= STALE_NS:
                 running = RunningAccord()
             self._running[pair] = (time_ns, running)
-            accords[pair] = running.add(structures[pair[0]], structures[pair[1]]).here
+            here = running.add(structures[pair[0]], structures[pair[1]]).here
+            if running.full:
+                accords[pair] = here
         first = next((name for name in self._kinds if name in structures), None)
         if first is not None:
             self.misalignment.look(first, structures, accords)
@@ -91,7 +109,17 @@ class SensorComparison:
                 self._test.forget(name)
                 self.misalignment.forget(name)
             self._seen[name] = time_ns
-        return self._test.look(accords)
+        return self._test.look(accords, unjudged=self._of_changes if self._still else ())
+
+    def _stands(self, time_ns: int, structures: Mapping[str, Structure]) -> bool:
+        """Whether nothing is known to have moved in the pictures of cameras since the last look."""
+        moved = []
+        for name, structure in structures.items():
+            last_ns, last = self._last.get(name, (time_ns, structure))
+            same_shape = last.edges.shape == structure.edges.shape
+            if name not in self._of_changes and 0 < time_ns - last_ns <= STALE_NS and same_shape:
+                moved.append(likeness(last, structure))
+        return not moved or median(moved) > STILL
 
     @property
     def doubted(self) -> frozenset[str]:

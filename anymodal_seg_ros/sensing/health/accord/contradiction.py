@@ -157,11 +157,14 @@ class Contradiction:
     _records: dict[str, _Record] = field(default_factory=dict)
     _here: dict[Pair, float] = field(default_factory=dict)
 
-    def look(self, accords: Mapping[Pair, float]) -> Mapping[str, Doubt]:
+    def look(
+        self, accords: Mapping[Pair, float], unjudged: Collection[str] = ()
+    ) -> Mapping[str, Doubt]:
         """Take one look.
 
         Args:
             accords: of each two living sensors that have something to tell.
+            unjudged: those of which nothing is to be concluded now. They vouch for others.
 
         Returns:
             What is held of each of them now.
@@ -170,7 +173,7 @@ class Contradiction:
         judged = {}
         for name in present:
             others = [n for n in present if n != name and not self._is_blamed(n)]
-            if others:
+            if others and name not in unjudged:
                 normal = self.normal.of(self.kinds[name], [self.kinds[n] for n in others])
                 if normal is not None:
                     judged[name] = (others, *normal)

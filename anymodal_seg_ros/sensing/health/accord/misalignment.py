@@ -73,7 +73,7 @@ class Misalignment:
         related = [
             name
             for name in sorted(structures)
-            if name != first and accords[pair_of(first, name)] >= RELATED
+            if name != first and accords.get(pair_of(first, name), 0.0) >= RELATED
         ]
         if not related or not self._above:
             return

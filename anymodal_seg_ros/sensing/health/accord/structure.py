@@ -120,6 +120,16 @@ def edge_structure(grey: Floats, covered: Mask | None = None) -> Structure:
     return Structure(edges, spectrum(local * window), clarity)
 
 
+def likeness(one: Structure, other: Structure) -> float:
+    """Return how far two pictures of one shape have the same edges at the same places, -1..1.
+
+    Of one camera from look to look: 0.7 and more where it stands, less where it drives.
+    """
+    product = np.vdot(one.edges, other.edges).real
+    power = np.vdot(one.edges, one.edges).real * np.vdot(other.edges, other.edges).real
+    return float(product / max(np.sqrt(power), _TINY))
+
+
 def _clarity(local: Floats) -> float:
     """Return how far pixels that lie near each other are alike, 0 for noise of any kind."""
     local = local - local.mean()
@@ -140,7 +150,13 @@ class RunningAccord:
 
     def __init__(self, looks: int = LOOKS) -> None:
         """Begin without a look; so many of the last ones count."""
+        self._looks = looks
         self._products: deque[Spectra] = deque(maxlen=looks)
+
+    @property
+    def full(self) -> bool:
+        """Whether as many looks count by now as are to."""
+        return len(self._products) == self._looks
 
     def add(self, one: Structure, other: Structure) -> Accord:
         """Take one more look of both, and say what they have in common by now."""
