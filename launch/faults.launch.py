@@ -24,6 +24,7 @@ from anymodal_seg_ros.faults.topics import faulty_topic
 from anymodal_seg_ros.nodes.environment import dds_environment
 from anymodal_seg_ros.nodes.process.launch_arguments import (
     existing_file,
+    log_level,
     overrides,
     parameter_file,
     program,
@@ -80,7 +81,7 @@ def start_nodes(context: Any, arguments: list[DeclareLaunchArgument]) -> list[An
         name="fault_injector",
         namespace=given["namespace"],
         parameters=[str(file), *([clock] if clock else [])],
-        ros_arguments=["--log-level", given["log_level"]],
+        ros_arguments=["--log-level", log_level(given["log_level"])],
         additional_env=dds_environment(),
         on_exit=on_exit,
         output="screen",

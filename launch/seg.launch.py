@@ -16,6 +16,7 @@ from launch_ros.actions import LifecycleNode
 from anymodal_seg_ros.nodes.environment import dds_environment
 from anymodal_seg_ros.nodes.process.launch_arguments import (
     boolean,
+    log_level,
     overrides,
     parameter_file,
     program,
@@ -97,7 +98,7 @@ def start_node(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any
         name=given["name"],
         namespace=given["namespace"],
         parameters=[*parameters, *([values] if values else [])],
-        ros_arguments=["--log-level", given["log_level"]],
+        ros_arguments=["--log-level", log_level(given["log_level"])],
         # Only for this process; what the user has set already is left alone.
         additional_env=dds_environment(),
         respawn=respawn and not build_only,

@@ -28,6 +28,7 @@ from anymodal_seg_ros.config import default_sensors
 from anymodal_seg_ros.nodes.environment import dds_environment
 from anymodal_seg_ros.nodes.process.launch_arguments import (
     existing_file,
+    log_level,
     program,
     shared,
     tell_misspelt,
@@ -90,6 +91,7 @@ def render_and_start(context: Any, arguments: list[DeclareLaunchArgument]) -> li
     given = {a.name: LaunchConfiguration(a.name).perform(context) for a in arguments}
     tell_misspelt(context, arguments, get_logger("sim.launch.py").warning)
     python = program("python", given["python"])
+    level = log_level(given["log_level"])
     check_libraries(python)
     fitting = str(share_dir() / "config" / PARAMETERS[given["rig"]])
     file = existing_file("params_file", given["params_file"] or fitting)
@@ -126,7 +128,7 @@ def render_and_start(context: Any, arguments: list[DeclareLaunchArgument]) -> li
                 exec_name=f"{sensor}_camera",
                 name=f"{sensor}_camera",
                 namespace=given["namespace"],
-                ros_arguments=["--log-level", given["log_level"]],
+                ros_arguments=["--log-level", level],
                 additional_env=dds_environment(),
                 output="screen",
             )

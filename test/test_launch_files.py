@@ -8,14 +8,13 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fixtures.launch_files import LAUNCH, calls, declared, keywords, shared_names
 
 from anymodal_seg_ros.nodes.process.launch_arguments import interpreter, shared
 
-LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
 ARGUMENTS = {
     "faults.launch.py": {
@@ -73,38 +72,6 @@ ARGUMENTS = {
         "python",
     },
 }
-
-
-def calls(tree: ast.AST, name: str) -> Iterator[ast.Call]:
-    """Yield every call of a function or class by its plain name."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
-            yield node
-
-
-def keywords(call: ast.Call) -> dict[str, ast.expr]:
-    return {k.arg: k.value for k in call.keywords if k.arg}
-
-
-def declared(tree: ast.AST) -> dict[str, dict[str, ast.expr]]:
-    """Return what is said of the arguments that are a launch file's own."""
-    own = (c for c in calls(tree, "DeclareLaunchArgument") if isinstance(c.args[0], ast.Constant))
-    return {ast.literal_eval(call.args[0]): keywords(call) for call in own}
-
-
-def shared_names(tree: ast.Module) -> list[str]:
-    """Return the names of the arguments that a launch file has in common with others."""
-    constants = {
-        ast.unparse(node.targets[0]): node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
-    }
-    (call,) = calls(tree, "shared")
-    found: list[str] = []
-    for part in call.args:
-        spread = isinstance(part, ast.Starred)
-        found += ast.literal_eval(constants[ast.unparse(part.value)]) if spread else [part.value]
-    return found
 
 
 @pytest.fixture(params=FILES, ids=lambda path: path.name)
@@ -191,3 +158,8 @@ def test_nothing_is_set_for_the_processes_of_others(tree: ast.Module) -> None:
     assert list(calls(tree, "SetEnvironmentVariable")) == []
     started = [*calls(tree, "Node"), *calls(tree, "LifecycleNode"), *calls(tree, "ExecuteProcess")]
     assert all("additional_env" in keywords(call) for call in started)
+
+
+def test_a_wrong_log_level_is_told_by_every_file_that_starts_a_node(tree: ast.Module) -> None:
+    nodes = [*calls(tree, "Node"), *calls(tree, "LifecycleNode")]
+    assert len(list(calls(tree, "log_level"))) == bool(nodes)

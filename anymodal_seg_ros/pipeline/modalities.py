@@ -40,8 +40,8 @@ def check_modalities(rig: RigConfig, manifest: Manifest) -> None:
             raise ConfigError(
                 f"rig.sensors.{name}.modality is {sensor.modality!r}: "
                 f"{did_you_mean(sensor.modality, known)}the model {manifest.name} knows "
-                f"{', '.join(known)}; take the sensor out of the parameter file, or set its "
-                "'enabled' to false"
+                f"{', '.join(known)}; give a model that knows it, or set the sensor's 'enabled' "
+                "to false"
             )
         planes = known[sensor.modality].planes
         if sensor.sends_points and planes != "lidar":

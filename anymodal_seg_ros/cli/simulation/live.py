@@ -32,11 +32,14 @@ def command(
 
     Pictures are rendered first (8 s of them, some minutes, once) and kept in
     ~/.cache/anymodal_seg_ros; a LiDAR is cast as it goes. The drive
-    repeats without a seam.
+    repeats without a seam. Beside it, in another terminal, the node:
 
     \b
       anymodal-seg simulate live --weather night --faults faults.yaml
-      ros2 launch anymodal_seg_ros seg.launch.py
+      ros2 launch anymodal_seg_ros seg.launch.py demo:=true
+
+    For --rig mounted give the node config/rig_mounted.yaml as its
+    params_file, in the place of demo:=true.
     """  # noqa: D301  a backspace is what click takes
     try:
         from anymodal_seg_ros.nodes.simulated.rig_node import main

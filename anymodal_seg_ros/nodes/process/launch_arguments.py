@@ -40,6 +40,8 @@ _SHARED = {
 }
 """Arguments that several launch files have, with what they are for."""
 
+_LEVELS = ("debug", "info", "warn", "error", "fatal")
+
 _WORDS = {
     True: ("true", "1", "yes", "on"),
     False: ("false", "0", "no", "off"),
@@ -59,6 +61,21 @@ def boolean(name: str, text: str) -> bool | None:
         if word in spellings:
             return value
     raise ConfigError(f"{name}:={text} cannot be understood: expected true or false")
+
+
+def log_level(text: str) -> str:
+    """Return what rcl takes as ``--log-level``: a level, or LOGGER:=LEVEL.
+
+    Raises:
+        ConfigError: it is none; rcl would tell of a lexer's error in its own sources.
+    """
+    level = text.rpartition(":=")[2].lower()
+    if level not in _LEVELS:
+        raise ConfigError(
+            f"log_level:={text} cannot be used: {did_you_mean(level, _LEVELS)}expected one of "
+            f"{', '.join(_LEVELS)}, or LOGGER:=LEVEL"
+        )
+    return text
 
 
 def interpreter() -> str:

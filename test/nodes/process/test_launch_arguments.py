@@ -13,6 +13,7 @@ from anymodal_seg_ros.nodes.process.launch_arguments import (
     evaluate_arguments,
     existing_file,
     interpreter,
+    log_level,
     misspelt,
     overrides,
     parameter_file,
@@ -30,6 +31,17 @@ def test_truth_in_every_spelling(text: str) -> None:
 @pytest.mark.parametrize("text", ["false", "False", "0", "no", "off"])
 def test_falsehood_in_every_spelling(text: str) -> None:
     assert boolean("use_sim_time", text) is False
+
+
+@pytest.mark.parametrize("text", ["info", "WARN", "rcl:=debug", "fleet.eyes:=Error"])
+def test_levels_that_rcl_takes_go_through(text: str) -> None:
+    assert log_level(text) == text
+
+
+@pytest.mark.parametrize("text", ["verbose", "warning", "eyes:=loud", "debug:=eyes", ""])
+def test_a_level_that_there_is_none_of_is_refused_before_anything_starts(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"log_level:=.* expected one of debug, info, warn"):
+        log_level(text)
 
 
 def test_what_is_not_given_is_not_set() -> None:
