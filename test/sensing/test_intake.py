@@ -108,7 +108,8 @@ def test_a_frozen_camera_does_not_recover_by_repeating_an_image() -> None:
     )
     assert watched.states("rgb", 1.0) == [SensorState.FROZEN]
     (status,) = watched.intake.status(round(2.4 * S))
-    assert status.fault == "recovering, 1 of 5 good"
+    assert status.fault.startswith("recovering, 1 of 5 good; before: ")
+    assert "frozen" in status.fault.lower(), status.fault
 
 
 @pytest.mark.parametrize("name", ["rgb", "thermal"])

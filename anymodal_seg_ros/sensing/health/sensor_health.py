@@ -231,7 +231,7 @@ class SensorHealth:
             return self._doubt
         if self.state.alive and self._damaged_run >= self.config.fault_frames:
             if self._sound_run:
-                return f"recovering, {self._sound_run} of {needed} good"
+                return f"recovering, {self._sound_run} of {needed} good; before: {self._damage}"
             return self._damage
         if not self._good_run:
             if self.state.down and self._neutral and not self._fault:
@@ -244,7 +244,8 @@ class SensorHealth:
         if not self.state.down or silent:
             return ""
         in_time = "" if self._in_time_run == self._good_run else " and in time"
-        return f"recovering, {min(self._in_time_run, needed)} of {needed} good{in_time}"
+        before = f"; before: {self._fault}" if self._fault else ""
+        return f"recovering, {min(self._in_time_run, needed)} of {needed} good{in_time}{before}"
 
     def _slowness(self) -> str:
         """Say how late the last messages were, and what was promised."""

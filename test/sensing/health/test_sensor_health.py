@@ -189,10 +189,9 @@ def test_a_fault_is_told_until_as_many_good_messages_came_as_are_needed() -> Non
     sensor = Sensor()
     sensor.send(None, BAD, BAD)
     assert sensor.said() == BAD.reason
-    sensor.send(None)
-    assert sensor.said() == "recovering, 1 of 3 good"
-    sensor.send(None)
-    assert sensor.said() == "recovering, 2 of 3 good"
+    for good in (1, 2):
+        sensor.send(None)
+        assert sensor.said() == f"recovering, {good} of 3 good; before: {BAD.reason}"
     sensor.send(None)
     assert sensor.said() == "" and sensor.state is SensorState.OK
     sensor.send(BAD)
@@ -206,7 +205,7 @@ def test_good_messages_that_come_late_are_told_from_those_in_time() -> None:
     sensor.send(None, BAD, BAD)
     sensor.send(None, after_ns=PERIOD)
     sensor.send(None, after_ns=250 * MS)
-    assert sensor.said() == "recovering, 1 of 3 good and in time"
+    assert sensor.said() == f"recovering, 1 of 3 good and in time; before: {BAD.reason}"
     sensor.rest(300 * MS)
     assert sensor.said() == "", "silence is what is wrong now"
 

@@ -166,7 +166,8 @@ def test_while_it_recovers_a_sensor_says_how_far_it_has_come() -> None:
     for good in range(1, CONFIG.recover_frames):
         now += PERIOD
         dog.observe("rgb", now)
-        assert dog.status("rgb", now).fault == f"recovering, {good} of 5 good"
+        said = f"recovering, {good} of 5 good; before: INVALID in the test"
+        assert dog.status("rgb", now).fault == said
     dog.observe("rgb", now + PERIOD, faulty(SensorState.INVALID))
     assert dog.status("rgb", now + PERIOD).fault == "INVALID in the test"
 
@@ -216,7 +217,8 @@ def test_a_damaged_sensor_is_degraded_alive_and_recovers() -> None:
     for good in range(1, CONFIG.recover_frames):
         now += PERIOD
         dog.observe("rgb", now)
-        assert dog.status("rgb", now).fault == f"recovering, {good} of 5 good"
+        said = f"recovering, {good} of 5 good; before: mud: half of it"
+        assert dog.status("rgb", now).fault == said
     dog.observe("rgb", now + PERIOD)
     assert dog.states()["rgb"] is SensorState.OK
 
