@@ -67,7 +67,7 @@ def mark_of(images: Mapping[str, Image], origin: Origin) -> FrameMark | None:
     for modality, image in images.items():
         look = _look(image.pixels)
         if look is not None:
-            content = hashlib.blake2b(np.ascontiguousarray(image.pixels), digest_size=16)
+            content = hashlib.blake2b(np.ascontiguousarray(image.pixels).data, digest_size=16)
             content.update(f"{modality} {image.pixels.shape}".encode())
             return FrameMark(content.digest(), _shortened(look, modality), origin)
     return None
