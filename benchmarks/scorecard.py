@@ -6,7 +6,7 @@ Drives of RigBench's test split, one in each weather, are rendered once and kept
 Each model replays all of them with sensors that are well, and the drive in the sun with every
 subset and with every kind of fault on every sensor; the same again with the naive pipeline. What is
 finished is not done again, so it can be stopped and started at will; when the code that makes masks
-or the version of a model has changed, it begins anew. With ``--page-only`` the page is written from
+or anything of a model has changed, it begins anew. With ``--page-only`` the page is written from
 what is there.
 """
 
@@ -38,7 +38,7 @@ from anymodal_seg_ros.evaluation.scorecard.plan import Trial, jobs_of
 from anymodal_seg_ros.evaluation.scorecard.replays.fleet import reasons_by_name, run_jobs
 from anymodal_seg_ros.evaluation.scorecard.replays.job import NONE, Subject, Truth
 from anymodal_seg_ros.evaluation.scorecard.scorecard import load_scorecard, write_failures
-from anymodal_seg_ros.inference.model import load_model
+from anymodal_seg_ros.inference.model import Model, load_model, sha256
 from anymodal_seg_ros.simulation.dataset.plan import CLEAN
 from anymodal_seg_ros.simulation.dataset.rigbench import rigbench
 from anymodal_seg_ros.simulation.rigs import rig_by_name
@@ -59,9 +59,10 @@ def main() -> None:
     recordings = list(recorded(options.work / "recordings", options.data))
     cards = {}
     for model in options.models.split(","):
-        version = load_model(model).manifest.version
+        opened = load_model(model)
+        named = f"{opened.manifest.name} {opened.manifest.version}"
         for pipeline in PIPELINES:
-            folder = options.work / code_version() / f"{model}-{version}-{pipeline}"
+            folder = options.work / code_version() / f"{model_key(opened)}-{pipeline}"
             trials = [
                 drive_trial(path, weather, model, pipeline, options.kinds)
                 for weather, path in drives
@@ -71,7 +72,6 @@ def main() -> None:
                 replay_all([*trials, *real], folder, options.workers)
             if folder.is_dir():
                 card = load_scorecard(folder)
-                named = f"{model} {version}"
                 cards[named, pipeline] = Card(named, pipeline, card.runs, card.unreadable)
     found = page(cards, SWEPT, options.seconds, FAULT_S)
     if options.write:
@@ -103,6 +103,12 @@ def code_version() -> str:
     for path in [root / "frames.py", root / "evaluation" / "naive.py", *files]:
         digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
     return digest.hexdigest()[:10]
+
+
+def model_key(model: Model) -> str:
+    """Name a model by its version, and by its contents: weights may change under one version."""
+    digest = sha256(model.folder / "model.yaml")  # it has the digests of the other files
+    return f"{model.manifest.name}-{model.manifest.version}-{digest[:10]}"
 
 
 def rendered(folder: Path, seconds: float, workers: int) -> Iterator[tuple[str, Path]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,19 @@ def test_check_data_reads_the_bags_of_a_recipe(tmp_path: Path) -> None:
     (tmp_path / "classes.yaml").write_text("classes: [[road, 1, 2, 3]]\n")
     result = runner.invoke(command, ["check-data", str(recipe), "--workers", "1"])
     assert result.exit_code == 1 and "no class: 4 (in 4), 9 (in 4)" in result.output
+
+
+def test_a_copy_of_a_bag_is_the_same_recording(drive: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(drive, tmp_path / "another_day")
+    recipe = tmp_path / "recipe.yaml"
+    section = _section(drive, train=str(drive), validation=str(copied), test="")
+    recipe.write_text(RECIPE + yaml.safe_dump({"data": section}))
+    runner = CliRunner(env={"COLUMNS": "300"})
+    result = runner.invoke(command, ["check-data", str(recipe), "--workers", "1"])
+    frames = open_dataset(section).split("train").units
+    assert result.exit_code == 1
+    assert f"validation: {frames} of its {frames} frames are in train, too:" in result.output
+    assert f"{frames} of {copied}, such as" in result.output and f"in {drive}," in result.output
 
 
 def test_a_label_that_is_no_class_is_named_with_its_place(tmp_path: Path) -> None:

@@ -187,3 +187,55 @@ def test_an_unknown_label_comes_whole_out_of_a_worker_process() -> None:
     error = UnknownLabelError("a.png", "label ids", ["3", "9"], "mend it")
     again = pickle.loads(pickle.dumps(error))
     assert str(again) == str(error) and again.values == ("3", "9")
+
+
+def copy_nearly(path: Path, to: Path) -> None:
+    """Write a picture anew at half its size, and darker."""
+    half = cv2.resize(cv2.imread(str(path)), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(to), cv2.convertScaleAbs(half, alpha=0.8))
+
+
+def test_a_frame_that_is_learned_from_cannot_be_a_measure(layout: Path) -> None:
+    data = layout.parent / "data"
+    (data / "b/rgb/1.png").write_bytes((data / "a/rgb/0.png").read_bytes())
+    result = check(layout, data)
+    assert result.exit_code == 1
+    assert "validation: 1 of its 2 frames are in train, too:" in result.output
+    assert f"1 of {data}/b/rgb, such as 1.png: in {data}/a/rgb, 0.png" in result.output
+
+
+def test_one_recording_for_two_splits_is_named(layout: Path) -> None:
+    content = yaml.safe_load(layout.read_text())
+    content["splits"] = {"train": "a", "validation": "a", "test": "b"}
+    layout.write_text(yaml.safe_dump(content))
+    result = check(layout, layout.parent / "data")
+    assert result.exit_code == 1
+    assert "validation: 2 of its 2 frames are in train, too:" in result.output
+    assert "test: 2 of" not in result.output
+
+
+def test_a_near_copy_is_named_but_may_be_meant(layout: Path) -> None:
+    data = layout.parent / "data"
+    copy_nearly(data / "a/rgb/0.png", data / "b/rgb/0.png")
+    result = check(layout, data)
+    assert result.exit_code == 0, result.output
+    assert "validation: 1 of its 2 frames look nearly like frames of train, too:" in result.output
+    assert "leave a gap between the splits" in result.output
+
+
+def test_test_frames_that_chose_the_weights_are_told_and_allowed(layout: Path) -> None:
+    content = yaml.safe_load(layout.read_text())
+    content["splits"] = {"train": "a", "validation": "b", "test": "b"}
+    layout.write_text(yaml.safe_dump(content))
+    result = check(layout, layout.parent / "data")
+    assert result.exit_code == 0, result.output
+    assert "test: 2 of its 2 frames are in validation, too:" in result.output
+
+
+def test_two_pictures_of_nothing_are_not_one_frame(layout: Path) -> None:
+    data = layout.parent / "data"
+    for split in ("a", "b"):  # the camera is dead; what the others saw differs
+        cv2.imwrite(str(data / split / "rgb/0.png"), np.full((HEIGHT, WIDTH, 3), 7, np.uint8))
+    result = check(layout, data)
+    assert result.exit_code == 0, result.output
+    assert "of its 2 frames" not in result.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections import Counter
@@ -18,17 +19,19 @@ from anymodal_seg_ros.cli.console.plain_console import PlainConsole
 from anymodal_seg_ros.config import read_yaml
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_training.datasets import open_dataset
-from anymodal_seg_training.datasets.base import SPLITS, Dataset, Split
+from anymodal_seg_training.datasets.base import SPLITS, Dataset, Origin, Split
 from anymodal_seg_training.datasets.data_findings import (
     Findings,
     findings_table,
     tell_modalities,
     tell_problems,
+    tell_shared,
     tell_unknown,
 )
 from anymodal_seg_training.datasets.folders import FolderDataset, FolderOptions, layout_names
 from anymodal_seg_training.datasets.mixed import MixedDataset
 from anymodal_seg_training.datasets.plane_statistics import Measure
+from anymodal_seg_training.datasets.shared_frames import mark_of, shared_frames
 from anymodal_seg_training.errors import UnknownLabelError
 from anymodal_seg_training.evaluation.member_view import check_modalities, member_recipe
 from anymodal_seg_training.recipe import InputOptions, Recipe, load_recipe
@@ -56,13 +59,15 @@ def check_split(
 def _check(split: Split, unit: int, measure: Measure | None) -> Findings:
     found = Findings(frames=split.frames_per_unit)
     try:
-        for frame in split.frames(unit):
+        for number, frame in enumerate(split.frames(unit), start=unit * split.frames_per_unit):
             images = dict(frame.images)  # every one of them is read, measured or not
             ids, counts = np.unique(frame.label, return_counts=True)
             sums = {} if measure is None else measure.frame(images)
             pixels = {int(i): int(n) for i, n in zip(ids, counts, strict=True)}
             size = f"{frame.label.shape[1]}x{frame.label.shape[0]}"
-            found.add(Findings(sizes=Counter([size]), pixels=Counter(pixels), sums=sums))
+            mark = mark_of(images, frame.origin or Origin(split.name, f"frame {number}"))
+            marks = [] if mark is None else [mark]
+            found.add(Findings(0, [], [], Counter([size]), Counter(pixels), sums, marks))
     except UnknownLabelError as error:
         return Findings(frames=split.frames_per_unit, unknown=[error])
     except AnymodalError as error:
@@ -112,17 +117,21 @@ def main(layout: str, root: Path | None, workers: int, most: int) -> None:
     LAYOUT is the path of a YAML file that describes it, or one of the bundled ones: LAYOUTS.
     Without ROOT it is a recipe, and the data set that the recipe trains on is read, from bags too;
     of mixed ones, each.
-    Exit code 1 if a frame cannot be used, or nothing in a split is labelled.
+    Frames of validation or test that are in train, too, are named, and those that look nearly
+    like one of them.
+    Exit code 1 if a frame cannot be used, nothing in a split is labelled, or a frame is in train
+    and in another split.
 
     Also prints the section 'modalities' of a recipe, with mean and standard deviation as measured
     on the training frames.
     """
 
     def command() -> None:
-        console, good = PlainConsole(), True
-        for opened in _opened(layout, root):
-            good &= _check_dataset(opened, workers or os.cpu_count() or 1, most, console)
-        if not good:
+        console, threads = PlainConsole(), workers or os.cpu_count() or 1
+        opened = _opened(layout, root)
+        found = [_check_dataset(one, threads, most, console) for one in opened]
+        bad = any(split.bad for splits in found for split in splits.values())
+        if _tell_leaks(found, most, console) or bad:
             sys.exit(1)
 
     run_command(command)
@@ -145,9 +154,11 @@ class _Opened:
     needs_labels: bool = True
 
 
-def _check_dataset(opened: _Opened, workers: int, most: int, console: Console) -> bool:
-    """Check a data set, print what was found, and return whether all of it can be used."""
-    found = {}
+def _check_dataset(
+    opened: _Opened, workers: int, most: int, console: Console
+) -> dict[str, Findings]:
+    """Check a data set, and return and print what was found in each split."""
+    found: dict[str, Findings] = {}
     with Display() as display:
         for name, split in _splits(opened.dataset, opened.title, console):
             if isinstance(split, str):
@@ -165,7 +176,22 @@ def _check_dataset(opened: _Opened, workers: int, most: int, console: Console) -
     if "train" in found and found["train"].sums:
         tell_modalities(found["train"], opened.measure, console)
     tell_unknown([error for findings in found.values() for error in findings.unknown], console)
-    return not any(findings.bad for findings in found.values())
+    return found
+
+
+def _tell_leaks(found: list[dict[str, Findings]], most: int, console: Console) -> bool:
+    """Print which frames are in two splits, and return whether something was learned from them.
+
+    Sets that are mixed are learned from together, so any of them may have another one's frames.
+    """
+    leak = False
+    for known, judged in itertools.combinations(SPLITS, 2):
+        marks = [mark for splits in found if known in splits for mark in splits[known].marks]
+        for split in (splits[judged] for splits in found if judged in splits):
+            shared = shared_frames(split.marks, marks)
+            tell_shared(judged, split.frames, known, shared, most, console)
+            leak |= known == "train" and any(frame.exact for frame in shared)
+    return leak
 
 
 def _opened(layout: str, root: Path | None) -> list[_Opened]:

@@ -32,7 +32,7 @@ from anymodal_seg_training.datasets.bag_options import (
     bag_parts,
     label_encoding,
 )
-from anymodal_seg_training.datasets.base import SPLITS, LabelledFrame
+from anymodal_seg_training.datasets.base import SPLITS, LabelledFrame, Origin
 from anymodal_seg_training.datasets.image_readers import class_ids
 from anymodal_seg_training.datasets.layout import LabelLayout
 from anymodal_seg_training.errors import TrainingError
@@ -116,7 +116,8 @@ class BagSplit:
             raise TrainingError(f"{where}: {sensor} {reason}")
         sensors = self.rig.sensors
         images = {sensors[name].modality: image for name, image in done.images.items()}
-        yield LabelledFrame(images, label, *self.conditions(unit))
+        origin = Origin(str(path), f"{instant.label.log_ns} ns")
+        yield LabelledFrame(images, label, *self.conditions(unit), origin)
 
     def conditions(self, unit: int) -> tuple[dict[str, str]]:
         """See :class:`.base.Split`."""

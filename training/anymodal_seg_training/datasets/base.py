@@ -16,6 +16,19 @@ SYNTHETIC = "**Synthetic data only.**"
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a frame comes from, for people.
+
+    Attributes:
+        recording: what it was taken from: a folder, a bag, a scene.
+        moment: the frame in it: a file's name, a time.
+    """
+
+    recording: str
+    moment: str
+
+
+@dataclass(frozen=True, slots=True)
 class LabelledFrame:
     """One instant.
 
@@ -24,11 +37,13 @@ class LabelledFrame:
             data sets read an image when it is asked for, and fail then if it is damaged.
         label: uint8 ``[H, W]`` class ids, 255 where there is none.
         conditions: under which it was taken, such as weather: fog; scores are told apart by them.
+        origin: where it comes from, for people; None if the data set does not tell.
     """
 
     images: Mapping[str, Image]
     label: Mask
     conditions: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class Split(Protocol):

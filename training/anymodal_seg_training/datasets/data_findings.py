@@ -11,6 +11,7 @@ from rich.table import Table
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_training.datasets.base import Dataset
 from anymodal_seg_training.datasets.plane_statistics import Measure, PlaneSums, yaml_line
+from anymodal_seg_training.datasets.shared_frames import FrameMark, SharedFrame
 from anymodal_seg_training.errors import UnknownLabelError
 
 
@@ -25,6 +26,7 @@ class Findings:
         sizes: how often a label has a size, ``WIDTHxHEIGHT``.
         pixels: labelled pixels of each class, then the unlabelled ones.
         sums: what a network would see of each modality, where it was measured.
+        marks: by which its frames are known again in another split.
     """
 
     frames: int = 0
@@ -33,6 +35,7 @@ class Findings:
     sizes: Counter[str] = field(default_factory=Counter)
     pixels: Counter[int] = field(default_factory=Counter)
     sums: dict[str, PlaneSums] = field(default_factory=dict)
+    marks: list[FrameMark] = field(default_factory=list)
 
     @property
     def bad(self) -> int:
@@ -51,6 +54,7 @@ class Findings:
         self.unknown += other.unknown
         self.sizes.update(other.sizes)
         self.pixels.update(other.pixels)
+        self.marks += other.marks
         for name, sums in other.sums.items():
             self.sums.setdefault(name, PlaneSums(sums.spec)).add(sums)
 
@@ -105,6 +109,52 @@ def tell_unknown(errors: list[UnknownLabelError], console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
+
+
+_SHARED = {
+    ("train", True): "What was learned from cannot be a measure: take these frames out of one of "
+    "the two.",
+    ("train", False): "Neighbours in a recording look alike, and score as if they had been learned "
+    "from: leave a gap between the splits, or give each split recordings of its own.",
+    ("validation", True): "The best weights are chosen on validation: a score on the same frames "
+    "flatters them.",
+    ("validation", False): "The best weights are chosen on validation: a score on such frames "
+    "flatters them.",
+}
+"""What follows from frames that a split shares, exactly or nearly, with train or validation."""
+
+
+def tell_shared(
+    judged: str, frames: int, known: str, shared: list[SharedFrame], most: int, console: Console
+) -> None:
+    """Print which frames of a split are in another, by the recordings that they come from.
+
+    Args:
+        judged: the split.
+        frames: how many it has.
+        known: the other one, train or validation.
+        shared: those that are in the other one, too.
+        most: pairs of recordings to print.
+        console: to print on.
+    """
+    for exact, what in ((True, "are in"), (False, "look nearly like frames of")):
+        those = [frame for frame in shared if frame.exact is exact]
+        if not those:
+            continue
+        lines = [f"{judged}: {len(those)} of its {frames} frames {what} {known}, too:"]
+        recordings = Counter((frame.origin.recording, frame.other.recording) for frame in those)
+        for (one, other), count in recordings.most_common(most):
+            example = next(
+                f for f in those if (f.origin.recording, f.other.recording) == (one, other)
+            )
+            lines.append(
+                f"  {count} of {one}, such as {example.origin.moment}: in {other}, "
+                f"{example.other.moment}"
+            )
+        if len(recordings) > most:
+            lines.append(f"  and {len(recordings) - most} more")
+        lines.append(f"  {_SHARED[known, exact]}")
+        console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
 def tell_modalities(found: Findings, measure: Measure, console: Console) -> None:

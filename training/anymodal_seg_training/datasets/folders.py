@@ -14,7 +14,7 @@ from anymodal_seg_ros.config import text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.manifest import ClassSpec
-from anymodal_seg_training.datasets.base import SPLITS, LabelledFrame
+from anymodal_seg_training.datasets.base import SPLITS, LabelledFrame, Origin
 from anymodal_seg_training.datasets.image_readers import read_image, read_label
 from anymodal_seg_training.datasets.layout import Layout, list_entries, load_layout
 from anymodal_seg_training.datasets.templates import Fields, fill, find, match
@@ -86,7 +86,9 @@ class FolderSplit:
         path = self.root / fill(layout.label.path, fields, "label.path")
         label = read_label(path, layout.label, layout.classes, layout.crop_left)
         images = _ImagesOnDisk(self, fields, path, (label.shape[0], label.shape[1]))
-        yield LabelledFrame(images, label, self._conditions(fields))
+        first = self.files(fields)[0]
+        origin = Origin(str(first.parent), first.name)
+        yield LabelledFrame(images, label, self._conditions(fields), origin)
 
     def image(self, modality: str, fields: Fields) -> tuple[Image, Path]:
         """Read the image of one modality of the frame with these fields, and tell its first file.

@@ -20,7 +20,7 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_ros.json_files import read_json
-from anymodal_seg_training.datasets.base import SPLITS, LabelledFrame
+from anymodal_seg_training.datasets.base import SPLITS, LabelledFrame, Origin
 from anymodal_seg_training.datasets.bounded import MAX_BYTES
 from anymodal_seg_training.datasets.packed_members import (
     CONDITIONS,
@@ -95,7 +95,8 @@ class PackedSplit:
         """
         label = next(member for member in self.members if member.name == LABEL)
         ids = unpack_label(self.content(unit, label), label)
-        yield LabelledFrame(_Images(self, unit), ids, *self.conditions(unit))
+        origin = Origin(f"{self.folder}, {self.split_name}", f"frame {unit}")
+        yield LabelledFrame(_Images(self, unit), ids, *self.conditions(unit), origin)
 
     def conditions(self, unit: int) -> tuple[dict[str, str]]:
         """See :class:`.base.Split`; a set that has none was packed without the file.

@@ -13,7 +13,7 @@ from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_ros.simulation.rig import Rig, random_frames
 from anymodal_seg_ros.simulation.world.classes import CLASSES
 from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
-from anymodal_seg_training.datasets.base import SPLITS, SYNTHETIC, LabelledFrame
+from anymodal_seg_training.datasets.base import SPLITS, SYNTHETIC, LabelledFrame, Origin
 from anymodal_seg_training.datasets.source_hash import source_hash
 
 REFERENCE = "rgb"
@@ -73,9 +73,11 @@ class RigSplit:
         rig = Rig()
         conditions = self._condition(unit)
         modality_of = {name: sensor.modality for name, sensor in rig.sensors.items()}
-        for frame in random_frames([self.seeds[unit]], self.frames_per_unit, rig, self.weather):
+        frames = random_frames([self.seeds[unit]], self.frames_per_unit, rig, self.weather)
+        for number, frame in enumerate(frames):
+            origin = Origin(f"scene {self.seeds[unit]}", f"frame {number}")
             images = {modality_of[sensor]: image for sensor, image in frame.images.items()}
-            yield LabelledFrame(images, frame.labels[REFERENCE], conditions)
+            yield LabelledFrame(images, frame.labels[REFERENCE], conditions, origin)
 
     def conditions(self, unit: int) -> list[dict[str, str]]:
         """See :class:`.base.Split`."""

@@ -19,7 +19,7 @@ from anymodal_seg_ros.simulation.dataset.source import source_digest
 from anymodal_seg_ros.simulation.dataset.stored import MODALITIES, restored
 from anymodal_seg_ros.simulation.dataset.writer import CONTENT
 from anymodal_seg_ros.simulation.world.classes import CLASSES
-from anymodal_seg_training.datasets.base import SYNTHETIC, LabelledFrame
+from anymodal_seg_training.datasets.base import SYNTHETIC, LabelledFrame, Origin
 
 VARIED_SEED = 3_000_000
 """Seed of the first varied scene, beyond those of every split of the benchmark."""
@@ -86,11 +86,13 @@ class RigBenchSplit:
     def frames(self, unit: int) -> Iterator[LabelledFrame]:
         """Draw or read the frames of a scene."""
         plan = self._plan(unit)
-        for (pixels, label), conditions in zip(
-            self._stored(plan, unit >= len(self.plans)), self.conditions(unit), strict=True
+        stored = self._stored(plan, unit >= len(self.plans))
+        for number, ((pixels, label), conditions) in enumerate(
+            zip(stored, self.conditions(unit), strict=True)
         ):
             images = {m: restored(m, pixels[m]) for m in MODALITIES}
-            yield LabelledFrame(images, label, conditions)
+            origin = Origin(f"scene {plan.name}", f"frame {number}")
+            yield LabelledFrame(images, label, conditions, origin)
 
     def conditions(self, unit: int) -> list[dict[str, str]]:
         """See :class:`.base.Split`."""
