@@ -37,6 +37,7 @@ from anymodal_seg_ros.config.param_files import (
 )
 from anymodal_seg_ros.config.seg import (
     ENGINES,
+    LONGEST_DEADLINE_S,
     BlackBoxConfig,
     RigConfig,
     SegConfig,
@@ -63,6 +64,7 @@ __all__ = [
     "ENGINES",
     "EVENT_TYPES",
     "LARGEST_OFFSET_S",
+    "LONGEST_DEADLINE_S",
     "MESSAGE_TYPES",
     "NODE_NAME",
     "OF_EVERY_NODE",

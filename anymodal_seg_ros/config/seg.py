@@ -20,6 +20,9 @@ from anymodal_seg_ros.config.fields import (
 from anymodal_seg_ros.config.sensors import EVENT_TYPES, SensorConfig
 from anymodal_seg_ros.errors import ConfigError
 
+LONGEST_DEADLINE_S = 10.0
+"""Longest time that a frame set may be told to wait for its samples."""
+
 ENGINES = ("onnxruntime", "openvino", "torch", "tensorrt", "auto")
 """What can execute a model; the first by default."""
 
@@ -52,12 +55,15 @@ class RigConfig:
         1, 1, 64, "Masks are UNLABELED (255) where fewer kinds of sensors see anything"
     )
     deadline_s: float = number(
-        0.02, 0.0, 10.0, "A frame set leaves at most this long after its reference frame came, in s"
+        0.02,
+        0.0,
+        LONGEST_DEADLINE_S,
+        "A frame set leaves at most this long after its reference frame came, in s",
     )
     deadline_max_s: float = number(
         0.1,
         0.0,
-        10.0,
+        LONGEST_DEADLINE_S,
         "The deadline is learned from how late the other sensors come, up to this long, in s; not "
         "above deadline_s: never",
     )

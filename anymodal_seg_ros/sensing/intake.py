@@ -8,13 +8,13 @@ decode goes into the buffers as it is, and is decoded and judged when a frame se
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from math import ceil
 
 import numpy as np
 
-from anymodal_seg_ros.config import RigConfig, seconds_to_ns
+from anymodal_seg_ros.config import LONGEST_DEADLINE_S, RigConfig, seconds_to_ns
 from anymodal_seg_ros.errors import DecodeError, RejectionKind
 from anymodal_seg_ros.frames import (
     CheckResult,
@@ -455,12 +455,20 @@ class Intake:
     def _learn_patience(self, sample: Sample) -> None:
         """Wait as long for a sensor as it usually needs, if that is short enough."""
         self._lags.observe(sample)
-        reference = self.leader()
+        reference = self._opener(n for n, s in self._watchdog.states().items() if s.alive)
         behind_ns = None if reference is None else self._lags.behind_ns(sample.sensor, reference)
         if behind_ns is not None:
             wanted_ns = behind_ns + MARGIN_NS
             within = wanted_ns <= seconds_to_ns(self._rig.deadline_max_s)
             self._synchronizer.wait_for(sample.sensor, wanted_ns if within else 0)
+
+    def _opener(self, sensors: Iterable[str]) -> str | None:
+        """Return whose samples open the frame sets, of sensors in configured order; None if none.
+
+        That is the reference, or, where none is fixed, whoever gets to a moment first.
+        """
+        fixed = self._rig.trigger == "reference"
+        return next(iter(sensors), None) if fixed else self._lags.quickest(sensors)
 
     def too_late_by(self, sensor: str) -> str:
         """Say that a sensor comes too late to be waited for, and the mend; empty if not.
@@ -468,17 +476,21 @@ class Intake:
         A reference that is late at this moment is meant all the same.
         """
         states = self._watchdog.states().items()
-        reference = next((n for n, s in states if s.alive or s is SensorState.LATE), None)
+        reference = self._opener(n for n, s in states if s.alive or s is SensorState.LATE)
         behind_ns = None if reference is None else self._lags.behind_ns(sensor, reference)
         always_ns = seconds_to_ns(self._rig.deadline_s)
         waited_ns = max(always_ns, seconds_to_ns(self._rig.deadline_max_s) - MARGIN_NS)
         if behind_ns is None or behind_ns <= waited_ns:
             return ""
         needed_s = ceil((behind_ns + 2 * MARGIN_NS) / 1e7) / 100
-        return (
-            f"its messages come {behind_ns / 1e6:.0f} ms after those of {reference}: "
-            f"raise rig.deadline_max_s to {needed_s:.2f}"
-        )
+        assert reference is not None
+        most_s = min(self._synchronizer.longest_possible_ns(reference) / 1e9, LONGEST_DEADLINE_S)
+        late = f"its messages come {behind_ns / 1e6:.0f} ms after those of {reference}"
+        if needed_s > most_s:
+            return (
+                f"{late}, and no frame set can wait for more than {most_s:.2g} s: send them sooner"
+            )
+        return f"{late}: raise rig.deadline_max_s to {needed_s:.2f}"
 
     def _inspect(self, sample: Sample, state: SensorState) -> Fault | None:
         """Look for faults in the image."""

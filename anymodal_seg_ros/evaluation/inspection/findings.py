@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.config import LARGEST_OFFSET_S, SHUTTER_S, NodeConfig
+from anymodal_seg_ros.config import LARGEST_OFFSET_S, LONGEST_DEADLINE_S, SHUTTER_S, NodeConfig
 from anymodal_seg_ros.config.other_types import mend_of_type
 from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, READABLE, sensors_by_topic
 from anymodal_seg_ros.evaluation.inspection.survey import NO_STAMP, TRANSFORMS, RecordedTopic
@@ -251,7 +251,8 @@ def _latency(sensors: Sequence[RecordedTopic]) -> Iterator[Finding]:
                 "S205",
                 name,
                 f"it arrives {1e3 * later:.0f} ms later after its stamp than {fastest}: if its "
-                f"stamps are right, raise rig.deadline_max_s to {later + _SPARE_S:.2f}; if its "
+                f"stamps are right, raise rig.deadline_max_s to "
+                f"{min(later + _SPARE_S, LONGEST_DEADLINE_S):.2f}; if its "
                 f"clock is behind, set its offset_s to {later:.2f}",
             )
 

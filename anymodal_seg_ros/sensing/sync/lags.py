@@ -34,6 +34,11 @@ class ArrivalLags:
         """Forget one sensor, whose clock has jumped."""
         self._lags[sensor].clear()
 
+    def quickest(self, sensors: Iterable[str]) -> str | None:
+        """Return whose samples usually come soonest after their stamps; None while not known."""
+        known = [name for name in sensors if len(self._lags[name]) >= _FEWEST]
+        return min(known, key=self._usual_ns, default=None)
+
     def behind_ns(self, sensor: str, reference: str) -> int | None:
         """Return how long after the reference's sample of the same stamp a sensor's usually comes.
 
@@ -43,4 +48,8 @@ class ArrivalLags:
         own, other = self._lags[sensor], self._lags[reference]
         if sensor == reference or len(own) < _FEWEST or len(other) < _FEWEST:
             return None
-        return sorted(own)[-2] - sorted(other)[len(other) // 2]
+        return sorted(own)[-2] - self._usual_ns(reference)
+
+    def _usual_ns(self, sensor: str) -> int:
+        lags = self._lags[sensor]
+        return sorted(lags)[len(lags) // 2]

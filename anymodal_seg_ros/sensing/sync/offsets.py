@@ -53,6 +53,8 @@ class _Book:
     """Without a stamp that can be judged for so long, its last ones say nothing any more."""
     added_ns: int
     """The sensor's ``offset_s``, which is in its times already."""
+    limit_is_set: bool
+    """Whether ``limit_ns`` is its ``clock_offset_s``, whatever frame sets wait for."""
     heard_ns: int = 0
     last_ns: int | None = None
     repeats: int = 0
@@ -80,15 +82,19 @@ class StampOffsets:
             name: _Book(*_configured(sensor, rig)) for name, sensor in rig.sensors.items()
         }
         self._settle_ns = seconds_to_ns(rig.clock_jump_s)
+        self._waits_ns = rig.longest_wait_ns
         self._anchor: str | None = None
         self._election_ns = -(1 << 63)
         self._settled_ns = -(1 << 63)
 
     def configure(self, rig: RigConfig) -> None:
         """Take other rates and tolerances of the same sensors from now on."""
+        self._waits_ns = rig.longest_wait_ns
         for name, sensor in rig.sensors.items():
             book = self._books[name]
-            book.limit_ns, book.silent_after_ns, book.added_ns = _configured(sensor, rig)
+            book.limit_ns, book.silent_after_ns, book.added_ns, book.limit_is_set = _configured(
+                sensor, rig
+            )
 
     def jumped(self, sensor: str, now_ns: int) -> None:
         """A sensor's clock has jumped: give the others the time to do so as well.
@@ -96,7 +102,7 @@ class StampOffsets:
         Where it agreed with another is kept: if the others stay, it is this one that moved.
         """
         book = self._books[sensor]
-        kept = book.limit_ns, book.silent_after_ns, book.added_ns
+        kept = book.limit_ns, book.silent_after_ns, book.added_ns, book.limit_is_set
         self._books[sensor] = _Book(*kept, agreed_ns=book.agreed_ns)
         self._settled_ns = now_ns + self._settle_ns
 
@@ -184,9 +190,8 @@ class StampOffsets:
         deviation_ns = self._deviation_ns(book, doubtful)
         where, mends = "behind" if deviation_ns > 0 else "ahead of", []
         if 0 < deviation_ns < _MAY_BE_LATE_NS:
-            wait_s = ceil(deviation_ns / _EASIER / 1e7) / 100
             mends.append(
-                f"if they are right, it sends late: raise rig.deadline_max_s to {wait_s:.2f}"
+                f"if they are right, it sends late: raise {self._mend_of_limit(book, deviation_ns)}"
             )
         mends.append(f"{'if not, ' if mends else ''}{_mend_of_clock(book)}")
         return Fault(
@@ -194,6 +199,14 @@ class StampOffsets:
             f"stamps are {_spoken(deviation_ns)} {where} those of {self._anchor}: "
             f"expected less than {limit_ns / 1e6:.0f} ms; {'; '.join(mends)}",
         )
+
+    def _mend_of_limit(self, book: _Book, deviation_ns: int) -> str:
+        """Say what is to be raised, so that a sensor which sends so late is believed."""
+        needed_s = ceil(deviation_ns / _EASIER / 1e7) / 100
+        raised = ["its clock_offset_s"] if book.limit_is_set else []
+        if not raised or self._waits_ns < seconds_to_ns(needed_s):
+            raised.append("rig.deadline_max_s")
+        return f"{' and '.join(raised)} to {needed_s:.2f}"
 
     def _host_delay_ns(self, now_ns: int, states: Mapping[str, SensorState]) -> int:
         """Return by how much this computer held up the messages of every sensor of late."""
@@ -252,10 +265,14 @@ def _mend_of_clock(book: _Book) -> str:
     return f"synchronise the clocks{known}"
 
 
-def _configured(sensor: SensorConfig, rig: RigConfig) -> tuple[int, int, int]:
-    """Return limit, longest silence and offset of a sensor, as its book has them."""
-    silent_after_ns = max(sensor.stale_after_ns, _FORGOTTEN_NS)
-    return _limit_ns(sensor, rig), silent_after_ns, seconds_to_ns(sensor.offset_s)
+def _configured(sensor: SensorConfig, rig: RigConfig) -> tuple[int, int, int, bool]:
+    """Return what a sensor's book has of its parameters."""
+    return (
+        _limit_ns(sensor, rig),
+        max(sensor.stale_after_ns, _FORGOTTEN_NS),
+        seconds_to_ns(sensor.offset_s),
+        sensor.clock_offset_s > 0,
+    )
 
 
 def _limit_ns(sensor: SensorConfig, rig: RigConfig) -> int:

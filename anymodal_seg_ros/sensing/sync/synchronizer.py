@@ -99,6 +99,13 @@ class Synchronizer:
         patience_ns = max(self._deadline_ns, min(patience_ns, self._longest_ns))
         self._patience_ns[sensor] = patience_ns
 
+    def longest_possible_ns(self, opener: str) -> int:
+        """Return how long the sets that a sensor opens can wait before some must be given up."""
+        buffer, waiting = self._buffers[opener], MAX_PENDING
+        if buffer.newest is not None:
+            waiting = min(waiting, MAX_PENDING_BYTES // max(1, buffer.newest.image.nbytes))
+        return waiting * max(buffer.period_ns, self._spacing_ns)
+
     def discard(self, sample: Sample, reason: str) -> None:
         """Take a sample out that turned out to be unfit when its pixels were made."""
         self._buffers[sample.sensor].discard(sample)
