@@ -310,10 +310,14 @@ class EventAccumulator:
         if self.stream.latest_stamp_ns is not None:
             self._own_ns = self.stream.latest_stamp_ns + 2 * self._period_ns
 
-    def take(self) -> list[EventWindow]:
+    def take(self, *, silent: bool = False) -> list[EventWindow]:
         """Hand out the windows whose events have come, in order of their ends.
 
         Windows that end before the first packet are given up.
+
+        Args:
+            silent: nothing has come for a while, and nothing will, as there is nothing to tell: the
+                newest window is what it is, and those before it are of no use any more.
         """
         self._ask_for_own()
         if not self._asked:
@@ -326,7 +330,10 @@ class EventAccumulator:
             return []
         begin_ns, until_ns = store.begin_ns + offset_ns, store.until_ns + offset_ns
         ready = sorted(end for end in self._asked if end <= until_ns)
-        self._asked = [end for end in self._asked if end > until_ns]
+        waiting = [end for end in self._asked if end > until_ns]
+        if silent and waiting:
+            ready, waiting = [*ready, max(waiting)], []
+        self._asked = waiting
         windows = [self._cut(end, offset_ns) for end in ready if end > begin_ns]
         counts = self.stream.counts
         counts.windows += len(windows)
