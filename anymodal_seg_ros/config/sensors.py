@@ -330,12 +330,6 @@ class SensorConfig(Thresholds):
         return MESSAGE_TYPES["compressed" if compressed else "image"]
 
     @property
-    def sends_events(self) -> bool:
-        """Whether it is told to send events as they come, and not images of them."""
-        kinds = ("event_packet", "event_array", "event_array_prophesee", "point_cloud")
-        return self.modality == "event" and self.type in kinds
-
-    @property
     def sends_points(self) -> bool:
         """Whether its messages are scans of a LiDAR, and not images or events."""
         return self.type == "point_cloud" and self.modality != "event"
