@@ -4,8 +4,8 @@
 
 Codecs, flat walls, bars, text, bonnets, drops, tunnels, flickering lamps and more; see
 ``test/fixtures/healthy_streams.py`` and, of rarer ones, ``rare_streams.py``. And event cameras that
-are silent while nothing moves, beside a camera: ``quiet_events.py``. Every line that is written is
-a fault of the checks.
+are silent while nothing moves, beside a camera: ``quiet_events.py``; and LiDARs indoors that dock,
+or send turns in parts: ``lidar_streams.py``. Every line that is written is a fault of the checks.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "test")]
 
 from fixtures.healthy_streams import FAMILIES, Family  # noqa: E402
+from fixtures.lidar_streams import LIDARS  # noqa: E402
 from fixtures.quiet_events import ROBOTS, Robot, states  # noqa: E402
 from fixtures.rare_streams import RARE  # noqa: E402
 
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="part of the names of what is played")
     arguments = parser.parse_args()
-    every = {**FAMILIES, **RARE, **ROBOTS}
+    every = {**FAMILIES, **RARE, **LIDARS, **ROBOTS}
     played = {name: one for name, one in every.items() if arguments.only in name}
     alarms = 0
     for name, one in played.items():

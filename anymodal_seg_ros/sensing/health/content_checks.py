@@ -193,7 +193,7 @@ class ContentChecker:
         for verdict in self._checks.inspect(sampled, received_ns):
             found.add(*verdict)
         repeated = None
-        if self._config.frozen:
+        if self._config.frozen and not _no_return(image, sampled):
             sound = not any(fault.withhold for fault in found.faults)
             result, repeated = self._repetition.inspect(sampled, received_ns, sound=sound)
             found.add(result, repeated)
@@ -274,6 +274,13 @@ def _describe(image: Image) -> str:
     if image.encoding == POINT_CLOUD:
         return f"points with {', '.join(image.pixels.dtype.names or ())}"
     return f"{image.width}x{image.height} {image.encoding}"
+
+
+def _no_return(image: Image, sampled: figures.Grid) -> bool:
+    """Whether it is a scan of nothing, which may well be like the one before."""
+    if image.encoding != POINT_CLOUD:
+        return False
+    return not (np.isfinite(sampled.values) & (sampled.values > 0)).any()
 
 
 def _ahead(points: Pixels) -> Pixels:
