@@ -72,7 +72,7 @@ def directions(points: Floats, ranges: Floats, each: float) -> Directions:
     returns = count()
     reach = count(np.minimum(ranges, _FARTHEST_M)) / np.maximum(returns, 1)
     far, many = count((ranges >= CLOSE_M).astype(np.float32)), np.float32(each)
-    return Directions(returns * many, far * many, reach, _FEW * each)
+    return Directions(returns * many, far * many, reach.astype(np.float32), _FEW * each)
 
 
 class TurnGatherer:
