@@ -3,8 +3,9 @@
     PYTHONPATH=. python benchmarks/healthy.py --seconds 60
 
 Codecs, flat walls, bars, text, bonnets, drops, tunnels, flickering lamps and more; see
-``test/fixtures/healthy_streams.py`` and, of rarer ones, ``rare_streams.py``. Every line that is
-written is a fault of the checks.
+``test/fixtures/healthy_streams.py`` and, of rarer ones, ``rare_streams.py``. And event cameras that
+are silent while nothing moves, beside a camera: ``quiet_events.py``; and LiDARs indoors that dock,
+or send turns in parts: ``lidar_streams.py``. Every line that is written is a fault of the checks.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "test")]
 
 from fixtures.healthy_streams import FAMILIES, Family  # noqa: E402
+from fixtures.lidar_streams import LIDARS  # noqa: E402
+from fixtures.quiet_events import ROBOTS, Robot, states  # noqa: E402
 from fixtures.rare_streams import RARE  # noqa: E402
 
 from anymodal_seg_ros.config import ChecksConfig, SensorConfig  # noqa: E402
@@ -36,11 +39,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="part of the names of what is played")
     arguments = parser.parse_args()
-    every = {**FAMILIES, **RARE}
-    played = {name: family for name, family in every.items() if arguments.only in name}
+    every = {**FAMILIES, **RARE, **LIDARS, **ROBOTS}
+    played = {name: one for name, one in every.items() if arguments.only in name}
     alarms = 0
-    for name, family in played.items():
-        told = play(family, arguments.seconds, arguments.seed)
+    for name, one in played.items():
+        if isinstance(one, Robot):
+            told = watch(one, arguments.seconds)
+        else:
+            told = play(one, arguments.seconds, arguments.seed)
         alarms += bool(told)
         if told:
             print(f"{name}: {told}", flush=True)
@@ -57,6 +63,14 @@ def play(family: Family, seconds: float, seed: int) -> str:
         state = watchdog.states()["one"]
         if fault is not None and (fault.lasting or state is not SensorState.OK):
             return f"{now_ns / S:.1f} s, {state.value}, {fault.reason}"
+    return ""
+
+
+def watch(robot: Robot, seconds: float) -> str:
+    """Return the first fault that is told of a healthy event camera; empty if none is."""
+    for at_s, state, fault in states(robot, seconds):
+        if state not in ("WAITING", "OK"):
+            return f"{at_s:.1f} s, {state}, {fault}"
     return ""
 
 

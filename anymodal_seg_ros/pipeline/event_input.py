@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from anymodal_seg_ros.config import RigConfig, seconds_to_ns
@@ -70,12 +70,21 @@ class EventInput:
             return EventOutcome(sensor, received_ns, (), damage)
         return EventOutcome(sensor, received_ns, samples)
 
-    def follow(self, reference: Sample) -> list[Sample]:
-        """Ask for the events until a reference frame. Returns what no thread will deliver."""
+    def follow(self, reference: Sample, silent: Collection[str]) -> list[Sample]:
+        """Ask for the events until a reference frame. Returns what no thread will deliver.
+
+        Args:
+            reference: the frame.
+            silent: cameras that send nothing since there is nothing to tell.
+        """
         if (thread := self._thread) is not None:
-            thread.follow(reference)
+            thread.follow(reference, silent)
             return []
-        return self._sampler.follow(reference)
+        return self._sampler.follow(reference, silent)
+
+    def always_sends(self, sensor: str) -> bool:
+        """Whether a camera's messages come although there is no event to tell of."""
+        return self._sampler.always_sends(sensor)
 
     def judgement(self, sensor: str) -> tuple[Fault | None, tuple[CheckResult, ...], int | None]:
         """Return why nothing comes of a camera's messages, if so, and the figures behind it.

@@ -274,9 +274,10 @@ class Pipeline:
         self._parts.pictures.see(sample)
         with self._lock:
             error = self._intake.push(sample)
-            leads = self._intake.leader() == sample.sensor
+            leads = self._intake.leads_events(sample.sensor, sample.received_ns)
+            silent = self._intake.resting(sample.received_ns) if leads else frozenset()
         if leads:
-            for events in self._parts.events.follow(sample):
+            for events in self._parts.events.follow(sample, silent):
                 self.push(events)
         return error
 
@@ -494,6 +495,8 @@ class Pipeline:
         if sensor:
             nothing, checks, newest_ns = self._parts.events.judgement(sensor)
             with self._lock:
+                if self._parts.events.always_sends(sensor):
+                    self._intake.expect_always(sensor)
                 self._intake.judge_events(sensor, received_ns, nothing, checks, newest_ns)
         errors = [self.push(sample) for sample in outcome.samples]
         if outcome.samples:

@@ -27,6 +27,8 @@ from anymodal_seg_ros.frames import (
 )
 from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
 from anymodal_seg_ros.sensing.health.evidence import shortfall
+from anymodal_seg_ros.sensing.health.motion import MotionWatch
+from anymodal_seg_ros.sensing.health.rest import EventCameraRest
 from anymodal_seg_ros.sensing.health.sensor_health import Fault, withheld
 from anymodal_seg_ros.sensing.health.watchdog import Watchdog
 from anymodal_seg_ros.sensing.sync.clock import StampGuard
@@ -241,6 +243,26 @@ class Intake:
         """Take note of a message that is a sign of life but no sample: a packet of events."""
         self.advance(received_ns)
         self._watchdog.arrive(sensor, received_ns)
+        if sensor in self._rests:
+            self._rests[sensor].hear(received_ns)
+
+    def expect_always(self, sensor: str) -> None:
+        """Take note that an event camera sends although there is no event to tell of."""
+        self._rests[sensor].always_sends = True
+
+    def resting(self, now_ns: int) -> frozenset[str]:
+        """Return the event cameras that are silent because nothing moves before the others."""
+        if not self._rests:
+            return frozenset()
+        others = self._onlookers(now_ns)
+        return frozenset(n for n, rest in self._rests.items() if rest.rests(others, now_ns))
+
+    def leads_events(self, sensor: str, now_ns: int) -> bool:
+        """Whether event cameras follow a sensor's frames: the first living one's that has any."""
+        resting = self.resting(now_ns)
+        states = self._watchdog.states().items()
+        leader = next((n for n, s in states if s.alive and n not in resting), None)
+        return sensor == (leader or self.leader())
 
     def reject_camera_info(self, sensor: str, reason: str) -> str:
         """Count a calibration that cannot be used; it says nothing about the sensor's images."""
@@ -393,9 +415,15 @@ class Intake:
                 planes=self._planes.get(name),
                 recover_frames=sensor.recover_frames,
                 counts=sensor.counts,
+                motion=any(other.modality == "event" for other in rig.sensors.values()),
             )
             for name, sensor in rig.sensors.items()
             if rig.content_checks
+        }
+        self._rests = {
+            name: EventCameraRest(sensor.period_ns, known=sensor.sends_events)
+            for name, sensor in rig.sensors.items()
+            if sensor.modality == "event"
         }
         self._held: dict[str, Sample] = {}
         self._originals: dict[str, Sample] = {}
@@ -499,7 +527,31 @@ class Intake:
             return damage
         if state in (SensorState.STALE, SensorState.FAILED):
             checker.forget()
-        return checker.inspect(sample.image, sample.received_ns) or damage
+        fault = checker.inspect(sample.image, sample.received_ns) or damage
+        if checker.motion is not None:
+            self._let_rest(self._rig.sensors[sample.sensor].stale_after_ns, sample.received_ns)
+        return fault
+
+    def _onlookers(self, now_ns: int) -> list[MotionWatch]:
+        """Return what the cameras see that have sent sound pictures lately."""
+        return [
+            checker.motion
+            for name, checker in self._checkers.items()
+            if checker.motion is not None
+            and checker.motion.seen_since(now_ns - self._rig.sensors[name].stale_after_ns)
+        ]
+
+    def _let_rest(self, lasting_ns: int, now_ns: int) -> None:
+        """Excuse the silence of event cameras until the next picture of the others is overdue.
+
+        One whose frames the others follow is only excused where these can take its place.
+        """
+        others, leader = self._onlookers(now_ns), self.leader()
+        for name, rest in self._rests.items():
+            excused = rest.may_rest(others, now_ns)
+            if excused and name == leader:
+                excused = rest.rests(others, now_ns)
+            self._watchdog.rest(name, now_ns + lasting_ns if excused else None)
 
     def _hold(self, sample: Sample, jumped: bool) -> None:
         """Keep the newest sample of a sensor that has yet to prove itself."""

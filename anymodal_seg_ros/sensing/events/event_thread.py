@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,6 +55,12 @@ class _Queued:
     nbytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    sample: Sample
+    silent: Collection[str]
+
+
 class EventThread:
     """An :class:`EventSampler` with a queue in front.
 
@@ -85,7 +91,7 @@ class EventThread:
         self._deliver = deliver
         self._failed = failed
         self._limit = queue_bytes
-        self._queue: deque[_Queued | Sample] = deque()
+        self._queue: deque[_Queued | _Frame] = deque()
         self._bytes = 0
         self._pushed_out: Counter[str] = Counter()
         self._wake = threading.Condition()
@@ -121,11 +127,12 @@ class EventThread:
                 self._drop_oldest()
             self._wake.notify_all()
 
-    def follow(self, reference: Sample) -> None:
+    def follow(self, reference: Sample, silent: Collection[str] = ()) -> None:
         """Queue a frame of the reference sensor; as :meth:`EventSampler.follow`."""
-        frame = replace(reference, image=_NO_IMAGE)  # which would be kept alive for nothing
+        # Its image would be kept alive for nothing.
+        frame = _Frame(replace(reference, image=_NO_IMAGE), silent)
         with self._wake:
-            frames = [item for item in self._queue if isinstance(item, Sample)]
+            frames = [item for item in self._queue if isinstance(item, _Frame)]
             if len(frames) >= _MOST_FRAMES:
                 self._queue.remove(frames[0])
             self._queue.append(frame)
@@ -166,9 +173,10 @@ class EventThread:
             except Exception as error:
                 self._failed(error)
 
-    def _outcome(self, item: _Queued | Sample, after_gap: bool) -> EventOutcome:
-        if isinstance(item, Sample):
-            return EventOutcome("", item.received_ns, tuple(self._sampler.follow(item)))
+    def _outcome(self, item: _Queued | _Frame, after_gap: bool) -> EventOutcome:
+        if isinstance(item, _Frame):
+            samples = self._sampler.follow(item.sample, item.silent)
+            return EventOutcome("", item.sample.received_ns, tuple(samples))
         if after_gap:
             self._sampler.interrupt(item.sensor)
         try:

@@ -27,6 +27,9 @@ _LEAST_EVENTS = 100
 
 _MOST_OUTSIDE = 0.99
 """Share of events outside the sensor from which the others are no picture, either."""
+_FEWEST_WITHOUT = 10
+"""Messages without an event in a row that no driver sends which waits for events."""
+
 _LEAST_WINDOWS = 30
 _MOST_MISSED = 0.99
 """Share of events that are in no window although the windows leave next to no time out."""
@@ -49,6 +52,7 @@ class EventEvidence:
         fault: why nothing comes of them, or only a part of the picture, which is DEGRADED and not
             withheld; None while they are well.
         checks: shares of what was lost, each with the share from which it is told.
+        always_sends: whether messages come although there is no event to tell of.
     """
 
     def __init__(self, stream: EventStream, period_ns: int, length_ns: int = 0) -> None:
@@ -68,6 +72,9 @@ class EventEvidence:
         """Begin anew, as when the caller's time does."""
         self.fault: Fault | None = None
         self.checks: tuple[CheckResult, ...] = ()
+        self.always_sends = False
+        self._without_event = 0
+        """Messages in a row, by their windows."""
         self._marks: list[tuple[int, EventCounts]] = []
         self._since: tuple[int, EventCounts] | None = None
 
@@ -77,6 +84,8 @@ class EventEvidence:
         if not self._marks or now_ns - self._marks[-1][0] > _SPAN_NS:
             self._marks = [*self._marks[-1:], (now_ns, replace(counts))]
         if self._since is None or counts.windows > self._since[1].windows:
+            if self._since is not None:
+                self._count_without_event(_between(self._since[1], counts))
             self._since = now_ns, replace(counts)
         lately = _between(self._marks[0][1], counts)
         self.checks = tuple(_checks(lately))
@@ -86,6 +95,12 @@ class EventEvidence:
             or self._missed(now_ns - self._marks[0][0], lately)
         )
         return self.fault
+
+    def _count_without_event(self, lately: EventCounts) -> None:
+        """Take note of what came from one window to the next."""
+        told = lately.events or lately.odd_times or lately.undecodable
+        self._without_event = 0 if told else self._without_event + lately.messages
+        self.always_sends |= self._without_event >= _FEWEST_WITHOUT
 
     def _missed(self, span_ns: int, lately: EventCounts) -> Fault | None:
         """Say that the events that come are in none of the windows, by their times."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -96,8 +96,13 @@ class EventSampler:
                 windows = []  # pictures of nothing
         return [self._sample(sensor, window, received_ns) for window in windows]
 
-    def follow(self, reference: Sample) -> list[Sample]:
+    def follow(self, reference: Sample, silent: Collection[str] = ()) -> list[Sample]:
         """Ask every other event camera for the window that ends when a frame was taken.
+
+        Args:
+            reference: the frame.
+            silent: cameras that send nothing since there is nothing to tell; see
+                :meth:`EventAccumulator.take`.
 
         Returns:
             The samples that can be made at once; the others come from :meth:`push`.
@@ -107,7 +112,7 @@ class EventSampler:
             for name, camera in self._cameras.items():
                 if name != reference.sensor:
                     camera.request(reference.time_ns - self._offsets_ns[name])
-                    made = camera.take()
+                    made = camera.take(silent=name in silent)
                     if withheld(self._evidence[name].fault) is None:
                         windows += [(name, window) for window in made]
         return [self._sample(name, window, reference.received_ns) for name, window in windows]
@@ -120,6 +125,10 @@ class EventSampler:
         """Return the time that a camera has reached, as :attr:`Sample.time_ns`; None before any."""
         newest_ns = self._cameras[sensor].stream.newest_ns
         return None if newest_ns is None else newest_ns + self._offsets_ns[sensor]
+
+    def always_sends(self, sensor: str) -> bool:
+        """Whether a camera's messages come although there is no event to tell of."""
+        return self._evidence[sensor].always_sends
 
     def checks(self, sensor: str) -> tuple[CheckResult, ...]:
         """Return what was lost of a camera's messages lately, as shares."""

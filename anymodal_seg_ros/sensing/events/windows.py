@@ -38,6 +38,9 @@ from anymodal_seg_ros.sensing.events.word_streams import CHUNK_BYTES
 _MOST_ASKED = 16
 """Windows that are waited for at most; of more, the oldest are given up."""
 
+_PAUSE_PERIODS = 4
+"""No driver gathers events for so long where anything moves."""
+
 _MOST_PENDING = 256
 """Packets that wait to be decoded at most, however small they are."""
 
@@ -295,12 +298,18 @@ class EventAccumulator:
         Raises:
             DecodeError: it cannot be used; nothing of it was taken.
         """
+        before_ns = self.stream.latest_stamp_ns
         self.stream.push(message)
         if self._epoch != self.stream.store.epoch:
             self._begin()
         latest_ns = self.stream.latest_stamp_ns
-        if latest_ns is not None and self._own_ns is None:
+        if latest_ns is None:
+            return
+        if self._own_ns is None:
             self._own_ns = latest_ns + 2 * self._period_ns
+        if before_ns is not None and latest_ns - before_ns > _PAUSE_PERIODS * self._period_ns:
+            # What has waited through a pause comes too late for its frame.
+            self._asked = [end for end in self._asked if end > latest_ns - self._period_ns]
 
     def request(self, end_ns: int) -> None:
         """Ask for the window that ends at a header stamp, in the clock of this camera's stamps."""
@@ -310,10 +319,14 @@ class EventAccumulator:
         if self.stream.latest_stamp_ns is not None:
             self._own_ns = self.stream.latest_stamp_ns + 2 * self._period_ns
 
-    def take(self) -> list[EventWindow]:
+    def take(self, *, silent: bool = False) -> list[EventWindow]:
         """Hand out the windows whose events have come, in order of their ends.
 
         Windows that end before the first packet are given up.
+
+        Args:
+            silent: nothing has come for a while, and nothing will, as there is nothing to tell: the
+                newest window is what it is, and those before it are of no use any more.
         """
         self._ask_for_own()
         if not self._asked:
@@ -326,7 +339,10 @@ class EventAccumulator:
             return []
         begin_ns, until_ns = store.begin_ns + offset_ns, store.until_ns + offset_ns
         ready = sorted(end for end in self._asked if end <= until_ns)
-        self._asked = [end for end in self._asked if end > until_ns]
+        waiting = [end for end in self._asked if end > until_ns]
+        if silent and waiting:
+            ready, waiting = [*ready, max(waiting)], []
+        self._asked = waiting
         windows = [self._cut(end, offset_ns) for end in ready if end > begin_ns]
         counts = self.stream.counts
         counts.windows += len(windows)

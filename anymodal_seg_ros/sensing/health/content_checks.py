@@ -23,6 +23,7 @@ from anymodal_seg_ros.sensing.health.kinds import (
     kind_of,
 )
 from anymodal_seg_ros.sensing.health.kinds import KINDS as KINDS
+from anymodal_seg_ros.sensing.health.motion import MotionWatch
 from anymodal_seg_ros.sensing.health.repetition import RepetitionWatch
 from anymodal_seg_ros.sensing.health.running_checks import Checks, RunningCheck
 from anymodal_seg_ros.sensing.health.scans import ScanWatch
@@ -105,6 +106,7 @@ class ContentChecker:
         planes: str | None = None,
         recover_frames: int = 5,
         counts: CountsConfig = _USUAL_COUNTS,
+        motion: bool = False,
     ) -> None:
         """Choose the checks of a kind of sensor.
 
@@ -117,6 +119,7 @@ class ContentChecker:
             recover_frames: equal images in a row that make another size or encoding the normal.
             counts: what the camera's numbers mean. Where it says what a count of depth is,
                 distances are not judged as if they were millimetres.
+            motion: whether :attr:`motion` is wanted, if this is a camera.
         """
         kind = kind_of(modality, planes)
         frozen_ns = seconds_to_ns(config.frozen_after_s or kind.frozen_after_s)
@@ -150,6 +153,8 @@ class ContentChecker:
             else None
         )
         self._scans = ScanWatch() if config.scan else None
+        self.motion = MotionWatch() if motion and kind.parts in ("pictures", "heat") else None
+        """What sound pictures tell of whether the world goes by; None of what is no camera."""
         self._format = _Format(recover_frames)
         self.results: tuple[CheckResult, ...] = ()
         """What was found in the newest image."""
@@ -188,10 +193,12 @@ class ContentChecker:
         for verdict in self._checks.inspect(sampled, received_ns):
             found.add(*verdict)
         repeated = None
-        if self._config.frozen:
+        if self._config.frozen and not _no_return(image, sampled):
             sound = not any(fault.withhold for fault in found.faults)
             result, repeated = self._repetition.inspect(sampled, received_ns, sound=sound)
             found.add(result, repeated)
+        if self.motion is not None and repeated is None and not found.faults:
+            self.motion.look(sampled, received_ns)
         self._look_closely(image, sampled, received_ns, found, repeated=repeated is not None)
         self.results = tuple(found.results)
         return max(found.faults, key=_gravity, default=None)
@@ -249,6 +256,8 @@ class ContentChecker:
             self._parts.forget()
         if self._scans is not None:
             self._scans.forget()
+        if self.motion is not None:
+            self.motion.forget()
 
 
 def _switched_on(kind: Kind, config: ChecksConfig) -> list[tuple[FigureCheck, float]]:
@@ -265,6 +274,13 @@ def _describe(image: Image) -> str:
     if image.encoding == POINT_CLOUD:
         return f"points with {', '.join(image.pixels.dtype.names or ())}"
     return f"{image.width}x{image.height} {image.encoding}"
+
+
+def _no_return(image: Image, sampled: figures.Grid) -> bool:
+    """Whether it is a scan of nothing, which may well be like the one before."""
+    if image.encoding != POINT_CLOUD:
+        return False
+    return not (np.isfinite(sampled.values) & (sampled.values > 0)).any()
 
 
 def _ahead(points: Pixels) -> Pixels:

@@ -92,6 +92,8 @@ NOISE = FigureCheck(
 THERMAL_NOISE = FigureCheck("noise", figures.thermal_noise_ratio, True, NOISE.figure)
 DEPTH_NOISE = FigureCheck("noise", figures.depth_noise_ratio, True, NOISE.figure)
 NO_DEPTH = FigureCheck("no_depth", figures.depth_share, False, "share of pixels with a depth")
+NO_RETURNS = replace(NO_DEPTH, patience_s=0.3, was_there=figures.wall_ahead)
+"""Of a driver that sends parts of a turn, some may hold nothing; and what docks comes too near."""
 NEAR_UNITS = FigureCheck("units", figures.median_depth_m, False, "median distance in m")
 FAR_UNITS = FigureCheck("units", figures.median_depth_m, True, NEAR_UNITS.figure)
 HOLES = FigureCheck(
@@ -231,7 +233,7 @@ KINDS = {
         ),
         parts="depth",
     ),
-    "lidar": Kind(((NO_DEPTH, 1e-4),)),
+    "lidar": Kind(((NO_RETURNS, 1e-4),)),
     "event": Kind(((FLOODED, 0.98),), silence_is_healthy=True),
 }
 """What is checked by modality; any other is judged by the planes that are made of it."""

@@ -4,6 +4,9 @@ A sensor that sees nothing somewhere sends no point there, or one without coordi
 fault, and where a robot turns beside a lake or leaves a tunnel, that changes with every scan. But
 what it does send lies between a few centimetres and some hundred metres, rays side by side mostly
 hit the same surface, and from one scan to the next only what covers the sensor takes much away.
+
+A robot that docks comes near to a wall, until much of what its LiDAR sees is right before it, or
+nearer than it can measure: by and by, and not from far away at once, as a hand or a cloth comes.
 """
 
 from __future__ import annotations
@@ -17,12 +20,19 @@ from anymodal_seg_ros.frames import CheckResult, Pixels, SensorState
 from anymodal_seg_ros.sensing.health.damage.sudden_loss import HELD_NS
 from anymodal_seg_ros.sensing.health.figures.order import median
 from anymodal_seg_ros.sensing.health.running_checks import MARGIN
+from anymodal_seg_ros.sensing.health.scan_directions import (
+    CLOSE_M,
+    SECTORS,
+    Directions,
+    TurnGatherer,
+    directions,
+)
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
 IMPLAUSIBLE_ABOVE = 0.2
 """Share of returns whose ranges no LiDAR measures."""
 CLOSE_ABOVE = 0.6
-"""Share of returns from right before the sensor."""
+"""Share of the directions in which something is right before the sensor at once."""
 SCRAMBLED_ABOVE = 2.5
 """Times the usual difference of ranges side by side."""
 MISSING_ABOVE = 0.3
@@ -31,11 +41,15 @@ LOST_ABOVE = 0.4
 """Share of all returns that have gone from one scan to the next."""
 
 _NEAREST_M, _FARTHEST_M = 0.05, 1000.0
-_CLOSE_M = 0.6
+_TOUCHING_M, _TOUCHED = 0.2, 0.9
+"""So near no wall is to so large a share of what a LiDAR sees, however it came there."""
+_NEAR_M = 1.3
+"""From there on a wall may come nearer than some LiDARs measure, until the next scan."""
+_AT_ONCE_NS = 250_000_000
+"""A hand is before a sensor within this time."""
 _POINTS = 4096
 _STRETCH = 64
 """So many points in a row are looked at together: more than a firing of most sensors."""
-_SECTORS = 24
 _FEWEST_POINTS = 200
 _FEWEST_SCANS = 10
 _MEMORY = 50
@@ -43,10 +57,12 @@ _ROUGH = 0.12
 """Median difference of ranges side by side over the range, below which any order is one."""
 _SOME = 0.2
 """Of the returns that it had, or that a direction has in the mean: one with less is empty."""
-_FEW = 5
-"""Of the points that are looked at: a direction with fewer tells nothing."""
 _CONFIRM = 3
 _NO_PAIR = -2.0
+_LONG_AGO_NS = -(1 << 62)
+_WHAT_IS_IMPLAUSIBLE = "share of impossible ranges"
+_WHAT_IS_CLOSE = f"share of directions with something within {CLOSE_M:g} m at once"
+_WHAT_IS_MISSING = "share of directions that lost their returns from one scan to the next"
 
 Floats = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -63,12 +79,18 @@ class ScanWatch:
     def forget(self) -> None:
         """Begin anew."""
         self._roughness: deque[float] = deque(maxlen=_MEMORY)
-        self._before: Floats | None = None
-        """Returns of the last scan by direction, ``[_SECTORS]``."""
+        self._turns = TurnGatherer()
+        self._before: Directions | None = None
+        """The last turn."""
         self._before_ns = 0
-        self._lacks: Floats | None = None
-        """The same of the last scan before much of it went."""
+        self._lacks: Directions | None = None
+        """The last turn before much of it went."""
+        self._closed_ns = np.full(SECTORS, _LONG_AGO_NS)
+        """When a direction became close from far away."""
+        self._covered = False
         self._rough_run = self._missing_run = 0
+        self._close = _verdict("close", 0.0, CLOSE_ABOVE, _WHAT_IS_CLOSE)
+        self._missing = _verdict("missing", 0.0, MISSING_ABOVE, _WHAT_IS_MISSING)
 
     def inspect(self, cloud: Pixels, now_ns: int) -> list[Found]:
         """Judge a scan; one with hardly a point is another check's business."""
@@ -83,16 +105,38 @@ class ScanWatch:
             return []
         plausible = (seen > _NEAREST_M) & (seen < _FARTHEST_M)
         implausible = 1.0 - float(plausible.mean())
-        close = float((seen < _CLOSE_M).mean())
-        found = [
-            _verdict("implausible", implausible, IMPLAUSIBLE_ABOVE, "share of impossible ranges"),
-            _verdict("close", close, CLOSE_ABOVE, f"share of returns within {_CLOSE_M:g} m"),
-        ]
-        if all(fault is None for _, fault in found):
-            found.append(self._order(stretches, ranges, returns))
-            far = stretches[returns & (ranges >= _CLOSE_M)]
-            found.append(self._directions(far, max(1.0, cloud.size / returns.size), now_ns))
+        found = [_verdict("implausible", implausible, IMPLAUSIBLE_ABOVE, _WHAT_IS_IMPLAUSIBLE)]
+        if found[0][1] is not None:
+            return found
+        each = max(1.0, cloud.size / returns.size)
+        turn = self._turns.add(directions(stretches[returns], seen, each), now_ns)
+        if turn is not None:
+            self._close = self._closeness(turn, now_ns)
+        touching = float((seen < _TOUCHING_M).mean())
+        if touching > _TOUCHED:
+            what = f"share of returns within {_TOUCHING_M:g} m"
+            self._close = _verdict("close", touching, _TOUCHED, what)
+        found.append(self._close)
+        if self._close[1] is None:
+            if turn is not None:
+                self._missing = self._directions(turn, now_ns)
+            found += [self._order(stretches, ranges, returns), self._missing]
         return found
+
+    def _closeness(self, turn: Directions, now_ns: int) -> Found:
+        """Look for what has come right before the sensor at once, from far away."""
+        before, close = self._before, turn.close
+        if before is not None and now_ns - self._before_ns <= HELD_NS:
+            jumped = close & before.seen & ~before.close & (before.reach > _NEAR_M)
+            self._closed_ns[jumped] = now_ns
+        self._closed_ns[turn.seen & ~close] = _LONG_AGO_NS
+        many = max(1, int(np.count_nonzero(turn.seen)))
+        lately = now_ns - self._closed_ns <= _AT_ONCE_NS
+        share = int(np.count_nonzero(close & lately)) / many
+        if self._covered:
+            share = int(np.count_nonzero(close)) / many
+        self._covered = share > CLOSE_ABOVE * (1 - MARGIN * self._covered)
+        return _verdict("close", share, CLOSE_ABOVE, _WHAT_IS_CLOSE, failed=self._covered)
 
     def _order(self, stretches: Floats, ranges: Floats, returns: Flags) -> Found:
         """Compare the differences of ranges side by side with the sensor's usual ones."""
@@ -107,46 +151,46 @@ class ScanWatch:
         name, what = "scrambled", "times the usual difference of ranges side by side"
         return _verdict(name, figure, SCRAMBLED_ABOVE, what, failed=self._rough_run >= _CONFIRM)
 
-    def _directions(self, points: Floats, each: float, now_ns: int) -> Found:
-        """Look for returns that from one scan to the next have gone, and have not come back."""
-        angle = np.arctan2(points[:, 1], points[:, 0])
-        sector = ((angle + np.pi) * (_SECTORS / (2 * np.pi))).astype(int) % _SECTORS
-        now = np.bincount(sector, minlength=_SECTORS).astype(np.float32) * np.float32(each)
+    def _directions(self, now: Directions, now_ns: int) -> Found:
+        """Look for returns that from one turn to the next have gone, and have not come back."""
         before, self._before = self._before, now
         recent = now_ns - self._before_ns <= HELD_NS
         self._before_ns = now_ns
-        if self._lacks is None and before is not None and recent and _much(before, now, each, 0.0):
+        if self._lacks is None and before is not None and recent and _much(before, now, 0.0):
             self._lacks = before
-        if self._lacks is not None and not _much(self._lacks, now, each, MARGIN):
+        if self._lacks is not None and not _much(self._lacks, now, MARGIN):
             self._lacks = None
         self._missing_run = 0 if self._lacks is None else self._missing_run + 1
         of = before if self._lacks is None else self._lacks
-        share, lost = (0.0, 0.0) if of is None else _gone(of, now, each)
+        share, lost = (0.0, 0.0) if of is None else _gone(of, now)
         failed = self._missing_run >= _CONFIRM
         name, state = "missing", SensorState.DEGRADED
         if share > MISSING_ABOVE * (1 - MARGIN) or not failed:
-            what = "share of directions that lost their returns from one scan to the next"
-            return _verdict(name, share, MISSING_ABOVE, what, state, failed=failed)
+            return _verdict(name, share, MISSING_ABOVE, _WHAT_IS_MISSING, state, failed=failed)
         what = "share of returns that were lost from one scan to the next"
         return _verdict(name, lost, LOST_ABOVE, what, state, failed=failed)
 
 
-def _much(before: Floats, now: Floats, each: float, margin: float) -> bool:
-    share, lost = _gone(before, now, each)
+def _much(before: Directions, now: Directions, margin: float) -> bool:
+    share, lost = _gone(before, now)
     return share > MISSING_ABOVE * (1 - margin) or lost > LOST_ABOVE * (1 - margin)
 
 
-def _gone(before: Floats, now: Floats, each: float) -> tuple[float, float]:
+def _gone(before: Directions, now: Directions) -> tuple[float, float]:
     """Return the shares of directions that are empty now, and of returns that have gone.
 
     Directions that have come into view are set off against those: where a robot turns, as many do.
+    What was near may be too near now: of those directions nothing is said.
     """
-    some = max(_SOME * float(before.mean()), _FEW * each)
-    had = before > some
-    empty = int(np.count_nonzero(had & (now < _SOME * before)))
-    come = int(np.count_nonzero(~had & (now > some)))
-    share = (empty - come) / max(1, int(np.count_nonzero(had)))
-    return share, 1.0 - float(now.sum()) / max(1.0, float(before.sum()))
+    told = (before.reach > _NEAR_M) | (before.returns == 0)
+    was, are = before.far * told, now.far * told
+    some = max(_SOME * float(before.far.mean()), before.few)
+    had = was > some
+    empty = int(np.count_nonzero(had & (are < _SOME * was)))
+    come = int(np.count_nonzero(told & ~had & (are > some)))
+    directions_left = max(1, int(np.count_nonzero(before.far > some)))
+    share = (empty - come) / directions_left
+    return share, float(was.sum() - are.sum()) / max(1.0, float(before.far.sum()))
 
 
 def _rough(stretches: Floats, ranges: Floats, returns: Flags) -> float:

@@ -80,6 +80,8 @@ class SensorHealth:
         """When that message was handed over, and how far behind whoever hands over is by now."""
         self._excused_ns = 0
         """Of the time since then, in which nobody could have heard anything."""
+        self._rested_ns: int | None = None
+        """Until when it has nothing to tell, as far as is known."""
         self._arrivals: deque[int] = deque(maxlen=_RATE_WINDOW)
         self._gaps: deque[int] = deque(maxlen=SLOW_WINDOW)
         self._late_gaps = 0
@@ -170,6 +172,11 @@ class SensorHealth:
         """
         self._excused_ns += silence_ns + (0 if self._excused_ns else _HAND_OVER_NS)
 
+    def rest(self, until_ns: int | None) -> None:
+        """Take silence until then for none: there is nothing to tell; None: there is."""
+        if self.state not in _SILENT:
+            self._rested_ns = until_ns
+
     def update(self, now_ns: int) -> int | None:
         """Let time pass: the state goes down where messages are overdue. Returns what is due."""
         while (due_ns := self.due_ns()) is not None and now_ns >= due_ns:
@@ -191,7 +198,7 @@ class SensorHealth:
         if state in (SensorState.FAILED, SensorState.DISABLED) or self._grace_end_ns is None:
             return None
         if last_ns is None:
-            return self._grace_end_ns
+            return max(self._grace_end_ns, self._rested_ns or self._grace_end_ns)
         if state is SensorState.LATE:
             return last_ns + self._stale_ns
         if state is SensorState.SLOW:
@@ -205,7 +212,8 @@ class SensorHealth:
         """Since when it is silent; None if it was never heard."""
         if self._last_ns is None:
             return None
-        return max(self._last_ns + self._behind_ns, self._heard_ns) + self._excused_ns
+        heard_ns = max(self._last_ns + self._behind_ns, self._heard_ns) + self._excused_ns
+        return heard_ns if self._rested_ns is None else max(heard_ns, self._rested_ns)
 
     def status(self, sensor: str, now_ns: int) -> SensorStatus:
         """Return what is known; rejections, drops and checks are others' to fill in."""
@@ -265,7 +273,8 @@ class SensorHealth:
         if self._last_ns is None or self._resuming:
             self._resuming = False
             return True
-        gap_ns = now_ns - self._last_ns - self._excused_ns
+        rested_ns = self._last_ns if self._rested_ns is None else min(self._rested_ns, now_ns)
+        gap_ns = now_ns - max(self._last_ns + self._excused_ns, rested_ns)
         late = gap_ns >= self._late_ns
         if len(self._gaps) == SLOW_WINDOW:
             self._late_gaps -= self._gaps[0] >= self._late_ns

@@ -108,6 +108,11 @@ class Watchdog:
             health.excuse(silence_ns)
         self._next_due_ns = self.next_change_ns()
 
+    def rest(self, sensor: str, until_ns: int | None) -> None:
+        """Take the silence of one sensor for none until then; None: it counts from now on."""
+        self._sensors[sensor].rest(until_ns)
+        self._next_due_ns = self.next_change_ns()
+
     def update(self, now_ns: int) -> None:
         """Let time pass: states go down where messages are overdue."""
         if not self._started:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.lidar_streams import LIDARS
 
 from anymodal_seg_ros.config import ChecksConfig
 from anymodal_seg_ros.faults.image_faults import apply_image_fault
@@ -155,3 +156,83 @@ def test_half_of_the_returns_that_go_at_once_are_missing(lost: str) -> None:
         fault = checker.inspect(cloud(ranges, number), number * S // 10)
         assert (fault is not None) == (17 <= number < 30), number
         assert fault is None or (fault.kind == "missing" and fault.state is SensorState.DEGRADED)
+
+
+def faults(name: str, begin_s: float, end_s: float) -> list[str]:
+    """Return what is told of a sound LiDAR between two moments, but for what does not last."""
+    family = LIDARS[name]
+    checker, told = ContentChecker(family.modality, ChecksConfig()), []
+    for now_ns, image in family.stream(end_s):
+        if now_ns < begin_s * S:
+            continue
+        fault = checker.inspect(image, now_ns)
+        if fault is not None and fault.lasting:
+            told.append(f"{now_ns / S:.2f} s {fault.reason}")
+    return told
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "16 rings, docks",
+        "16 rings from 0.9 m, docks fast",
+        "solid state, docks",
+        "solid state from 0.9 m, docks",
+        "one line of 270°, docks",
+        "16 rings, 3 parts, docks",
+        "robot in view, 12 parts, docks",
+    ],
+)
+def test_a_robot_that_docks_has_a_sound_lidar(name: str) -> None:
+    assert faults(name, 3.0, 6.5) == []
+
+
+@pytest.mark.parametrize("name", ["solid state, docked", "one line, robot in view, docked"])
+def test_so_has_one_that_was_in_its_dock_from_the_start(name: str) -> None:
+    assert faults(name, 0.0, 3.0) == []
+
+
+@pytest.mark.parametrize("name", [name for name in LIDARS if name.endswith("parts")])
+def test_parts_of_a_turn_are_no_turns_that_lose_what_they_see(name: str) -> None:
+    assert faults(name, 0.0, 2.5) == []
+
+
+def covered(name: str, how: str) -> list[str]:
+    """Return what is told within a second of a cover that comes at 2 s, and not before it."""
+    family, dice = LIDARS[name], np.random.default_rng(0)
+    checker, told = ContentChecker(family.modality, ChecksConfig()), []
+    for now_ns, image in family.stream(3.0):
+        if now_ns >= 2 * S:
+            image = _behind(how, image, dice)
+        fault = checker.inspect(image, now_ns)
+        if fault is not None and fault.lasting:
+            assert now_ns >= 2 * S
+            told.append(fault.kind)
+    return told
+
+
+def _behind(how: str, image: Image, dice: np.random.Generator) -> Image:
+    points = image.pixels.reshape(-1).copy()
+    ranges = np.sqrt(sum(points[axis] ** 2 for axis in "xyz"))
+    if how == "a hand":
+        for axis in "xyz":
+            points[axis] *= 0.3 / np.maximum(ranges, 1e-3)
+    elif how == "a cloth":
+        points = points[np.arctan2(points["y"], points["x"]) > 0]
+    else:
+        points = points[:0]
+    return Image(points[None], POINT_CLOUD)
+
+
+@pytest.mark.parametrize("name", ["16 rings, wanders", "16 rings, 4 parts", "one line, wanders"])
+@pytest.mark.parametrize(
+    ("how", "told"), [("a hand", "close"), ("a cloth", "missing"), ("a box", "no_depth")]
+)
+def test_what_covers_a_lidar_is_found(name: str, how: str, told: str) -> None:
+    assert told in covered(name, how)
+
+
+def test_a_cover_that_touches_the_sensor_is_found_from_the_start() -> None:
+    checker = ContentChecker("lidar", ChecksConfig())
+    fault = checker.inspect(cloud(np.full((8, 600), 0.12), 0), 0)
+    assert fault is not None and fault.kind == "close"

@@ -25,7 +25,7 @@ from anymodal_seg_ros.sensing.health.figures.line_figures import (
     tear_share,
     torn_share,
 )
-from anymodal_seg_ros.sensing.health.figures.order import median
+from anymodal_seg_ros.sensing.health.figures.order import median, quantile
 
 GRID_ROWS, GRID_COLUMNS = 60, 80
 """About so many pixels are looked at."""
@@ -39,6 +39,7 @@ _LITTLE = 10.0
 _TEXTURE, _THROUGH_A_LENS = 6.0, 1.5
 """Counts, root mean square, by which neighbours differ where texture is seen, and times as much, by
 which pixels two apart do: of noise it is 1 to 1.4 times, of recorded texture 1.63 and more."""
+_WALL_M = 1.8
 _MILLIMETRE = np.float32(1e-3)
 _INVALID_COUNTS = (0, 65535)
 _FARTHEST_M = 1000.0
@@ -204,6 +205,13 @@ def contrast(sampled: Grid) -> float:
         float(np.square(rows[:, apart:] - rows[:, :-apart]).mean()) ** 0.5 for apart in (1, 2)
     )
     return max(found, near) if near >= _TEXTURE and far >= _THROUGH_A_LENS * near else found
+
+
+def wall_ahead(now: Grid, before: Grid) -> bool:
+    """Whether all that a LiDAR saw a moment ago was so near that by now it may be too near."""
+    values = before.values
+    seen = values[np.isfinite(values) & (values > 0)]
+    return seen.size > 0 and quantile(seen, 0.9) < _WALL_M
 
 
 def half_was_there(sampled: Grid, before: Grid) -> bool:
