@@ -233,7 +233,7 @@ def test_a_damaged_memory_is_none(tmp_path: Path, content: str) -> None:
 def test_a_memory_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     memory = ChoiceMemory(tmp_path / "file" / "engines.json")
-    memory.keep("key", Remembered("torch", "because"))
+    assert "engines.json cannot be written (" in memory.keep("key", Remembered("torch", "because"))
     assert memory.find("key") is None
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from pathlib import Path
 
 import cv2
@@ -94,6 +95,17 @@ def test_files_hold_what_the_table_says(frames: Frames, tmp_path: Path) -> None:
     save_heat_map(tmp_path / "e.png", result, NAMES, "tiny")
     picture = cv2.imread(str(tmp_path / "e.png"))
     assert picture is not None and min(picture.shape[:2]) > 200
+
+
+def test_a_picture_is_drawn_whatever_classes_are_called(tmp_path: Path) -> None:
+    names = [r"$\frac$", "a$b$c", "_", "<b>", "long" * 20]
+    subsets = ["rgb", "thermal" * 12, "rgb+" + "thermal" * 12]
+    scores = {name: 0.5 for name in names[:-1]}  # the last one never occurred
+    result = {"miou": dict.fromkeys(subsets, 0.5), "class_iou": dict.fromkeys(subsets, scores)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as that nothing fits
+        save_heat_map(tmp_path / "e.png", result, names, "cents")
+    assert cv2.imread(str(tmp_path / "e.png")) is not None
 
 
 def test_the_benchmark_zeroes_and_the_combinations_skip(frames: Frames) -> None:

@@ -95,6 +95,14 @@ def test_a_single_sensor_has_one_row_of_classes() -> None:
     assert card.count("| rgb | 40.0 | 10.0 | 40.0 |") == 1
 
 
+def test_a_name_of_a_class_breaks_no_table() -> None:
+    odd = {"a|b": 0.5, "*bold*": 0.4, "<!-- gone": 0.3}
+    card = model_card(tiny_recipe(), TinyDataset(), {**METRICS, "class_iou": {"rgb": odd}}, None, 1)
+    header, rule = card[card.index("| sensors alive | a") :].splitlines()[:2]
+    assert header == r"| sensors alive | a\|b | \*bold\* | \<!-- gone |"
+    assert rule.count("|") == 5
+
+
 def test_a_rival_that_was_measured_with_other_sensors_is_refused(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "rival")
     run.create(tiny_recipe())

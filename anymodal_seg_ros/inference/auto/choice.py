@@ -97,7 +97,8 @@ def choose(
                 continue
             reason = "; ".join([_reason(taken, trials), *lacking])
             if memory is not None and not any(trial.late for trial in trials):
-                memory.keep(key, Remembered(taken.kind, reason))
+                unkept = memory.keep(key, Remembered(taken.kind, reason))
+                passed_over += filter(None, [unkept])
             return Choice(engine, taken.kind, "; ".join([reason, *passed_over]))
     raise ConfigError(
         f"engine is 'auto', but none can run the model {model.manifest.name}: "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -30,7 +29,7 @@ class Remembered:
 class ChoiceMemory:
     """A small JSON file, ``$XDG_CACHE_HOME/anymodal_seg_ros/engines.json`` unless told otherwise.
 
-    A file that is damaged or cannot be written costs a new trial, and nothing else.
+    A file that is damaged or cannot be written costs new trials, and nothing else.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -46,13 +45,19 @@ class ChoiceMemory:
         whole = found and isinstance(found.kind, str) and isinstance(found.reason, str)
         return found if whole else None
 
-    def keep(self, key: str, found: Remembered) -> None:
-        """Remember it; the file is replaced as a whole, so readers see the old one or the new."""
+    def keep(self, key: str, found: Remembered) -> str:
+        """Remember it, and say why if that cannot be; empty if it is.
+
+        The file is replaced as a whole, so readers see the old one or the new.
+        """
         entries = {name: entry for name, entry in self._read().items() if name != key}
         kept = dict([*entries.items(), (key, asdict(found))][-MOST:])
-        with contextlib.suppress(OSError):
+        try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_file(self._path, json.dumps(kept, indent=1), private=True)
+        except OSError as error:
+            return f"each start tries anew, as {self._path} cannot be written ({error.strerror})"
+        return ""
 
     def _read(self) -> Mapping[str, object]:
         try:

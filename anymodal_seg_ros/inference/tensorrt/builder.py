@@ -66,7 +66,7 @@ def build_plan(
     config.progress_monitor = watch
     _use_timing_cache(config, cache, libraries)
     plan = builder.build_serialized_network(network, config)
-    _keep_timing_cache(config, cache, libraries)
+    unkept = _keep_timing_cache(config, cache, libraries)
     if cancelled():
         raise BuildCancelledError(f"the build of {graph.role!r} was cancelled")
     if plan is None:
@@ -74,6 +74,8 @@ def build_plan(
             f"TensorRT {libraries.version} cannot build the graph {graph.role!r}: "
             f"{log.errors or 'it does not say why'}"
         )
+    if unkept:
+        tell(1.0, unkept)
     return bytes(plan)
 
 
@@ -117,8 +119,14 @@ def _use_timing_cache(config: Any, cache: PlanCache, libraries: Libraries) -> No
         config.set_timing_cache(config.create_timing_cache(b""), False)
 
 
-def _keep_timing_cache(config: Any, cache: PlanCache, libraries: Libraries) -> None:
+def _keep_timing_cache(config: Any, cache: PlanCache, libraries: Libraries) -> str:
+    """Keep what was timed; say why if that cannot be: the plan is none the worse for it."""
     timing = config.get_timing_cache()
-    if timing is not None:
-        content = bytes(timing.serialize())
+    if timing is None:
+        return ""
+    content = bytes(timing.serialize())
+    try:
         write_kept(cache.timing_path(libraries), content, {"key": machine_parts(libraries)})
+    except EngineError as error:
+        return f"the next build takes as long again, what was timed is not kept: {error}"
+    return ""

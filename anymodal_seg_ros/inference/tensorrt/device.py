@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from anymodal_seg_ros.errors import EngineError
+from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.inference.tensorrt.libraries import UNFIT
 
 
 class Cuda:
@@ -28,9 +30,14 @@ class Cuda:
         """Call a function of the runtime and return what it returns beside the error code.
 
         Raises:
-            EngineError: the code says that something is wrong.
+            EngineError: the code says that something is wrong, or the bindings do not fit.
         """
-        error, *values = getattr(self.runtime, name)(*args)
+        try:
+            error, *values = getattr(self.runtime, name)(*args)
+        except UNFIT as unfit:
+            raise EngineError(
+                f"{name} failed: {one_line(unfit)}; install the cuda-bindings of the driver's CUDA"
+            ) from unfit
         if int(error) != 0:
             _, text = self.runtime.cudaGetErrorString(error)
             said = text.decode(errors="replace") if isinstance(text, bytes) else str(text)

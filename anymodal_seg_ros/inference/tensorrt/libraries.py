@@ -22,6 +22,12 @@ _WHEEL = re.compile(r"tensorrt[-_](cu\d+)[-_](?:bindings|libs)")
 """Wheels of one version of TensorRT are made for several versions of CUDA; JetPack's is none."""
 
 
+UNFIT = (AttributeError, RuntimeError, ValueError)
+"""What calls of the CUDA runtime raise where its bindings do not fit the driver: a function that is
+missing, a library of CUDA's that is loaded only when it is needed, an error code that is newer than
+the bindings. Everything else they return as a code."""
+
+
 @dataclass(frozen=True, slots=True)
 class Libraries:
     """What plans are built and executed with.
@@ -114,6 +120,6 @@ def _status(cudart: Any) -> tuple[str, int]:
     """Return what the runtime complains of, empty if of nothing, and how many GPUs it sees."""
     try:
         error, count = cudart.cudaGetDeviceCount()
-    except RuntimeError as missing:  # a library of CUDA's that is loaded only when it is needed
-        return str(missing), 0
+    except UNFIT as unfit:
+        return one_line(unfit), 0
     return ("" if int(error) == 0 else str(getattr(error, "name", error))), int(count or 0)

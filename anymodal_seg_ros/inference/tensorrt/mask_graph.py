@@ -81,8 +81,9 @@ def _file(form: str, shape: tuple[int, int, int]) -> bytes:
         }
     nodes += [
         onnx.node("Squeeze", ["class", "first"], "ids_of_pixels"),
-        # The cast comes last: TensorRT knows uint8 only as the type of an output.
-        onnx.node("Cast", ["ids_of_pixels"], "mask", to=onnx.UINT8),
+        # TensorRT knows uint8 only as the type of an output, and makes it of floats alone.
+        onnx.node("Cast", ["ids_of_pixels"], "as_numbers", to=onnx.FLOAT),
+        onnx.node("Cast", ["as_numbers"], "mask", to=onnx.UINT8),
     ]
     size = ("height", "width")
     inputs = [onnx.value(CANVAS, onnx.FLOAT, size), onnx.value("logits", onnx.FLOAT, shape)]

@@ -143,7 +143,11 @@ def keep_fastest(
     if fastest in plans:
         named = f"{model.manifest.name} {model.manifest.version}"
         key = plan_key(graphs[fastest], libraries)
-        cache.keep(key, plans[fastest], model=named, form=fastest, machine=libraries.words)
+        try:
+            cache.keep(key, plans[fastest], model=named, form=fastest, machine=libraries.words)
+        except EngineError as error:  # such as that the disk is full
+            said.append(f"{fastest} cannot be kept ({error})")
+            fastest = PROCESSOR
     found = [f"{form} {ms:.2f} ms" for form, ms in times.items()]
     return f"{offload.what}: {', '.join(found + said)}; {fastest} is taken"
 

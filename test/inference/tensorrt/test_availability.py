@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from fixtures.fake_gpu import FakeGpu
 
-from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.errors import ConfigError, EngineError
 from anymodal_seg_ros.inference.engines import choose_engine, create_engine
 from anymodal_seg_ros.inference.hardware import gpu as gpu_module
 from anymodal_seg_ros.inference.hardware.gpu import find_gpu
 from anymodal_seg_ros.inference.model import Model, load_model
 from anymodal_seg_ros.inference.tensorrt import libraries as libraries_module
+from anymodal_seg_ros.inference.tensorrt.device import Cuda
 from anymodal_seg_ros.inference.tensorrt.libraries import lack, load_libraries
 
 
@@ -122,6 +123,29 @@ def test_a_cuda_runtime_for_a_newer_driver_is_told_with_the_one_that_fits(
     runtime = load_libraries().cudart
     monkeypatch.setattr(runtime, "cudaGetDeviceCount", lambda: (Insufficient(35), None))
     assert "cudaErrorInsufficientDriver" in lack() and "cuda-bindings==12.*" in lack()
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        AttributeError("module has no attribute 'cudaGetDeviceCount'"),
+        RuntimeError('Function "cuInit" not found'),
+        ValueError("999999 is not a valid cudaError_t"),
+    ],
+)
+def test_bindings_that_do_not_fit_the_driver_are_told_with_those_that_do(
+    unfit: Exception, fake_gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    libraries = load_libraries()
+
+    def failing(*args: Any) -> Any:
+        raise unfit
+
+    monkeypatch.setattr(libraries.cudart, "cudaMalloc", failing)
+    with pytest.raises(EngineError, match=r"cudaMalloc failed: .*cuda-bindings"):
+        Cuda(libraries.cudart).call("cudaMalloc", 4)
+    monkeypatch.setattr(libraries.cudart, "cudaGetDeviceCount", failing)
+    assert str(unfit) in lack() and "pip install 'cuda-bindings==12.*'" in lack()
 
 
 def test_the_lean_runtime_is_not_taken_for_the_whole(

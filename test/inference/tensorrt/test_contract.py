@@ -30,6 +30,11 @@ VERSIONS = {
     "10.16.1.11": "JetPack 7.2",
     "11.4.0.106": "the newest",
 }
+RUNTIMES = {
+    "12.8.0": "CUDA's runtime written anew in Python",
+    "12.9.1": "CUDA's own runtime, linked in",
+    "13.0.3": "JetPack 7",
+}
 _SYMBOLS = [
     "createInferBuilder_INTERNAL",
     "createInferRefitter_INTERNAL",
@@ -81,7 +86,7 @@ def test_the_surface_is_what_the_package_uses(wanted: dict[str, Any]) -> None:
 def test_the_bindings_have_every_name_and_signature_that_is_used(
     version: str, wanted: dict[str, Any], project_root: Path, tmp_path: Path
 ) -> None:
-    wheel = _wheel(version, tmp_path)
+    wheel = _wheel(f"tensorrt-cu12-bindings=={version}", tmp_path)
     zipfile.ZipFile(wheel).extractall(tmp_path / "bindings")
     _stub_libraries(version.partition(".")[0], tmp_path / "libraries")
     paths = (tmp_path / "bindings", project_root, project_root / "test")
@@ -102,13 +107,13 @@ def test_the_bindings_have_every_name_and_signature_that_is_used(
     assert result["missing"] == []
 
 
-def _wheel(version: str, folder: Path) -> Path:
-    """Bring the wheel of the bindings, for this interpreter."""
+def _wheel(wanted: str, folder: Path) -> Path:
+    """Bring the wheel of some bindings, for this interpreter."""
     options = ["--quiet", "--retries", "1", "--no-deps", "--only-binary", ":all:", "--dest"]
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pip", "--disable-pip-version-check", "download"),
-            *(*options, str(folder), f"tensorrt-cu12-bindings=={version}"),
+            *(*options, str(folder), wanted),
         ],
         capture_output=True,
         text=True,
@@ -116,7 +121,7 @@ def _wheel(version: str, folder: Path) -> Path:
     wheels = sorted(folder.glob("*.whl"))
     if not wheels:
         said = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-        pytest.skip(f"the registry has no bindings of TensorRT {version} here: {said}")
+        pytest.skip(f"the registry has no {wanted} here: {said}")
     return wheels[0]
 
 
@@ -132,6 +137,21 @@ def _stub_libraries(major: str, folder: Path) -> None:
         name = f"lib{library}.so.{major}"
         options = ["-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", str(folder / name)]
         subprocess.run([compiler, *options, str(source)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", RUNTIMES)
+def test_every_cuda_runtime_has_what_is_used(version: str, tmp_path: Path) -> None:
+    zipfile.ZipFile(_wheel(f"cuda-bindings=={version}", tmp_path)).extractall(tmp_path / "found")
+    again = f"{__file__}::test_the_fake_cuda_runtime_has_only_what_the_real_one_has"
+    paths = os.pathsep.join((str(tmp_path / "found"), os.environ.get("PYTHONPATH", "")))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", again],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
 
 
 def test_the_fake_cuda_runtime_has_only_what_the_real_one_has() -> None:

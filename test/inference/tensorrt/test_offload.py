@@ -25,7 +25,7 @@ from anymodal_seg_ros.inference.preprocess import ByteBatch, BytePlanes, byte_pl
 from anymodal_seg_ros.inference.tensorrt import offload
 from anymodal_seg_ros.inference.tensorrt.build_process import PlanBuilder, Request
 from anymodal_seg_ros.inference.tensorrt.builder import BuildCancelledError
-from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
+from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, PlanKey, plan_key
 from anymodal_seg_ros.inference.tensorrt.engine import TensorRtEngine
 from anymodal_seg_ros.inference.tensorrt.libraries import load_libraries
 from anymodal_seg_ros.inference.tensorrt.mask_graph import MOST_BYTES, RANGES, mask_graphs
@@ -174,6 +174,22 @@ def settle() -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("masks of "):
             thread.join(60)
+
+
+def test_a_form_that_finds_no_room_is_left_to_the_processor(
+    build: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = PlanCache.keep
+
+    def full(cache: PlanCache, key: PlanKey, plan: bytes, **about: Any) -> None:
+        if key.role == "mask":
+            raise EngineError("cannot write the plan: No space left on device; make room")
+        keep(cache, key, plan, **about)
+
+    monkeypatch.setattr(PlanCache, "keep", full)
+    told = build(5.0, 3.0, 2.0)
+    assert "equal cannot be kept (cannot write the plan: No space left" in told
+    assert "; processor is taken" in told.splitlines()[0] and build.kept == []
 
 
 def test_the_fastest_form_is_kept(build: Built) -> None:

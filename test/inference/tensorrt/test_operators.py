@@ -36,6 +36,9 @@ def test_it_finds_what_would_be_refused() -> None:
     inside = graph(cast, node("Gather", ["bytes", "zero"], ["y"]), out=TensorProto.UINT8)
     assert any("bytes is uint8 inside the graph" in said for said in unsupported(inside))
     assert any("y is UINT8" in said for said in unsupported(inside))
+    ids = node("Cast", ["x"], ["ids"], to=TensorProto.INT32)
+    of_ids = graph(ids, node("Cast", ["ids"], ["y"], to=2), out=TensorProto.UINT8)
+    assert unsupported(of_ids) == ["Cast : uint8 is no cast of INT32"]
     assert unsupported(graph(node("Relu", ["x"], ["y"]), opset=22)) == ["opset 22"]
     assert "no such operator" in unsupported(graph(node("Unique", ["x"], ["y"])))[0]
     (said,) = unsupported(graph(node("Resize", ["x", "", "", "zero"], ["y"], mode="cubic")))

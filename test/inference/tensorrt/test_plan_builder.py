@@ -14,6 +14,7 @@ from fixtures.fake_gpu import FakeGpu
 from anymodal_seg_ros.errors import EngineError
 from anymodal_seg_ros.inference.manifest import FileSpec, dump_manifest, half_role
 from anymodal_seg_ros.inference.model import Model, load_model, sha256
+from anymodal_seg_ros.inference.tensorrt import builder
 from anymodal_seg_ros.inference.tensorrt.build_process import PlanBuilder, Request
 from anymodal_seg_ros.inference.tensorrt.builder import BuildCancelledError
 from anymodal_seg_ros.inference.tensorrt.cache import PlanCache, plan_key
@@ -66,6 +67,18 @@ def build(model: Model, fake_gpu: FakeGpu) -> Builds:
 def path_of(role: str, model: Model) -> Path:
     (graph,) = (graph for graph in forms_of(model)[0] if graph.role == role)
     return PlanCache().path(plan_key(graph, load_libraries()))
+
+
+def test_a_plan_is_kept_where_there_is_no_room_for_what_was_timed(
+    build: Builds, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes, about: Any) -> None:
+        raise EngineError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr(builder, "write_kept", full)
+    assert build() == {"encode", "fuse"} and RIGHT in build.notes
+    assert path_of("fuse", model).exists() and "single precision is built" not in build.notes
+    assert any("what was timed is not kept: cannot write" in step["phase"] for step in build.steps)
 
 
 def test_it_builds_what_is_missing_and_nothing_else(build: Builds, model: Model) -> None:

@@ -12,7 +12,11 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_training.checkpoint import write_atomically
+
+_SHOWN = 24
+"""Characters of a class's name that are shown below a picture."""
 
 
 def combination_table(result: dict[str, Any]) -> Table:
@@ -150,11 +154,13 @@ def save_heat_map(path: Path, result: dict[str, Any], classes: Sequence[str], ti
     subsets = list(result["miou"])
     ious = [[result["class_iou"][s].get(name, np.nan) for name in classes] for s in subsets]
     values = 100 * np.column_stack([np.array([result["miou"][s] for s in subsets]), ious])
-    figure = Figure(figsize=(3 + 0.55 * values.shape[1], 1.6 + 0.32 * len(subsets)), dpi=110)
+    columns = ["mIoU", *(quote(name, _SHOWN) for name in classes)]
+    figure = Figure(figsize=(3 + 0.55 * len(columns), 1.6 + 0.32 * len(subsets)), dpi=110)
     axes = figure.add_subplot()
     picture = axes.imshow(values, vmin=0.0, vmax=100.0, cmap="viridis", aspect="auto")
-    axes.set_xticks(range(values.shape[1]), ["mIoU", *classes], rotation=45, ha="right")
-    axes.set_yticks(range(len(subsets)), subsets)
+    # A class may have a dollar in its name: that is no formula.
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", parse_math=False)
+    axes.set_yticks(range(len(subsets)), [quote(name) for name in subsets])
     axes.axvline(0.5, color="white", linewidth=2)
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from anymodal_seg_training.datasets.base import SYNTHETIC, Dataset
+from anymodal_seg_training.markdown import cell
 from anymodal_seg_training.recipe import Recipe, TrainingOptions
 
 
@@ -60,7 +61,7 @@ def _facts(recipe: Recipe, dataset: Dataset, parameters: int) -> str:
         "Parameters": f"{parameters / 1e6:.2f} M",
         "Input": f"{recipe.input.height}x{recipe.input.width}, any number of modalities",
         "Modalities": ", ".join(recipe.modality_names),
-        "Classes": ", ".join(entry.name for entry in dataset.classes),
+        "Classes": ", ".join(cell(entry.name) for entry in dataset.classes),
         "Begins with": initial.model or initial.encoder or "random weights",
         "Training": f"{_length(recipe.training)} of {recipe.training.batch_size} frames, "
         f"seed {recipe.seed}, {recipe.training.precision}; all settings are in model.yaml",
@@ -147,7 +148,11 @@ def _classes(metrics: Mapping[str, Any], which: str = "") -> str:
     whole = list(metrics["class_iou"])[-1]
     keys = [key for key in metrics["class_iou"] if "+" not in key and key != whole] + [whole]
     names = list(metrics["class_iou"][keys[-1]])
-    text = [f"## IoU of the classes{which}", "", "| sensors alive | " + " | ".join(names) + " |"]
+    text = [
+        f"## IoU of the classes{which}",
+        "",
+        "| sensors alive | " + " | ".join(map(cell, names)) + " |",
+    ]
     text.append("|---|" + "---:|" * len(names))
     for key in keys:
         ious = metrics["class_iou"][key]

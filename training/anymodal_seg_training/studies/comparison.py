@@ -16,6 +16,7 @@ from rich.table import Table
 
 from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.markdown import cell
 from anymodal_seg_training.studies.study import PlannedRun, Study
 
 Result = Mapping[str, Any]
@@ -133,5 +134,5 @@ def markdown_table(rows: Sequence[MethodRow]) -> str:
             if row.seeds and row.shown(name) == best[name]:
                 cells[place] = f"**{cells[place]}**"
         seeds = ", ".join(map(str, row.seeds)) or "none yet"
-        lines.append(f"| {row.title} | " + " | ".join(cells) + f" | {seeds} |")
+        lines.append(f"| {cell(row.title)} | " + " | ".join(cells) + f" | {seeds} |")
     return "\n".join(lines) + "\n"

@@ -151,6 +151,8 @@ def _draw_scores(axes: Any, run: Run, times: Sequence[float]) -> None:
     axes.plot(shown, drawn, color=_SCORE, linewidth=1.0)
     alone = _alone(drawn) if len(drawn) >= _FEW_MASKS else np.isfinite(drawn)
     axes.plot(np.asarray(shown)[alone], np.asarray(drawn)[alone], ".", color=_SCORE)
+    if not np.isfinite(drawn).any():  # a single mask has no other to be compared with
+        axes.set_ylim(0.0, 1.0)
     axes.set_ylabel(label)
     starts: list[float] = []
     for window in run.windows:
