@@ -3,7 +3,8 @@
     PYTHONPATH=. python benchmarks/healthy.py --seconds 60
 
 Codecs, flat walls, bars, text, bonnets, drops, tunnels, flickering lamps and more; see
-``test/fixtures/healthy_streams.py`` and, of rarer ones, ``rare_streams.py``. And event cameras that
+``test/fixtures/healthy_streams.py`` and, of rarer ones, ``rare_streams.py``; on fields, in stores,
+corridors and tunnels, with odd drivers: ``working_streams.py``. And event cameras that
 are silent while nothing moves, beside a camera: ``quiet_events.py``; and LiDARs indoors that dock,
 or send turns in parts: ``lidar_streams.py``. Every line that is written is a fault of the checks.
 """
@@ -23,6 +24,7 @@ from fixtures.healthy_streams import FAMILIES, Family  # noqa: E402
 from fixtures.lidar_streams import LIDARS  # noqa: E402
 from fixtures.quiet_events import ROBOTS, Robot, states  # noqa: E402
 from fixtures.rare_streams import RARE  # noqa: E402
+from fixtures.working_streams import WORKING  # noqa: E402
 
 from anymodal_seg_ros.config import ChecksConfig, SensorConfig  # noqa: E402
 from anymodal_seg_ros.frames import SensorState  # noqa: E402
@@ -39,7 +41,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="part of the names of what is played")
     arguments = parser.parse_args()
-    every = {**FAMILIES, **RARE, **LIDARS, **ROBOTS}
+    every = {**FAMILIES, **RARE, **WORKING, **LIDARS, **ROBOTS}
     played = {name: one for name, one in every.items() if arguments.only in name}
     alarms = 0
     for name, one in played.items():

@@ -125,7 +125,7 @@ class ContentChecker:
         frozen_ns = seconds_to_ns(config.frozen_after_s or kind.frozen_after_s)
         self._config = config
         self._counts = counts
-        self._shows_heat = kind.parts == "heat"
+        self._shows_heat, self._measures_depth = kind.parts == "heat", kind.parts == "depth"
         self._checks = Checks(
             RunningCheck(
                 check,
@@ -193,7 +193,7 @@ class ContentChecker:
         for verdict in self._checks.inspect(sampled, received_ns):
             found.add(*verdict)
         repeated = None
-        if self._config.frozen and not _no_return(image, sampled):
+        if self._config.frozen and not self._sees_nothing(image, sampled):
             sound = not any(fault.withhold for fault in found.faults)
             result, repeated = self._repetition.inspect(sampled, received_ns, sound=sound)
             found.add(result, repeated)
@@ -242,6 +242,12 @@ class ContentChecker:
             return _heat_counts(image.pixels, per_count)
         return image.pixels * np.float32(per_count) if per_count else image.pixels
 
+    def _sees_nothing(self, image: Image, sampled: figures.Grid) -> bool:
+        """Whether there is no distance in it at all, which may well be like the one before."""
+        if image.encoding == POINT_CLOUD:
+            return not (np.isfinite(sampled.values) & (sampled.values > 0)).any()
+        return self._measures_depth and not np.isfinite(sampled.metres[0]).any()
+
     def _full_scale(self, image: Image) -> float | None:
         """Return the largest count of 16-bit colours, if the configuration says it."""
         color = image.encoding in COLORS and image.pixels.dtype.itemsize == 2
@@ -274,13 +280,6 @@ def _describe(image: Image) -> str:
     if image.encoding == POINT_CLOUD:
         return f"points with {', '.join(image.pixels.dtype.names or ())}"
     return f"{image.width}x{image.height} {image.encoding}"
-
-
-def _no_return(image: Image, sampled: figures.Grid) -> bool:
-    """Whether it is a scan of nothing, which may well be like the one before."""
-    if image.encoding != POINT_CLOUD:
-        return False
-    return not (np.isfinite(sampled.values) & (sampled.values > 0)).any()
 
 
 def _ahead(points: Pixels) -> Pixels:

@@ -91,7 +91,13 @@ NOISE = FigureCheck(
 )
 THERMAL_NOISE = FigureCheck("noise", figures.thermal_noise_ratio, True, NOISE.figure)
 DEPTH_NOISE = FigureCheck("noise", figures.depth_noise_ratio, True, NOISE.figure)
-NO_DEPTH = FigureCheck("no_depth", figures.depth_share, False, "share of pixels with a depth")
+NO_DEPTH = FigureCheck(
+    "no_depth",
+    figures.depth_share,
+    False,
+    "share of pixels with a depth",
+    was_there=figures.nearly_no_depth,
+)
 NO_RETURNS = replace(NO_DEPTH, patience_s=0.3, was_there=figures.wall_ahead)
 """Of a driver that sends parts of a turn, some may hold nothing; and what docks comes too near."""
 NEAR_UNITS = FigureCheck("units", figures.median_depth_m, False, "median distance in m")

@@ -11,6 +11,7 @@ shows as few edges as it usually does.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 
 import cv2
@@ -49,6 +50,9 @@ whose rims were the edges that are missed, they lie here and there."""
 _SQUARE = np.ones((2, 2), np.uint8)
 _KEPT = 24
 """Pictures in which something may have been hidden that is told now."""
+_AS_WIDE = 0.33
+"""Of the blocks that are hidden in one picture, those that are hidden in each of two others beside
+it where something comes by and by."""
 _AS_USUAL = 2.0
 """Times its usual change, at most, that of the rest when the part was hidden."""
 _HALTED, _FEWEST_BEFORE = 0.4, 3
@@ -126,6 +130,8 @@ class HiddenPartsWatch:
                 continue
             if not self._lasts(int(number), now_ns) or not _is_compact(part):
                 continue
+            if self._comes_by(int(number), part, power):
+                continue
             if self._went_on(int(number), rest, unit):
                 return np.asarray(part)
         return None
@@ -135,6 +141,16 @@ class HiddenPartsWatch:
         times = [time_ns for one, time_ns, _ in self._changes if one >= number]
         seen = bool(self._changes) and self._changes[0][0] <= number - _FEWEST_BEFORE
         return seen and len(times) > _LOOKS and now_ns - times[0] >= _PATIENCE_NS
+
+    def _comes_by(self, number: int, part: Flags, power: Floats) -> bool:
+        """Whether pictures beside that hide about as much: somebody in plain clothes walks by."""
+        hidden = power <= _LEFT * float(self._usual[part].mean())
+        wide = _AS_WIDE * int(np.count_nonzero(part))
+        steps = [
+            int(np.count_nonzero(hidden & (self._since == number + apart))) >= wide
+            for apart in (-2, -1, 1, 2)
+        ]
+        return any(one and other for one, other in itertools.pairwise(steps))
 
     def _went_on(self, number: int, rest: Flags, unit: float) -> bool:
         """Whether the rest changed in a picture as it does before and after."""
@@ -160,6 +176,7 @@ class HiddenPartsWatch:
 
 
 def _is_compact(part: Flags) -> bool:
-    """Whether most of a part lies in squares of four blocks."""
-    squares = cv2.morphologyEx(part.astype(np.uint8), cv2.MORPH_OPEN, _SQUARE)
+    """Whether most of a part lies in squares of four blocks, all of which are in the picture."""
+    framed = np.pad(part.astype(np.uint8), 1)
+    squares = cv2.morphologyEx(framed, cv2.MORPH_OPEN, _SQUARE)
     return float(squares.sum()) >= _IN_SQUARES * float(part.sum())

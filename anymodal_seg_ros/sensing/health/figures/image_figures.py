@@ -39,7 +39,7 @@ _LITTLE = 10.0
 _TEXTURE, _THROUGH_A_LENS = 6.0, 1.5
 """Counts, root mean square, by which neighbours differ where texture is seen, and times as much, by
 which pixels two apart do: of noise it is 1 to 1.4 times, of recorded texture 1.63 and more."""
-_WALL_M = 1.8
+_WALL_M, _NEARLY_TOUCHED_M, _HARDLY_ANY = 1.8, 1.0, 0.3
 _MILLIMETRE = np.float32(1e-3)
 _INVALID_COUNTS = (0, 65535)
 _FARTHEST_M = 1000.0
@@ -205,6 +205,13 @@ def contrast(sampled: Grid) -> float:
         float(np.square(rows[:, apart:] - rows[:, :-apart]).mean()) ** 0.5 for apart in (1, 2)
     )
     return max(found, near) if near >= _TEXTURE and far >= _THROUGH_A_LENS * near else found
+
+
+def nearly_no_depth(now: Grid, before: Grid) -> bool:
+    """Whether a moment ago hardly anything had a depth, or was so near that it may be too near."""
+    depths = before.metres[0]
+    known = depths[np.isfinite(depths)]
+    return known.size < _HARDLY_ANY * depths.size or quantile(known, 0.9) < _NEARLY_TOUCHED_M
 
 
 def wall_ahead(now: Grid, before: Grid) -> bool:
