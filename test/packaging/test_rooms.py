@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TRAINER = (
-    {"", "archives", "errors", "names", "recipe", "checkpoint", "fabric", "run_folder"},
+    {"", "archives", "errors", "markdown", "names", "recipe", "checkpoint", "fabric", "run_folder"},
     {"data", "losses", "published"},
     {"strategies", "datasets"},
     {"evaluation"},
@@ -37,8 +37,8 @@ WORLD = (
 )
 HEALTH = (
     {"", "figures", "sensor_health", "evidence"},
-    {"accord", "damage", "kinds", "repetition", "watchdog"},
-    {"running_checks"},
+    {"accord", "damage", "kinds", "motion", "repetition", "scan_directions", "watchdog"},
+    {"rest", "running_checks"},
     {"scans"},
     {"content_checks"},
 )
