@@ -89,7 +89,7 @@ class DeployedNetwork(nn.Module):
         # this faster than a softmax over channels.
         scaled = logits.float() / self.network.temperature
         total = (scaled - scaled.amax(dim=1, keepdim=True)).exp().sum(dim=1)
-        # The cast comes last: TensorRT knows uint8 only as the type of an output.
+        # The cast comes last: TensorRT knows uint8 only as the type of an output, cast of floats.
         return (255.0 / total).round()[0].to(torch.uint8)
 
 
@@ -105,7 +105,8 @@ def weights_sensors(network: AnyModalNetwork) -> bool:
 
 def class_map(logits: Tensor, height: int, width: int) -> Tensor:
     """Return the class ids, uint8 ``[height, width]``, of the logits ``[1, K, h, w]``."""
-    return upsample_logits(logits, height, width).argmax(dim=1)[0].to(torch.uint8)
+    classes = upsample_logits(logits, height, width).argmax(dim=1)[0]
+    return classes.float().to(torch.uint8)  # TensorRT casts to uint8 from floats only
 
 
 def _shares(decoded: Decoded) -> Tensor:
