@@ -168,7 +168,15 @@ def _cut(camera: Camera, message: Any) -> Camera:
     matrix[:2, 2] = (matrix[:2, 2] + 0.5) / (across, down) - 0.5
     matrix[0, 0] /= across
     matrix[1, 1] /= down
-    return Camera(width // across, height // down, matrix, camera.model, camera.distortion)
+    cut = (width, height) != (camera.width, camera.height)
+    return Camera(
+        width // across,
+        height // down,
+        matrix,
+        camera.model,
+        camera.distortion,
+        cut_from=(camera.width // across, camera.height // down) if cut else None,
+    )
 
 
 def _either(message: Any, name: str, *default: Any) -> Any:

@@ -65,6 +65,8 @@ class Camera:
         matrix: float64 ``[3, 3]``: fx 0 cx / 0 fy cy / 0 0 1, in pixels.
         model: one of :data:`COEFFICIENTS`.
         distortion: float64 ``[n]``, in OpenCV's order; empty for none.
+        cut_from: columns and rows of the picture that a region of interest was cut from; None if
+            it is the whole one.
 
     Raises:
         CalibrationError: on construction, if any of it cannot be.
@@ -75,6 +77,7 @@ class Camera:
     matrix: npt.NDArray[np.float64]
     model: str = "plumb_bob"
     distortion: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    cut_from: tuple[int, int] | None = None
     _lens: Lens = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

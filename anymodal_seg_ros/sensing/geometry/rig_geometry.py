@@ -203,7 +203,10 @@ class RigGeometry:
         return self._homographies.get(sensor, HomographyView(np.eye(3)))
 
     def check_shape(self, sensor: str, height: int, width: int) -> None:
-        """Refuse an image whose shape is not that of the sensor's calibration, at any resolution.
+        """Refuse an image that does not show what the sensor's calibration is for.
+
+        An image may have any resolution, but has to have the calibration's shape, and the region of
+        interest where there is one: drivers name one that their images are not cut to.
 
         Raises:
             UnknownGeometryError: with both sizes.
@@ -215,6 +218,13 @@ class RigGeometry:
             raise UnknownGeometryError(
                 f"the image of {sensor} has {width}x{height} pixels, but its calibration is for "
                 f"{camera.width}x{camera.height}: calibrate the format that is sent"
+            )
+        if camera.cut_from is not None and width >= camera.cut_from[0]:
+            across, down = camera.cut_from
+            raise UnknownGeometryError(
+                f"the image of {sensor} has {width}x{height} pixels, but its CameraInfo has a roi "
+                f"of {camera.width}x{camera.height} of {across}x{down}: let the driver send what "
+                "it has cut, or leave roi at zeros"
             )
 
     def _check(self, name: str, config: RegistrationConfig, *, taking_part: bool) -> None:

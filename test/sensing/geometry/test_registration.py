@@ -345,6 +345,37 @@ def test_an_image_of_another_shape_than_the_calibration_is_refused(tmp_path: Pat
     assert registrar(rig(tmp_path, thermal="cameras")).register("rgb", half).missing == {}
 
 
+def test_a_region_of_interest_that_the_image_is_not_cut_to_is_refused(tmp_path: Path) -> None:
+    """Both have the same shape, so the whole picture would be taken for the region."""
+    by_topic = {
+        "rgb": SensorConfig("rgb", "rgb", registration=RegistrationConfig(camera_info="rgb/info")),
+        "thermal": SensorConfig(
+            "thermal",
+            "thermal",
+            registration=RegistrationConfig(
+                "cameras", camera_info="thermal/info", extrinsics="0 0 0 0 0 0 1"
+            ),
+        ),
+    }
+    made = Registrar(by_topic, HEIGHT, WIDTH)
+    made.take_camera_info("rgb", camera_info(RGB))
+    message = camera_info(Camera(512, 384, THERMAL.matrix))
+    message.roi = SimpleNamespace(x_offset=128, y_offset=96, width=256, height=192)
+    for binning, fits in ((1, (192, 256)), (2, (96, 128))):
+        message.binning_x = message.binning_y = binning
+        made.take_camera_info("thermal", message)
+        for height, width in (fits, (fits[0] // 2, fits[1] // 2), (384 // binning, 512 // binning)):
+            images = pictures("rgb") | {
+                "thermal": Image(np.zeros((height, width), np.uint8), "mono8")
+            }
+            missing = made.register("rgb", images).missing
+            if height <= fits[0]:
+                assert missing == {}
+            else:
+                region = f"a roi of {fits[1]}x{fits[0]} of {width}x{height}: let the driver"
+                assert region in missing["thermal"]
+
+
 @pytest.mark.parametrize(
     ("sensor", "change", "says"),
     [
