@@ -68,11 +68,38 @@ def test_an_engine_that_cannot_be_loaded_is_told(
 
     monkeypatch.setattr(doctor, "find_gpu", none)
     told = engines_with("raise ImportError('libdnnl.so.3: cannot open')", tmp_path, monkeypatch)
-    assert told[0] == "onnxruntime"
+    assert told[0] == "MEND none can be loaded"
     assert told[1].startswith("MEND it cannot be loaded, ImportError: libdnnl.so.3: cannot open: ")
     assert told[2] == "none, engines run on the processor (no NVIDIA driver)"
     told = engines_with("import os\nos.kill(os.getpid(), 11)", tmp_path, monkeypatch)
     assert told[1].startswith("MEND it cannot be loaded, it ends its process with signal 11: ")
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("raise ImportError('libspdlog.so.1: cannot open')", "ImportError: libspdlog.so.1: cannot"),
+        ("import sys; sys.exit('rmw_x was not found')", "rmw_x was not found"),
+    ],
+)
+def test_ros_that_python_cannot_load_is_told_with_the_reason(
+    module: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rclpy.py").write_text(module)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(doctor, "ENGINES", ())
+    done = CliRunner().invoke(main, ["doctor"])
+    assert done.exit_code == 1
+    assert f"MEND ROS 2: rclpy cannot be loaded, {said}" in done.output
+
+
+def test_a_profile_of_fast_dds_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    image_probe = pytest.importorskip("anymodal_seg_ros.nodes.topics.image_probe")
+    monkeypatch.setattr(image_probe, "middleware_name", lambda: "rmw_fastrtps_cpp")
+    monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", "/nowhere/profile.xml")
+    (wrong,) = [finding for finding in doctor.middleware() if not finding.fine]
+    assert wrong.words.startswith("/nowhere/profile.xml is no file")
 
 
 def test_a_gpu_is_named_and_nothing_is_claimed_of_it(

@@ -140,6 +140,14 @@ def test_ros_arguments_that_nobody_knows_are_answered_with_how_they_are_written(
     assert "['--params-file=rig.yaml']; write them as --ros-args --params-file rig.yaml" in line
 
 
+def test_what_is_wrong_around_ros_is_not_laid_to_its_arguments(start_node: StartNode) -> None:
+    process = start_node(env={**LOG_TO_STDERR, "ROS_DOMAIN_ID": "seven"})
+    assert process.wait() == 1
+    line = process.stderr.splitlines()[-1]
+    assert "ROS cannot be started: " in line and "ROS_DOMAIN_ID" in line
+    assert "arguments" not in line
+
+
 def test_altered_model_file(start_node: StartNode, tmp_path: Path, tiny_model: Path) -> None:
     folder = shutil.copytree(tiny_model, tmp_path / "altered")
     with (folder / "model.onnx").open("ab") as file:

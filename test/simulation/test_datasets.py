@@ -177,6 +177,15 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
 
 
+@pytest.mark.parametrize("damage", ["{", "3", "[1, 2, 3, 4]", '{"0": 1}', "[" * 100_000])
+def test_a_scene_whose_record_is_damaged_is_drawn_anew(damage: str, tmp_path: Path) -> None:
+    one = dataclasses.replace(CONFIG, plans=PLANS[:1])
+    made = write_dataset(tmp_path / "set", one, 1)
+    (record,) = (tmp_path / "set" / ".scenes").iterdir()
+    record.write_text(damage)
+    assert write_dataset(tmp_path / "set", one, 1) == made
+
+
 def test_a_folder_of_something_else_is_left_alone(
     written: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
@@ -184,6 +193,9 @@ def test_a_folder_of_something_else_is_left_alone(
         write_dataset(written[0], dataclasses.replace(CONFIG, width=96), 1)
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ConfigError, match="not empty"):
+        write_dataset(tmp_path, CONFIG, 1)
+    (tmp_path / "dataset.json").write_text("[]")
+    with pytest.raises(ConfigError, match="says nothing of one"):
         write_dataset(tmp_path, CONFIG, 1)
 
 

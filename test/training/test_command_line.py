@@ -75,7 +75,7 @@ def test_wrong_calls_end_with_one_line(tmp_path: Path) -> None:
     for command, arguments, complaint in (
         (train.main, [tmp_path / "nosuch.yaml"], "cannot read the recipe"),
         (train.main, [recipe], "data.dataset is 'tiny': expected one of rig"),
-        (evaluate.main, [tmp_path / "nosuch"], "is no run folder"),
+        (evaluate.main, [tmp_path / "nosuch"], "is no run folder and no model folder"),
         (export.main, [tmp_path / "nosuch", tmp_path / "out"], "is no run folder"),
     ):
         result = call(command, *arguments)

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -23,7 +22,7 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_training.checkpoint import load_checkpoint, load_public_weights, load_weights
 from anymodal_seg_training.datasets import bounded
-from anymodal_seg_training.datasets.event_files import dsec_image, npz_image
+from anymodal_seg_training.datasets.event_files import npz_image
 from anymodal_seg_training.datasets.image_readers import class_ids, read_image, read_label
 from anymodal_seg_training.datasets.layout import ImageLayout, LabelLayout
 from anymodal_seg_training.datasets.packed import PackedDataset, PackedOptions
@@ -35,7 +34,6 @@ from anymodal_seg_training.studies.study import load_study
 ROOT = Path(__file__).parents[2]
 CLASSES = (ClassSpec("a", (255, 0, 0)), ClassSpec("b", (0, 255, 0)))
 EVENTS = ImageLayout("", "npz_events", height=8, width=8)
-DSEC = ImageLayout("", "dsec", height=8, width=8, window_s=0.05)
 
 
 JPEG = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))[
@@ -160,70 +158,6 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
             read(tmp_path / "pipe.png")
     with pytest.raises(TrainingError, match=r"pipe\.npy is no file"):
         label(tmp_path / "pipe.npy")
-
-
-def dsec_files(folder: Path, change: Callable[[h5py.File], None]) -> list[Path]:
-    events, places, times = (folder / n for n in ("events.h5", "map.h5", "times.txt"))
-    with h5py.File(events, "w") as file:
-        file["ms_to_idx"] = np.zeros(200, np.int64)
-        for name in "xytp":
-            file[f"events/{name}"] = np.arange(10)
-        change(file)
-    with h5py.File(places, "w") as file:
-        file["rectify_map"] = np.zeros((8, 8, 2), np.float32)
-    times.write_text("100000\n")
-    return [events, places, times]
-
-
-def test_hdf5_that_asks_for_too_much_or_leads_elsewhere(tmp_path: Path) -> None:
-    def many(file: h5py.File) -> None:
-        del file["ms_to_idx"]
-        index = np.zeros(200, np.int64)
-        index[100:] = 10**9
-        file["ms_to_idx"] = index
-
-    def elsewhere(file: h5py.File) -> None:
-        del file["events/x"]
-        file["events/x"] = h5py.ExternalLink("map.h5", "rectify_map")
-
-    def short(file: h5py.File) -> None:
-        del file["events/p"], file["ms_to_idx"]
-        file["events/p"] = np.arange(3)
-        file["ms_to_idx"] = np.array([0] * 100 + [10] * 100)
-
-    def wide(file: h5py.File) -> None:  # gigabytes are claimed, and none are there
-        del file["events/x"]
-        file.create_dataset("events/x", (200,), "S10000000", chunks=(1,))
-
-    def deep(file: h5py.File) -> None:
-        del file["events/y"]
-        file.create_dataset("events/y", (10, 10**9), np.int64, chunks=(1, 1000))
-
-    def late(file: h5py.File) -> None:
-        file.create_dataset("t_offset", (10**9,), np.int64, chunks=(1000,))
-
-    def coarse(file: h5py.File) -> None:
-        del file["events/t"]
-        file.create_dataset("events/t", (10**9,), np.int64, chunks=(10**8,))
-
-    for change, said in (
-        (many, "expected at most"),
-        (elsewhere, "x is missing, or a link"),
-        (short, "different lengths"),
-        (wide, r"x is \|S10000000 .*: expected numbers, 1 axes"),
-        (deep, r"y is int64 .*: expected numbers, 1 axes"),
-        (late, r"t_offset is int64 .*: expected numbers, 0 axes"),
-        (coarse, "t has chunks of more than 256 MB"),
-    ):
-        folder = tmp_path / change.__name__
-        folder.mkdir()
-        with pytest.raises(TrainingError, match=rf"events\.h5 .*{said}"):
-            dsec_image(dsec_files(folder, change), DSEC, "0")
-    paths = dsec_files(tmp_path, lambda file: None)
-    with h5py.File(paths[1], "w") as file:
-        file.create_dataset("rectify_map", (50_000, 50_000, 2), np.float32, chunks=(64, 64, 2))
-    with pytest.raises(TrainingError, match=r"map\.h5 .*50000"):
-        dsec_image(paths, DSEC, "0")
 
 
 def packed_folder(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,10 @@ def test_the_trainers_own_reader_of_deliver_reads_what_the_simulation_wrote(tmp_
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="simulate rigbench"):
         open_dataset({"dataset": "rigbench", "folder": str(tmp_path)})
+    os.mkfifo(tmp_path / "dataset.json")  # is not waited for
+    with pytest.raises(ConfigError, match="no regular file"):
+        open_dataset({"dataset": "rigbench", "folder": str(tmp_path)})
+    (tmp_path / "dataset.json").unlink()
     (tmp_path / "dataset.json").write_text(json.dumps({"title": "streets", "source": "x"}))
     with pytest.raises(ConfigError, match="is streets: expected RigBench 1"):
         open_dataset({"dataset": "rigbench", "folder": str(tmp_path)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -36,6 +37,7 @@ _OF_ONE_MODULE = {
     "ONNX Runtime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
 }
 """Distributions that write the same files: one that is installed over another breaks both."""
+_OF_ROS = "rclpy.node, sensor_msgs.msg"
 _IMPORT_LIMIT_S = 120.0
 _PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
@@ -105,6 +107,15 @@ def _everything(size: tuple[int, int] | None) -> Iterator[Diagnosis]:
             fine=False,
         )
         return
+    if problem := _import_problem(_OF_ROS):
+        yield Diagnosis(
+            "ROS 2",
+            f"rclpy cannot be loaded, {problem}: source an installation that is whole, made for "
+            f"Python {platform.python_version()}, and has its RMW_IMPLEMENTATION; bags can be "
+            "segmented without it",
+            fine=False,
+        )
+        return
     yield from middleware()
     if size is not None:
         yield images(*size)
@@ -126,11 +137,11 @@ def libraries() -> Iterator[Diagnosis]:
         if len(several) > 1:
             words = f"{' and '.join(several)} overwrite each other: keep one"
             yield Diagnosis(what, words, fine=False)
-    if importlib.util.find_spec("cv_bridge") and not _imports("cv_bridge"):
+    if importlib.util.find_spec("cv_bridge") and (problem := _import_problem("cv_bridge")):
         yield Diagnosis(
             "cv_bridge",
-            "it was built for another NumPy and breaks nodes that import it (not this one): "
-            "python -m pip install 'numpy<2'",
+            f"it cannot be loaded, {problem}, and breaks nodes that import it (not this one); "
+            "where it was built for another NumPy: python -m pip install 'numpy<2'",
             fine=False,
         )
 
@@ -139,13 +150,15 @@ def engines() -> Iterator[Diagnosis]:
     """See which libraries that execute networks are there, and whether Python can load them."""
     # TensorRT is not loaded where it would end its process: only with a GPU, see below.
     there = [name for name in ENGINES if name != "auto" and importlib.util.find_spec(name)]
-    yield Diagnosis(
-        "engines", ", ".join(there) or "none: python -m pip install onnxruntime", fine=bool(there)
-    )
-    for name in there:
-        if name != "tensorrt" and (problem := _import_problem(name)):
-            mend = f"python -m pip install --force-reinstall {name}"
-            yield Diagnosis(name, f"it cannot be loaded, {problem}: {mend}", fine=False)
+    broken = {
+        name: problem for name in there if name != "tensorrt" and (problem := _import_problem(name))
+    }
+    sound = ", ".join(name for name in there if name not in broken)
+    none = "none can be loaded" if broken else "none: python -m pip install onnxruntime"
+    yield Diagnosis("engines", sound or none, fine=bool(sound))
+    for name, problem in broken.items():
+        mend = f"python -m pip install --force-reinstall {name}"
+        yield Diagnosis(name, f"it cannot be loaded, {problem}: {mend}", fine=False)
     try:
         gpu = find_gpu()
     except ConfigError as error:
@@ -178,13 +191,18 @@ def middleware() -> Iterator[Diagnosis]:
     distribution = os.environ.get("ROS_DISTRO") or f"rclpy {_version('rclpy') or 'unknown'}"
     yield Diagnosis("ROS 2", f"{distribution}, {name}, domain {os.environ.get('ROS_DOMAIN_ID', 0)}")
     profile = next((os.environ[v] for v in _PROFILES if os.environ.get(v)), "")
-    if "fastrtps" in name:
-        yield Diagnosis(
-            "Fast DDS profile",
-            profile
-            or "none of your own: this package's is used for its own processes; give "
-            "it to the drivers too (docs/explanation/dds.md)",
-        )
+    if "fastrtps" not in name:
+        return
+    if profile and not os.path.isfile(profile):
+        words = f"{quote(profile)} is no file, and Fast DDS goes on without: correct the variable"
+        yield Diagnosis("Fast DDS profile", words, fine=False)
+        return
+    yield Diagnosis(
+        "Fast DDS profile",
+        profile
+        or "none of your own: this package's is used for its own processes; give "
+        "it to the drivers too (docs/explanation/dds.md)",
+    )
 
 
 def images(width: int, height: int) -> Diagnosis:
@@ -224,11 +242,3 @@ def _import_problem(name: str) -> str:
     if done.returncode < 0:
         return f"it ends its process with signal {-done.returncode}"
     return one_line(done.stderr.strip().rpartition("\n")[2]) if done.returncode else ""
-
-
-def _imports(name: str) -> bool:
-    try:
-        importlib.import_module(name)
-    except Exception:
-        return False
-    return True

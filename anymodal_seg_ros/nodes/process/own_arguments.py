@@ -28,10 +28,26 @@ def own_arguments(args: Sequence[str] | None = None) -> list[str]:
     except RuntimeError as error:  # RCLInvalidROSArgsError, which is not public
         for path in given_files(given):
             read_yaml(path, "parameter file", ros=True)  # names the line, and what is wrong with it
-        raise unusable(error) from error
+        raise _unusable(error) from error
 
 
-def unusable(error: Exception) -> ConfigError:
+def not_started(error: Exception, given: Sequence[str]) -> ConfigError:
+    """Say why ROS does not start: rcl raises the same of its arguments and of what is around it.
+
+    Args:
+        error: what ``rclpy.init`` raised.
+        given: the command line with its program name.
+    """
+    try:
+        remove_ros_args(list(given))
+    except RuntimeError:
+        return _unusable(error)
+    if type(error).__name__ == "UnknownROSArgsError":  # which is not public
+        return _unusable(error)
+    return ConfigError(f"ROS cannot be started: {one_line(error)}")
+
+
+def _unusable(error: Exception) -> ConfigError:
     """Say of ROS arguments that rcl refuses how they are written: rcl speaks of its lexer."""
     return ConfigError(
         f"the ROS arguments cannot be used: {one_line(error)}; write them as --ros-args "

@@ -29,7 +29,7 @@ from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.nodes.environment import prepare_process
 from anymodal_seg_ros.nodes.process import executor, log_folder
-from anymodal_seg_ros.nodes.process.own_arguments import unusable
+from anymodal_seg_ros.nodes.process.own_arguments import not_started
 from anymodal_seg_ros.streams import fill_closed
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -62,7 +62,7 @@ def ros_session(args: Sequence[str] | None = None) -> Iterator[threading.Event]:
             ``sys.argv``.
 
     Raises:
-        ConfigError: rclpy cannot make sense of the ROS arguments.
+        ConfigError: rclpy cannot make sense of the ROS arguments, or of ROS_DOMAIN_ID and the like.
     """
     fill_closed()  # else a line of the log could be taken for a signal
     stop = threading.Event()
@@ -135,7 +135,7 @@ def _init(args: Sequence[str] | None) -> None:
     try:
         rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # RCLError and UnknownROSArgsError, which are not public
-        raise unusable(error) from error
+        raise not_started(error, given) from error
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import numpy as np
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Pixels
+from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_ros.simulation.dataset.deliver_layout import check_root, write_frame
 from anymodal_seg_ros.simulation.dataset.digest import frame_digest
 from anymodal_seg_ros.simulation.dataset.frames import SceneFrame, scene_frames, sized_sensors
@@ -117,12 +118,14 @@ def _write_scene(
 
 
 def _recorded(root: Path, plan: ScenePlan) -> dict[str, str] | None:
-    """The hashes of a scene that is done, None if it is not."""
+    """The hashes of a scene that is done, None if it is not, or its record is damaged."""
     path = root / _RECORDS / f"{plan.split}_{plan.name}.json"
-    if not path.exists():
+    try:
+        found = read_json(path)
+    except (OSError, ValueError):
         return None
-    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-    return found if len(found) == plan.frames else None
+    done = isinstance(found, dict) and len(found) == plan.frames
+    return found if done and all(isinstance(value, str) for value in found.values()) else None
 
 
 def _claim(root: Path, config: DatasetConfig) -> None:
@@ -141,7 +144,9 @@ def _claim(root: Path, config: DatasetConfig) -> None:
     path = root / CONTENT
     try:
         if path.exists():
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = read_json(path)
+            if not isinstance(found, dict):
+                raise ValueError(f"{CONTENT} in it says nothing of one")
             for key, value in content.items():
                 if found.get(key) != value:
                     raise ConfigError(

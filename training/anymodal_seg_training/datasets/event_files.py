@@ -7,7 +7,6 @@ the papers take voxel grids instead (ESS, arXiv 2203.10016): their numbers are n
 from __future__ import annotations
 
 import functools
-import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +19,7 @@ from anymodal_seg_ros.sensing.events.render import render_image
 from anymodal_seg_ros.sensing.events.store import PixelGrid
 from anymodal_seg_ros.sensing.events.values import Events, EventWindow
 from anymodal_seg_training.datasets.bounded import MAX_PIXELS, arrays, check_file
+from anymodal_seg_training.datasets.bounded_hdf5 import opened, rows, stored
 from anymodal_seg_training.datasets.layout import ImageLayout
 from anymodal_seg_training.errors import TrainingError
 
@@ -29,8 +29,6 @@ MAX_EVENTS = 1 << 24
 """Of a window: thirty times what the busiest one of DSEC has in 50 ms."""
 MAX_TIMES_BYTES = 1 << 24
 """Of a list of times: a million of them."""
-MAX_CHUNK_BYTES = 1 << 28
-"""Of a piece that is unpacked as a whole, to read one number of it; h5py itself makes 1 MB."""
 
 
 def npz_image(path: Path, layout: ImageLayout) -> Image:
@@ -116,22 +114,22 @@ def _grid(layout: ImageLayout, path: Path) -> PixelGrid:
 
 def _between(path: Path, start_us: int, end_us: int) -> tuple[npt.NDArray[np.int64], ...]:
     """Read the events from ``start_us`` on and before ``end_us``: x, y, absolute t in us, p."""
-    with _open(path) as file:
+    with opened(path) as file:
         try:
-            offset_us = int(_stored(file, "t_offset", 0)[()]) if "t_offset" in file else 0
+            offset_us = int(stored(file, "t_offset", 0)[()]) if "t_offset" in file else 0
             # ms_to_idx[m] is the first event at or after m milliseconds.
-            first_of_ms = _stored(file, "ms_to_idx", 1)
-            total = _stored(file, "events/t", 1).shape[0]
+            first_of_ms = stored(file, "ms_to_idx", 1)
+            total = stored(file, "events/t", 1).shape[0]
             first_ms = max((start_us - offset_us) // 1000, 0)
             last_ms = max(-(-(end_us - offset_us) // 1000), 0)
             first, last = (
-                int(first_of_ms[ms]) if ms < first_of_ms.shape[0] else total
+                int(rows(first_of_ms, ms, ms + 1)[0]) if ms < first_of_ms.shape[0] else total
                 for ms in (first_ms, last_ms)
             )
             if not 0 <= first <= last <= first + MAX_EVENTS:
                 raise ValueError(f"events {first} to {last}: expected at most {MAX_EVENTS}")
             columns = {
-                name: np.asarray(_stored(file, f"events/{name}", 1)[first:last], np.int64)
+                name: rows(stored(file, f"events/{name}", 1), first, last).astype(np.int64)
                 for name in _COLUMNS
             }
             if any(len(column) != last - first for column in columns.values()):
@@ -143,38 +141,15 @@ def _between(path: Path, start_us: int, end_us: int) -> tuple[npt.NDArray[np.int
     return tuple(columns[name][chosen] for name in _COLUMNS)
 
 
-def _stored(file: Any, name: str, axes: int) -> Any:
-    """Return a data set of numbers of an HDF5 file, and of this file alone.
-
-    Raises:
-        ValueError: it is kept elsewhere (whoever made the file does not choose what else is read),
-            or holds something else than so many axes of numbers: a few bytes can claim gigabytes.
-    """
-    import h5py
-
-    place = file
-    for part in name.split("/"):
-        if not isinstance(place.get(part, getlink=True), h5py.HardLink):
-            raise ValueError(f"{name} is missing, or a link")
-        place = place[part]
-    if not isinstance(place, h5py.Dataset) or place.external or place.is_virtual:
-        raise ValueError(f"{name} is no data set of this file")
-    if place.ndim != axes or place.dtype.kind not in "biuf":
-        raise ValueError(f"{name} is {place.dtype} {place.shape}: expected numbers, {axes} axes")
-    if place.chunks and math.prod(place.chunks) * place.dtype.itemsize > MAX_CHUNK_BYTES:
-        raise ValueError(f"{name} has chunks of more than {MAX_CHUNK_BYTES >> 20} MB")
-    return place
-
-
 @functools.lru_cache(maxsize=8)
 def _rectify_map(path: Path) -> npt.NDArray[np.float32]:
     """Read where each pixel goes: float32 ``[H, W, 2]``, column and row."""
-    with _open(path) as file:
+    with opened(path) as file:
         try:
-            stored = _stored(file, "rectify_map", 3)
-            if stored.shape[2] != 2 or stored.size > 2 * MAX_PIXELS:
-                raise ValueError(f"it is of shape {stored.shape}: expected [H, W, 2]")
-            return np.asarray(stored, np.float32)
+            found = stored(file, "rectify_map", 3)
+            if found.shape[2] != 2 or found.size > 2 * MAX_PIXELS:
+                raise ValueError(f"it is of shape {found.shape}: expected [H, W, 2]")
+            return rows(found, 0, found.shape[0]).astype(np.float32)
         except Exception as error:  # a damaged file can make its reader stumble in any way
             raise TrainingError(f"{path} cannot be read as a map of DSEC: {error}") from error
 
@@ -188,20 +163,3 @@ def _times(path: Path) -> tuple[int, ...]:
         return tuple(int(word) for word in path.read_text(encoding="ascii").split())
     except (OSError, ValueError) as error:
         raise TrainingError(f"{path} is no list of times in microseconds: {error}") from error
-
-
-def _open(path: Path) -> Any:
-    """Open an HDF5 file for reading."""
-    # Imported only when asked for: no other data set needs these two.
-    try:
-        import h5py
-        import hdf5plugin  # noqa: F401  the compression of DSEC's files is in it
-    except ImportError as error:
-        raise TrainingError(
-            f"reading {path} needs h5py and hdf5plugin: pip install 'anymodal_seg_training[events]'"
-        ) from error
-    check_file(path)
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be read as HDF5: {error}") from error

@@ -11,6 +11,7 @@ from anymodal_seg_ros.config import count, text
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Mask, Pixels
 from anymodal_seg_ros.inference.manifest import ClassSpec
+from anymodal_seg_ros.json_files import read_json
 from anymodal_seg_ros.simulation.dataset.deliver_layout import read_frame
 from anymodal_seg_ros.simulation.dataset.frames import scene_frames, sized_sensors
 from anymodal_seg_ros.simulation.dataset.plan import CLEAN, ScenePlan, plan_scenes
@@ -181,7 +182,7 @@ class RigBenchDataset:
     def _source_of(self, folder: Path) -> str:
         """Make sure that a folder is this benchmark's, and return what code wrote it."""
         try:
-            content = json.loads((folder / CONTENT).read_text(encoding="utf-8"))
+            content = read_json(folder / CONTENT)
             title, source = str(content["title"]), str(content["source"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(

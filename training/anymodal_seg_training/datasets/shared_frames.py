@@ -19,7 +19,8 @@ ALIKE = 0.95
 """From this correlation on two pictures count as nearly the same.
 
 Copies that were compressed, scaled, brightened or made noisy have 0.97 and more, neighbouring
-frames of a drive 0.9 to 1, pictures of two streets up to 0.65.
+frames of a drive 0.9 to 1, pictures of two real streets up to 0.7, the most alike of 35,000 pairs
+of simulated ones 0.9.
 """
 
 _GRID = 16

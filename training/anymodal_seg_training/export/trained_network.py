@@ -79,6 +79,11 @@ def open_trained(path: Path) -> Trained:
     """
     if not (path / "model.yaml").is_file():
         run = RunFolder(path)
+        if not run.recipe_file.is_file():
+            raise ConfigError(
+                f"{path} is no run folder and no model folder: it holds neither recipe.yaml nor "
+                "model.yaml"
+            )
         return Trained(run.recipe, run=run)
     model = load_model(str(path))
     if not model.manifest.recipe:
