@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -75,23 +74,6 @@ class Summary:
     def why_none(self) -> str:
         """Say why no mask could be made, sensor by sensor."""
         return "; ".join(self.troubles())
-
-
-def at_the_end(
-    ended: Iterable[SensorStatus], finished: Iterable[SensorStatus]
-) -> tuple[SensorStatus, ...]:
-    """Return how sensors were when their last message came, with what became of all of them.
-
-    The last masks are made a moment later, when nobody sends any more and all are late.
-
-    Args:
-        ended: of every sensor, at the last message.
-        finished: the same when all masks were made.
-    """
-    return tuple(
-        replace(then, taken=now.taken, dropped=now.dropped, fused=now.fused)
-        for then, now in zip(ended, finished, strict=True)
-    )
 
 
 def _trouble(status: SensorStatus) -> str:
