@@ -102,7 +102,8 @@ class ResultFolder:
     class colours over the reference image, and ``predictions.jsonl`` a line for each mask: its
     stamp, reference, sensors with the offsets of their stamps from the reference's, why the others
     are missing, and every sensor's state. STAMP is the header stamp of the reference sensor in
-    nanoseconds.
+    nanoseconds; where stamps come again, as in a recording of a bag that loops, the second mask is
+    ``STAMP_2``, and so on.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, alpha: float | None = 0.5) -> None:
@@ -117,6 +118,7 @@ class ResultFolder:
             ConfigError: the folder cannot be written to, or holds something else.
         """
         self._folder, self._manifest, self._alpha = folder, manifest, alpha
+        self._written = Counter[int]()
         self._path = lines = folder / "predictions.jsonl"
         if folder.is_dir() and any(folder.iterdir()) and not lines.exists():
             raise ConfigError(f"{folder} is not empty and no earlier run's: choose another folder")
@@ -144,7 +146,10 @@ class ResultFolder:
 
     def write(self, prediction: Prediction) -> None:
         """Write one prediction."""
-        name = f"{prediction.frame_set.reference_sample.stamp_ns:019d}"
+        stamp_ns = prediction.frame_set.reference_sample.stamp_ns
+        self._written[stamp_ns] += 1
+        again = self._written[stamp_ns]
+        name = f"{stamp_ns:019d}" + (f"_{again}" if again > 1 else "")
         _save(self._folder / "masks" / f"{name}.png", prediction.mask)
         if self._alpha is not None:
             picture = annotated_overlay(prediction, self._manifest, self._alpha)
