@@ -106,5 +106,7 @@ def test_time_stands_still_runs_and_goes_back(graph: Graph, player: Player, name
         before = len(masks.messages)
         play(player, masks, range(START_NS - 500 * 10**9, START_NS - 499 * 10**9, PERIOD_NS))
         assert len(masks.messages) >= before + 10, "a clock that went back begins a new run"
-        told = diagnostics.next(lambda a: pipeline(a, namespace).get("went_back") == "1", "the step")
+        told = diagnostics.next(
+            lambda a: pipeline(a, namespace).get("went_back") == "1", "the step"
+        )
         assert int(pipeline(told, namespace)["masks"]) > before
