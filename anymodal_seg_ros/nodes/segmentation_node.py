@@ -260,9 +260,10 @@ class SegmentationNode(GivenParameters, LifecycleNode):
             limit_s = _HOPELESS_STOP_S if self.broken else STOP_LIMIT_S
             if not self._worker.stop(limit_s):
                 self._left_alone = self._worker
-                self.get_logger().error(
-                    f"the engine has not answered for {limit_s:g} s, and is left alone"
-                )
+                if not self.broken:
+                    self.get_logger().error(
+                        f"the engine has not answered for {limit_s:g} s, and is left alone"
+                    )
             self._worker = None
         if self._black_box is not None:
             self._black_box.stop()
