@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -118,3 +120,28 @@ def test_a_file_that_a_page_shows_is_one_that_can_be_read(
 
 def test_files_of_every_kind_are_shown() -> None:
     assert {line for _, _, line in example_files()} == set(READERS)
+
+
+def shown_imports() -> list[tuple[str, str, str]]:
+    """Each name of ours that a page's Python imports: the page, the module and the name."""
+    blocks = [
+        (page.name, block)
+        for page in PAGES
+        for block in re.findall(
+            r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M
+        )
+    ]
+    return [
+        (page, node.module or "", name.name)
+        for page, block in blocks
+        for node in ast.walk(ast.parse(block))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("anymodal_seg")
+        for name in node.names
+    ]
+
+
+@pytest.mark.parametrize(("page", "module", "name"), shown_imports())
+def test_what_the_python_of_a_page_imports_is_there(page: str, module: str, name: str) -> None:
+    if module.startswith("anymodal_seg_ros.nodes"):
+        pytest.importorskip("rclpy", reason="rclpy is not installed")
+    assert hasattr(importlib.import_module(module), name)

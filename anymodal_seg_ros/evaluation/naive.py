@@ -111,6 +111,10 @@ class Replayable(Protocol):
         """Return when there can be news although no message comes."""
         ...
 
+    def end_messages(self, now_ns: int) -> None:
+        """Take note that no message follows."""
+        ...
+
     def status(self, now_ns: int) -> tuple[SensorStatus, ...]:
         """Return the health of every sensor."""
         ...
@@ -259,6 +263,9 @@ class NaivePipeline:
     def next_wakeup_ns(self) -> int | None:
         """Return None: only messages bring news."""
         return None
+
+    def end_messages(self, now_ns: int) -> None:
+        """Take note that no message follows, which is all the same to it."""
 
     def status(self, now_ns: int) -> tuple[SensorStatus, ...]:
         """Return what is known of every sensor: whether a message has ever come."""

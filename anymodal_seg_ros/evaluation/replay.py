@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,12 +151,13 @@ def replay(
     pipeline: Replayable,
     messages: Iterable[Arrival],
     latency: Latency | None = None,
-    ended: Callable[[int], None] = lambda now_ns: None,
+    end_ns: int = 0,
 ) -> Iterator[Prediction]:
     """Push messages into a pipeline and yield every prediction it makes.
 
     The pipeline is polled after every message and, in between, whenever it asks to be; after the
-    last message until nothing is waited for any more.
+    last message until nothing is waited for any more. The sensors are then as they were when the
+    bag ended, for nobody knows what they would have sent.
 
     Args:
         pipeline: of a rig that has these sensors.
@@ -164,17 +165,16 @@ def replay(
         latency: how long work takes: messages go on arriving meanwhile, but nobody looks at them,
             as on a robot whose network is slower than its cameras. None: no time passes, so no
             frame is ever dropped for want of it.
-        ended: called once, with the time of the last message, 0 if there is none. Then time goes
-            on until the last masks are made, and every sensor falls silent.
+        end_ns: when the bag ends, should its sensors fall silent before.
     """
     worker = Worker(pipeline, latency)
     # Processes that share a job with others have no core to spare.
     alone = multiprocessing.parent_process() is None and usable_processors() > 1
     if alone and latency is None and isinstance(pipeline, Pipeline):
         with pipeline.preparing_ahead():
-            yield from _replayed(pipeline, _announced(messages, pipeline), worker, ended)
+            yield from _replayed(pipeline, _announced(messages, pipeline), worker, end_ns)
     else:
-        yield from _replayed(pipeline, messages, worker, ended)
+        yield from _replayed(pipeline, messages, worker, end_ns)
 
 
 def _announced(messages: Iterable[Arrival], pipeline: Pipeline) -> Iterator[Arrival]:
@@ -198,10 +198,7 @@ def _announced(messages: Iterable[Arrival], pipeline: Pipeline) -> Iterator[Arri
 
 
 def _replayed(
-    pipeline: Replayable,
-    messages: Iterable[Arrival],
-    worker: Worker,
-    ended: Callable[[int], None],
+    pipeline: Replayable, messages: Iterable[Arrival], worker: Worker, end_ns: int
 ) -> Iterator[Prediction]:
     now_ns: int | None = None
     for sensor, received_ns, message in messages:
@@ -220,7 +217,9 @@ def _replayed(
         else:
             pipeline.push_message(sensor, message, now_ns)
         yield from worker.wake(now_ns)
-    ended(now_ns or 0)
     if now_ns is not None:
+        now_ns = max(now_ns, end_ns)
+        yield from worker.work_until(now_ns)
+        pipeline.end_messages(now_ns)
         yield from worker.work_until(now_ns + pipeline.rig.longest_wait_ns + 1)
         yield from worker.finish()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,23 +76,6 @@ class Summary:
         return "; ".join(self.troubles())
 
 
-def at_the_end(
-    ended: Iterable[SensorStatus], finished: Iterable[SensorStatus]
-) -> tuple[SensorStatus, ...]:
-    """Return how sensors were when their last message came, with what became of all of them.
-
-    The last masks are made a moment later, when nobody sends any more and all are late.
-
-    Args:
-        ended: of every sensor, at the last message.
-        finished: the same when all masks were made.
-    """
-    return tuple(
-        replace(then, taken=now.taken, dropped=now.dropped, fused=now.fused)
-        for then, now in zip(ended, finished, strict=True)
-    )
-
-
 def _trouble(status: SensorStatus) -> str:
     """Say in words what is wrong with a sensor; '' if nothing is, or it takes no part."""
     if status.state is SensorState.DISABLED:
@@ -120,7 +102,8 @@ class ResultFolder:
     class colours over the reference image, and ``predictions.jsonl`` a line for each mask: its
     stamp, reference, sensors with the offsets of their stamps from the reference's, why the others
     are missing, and every sensor's state. STAMP is the header stamp of the reference sensor in
-    nanoseconds.
+    nanoseconds; where stamps come again, as in a recording of a bag that loops, the second mask is
+    ``STAMP_2``, and so on.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, alpha: float | None = 0.5) -> None:
@@ -135,6 +118,7 @@ class ResultFolder:
             ConfigError: the folder cannot be written to, or holds something else.
         """
         self._folder, self._manifest, self._alpha = folder, manifest, alpha
+        self._written = Counter[int]()
         self._path = lines = folder / "predictions.jsonl"
         if folder.is_dir() and any(folder.iterdir()) and not lines.exists():
             raise ConfigError(f"{folder} is not empty and no earlier run's: choose another folder")
@@ -162,7 +146,10 @@ class ResultFolder:
 
     def write(self, prediction: Prediction) -> None:
         """Write one prediction."""
-        name = f"{prediction.frame_set.reference_sample.stamp_ns:019d}"
+        stamp_ns = prediction.frame_set.reference_sample.stamp_ns
+        self._written[stamp_ns] += 1
+        again = self._written[stamp_ns]
+        name = f"{stamp_ns:019d}" + (f"_{again}" if again > 1 else "")
         _save(self._folder / "masks" / f"{name}.png", prediction.mask)
         if self._alpha is not None:
             picture = annotated_overlay(prediction, self._manifest, self._alpha)

@@ -45,6 +45,9 @@ class PipelineReport:
         blank_now: of those in the last reporting period.
         superseded: frame sets dropped for a newer one since activation.
         superseded_now: of those in the last reporting period.
+        went_back: how often the stamps of masks have gone back since activation.
+        went_back_now: by how much they did in the last reporting period, in words; empty if they
+            did not.
         failures: inferences that raised since activation.
         failed_now: whether one of them happened in the last reporting period.
         last_failure: the newest failure in words; empty if there was none.
@@ -68,6 +71,8 @@ class PipelineReport:
     blank_now: int
     superseded: int
     superseded_now: int
+    went_back: int
+    went_back_now: str
     failures: int
     failed_now: bool
     last_failure: str
@@ -212,6 +217,7 @@ def pipeline_health(
         "masks_per_second": f"{report.masks_per_second:.2f}",
         "blank": str(report.blank),
         "superseded": str(report.superseded),
+        "went_back": str(report.went_back),
         "latency_p50_ms": "" if p50 is None else f"{p50:.1f}",
         "latency_p99_ms": "" if p99 is None else f"{p99:.1f}",
         "load": f"{report.load:.2f}",
@@ -257,6 +263,8 @@ def _judge(
             DiagnosticStatus.WARN,
             f"{rate}; {report.blank_now} of the last were without labels",
         )
+    if report.went_back_now:
+        return DiagnosticStatus.WARN, f"{rate}; {report.went_back_now}"
     if report.superseded_now > max(1.0, 0.1 * report.masks_now):
         return (
             DiagnosticStatus.WARN,

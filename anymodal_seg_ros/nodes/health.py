@@ -96,6 +96,7 @@ class Health:
         self._warned_ns: dict[str, int] = {}
         self._told: dict[str, tuple[SensorState, int]] = {}
         self._told_left_out: dict[str, tuple[bool, int]] = {}
+        self._told_back = 0
 
     def mask_published(self, latency_ns: int, *, blank: bool = False) -> None:
         """Count one mask that left so long after the arrival of its reference's message.
@@ -131,11 +132,11 @@ class Health:
         return True
 
     def news(self, now_ns: int) -> list[News]:
-        """Return a line for every sensor of which something has changed since it was told last.
+        """Return a line for each that has changed since it was told last.
 
-        That is its state, or that masks are made without it although it is alive, or are so no
-        more. Each sensor has its say once in two seconds at most, with the state that it is in
-        then.
+        Of a sensor that is its state, or that masks are made without it although it is alive, or
+        are so no more. Each sensor has its say once in two seconds at most, with the state that it
+        is in then. Of the masks, that their stamps have gone back.
         """
         if not now_ns:
             return []
@@ -148,7 +149,12 @@ class Health:
             self._told[status.sensor] = status.state, steady_ns
             if before is not None or status.state is not SensorState.WAITING:
                 lines.append(News(self._line(status, before), status.state.down))
-        return lines + [line for s in sensors if (line := self._left_out_news(s, steady_ns))]
+        lines += [line for s in sensors if (line := self._left_out_news(s, steady_ns))]
+        record = self._pipeline.record
+        if record.went_back > self._told_back and self.may_warn("went back"):
+            self._told_back = record.went_back
+            lines.append(News(_went_back(record.went_back_by_ns), True))
+        return lines
 
     def report(self, now_ns: int, facts: Mapping[str, TopicFacts] | None = None) -> list[Any]:
         """Make the statuses of one ``/diagnostics`` message.
@@ -195,10 +201,10 @@ class Health:
         why = f": {status.fault}" if status.fault and not fine else ""
         return f"sensor {status.sensor} is {status.state.value}{came}{why}"
 
-    def _counts(self) -> tuple[int, int, int, int, int]:
-        pipeline = self._pipeline
-        record = pipeline.record
-        return record.masks, record.blank, pipeline.superseded, self._failures, pipeline.worked_ns
+    def _counts(self) -> tuple[int, int, int, int, int, int]:
+        pipeline, record = self._pipeline, self._pipeline.record
+        made = record.masks, record.blank, record.went_back
+        return *made, pipeline.superseded, self._failures, pipeline.worked_ns
 
     def _slowness(self, now_ns: int, steady_ns: int) -> float:
         """Return how many seconds pass here in one of the pipeline's, at least 1.
@@ -233,6 +239,7 @@ class Health:
         self._look_at_the_clock(now_ns, steady_ns)
         period_ns = round(self._pipeline.mask_period_ns() * self._slowness(now_ns, steady_ns))
         elapsed_ns = max(steady_ns - before.steady_ns, 1)
+        back_ns = self._pipeline.record.went_back_by_ns
         p50, p99 = np.percentile(latencies, (50, 99)) if latencies.size else (0.0, 0.0)
         return PipelineReport(
             engine=described(self._pipeline.engine),
@@ -244,6 +251,8 @@ class Health:
             blank_now=now.blank - before.blank,
             superseded=now.superseded,
             superseded_now=now.superseded - before.superseded,
+            went_back=now.went_back,
+            went_back_now=_went_back(back_ns) if now.went_back > before.went_back else "",
             failures=now.failures,
             failed_now=now.failures > before.failures,
             last_failure=self._last_failure,
@@ -273,6 +282,14 @@ class _Counts(NamedTuple):
     steady_ns: int
     masks: int
     blank: int
+    went_back: int
     superseded: int
     failures: int
     worked_ns: int
+
+
+def _went_back(by_ns: int) -> str:
+    return (
+        f"the stamps of the masks went back by {by_ns / 1e9:.2f} s: a clock was set, a bag began "
+        "again, or a sensor whose clock was ahead leads no more"
+    )

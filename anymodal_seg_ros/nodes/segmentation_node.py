@@ -25,7 +25,7 @@ from rclpy.logging import get_logger
 from rclpy.parameter import Parameter
 
 from anymodal_seg_ros.config import SegConfig, nest, refuse_shared_topics
-from anymodal_seg_ros.errors import AnymodalError, ConfigError, no_room
+from anymodal_seg_ros.errors import AnymodalError, ConfigError, EngineError, no_room
 from anymodal_seg_ros.foreign_text import block, one_line
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.engine_protocol import described
@@ -98,6 +98,8 @@ class SegmentationNode(GivenParameters, LifecycleNode):
         self._loaded: Pipeline | None = None
         self._outputs: Outputs | None = None
         self._worker: PipelineWorker | None = None
+        self._left_alone: PipelineWorker | None = None
+        """The last one that has not ended when it should."""
         self._inputs: Inputs | None = None
         self._own_timers: list[Any] = []  # rclpy's Node has _timers: all of them
         self._machine = MachineWatch(self.get_fully_qualified_name().lstrip("/"))
@@ -189,7 +191,14 @@ class SegmentationNode(GivenParameters, LifecycleNode):
         return topics
 
     def _begin(self) -> None:
-        """Start to listen and to make masks; where that fails, nothing of it is left."""
+        """Start to listen and to make masks; where that fails, nothing of it is left.
+
+        Raises:
+            EngineError: it still works on what it was given before.
+        """
+        if self.engine_hangs:
+            self._end_process("the engine hangs: its thread could not be stopped and still runs")
+            raise EngineError(self.broken)
         try:
             self._begin_to_listen()
         except Exception:
@@ -249,8 +258,12 @@ class SegmentationNode(GivenParameters, LifecycleNode):
             self._inputs = None
         if self._worker is not None:
             limit_s = _HOPELESS_STOP_S if self.broken else STOP_LIMIT_S
-            if not self._worker.stop(limit_s) and not self.broken:
-                self.broken = "the engine hangs: its thread cannot be stopped"
+            if not self._worker.stop(limit_s):
+                self._left_alone = self._worker
+                if not self.broken:
+                    self.get_logger().error(
+                        f"the engine has not answered for {limit_s:g} s, and is left alone"
+                    )
             self._worker = None
         if self._black_box is not None:
             self._black_box.stop()
@@ -314,8 +327,8 @@ class SegmentationNode(GivenParameters, LifecycleNode):
         self._engine_build.let_go()
         self._loaded = None
         self._snapshots.forget()
-        if self.broken:
-            return  # a thread that hangs may come back to them
+        if self.engine_hangs:
+            return  # its thread may come back to them
         # What has run holds the model, and hangs together in cycles. Python sees a few objects and
         # leaves them; they are a hundred megabytes each time that the model is loaded anew.
         for name in ("_pipeline", "_health"):
@@ -444,9 +457,18 @@ class SegmentationNode(GivenParameters, LifecycleNode):
         if self._worker is None or self.broken:
             return
         if hopeless := self._health.supervisor.hopeless():
-            self.broken = hopeless
-            self.get_logger().fatal(hopeless)
-            self._give_up.set()
+            self._end_process(hopeless)
+
+    @property
+    def engine_hangs(self) -> bool:
+        """Whether an engine has been left alone that has not answered since."""
+        return self._left_alone is not None and self._left_alone.lives
+
+    def _end_process(self, why: str) -> None:
+        """Let the process end with an error: whoever has started it can start it anew."""
+        self.broken = why
+        self.get_logger().fatal(why)
+        self._give_up.set()
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -513,7 +535,7 @@ def _run(arguments: Sequence[str], build_only: bool, stop: threading.Event) -> i
             node.destroy_node()
             return 0 if started or given_up else 1
     run_until_signal(node, stop)
-    return 1 if node.broken else 0
+    return 1 if node.broken or node.engine_hangs else 0
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from anymodal_seg_ros.pipeline import Pipeline
 _NAME = "pipeline worker"
 
 STOP_LIMIT_S = 3.0
-"""A worker that has not ended after this long hangs in its engine."""
+"""A worker that has not ended after this long is left alone: it is slow, or its engine hangs."""
 
 
 def any_worker_lives() -> bool:
@@ -75,6 +75,11 @@ class PipelineWorker:
         """How many threads work side by side."""
         return len(self._threads)
 
+    @property
+    def lives(self) -> bool:
+        """Whether one of the threads has not ended."""
+        return any(thread.is_alive() for thread in self._threads)
+
     def start(self) -> None:
         """Start the threads."""
         # Cores are used by sensors side by side. OpenCV's own threads would have to be woken for
@@ -98,18 +103,17 @@ class PipelineWorker:
             limit_s: how long to wait for that.
 
         Returns:
-            Whether they have ended; if not, the engine hangs, and only the end of the process can
-            end it.
+            Whether they have ended. If the engine hangs, only the end of the process ends them.
         """
         with self._wake:
             self._stopping = True
             self._wake.notify_all()
         until = time.monotonic() + limit_s
-        ended = self._pipeline.detach()
+        self._pipeline.detach()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, until - time.monotonic()))
-        return ended and not any(thread.is_alive() for thread in self._threads)
+        return not self.lives
 
     def _run(self) -> None:
         while not self._stopping:

@@ -387,6 +387,14 @@ class Pipeline:
             times = (self._intake.next_wakeup_ns(), self._parts.scheduler.next_wakeup_ns())
         return min((t for t in times if t is not None), default=None)
 
+    def end_messages(self, now_ns: int) -> None:
+        """Take note that no message follows, as at the end of a bag.
+
+        What is waited for is still made, from all sensors that are well by now.
+        """
+        with self._lock:
+            self._intake.end(now_ns)
+
     def status(self, now_ns: int) -> tuple[SensorStatus, ...]:
         """Return the health of every sensor, in configured order, and what was fused of it."""
         with self._lock:

@@ -36,6 +36,11 @@ class FusionRecord:
         self.masks = 0
         self.blank = 0
         """Masks without labels."""
+        self.went_back = 0
+        """How often the stamps of masks have gone back."""
+        self.went_back_by_ns = 0
+        """By how much, the last time."""
+        self._time_ns: int | None = None
 
     def encoded(self, sensor: str) -> None:
         """Count one sample that was taken through all its stages."""
@@ -53,6 +58,10 @@ class FusionRecord:
         """Take note of one mask."""
         self.masks += 1
         self.blank += bool(prediction.unlabeled)
+        before_ns, self._time_ns = self._time_ns, prediction.frame_set.reference_sample.time_ns
+        if before_ns is not None and self._time_ns < before_ns:
+            self.went_back += 1
+            self.went_back_by_ns = before_ns - self._time_ns
         for name, sensor in self._sensors.items():
             reason = ""
             if name not in prediction.sensors:

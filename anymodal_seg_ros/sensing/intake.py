@@ -76,6 +76,7 @@ class Intake:
         self._now_ns: int | None = None
         self.watched = False
         """Whether somebody looks whenever it is time to, unless the process stands still."""
+        self._ended = False
         self._run = 0
         self._overdue_before = 0
         self._rejected = {name: Counter[str]() for name in rig.sensors}
@@ -120,6 +121,8 @@ class Intake:
 
     def advance(self, now_ns: int) -> None:
         """Let the watchdog see the time. A clock that went far back means a new run."""
+        if self._ended:
+            return
         if self._now_ns is not None and now_ns < self._now_ns - self._jump_ns:
             self._run += 1
             self._overdue_before += self._synchronizer.overdue
@@ -133,6 +136,12 @@ class Intake:
             self._excuse(now_ns)
         self._now_ns = now_ns if self._now_ns is None else max(now_ns, self._now_ns)
         self._watchdog.update(now_ns)
+
+    def end(self, now_ns: int) -> None:
+        """Take note that no message follows: time goes on, but nobody is silent for it."""
+        self.advance(now_ns)
+        self._ended = True
+        self._watchdog.end(now_ns)
 
     def hand_over(self, received_ns: int, now_ns: int) -> None:
         """Take note that a message is handed over which has arrived before, of whatever sensor."""

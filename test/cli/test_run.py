@@ -111,6 +111,20 @@ def test_masks_without_labels_are_told_and_who_was_silent_at_the_end(
     assert re.search(r"thermal: (STALE|FAILED), silent for \d+\.\d s at the end", said)
 
 
+def test_a_bag_that_was_recorded_while_it_looped_keeps_the_masks_of_every_loop(
+    parameters: Path, tmp_path: Path
+) -> None:
+    once = images(15, period_ns=100 * MS)
+    loops = [(log + loop * 1500 * MS, data) for loop in range(3) for log, data in once]
+    bag, out = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, loops)}), tmp_path / "out"
+    result = invoke("run", bag, "--params-file", parameters, "--out", out)
+    assert "45 masks" in result.output
+    names = {path.stem for path in (out / "masks").iterdir()}
+    stamps = [str(START + k * 100 * MS) for k in range(15)]
+    assert names == {f"{stamp}{again}" for stamp in stamps for again in ("", "_2", "_3")}
+    assert {path.stem for path in (out / "overlays").iterdir()} == names
+
+
 def test_parameters_of_other_nodes_in_the_file_are_told_and_left_alone(
     bag: Path, parameters: Path, tmp_path: Path
 ) -> None:

@@ -145,6 +145,28 @@ def test_frames_that_wait_for_a_late_sensor_when_the_bag_ends_are_not_forgotten(
     assert masks[-5].sensors == ("rgb", "thermal")
 
 
+@pytest.mark.parametrize("latency", ["fixed:400", "fixed:3000"])
+def test_masks_that_are_made_after_the_end_of_a_bag_lack_no_sensor(
+    pipeline: Pipeline, latency: str
+) -> None:
+    """Nobody sends any more by then, and nobody is to blame for it."""
+    received = messages()
+    made = list(replay(pipeline, received, latency_model(latency)))
+    late = [p for p in made if p.frame_set.completed_ns > received[-1][1] + DEADLINE]
+    assert late and all(p.sensors == ("rgb", "thermal") for p in late)
+    assert [s.state.value for s in pipeline.status(received[-1][1])] == ["OK", "OK"]
+
+
+def test_a_sensor_that_is_silent_until_its_bag_ends_is_down_by_then(pipeline: Pipeline) -> None:
+    cut = [m for m in messages() if m[0] == "rgb" or m[1] < START + 1_000 * MS]
+    end_ns = START + 20_000 * MS
+    made = list(replay(pipeline, cut, end_ns=end_ns))
+    assert len(made) == FRAMES
+    rgb, thermal = pipeline.status(end_ns)
+    assert rgb.state.value == thermal.state.value == "FAILED"
+    assert rgb.age_ns == end_ns - cut[-1][1]
+
+
 def test_no_messages_make_no_predictions(pipeline: Pipeline) -> None:
     assert list(replay(pipeline, [])) == []
 

@@ -32,7 +32,7 @@ class Told:
         monkeypatch.setattr(module.time, "monotonic_ns", lambda: self.now_ns)
         pipeline: Any = SimpleNamespace(
             rig=SimpleNamespace(sensors={"rgb": SimpleNamespace(topic="rgb")}),
-            record=SimpleNamespace(masks=0, blank=0),
+            record=SimpleNamespace(masks=0, blank=0, went_back=0, went_back_by_ns=0),
             superseded=0,
             worked_ns=0,
             status=lambda now_ns: (self.status,),
@@ -98,6 +98,14 @@ def test_a_sensor_at_the_edge_does_not_flood_the_console(told: Told) -> None:
         told.status = told.of(SensorState.OK, 29 + number % 2, "nearest message 60 ms away")
         lines.update(text for text, _ in told.says(0.5))
     assert sum(lines.values()) <= 2
+
+
+def test_stamps_of_masks_that_go_back_are_told_once(told: Told) -> None:
+    record: Any = told.health._pipeline.record
+    assert told.says() == []
+    record.went_back, record.went_back_by_ns = 1, 10 * S
+    ((words, bad),) = told.says()
+    assert bad and words.startswith("the stamps of the masks went back by 10.00 s: a clock was set")
 
 
 def test_diagnostics_tell_of_a_driver_that_stamps_several_images_alike() -> None:

@@ -228,3 +228,10 @@ def test_a_pipeline_is_let_alone_until_its_clock_runs() -> None:
     finally:
         worker.stop()
     assert published == ["mask"]
+
+
+def test_events_that_take_long_to_decode_are_no_engine_that_hangs() -> None:
+    with Harness() as harness:
+        harness.pipeline.detach = lambda: False  # type: ignore[method-assign]
+        assert harness.worker.stop(SOON_S)
+        assert not harness.worker.lives

@@ -31,3 +31,12 @@ def test_the_reason_told_is_the_usual_one_whatever_its_figures() -> None:
     assert told.reason == "nearest sample 59.5 ms away, 37 ms allowed", "with its last figures"
     assert (told.used, told.masks) == (0, 44)
     assert record.status("rgb").reason == ""
+
+
+def test_stamps_that_go_back_are_counted_with_how_far() -> None:
+    record = FusionRecord(["rgb"])
+    for time_ns in (5, 8, 8, 9, 2, 3, 1):
+        sample = Sample("rgb", time_ns, time_ns, 1, "rgb", PIXELS)
+        frames = FrameSet("rgb", {"rgb": sample}, {}, 1)
+        record.fused(Prediction(np.zeros((2, 2), np.uint8), frames, ("rgb",), (), 0, 0))
+    assert (record.went_back, record.went_back_by_ns) == (2, 2)

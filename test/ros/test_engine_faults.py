@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from fixtures.ros_graph import Collector, Graph, RosProcess, wait_until
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
 
 pytestmark = pytest.mark.ros
 
@@ -93,3 +95,52 @@ def test_a_node_whose_engine_hangs_can_be_stopped(
         assert resident_mb(node) < before + 30, "memory does not grow while it hangs"
     node.send(signal.SIGINT)
     assert node.wait() == 1
+
+
+@pytest.fixture()
+def says(tmp_path: Path) -> Path:
+    """The file that the engine obeys."""
+    path = tmp_path / "engine"
+    path.write_text("")
+    return path
+
+
+def stall(says: Path, graph: Graph, namespace: str) -> None:
+    with (
+        graph.collect(Image, f"{namespace}/segmentation_node/mask") as masks,
+        graph.collect(DiagnosticArray, "/diagnostics") as seen,
+    ):
+        masks.wait(lambda found: len(found) > 3, "masks")
+        says.write_text("stall")
+        wait_until(
+            lambda: any("does not answer" in m for _, m in pipeline_of(seen, namespace)),
+            "word of the engine that hangs",
+        )
+
+
+def test_a_node_that_is_reset_while_its_engine_hangs_ends_with_an_error(
+    start: Start, says: Path, graph: Graph, namespace: str
+) -> None:
+    """Masks could not begin anew, and nobody would watch."""
+    node = start(str(says), 60.0)
+    stall(says, graph, namespace)
+    answer = graph.call(Trigger, f"{namespace}/segmentation_node/reset", Trigger.Request())
+    assert not answer.success
+    assert "the engine hangs" in answer.message
+    assert node.wait() == 1
+    assert "the engine hangs" in node.stdout
+
+
+def test_an_engine_that_answers_late_goes_on_and_is_watched_as_before(
+    start: Start, says: Path, graph: Graph, namespace: str
+) -> None:
+    node = start(str(says), 4.0)
+    name = f"{namespace}/segmentation_node"
+    stall(says, graph, namespace)
+    assert graph.change(name, "deactivate")
+    assert "has not answered for 3 s" in node.stdout + node.stderr
+    says.write_text("")
+    assert graph.change(name, "activate")
+    stall(says, graph, namespace)
+    assert node.wait() == 1
+    assert "the engine hangs: " in node.stdout

@@ -14,6 +14,7 @@ import pytest
 from fixtures.ros_graph import BEST_EFFORT, RELIABLE, Graph, RosProcess, wait_until
 from fixtures.scenes import scene
 from rclpy.qos import ReliabilityPolicy, qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from std_srvs.srv import Trigger
 
@@ -41,7 +42,9 @@ def timeline(tmp_path: Path) -> Path:
 def start(ros_domain: int, timeline: Path, tmp_path: Path, namespace: str) -> Iterator[Start]:
     started: list[RosProcess] = []
 
-    def begin(*faults: str, sensors: tuple[str, ...] = ("rgb",), **env: str) -> RosProcess:
+    def begin(
+        *faults: str, sensors: tuple[str, ...] = ("rgb",), sim_time: bool = False, **env: str
+    ) -> RosProcess:
         write(timeline, *faults)
         file = (
             tmp_path / "robot.yaml"
@@ -55,6 +58,7 @@ def start(ros_domain: int, timeline: Path, tmp_path: Path, namespace: str) -> It
             )
         )
         args = [str(timeline), "--ros-args", "-r", f"__ns:={namespace}", "--params-file", str(file)]
+        args += ["-p", "use_sim_time:=true"] if sim_time else []
         started.append(RosProcess(MODULE, args, tmp_path / f"injector{len(started)}", env))
         return started[-1]
 
@@ -196,6 +200,56 @@ def test_messages_of_every_type_pass_and_none_ends_it(
                 assert message == sent[to_ns(message.header.stamp)]
         driver.close()
     assert "not applied: entry 2 for rgb: lidar_jitter cannot happen" in process.stdout
+    process.stop()
+
+
+def test_what_is_delayed_beyond_the_end_of_a_bag_that_loops_never_comes(
+    start: Start, graph: Graph, namespace: str
+) -> None:
+    """Else it would come in a later loop, or wait for ever."""
+    process = start(
+        "{sensor: rgb, kind: delayed, delay_s: 5.0}", sensors=("rgb", "jpeg"), sim_time=True
+    )
+    clock = graph.node.create_publisher(Clock, "/clock", 10)
+    wait_until(lambda: graph.node.count_subscribers("/clock"), "a subscriber of /clock")
+    camera = Driver(graph, Image, f"{namespace}/rgb/image", rgb)
+    prompt = Driver(graph, CompressedImage, f"{namespace}/jpeg/image/compressed", compressed)
+    with (
+        graph.collect(Image, f"{namespace}/faulty/rgb/image", BEST_EFFORT) as out,
+        graph.collect(
+            CompressedImage, f"{namespace}/faulty/jpeg/image/compressed", BEST_EFFORT
+        ) as passed,
+    ):
+
+        def play(now_s: int, holds: Callable[[], Any], *, send: bool = True) -> list[int]:
+            """Send at one moment until something holds; return the stamps of the camera."""
+            first = len(camera.sent)
+
+            def played() -> Any:
+                clock.publish(Clock(clock=to_stamp(now_s * 10**9)))
+                if send:
+                    camera.send(0.0)
+                prompt.send()
+                return holds()
+
+            wait_until(played, f"it at {now_s} s")
+            return stamps(camera.sent[first:])
+
+        def taken() -> Callable[[], bool]:
+            """Whether so much has passed since that all that was sent before is taken."""
+            wanted = len(passed.messages) + 10
+            return lambda: len(passed.messages) >= wanted
+
+        play(100, taken())
+        of_the_end = play(100, taken())
+        play(10, taken())
+        for now_s in (20, 110):
+            again = play(now_s, taken())
+            play(now_s + 6, lambda sent=again: set(sent) & set(stamps(out.messages)), send=False)
+        assert not set(of_the_end) & set(stamps(out.messages))
+    for driver in (camera, prompt):
+        driver.close()
+    graph.node.destroy_publisher(clock)
     process.stop()
 
 

@@ -64,6 +64,12 @@ def front(array: DiagnosticArray, namespace: str) -> dict[str, str]:
     return values(array, name) if any(s.name == name for s in array.status) else {"state": ""}
 
 
+def pipeline(array: DiagnosticArray, namespace: str) -> dict[str, str]:
+    """Return what diagnostics say of the masks, if they are of this node."""
+    name = f"{namespace[1:]}/segmentation_node: pipeline"
+    return values(array, name) if any(s.name == name for s in array.status) else {}
+
+
 def play(player: Player, masks: Collector, stamps: range) -> None:
     """Send frames one by one, each after the mask of the one before."""
     for stamp_ns in stamps:
@@ -100,3 +106,7 @@ def test_time_stands_still_runs_and_goes_back(graph: Graph, player: Player, name
         before = len(masks.messages)
         play(player, masks, range(START_NS - 500 * 10**9, START_NS - 499 * 10**9, PERIOD_NS))
         assert len(masks.messages) >= before + 10, "a clock that went back begins a new run"
+        told = diagnostics.next(
+            lambda a: pipeline(a, namespace).get("went_back") == "1", "the step"
+        )
+        assert int(pipeline(told, namespace)["masks"]) > before

@@ -34,10 +34,9 @@ from anymodal_seg_ros.evaluation.replay import (
     unfelt_faults,
     with_faults,
 )
-from anymodal_seg_ros.evaluation.results import ResultFolder, Summary, at_the_end
+from anymodal_seg_ros.evaluation.results import ResultFolder, Summary
 from anymodal_seg_ros.faults.timeline import FaultTimeline
 from anymodal_seg_ros.foreign_text import LINE_LENGTH, quote
-from anymodal_seg_ros.frames import SensorStatus
 from anymodal_seg_ros.pipeline import Pipeline
 
 
@@ -113,24 +112,18 @@ def command(
         recorded = track(received, "Segmenting", total, console=console)
         injector = make_injector(timeline, config.rig)
         messages = with_faults(recorded, injector, opened.start_ns)
-        last: list[tuple[int, tuple[SensorStatus, ...]]] = []
-
-        def ended(now_ns: int) -> None:
-            last.append((now_ns, pipeline.status(now_ns)))
-
         with ResultFolder(out, pipeline.model.manifest, alpha) as results:
-            for prediction in replay(pipeline, messages, latency, ended):
+            for prediction in replay(pipeline, messages, latency, opened.end_ns):
                 results.write(prediction)
                 summary.add(prediction)
         for line in (*opened.notes, *unfelt_faults(injector, config.rig, length_s)):
             if line not in told:
                 console.say(line)
-    ((last_ns, status),) = last
-    summary.status = at_the_end(status, pipeline.status(last_ns))
+        summary.status = pipeline.status(opened.end_ns)
     _tell(console, pipeline, summary, out)
     if not summary.labelled:
-        shortfall = pipeline.shortfall(last_ns)
-        raise BagError(f"no mask could be made of {bag}: {summary.why_none() or shortfall}")
+        why = summary.why_none() or pipeline.shortfall(opened.end_ns)
+        raise BagError(f"no mask could be made of {bag}: {why}")
 
 
 def _node(params: Sequence[Path], namespace: str | None, node: str) -> NodeConfig:

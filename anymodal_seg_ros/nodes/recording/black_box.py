@@ -89,6 +89,9 @@ class BlackBox:
             if len(series) > 1:
                 make_room(self._latched, lambda one: one.size)
             return
+        if self._kept and kept.time_ns < self._kept[-1].time_ns:
+            self._kept.clear()  # the clock was set back: there is no telling what came before what
+            self._bytes = 0
         self._kept.append(kept)
         self._bytes += kept.size
         config = self._config
@@ -133,7 +136,7 @@ class BlackBox:
     def _record(self, sensor: str, state: str) -> None:
         what = f"{sensor} became {state}"
         now_ns, last_ns = self._now_ns(), self._recorded_ns
-        if last_ns is not None and now_ns - last_ns < self._config.before_s * 1e9:
+        if last_ns is not None and 0 <= now_ns - last_ns < self._config.before_s * 1e9:
             ago_s = (now_ns - last_ns) / 1e9
             self._tell(f"black box: {what}: not recorded, the last recording is {ago_s:.1f} s old")
             return

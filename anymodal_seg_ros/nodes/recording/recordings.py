@@ -23,6 +23,9 @@ class Recordings:
 
     def __init__(self, place: Path, most: int) -> None:
         self._place, self._most = place, most
+        self._written: list[Path] = []
+        """By this process, the oldest first: names are of little use where a clock was set back, or
+        is not set yet, as on a computer without a battery for it."""
 
     def write(self, name: str, kept: Iterable[Kept], circumstances: Circumstances) -> Path:
         """Write one more, as :func:`write_folder` does, and return it.
@@ -39,7 +42,10 @@ class Recordings:
         for left in _ours(place, "."):  # by a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         path = write_folder(place, name, kept, circumstances)
-        for old in _ours(place)[: -self._most]:
+        there = _ours(place)
+        self._written = [one for one in (*self._written, path) if one in there]
+        before = [one for one in there if one not in self._written]
+        for old in (*before, *self._written)[: -self._most]:
             shutil.rmtree(old, ignore_errors=True)
         return path
 

@@ -56,6 +56,7 @@ class FaultInjector(GivenParameters):
         self._path = timeline
         self._rig = self._rig_of_the_node() or declare_parameters(self).rig
         self._line = DelayLine[Any]()
+        self._latest_ns = 0
         self._begin()
         self._outputs: dict[str, Any] = {}
         self._inputs: list[TopicSubscription] = []
@@ -124,8 +125,10 @@ class FaultInjector(GivenParameters):
     def _on_message(self, sensor: str, message: Any, _: Mapping[str, Any] | None = None) -> None:
         """Let a message go on, now or later, as it is or changed; or not at all."""
         now_ns = self._now_ns()
-        if self._start_ns is not None and now_ns < self._start_ns:
-            self._restart()  # the simulated time began anew
+        if now_ns < self._latest_ns:  # the simulated time began anew
+            self._restart()
+            self._line = DelayLine()
+        self._latest_ns = now_ns
         if self._start_ns is None:
             self._start_ns = now_ns
         elapsed_ns = now_ns - self._start_ns

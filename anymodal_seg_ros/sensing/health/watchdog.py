@@ -33,6 +33,7 @@ class Watchdog:
         self._startup_grace_ns = startup_grace_ns
         self._started = False
         self._behind_ns = 0
+        self._ended_ns: int | None = None
         self._next_due_ns: int | None = None
         """No state goes down before this time: a bound, not always met."""
 
@@ -108,6 +109,10 @@ class Watchdog:
             health.excuse(silence_ns)
         self._next_due_ns = self.next_change_ns()
 
+    def end(self, now_ns: int) -> None:
+        """Take note that nobody is heard any more: states stay, whatever time goes on."""
+        self._ended_ns = now_ns
+
     def rest(self, sensor: str, until_ns: int | None) -> None:
         """Take the silence of one sensor for none until then; None: it counts from now on."""
         self._sensors[sensor].rest(until_ns)
@@ -115,6 +120,8 @@ class Watchdog:
 
     def update(self, now_ns: int) -> None:
         """Let time pass: states go down where messages are overdue."""
+        if self._ended_ns is not None:
+            return
         if not self._started:
             self._started = True
             for health in self._sensors.values():
@@ -131,6 +138,8 @@ class Watchdog:
 
     def next_change_ns(self) -> int | None:
         """Return when the next state goes down if no message comes; None if none will."""
+        if self._ended_ns is not None:
+            return None
         dues = [due for h in self._sensors.values() if (due := h.due_ns()) is not None]
         return min(dues, default=None)
 
@@ -140,7 +149,7 @@ class Watchdog:
 
     def status(self, sensor: str, now_ns: int) -> SensorStatus:
         """Return the health of one sensor; rejections, drops and checks are others' to fill in."""
-        return self._sensors[sensor].status(sensor, now_ns)
+        return self._sensors[sensor].status(sensor, self._ended_ns or now_ns)
 
     def count_on_from(self, other: Watchdog) -> None:
         """Go on with the counts of another one of the same sensors, of an earlier run."""

@@ -37,6 +37,8 @@ _EASIER = 0.8
 """Share of the limit that a doubtful sensor must keep to be believed, so that it does not flap."""
 _MAY_BE_LATE_NS = seconds_to_ns(1.0)
 """Stamps that are less behind may be right: cameras on a network send so late."""
+_OTHER_BEGINNING_NS = seconds_to_ns(365 * 86_400.0)
+"""Clocks this far apart were not set wrongly: they count from different beginnings."""
 _FORGOTTEN_NS = seconds_to_ns(1.0)
 _STEP_NS = seconds_to_ns(LEAST_LIMIT_S)
 _UNSEEN = frozenset(
@@ -193,7 +195,11 @@ class StampOffsets:
             mends.append(
                 f"if they are right, it sends late: raise {self._mend_of_limit(book, deviation_ns)}"
             )
-        mends.append(f"{'if not, ' if mends else ''}{_mend_of_clock(book)}")
+        if abs(deviation_ns) > _OTHER_BEGINNING_NS:
+            whose = "its driver" if deviation_ns > 0 else f"the driver of {self._anchor}"
+            mends.append(f"let {whose} stamp as the others do, not since a start of its own")
+        else:
+            mends.append(f"{'if not, ' if mends else ''}{_mend_of_clock(book)}")
         return Fault(
             SensorState.CLOCK,
             f"stamps are {_spoken(deviation_ns)} {where} those of {self._anchor}: "
@@ -301,7 +307,10 @@ def _order(book: _Book, sample: Sample) -> Fault | None:
     last_ns, book.last_ns = book.last_ns, sample.time_ns
     if sample.time_ns == last_ns:
         book.repeats += 1
-        reason = f"the stamp {sample.stamp_ns / 1e9:.3f} s came {book.repeats + 1} times in a row"
+        reason = (
+            f"the stamp {sample.stamp_ns / 1e9:.3f} s came {book.repeats + 1} times in a row: "
+            "let the driver stamp each message"
+        )
         return Fault(SensorState.CLOCK, reason, lasting=book.repeats > REPEATS_ALLOWED)
     book.repeats = 0
     book.backward.append(last_ns is not None and sample.time_ns < last_ns)

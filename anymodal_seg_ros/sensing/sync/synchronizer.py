@@ -14,18 +14,11 @@ from typing import NamedTuple
 
 from anymodal_seg_ros.config import RigConfig, seconds_to_ns
 from anymodal_seg_ros.frames import FrameSet, Sample, SensorState
-from anymodal_seg_ros.sensing.sync.buffer import MAX_BYTES, SampleBuffer
+from anymodal_seg_ros.sensing.sync.buffer import MAX_BYTES, SET_BACK_AFTER, SampleBuffer
 from anymodal_seg_ros.sensing.sync.triggers import States, Trigger, trigger_policy
 
 TOO_LATE = "a later frame set had left"
 TOO_FAST = "beyond max_rate_hz"
-
-SET_BACK_AFTER = 6
-"""Samples of the reference in a row, in order but older than its last set: its clock was set back.
-
-Long enough that messages which overtook one another, and a sensor of which the others show that its
-clock is wrong, are told from it.
-"""
 
 MAX_PENDING = 64
 """Frame sets that may wait for their samples. More means that nobody has polled for seconds."""

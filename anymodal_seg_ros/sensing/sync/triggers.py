@@ -111,7 +111,8 @@ class AtRate:
         """Begin before any moment."""
         self._period_ns = period_ns
         self._jump_ns = jump_ns
-        self._tick: int | None = None
+        self._opener = ""
+        """Whose sample opened the latest moment."""
 
     def opened_by(
         self, sample: Sample | None, states: States, buffers: Buffers, newest_ns: int | None
@@ -119,12 +120,13 @@ class AtRate:
         """See :class:`TriggerPolicy`."""
         if sample is None or not _tells_time(sample, states, buffers, self._jump_ns):
             return ()
-        tick = sample.time_ns // self._period_ns
-        behind_ns = -1 if self._tick is None else (self._tick - tick) * self._period_ns
-        if 0 <= behind_ns <= self._jump_ns:
+        time_ns = sample.time_ns - sample.time_ns % self._period_ns
+        behind_ns = -1 if newest_ns is None else newest_ns - time_ns
+        # A moment that was opened by a clock which was wrong keeps nobody waiting for it.
+        if 0 <= behind_ns <= self._jump_ns and states[self._opener] is not SensorState.CLOCK:
             return ()
-        self._tick = tick
-        return ((tick * self._period_ns, sample),)
+        self._opener = sample.sensor
+        return ((time_ns, sample),)
 
 
 class OnAny:

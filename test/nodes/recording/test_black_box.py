@@ -217,6 +217,19 @@ def test_nothing_is_recorded_of_a_sensor_that_never_sent_and_of_seconds_twice(ri
     assert any("the last recording is 1.0 s old" in line for line in rig.told)
 
 
+def test_a_clock_that_is_set_back_does_not_silence_the_box(rig: Rig) -> None:
+    rig.send(30)
+    rig.look(SensorState.STALE, STALE=1)
+    rig.wait_told(1)
+    rig.look(SensorState.OK, STALE=1, OK=1)
+    rig.now_ns -= 50 * S
+    rig.send(5)
+    assert rig.box.size[0] == 5
+    rig.look(SensorState.STALE, STALE=2, OK=1)
+    rig.wait_told(2)
+    assert "rgb became STALE: the 0.4 s before are in" in rig.told[1]
+
+
 def test_the_oldest_recording_goes(tmp_path: Path) -> None:
     rig = Rig(tmp_path, keep=2)
     for falls in range(1, 5):

@@ -47,6 +47,32 @@ def test_snapshots_are_as_many_as_are_kept(tmp_path: Path, monkeypatch: pytest.M
     assert {str(path) for path in place.iterdir()} == {str(place / "mine"), *written[2:]}
 
 
+def test_what_was_just_written_stays_although_the_clock_says_it_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A computer without a battery begins in the year of its making each time."""
+    others = ["2026-12-01T10-00-00.000", "2026-12-02T10-00-00.000", "2026-12-03T10-00-00.000"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    times = iter(["2020-01-01T00-01-00.000", "2027-01-01T00-00-00.000", "2020-01-01T00-02-00.000"])
+    monkeypatch.setattr(module, "_now", lambda: next(times))
+    recordings, nobody = Recordings(tmp_path, 2), cast(Any, None)
+    kept = [Kept("rgb/image", "sensor_msgs/msg/Image", time.time_ns(), Image())]
+
+    def write() -> str:
+        return recordings.write("", kept, Circumstances({}, (), nobody, None)).name
+
+    def there() -> set[str]:
+        return {path.name for path in tmp_path.iterdir()}
+
+    first = write()
+    assert there() == {others[-1], first}
+    second = write()
+    assert there() == {first, second}
+    third = write()
+    assert there() == {second, third}
+
+
 def test_where_nobody_has_a_home_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(_: object) -> None:
         raise RuntimeError("Could not determine home directory.")

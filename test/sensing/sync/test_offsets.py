@@ -198,6 +198,26 @@ def test_a_clock_that_is_off_is_told_with_its_mend(lag_ms: float, mend: str) -> 
     assert last.reason.endswith(f" ms; {mend}")
 
 
+@pytest.mark.parametrize(
+    ("since_boot", "judged", "whose"),
+    [
+        (("thermal",), "thermal", "its driver"),
+        (("rgb", "events", "depth"), "thermal", "the driver of rgb"),
+    ],
+)
+def test_who_stamps_in_the_time_since_a_start_is_told_so(
+    since_boot: tuple[str, ...], judged: str, whose: str
+) -> None:
+    back = dict.fromkeys(since_boot, EPOCH - 300 * S)
+    said = run(StampOffsets(RIG), dict.fromkeys(RIG.sensors, 0.0), 12, back=back)
+    last = said[judged][-1]
+    assert last is not None
+    assert last.reason.endswith(
+        f"; let {whose} stamp as the others do, not since a start of its own"
+    )
+    assert all(said[name][-1] is None for name in RIG.sensors if name != judged)
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_an_offset_around_the_limit_does_not_swing(seed: int) -> None:

@@ -178,8 +178,13 @@ def test_at_a_rate_each_multiple_opens_once_and_anew_after_a_jump() -> None:
     policy, states = AtRate(100 * MS, 500 * MS), {"rgb": OK}
     buffers = {"rgb": SampleBuffer(SensorConfig("rgb", "rgb"))}
 
+    newest_ns: int | None = None
+
     def opened(time_ms: int) -> list[int]:
-        return [t // MS for t, _ in policy.opened_by(at("rgb", time_ms), states, buffers, None)]
+        nonlocal newest_ns
+        times = [t for t, _ in policy.opened_by(at("rgb", time_ms), states, buffers, newest_ns)]
+        newest_ns = max(times, default=newest_ns)
+        return [t // MS for t in times]
 
     assert opened(5) == [0] and opened(30) == [] and opened(130) == [100]
     assert opened(95) == [], "a straggler"

@@ -113,6 +113,34 @@ def test_while_nobody_knows_whose_clock_has_jumped_time_is_the_first_sensors(
     assert sum(b < a for a, b in pairwise(times)) == began_anew
 
 
+@pytest.mark.parametrize("trigger", ["reference", "rate", "any"])
+@pytest.mark.parametrize("moved", [("rgb",), ("thermal",), tuple(RIG.sensors)])
+@pytest.mark.parametrize(
+    ("step_s", "jump_s"),
+    [(0.9, 1.0), (-0.9, 1.0), (6.0, 1.0), (-6.0, 1.0), (5.0, 9.0), (-5.0, 9.0)],
+)
+def test_a_clock_that_is_set_and_set_right_again_costs_masks_for_a_moment(
+    trigger: str, moved: tuple[str, ...], step_s: float, jump_s: float
+) -> None:
+    """Also by less than ``clock_jump_s``, which one stamp alone does not show."""
+    rig, step = rig_with(trigger=trigger, trigger_hz=10.0, clock_jump_s=jump_s), round(step_s * S)
+    watched = Watched(rig)
+    watched.feed(
+        replace(s, time_ns=s.time_ns + step, stamp_ns=s.stamp_ns + step)
+        if s.sensor in moved and 4 * S <= s.received_ns < 7 * S
+        else s
+        for name in rig.sensors
+        for s in healthy(name, 12.0, 3, 0.1, rig)
+    )
+    completed = [s.completed_ns for s in watched.sets]
+    assert completed[-1] > 11.8 * S
+    assert max(b - a for a, b in pairwise(completed)) < 400 * MS
+    for name in rig.sensors:
+        assert watched.states(name, 9.0, 11.5) == [SensorState.OK]
+    settled = [s for s in watched.sets if 9 * S < s.completed_ns < 11.5 * S]
+    assert sum(len(s.samples) == 4 for s in settled) > 0.95 * len(settled)
+
+
 def test_a_slow_first_sensor_holds_up_nobodys_frame_sets() -> None:
     slow = replace(RIG.sensors["rgb"], expected_hz=0.4)
     rig = RigConfig({"rgb": slow, "events": RIG.sensors["events"]}, trigger="any")

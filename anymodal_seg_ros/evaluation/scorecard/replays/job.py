@@ -30,7 +30,7 @@ from anymodal_seg_ros.evaluation.replay import (
     unfelt_faults,
     with_faults,
 )
-from anymodal_seg_ros.evaluation.results import Summary, at_the_end
+from anymodal_seg_ros.evaluation.results import Summary
 from anymodal_seg_ros.evaluation.scorecard.cases import (
     HEALTHY,
     Case,
@@ -65,7 +65,6 @@ from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import (
 )
 from anymodal_seg_ros.evaluation.scorecard.runs.worst import WorstMasks
 from anymodal_seg_ros.faults.timeline import FaultTimeline, dump_timeline
-from anymodal_seg_ros.frames import SensorStatus
 from anymodal_seg_ros.inference.engine_protocol import Engine
 from anymodal_seg_ros.inference.engines import create_engine
 from anymodal_seg_ros.inference.hardware.machine import libraries
@@ -244,23 +243,21 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
     recorded = counter.count(arrivals(bag, made.sensors, made.cameras, rig))
     injector = make_injector(case.timeline, rig)
     faulty = with_faults(recorded, injector, bag.start_ns)
-    ended: list[SensorStatus] = []
     latency = latency_model(subject.latency)
+    end_ns = bag.start_ns + seconds_to_ns(bag.span_s[1])
     with Ledger(partial / MASKS, recorder, worst) as ledger:
-        for prediction in replay(
-            pipeline, faulty, latency, lambda now_ns: ended.extend(pipeline.status(now_ns))
-        ):
+        for prediction in replay(pipeline, faulty, latency, end_ns):
             ledger.add(prediction, made.truth.label(prediction))
     masks, labelled = ledger.masks, ledger.labelled
-    status = pipeline.status(bag.start_ns + seconds_to_ns(bag.span_s[1]) + rig.longest_wait_ns)
-    last = Summary(status=at_the_end(ended, status))
+    status = pipeline.status(end_ns)
+    last = Summary(status=status)
     idle = idle_faults(case.timeline, rig, bag.length_s)
     idle += unfelt_faults(injector, rig, bag.length_s)
     notes = [*made.notes, *bag.notes, *made.truth.notes, *idle]
     if case.name == HEALTHY:
         notes += [*counter.notes(), *(last.troubles() if masks else ())]
     if not masks:
-        notes.append(f"no mask was made: {Summary(status=status).why_none() or 'no frame set'}")
+        notes.append(f"no mask was made: {last.why_none() or 'no frame set'}")
     if case.name == HEALTHY and made.truth_text and labelled < masks:
         notes.append(
             f"{labelled or 'none'} of {masks} masks have a label"

@@ -83,7 +83,7 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
         _write_names(out, model.manifest, bag.start_ns)
         injector = make_injector(case.timeline, rig)
         faulty = with_faults(arrivals(bag, sensors, cameras, rig), injector, bag.start_ns)
-        for prediction in replay(pipeline, faulty, latency):
+        for prediction in replay(pipeline, faulty, latency, bag.end_ns):
             _write(out, prediction, pipeline, subject.config.overlay_alpha)
             now_ns = prediction.frame_set.completed_ns
             if told_ns is None or now_ns >= told_ns + DIAGNOSTICS_NS:
