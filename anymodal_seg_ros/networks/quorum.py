@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from anymodal_seg_ros.config import choice, count, number, switch, text
 from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded
 from anymodal_seg_ros.networks.encoders import BACKBONES, pyramid_encoder
+from anymodal_seg_ros.networks.half_size import averaged, halved
 from anymodal_seg_ros.networks.modality_layers import ids_of_rows
 from anymodal_seg_ros.networks.segformer_head import SegFormerHead, resize_map
 from anymodal_seg_ros.networks.votes import TRUST, Ballot, ReliabilityScorer, contributions_of
@@ -38,6 +39,9 @@ class QuorumArchitecture:
     adapters: str = choice(
         ("none", "per_modality"),
         "A residual adapter behind each stage of the encoder: none, or one for each kind of sensor",
+    )
+    half_size: bool = switch(
+        False, "See every image at half its size, too: coarse maps of both sizes are averaged"
     )
     fusion: str = choice(
         ("quorum", "reliability", "mean"),
@@ -72,6 +76,7 @@ class Quorum(AnyModalNetwork):
             modalities=len(self.modalities),
         )
         channels = self.encoder.channels
+        self.half_size = architecture.half_size
         self.coarse_to_fine = architecture.context == "coarse_to_fine"
         self.scorers = nn.ModuleList()
         if architecture.fusion != "mean":
@@ -95,7 +100,10 @@ class Quorum(AnyModalNetwork):
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
         """See :meth:`AnyModalNetwork.forward_features`."""
         batch, modalities = images.shape[:2]
-        pyramid = self.encoder(images.flatten(0, 1), ids_of_rows(modality_ids, batch))
+        rows, ids = images.flatten(0, 1), ids_of_rows(modality_ids, batch)
+        pyramid = self.encoder(rows, ids)
+        if self.half_size:
+            pyramid = averaged(pyramid, self.encoder(halved(rows), ids))
         return [features.unflatten(0, (batch, modalities)) for features in pyramid]
 
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:

@@ -17,6 +17,7 @@ from anymodal_seg_ros.inference.auto import trial
 from anymodal_seg_ros.inference.manifest import PYRAMID, FileSpec
 from anymodal_seg_ros.inference.model import sha256
 from anymodal_seg_ros.networks import DeployedNetwork, network_names
+from anymodal_seg_ros.networks.quorum import Quorum
 from anymodal_seg_training.data.sampling import all_subsets
 from anymodal_seg_training.export.graphs import (
     GRAPHS,
@@ -55,12 +56,20 @@ def test_the_networks_that_split_are_those_whose_sensors_do_not_see_each_other(n
         assert not unmoved
 
 
-@pytest.fixture(scope="module", params=sorted(SPLIT))
+TWO_SIZES = "quorum at two sizes"
+"""Not a network of its own, but what it encodes is more."""
+
+
+@pytest.fixture(scope="module", params=[*sorted(SPLIT), TWO_SIZES])
 def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[DeployedNetwork, Path]:
-    folder = tmp_path_factory.mktemp(request.param)
-    deployed = deploy(network_of(request.param, SHALLOW))
+    folder = tmp_path_factory.mktemp(request.param.replace(" ", "-"))
+    network = network_of(request.param.split()[0], SHALLOW)
+    if request.param == TWO_SIZES:
+        assert isinstance(network, Quorum)
+        network.half_size = True
+    deployed = deploy(network)
     files = write_graphs(deployed, HEIGHT, WIDTH, folder)
     assert {role: spec.path for role, spec in files.items()} == GRAPHS
     return deployed, folder
