@@ -49,9 +49,7 @@ def test_the_maps_of_both_sizes_lie_over_each_other(size: tuple[int, int]) -> No
 
 @pytest.mark.parametrize("backbone", ["mit_nano", "timm:resnet10t"])
 @pytest.mark.parametrize("size", [(64, 96), (75, 98)])
-def test_coarse_features_are_the_mean_of_two_looks(
-    backbone: str, size: tuple[int, int]
-) -> None:
+def test_coarse_features_are_the_mean_of_two_looks(backbone: str, size: tuple[int, int]) -> None:
     options = {"stem": "shared", "norms": "shared"}
     both, one = quorum(backbone, half_size=True, **options), quorum(backbone, **options)
     one.load_state_dict(both.state_dict())  # nothing is learned beside, so weights are exchanged
