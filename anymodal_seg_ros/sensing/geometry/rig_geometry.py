@@ -219,8 +219,8 @@ class RigGeometry:
                 f"the image of {sensor} has {width}x{height} pixels, but its calibration is for "
                 f"{camera.width}x{camera.height}: calibrate the format that is sent"
             )
-        if camera.cut_from is not None and width >= camera.cut_from[0]:
-            across, down = camera.cut_from
+        across, down = camera.cut_from or (math.inf, math.inf)
+        if width >= across and height >= down:
             raise UnknownGeometryError(
                 f"the image of {sensor} has {width}x{height} pixels, but its CameraInfo has a roi "
                 f"of {camera.width}x{camera.height} of {across}x{down}: let the driver send what "

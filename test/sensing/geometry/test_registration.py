@@ -345,9 +345,9 @@ def test_an_image_of_another_shape_than_the_calibration_is_refused(tmp_path: Pat
     assert registrar(rig(tmp_path, thermal="cameras")).register("rgb", half).missing == {}
 
 
-def test_a_region_of_interest_that_the_image_is_not_cut_to_is_refused(tmp_path: Path) -> None:
-    """Both have the same shape, so the whole picture would be taken for the region."""
-    by_topic = {
+def by_topic() -> Registrar:
+    """A rig whose thermal camera tells by topic what it is; RGB has done so."""
+    sensors = {
         "rgb": SensorConfig("rgb", "rgb", registration=RegistrationConfig(camera_info="rgb/info")),
         "thermal": SensorConfig(
             "thermal",
@@ -357,9 +357,14 @@ def test_a_region_of_interest_that_the_image_is_not_cut_to_is_refused(tmp_path: 
             ),
         ),
     }
-    made = Registrar(by_topic, HEIGHT, WIDTH)
+    made = Registrar(sensors, HEIGHT, WIDTH)
     made.take_camera_info("rgb", camera_info(RGB))
-    message = camera_info(Camera(512, 384, THERMAL.matrix))
+    return made
+
+
+def test_a_region_of_interest_that_the_image_is_not_cut_to_is_refused() -> None:
+    """Both have the same shape, so the whole picture would be taken for the region."""
+    made, message = by_topic(), camera_info(Camera(512, 384, THERMAL.matrix))
     message.roi = SimpleNamespace(x_offset=128, y_offset=96, width=256, height=192)
     for binning, fits in ((1, (192, 256)), (2, (96, 128))):
         message.binning_x = message.binning_y = binning
@@ -374,6 +379,16 @@ def test_a_region_of_interest_that_the_image_is_not_cut_to_is_refused(tmp_path: 
             else:
                 region = f"a roi of {fits[1]}x{fits[0]} of {width}x{height}: let the driver"
                 assert region in missing["thermal"]
+
+
+@pytest.mark.parametrize("size", [(512, 288), (256, 384)])
+def test_a_region_of_interest_may_have_all_columns_or_all_rows(size: tuple[int, int]) -> None:
+    made, message = by_topic(), camera_info(Camera(512, 384, THERMAL.matrix))
+    width, height = size
+    message.roi = SimpleNamespace(x_offset=0, y_offset=0, width=width, height=height)
+    made.take_camera_info("thermal", message)
+    images = pictures("rgb") | {"thermal": Image(np.zeros((height, width), np.uint8), "mono8")}
+    assert made.register("rgb", images).missing == {}
 
 
 @pytest.mark.parametrize(
