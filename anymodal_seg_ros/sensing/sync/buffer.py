@@ -8,19 +8,13 @@ from collections.abc import Iterator
 
 from anymodal_seg_ros.config import SensorConfig
 from anymodal_seg_ros.frames import Sample
+from anymodal_seg_ros.sensing.sync.set_back import SetBack
 
 MAX_BUFFERED = 128
 """Samples kept per sensor at most, however its rate is configured."""
 
 MAX_BYTES = 256 * 1024 * 1024
 """Pixels kept per sensor at most, beside its newest sample."""
-
-SET_BACK_AFTER = 6
-"""Samples in a row, in order but older than what was there: their sensor's clock was set back.
-
-Long enough that messages which overtook one another, and a sensor of which the others show that its
-clock is wrong, are told from it.
-"""
 
 _TAKEN = "taken"
 """In :attr:`Sample.made`: that it is counted as taken."""
@@ -50,8 +44,7 @@ class SampleBuffer:
         """The latest stamp, also of samples that were not to be fused."""
         self.seen_received_ns = 0
         """When it arrived."""
-        self._behind: list[int] = []
-        """Stamps of the last samples, as far as they were too old."""
+        self._set_back = SetBack()
 
     def configure(self, config: SensorConfig) -> None:
         """Take another rate and tolerance from now on."""
@@ -82,7 +75,8 @@ class SampleBuffer:
             False if it was a duplicate or too old; then it is counted and forgotten.
         """
         times, time_ns = self._times, sample.time_ns
-        if self._set_back(time_ns):
+        too_old = bool(times) and time_ns < times[-1] - self.keep_ns
+        if self._set_back.seen(time_ns, behind=too_old):
             self.clear()
         self.see(sample)
         if not times or time_ns > times[-1]:
@@ -103,7 +97,7 @@ class SampleBuffer:
     def clear(self) -> None:
         """Forget everything, because the sensor's clock has jumped."""
         self.seen_ns = None
-        self._behind.clear()
+        self._set_back.clear()
         while self._samples:
             self._forget("clock jump")
 
@@ -161,16 +155,6 @@ class SampleBuffer:
         """Yield the good samples later than a time, or all, oldest first."""
         at = 0 if time_ns is None else bisect_left(self._times, time_ns + 1)
         yield from (s for s in self._samples[at:] if s.time_ns not in self._reasons)
-
-    def _set_back(self, time_ns: int) -> bool:
-        """Whether the sensor's clock has gone back for good, by less than a jump."""
-        behind, times = self._behind, self._times
-        too_old = bool(times) and time_ns < times[-1] - self.keep_ns
-        if not too_old or (behind and time_ns <= behind[-1]):
-            behind.clear()
-        if too_old:
-            behind.append(time_ns)
-        return len(behind) > SET_BACK_AFTER
 
     def _insert(self, sample: Sample) -> bool:
         """Insert a sample that is not the newest."""

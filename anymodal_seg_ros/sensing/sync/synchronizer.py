@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from anymodal_seg_ros.config import RigConfig, seconds_to_ns
 from anymodal_seg_ros.frames import FrameSet, Sample, SensorState
-from anymodal_seg_ros.sensing.sync.buffer import MAX_BYTES, SET_BACK_AFTER, SampleBuffer
+from anymodal_seg_ros.sensing.sync.buffer import MAX_BYTES, SampleBuffer
+from anymodal_seg_ros.sensing.sync.set_back import SetBack
 from anymodal_seg_ros.sensing.sync.triggers import States, Trigger, trigger_policy
 
 TOO_LATE = "a later frame set had left"
@@ -59,8 +60,8 @@ class Synchronizer:
         """The latest moment that a set was opened for, in this epoch."""
         self._last: _Left | None = None
         self._withheld: dict[str, tuple[int, str]] = {}
-        self._behind: list[int] = []
-        """Stamps of the reference's last samples, as far as they lie before its last set."""
+        self._set_back = SetBack()
+        """Of the reference: whether its samples lie before its last set."""
 
     def configure(self, rig: RigConfig) -> None:
         """Take other deadlines, rates and tolerances of the same sensors from now on.
@@ -148,7 +149,7 @@ class Synchronizer:
         buffer, state = self._buffers[sample.sensor], states[sample.sensor]
         if jumped:
             buffer.clear()
-        elif self._set_back(sample):
+        elif self._reference_set_back(sample):
             # By less than a jump that one stamp shows, and for all: no set would leave until then.
             self._begin_epoch()
             for other in self._buffers.values():
@@ -271,23 +272,19 @@ class Synchronizer:
         held = sum(t.sample.image.nbytes for t in self._pending if t.sample is not None)
         return waiting > MAX_PENDING or (waiting > 1 and held > MAX_PENDING_BYTES)
 
-    def _set_back(self, sample: Sample) -> bool:
+    def _reference_set_back(self, sample: Sample) -> bool:
         """Whether the reference's clock has gone back for good, this sample considered."""
-        last, behind = self._last, self._behind
+        last = self._last
         if last is None or last.reference != sample.sensor:
             return False
         left = last.epoch == self._epoch and sample.time_ns <= last.reference_ns
-        if not left or (behind and sample.time_ns <= behind[-1]):
-            behind.clear()
-        if left:
-            behind.append(sample.time_ns)
-        return len(behind) > SET_BACK_AFTER
+        return self._set_back.seen(sample.time_ns, behind=left)
 
     def _begin_epoch(self) -> None:
         """Let header time start again."""
         self._epoch += 1
         self._newest_ns = None
-        self._behind.clear()
+        self._set_back.clear()
 
     def _begins_anew(self, time_ns: int, states: States) -> bool:
         """Whether header time starts again: a jump far back, or the end of a wrong reference."""

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from anymodal_seg_ros.config import RigConfig, SensorConfig, seconds_to_ns
 from anymodal_seg_ros.frames import FrameSet, Sample, SensorState
 from anymodal_seg_ros.sensing.health.watchdog import Watchdog
-from anymodal_seg_ros.sensing.sync.buffer import MAX_BUFFERED, SET_BACK_AFTER
+from anymodal_seg_ros.sensing.sync.buffer import MAX_BUFFERED
+from anymodal_seg_ros.sensing.sync.set_back import SET_BACK_AFTER
 from anymodal_seg_ros.sensing.sync.synchronizer import Synchronizer
 
 S = 1_000_000_000
