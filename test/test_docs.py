@@ -92,18 +92,17 @@ READERS: dict[str, Callable[[Path], object]] = {
 """What reads the files that a page shows, by the line that such a file has."""
 
 
+def shown(language: str) -> list[tuple[str, str]]:
+    """Every block of a language that a page shows: the page and the text."""
+    block = re.compile(rf"^```{language}\n(.*?)^```", re.S | re.M)
+    return [(page.name, text) for page in PAGES for text in block.findall(page.read_text("utf-8"))]
+
+
 def example_files() -> list[tuple[str, str, str]]:
     """Every shown file that one of the readers reads: its page, its text, and the reader's line."""
-    blocks = [
-        (page.name, block)
-        for page in PAGES
-        for block in re.findall(
-            r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M
-        )
-    ]
     return [
         (page, block, line)
-        for page, block in blocks
+        for page, block in shown("yaml")
         for line in READERS
         if line in block.split("\n")
     ]
@@ -124,16 +123,9 @@ def test_files_of_every_kind_are_shown() -> None:
 
 def shown_imports() -> list[tuple[str, str, str]]:
     """Each name of ours that a page's Python imports: the page, the module and the name."""
-    blocks = [
-        (page.name, block)
-        for page in PAGES
-        for block in re.findall(
-            r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M
-        )
-    ]
     return [
         (page, node.module or "", name.name)
-        for page, block in blocks
+        for page, block in shown("python")
         for node in ast.walk(ast.parse(block))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("anymodal_seg")
         for name in node.names
