@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 import rclpy
 from fixtures.fake_sensor import picture
-from fixtures.ros_graph import Graph, wait_until
+from fixtures.ros_graph import Graph, spinning, wait_until
 from rclpy.context import Context
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
@@ -82,13 +81,8 @@ def make_synchronizer(ros_domain: int, namespace: str) -> Iterator[MakeSynchroni
         executor.add_node(nodes[-1])
         return synchronizer
 
-    thread = threading.Thread(target=executor.spin)
-    thread.start()
-    yield make
-    executor.shutdown(timeout_sec=5)
-    thread.join()
-    for node in nodes:
-        node.destroy_node()
+    with spinning(executor, nodes):
+        yield make
     context.try_shutdown()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from unittest import mock
 import pytest
 import rclpy
 from fixtures.fake_sensor import picture
-from fixtures.ros_graph import Graph, wait_until
+from fixtures.ros_graph import Graph, spinning, wait_until
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
@@ -47,18 +46,13 @@ def add(ros_domain: int) -> Iterator[Add]:
     """Serve nodes of the process's own context, as a program's main does."""
     rclpy.init(args=[])
     executor, nodes = SingleThreadedExecutor(), list[Any]()
-    thread = threading.Thread(target=executor.spin)
-    thread.start()
 
     def served(node: Any) -> None:
         nodes.append(node)
         executor.add_node(node)
 
-    yield served
-    executor.shutdown(timeout_sec=5)
-    thread.join()
-    for node in nodes:
-        node.destroy_node()
+    with spinning(executor, nodes):
+        yield served
     rclpy.try_shutdown()
 
 
