@@ -13,6 +13,9 @@ from torch import Tensor
 
 from anymodal_seg_ros.networks.segformer_head import resize_map
 
+SEEN_TWICE = 2
+"""So many of the coarsest maps are averaged: those of strides 16 and 32."""
+
 
 def halved(images: Tensor) -> Tensor:
     """Return images ``[N, P, H, W]`` at half their size, sides rounded up.
@@ -21,10 +24,6 @@ def halved(images: Tensor) -> Tensor:
     """
     height, width = images.shape[-2:]
     return resize_map(images, (-(-height // 2), -(-width // 2)))
-
-
-SEEN_TWICE = 2
-"""So many of the coarsest maps are averaged: those of strides 16 and 32."""
 
 
 def averaged(pyramid: Sequence[Tensor], half: Sequence[Tensor]) -> list[Tensor]:

@@ -345,7 +345,7 @@ def test_an_image_of_another_shape_than_the_calibration_is_refused(tmp_path: Pat
     assert registrar(rig(tmp_path, thermal="cameras")).register("rgb", half).missing == {}
 
 
-def by_topic() -> Registrar:
+def told_by_topic() -> Registrar:
     """A rig whose thermal camera tells by topic what it is; RGB has done so."""
     sensors = {
         "rgb": SensorConfig("rgb", "rgb", registration=RegistrationConfig(camera_info="rgb/info")),
@@ -364,7 +364,7 @@ def by_topic() -> Registrar:
 
 def test_a_region_of_interest_that_the_image_is_not_cut_to_is_refused() -> None:
     """Both have the same shape, so the whole picture would be taken for the region."""
-    made, message = by_topic(), camera_info(Camera(512, 384, THERMAL.matrix))
+    made, message = told_by_topic(), camera_info(Camera(512, 384, THERMAL.matrix))
     message.roi = SimpleNamespace(x_offset=128, y_offset=96, width=256, height=192)
     for binning, fits in ((1, (192, 256)), (2, (96, 128))):
         message.binning_x = message.binning_y = binning
@@ -383,7 +383,7 @@ def test_a_region_of_interest_that_the_image_is_not_cut_to_is_refused() -> None:
 
 @pytest.mark.parametrize("size", [(512, 288), (256, 384)])
 def test_a_region_of_interest_may_have_all_columns_or_all_rows(size: tuple[int, int]) -> None:
-    made, message = by_topic(), camera_info(Camera(512, 384, THERMAL.matrix))
+    made, message = told_by_topic(), camera_info(Camera(512, 384, THERMAL.matrix))
     width, height = size
     message.roi = SimpleNamespace(x_offset=0, y_offset=0, width=width, height=height)
     made.take_camera_info("thermal", message)
