@@ -2,7 +2,8 @@
 
 The encoder that sees both sizes is one; its second look costs a quarter of the first. What a place
 is, is then asked twice, near and from afar, and the answers are averaged. Where its edges are, only
-the full size knows: its fine maps stay as they are, or poles and signs would be lost.
+the full size knows: its fine maps stay as they are, or poles and signs would be lost. For the same
+reason thin pictures, as those of event cameras, are better seen once: halved, they fade.
 """
 
 from __future__ import annotations
@@ -26,14 +27,20 @@ def halved(images: Tensor) -> Tensor:
     return resize_map(images, (-(-height // 2), -(-width // 2)))
 
 
-def averaged(pyramid: Sequence[Tensor], half: Sequence[Tensor]) -> list[Tensor]:
-    """Return the maps of an image, the coarse ones averaged with those of its half.
+def averaged(pyramid: Sequence[Tensor], half: Sequence[Tensor], twice: Tensor) -> list[Tensor]:
+    """Return the maps of images, the coarse ones averaged with those of their halves.
 
     The cells of each map divide the whole image evenly, so those of the half lie right after
     resizing, whatever the size of the image.
+
+    Args:
+        pyramid: four maps ``[N, C_i, H_i, W_i]``, fine ones first.
+        half: those of the images at half their size.
+        twice: bool ``[N]``, the images that are seen twice; the maps of others stay.
     """
+    share = (twice.to(pyramid[0].dtype) / 2)[:, None, None, None]
     coarse = zip(pyramid[-SEEN_TWICE:], half[-SEEN_TWICE:], strict=True)
     return [
         *pyramid[:-SEEN_TWICE],
-        *((own + resize_map(seen, own.shape[-2:])) / 2 for own, seen in coarse),
+        *(own + (resize_map(seen, own.shape[-2:]) - own) * share for own, seen in coarse),
     ]

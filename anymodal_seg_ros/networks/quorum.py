@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
-from anymodal_seg_ros.config import choice, count, number, switch, text
+from anymodal_seg_ros.config import choice, count, names, number, switch, text
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks.base import AnyModalNetwork, Decoded
 from anymodal_seg_ros.networks.encoders import BACKBONES, pyramid_encoder
 from anymodal_seg_ros.networks.half_size import averaged, halved
@@ -40,8 +42,8 @@ class QuorumArchitecture:
         ("none", "per_modality"),
         "A residual adapter behind each stage of the encoder: none, or one for each kind of sensor",
     )
-    half_size: bool = switch(
-        False, "See every image at half its size, too: coarse maps of both sizes are averaged"
+    half_size: tuple[str, ...] = names(
+        "Kinds of sensors that are seen at half their size, too: coarse maps of both are averaged"
     )
     fusion: str = choice(
         ("quorum", "reliability", "mean"),
@@ -64,9 +66,15 @@ class Quorum(AnyModalNetwork):
         """Build the network with random weights.
 
         Raises:
-            ConfigError: the backbone is unknown, or has not what is asked for.
+            ConfigError: the backbone is unknown or has not what is asked for, or no sensor is of
+                a kind of ``half_size``.
         """
         super().__init__(num_classes, modalities)
+        if unknown := sorted({*architecture.half_size}.difference(self.modalities)):
+            raise ConfigError(
+                f"architecture.half_size: there is no modality {unknown[0]!r}: expected some of "
+                f"{', '.join(self.modalities)}"
+            )
         self.encoder = pyramid_encoder(
             architecture.backbone,
             architecture.drop_path,
@@ -76,7 +84,7 @@ class Quorum(AnyModalNetwork):
             modalities=len(self.modalities),
         )
         channels = self.encoder.channels
-        self.half_size = architecture.half_size
+        self.half_size = [name in architecture.half_size for name in self.modalities]
         self.coarse_to_fine = architecture.context == "coarse_to_fine"
         self.scorers = nn.ModuleList()
         if architecture.fusion != "mean":
@@ -97,13 +105,24 @@ class Quorum(AnyModalNetwork):
             kinds=len(self.modalities),
         )
 
+    def add_modality(self, name: str, like: str) -> list[nn.Parameter]:
+        """See :meth:`AnyModalNetwork.add_modality`; the new kind is seen as often as the other."""
+        added = super().add_modality(name, like)
+        self.half_size.append(self.half_size[self.modalities.index(like)])
+        return added
+
+    def _keep_rows(self, rows: Sequence[int]) -> None:
+        super()._keep_rows(rows)
+        self.half_size = [self.half_size[row] for row in rows]
+
     def forward_features(self, images: Tensor, modality_ids: Tensor) -> list[Tensor]:
         """See :meth:`AnyModalNetwork.forward_features`."""
         batch, modalities = images.shape[:2]
         rows, ids = images.flatten(0, 1), ids_of_rows(modality_ids, batch)
         pyramid = self.encoder(rows, ids)
-        if self.half_size:
-            pyramid = averaged(pyramid, self.encoder(halved(rows), ids))
+        if any(self.half_size):
+            twice = torch.tensor(self.half_size, device=ids.device).index_select(0, ids)
+            pyramid = averaged(pyramid, self.encoder(halved(rows), ids), twice)
         return [features.unflatten(0, (batch, modalities)) for features in pyramid]
 
     def decode(self, features: list[Tensor], modality_ids: Tensor) -> Decoded:

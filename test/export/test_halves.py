@@ -68,7 +68,7 @@ def exported(
     network = network_of(request.param.split()[0], SHALLOW)
     if request.param == TWO_SIZES:
         assert isinstance(network, Quorum)
-        network.half_size = True
+        network.half_size = [name != "event" for name in network.modalities]
     deployed = deploy(network)
     files = write_graphs(deployed, HEIGHT, WIDTH, folder)
     assert {role: spec.path for role, spec in files.items()} == GRAPHS

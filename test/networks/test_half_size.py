@@ -37,7 +37,7 @@ def test_the_maps_of_both_sizes_lie_over_each_other(size: tuple[int, int]) -> No
     full = [ramp((-(-rows // s), -(-columns // s)), size) for s in STRIDES]
     half_rows, half_columns = halved(torch.zeros(1, 1, *size)).shape[2:]
     half = [ramp((-(-half_rows // s), -(-half_columns // s)), size) for s in STRIDES]
-    made = averaged(full, half)
+    made = averaged(full, half, torch.tensor([True]))
     assert all(mean is own for mean, own in zip(made[:2], full[:2], strict=True)), "fine maps"
     for mean, own, coarser in zip(made[2:], full[2:], half[2:], strict=True):
         assert mean.shape == own.shape
@@ -51,7 +51,7 @@ def test_the_maps_of_both_sizes_lie_over_each_other(size: tuple[int, int]) -> No
 @pytest.mark.parametrize("size", [(64, 96), (75, 98)])
 def test_coarse_features_are_the_mean_of_two_looks(backbone: str, size: tuple[int, int]) -> None:
     options = {"stem": "shared", "norms": "shared"}
-    both, one = quorum(backbone, half_size=True, **options), quorum(backbone, **options)
+    both, one = quorum(backbone, half_size=MODALITIES, **options), quorum(backbone, **options)
     one.load_state_dict(both.state_dict())  # nothing is learned beside, so weights are exchanged
     images, ids = torch.randn(2, 4, 3, *size), torch.arange(4)
     with torch.inference_mode():
@@ -69,7 +69,7 @@ def test_coarse_features_are_the_mean_of_two_looks(backbone: str, size: tuple[in
 
 
 def test_the_half_is_seen_by_training_too() -> None:
-    network = quorum(half_size=True).train()
+    network = quorum(half_size=MODALITIES).train()
     images = torch.randn(2, 4, 3, HEIGHT, WIDTH, requires_grad=True)
     network(images, torch.arange(4)).square().mean().backward()
     assert images.grad is not None and images.grad.abs().min() > 0
@@ -77,4 +77,38 @@ def test_the_half_is_seen_by_training_too() -> None:
 
 def test_a_network_without_a_second_look_says_so() -> None:
     with pytest.raises(ConfigError, match="half_size"):
-        build_network({"network": "anyseg", "backbone": "mit_nano", "half_size": True}, 5, ("rgb",))
+        build_network(
+            {"network": "anyseg", "backbone": "mit_nano", "half_size": ["rgb"]}, 5, ("rgb",)
+        )
+
+
+def test_kinds_that_are_seen_once_stay_as_they_are() -> None:
+    some, one = quorum(half_size=MODALITIES[:2]), quorum()
+    one.load_state_dict(some.state_dict())
+    images, ids = torch.randn(1, 3, 3, HEIGHT, WIDTH), torch.tensor([3, 1, 0])
+    with torch.inference_mode():
+        features = some.forward_features(images, ids)
+        full = one.forward_features(images, ids)
+    for seen, own in zip(features[2:], full[2:], strict=True):
+        same = [torch.equal(seen[:, place], own[:, place]) for place in range(3)]
+        assert same == [True, False, False]
+
+
+def test_a_kind_that_is_added_or_taken_over_is_seen_as_often_as_the_old_one() -> None:
+    network = quorum(half_size=["rgb"])
+    network.add_modality("infrared", "rgb")
+    network.replace_modalities({"night": "thermal", "infrared": "infrared", "lidar": "depth"})
+    images = torch.randn(1, 3, 3, HEIGHT, WIDTH)
+    one = quorum()
+    one.replace_modalities({"night": "thermal", "infrared": "rgb", "lidar": "depth"})
+    one.load_state_dict(network.state_dict())
+    with torch.inference_mode():
+        features = network.forward_features(images, torch.arange(3))
+        full = one.forward_features(images, torch.arange(3))
+    same = [torch.equal(features[3][:, place], full[3][:, place]) for place in range(3)]
+    assert same == [True, False, True]
+
+
+def test_a_kind_that_is_not_there_cannot_be_seen_twice() -> None:
+    with pytest.raises(ConfigError, match=r"half_size.*'radar'.*rgb"):
+        quorum(half_size=["radar"])
