@@ -8,6 +8,7 @@ recording has covered, is told but not recorded again.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -23,7 +24,7 @@ from anymodal_seg_ros.nodes.recording.record_folder import Circumstances, Kept, 
 from anymodal_seg_ros.nodes.recording.recordings import Recordings
 
 _STOP_LIMIT_S = 10.0
-"""A recording under way may take this long to end with the node."""
+"""The recordings under way, two at most, may take this long together to end with the node."""
 
 
 class _SensorFailure(NamedTuple):
@@ -122,16 +123,24 @@ class BlackBox:
                 self._record(status.sensor, fell_into[0])
 
     def stop(self) -> None:
-        """End the thread, after what is being written. May be called twice."""
+        """End the thread, after what is being written, as far as the disk goes along.
+
+        May be called twice. What a disk that hangs has not taken is told, and given up.
+        """
         self._kept.clear()
         self._latched.clear()
         self._bytes = 0
+        if not self._thread.is_alive():
+            return
+        end_s = time.monotonic() + _STOP_LIMIT_S
+        with contextlib.suppress(queue.Full):
+            self._failures.put(None, timeout=_STOP_LIMIT_S)
+        self._thread.join(max(0.0, end_s - time.monotonic()))
         if self._thread.is_alive():
-            try:
-                self._failures.put(None, timeout=_STOP_LIMIT_S)
-            except queue.Full:
-                return
-            self._thread.join(_STOP_LIMIT_S)
+            self._tell(
+                f"black box: a recording did not end within {_STOP_LIMIT_S:g} s and is given up: "
+                "look at the disk of the folder of recordings"
+            )
 
     def _record(self, sensor: str, state: str) -> None:
         what = f"{sensor} became {state}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from array import array
 from collections.abc import Iterator
@@ -21,8 +22,10 @@ from std_msgs.msg import Header
 from anymodal_seg_ros.config import BlackBoxConfig
 from anymodal_seg_ros.frames import SensorState, SensorStatus
 from anymodal_seg_ros.inference.model import load_model
+from anymodal_seg_ros.nodes.recording import black_box
 from anymodal_seg_ros.nodes.recording.black_box import BlackBox
 from anymodal_seg_ros.nodes.recording.record_folder import MOST_SERIES, Circumstances, Kept
+from anymodal_seg_ros.nodes.recording.recordings import Recordings
 
 S = 1_000_000_000
 
@@ -187,6 +190,28 @@ def test_a_sensor_that_goes_down_is_recorded_with_its_calibration(rig: Rig) -> N
     assert list((folder / "bag").glob("*.mcap"))
     assert "rgb became STALE" in rig.told[-1]
     assert str(folder) in rig.told[-1]
+
+
+def test_a_disk_that_hangs_is_told_and_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def write(*_: object) -> Path:
+        hangs.set()
+        goes_on.wait(60.0)
+        return rig.folder
+
+    monkeypatch.setattr(Recordings, "write", write)
+    monkeypatch.setattr(black_box, "_STOP_LIMIT_S", 0.2)
+    rig.send(5)
+    rig.look(SensorState.STALE, OK=1, STALE=1)
+    assert hangs.wait(60.0)
+    rig.box.stop()
+    assert len(rig.told) == 1 and "within 0.2 s" in rig.told[0] and "disk" in rig.told[0]
+    goes_on.set()
+    rig.wait_told(2)
+    assert "rgb became STALE" in rig.told[1], "a disk that answers later has it after all"
+    rig.box.stop()
+    assert len(rig.told) == 2
 
 
 def test_one_outage_is_one_recording_and_one_between_two_looks_counts(rig: Rig) -> None:
