@@ -3,7 +3,7 @@
 The encoder that sees both sizes is one; its second look costs a quarter of the first. What a place
 is, is then asked twice, near and from afar, and the answers are averaged. Where its edges are, only
 the full size knows: its fine maps stay as they are, or poles and signs would be lost. Not every
-kind of sensor gains: events fade when they are halved, and depth loses its edges.
+kind of sensor gains by it: with the weights of rig-lite events and depth are better seen once.
 """
 
 from __future__ import annotations
