@@ -99,7 +99,7 @@ def test_every_engine_gives_the_mask_of_torch_for_every_subset(
 
 
 @pytest.mark.export
-@pytest.mark.parametrize("name", ["rig-lite", "rig-b0"])
+@pytest.mark.parametrize("name", ["rig-lite", "rig-large", "rig-b0"])
 def test_a_larger_model_sees_the_same_classes_and_gives_the_same_mask_in_both_engines(
     model: Model, frames: list[Frame], name: str
 ) -> None:

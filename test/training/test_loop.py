@@ -66,6 +66,21 @@ def test_a_run_leaves_what_it_should(unbroken: RunFolder) -> None:
     assert load_checkpoint(unbroken.last_file)["best"] == max(v["score"] for v in validations)
 
 
+def test_without_a_step_what_it_begins_with_is_measured_and_kept(
+    frames: Frames, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(steps=0)
+    files = run(recipe, frames, tmp_path / "run")
+    torch.manual_seed(recipe.seed)
+    begun = build_network(recipe.architecture, len(frames.classes), recipe.modality_names)
+    kept = load_weights(files.best_file)
+    assert all(torch.equal(kept[name], tensor) for name, tensor in begun.state_dict().items())
+    (line,) = facts(files)
+    assert line["kind"] == "validation" and line["step"] == 0 and 0.0 < line["score"] < 1.0
+    resumed = run(recipe, frames, files.path, resume=True)
+    assert load_checkpoint(resumed.last_file)["best"] == line["score"]
+
+
 def test_the_same_seed_gives_the_same_run_and_another_does_not(
     unbroken: RunFolder, frames: Frames, tmp_path: Path
 ) -> None:

@@ -87,6 +87,36 @@ def test_a_run_is_as_long_as_its_epochs_where_these_counted() -> None:
     assert "2000" not in card
     card = model_card(tiny_recipe(steps=2000), TinyDataset(), METRICS, None, 1000)
     assert "| Training | 2000 steps of 4 frames, seed 5, fp32;" in card
+    card = model_card(tiny_recipe(steps=0), TinyDataset(), METRICS, None, 1000)
+    assert "| Training | none: the weights are those that it begins with;" in card
+
+
+def test_what_else_was_measured_of_a_subset_stands_beside_its_miou() -> None:
+    plain = model_card(tiny_recipe(), TinyDataset(), METRICS, None, 1000)
+    assert "| sensors alive | mIoU |\n|---|---:|\n| rgb | 30.0 |\n" in plain
+    native = {"protocol": "in one piece", "miou": {"rgb": 0.2, "rgb+depth": 0.4}}
+    found = {
+        **METRICS,
+        "native": {**native, "mean_over_subsets": 0.3},
+        "calibration_error": {"rgb": 0.05, "rgb+depth": 0.01},
+        "temperature": 1.25,
+    }
+    card = model_card(tiny_recipe(), TinyDataset(), found, None, 1000)
+    assert [line for line in card.splitlines() if line.startswith(("| rgb", "| **mean"))][:3] == [
+        "| rgb | 30.0 | 20.0 | 5.0 |",
+        "| rgb+depth | 50.0 | 40.0 | 1.0 |",
+        "| **mean over subsets** | **40.0** | **30.0** | **3.0** |",
+    ]
+    assert "At the labels' size: in one piece." in card and "logits divided by 1.25." in card
+
+
+def test_conditions_stand_in_the_card_where_frames_have_some() -> None:
+    title = "## mIoU by condition"
+    assert title not in model_card(tiny_recipe(), TinyDataset(), METRICS, None, 1000)
+    fog = {"frames": 4, "all_sensors": 0.5, "mean_over_subsets": 0.4, "last_1": 0.1}
+    found = {**METRICS, "conditions": {"weather": {"fog": fog}}}
+    card = model_card(tiny_recipe(), TinyDataset(), found, None, 1000)
+    assert title in card and "| weather: fog | 4 | 50.0 | 40.0 | 10.0 |" in card
 
 
 def test_a_single_sensor_has_one_row_of_classes() -> None:

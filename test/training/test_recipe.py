@@ -48,7 +48,7 @@ def test_every_recipe_parses_and_names_things_that_exist(path: Path) -> None:
     assert recipe.modality_names == (four if alone == path.stem else (alone,))
 
 
-@pytest.mark.parametrize("name", ["rig-nano", "rig-lite", "rig-b0"])
+@pytest.mark.parametrize("name", ["rig-nano", "rig-lite", "rig-large", "rig-b0"])
 def test_a_bundled_model_is_of_the_recipe_of_its_name(name: str) -> None:
     known = load_recipe(FOLDER / f"{name.replace('-', '_')}.yaml")
     assert parse_recipe(load_model(name).manifest.recipe) == known
@@ -58,8 +58,8 @@ def test_a_bundled_model_is_of_the_recipe_of_its_name(name: str) -> None:
 def test_what_a_recipe_goes_on_from_has_a_recipe(path: Path) -> None:
     begun = load_recipe(path).initial_weights.model
     if begun:
-        before = begun.removeprefix("runs/").removesuffix("/model").replace("-", "_")
-        assert FOLDER / f"{before}.yaml" in RECIPES
+        before = begun.removeprefix("runs/").removeprefix("models/").removesuffix("/model")
+        assert FOLDER / f"{before.replace('-', '_')}.yaml" in RECIPES
 
 
 @pytest.mark.parametrize("name", FIVE)
@@ -100,7 +100,7 @@ def test_a_recipe_survives_being_written(tmp_path: Path) -> None:
     ("section", "values", "complaint"),
     [
         ("training", {"stepz": 3}, r"unknown parameter training.stepz"),
-        ("training", {"steps": 0}, r"training.steps is 0: expected a value from 1"),
+        ("training", {"steps": -1}, r"training.steps is -1: expected a value from 0"),
         ("training", {"learning_rate": "fast"}, r"training.learning_rate is 'fast'"),
         ("training", {"precision": "fp8"}, r"training.precision is 'fp8': expected one of fp32"),
         ("augmentation", {"crop_height": 64}, r"crops 64x192 from an input of 32x64"),

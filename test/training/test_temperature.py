@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from fixtures.tiny_training import CLASSES, tiny_recipe
+from fixtures.tiny_training import CLASSES, TinyDataset, tiny_recipe
 from fixtures.training_runs import run
 
 from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_training.evaluation.calibration import ConfidenceCalibration
 from anymodal_seg_training.evaluation.case_evaluation import case_confusions
 from anymodal_seg_training.evaluation.cases import combinations
+from anymodal_seg_training.evaluation.split_evaluation import Evaluation
 from anymodal_seg_training.evaluation.temperature import fit_temperature
 from anymodal_seg_training.export.trained_network import load_best
 from anymodal_seg_training.runs.loop import Frames
@@ -82,3 +83,30 @@ def test_pixels_without_a_label_do_not_count() -> None:
     labels[0, 0, 0] = int(logits[0, :, 0, 0].argmax())
     meter.update(100 * logits, labels)
     assert meter.error() == pytest.approx(0.0, abs=1e-3)
+
+
+def test_logits_are_divided_by_the_temperature_before_they_are_judged() -> None:
+    """Half of the pixels are right, at a confidence of e / (e + 1) where logits are halved."""
+    logits = torch.tensor([2.0, 0.0])[None, :, None, None].expand(1, 2, 4, 4)
+    labels = torch.zeros((1, 4, 4), dtype=torch.int64)
+    labels[0, :2] = 1
+    for temperature, confidence in ((1.0, 0.8808), (2.0, 0.7311)):
+        meter = ConfidenceCalibration(2, temperature)
+        meter.update(logits, labels)
+        assert meter.error() == pytest.approx(confidence - 0.5, abs=1e-3)
+
+
+def test_an_evaluation_judges_confidence_at_the_temperature_of_the_network(
+    network: AnyModalNetwork, frames: Frames
+) -> None:
+    evaluation = Evaluation(RECIPE, network, frames.validation, CPU)
+    plain = evaluation.combinations(TinyDataset(), "validation")
+    network.temperature.fill_(50.0)  # nearly nothing is sure then
+    try:
+        unsure = evaluation.combinations(TinyDataset(), "validation")
+    finally:
+        network.temperature.fill_(1.0)
+    assert (plain["temperature"], unsure["temperature"]) == (1.0, 50.0)
+    assert plain["miou"] == unsure["miou"]
+    whole = list(plain["miou"])[-1]
+    assert unsure["calibration_error"][whole] > plain["calibration_error"][whole] + 0.1

@@ -122,7 +122,9 @@ class AugmentationOptions:
 class TrainingOptions:
     """The optimiser, its schedule, and how often things happen."""
 
-    steps: int = count(2000, 1, 10_000_000, "Optimiser steps; where epochs is 0")
+    steps: int = count(
+        2000, 0, 10_000_000, "Optimiser steps, where epochs is 0; 0: the initial weights are kept"
+    )
     epochs: float = number(
         0.0, 0.0, 1e6, "Times that every training frame is learned from, in place of steps; 0: none"
     )

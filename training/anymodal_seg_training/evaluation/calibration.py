@@ -44,15 +44,16 @@ class ConfidenceCalibration:
     Of every batch some thousand labelled pixels, evenly spread, are enough for a mean.
     """
 
-    def __init__(self, num_classes: int) -> None:
-        """Begin with no pixels."""
+    def __init__(self, num_classes: int, temperature: float = 1.0) -> None:
+        """Begin with no pixels; logits will be divided by the temperature."""
+        self._temperature = temperature
         self._metric = MulticlassCalibrationError(num_classes, n_bins=15, norm="l1")
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Take in logits ``[B, K, H, W]`` and labels int64 ``[B, H, W]``."""
         chosen, truth = some_pixels(logits, labels)
         if len(truth):
-            self._metric.update(chosen.softmax(dim=1), truth)
+            self._metric.update((chosen / self._temperature).softmax(dim=1), truth)
 
     def error(self) -> float:
         """Return the error, 0 to 1; NaN without a pixel."""

@@ -77,16 +77,15 @@ class Evaluation:
         """Measure all subsets of the modalities; see :mod:`..evaluation.robustness`."""
         names = self._recipe.modality_names
         cases = combinations(names, drop)
-        calibrations = {
-            case.key: ConfidenceCalibration(self._network.num_classes) for case in cases
-        }
+        classes, temperature = self._network.num_classes, float(self._network.temperature)
+        calibrations = {case.key: ConfidenceCalibration(classes, temperature) for case in cases}
         noted = self._frames.conditions() or []
         # Frame by frame takes longer: only where there is something to tell apart.
-        tally = ConditionTally(noted, self._network.num_classes) if any(noted) else None
+        tally = ConditionTally(noted, classes) if any(noted) else None
         confusions = self._confusions(cases, calibrations, tally)
         scores = {case.present: self._score(confusions[case.key]) for case in cases}
         summary = summarise(scores, names)
-        classes = [entry.name for entry in dataset.classes]
+        named = [entry.name for entry in dataset.classes]
         return {
             "split": split,
             "frames": len(self._frames),
@@ -96,7 +95,8 @@ class Evaluation:
             "last_1": round(summary.last, 4),
             "miou": {case.key: round(scores[case.present], 4) for case in cases},
             "calibration_error": {k: round(v.error(), 4) for k, v in calibrations.items()},
-            "class_iou": {key: _by_class(matrix, classes) for key, matrix in confusions.items()},
+            "temperature": round(temperature, 4),
+            "class_iou": {key: _by_class(matrix, named) for key, matrix in confusions.items()},
             "conditions": {} if tally is None else tally.scores(cases, self._score, names),
         }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from anymodal_seg_training.datasets.base import SYNTHETIC, Dataset
 from anymodal_seg_training.markdown import cell
-from anymodal_seg_training.recipe import Recipe, TrainingOptions
+from anymodal_seg_training.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,31 +63,35 @@ def _facts(recipe: Recipe, dataset: Dataset, parameters: int) -> str:
         "Modalities": ", ".join(recipe.modality_names),
         "Classes": ", ".join(cell(entry.name) for entry in dataset.classes),
         "Begins with": initial.model or initial.encoder or "random weights",
-        "Training": f"{_length(recipe.training)} of {recipe.training.batch_size} frames, "
-        f"seed {recipe.seed}, {recipe.training.precision}; all settings are in model.yaml",
+        "Training": f"{_course(recipe)}; all settings are in model.yaml",
     }
     return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())])
 
 
-def _length(training: TrainingOptions) -> str:
-    """Say how long a run was, by what counted for it."""
-    return f"{training.epochs:g} epochs in steps" if training.epochs else f"{training.steps} steps"
+def _course(recipe: Recipe) -> str:
+    """Say how a run went, its length by what counted for it."""
+    training = recipe.training
+    if not (training.epochs or training.steps):
+        return "none: the weights are those that it begins with"
+    length = f"{training.epochs:g} epochs in" if training.epochs else f"{training.steps}"
+    frames = f"steps of {training.batch_size} frames"
+    return f"{length} {frames}, seed {recipe.seed}, {training.precision}"
 
 
 def _results(metrics: Mapping[str, Any], rival: Rival | None) -> list[str]:
     """Show the numbers of a data set, or of several one by one."""
     if "sets" not in metrics:
-        return [_numbers(metrics, rival), _benchmark(metrics), _classes(metrics)]
+        return [_numbers(metrics, rival), *_rest(metrics)]
     sections = []
     for name, found in metrics["sets"].items():
         other = None if rival is None else replace(rival, metrics=rival.metrics["sets"][name])
         which = f" of {name}"
-        sections += [
-            _numbers(found, other, which),
-            _benchmark(found, which),
-            _classes(found, which),
-        ]
+        sections += [_numbers(found, other, which), *_rest(found, which)]
     return sections
+
+
+def _rest(metrics: Mapping[str, Any], which: str = "") -> list[str]:
+    return [_benchmark(metrics, which), _conditions(metrics, which), _classes(metrics, which)]
 
 
 def _numbers(metrics: Mapping[str, Any], rival: Rival | None, which: str = "") -> str:
@@ -98,10 +102,7 @@ def _numbers(metrics: Mapping[str, Any], rival: Rival | None, which: str = "") -
         "",
     ]
     if rival is None:
-        text += ["| sensors alive | mIoU |", "|---|---:|"]
-        text += [f"| {key} | {100 * value:.1f} |" for key, value in metrics["miou"].items()]
-        text += [f"| **mean over subsets** | **{100 * metrics['mean_over_subsets']:.1f}** |"]
-        return "\n".join(text)
+        return "\n".join([*text, *_columns(metrics)])
     text += [
         f"The last column is {rival.name}: {rival.description}",
         "",
@@ -112,6 +113,46 @@ def _numbers(metrics: Mapping[str, Any], rival: Rival | None, which: str = "") -
         text.append(f"| {key} | {100 * value:.1f} | {100 * rival.metrics['miou'][key]:.1f} |")
     means = metrics["mean_over_subsets"], rival.metrics["mean_over_subsets"]
     text.append(f"| **mean over subsets** | **{100 * means[0]:.1f}** | **{100 * means[1]:.1f}** |")
+    return "\n".join(text)
+
+
+def _columns(metrics: Mapping[str, Any]) -> list[str]:
+    """Show by subset the mIoU and, where they were measured, what else is known of it."""
+    columns = {"mIoU": metrics["miou"]}
+    means = {"mIoU": metrics["mean_over_subsets"]}
+    notes = []
+    if native := metrics.get("native"):
+        columns["at the labels' size"] = native["miou"]
+        means["at the labels' size"] = native["mean_over_subsets"]
+        notes.append(f"At the labels' size: {native['protocol']}.")
+    if errors := metrics.get("calibration_error"):
+        columns["calibration error"] = errors
+        means["calibration error"] = sum(errors.values()) / len(errors)
+        notes.append(_CALIBRATION.format(temperature=metrics.get("temperature", 1.0)))
+    text = [f"| sensors alive | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+    for key in metrics["miou"]:
+        scores = (f"{100 * found[key]:.1f}" for found in columns.values())
+        text.append(f"| {key} | {' | '.join(scores)} |")
+    scores = (f"**{100 * mean:.1f}**" for mean in means.values())
+    text.append(f"| **mean over subsets** | {' | '.join(scores)} |")
+    return [*text, *(line for note in notes for line in ("", note))]
+
+
+def _conditions(metrics: Mapping[str, Any], which: str = "") -> str:
+    """Show the scores by weather, failure and the like, where the data set knows them."""
+    if not metrics.get("conditions"):
+        return ""
+    text = [
+        f"## mIoU by condition{which}",
+        "",
+        "| | frames | all sensors | mean over subsets | worst subset |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, values in metrics["conditions"].items():
+        for value, found in values.items():
+            scores = (found[key] for key in ("all_sensors", "mean_over_subsets", "last_1"))
+            cells = " | ".join(f"{100 * score:.1f}" for score in scores)
+            text.append(f"| {cell(name)}: {cell(value)} | {found['frames']} | {cells} |")
     return "\n".join(text)
 
 
@@ -181,6 +222,11 @@ def _weakest(metrics: Mapping[str, Any]) -> str:
     lowest = sorted(ious, key=lambda name: ious[name])[:3]
     return ", ".join(f"{name} ({100 * ious[name]:.1f})" for name in lowest)
 
+
+_CALIBRATION = (
+    "Calibration error: how far the confidence of the likeliest class is from how often it is "
+    "right, in 15 bins; logits divided by {temperature:g}."
+)
 
 _SIMULATED = """
 - {it} has never seen a real image. It shows that the pipeline works and what losing a sensor costs;

@@ -206,7 +206,7 @@ class Trainer:
         self._step, self._best, self._replaced = step, best, replaced
 
     def fit(self, display: Display) -> None:
-        """Train to the last step.
+        """Train to the last step; without any, measure and keep what it began with.
 
         Raises:
             TrainingError: the loss is not finite, or a file cannot be read or written.
@@ -218,6 +218,9 @@ class Trainer:
         self._batches = frames.train.run(jobs, MakeBatch(recipe))
         log = RunLog(self._run.log_file, self._step) if self._fabric.is_global_zero else None
         try:
+            if not self._options.steps:
+                self._validate(log, display)
+                self._save()
             while self._step < self._options.steps:
                 self._advance(log, display)
         finally:
@@ -340,7 +343,7 @@ class Trainer:
         if log is None:
             return
         if found is not None:
-            log.write(self._step - 1, "validation", {"score": found.score, **found.values})
+            log.write(max(self._step - 1, 0), "validation", {"score": found.score, **found.values})
             best = " (best)" if better else ""
             display.say(f"step {self._step}: validation mIoU {found.score:.4f}{best}")
         if better:
