@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from array import array
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.ros_graph import BEST_EFFORT, RELIABLE, Graph, RosProcess, wait_until
+from fixtures.ros_graph import BEST_EFFORT, RELIABLE, Collector, Graph, RosProcess, wait_until
 from fixtures.scenes import scene
 from rclpy.qos import ReliabilityPolicy, qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
@@ -203,54 +204,107 @@ def test_messages_of_every_type_pass_and_none_ends_it(
     process.stop()
 
 
+class Bag:
+    """Two cameras and a clock, played by hand; what the injector lets through of both."""
+
+    def __init__(self, graph: Graph, namespace: str, out: Collector, passed: Collector) -> None:
+        self.out, self._passed = out, passed
+        self._clock = graph.node.create_publisher(Clock, "/clock", 10)
+        wait_until(lambda: graph.node.count_subscribers("/clock"), "a subscriber of /clock")
+        self.camera = Driver(graph, Image, f"{namespace}/rgb/image", rgb)
+        self._prompt = Driver(
+            graph, CompressedImage, f"{namespace}/jpeg/image/compressed", compressed
+        )
+        self._graph = graph
+
+    def play(
+        self, now_s: float | None, holds: Callable[[], Any], *, send: bool = True
+    ) -> list[int]:
+        """Send at one moment until something holds; return the stamps of the camera."""
+        first = len(self.camera.sent)
+
+        def played() -> Any:
+            if now_s is not None:
+                self._clock.publish(Clock(clock=to_stamp(round(now_s * 1e9))))
+            if send:
+                self.camera.send(0.0)
+            self._prompt.send()
+            return holds()
+
+        wait_until(played, f"it at {now_s} s")
+        return stamps(self.camera.sent[first:])
+
+    def taken(self) -> Callable[[], bool]:
+        """Whether so much has passed since that all that was sent before is taken."""
+        wanted = len(self._passed.messages) + 10
+        return lambda: len(self._passed.messages) >= wanted
+
+    def came(self, sent: list[int]) -> set[int]:
+        """Which of the camera's messages were let through."""
+        return set(sent) & set(stamps(self.out.messages))
+
+    def close(self) -> None:
+        self.camera.close()
+        self._prompt.close()
+        self._graph.node.destroy_publisher(self._clock)
+
+
+@pytest.fixture()
+def play_bag(graph: Graph, start: Start, namespace: str) -> Iterator[Callable[[str], Bag]]:
+    """Start an injector that lives in simulated time, with a fault of the camera ``rgb``."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(fault: str) -> Bag:
+            process = start(fault, sensors=("rgb", "jpeg"), sim_time=True)
+            stack.callback(process.stop)
+            out, passed = (
+                stack.enter_context(graph.collect(kind, f"{namespace}/faulty/{topic}", BEST_EFFORT))
+                for kind, topic in (
+                    (Image, SENSORS["rgb"][0]),
+                    (CompressedImage, SENSORS["jpeg"][0]),
+                )
+            )
+            bag = Bag(graph, namespace, out, passed)
+            stack.callback(bag.close)
+            return bag
+
+        yield begin
+
+
 def test_what_is_delayed_beyond_the_end_of_a_bag_that_loops_never_comes(
-    start: Start, graph: Graph, namespace: str
+    play_bag: Callable[[str], Bag],
 ) -> None:
     """Else it would come in a later loop, or wait for ever."""
-    process = start(
-        "{sensor: rgb, kind: delayed, delay_s: 5.0}", sensors=("rgb", "jpeg"), sim_time=True
-    )
-    clock = graph.node.create_publisher(Clock, "/clock", 10)
-    wait_until(lambda: graph.node.count_subscribers("/clock"), "a subscriber of /clock")
-    camera = Driver(graph, Image, f"{namespace}/rgb/image", rgb)
-    prompt = Driver(graph, CompressedImage, f"{namespace}/jpeg/image/compressed", compressed)
-    with (
-        graph.collect(Image, f"{namespace}/faulty/rgb/image", BEST_EFFORT) as out,
-        graph.collect(
-            CompressedImage, f"{namespace}/faulty/jpeg/image/compressed", BEST_EFFORT
-        ) as passed,
-    ):
+    bag = play_bag("{sensor: rgb, kind: delayed, delay_s: 5.0}")
+    bag.play(100, bag.taken())
+    of_the_end = bag.play(100, bag.taken())
+    bag.play(10, bag.taken())
+    for now_s in (20, 110):
+        again = bag.play(now_s, bag.taken())
+        bag.play(now_s + 6, lambda sent=again: bag.came(sent), send=False)
+    assert not bag.came(of_the_end)
 
-        def play(now_s: int, holds: Callable[[], Any], *, send: bool = True) -> list[int]:
-            """Send at one moment until something holds; return the stamps of the camera."""
-            first = len(camera.sent)
 
-            def played() -> Any:
-                clock.publish(Clock(clock=to_stamp(now_s * 10**9)))
-                if send:
-                    camera.send(0.0)
-                prompt.send()
-                return holds()
+def test_a_clock_that_goes_back_a_little_is_no_bag_that_begins_again(
+    play_bag: Callable[[str], Bag],
+) -> None:
+    """It does with two that publish it: the camera would be whole again all the time."""
+    bag = play_bag('{sensor: rgb, start_s: 5.0, kind: "off"}')
+    bag.play(100, bag.taken())
+    assert bag.came(bag.play(104, bag.taken())), "nothing is wrong yet"
+    bag.play(106, bag.taken())
+    for now_s in (106, 105.5, 106, 105.2):
+        assert not bag.came(bag.play(now_s, bag.taken())), f"off from 105 s on, at {now_s} s"
+    bag.play(10, bag.taken())
+    assert bag.came(bag.play(11, bag.taken())), "the bag has begun again"
 
-            wait_until(played, f"it at {now_s} s")
-            return stamps(camera.sent[first:])
 
-        def taken() -> Callable[[], bool]:
-            """Whether so much has passed since that all that was sent before is taken."""
-            wanted = len(passed.messages) + 10
-            return lambda: len(passed.messages) >= wanted
-
-        play(100, taken())
-        of_the_end = play(100, taken())
-        play(10, taken())
-        for now_s in (20, 110):
-            again = play(now_s, taken())
-            play(now_s + 6, lambda sent=again: set(sent) & set(stamps(out.messages)), send=False)
-        assert not set(of_the_end) & set(stamps(out.messages))
-    for driver in (camera, prompt):
-        driver.close()
-    graph.node.destroy_publisher(clock)
-    process.stop()
+def test_the_timeline_does_not_begin_before_the_clock(play_bag: Callable[[str], Bag]) -> None:
+    """It would be over with the first tick, whose time may be any."""
+    bag = play_bag('{sensor: rgb, start_s: 5.0, kind: "off"}')
+    assert bag.came(bag.play(None, bag.taken()))
+    bag.play(1000, bag.taken())
+    assert bag.came(bag.play(1001, bag.taken())), "the first second of the timeline"
 
 
 def test_a_timeline_that_cannot_be_stops_the_start(start: Start) -> None:

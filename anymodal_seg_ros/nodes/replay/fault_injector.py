@@ -3,7 +3,7 @@
 It subscribes to the topics of a rig, as configured for the segmentation node, and publishes what
 broken sensors would send on topics with a prefix. Parameter files name that node, or ``/**``. The
 timeline starts with the first message, and anew with the first after a call of ``~/reload``, which
-reads the file again.
+reads the file again, or after simulated time has begun anew.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from std_srvs.srv import Trigger
 
-from anymodal_seg_ros.config import NoSectionError, RigConfig, load_node_config, names_sensors
+from anymodal_seg_ros.config import (
+    NoSectionError,
+    RigConfig,
+    load_node_config,
+    names_sensors,
+    seconds_to_ns,
+)
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.evaluation.replay import read_timeline
 from anymodal_seg_ros.faults.injector import Delivery, Injector
@@ -32,6 +38,7 @@ from anymodal_seg_ros.nodes.parameters import GivenParameters, declare_parameter
 from anymodal_seg_ros.nodes.process.own_arguments import own_arguments
 from anymodal_seg_ros.nodes.process.parameter_files import given_files
 from anymodal_seg_ros.nodes.process.shutdown import fail, ros_session, run_until_signal
+from anymodal_seg_ros.nodes.replay.run_clock import RunClock
 from anymodal_seg_ros.nodes.topics.graph_watch import LOOK_EVERY_S
 from anymodal_seg_ros.nodes.topics.message_class import message_class
 from anymodal_seg_ros.nodes.topics.subscriptions import DEPTH, TopicSubscription
@@ -56,7 +63,7 @@ class FaultInjector(GivenParameters):
         self._path = timeline
         self._rig = self._rig_of_the_node() or declare_parameters(self).rig
         self._line = DelayLine[Any]()
-        self._latest_ns = 0
+        self._run = RunClock(seconds_to_ns(self._rig.clock_jump_s))
         self._begin()
         self._outputs: dict[str, Any] = {}
         self._inputs: list[TopicSubscription] = []
@@ -110,7 +117,7 @@ class FaultInjector(GivenParameters):
     def _restart(self) -> None:
         modalities = {name: sensor.modality for name, sensor in self._rig.sensors.items()}
         self._injector = Injector[Any](self._timeline, modalities)
-        self._start_ns: int | None = None
+        self._run.begin()
 
     def _now_ns(self) -> int:
         """Return the time that the timeline is kept on: steady, or simulated."""
@@ -125,13 +132,13 @@ class FaultInjector(GivenParameters):
     def _on_message(self, sensor: str, message: Any, _: Mapping[str, Any] | None = None) -> None:
         """Let a message go on, now or later, as it is or changed; or not at all."""
         now_ns = self._now_ns()
-        if now_ns < self._latest_ns:  # the simulated time began anew
+        if now_ns == 0:  # no /clock has come yet: counted from here, the timeline would be over
+            self._outputs[sensor].publish(message)
+            return
+        if self._run.begun_anew(now_ns):
             self._restart()
             self._line = DelayLine()
-        self._latest_ns = now_ns
-        if self._start_ns is None:
-            self._start_ns = now_ns
-        elapsed_ns = now_ns - self._start_ns
+        elapsed_ns = self._run.elapsed_ns(now_ns)
         delivery = self._broken(sensor, elapsed_ns, message)
         if delivery is None:
             return
