@@ -6,7 +6,6 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torchmetrics.classification import MulticlassCalibrationError
 
 from anymodal_seg_ros.frames import UNLABELED
 
@@ -46,6 +45,8 @@ class ConfidenceCalibration:
 
     def __init__(self, num_classes: int) -> None:
         """Begin with no pixels."""
+        from torchmetrics.classification import MulticlassCalibrationError  # it takes a second
+
         self._metric = MulticlassCalibrationError(num_classes, n_bins=15, norm="l1")
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
