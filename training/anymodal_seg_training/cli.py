@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+import importlib
+
 import click
 
-from anymodal_seg_training import train
-from anymodal_seg_training.commands import (
-    agreement,
-    check_data,
-    evaluate,
-    export,
-    import_published,
-    pack,
-    study,
-)
-from anymodal_seg_training.export import averaging, graphs, recalibration
+SUBCOMMANDS = {
+    "agreement": "commands.agreement",
+    "average": "export.averaging",
+    "check-data": "commands.check_data",
+    "evaluate": "commands.evaluate",
+    "export": "commands.export",
+    "graphs": "export.graphs",
+    "import": "commands.import_published",
+    "pack": "commands.pack",
+    "recalibrate": "export.recalibration",
+    "study": "commands.study",
+    "train": "train",
+}
+"""Modules of the subcommands, imported when they are needed; ``main`` in each is the command."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Subcommands(click.Group):
+    """Imports a subcommand on demand: none has to wait for the libraries of another."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = SUBCOMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = importlib.import_module(f"anymodal_seg_training.{module}").main
+        return command
+
+
+@click.group(cls=_Subcommands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Train, evaluate and export any-modal segmentation networks."""
 
-
-main.add_command(train.main, "train")
-main.add_command(averaging.main, "average")
-main.add_command(recalibration.main, "recalibrate")
-main.add_command(evaluate.main, "evaluate")
-main.add_command(import_published.main, "import")
-main.add_command(export.main, "export")
-main.add_command(graphs.main, "graphs")
-main.add_command(agreement.main, "agreement")
-main.add_command(check_data.main, "check-data")
-main.add_command(pack.main, "pack")
-main.add_command(study.main, "study")
 
 if __name__ == "__main__":
     main()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.distributed as distributed
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 from torch.distributed.nn.functional import all_gather
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.foreign_text import quote
+
+if TYPE_CHECKING:  # to import it takes seconds, which only a run has to wait for
+    from lightning_fabric import Fabric
 
 _PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
@@ -46,6 +47,9 @@ def open_fabric(device: torch.device, precision: str) -> Fabric:
     Raises:
         ConfigError: the processes do not fit the machine.
     """
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
     processes = processes_of("WORLD_SIZE", 1)
     local = processes_of("LOCAL_WORLD_SIZE", processes)
     if processes == 1:

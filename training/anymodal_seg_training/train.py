@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from lightning_fabric import Fabric
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training.datasets import open_dataset
@@ -24,6 +24,9 @@ from anymodal_seg_training.runs.command_line import (
 )
 from anymodal_seg_training.runs.display import Display
 from anymodal_seg_training.runs.loop import Frames, Trainer
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def train(

@@ -6,15 +6,20 @@ import signal
 import sys
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext
-from pathlib import Path
 
 import cv2
 import torch
 
 from anymodal_seg_ros.worker_processes import end_with_parent
 
-_LOADED = ["torch", "torchvision.transforms.v2", "cv2", "webdataset"]
-_PACKAGE, _SCRIPT = "anymodal_seg_training", "anymodal-train"
+_PACKAGE = "anymodal_seg_training"
+_LOADED = [
+    "torch",
+    "torchvision.transforms.v2",
+    "cv2",
+    "webdataset",
+    f"{_PACKAGE}.datasets.streaming",
+]
 
 
 def worker_context() -> ForkServerContext:
@@ -33,12 +38,8 @@ def _program() -> list[str]:
 
     Each worker imports the program anew, as its own main module, and all that it imports in turn.
     """
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:  # python -m
-        return [spec.name] if spec.name.startswith(f"{_PACKAGE}.") else []
-    script = Path(getattr(main, "__file__", None) or "").stem
-    return [f"{_PACKAGE}.cli"] if script == _SCRIPT else []
+    spec = getattr(sys.modules["__main__"], "__spec__", None)  # of python -m
+    return [spec.name] if spec is not None and spec.name.startswith(f"{_PACKAGE}.") else []
 
 
 def begin_worker() -> None:

@@ -6,7 +6,6 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torchmetrics.classification import MulticlassCalibrationError
 
 from anymodal_seg_ros.frames import UNLABELED
 
@@ -47,6 +46,8 @@ class ConfidenceCalibration:
     def __init__(self, num_classes: int, temperature: float = 1.0) -> None:
         """Begin with no pixels; logits will be divided by the temperature."""
         self._temperature = temperature
+        from torchmetrics.classification import MulticlassCalibrationError  # it takes a second
+
         self._metric = MulticlassCalibrationError(num_classes, n_bins=15, norm="l1")
 
     def update(self, logits: Tensor, labels: Tensor) -> None:

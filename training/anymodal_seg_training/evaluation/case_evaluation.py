@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from anymodal_seg_ros.evaluation.metrics import Confusion, mean_iou
 from anymodal_seg_ros.frames import UNLABELED
@@ -107,6 +106,9 @@ def case_confusions(
 
 def _counts(found: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Count ``[K, K]`` predictions (columns) by label (rows)."""
+    # It takes a second to import, which not every command has to wait for.
+    from torchmetrics.functional.classification import multiclass_confusion_matrix
+
     counts: Tensor = multiclass_confusion_matrix(
         found, labels, classes, ignore_index=UNLABELED, validate_args=False
     )

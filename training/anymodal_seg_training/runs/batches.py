@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_training.data.augmentation import Batch, augment
@@ -21,6 +20,9 @@ from anymodal_seg_training.datasets.frame_source import FrameSource
 from anymodal_seg_training.datasets.mixed_frames import Share
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.strategies.base import Strategy
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -16,10 +16,12 @@ from anymodal_seg_ros.networks import AnyModalNetwork
 from anymodal_seg_ros.networks.mit_weights import load_mit_weights
 from anymodal_seg_ros.networks.mix_transformer import MixTransformer
 from anymodal_seg_ros.networks.modality_layers import ModalityAdapter
-from anymodal_seg_ros.networks.timm_encoder import TimmEncoder
 from anymodal_seg_training.checkpoint import load_public_weights
 from anymodal_seg_training.published.efficientnet_names import with_timm_names
 from anymodal_seg_training.recipe import InitialWeights
+
+if TYPE_CHECKING:
+    from anymodal_seg_ros.networks.timm_encoder import TimmEncoder
 
 _FROM_TIMM = "timm"
 E = TypeVar("E", bound=nn.Module)
@@ -50,11 +52,12 @@ def filled_by_encoder(network: AnyModalNetwork, initial: InitialWeights) -> froz
     """
     if not initial.encoder:
         return frozenset()
+    encoders = {*_mix_transformers(network), *_timm_encoders(network)}
     new = {p for m in network.modules() if isinstance(m, ModalityAdapter) for p in m.parameters()}
     return frozenset(
         f"{place}.{name}"
         for place, module in network.named_modules()
-        if isinstance(module, MixTransformer | TimmEncoder)
+        if module in encoders
         for name, parameter in module.named_parameters()
         if parameter not in new
     )
@@ -70,9 +73,20 @@ def keep_statistics(network: nn.Module) -> None:
 
 
 def _timm_norms(network: nn.Module) -> Iterator[_BatchNorm]:
-    for encoder in network.modules():
-        if isinstance(encoder, TimmEncoder):
-            yield from (m for m in encoder.modules() if isinstance(m, _BatchNorm))
+    for encoder in _timm_encoders(network):
+        yield from (m for m in encoder.modules() if isinstance(m, _BatchNorm))
+
+
+def _mix_transformers(network: nn.Module) -> list[MixTransformer]:
+    return [module for module in network.modules() if isinstance(module, MixTransformer)]
+
+
+def _timm_encoders(network: nn.Module) -> list[TimmEncoder]:
+    try:
+        from anymodal_seg_ros.networks.timm_encoder import TimmEncoder
+    except ImportError:  # without timm no network has one
+        return []
+    return [module for module in network.modules() if isinstance(module, TimmEncoder)]
 
 
 def _begin_as_model(network: AnyModalNetwork, initial: InitialWeights) -> None:
@@ -122,17 +136,17 @@ def _by_class(there: Tensor, here: Tensor, classes: tuple[int, int]) -> bool:
 
 def _begin_with_encoder(network: AnyModalNetwork, source: str) -> None:
     """Fill every encoder of a network with the same public weights."""
+    timm_encoders = _timm_encoders(network)
     if source == _FROM_TIMM:
-        for backbone in _encoders(network, TimmEncoder, "backbone: timm:NAME"):
+        for backbone in _some(timm_encoders, "backbone: timm:NAME"):
             backbone.load_public_weights()
         return
     weights = load_public_weights(Path(source).expanduser())
-    timm_encoders = [m for m in network.modules() if isinstance(m, TimmEncoder)]
     wanted = "backbone: mit_b0 to mit_b5, or timm:NAME"
     try:
         for backbone in timm_encoders:
             backbone.load_weights(with_timm_names(weights))
-        for encoder in () if timm_encoders else _encoders(network, MixTransformer, wanted):
+        for encoder in () if timm_encoders else _some(_mix_transformers(network), wanted):
             load_mit_weights(encoder, weights)
     except AnymodalError as error:
         raise ConfigError(
@@ -140,8 +154,7 @@ def _begin_with_encoder(network: AnyModalNetwork, source: str) -> None:
         ) from error
 
 
-def _encoders(network: nn.Module, kind: type[E], wanted: str) -> list[E]:
-    found = [module for module in network.modules() if isinstance(module, kind)]
-    if not found:
+def _some(encoders: list[E], wanted: str) -> list[E]:
+    if not encoders:
         raise ConfigError(f"initial_weights.encoder needs a network with {wanted}")
-    return found
+    return encoders

@@ -7,10 +7,9 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -41,6 +40,9 @@ from anymodal_seg_training.runs.optimisation import (
 from anymodal_seg_training.runs.validation import validate
 from anymodal_seg_training.strategies import build_strategy, makes_masks
 from anymodal_seg_training.strategies.base import Setting, Strategy
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _UNFIT = (AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError)
 """What PyTorch raises of a state that is none, or of something else."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from lightning_fabric import Fabric
 
 from anymodal_seg_ros.evaluation.metrics import Confusion, mean_iou
 from anymodal_seg_ros.networks import AnyModalNetwork
@@ -20,6 +20,9 @@ from anymodal_seg_training.evaluation.member_view import seen_by
 from anymodal_seg_training.fabric import over_processes
 from anymodal_seg_training.recipe import Recipe
 from anymodal_seg_training.strategies.base import Strategy
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True, slots=True)
