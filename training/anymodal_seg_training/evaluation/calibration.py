@@ -45,9 +45,9 @@ class ConfidenceCalibration:
 
     def __init__(self, num_classes: int, temperature: float = 1.0) -> None:
         """Begin with no pixels; logits will be divided by the temperature."""
-        self._temperature = temperature
         from torchmetrics.classification import MulticlassCalibrationError  # it takes a second
 
+        self._temperature = temperature
         self._metric = MulticlassCalibrationError(num_classes, n_bins=15, norm="l1")
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
