@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -151,6 +153,28 @@ def test_a_node_that_died_is_the_error_of_the_launch(
         output, _ = launch.communicate(timeout=60)
     assert launch.returncode == 1, output
     assert "front_seg died with exit code -9" in output
+
+
+def test_a_node_that_needs_time_to_stop_is_not_killed(
+    graph: Graph, namespace: str, tiny_model: Path
+) -> None:
+    """As when a slow disk takes a recording that the black box has promised."""
+    launch = run("seg.launch.py", demo="True", model=tiny_model, namespace=namespace)
+    pid = None
+    try:
+        name = f"{namespace}/segmentation_node"
+        wait_until(lambda: graph.state(name) == "active", "the node to be active")
+        (pid,) = (int(word) for word in _children(launch.pid))
+        os.kill(pid, signal.SIGSTOP)
+        launch.send_signal(signal.SIGINT)
+        time.sleep(11.0)  # launch's own patience, five seconds twice
+        assert pid in map(int, _children(launch.pid))
+    finally:
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        output, _ = launch.communicate(timeout=60)
+    assert "process has finished cleanly" in output
 
 
 def _children(pid: int) -> list[str]:
