@@ -90,9 +90,10 @@ class BlackBox:
             if len(series) > 1:
                 make_room(self._latched, lambda one: one.size)
             return
-        if self._kept and kept.time_ns < self._kept[-1].time_ns:
-            self._kept.clear()  # the clock was set back: there is no telling what came before what
-            self._bytes = 0
+        if self._kept and (back_ns := self._kept[-1].time_ns - kept.time_ns) > 0:
+            # The clock was set back, by a time server perhaps: what came before is told on the new
+            # one, as if it had just come. Else seconds before a failure would be lost or doubled.
+            self._kept = deque(replace(one, time_ns=one.time_ns - back_ns) for one in self._kept)
         self._kept.append(kept)
         self._bytes += kept.size
         config = self._config
