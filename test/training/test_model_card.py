@@ -107,7 +107,7 @@ def test_what_else_was_measured_of_a_subset_stands_beside_its_miou() -> None:
         "| rgb+depth | 50.0 | 40.0 | 1.0 |",
         "| **mean over subsets** | **40.0** | **30.0** | **3.0** |",
     ]
-    assert "At the labels' size: in one piece." in card and "logits divided by 1.25." in card
+    assert "In one piece." in card and "logits divided by 1.25." in card
 
 
 def test_conditions_stand_in_the_card_where_frames_have_some() -> None:

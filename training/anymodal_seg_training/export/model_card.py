@@ -124,7 +124,7 @@ def _columns(metrics: Mapping[str, Any]) -> list[str]:
     if native := metrics.get("native"):
         columns["at the labels' size"] = native["miou"]
         means["at the labels' size"] = native["mean_over_subsets"]
-        notes.append(f"At the labels' size: {native['protocol']}.")
+        notes.append(f"{native['protocol'].capitalize()}.")
     if errors := metrics.get("calibration_error"):
         columns["calibration error"] = errors
         means["calibration error"] = sum(errors.values()) / len(errors)
