@@ -10,6 +10,9 @@ from anymodal_seg_training.datasets.base import SYNTHETIC, Dataset
 from anymodal_seg_training.markdown import cell
 from anymodal_seg_training.recipe import Recipe
 
+_Column = tuple[Mapping[str, float], float]
+"""Something by subset, and its mean over them; 0 to 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rival:
@@ -102,40 +105,34 @@ def _numbers(metrics: Mapping[str, Any], rival: Rival | None, which: str = "") -
         "",
     ]
     if rival is None:
-        return "\n".join([*text, *_columns(metrics)])
-    text += [
-        f"The last column is {rival.name}: {rival.description}",
-        "",
-        f"| sensors alive | this model | {rival.name} |",
-        "|---|---:|---:|",
-    ]
-    for key, value in metrics["miou"].items():
-        text.append(f"| {key} | {100 * value:.1f} | {100 * rival.metrics['miou'][key]:.1f} |")
-    means = metrics["mean_over_subsets"], rival.metrics["mean_over_subsets"]
-    text.append(f"| **mean over subsets** | **{100 * means[0]:.1f}** | **{100 * means[1]:.1f}** |")
-    return "\n".join(text)
-
-
-def _columns(metrics: Mapping[str, Any]) -> list[str]:
-    """Show by subset the mIoU and, where they were measured, what else is known of it."""
-    columns = {"mIoU": metrics["miou"]}
-    means = {"mIoU": metrics["mean_over_subsets"]}
-    notes = []
-    if native := metrics.get("native"):
-        columns["at the labels' size"] = native["miou"]
-        means["at the labels' size"] = native["mean_over_subsets"]
-        notes.append(f"{native['protocol'].capitalize()}.")
-    if errors := metrics.get("calibration_error"):
-        columns["calibration error"] = errors
-        means["calibration error"] = sum(errors.values()) / len(errors)
-        notes.append(_CALIBRATION.format(temperature=metrics.get("temperature", 1.0)))
-    text = [f"| sensors alive | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+        columns, notes = _measured(metrics)
+    else:
+        text += [f"The last column is {rival.name}: {rival.description}", ""]
+        columns, notes = {"this model": _miou(metrics), rival.name: _miou(rival.metrics)}, []
+    text += [f"| sensors alive | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
     for key in metrics["miou"]:
-        scores = (f"{100 * found[key]:.1f}" for found in columns.values())
-        text.append(f"| {key} | {' | '.join(scores)} |")
-    scores = (f"**{100 * mean:.1f}**" for mean in means.values())
-    text.append(f"| **mean over subsets** | {' | '.join(scores)} |")
-    return [*text, *(line for note in notes for line in ("", note))]
+        cells = (f"{100 * scores[key]:.1f}" for scores, _ in columns.values())
+        text.append(f"| {key} | {' | '.join(cells)} |")
+    cells = (f"**{100 * mean:.1f}**" for _, mean in columns.values())
+    text.append(f"| **mean over subsets** | {' | '.join(cells)} |")
+    return "\n".join([*text, *(line for note in notes for line in ("", note))])
+
+
+def _measured(metrics: Mapping[str, Any]) -> tuple[dict[str, _Column], list[str]]:
+    """Return the mIoU and, where they were measured, what else is known, with what it means."""
+    columns, notes = {"mIoU": _miou(metrics)}, []
+    if native := metrics.get("native"):
+        columns["at the labels' size"] = _miou(native)
+        protocol = native["protocol"]
+        notes.append(f"{protocol[:1].upper()}{protocol[1:]}.")
+    if errors := metrics.get("calibration_error"):
+        columns["calibration error"] = errors, sum(errors.values()) / len(errors)
+        notes.append(_CALIBRATION.format(temperature=metrics.get("temperature", 1.0)))
+    return columns, notes
+
+
+def _miou(metrics: Mapping[str, Any]) -> _Column:
+    return metrics["miou"], metrics["mean_over_subsets"]
 
 
 def _conditions(metrics: Mapping[str, Any], which: str = "") -> str:
