@@ -91,6 +91,8 @@ def test_time_stands_still_runs_and_goes_back(graph: Graph, player: Player, name
         graph.collect(Image, f"{namespace}/segmentation_node/mask") as masks,
         graph.collect(DiagnosticArray, "/diagnostics") as diagnostics,
     ):
+        # Once the node knows who listens: a mask that nobody got is not made again.
+        graph.wait_until_answered(f"{namespace}/segmentation_node")
         first = range(START_NS, START_NS + 10 * PERIOD_NS, PERIOD_NS)
         play(player, masks, first)
         alive = diagnostics.next(
