@@ -13,6 +13,7 @@ from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
+from anymodal_seg_ros.nodes import stop_limits
 from anymodal_seg_ros.nodes.environment import dds_environment
 from anymodal_seg_ros.nodes.process.launch_arguments import (
     boolean,
@@ -26,9 +27,6 @@ from anymodal_seg_ros.nodes.process.launch_arguments import (
 
 NODE = "anymodal_seg_ros.nodes.segmentation_node"
 RESPAWN_DELAY_S = 2.0
-STOP_WAIT_S = 35.0
-"""More than the node's own limits together. After ten seconds, as launch has it unless it is told,
-a node would be killed in the middle of a recording that a slow disk is still taking."""
 SHARED = (
     "params_file",
     "rig",
@@ -106,7 +104,9 @@ def start_node(context: Any, arguments: list[DeclareLaunchArgument]) -> list[Any
         additional_env=dds_environment(),
         respawn=respawn and not build_only,
         respawn_delay=RESPAWN_DELAY_S,
-        sigterm_timeout=str(STOP_WAIT_S),
+        # After ten seconds, as launch has it unless it is told, a node would be killed in the
+        # middle of a recording that a slow disk is still taking.
+        sigterm_timeout=str(stop_limits.WHOLE_S),
         on_exit=on_exit,
         output="screen",
     )

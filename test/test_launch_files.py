@@ -8,11 +8,13 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
 from fixtures.launch_files import LAUNCH, calls, declared, keywords, shared_names
 
+from anymodal_seg_ros.nodes import stop_limits
 from anymodal_seg_ros.nodes.process.launch_arguments import interpreter, shared
 
 FILES = sorted(LAUNCH.glob("*.launch.py"))
@@ -163,3 +165,28 @@ def test_nothing_is_set_for_the_processes_of_others(tree: ast.Module) -> None:
 def test_a_wrong_log_level_is_told_by_every_file_that_starts_a_node(tree: ast.Module) -> None:
     nodes = [*calls(tree, "Node"), *calls(tree, "LifecycleNode")]
     assert len(list(calls(tree, "log_level"))) == bool(nodes)
+
+
+def test_launch_waits_for_the_node_as_long_as_its_parts_may_take_one_after_the_other() -> None:
+    node, *others = calls(ast.parse((LAUNCH / "seg.launch.py").read_text()), "LifecycleNode")
+    assert not others
+    assert ast.unparse(keywords(node)["sigterm_timeout"]) == "str(stop_limits.WHOLE_S)"
+    limits = {name: value for name, value in vars(stop_limits).items() if name.endswith("_S")}
+    whole_s = limits.pop("WHOLE_S")
+    assert whole_s == sum(limits.values())
+    assert min(limits.values()) > 0
+    told = (LAUNCH.parent / "docs" / "how-to" / "fault-management.md").read_text()
+    assert f'sigterm_timeout="{whole_s:g}"' in told
+
+
+def test_every_part_that_is_waited_for_has_its_limit_from_there() -> None:
+    """A limit of a part's own would not be in the sum."""
+    nodes = LAUNCH.parent / "anymodal_seg_ros" / "nodes"
+    used = set()
+    for file in nodes.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "stop_limits":
+                used.add(node.attr)
+    assert used == {name for name in vars(stop_limits) if re.fullmatch("[A-Z]+_S", name)} - {
+        "WHOLE_S"
+    }

@@ -191,6 +191,7 @@ class NaivePipeline:
         time_ns = stamp + seconds_to_ns(config.offset_s)
         sample = Sample(sensor, stamp, time_ns, received_ns, frame_id, image)
         self._registrar.take_frame(sensor, frame_id)
+        self._registrar.take_size(sensor, image)
         self._pictures.see(sample)
         self._match(sample, trouble or "")
         return trouble

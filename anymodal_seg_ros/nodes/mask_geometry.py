@@ -17,6 +17,7 @@ from anymodal_seg_ros.inference.masks.labelled_cloud import POINT, LabelledCloud
 from anymodal_seg_ros.nodes.messages import to_stamp
 from anymodal_seg_ros.sensing.decoding.encodings import in_metres, to_metres
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError, Camera
+from anymodal_seg_ros.sensing.geometry.padding import is_padded
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 from anymodal_seg_ros.sensing.geometry.rig_geometry import RigGeometry, UnknownGeometryError
 
@@ -83,6 +84,7 @@ class MaskGeometry:
 
     def _camera(self, prediction: Prediction) -> Camera:
         """Return the camera of a mask's picture, at any resolution."""
+        self._geometry.take_size(prediction.owner, *prediction.mask.shape)
         self._geometry.check_shape(prediction.owner, *prediction.mask.shape)
         return self._geometry.camera(prediction.owner)
 
@@ -130,7 +132,8 @@ class MaskGeometry:
         """Whether a driver's CameraInfo is not of exactly the picture that the mask is of."""
         own = self._rig.sensors[sensor].registration
         binned = max(info.binning_x, info.binning_y) > 1 or info.roi.width or info.roi.height
-        return own.rectified or bool(binned) or (info.width, info.height) != (width, height)
+        size, mask = (info.height, info.width), (height, width)
+        return own.rectified or bool(binned) or not (size == mask or is_padded(size, mask))
 
 
 def cloud_message(points: npt.NDArray[np.void], stamp_ns: int, frame_id: str) -> Any:

@@ -30,6 +30,7 @@ from anymodal_seg_ros.foreign_text import block, one_line
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.engine_protocol import described
 from anymodal_seg_ros.inference.runtimes.loading import give_up_when, loading_goes_on
+from anymodal_seg_ros.nodes import stop_limits
 from anymodal_seg_ros.nodes.diagnostics import resting
 from anymodal_seg_ros.nodes.engine_build import EngineBuild
 from anymodal_seg_ros.nodes.health import Health
@@ -55,7 +56,7 @@ from anymodal_seg_ros.nodes.recording.snapshot import Snapshots
 from anymodal_seg_ros.nodes.services import NodeServices
 from anymodal_seg_ros.nodes.topics.message_class import message_class
 from anymodal_seg_ros.nodes.topics.qos_overrides import unused_overrides
-from anymodal_seg_ros.nodes.worker import STOP_LIMIT_S, PipelineWorker, any_worker_lives
+from anymodal_seg_ros.nodes.worker import PipelineWorker, any_worker_lives
 from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.streams import never_wait
 
@@ -257,7 +258,7 @@ class SegmentationNode(GivenParameters, LifecycleNode):
             self._inputs.destroy()
             self._inputs = None
         if self._worker is not None:
-            limit_s = _HOPELESS_STOP_S if self.broken else STOP_LIMIT_S
+            limit_s = _HOPELESS_STOP_S if self.broken else stop_limits.WORKER_S
             if not self._worker.stop(limit_s):
                 self._left_alone = self._worker
                 if not self.broken:

@@ -16,12 +16,10 @@ from std_srvs.srv import SetBool, Trigger
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.foreign_text import one_line, quote
+from anymodal_seg_ros.nodes import stop_limits
 
 Deed = Callable[[], str]
 """Does something and says what in one line; an exception says why it could not."""
-
-_STOP_LIMIT_S = 10.0
-"""What is being written down may take this long to end with the node."""
 
 
 class NodeServices:
@@ -116,7 +114,7 @@ class _Aside:
     def stop(self) -> None:
         """Wait for the thread, not for ever."""
         if self._thread is not None:
-            self._thread.join(_STOP_LIMIT_S)
+            self._thread.join(stop_limits.SNAPSHOT_S)
 
 
 def _set(deed: Callable[[bool], str], request: Any, response: Any) -> Any:

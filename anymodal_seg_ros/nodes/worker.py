@@ -15,12 +15,10 @@ import cv2
 
 from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.hardware.processors import engine_threads
+from anymodal_seg_ros.nodes import stop_limits
 from anymodal_seg_ros.pipeline import Pipeline
 
 _NAME = "pipeline worker"
-
-STOP_LIMIT_S = 3.0
-"""A worker that has not ended after this long is left alone: it is slow, or its engine hangs."""
 
 
 def any_worker_lives() -> bool:
@@ -96,7 +94,7 @@ class PipelineWorker:
             self._news += 1
             self._wake.notify()
 
-    def stop(self, limit_s: float = STOP_LIMIT_S) -> bool:
+    def stop(self, limit_s: float = stop_limits.WORKER_S) -> bool:
         """Let the work under way end, then end the threads. May be called twice.
 
         Args:

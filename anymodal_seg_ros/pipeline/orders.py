@@ -40,6 +40,8 @@ class Orders:
             self._count_burst(parts, frame_set, now_ns)
             if cross_check is not None:
                 frame_set = cross_check.without_doubted(frame_set)
+            for name in frame_set.fused:  # what a faulty driver sends is no new size
+                parts.registrar.take_size(name, frame_set.samples[name].image)
             status, picture = intake.status(now_ns), parts.pictures.of(frame_set)
             order = Order(frame_set, status, picture, None, burst=self._burst)
             if self._in_time:

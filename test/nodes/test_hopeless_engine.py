@@ -11,10 +11,10 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from anymodal_seg_ros.nodes.segmentation_node import SegmentationNode
-from anymodal_seg_ros.nodes.worker import STOP_LIMIT_S
+from anymodal_seg_ros.nodes.stop_limits import WORKER_S
 
 
-@pytest.mark.parametrize(("broken", "limit_s"), [("", STOP_LIMIT_S), ("the engine hangs", 0.5)])
+@pytest.mark.parametrize(("broken", "limit_s"), [("", WORKER_S), ("the engine hangs", 0.5)])
 def test_a_thread_that_is_known_to_hang_is_not_waited_for(broken: str, limit_s: float) -> None:
     """Who supervises the node starts another one, the sooner the better."""
     asked: list[float] = []

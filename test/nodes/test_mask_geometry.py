@@ -118,6 +118,19 @@ def test_a_calibration_of_another_shape_is_none_of_the_mask() -> None:
             make(prediction)
 
 
+def test_the_camera_of_a_padded_picture_is_the_drivers_own() -> None:
+    """The pictures have the size of whole blocks; the driver speaks of those that it took."""
+    rig = RigConfig({kind: sensor(kind) for kind in ("rgb", "depth")}, content_checks=False)
+    geometry = MaskGeometry(rig, small_manifest(HEIGHT, WIDTH))
+    prediction = list(masks(rig, geometry))[10]
+    taken = info(FOCAL)
+    taken.height, taken.width, taken.r = HEIGHT - 6, WIDTH - 5, np.diag([1.0, -1.0, -1.0]).ravel()
+    geometry.take_camera_info("rgb", taken)
+    told = geometry.camera_info(prediction)
+    assert (told.height, told.width) == prediction.mask.shape == (HEIGHT, WIDTH)
+    assert (list(told.k), list(told.r)) == (list(taken.k), list(taken.r))
+
+
 def test_the_geometry_of_the_living_reference_is_its_own() -> None:
     rig = RigConfig({kind: sensor(kind) for kind in ("rgb", "depth")}, content_checks=False)
     rig = replace(rig, geometry="reference")

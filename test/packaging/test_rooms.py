@@ -63,7 +63,8 @@ INFERENCE = (
     {"benchmark"},
 )
 NODES = (
-    {"", "engine_build", "environment", "machine_status", "messages", "recording", "services"},
+    {"", "stop_limits"},
+    {"engine_build", "environment", "machine_status", "messages", "recording", "services"},
     {"mask_geometry", "process", "worker"},
     {"parameters", "simulated", "topics"},
     {"diagnostics", "label_info", "live_parameters", "replay", "rig"},

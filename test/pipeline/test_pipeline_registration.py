@@ -38,6 +38,9 @@ REGISTERED = RigConfig(
 )
 
 
+PADDED = np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8)
+
+
 def info(width: int, height: int, focal: float) -> SimpleNamespace:
     return SimpleNamespace(
         width=width,
@@ -80,6 +83,23 @@ def test_sensors_are_registered_once_their_cameras_are_known() -> None:
     # One metre away, 0.3 m are 0.3 * 24 * 12 / 30 = 2.9 of the model's 12 columns.
     assert not valid[:, 0].any()
     assert valid[2:-2, 4:].all()
+
+
+def test_a_decoder_that_leaves_an_encoders_padding_costs_no_sensor() -> None:
+    """A camera of 30x20 pixels whose pictures come as blocks of 8: 32x24."""
+    model = Model(Path("nowhere"), small_manifest(classes=32))
+    pipe = Pipeline(REGISTERED, model, CountingEngine())
+    assert pipe.push_camera_info("depth", info(15, 10, 12.0)) is None
+    assert pipe.push_camera_info("rgb", info(30, 20, 24.0)) is None
+    for number in range(3):
+        now = number * 100 * MS
+        pipe.push_message("rgb", image_message(PADDED, "rgb8", START + now), now)
+        wall = image_message(np.ones((10, 15), np.float32), "32FC1", START + now)
+        pipe.push_message("depth", wall, now)
+        prediction = pipe.poll(now + 30 * MS)
+        assert prediction is not None
+        assert prediction.sensors == ("rgb", "depth"), prediction.frame_set.missing
+        assert prediction.mask.shape == (24, 32)
 
 
 def test_a_calibration_that_cannot_be_used_stops_the_start() -> None:

@@ -14,13 +14,14 @@ pytestmark = pytest.mark.ros
 
 HELD_BACK = """
 import ctypes, gc
+from anymodal_seg_ros.nodes import stop_limits
 from anymodal_seg_ros.nodes.process import shutdown
 
 class Participant:
     def __del__(self):
         ctypes.PyDLL(None).pause()  # in C, with the interpreter's lock, for ever
 
-shutdown._TEARDOWN_S = 0.5
+stop_limits.MIDDLEWARE_S = 0.5
 gc.disable()  # or chance decides when it goes
 with shutdown.ros_session([]):
     node = Participant()
@@ -30,9 +31,10 @@ print("not reached")
 """
 LONG_AFTERWARDS = """
 import time
+from anymodal_seg_ros.nodes import stop_limits
 from anymodal_seg_ros.nodes.process import shutdown
 
-shutdown._TEARDOWN_S = {limit}
+stop_limits.MIDDLEWARE_S = {limit}
 with shutdown.ros_session([]):
     pass
 time.sleep(2 * {limit})

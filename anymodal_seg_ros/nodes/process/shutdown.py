@@ -27,6 +27,7 @@ from rclpy.task import Future
 
 from anymodal_seg_ros.errors import AnymodalError
 from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.nodes import stop_limits
 from anymodal_seg_ros.nodes.environment import prepare_process
 from anymodal_seg_ros.nodes.process import executor, log_folder
 from anymodal_seg_ros.nodes.process.own_arguments import not_started
@@ -34,9 +35,6 @@ from anymodal_seg_ros.streams import fill_closed
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NO_SIGNAL = b"\0"
-
-_TEARDOWN_S = 10.0
-"""How long ROS may take to go; it takes a tenth of a second, or one or two on a busy machine."""
 
 _STDERR = 2
 
@@ -116,7 +114,7 @@ def _shut_down() -> None:
     interpreter, which faulthandler's thread does without.
     """
     _ignore_signals()
-    faulthandler.dump_traceback_later(_TEARDOWN_S, exit=True, file=_STDERR)
+    faulthandler.dump_traceback_later(stop_limits.MIDDLEWARE_S, exit=True, file=_STDERR)
     with warnings.catch_warnings():
         # What was ready when the executor ended is a coroutine that nobody awaits any more.
         warnings.simplefilter("ignore", RuntimeWarning)

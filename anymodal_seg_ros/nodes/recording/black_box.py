@@ -20,11 +20,9 @@ from typing import NamedTuple
 
 from anymodal_seg_ros.config import BlackBoxConfig
 from anymodal_seg_ros.frames import SensorState, SensorStatus
+from anymodal_seg_ros.nodes import stop_limits
 from anymodal_seg_ros.nodes.recording.record_folder import Circumstances, Kept, make_room
 from anymodal_seg_ros.nodes.recording.recordings import Recordings
-
-_STOP_LIMIT_S = 10.0
-"""The recordings under way, two at most, may take this long together to end with the node."""
 
 
 class _SensorFailure(NamedTuple):
@@ -133,14 +131,14 @@ class BlackBox:
         self._bytes = 0
         if not self._thread.is_alive():
             return
-        end_s = time.monotonic() + _STOP_LIMIT_S
+        end_s = time.monotonic() + stop_limits.RECORDING_S
         with contextlib.suppress(queue.Full):
-            self._failures.put(None, timeout=_STOP_LIMIT_S)
+            self._failures.put(None, timeout=stop_limits.RECORDING_S)
         self._thread.join(max(0.0, end_s - time.monotonic()))
         if self._thread.is_alive():
             self._tell(
-                f"black box: a recording did not end within {_STOP_LIMIT_S:g} s and is given up: "
-                "look at the disk of the folder of recordings"
+                f"black box: a recording did not end within {stop_limits.RECORDING_S:g} s and is "
+                "given up: look at the disk of the folder of recordings"
             )
 
     def _record(self, sensor: str, state: str) -> None:

@@ -135,6 +135,11 @@ class Registrar:
         """Take note of the frame that a sensor's messages are in; costs next to nothing."""
         self._geometry.take_frame(sensor, frame_id)
 
+    def take_size(self, sensor: str, image: Image) -> None:
+        """Take note of how large a sensor's pictures are; costs next to nothing."""
+        if image.encoding != POINT_CLOUD:
+            self._geometry.take_size(sensor, image.height, image.width)
+
     @property
     def generation(self) -> int:
         """Counts up when a camera changes: what was registered before is out of date."""
@@ -179,6 +184,8 @@ class Registrar:
         """
         if images[reference].encoding == POINT_CLOUD:
             reference = self._geometry.first
+        for name, image in images.items():
+            self.take_size(name, image)
         size = None
         if reference in images:
             size = images[reference].height, images[reference].width

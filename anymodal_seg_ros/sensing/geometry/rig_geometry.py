@@ -17,6 +17,7 @@ from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError, Camera, shift_px
 from anymodal_seg_ros.sensing.geometry.extrinsics import Transform, invert, pose_from_text
 from anymodal_seg_ros.sensing.geometry.frame_tree import FrameTree
+from anymodal_seg_ros.sensing.geometry.padding import padded
 from anymodal_seg_ros.sensing.geometry.views import CameraView, HomographyView, View
 
 _MOST_COMPARED = 32
@@ -61,14 +62,18 @@ class RigGeometry:
         self._clouds = frozenset(clouds)
         self._fingerprints: dict[str, object] = {}
         self._files: dict[str, Calibration] = {}
+        self._told: dict[str, Camera] = {}
+        """What calibrations say."""
+        self._sizes: dict[str, tuple[int, int]] = {}
         self._cameras: dict[str, Camera] = {}
+        """Those of :attr:`_told`, with the padding of the pictures that are sent."""
         self._optical: dict[str, str] = {}
         """The frames that CameraInfo messages are in, by sensor."""
         for name, config in self._configs.items():
             self._check(name, config, taking_part=sensors[name].enabled)
             if config.calibration:
                 self._files[name] = load_calibration(config.calibration, config.rectified)
-                self._cameras[name] = self._files[name].camera
+                self._told[name] = self._cameras[name] = self._files[name].camera
         placed = [name for name in self._configs if self.by_cameras(name)]
         self.by_tf = [n for n in placed if self._configs[n].extrinsics.strip().lower() == BY_TF]
         """The sensors whose places ``/tf_static`` tells, by the frame_id of their messages."""
@@ -113,11 +118,28 @@ class RigGeometry:
         self._fingerprints[sensor] = fingerprint
         frame_id = getattr(getattr(message, "header", None), "frame_id", "")
         self._optical[sensor] = frame_id if isinstance(frame_id, str) else ""
-        known = self._cameras.get(sensor)
+        known = self._told.get(sensor)
         if known is not None and shift_px(known, camera) <= SAME_WITHIN_PX:
             return
-        self._cameras[sensor] = camera
+        self._told[sensor] = camera
+        self._cameras[sensor] = padded(camera, *self._sizes.get(sensor, (0, 0)))
         self.generation += 1
+
+    def take_size(self, sensor: str, height: int, width: int) -> None:
+        """Take note of the size of a sensor's pictures; costs next to nothing.
+
+        A picture that an encoder padded shows its camera's in the upper left, not stretched.
+        """
+        if self._sizes.get(sensor) == (height, width):
+            return
+        self._sizes = {**self._sizes, sensor: (height, width)}
+        if (told := self._told.get(sensor)) is None:
+            return
+        camera = padded(told, height, width)
+        known = self._cameras[sensor]
+        if (camera.height, camera.width) != (known.height, known.width):
+            self._cameras[sensor] = camera
+            self.generation += 1
 
     def take_transforms(self, message: Any) -> None:
         """Take a ``tf2_msgs/TFMessage`` of ``/tf_static``.
@@ -142,8 +164,11 @@ class RigGeometry:
         for sensor, fingerprint in other._fingerprints.items():
             if sensor in self._configs and self._configs[sensor] == other._configs[sensor]:
                 self._fingerprints[sensor] = fingerprint
+                self._told[sensor] = other._told[sensor]
                 self._cameras[sensor] = other._cameras[sensor]
                 self._optical[sensor] = other._optical[sensor]
+        for sensor, size in other._sizes.items():
+            self.take_size(sensor, *size)
         self._tree, self._frames = other._tree, {**other._frames}
         self._place()
         self.generation = max(self.generation, other.generation) + 1
@@ -205,8 +230,9 @@ class RigGeometry:
     def check_shape(self, sensor: str, height: int, width: int) -> None:
         """Refuse an image that does not show what the sensor's calibration is for.
 
-        An image may have any resolution, but has to have the calibration's shape, and the region of
-        interest where there is one: drivers name one that their images are not cut to.
+        An image may have any resolution, but has to have the calibration's shape, apart from what
+        :meth:`take_size` knows to be padding, and the region of interest where there is one:
+        drivers name one that their images are not cut to.
 
         Raises:
             UnknownGeometryError: with both sizes.

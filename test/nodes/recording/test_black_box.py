@@ -22,7 +22,7 @@ from std_msgs.msg import Header
 from anymodal_seg_ros.config import BlackBoxConfig
 from anymodal_seg_ros.frames import SensorState, SensorStatus
 from anymodal_seg_ros.inference.model import load_model
-from anymodal_seg_ros.nodes.recording import black_box
+from anymodal_seg_ros.nodes import stop_limits
 from anymodal_seg_ros.nodes.recording.black_box import BlackBox
 from anymodal_seg_ros.nodes.recording.record_folder import MOST_SERIES, Circumstances, Kept
 from anymodal_seg_ros.nodes.recording.recordings import Recordings
@@ -201,7 +201,7 @@ def test_a_disk_that_hangs_is_told_and_given_up(rig: Rig, monkeypatch: pytest.Mo
         return rig.folder
 
     monkeypatch.setattr(Recordings, "write", write)
-    monkeypatch.setattr(black_box, "_STOP_LIMIT_S", 0.2)
+    monkeypatch.setattr(stop_limits, "RECORDING_S", 0.2)
     rig.send(5)
     rig.look(SensorState.STALE, OK=1, STALE=1)
     assert hangs.wait(60.0)

@@ -345,6 +345,35 @@ def test_an_image_of_another_shape_than_the_calibration_is_refused(tmp_path: Pat
     assert registrar(rig(tmp_path, thermal="cameras")).register("rgb", half).missing == {}
 
 
+@pytest.mark.parametrize("coded", [(184, 256), (192, 256)])
+def test_rows_and_columns_that_an_encoder_added_are_not_stretched_over_the_picture(
+    tmp_path: Path, coded: tuple[int, int]
+) -> None:
+    """The thermal camera has 250x180 pixels, of which blocks of 8 or of 16 were made."""
+    height, width = 180, 250
+    sensors = rig(tmp_path, thermal="cameras")
+    camera = Camera(width, height, THERMAL.matrix, THERMAL.model, THERMAL.distortion)
+    write_camera_info(camera, tmp_path / "thermal.yaml")
+    seen = draw(camera, POSES["thermal"], height, width)[0]
+    decoded = np.full(coded, 128, np.float32)  # grey is what decoders leave there
+    decoded[:height, :width] = seen
+    shown = []
+    for pixels in (seen, decoded):
+        images = {**pictures("rgb"), "thermal": Image(pixels, "32FC1")}
+        shown.append(registrar(sensors).register("rgb", images).images["thermal"].pixels)
+    assert np.isfinite(shown[0]).mean() > 0.4
+    assert np.nanpercentile(np.abs(shown[0] - shown[1]), 99) < 0.1
+
+
+def test_others_lie_right_in_a_picture_that_an_encoder_made_larger(tmp_path: Path) -> None:
+    sensors = rig(tmp_path, thermal="cameras")
+    write_camera_info(Camera(313, 233, RGB.matrix), tmp_path / "rgb.yaml")
+    images = pictures("rgb", "thermal")  # 320x240: whole blocks
+    shown = registrar(sensors).register("rgb", images).images["thermal"].pixels
+    wrong = np.abs(shown - expected("rgb")[0])
+    assert np.nanmedian(wrong) < 1
+
+
 def told_by_topic() -> Registrar:
     """A rig whose thermal camera tells by topic what it is; RGB has done so."""
     sensors = {

@@ -63,3 +63,46 @@ def test_a_real_change_is_taken_and_a_broken_message_changes_nothing() -> None:
 def test_a_message_of_another_type_is_refused_as_a_calibration() -> None:
     with pytest.raises(CalibrationError, match="width is missing"):
         geometry().take_camera_info("rgb", SimpleNamespace(data="hello"))
+
+
+FULL_HD = {"width": 1920, "height": 1080, "k": [900.0, 0, 960, 0, 900, 540, 0, 0, 1]}
+
+
+@pytest.mark.parametrize("size_first", [True, False])
+def test_a_picture_that_an_encoder_padded_has_the_same_camera_and_more_rows(
+    size_first: bool,
+) -> None:
+    rig, message = geometry(), info(**FULL_HD)
+    steps = [
+        lambda: rig.take_camera_info("rgb", message),
+        lambda: rig.take_size("rgb", 1088, 1920),
+    ]
+    for step in reversed(steps) if size_first else steps:
+        step()
+    rig.check_shape("rgb", 1088, 1920)
+    camera, generation = rig.camera("rgb"), rig.generation
+    assert (camera.width, camera.height) == (1920, 1088)
+    assert camera.matrix.ravel().tolist() == FULL_HD["k"]
+    rig.take_size("rgb", 1088, 1920)
+    rig.take_camera_info("rgb", message)
+    assert rig.generation == generation, "nothing is made anew for pictures like those before"
+    rig.take_size("rgb", 1080, 1920)  # now its decoder cuts them
+    assert (rig.camera("rgb").height, rig.generation) == (1080, generation + 1)
+
+
+@pytest.mark.parametrize("size", [(544, 960), (1088, 1936), (1096, 1920), (1072, 1920), (1, 1)])
+def test_pictures_of_other_sizes_were_not_padded(size: tuple[int, int]) -> None:
+    rig = geometry()
+    rig.take_camera_info("rgb", info(**FULL_HD))
+    rig.take_size("rgb", *size)
+    assert (rig.camera("rgb").height, rig.generation) == (1080, 1)
+
+
+def test_what_a_camera_sends_stays_known_when_the_parameters_change() -> None:
+    rig, after = geometry(), geometry()
+    rig.take_camera_info("rgb", info(**FULL_HD))
+    rig.take_size("rgb", 1088, 1920)
+    after.take_cameras_of(rig)
+    assert after.camera("rgb").height == 1088
+    after.take_size("rgb", 1080, 1920)
+    assert after.camera("rgb").height == 1080
