@@ -78,8 +78,7 @@ def put_in_place(path: Path, *, private: bool = False, lasting: bool = False) ->
         os.close(os.open(unfinished, _NEW, 0o600 if private else 0o666))
         yield unfinished
         if lasting:
-            with unfinished.open("rb") as file:
-                os.fsync(file.fileno())
+            _sync(unfinished)
         unfinished.replace(path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
@@ -87,6 +86,31 @@ def put_in_place(path: Path, *, private: bool = False, lasting: bool = False) ->
     except BaseException:  # Ctrl-C, too
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def make_lasting(folder: Path) -> None:
+    """Have everything of a folder on the disk: what is given its name after that is whole.
+
+    A system keeps what was written for half a minute before the disk has it, but a new name for a
+    few seconds only: after a power failure in between, files are there, and empty.
+
+    Raises:
+        OSError: it cannot be, and names the file.
+    """
+    for root, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            _sync(Path(root, name))
+        _sync(Path(root))
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or what a folder says of its files, is on the disk."""
+    with naming(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def open_own(path: Path) -> IO[str]:

@@ -127,7 +127,7 @@ def _trigger(deed: Deed, _: Any, response: Any) -> Any:
 
 def _answer(deed: Deed, response: Any) -> Any:
     try:
-        response.message, response.success = deed(), True
+        response.message, response.success = one_line(deed()), True
     except Exception as error:
         response.message, response.success = one_line(error), False
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -19,7 +20,7 @@ class SlowDisk:
 
     def __init__(self) -> None:
         self.free, self.threads = threading.Event(), list[str]()
-        self.trouble = ""
+        self.trouble, self.written = "", "folder"
 
     def prepare(self) -> Deed:
         if self.trouble:
@@ -29,7 +30,7 @@ class SlowDisk:
     def write(self) -> str:
         self.threads.append(threading.current_thread().name)
         self.free.wait(30.0)
-        return "folder"
+        return self.written
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +74,11 @@ def test_why_nothing_is_written_is_the_answer(graph: Graph, disk: SlowDisk) -> N
     assert (
         refused.message.startswith("no message has come so far") and "\x1b" not in refused.message
     )
+
+
+def test_a_folder_whose_name_is_no_text_is_an_answer_too(graph: Graph, disk: SlowDisk) -> None:
+    """Of a home whose name is in another encoding; the middleware takes nothing but UTF-8."""
+    disk.trouble, disk.written = "", os.fsdecode(b"/home/j\xf6rg")
+    name = graph.node.get_fully_qualified_name()
+    answer = graph.call(Trigger, f"{name}/save_snapshot", Trigger.Request())
+    assert (answer.success, answer.message) == (True, "/home/j?rg")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,8 @@ def test_a_parameter_file_that_rcl_cannot_read_is_told_in_one_line(
 def test_ros_arguments_that_cannot_be_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the ROS arguments cannot be used"):
         own_arguments(["node", "--ros-args", "-r", "no remapping"])
+    with pytest.raises(ConfigError, match=r"model:=b\?r cannot be read as .*: set LANG=C.UTF-8"):
+        own_arguments(["node", "--ros-args", "-p", os.fsdecode(b"model:=b\xe4r")])
     assert own_arguments(["node", "mine", "--ros-args", "-r", "a:=b"]) == ["mine"]
 
 

@@ -9,7 +9,7 @@ from rclpy.utilities import remove_ros_args
 
 from anymodal_seg_ros.config import read_yaml
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.foreign_text import one_line, quote
 from anymodal_seg_ros.nodes.process.parameter_files import given_files
 
 
@@ -20,15 +20,29 @@ def own_arguments(args: Sequence[str] | None = None) -> list[str]:
         args: the command line with its program name; None means ``sys.argv``.
 
     Raises:
-        ConfigError: rcl cannot make sense of the rest, such as a parameter file with tabs.
+        ConfigError: rcl cannot make sense of the rest, such as a parameter file with tabs; or an
+            argument is no text.
     """
     given = list(sys.argv if args is None else args)
+    for argument in given:
+        _check_text(argument)
     try:
         return list(remove_ros_args(given)[1:])
     except RuntimeError as error:  # RCLInvalidROSArgsError, which is not public
         for path in given_files(given):
             read_yaml(path, "parameter file", ros=True)  # names the line, and what is wrong with it
         raise _unusable(error) from error
+
+
+def _check_text(argument: str) -> None:
+    """Refuse what rcl takes no word of: bytes that are no text in the encoding of this process."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"the argument {quote(argument)} cannot be read as {sys.getfilesystemencoding()}: "
+            "set LANG=C.UTF-8 and write names in UTF-8"
+        ) from error
 
 
 def not_started(error: Exception, given: Sequence[str]) -> ConfigError:

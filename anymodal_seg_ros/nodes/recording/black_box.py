@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from anymodal_seg_ros.config import BlackBoxConfig
+from anymodal_seg_ros.foreign_text import one_line
 from anymodal_seg_ros.frames import SensorState, SensorStatus
 from anymodal_seg_ros.nodes import stop_limits
 from anymodal_seg_ros.nodes.recording.record_folder import Circumstances, Kept, make_room
@@ -162,9 +163,10 @@ class BlackBox:
     def _write_all(self) -> None:
         while (failure := self._failures.get()) is not None:
             try:
-                self._tell(self._write(failure))
+                told = self._write(failure)
             except Exception as error:
-                self._tell(f"black box: {failure.sensor}: nothing is recorded: {error}")
+                told = f"black box: {failure.sensor}: nothing is recorded: {error}"
+            self._tell(one_line(told))  # the name of a folder may be no text at all
 
     def _write(self, failure: _SensorFailure) -> str:
         name = f"{failure.sensor}_{failure.state}"

@@ -33,7 +33,7 @@ from anymodal_seg_ros.frames import Prediction
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.masks.legend import annotated_overlay
 from anymodal_seg_ros.sensing.geometry.frame_tree import LONGEST_NAME, MOST_AT_ONCE
-from anymodal_seg_ros.written_files import write_file
+from anymodal_seg_ros.written_files import make_lasting, write_file
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "rclpy", "rosbags", "torch")
 
@@ -176,6 +176,7 @@ def write_folder(
         unfinished.mkdir()
         try:
             _write(unfinished, kept, circumstances)
+            make_lasting(unfinished)  # who fails is often switched off next
             return unfinished.rename(folder)
         except Exception:  # half of it is of no use, and a full disk needs the room
             shutil.rmtree(unfinished, ignore_errors=True)

@@ -46,7 +46,7 @@ class Format:
     Attributes:
         text: as it came, for error messages; not more than they can bear.
         original: encoding of the image before compression; empty if it does not say.
-        words: what follows the semicolon.
+        words: what follows the semicolon, in lower case.
     """
 
     text: str
@@ -57,12 +57,12 @@ class Format:
     def parse(cls, text: str) -> Format:
         """Take a format string apart; any string will do."""
         original, found, rest = text.partition(";")
-        return cls(quote(text), original.strip() if found else "", tuple(rest[:60].split()))
+        return cls(quote(text), original.strip() if found else "", tuple(rest[:60].lower().split()))
 
     @property
     def is_depth(self) -> bool:
         """Whether the data begin with the header of compressedDepth."""
-        return "compressedDepth" in self.words
+        return "compresseddepth" in self.words
 
     @property
     def stored_as_rgb(self) -> bool:

@@ -107,7 +107,10 @@ def _other_kind(data: Bytes) -> str:
     """Return what else data are, in words; empty if that cannot be told."""
     begin = data[:32].tobytes()
     if begin[12:].startswith(PNG_SIGNATURE):
-        return "a png behind the header of compressedDepth, which format does not say"
+        return (
+            "a png behind the header of compressedDepth (let format say so: '16UC1; "
+            "compressedDepth png')"
+        )
     return next((what for sign, what in _OTHER_KINDS.items() if begin.startswith(sign)), "")
 
 

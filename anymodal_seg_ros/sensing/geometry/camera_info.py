@@ -157,7 +157,8 @@ def _cut(camera: Camera, message: Any) -> Camera:
     )
     if (width, height, across, down) == (camera.width, camera.height, 1, 1):
         return camera
-    if min(left, top) < 0 or left + width > camera.width or top + height > camera.height:
+    inside = left + width <= camera.width and top + height <= camera.height
+    if min(left, top) < 0 or min(width, height) < 1 or not inside:
         raise CalibrationError(
             f"roi is {width}x{height} at {left}, {top}: expected it within the {camera.width}x"
             f"{camera.height} image"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from array import array
@@ -87,6 +88,17 @@ def test_what_is_kept_is_bounded_by_age_number_and_bytes(tmp_path: Path) -> None
         assert size == expected * 2029 <= 1_000_000
         rig.box.stop()
         assert rig.box.size == (0, 0)
+
+
+def test_a_folder_whose_name_is_no_text_is_told_as_well_as_it_can_be(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / os.fsdecode(b"j\xf6rg"))
+    rig.send(5)
+    rig.look(SensorState.OK)
+    rig.look(SensorState.STALE, STALE=1)
+    rig.wait_told(1)
+    rig.box.stop()
+    assert "/j?rg/" in rig.told[0] and "s before are in" in rig.told[0]
+    assert len(rig.recordings) == 1
 
 
 class Places(CameraInfo):

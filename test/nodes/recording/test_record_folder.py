@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -97,3 +98,28 @@ def test_a_disk_that_is_full_is_told_and_not_filled_further(
     with pytest.raises(AnymodalError, match=r"cannot be written to: .*No space left"):
         write_folder(tmp_path, "", [], Circumstances({}, (), nobody, None))
     assert not list(tmp_path.iterdir()), "hidden ones are room, too"
+
+
+def test_a_folder_has_its_name_only_when_the_disk_has_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the files of one that was written just before a power failure would be empty."""
+    on_disk: set[str] = set()
+    sync, rename = os.fsync, Path.rename
+
+    def synced(descriptor: int) -> None:
+        sync(descriptor)
+        on_disk.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    def renamed(self: Path, target: Path) -> Path:
+        missing = [str(p) for p in (self, *self.rglob("*")) if str(p.resolve()) not in on_disk]
+        assert missing == []
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    nobody: Any = None
+    kept = [Kept("rgb/image", "sensor_msgs/msg/Image", time.time_ns(), Image())]
+    written = write_folder(tmp_path, "", kept, Circumstances({}, (), nobody, None))
+    assert {path.name for path in written.iterdir()} >= {"bag", "params.yaml", "states.json"}
+    assert len(on_disk) >= 7, "files and folders, down to those of the bag"

@@ -50,6 +50,7 @@ def quantised(metres: npt.NDArray[np.float32], z0: float, far: float) -> tuple[b
         ("{}; compressedDepth png", png),
         ("{}; compressedDepth", png),
         ("{};compressedDepth png", png),
+        ("{}; CompressedDepth PNG", png),
         ("{}; compressedDepth rvl", sized_rvl),
     ],
 )

@@ -225,6 +225,10 @@ def test_binning_and_region_of_interest_move_the_centre() -> None:
             {"roi": SimpleNamespace(x_offset=400, y_offset=0, width=400, height=480)},
             "roi is 400x480 at 400, 0: expected it within the 640x480 image",
         ),
+        (
+            {"roi": SimpleNamespace(x_offset=700, y_offset=0, width=0, height=0)},
+            "roi is -60x480 at 700, 0: expected it within the 640x480 image",
+        ),
     ],
 )
 def test_wrong_messages_are_refused_with_the_reason(changes: dict[str, Any], says: str) -> None:

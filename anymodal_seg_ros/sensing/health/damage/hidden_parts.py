@@ -123,6 +123,8 @@ class HiddenPartsWatch:
             part &= power <= _LEFT * float(self._usual[part].mean())
             if share_of(part & ~bright) <= HIDDEN_ABOVE and share_of(part) <= _BRIGHT_ABOVE:
                 continue
+            if part.all():
+                continue  # no rest that goes on: the robot may have come before an even wall
             rest, usual = ~part, float(self._usual[part].mean())
             if usual < max(_LEAST_POWER, noise) or float(power[part].mean()) > _LEFT * usual:
                 continue
