@@ -84,6 +84,42 @@ def test_a_picture_that_goes_by_is_not_rearranged(speed: int) -> None:
         assert watch.told == []
 
 
+def through_a_round_lens(shown: Pixels) -> Pixels:
+    y, x = np.mgrid[: shown.shape[0], : shown.shape[1]]
+    beyond = (x - shown.shape[1] / 2) ** 2 + (y - shown.shape[0] / 2) ** 2 > (
+        0.49 * len(shown)
+    ) ** 2
+    return np.where(beyond, 0, shown).astype(np.float32)
+
+
+def lit_from_a_side(seed: int, side: str) -> Pixels:
+    """Something rough that is lit from the left or the right."""
+    rough = np.random.default_rng(seed).normal(0, 1, (240, 320)).astype(np.float32)
+    rough = cv2.GaussianBlur(rough, (0, 0), 5)
+    across = np.linspace(0, 1, 320) if side == "right" else np.linspace(1, 0, 320)
+    return 20 + 180 * np.clip(2 * across - 0.7, 0, 1) * (1 + 0.1 * rough / rough.std())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_rim_of_a_round_lens_that_is_lit_from_the_other_side_is_not_mirrored(
+    seed: int,
+) -> None:
+    watch = RearrangedWatch()
+    left, right = (lit_from_a_side(seed + k, side) for k, side in enumerate(("left", "right")))
+    watch.compare(through_a_round_lens(left), through_a_round_lens(left))
+    watch.compare(through_a_round_lens(left), through_a_round_lens(right))
+    assert watch.told == []
+
+
+def test_a_picture_through_a_round_lens_that_is_mirrored_is_told() -> None:
+    rough = np.random.default_rng(3).normal(0, 1, (240, 320)).astype(np.float32)
+    shown = 120 + 80 * cv2.GaussianBlur(rough, (0, 0), 5) / 0.056
+    watch = RearrangedWatch()
+    watch.compare(through_a_round_lens(shown), through_a_round_lens(shown))
+    watch.compare(through_a_round_lens(shown), through_a_round_lens(shown[:, ::-1]))
+    assert watch.told == ["mirrored"]
+
+
 def test_a_pattern_that_moves_is_not_rolled() -> None:
     rows = np.arange(240)[:, None] + np.zeros((1, 320))
     watch = RearrangedWatch()

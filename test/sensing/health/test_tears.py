@@ -11,7 +11,7 @@ from fixtures.healthy_streams import FAMILIES, Pixels, jpeg
 from anymodal_seg_ros.config import ChecksConfig
 from anymodal_seg_ros.frames import Image, SensorState
 from anymodal_seg_ros.sensing.health.content_checks import ContentChecker
-from anymodal_seg_ros.sensing.health.figures.line_figures import tear_share
+from anymodal_seg_ros.sensing.health.figures.line_figures import tear_share, torn_share
 
 HZ, BEGIN = 10, 16
 TOLD = 0.4
@@ -105,3 +105,31 @@ def test_a_picture_that_rolls_on_from_the_start_degrades_its_camera() -> None:
         told.append(checker.inspect(rolled, k * 1_000_000_000 // HZ))
     found = told[-1]
     assert found is not None and found.kind == "torn" and found.state is SensorState.DEGRADED
+
+
+def crossing(slopes: tuple[float, ...]) -> Pixels:
+    """Light bands on a road that is seen from above, by pixels to the side for each row."""
+    row, column = np.mgrid[:240, :360].astype(np.float32)
+    shown = np.full(row.shape, 90.0, np.float32)
+    for k, slope in enumerate(slopes):
+        across = (column - slope * (row - 80 * k - 20)) % 360
+        shown += 60 * np.clip((across - 150) / 4, 0, 1) * np.clip((210 - across) / 4, 0, 1)
+    return np.clip(shown + np.random.default_rng(2).normal(0, 1.5, shown.shape), 0, 255).astype(
+        np.uint8
+    )
+
+
+def test_kerbs_and_crossings_that_lie_aslant_are_no_torn_rows() -> None:
+    sound = np.vstack([crossing((slope,))[:80] for slope in (3.0, 5.0, 9.0)])
+    assert torn_share(sound, 3) < TOLD
+
+
+def test_rows_of_an_aslant_crossing_that_are_torn_are_told() -> None:
+    """By anything, or all by one length, as where a driver takes rows for longer than they are."""
+    sound = np.vstack([crossing((slope,))[:80] for slope in (3.0, 5.0, 9.0)])
+    dice = np.random.default_rng(3)
+    torn = np.stack([np.roll(row, dice.integers(-40, 40)) for row in sound])
+    street = FAMILIES["drive"].picture(0, 0.0)[..., 1]
+    sheared = np.stack([np.roll(row, 7 * number) for number, row in enumerate(street)])
+    assert torn_share(torn, 3) > TOLD
+    assert torn_share(sheared, 3) > TOLD

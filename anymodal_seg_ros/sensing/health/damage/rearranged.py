@@ -31,6 +31,8 @@ Of 17,000 pairs of recorded pictures that have nothing to do with each other non
 """
 _CLEARLY = 0.3
 """By how much more a picture is like another arrangement of the one before than that one itself."""
+_STAYED, _FRAME = 0.02, 5
+"""Share of a picture's contrast by which its frame may change, and pixels it is wide at least."""
 _LEAST = 2.0
 """Counts by which fine structure must vary."""
 _NEAR = 4
@@ -43,6 +45,7 @@ _FEWEST = 6
 """Rows that must have come in at the other edge."""
 
 Floats = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
 Arrange = Callable[[Floats], Floats]
 
 
@@ -94,7 +97,8 @@ class RearrangedWatch:
         if not self._cut or (cut_before and not self.told):
             return
         small, small_now = _small(before), _small(now)
-        fine, fine_now = _fine(small), _fine(small_now)
+        seen = ~_around_frame(small, small_now)
+        fine, fine_now = _fine(small) * seen, _fine(small_now) * seen
         if min(float(fine.std()), float(fine_now.std())) < _LEAST:
             return
         spectra = spectrum(fine.astype(np.complex64)), spectrum(fine_now.astype(np.complex64))
@@ -143,6 +147,17 @@ def _small(shown: Floats) -> Floats:
 def _fine(small: Floats) -> Floats:
     wide = cv2.blur(small, (_WIDE, _WIDE))
     return np.asarray(cv2.blur(small, (_NOISE, _NOISE)) - wide, np.float32)
+
+
+def _around_frame(before: Floats, now: Floats) -> Flags:
+    """Return where the picture is framed, as by bars or the rim of a round lens, and near that.
+
+    While all the rest changed it stayed as it was; and most frames are like their own mirror image.
+    """
+    stayed = np.abs(now - before) <= _STAYED * float(now.std())
+    whole = cv2.erode(stayed.astype(np.uint8), np.ones((_FRAME, _FRAME), np.uint8))
+    near = _FRAME + _WIDE + _NOISE - 2  # what has been eroded, and as far as fine structure looks
+    return cv2.dilate(whole, np.ones((near, near), np.uint8)) > 0
 
 
 def _correlation(one: Complexes, other: Complexes) -> Floats:

@@ -66,8 +66,12 @@ _NARROW = 50
 """Pixels of a row for each pixel that is smoothed away."""
 _TOLD = 0.25
 """Share of the rows that must have enough to be compared."""
-_MOVED = 5
-"""Pixels; a slanted edge moves by less in two rows."""
+_MOVED, _APART = 5, 2
+"""Pixels, in so many rows, by which an edge that is not very slanted moves less."""
+_SLANT_SLACK, _SLANT_BEND = 2, 0.35
+"""Pixels, and share of its shift, by which a slanted edge may go on otherwise in the next rows."""
+_ROUNDED = 1
+"""Pixels by which the shifts of rows that are moved alike may differ."""
 
 _SEGMENTS, _TEAR_ACROSS = 16, 320
 """Parts of a row, and so many pixels of it, in which a tear is looked for."""
@@ -251,7 +255,9 @@ def torn_share(plane: Pixels, smoothed: int = 1) -> float:
 
     The last but one, because two fields of interlaced video may be apart. Only rows count that
     resemble each other at all: those of a flat wall do not. Of depth, the share of the rows that
-    have enough to be compared, if a quarter of them have.
+    have enough to be compared, if a quarter of them have. Rows that are moved on by as much again
+    are those of a slanted edge, a kerb seen from above or a zebra crossing, unless all of them are
+    moved alike: those of one such street are moved by this and by that.
 
     Args:
         plane: one channel, ``[H, W]``.
@@ -260,29 +266,59 @@ def torn_share(plane: Pixels, smoothed: int = 1) -> float:
     if min(plane.shape) < _FEWEST_LINES:
         return 0.0
     height, width = plane.shape
-    first = np.arange(0, height - 2, max(1, height // _ROW_PAIRS))
+    first = np.arange(0, height - 2 * _APART, max(1, height // _ROW_PAIRS))
     length = min(width, _LONGEST)
     left = (width - length) // 2
     smoothed = max(1, min(smoothed, length // _NARROW))
-    rows, full = _edges(plane[first, left : left + length], smoothed)
-    others, full_too = _edges(plane[first + 2, left : left + length], smoothed)
-    around = rows.shape[1]
-    both = cv2.mulSpectrums(
-        cv2.dft(rows, flags=cv2.DFT_ROWS),
-        cv2.dft(others, flags=cv2.DFT_ROWS),
-        cv2.DFT_ROWS,
-        conjB=True,
-    )
-    found = cv2.dft(both, flags=cv2.DFT_ROWS | cv2.DFT_INVERSE | cv2.DFT_SCALE)
-    peak = found.argmax(axis=1)
-    shift = np.minimum(peak, around - peak)
-    best, unmoved = found[np.arange(len(peak)), peak], found[:, 0]
+    part = plane[:, left : left + length]
+    rows, full = _spectra(part[first], smoothed)
+    others, full_too = _spectra(part[first + _APART], smoothed)
+    shift, best, unmoved = _best_shift(rows, others)
     # Rows of few pixels resemble each other somewhere by chance, the more so with many holes.
     alike = max(_ALIKE, _BY_CHANCE / length**0.5)
     full &= full_too
-    moved = full & (best > alike) & (unmoved < _CLEARLY * best) & (shift >= _MOVED)
+    moved = full & (best > alike) & (unmoved < _CLEARLY * best) & (np.abs(shift) >= _MOVED)
     count = int(np.count_nonzero(full))
-    return float(np.count_nonzero(moved)) / count if count >= _TOLD * len(peak) else 0.0
+    if count < _TOLD * len(first) or not moved.any():
+        return 0.0
+    next_ones, _ = _spectra(part[first[moved] + 2 * _APART], smoothed)
+    onwards, *_ = _best_shift(others[moved], next_ones)
+    aslant = _goes_on_aslant(shift[moved], onwards)
+    return max(len(aslant) - int(np.count_nonzero(aslant)), _in_step(shift[moved])) / count
+
+
+def _best_shift(rows: Values, others: Values) -> tuple[npt.NDArray[np.intp], Values, Values]:
+    """Find where rows resemble others best, by their spectra ``[rows, N]``.
+
+    Returns:
+        By how many pixels the others are moved to the left, their correlation there, and unmoved.
+    """
+    both = cv2.mulSpectrums(rows, others, cv2.DFT_ROWS, conjB=True)
+    found = cv2.dft(both, flags=cv2.DFT_ROWS | cv2.DFT_INVERSE | cv2.DFT_SCALE)
+    around = found.shape[1]
+    peak = found.argmax(axis=1)
+    shift = np.where(peak > around // 2, peak - around, peak)
+    return shift, found[np.arange(len(peak)), peak], found[:, 0]
+
+
+def _goes_on_aslant(
+    shift: npt.NDArray[np.intp], onwards: npt.NDArray[np.intp]
+) -> npt.NDArray[np.bool_]:
+    """Whether rows move on as they have moved before: kerbs and lanes that lie aslant do."""
+    slack = np.maximum(_SLANT_SLACK, _SLANT_BEND * np.abs(shift))
+    return np.asarray(np.abs(onwards - shift) <= slack)
+
+
+def _in_step(shift: npt.NDArray[np.intp]) -> int:
+    """Return how many rows are moved by one and the same, as all are that have a wrong length."""
+    near = np.abs(shift[:, None] - shift) <= _ROUNDED
+    return int(np.count_nonzero(near, axis=1).max())
+
+
+def _spectra(rows: Pixels, smoothed: int) -> tuple[Values, npt.NDArray[np.bool_]]:
+    """Return the spectrum of the edges of each row, and which rows are full."""
+    edges, full = _edges(rows, smoothed)
+    return np.asarray(cv2.dft(edges, flags=cv2.DFT_ROWS), np.float32), full
 
 
 def _edges(rows: Pixels, smoothed: int) -> tuple[Values, npt.NDArray[np.bool_]]:
