@@ -302,7 +302,7 @@ def test_every_ablation_trains(options: dict[str, Any], parts: set[str]) -> None
 def test_both_phases_train_on_mixed_sets(frames: Frames, texts: Path, tmp_path: Path) -> None:
     first = run(clip_recipe(texts, steps=3), frames, tmp_path / "first")
     strategy = {"name": "segrgbx", "ma_clip": str(first.path)}
-    recipe = segrgbx_recipe(strategy, steps=60, learning_rate=3e-3, validate_every=60)
+    recipe = segrgbx_recipe(strategy, steps=30, learning_rate=3e-3, validate_every=30)
     files = run(recipe, frames, tmp_path / "second")
     losses = [line["loss"] for line in facts(files) if line["kind"] == "train"]
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import runpy
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -174,6 +178,38 @@ def prepare(study: Path, cache: Path) -> Path:
     return cache
 
 
+class Done:
+    """What ``python -m`` did in this process, which has imported PyTorch already, as a process.
+
+    That a study's commands are processes, which end with it, is shown with real ones.
+    """
+
+    def __init__(self, command: list[str], stdout: BinaryIO, stderr: int) -> None:
+        python, option, module, *arguments = command
+        assert (python, option, stderr) == (sys.executable, "-m", subprocess.STDOUT)
+        output = io.TextIOWrapper(stdout, write_through=True)
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(output),
+        ):
+            patch.setattr(sys, "argv", [module, *arguments])
+            patch.delitem(sys.modules, module, raising=False)
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
+        output.detach()
+        self._code = ended.value.code or 0
+
+    def poll(self) -> object:
+        return self._code
+
+
+@pytest.fixture()
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = SimpleNamespace(Popen=Done, STDOUT=subprocess.STDOUT)
+    monkeypatch.setattr(study_runner, "subprocess", there)
+
+
 def call(*arguments: object) -> Any:
     return CliRunner().invoke(study_runner.main, [str(argument) for argument in arguments])
 
@@ -190,7 +226,7 @@ def test_an_evaluation_of_somebody_else_is_named_where_it_is_none(
         compare(study, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
 def test_a_study_runs_in_order_and_is_not_run_twice(tmp_path: Path) -> None:
     study = content(**folders(tmp_path / "data"))
     study["seeds"] = [3]
@@ -212,6 +248,7 @@ def test_a_study_runs_in_order_and_is_not_run_twice(tmp_path: Path) -> None:
     assert (out / "student-3/evaluation-test.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_run_that_fails_is_named_and_so_are_those_that_wait_for_it(tmp_path: Path) -> None:
     study = content(dataset="folders", layout="mfnet", root=str(tmp_path / "nowhere"))
     study["seeds"] = [3]

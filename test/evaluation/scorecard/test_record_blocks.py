@@ -45,10 +45,10 @@ def test_it_is_the_sequence_that_was_given(unpacked: int, monkeypatch: pytest.Mo
     assert len(RecordBlocks([])) == 0
 
 
+@pytest.mark.usefixtures("young_heap")
 def test_what_is_unpacked_is_limited_for_all_together_and_given_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    gc.collect()
     before = record_blocks._unpacked
     monkeypatch.setattr(record_blocks, "UNPACKED", before + 2 * BLOCK)
     first, second = RecordBlocks(records()), RecordBlocks(records())

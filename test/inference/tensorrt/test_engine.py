@@ -181,6 +181,7 @@ def test_a_failure_is_not_told_with_the_reason_of_an_older_one(
     assert "Magic" not in str(engine._plans["encode"].failure())
 
 
+@pytest.mark.usefixtures("young_heap")
 def test_memory_does_not_grow_over_many_switches(engine: TensorRtEngine) -> None:
     runtime = load_libraries().cudart
     held: list[Any] = []
@@ -201,6 +202,7 @@ def test_memory_does_not_grow_over_many_switches(engine: TensorRtEngine) -> None
     assert (len(runtime._device), len(runtime._pinned)) == before
 
 
+@pytest.mark.usefixtures("young_heap")
 def test_all_memory_goes_back_with_the_engine(model: Model, fake_gpu: FakeGpu) -> None:
     build(model)
     engine = TensorRtEngine(model)

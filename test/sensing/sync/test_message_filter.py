@@ -236,6 +236,7 @@ def test_an_absurd_stamp_neither_opens_a_set_nor_blocks_the_queue(queue_size: in
     assert bench.sync.unusable == {"stamp off its own clock": 1}
 
 
+@pytest.mark.usefixtures("young_heap")
 def test_no_more_than_the_queues_is_kept() -> None:
     bench = Bench(3, queue_size=5, slop=0.01)
     alive: weakref.WeakSet[Any] = weakref.WeakSet()
