@@ -199,9 +199,11 @@ def _processes() -> dict[int, str]:
 
 
 @pytest.fixture()
-def young_heap() -> None:
+def young_heap() -> Iterator[None]:
     """Let ``gc.collect()`` look only at what the test makes; to look at all else takes seconds."""
     gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
