@@ -23,7 +23,7 @@ def load_agreement(model: Model) -> NormalAccord | None:
     if ROLE not in model.manifest.files or getattr(model, "folder", None) is None:
         return None
     try:
-        normal = parse_normal(model.read(ROLE))
+        normal = parse_normal(model.read(ROLE, keep=True))  # at every activation
         if strangers := normal.kinds - set(model.manifest.modalities):
             raise ValueError(
                 f"it is of another model: it knows {', '.join(sorted(strangers))}, this one "

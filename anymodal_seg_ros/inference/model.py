@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,6 +34,7 @@ class Model:
 
     folder: Path
     manifest: Manifest
+    _kept: dict[str, bytes] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def has(self, *roles: str) -> bool:
         """Whether the manifest names a file for each of these roles."""
@@ -67,18 +68,27 @@ class Model:
             )
         return path
 
-    def read(self, role: str) -> bytes:
+    def read(self, role: str, *, keep: bool = False) -> bytes:
         """Return the content of the file with a role; it is the one that the manifest's hash names.
 
         Give these bytes to a library, not the path: a file may change between two looks at it.
 
+        Args:
+            role: of the file.
+            keep: whether it will be asked for again, when the folder may have been replaced or
+                taken away: then its content stays in memory.
+
         Raises:
             ModelError: there is no such file, or it is not as the manifest says.
         """
+        if role in self._kept:
+            return self._kept[role]
         with _opened(self.file(role)) as file:
             # As much as is asked for is reserved first, on a robot with 4 GB too.
             content = file.read(os.fstat(file.fileno()).st_size)
         self._compare(role, hashlib.sha256(content).hexdigest())
+        if keep:
+            self._kept[role] = content
         return content
 
     def read_graph(self, role: str) -> bytes:

@@ -123,6 +123,11 @@ def _check_own_sensors(own: Mapping[str, Any], told: Sequence[str]) -> None:
     """Refuse to take the simulator's sensors for those of a robot."""
     if own.get("demo") is True or names_sensors(own):
         return
+    if "rig" in own:  # as a launch file has an argument
+        raise ConfigError(
+            f"rig is {quote(own['rig'])}: expected named parameters; rig:=NAME is an argument of "
+            "the launch file, without it give the rig's file with --params-file"
+        )
     raise ConfigError(
         "".join(f"{said}. So " for said in told)
         + "no sensors are configured: name those of your robot below rig.sensors in a parameter "

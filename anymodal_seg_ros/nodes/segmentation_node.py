@@ -191,8 +191,20 @@ class SegmentationNode(GivenParameters, LifecycleNode):
         refuse_shared_topics(topics)
         return topics
 
-    def _begin(self) -> None:
+    def _new_pipeline(self) -> Pipeline:
+        """Make a pipeline that has seen nothing yet, of the parameters as they are now.
+
+        Raises:
+            ConfigError: they cannot be run; or a file that they name is there no more.
+        """
+        assert self._loaded is not None
+        return Pipeline(self.config.rig, self._loaded.model, self._loaded.engine, in_time=True)
+
+    def _begin(self, pipeline: Pipeline | None = None) -> None:
         """Start to listen and to make masks; where that fails, nothing of it is left.
+
+        Args:
+            pipeline: to work on; None to make one.
 
         Raises:
             EngineError: it still works on what it was given before.
@@ -201,13 +213,12 @@ class SegmentationNode(GivenParameters, LifecycleNode):
             self._end_process("the engine hangs: its thread could not be stopped and still runs")
             raise EngineError(self.broken)
         try:
-            self._begin_to_listen()
+            self._begin_to_listen(pipeline or self._new_pipeline())
         except Exception:
             self._end()
             raise
 
-    def _begin_to_listen(self) -> None:
-        assert self._loaded is not None
+    def _begin_to_listen(self, pipeline: Pipeline) -> None:
         assert self._outputs is not None
         rig = self.config.rig
         # Parameters may have changed since configure.
@@ -215,7 +226,7 @@ class SegmentationNode(GivenParameters, LifecycleNode):
         self._outputs.begin(self.config, topics)
         self._snapshots.forget()
         before: Pipeline | None = getattr(self, "_pipeline", None)
-        self._pipeline = Pipeline(rig, self._loaded.model, self._loaded.engine, in_time=True)
+        self._pipeline = pipeline
         if before is not None:
             self._pipeline.take_cameras_of(before)
         self._worker = PipelineWorker(
@@ -391,8 +402,9 @@ class SegmentationNode(GivenParameters, LifecycleNode):
         """Forget all that was seen, as after an activation. For ``~/reset``."""
         if self._worker is None:
             raise ConfigError("the node makes no masks now: there is nothing to reset")
+        pipeline = self._new_pipeline()  # what cannot begin anew goes on
         self._end()
-        self._begin()
+        self._begin(pipeline)
         self.get_logger().info("begun anew")
         return "begun anew"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -12,13 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 import rclpy
+from fixtures.calibrations import write_camera_info
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo
 
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import FrameSet, Image, Prediction, Sample
 from anymodal_seg_ros.nodes.segmentation_node import SegmentationNode
+from anymodal_seg_ros.resources import models_dir
+from anymodal_seg_ros.sensing.geometry.cameras import Camera
 
 pytestmark = pytest.mark.ros
 
@@ -105,6 +110,39 @@ def test_between_configure_and_activate_no_sensor_is_given_what_it_cannot_hear(
     assert change(node, "rig.sensors.thermal.topic", "/warm/image").successful
     assert node.trigger_activate() == OK
     assert "/warm/image" in ends(node)[0]
+
+
+def test_a_model_whose_folder_is_gone_or_replaced_goes_on(
+    make_node: MakeNode, tmp_path: Path
+) -> None:
+    """As when the workspace is built anew, or a card is taken out, while the node runs."""
+    folder = shutil.copytree(models_dir() / "rig-nano", tmp_path / "model")
+    assert (folder / "agreement.json").is_file()
+    node = make_node(model=str(folder))
+    assert node.trigger_configure() == OK
+    shutil.rmtree(folder)
+    assert node.trigger_activate() == OK
+    assert node._reset() == "begun anew"
+    assert change(node, "rig.deadline_s", 0.04).successful
+    assert node.trigger_deactivate() == node.trigger_activate() == OK
+    assert workers() > 0
+    assert node.trigger_deactivate() == node.trigger_cleanup() == OK
+    assert node.trigger_configure() == FAILED, "a new one is none"
+
+
+def test_what_cannot_begin_anew_goes_on(make_node: MakeNode, tmp_path: Path) -> None:
+    camera = Camera(640, 480, np.array([[500.0, 0, 320], [0, 500.0, 240], [0, 0, 1]]))
+    file = write_camera_info(camera, tmp_path / "rgb.yaml")
+    rgb = {"topic": "rgb/image", "modality": "rgb", "registration.calibration": file}
+    node = make_node(**{f"rig.sensors.rgb.{name}": value for name, value in rgb.items()})
+    assert node.trigger_configure() == node.trigger_activate() == OK
+    Path(file).unlink()
+    before = workers()
+    with pytest.raises(ConfigError, match=r"cannot read the calibration .*rgb\.yaml"):
+        node._reset()
+    assert workers() == before > 0
+    write_camera_info(camera, Path(file))
+    assert node._reset() == "begun anew"
 
 
 def test_the_clock_is_chosen_at_activate(make_node: MakeNode) -> None:

@@ -37,6 +37,7 @@ def refused(start_node: StartNode, *ros_args: str, **parameters: Any) -> str:
         ({"overlay_alpha": "half"}, ["overlay_alpha is 'half'", "float"]),
         ({"overlay_alpha": 1.5}, ["overlay_alpha is 1.5", "0.0 to 1.0"]),
         ({"rig__sensors": 3}, ["rig.sensors is 3"]),
+        ({"rig": "oak_d", "demo": False}, ["rig is oak_d: expected named", "--params-file"]),
         (
             {"rig__sensors__x__topic": "x", "rig__sensors__x__modality": "radar"},
             ["rig.sensors.x.modality is 'radar'", "rgb, thermal, depth, event"],

@@ -177,7 +177,8 @@ def _decode_depth(form: Format, data: Bytes) -> Image:
             "data",
         )
     picture = data if bare else data[size:]
-    if "rvl" in form.words:
+    # What begins like a png is one, whatever format says: as an rvl it would be a billion wide.
+    if "rvl" in form.words and picture[: len(PNG_SIGNATURE)].tobytes() != PNG_SIGNATURE:
         width, height = (int(side) for side in picture[:8].view(_RVL_HEADER)[0])
         check_rvl_size(height, width)
         counts = partial(decode_rvl, picture[8:], height, width)

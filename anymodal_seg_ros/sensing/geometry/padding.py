@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from anymodal_seg_ros.sensing.geometry.cameras import Camera
+from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError, Camera
 
 BLOCKS = (8, 16)
 """Sides of the blocks that encoders round pictures up to."""
@@ -29,8 +29,12 @@ def is_padded(size: tuple[int, int], coded: tuple[int, int]) -> bool:
 def padded(camera: Camera, height: int, width: int) -> Camera:
     """Return the camera of pictures of a size: with what was added at the bottom and the right.
 
-    Pictures of any other size are none that were padded: the camera is returned as it is.
+    Pictures of any other size are none that were padded, and neither are those that hardly any of
+    what the lens shows could be in: the camera is returned as it is.
     """
     if not is_padded((camera.height, camera.width), (height, width)):
         return camera
-    return replace(camera, height=height, width=width)
+    try:
+        return replace(camera, height=height, width=width)
+    except CalibrationError:
+        return camera

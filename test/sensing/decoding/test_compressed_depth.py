@@ -51,6 +51,7 @@ def quantised(metres: npt.NDArray[np.float32], z0: float, far: float) -> tuple[b
         ("{}; compressedDepth", png),
         ("{};compressedDepth png", png),
         ("{}; CompressedDepth PNG", png),
+        ("{}; compressedDepth rvl", png),
         ("{}; compressedDepth rvl", sized_rvl),
     ],
 )

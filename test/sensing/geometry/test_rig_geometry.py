@@ -98,6 +98,15 @@ def test_pictures_of_other_sizes_were_not_padded(size: tuple[int, int]) -> None:
     assert (rig.camera("rgb").height, rig.generation) == (1080, 1)
 
 
+def test_a_lens_that_shows_nothing_where_the_padding_would_be_keeps_its_size() -> None:
+    """Of a camera that cannot be, but that anybody can tell of: no mask is to fail of it."""
+    rig = geometry()
+    tiny = {"width": 9, "height": 9, "k": [9.0, 0, 4, 0, 9, 4, 0, 0, 1]}
+    rig.take_camera_info("rgb", info(**tiny, d=[-0.2, 0, 0, 0, 0]))
+    rig.take_size("rgb", 16, 16)
+    assert (rig.camera("rgb").height, rig.generation) == (9, 1)
+
+
 def test_what_a_camera_sends_stays_known_when_the_parameters_change() -> None:
     rig, after = geometry(), geometry()
     rig.take_camera_info("rgb", info(**FULL_HD))
