@@ -363,6 +363,64 @@ def test_a_lamp_that_goes_out_leaves_no_dark_lines() -> None:
         assert checker.inspect(image, number * S // HZ) is None, number
 
 
+def palm(pixels: Pixels, number: int) -> Pixels:
+    """A hand right before the lens, light on one side and out of focus, and the camera's noise."""
+    height, width = pixels.shape[:2]
+    row, column = np.mgrid[:height, :width]
+    unit = 1 if pixels.dtype == np.uint8 else 4
+    shown = 60 + 90 * column / width + 30 * np.sin(3 * row / height)
+    shown = unit * shown + np.random.default_rng(number).normal(0, 2.0, shown.shape)
+    shown = shown + (int(pixels.min()) if unit > 1 else 0)
+    shown = np.clip(np.rint(shown), 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+    return shown if pixels.ndim == 2 else np.repeat(shown[..., None], pixels.shape[2], axis=2)
+
+
+def played(
+    modality: str, change: Callable[[Pixels, int], Pixels], begin: int, end: int, speed: int = 2
+) -> list[sensor_health.Fault | None]:
+    checker, found = ContentChecker(modality, ChecksConfig()), []
+    for number in range(60):
+        image = drive(modality, number, speed)
+        if begin <= number < end:
+            image = Image(change(image.pixels, number), image.encoding)
+        found.append(checker.inspect(image, number * S // HZ))
+    return found
+
+
+@pytest.mark.parametrize(("modality", "within"), [("rgb", 10), ("thermal", 20)])
+def test_a_hand_before_all_of_the_lens_is_told_until_it_is_gone(modality: str, within: int) -> None:
+    found = played(modality, palm, BEGIN, BEGIN + 22)
+    assert found[:BEGIN] == [None] * BEGIN
+    told_of = found[BEGIN + within]
+    assert told_of is not None and told_of.kind == "covered"
+    assert found[BEGIN + 24 :] == [None] * (60 - BEGIN - 24)
+
+
+@pytest.mark.parametrize("speed", [2, 40])
+def test_a_white_cloth_over_all_of_the_lens_is_looked_at_at_any_pace(speed: int) -> None:
+    """Not a block is left that could tell whether the rest goes on."""
+
+    def cloth(pixels: Pixels, number: int) -> Pixels:
+        shown = np.minimum(palm(pixels, number).astype(int) // 4 + 212, 253)
+        return np.asarray(shown, np.uint8)
+
+    found = played("rgb", cloth, BEGIN, BEGIN + 22, speed)
+    assert found[:BEGIN] == [None] * BEGIN
+    assert {fault.kind for fault in found if fault} == {"covered"}
+
+
+def test_the_uneven_shutter_of_a_thermal_camera_is_no_hand() -> None:
+    assert played("thermal", palm, BEGIN, BEGIN + 12) == [None] * 60
+
+
+def test_a_lamp_that_goes_out_and_leaves_a_window_is_no_hand() -> None:
+    def dim(pixels: Pixels, number: int) -> Pixels:
+        window = np.linspace(0.25, 0.02, pixels.shape[1])[None, :, None]
+        return np.clip(pixels * window + 3, 0, 255).astype(np.uint8)
+
+    assert played("rgb", dim, BEGIN, 60) == [None] * 60
+
+
 def test_depth_that_is_one_distance_at_once_is_told_and_a_door_that_closes_is_not() -> None:
     def even(pixels: Pixels, number: int = 0) -> Pixels:
         dice = np.random.default_rng([number, *pixels[::60, 0]])

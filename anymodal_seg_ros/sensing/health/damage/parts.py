@@ -69,7 +69,7 @@ class PartsWatch:
         self._view = BlockView(depth=self._depth)
         self._still = StillnessWatch(textured=not self._depth)
         self._halt = SuddenHaltWatch()
-        self._hidden = HiddenPartsWatch()
+        self._hidden = HiddenPartsWatch(frozen_after_ns)
         self._vanished = VanishedDepthWatch()
         self._loss = SuddenLossWatch(steady_contrast=not self._heat)
         self._smear = SmearWatch()
