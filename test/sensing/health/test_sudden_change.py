@@ -401,8 +401,9 @@ def test_a_white_cloth_over_all_of_the_lens_is_looked_at_at_any_pace(speed: int)
     """Not a block is left that could tell whether the rest goes on."""
 
     def cloth(pixels: Pixels, number: int) -> Pixels:
-        shown = np.minimum(palm(pixels, number).astype(int) // 4 + 212, 253)
-        return np.asarray(shown, np.uint8)
+        grain = np.random.default_rng(number).normal(0, 2, pixels.shape[:2])
+        shown = np.rint(np.linspace(215, 250, pixels.shape[1]) + grain).clip(0, 255)
+        return np.repeat(shown.astype(np.uint8)[..., None], 3, axis=2)
 
     found = played("rgb", cloth, BEGIN, BEGIN + 22, speed)
     assert found[:BEGIN] == [None] * BEGIN
