@@ -422,6 +422,46 @@ def test_a_lamp_that_goes_out_and_leaves_a_window_is_no_hand() -> None:
     assert played("rgb", dim, BEGIN, 60) == [None] * 60
 
 
+def bars(number: int, *, moving: int, upright: bool = True) -> Pixels:
+    """Eight bars as a driver shows them to test, through the noise of an analogue line."""
+    column = np.arange(320) + moving * number
+    levels = np.array([235, 170, 130, 190, 60, 110, 80, 20])[column * 8 // 320 % 8]
+    shown = levels[None] + np.random.default_rng(number).normal(0, 2, (240, 320))
+    if not upright:
+        shown = cv2.resize(np.ascontiguousarray(shown.T), (320, 240))
+    return np.repeat(shown.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize("upright", [True, False])
+@pytest.mark.parametrize("moving", [0, 7])
+def test_bars_in_the_place_of_a_picture_are_told_until_they_are_gone(
+    moving: int, upright: bool
+) -> None:
+    def pattern(_: Pixels, number: int) -> Pixels:
+        return bars(number, moving=moving, upright=upright)
+
+    found = played("rgb", pattern, BEGIN, BEGIN + 20)
+    assert found[:BEGIN] == [None] * BEGIN
+    told_of = [fault for fault in found[BEGIN + 6 : BEGIN + 20] if fault is not None]
+    assert len(told_of) == 14
+    # What stands may be told as a cover as well: there is hardly an edge in its blocks.
+    assert {fault.kind for fault in told_of} <= (
+        {"switched"} if moving else {"switched", "covered"}
+    )
+    assert found[-12:] == [None] * 12
+
+
+def test_a_fence_that_comes_nearer_is_no_test_pattern() -> None:
+    def fence(pixels: Pixels, number: int) -> Pixels:
+        """Boards that fill more of the picture each time."""
+        shown = pixels.copy()
+        seen = min(320, 16 * (number - BEGIN + 1))
+        shown[:, :seen] = bars(number, moving=0)[:, :seen]
+        return shown
+
+    assert played("rgb", fence, BEGIN, 60) == [None] * 60
+
+
 def test_depth_that_is_one_distance_at_once_is_told_and_a_door_that_closes_is_not() -> None:
     def even(pixels: Pixels, number: int = 0) -> Pixels:
         dice = np.random.default_rng([number, *pixels[::60, 0]])

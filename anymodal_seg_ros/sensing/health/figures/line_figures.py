@@ -256,8 +256,8 @@ def torn_share(plane: Pixels, smoothed: int = 1) -> float:
     The last but one, because two fields of interlaced video may be apart. Only rows count that
     resemble each other at all: those of a flat wall do not. Of depth, the share of the rows that
     have enough to be compared, if a quarter of them have. Rows that are moved on by as much again
-    are those of a slanted edge, a kerb seen from above or a zebra crossing, unless all of them are
-    moved alike: those of one such street are moved by this and by that.
+    are those of a slanted edge, a kerb seen from above or a zebra crossing, unless many are moved
+    by one and the same and hardly any is where it belongs, as where rows are taken for too long.
 
     Args:
         plane: one channel, ``[H, W]``.
@@ -284,7 +284,9 @@ def torn_share(plane: Pixels, smoothed: int = 1) -> float:
     next_ones, _ = _spectra(part[first[moved] + 2 * _APART], smoothed)
     onwards, *_ = _best_shift(others[moved], next_ones)
     aslant = _goes_on_aslant(shift[moved], onwards)
-    return max(len(aslant) - int(np.count_nonzero(aslant)), _in_step(shift[moved])) / count
+    in_place = int(np.count_nonzero(full & (unmoved > alike) & (np.abs(shift) < _MOVED)))
+    in_step = _in_step(shift[moved]) - in_place
+    return max(len(aslant) - int(np.count_nonzero(aslant)), in_step, 0) / count
 
 
 def _best_shift(rows: Values, others: Values) -> tuple[npt.NDArray[np.intp], Values, Values]:
