@@ -52,6 +52,8 @@ _IN_SQUARES = 0.5
 """Share of the hidden blocks that must lie in squares of four: of drops that a wiper takes away,
 whose rims were the edges that are missed, they lie here and there."""
 _SQUARE = np.ones((2, 2), np.uint8)
+_AROUND, _FEWEST_AWAY = np.ones((3, 3), np.uint8), 0.1
+"""What lies beside a block, and share of the blocks that must lie elsewhere to tell of the rest."""
 _KEPT = 24
 """Pictures in which something may have been hidden that is told now."""
 _AS_WIDE = 0.33
@@ -162,7 +164,7 @@ class HiddenPartsWatch:
                 continue
             if self._comes_by(int(number), part, power):
                 continue
-            if self._went_on(int(number), rest, unit):
+            if self._went_on(int(number), _away_from(part), unit):
                 return np.asarray(part)
         return None
 
@@ -226,6 +228,12 @@ def _stands_out(means: Floats) -> Floats:
     """Return by how many times things are brighter than what is around them, as a logarithm."""
     shown = np.log(np.maximum(means, np.float32(0.0)) + np.float32(_DARK))
     return np.asarray(shown - cv2.blur(shown, (_WIDE, _WIDE)), np.float32)
+
+
+def _away_from(part: Flags) -> Flags:
+    """Return the rest without what lies beside a part, and may be hidden by its soft edge."""
+    away = cv2.dilate(part.astype(np.uint8), _AROUND) == 0
+    return np.asarray(away if share_of(away) >= _FEWEST_AWAY else ~part)
 
 
 def _is_compact(part: Flags) -> bool:
