@@ -68,6 +68,8 @@ _OTHER, _OTHER_THINGS = 0.5, 0.15
 """Correlation of the coarse pictures on the two sides of that jump, and of what stands out in them,
 below which they show two scenes: of one in which a lamp goes out, the latter is 0.5 to 0.99, with
 hardly a thing in it 0.02; before and behind a hand -0.4 to 0.2."""
+_SHOWS_ON = 0.6
+"""The same correlation, within a part that is not hidden but fainter."""
 _DARK, _WIDE = 4.0, 5
 """Counts that are as good as nothing, and blocks around that say what a light lights."""
 _HALTED, _FEWEST_BEFORE = 0.4, 3
@@ -102,8 +104,8 @@ class HiddenPartsWatch:
         """That brightness."""
         self._changes: deque[tuple[int, int, Floats]] = deque(maxlen=_KEPT)
         """Number and time of the last pictures, and by how much their blocks changed."""
-        self._other: dict[int, bool] = {}
-        """Numbers of the pictures in which most of it jumped; whether they showed another scene."""
+        self._scenes: dict[int, tuple[Floats, Floats]] = {}
+        """Blocks before and after, by the number of the picture, where many jumped."""
         self._hidden: Flags | None = None
 
     def look(self, blocks: Blocks, now_ns: int) -> Flags | None:
@@ -117,16 +119,16 @@ class HiddenPartsWatch:
         if before is None or not held:
             self._since[:] = -1
             self._changes.clear()
-            self._other.clear()
+            self._scenes.clear()
             return self._hidden
         change = np.abs(blocks.means - before)
         self._changes.append((self._number, now_ns, change))
         unit = _UNIT * float(np.ptp(blocks.means))
         stays = max(_STAYS * unit, _OF_NOISE * noise**0.5)
         jumps = change >= _JUMPS * stays
-        if share_of(jumps) >= _ALL:
-            self._other[self._number] = _is_another(before, blocks.means)
-            self._other.pop(self._number - _KEPT, None)
+        if share_of(jumps) > HIDDEN_ABOVE:
+            self._scenes[self._number] = before, blocks.means
+        self._scenes.pop(self._number - _KEPT, None)
         moved = np.abs(blocks.means - self._then) > stays
         self._then = np.where(jumps | moved, blocks.means, self._then)
         self._since = np.where(jumps, self._number, np.where(moved, -1, self._since))
@@ -162,7 +164,7 @@ class HiddenPartsWatch:
                 continue
             if not self._lasts(int(number), now_ns, _PATIENCE_NS) or not _is_compact(part):
                 continue
-            if self._comes_by(int(number), part, power):
+            if self._comes_by(int(number), part, power) or self._shows_on(int(number), part):
                 continue
             if self._went_on(int(number), _away_from(part), unit):
                 return np.asarray(part)
@@ -170,7 +172,10 @@ class HiddenPartsWatch:
 
     def _all_hidden(self, number: int, power: Floats, noise: float, now_ns: int) -> bool:
         """Whether a calm picture gave way at once to another one with hardly an edge."""
-        if not (self._other.get(number) and self._lasts(number, now_ns, self._whole_after_ns)):
+        scenes = self._scenes.get(number)
+        if scenes is None or not self._lasts(number, now_ns, self._whole_after_ns):
+            return False
+        if share_of(self._since == number) < _ALL or not _is_another(*scenes):
             return False
         usual = float(self._usual.mean())
         if usual < max(_LEAST_POWER, noise) or float(power.mean()) > _LEFT * usual:
@@ -194,6 +199,13 @@ class HiddenPartsWatch:
             for apart in (-2, -1, 1, 2)
         ]
         return any(one and other for one, other in itertools.pairwise(steps))
+
+    def _shows_on(self, number: int, part: Flags) -> bool:
+        """Whether what stood out in a part still does: a thermal camera spread its counts anew."""
+        if number not in self._scenes:
+            return False
+        before, after = (_stands_out(means)[part] for means in self._scenes[number])
+        return likeness(before, after) >= _SHOWS_ON
 
     def _went_on(self, number: int, rest: Flags, unit: float) -> bool:
         """Whether the rest changed in a picture as it does before and after."""

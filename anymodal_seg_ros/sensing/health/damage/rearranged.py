@@ -31,7 +31,7 @@ Of 17,000 pairs of recorded pictures that have nothing to do with each other non
 """
 _CLEARLY = 0.3
 """By how much more a picture is like another arrangement of the one before than that one itself."""
-_STAYED, _FRAME = 0.02, 5
+_STAYED, _FRAME = 0.004, 5
 """Share of a picture's contrast by which its frame may change, and pixels it is wide at least."""
 _LEAST = 2.0
 """Counts by which fine structure must vary."""
