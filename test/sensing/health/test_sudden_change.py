@@ -396,6 +396,19 @@ def test_a_hand_before_all_of_the_lens_is_told_until_it_is_gone(modality: str, w
     assert found[BEGIN + 24 :] == [None] * (60 - BEGIN - 24)
 
 
+@pytest.mark.parametrize("left", [0.4, 0.6])
+def test_a_part_that_a_thermal_camera_shows_fainter_is_not_hidden(left: float) -> None:
+    """As through a palette that spreads its counts anew when something hot comes into view."""
+    checker = ContentChecker("thermal", ChecksConfig())
+    for number in range(45):
+        heat = drive("thermal", number, 1).pixels.astype(np.float32)
+        heat = (heat - heat.min()) / (heat.max() - heat.min())
+        if number >= BEGIN:
+            heat[:, :160] *= left
+        shown = np.asarray(255 * heat**1.5, np.uint8)
+        assert checker.inspect(Image(shown, "mono8"), number * S // HZ) is None, number
+
+
 @pytest.mark.parametrize("speed", [2, 40])
 def test_a_white_cloth_over_all_of_the_lens_is_looked_at_at_any_pace(speed: int) -> None:
     """Not a block is left that could tell whether the rest goes on."""
