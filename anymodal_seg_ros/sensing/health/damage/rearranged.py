@@ -157,7 +157,7 @@ def _around_frame(before: Floats, now: Floats) -> Flags:
     stayed = np.abs(now - before) <= _STAYED * float(now.std())
     whole = cv2.erode(stayed.astype(np.uint8), np.ones((_FRAME, _FRAME), np.uint8))
     near = _FRAME + _WIDE + _NOISE - 2  # what has been eroded, and as far as fine structure looks
-    return cv2.dilate(whole, np.ones((near, near), np.uint8)) > 0
+    return np.asarray(cv2.dilate(whole, np.ones((near, near), np.uint8)) > 0)
 
 
 def _correlation(one: Complexes, other: Complexes) -> Floats:
