@@ -363,6 +363,118 @@ def test_a_lamp_that_goes_out_leaves_no_dark_lines() -> None:
         assert checker.inspect(image, number * S // HZ) is None, number
 
 
+def palm(pixels: Pixels, number: int) -> Pixels:
+    """A hand right before the lens, light on one side and out of focus, and the camera's noise."""
+    height, width = pixels.shape[:2]
+    row, column = np.mgrid[:height, :width]
+    unit = 1 if pixels.dtype == np.uint8 else 4
+    shown = 60 + 90 * column / width + 30 * np.sin(3 * row / height)
+    shown = unit * shown + np.random.default_rng(number).normal(0, 2.0, shown.shape)
+    shown = shown + (int(pixels.min()) if unit > 1 else 0)
+    shown = np.clip(np.rint(shown), 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+    return shown if pixels.ndim == 2 else np.repeat(shown[..., None], pixels.shape[2], axis=2)
+
+
+def played(
+    modality: str, change: Callable[[Pixels, int], Pixels], begin: int, end: int, speed: int = 2
+) -> list[sensor_health.Fault | None]:
+    checker, found = ContentChecker(modality, ChecksConfig()), []
+    for number in range(60):
+        image = drive(modality, number, speed)
+        if begin <= number < end:
+            image = Image(change(image.pixels, number), image.encoding)
+        found.append(checker.inspect(image, number * S // HZ))
+    return found
+
+
+@pytest.mark.parametrize(("modality", "within"), [("rgb", 10), ("thermal", 20)])
+def test_a_hand_before_all_of_the_lens_is_told_until_it_is_gone(modality: str, within: int) -> None:
+    found = played(modality, palm, BEGIN, BEGIN + 22)
+    assert found[:BEGIN] == [None] * BEGIN
+    told_of = found[BEGIN + within]
+    assert told_of is not None and told_of.kind == "covered"
+    assert found[BEGIN + 24 :] == [None] * (60 - BEGIN - 24)
+
+
+@pytest.mark.parametrize("left", [0.4, 0.6])
+def test_a_part_that_a_thermal_camera_shows_fainter_is_not_hidden(left: float) -> None:
+    """As through a palette that spreads its counts anew when something hot comes into view."""
+    checker = ContentChecker("thermal", ChecksConfig())
+    for number in range(45):
+        heat = drive("thermal", number, 1).pixels.astype(np.float32)
+        heat = (heat - heat.min()) / (heat.max() - heat.min())
+        if number >= BEGIN:
+            heat[:, :160] *= left
+        shown = np.asarray(255 * heat**1.5, np.uint8)
+        assert checker.inspect(Image(shown, "mono8"), number * S // HZ) is None, number
+
+
+@pytest.mark.parametrize("speed", [2, 40])
+def test_a_white_cloth_over_all_of_the_lens_is_looked_at_at_any_pace(speed: int) -> None:
+    """Not a block is left that could tell whether the rest goes on."""
+
+    def cloth(pixels: Pixels, number: int) -> Pixels:
+        grain = np.random.default_rng(number).normal(0, 2, pixels.shape[:2])
+        shown = np.rint(np.linspace(215, 250, pixels.shape[1]) + grain).clip(0, 255)
+        return np.repeat(shown.astype(np.uint8)[..., None], 3, axis=2)
+
+    found = played("rgb", cloth, BEGIN, BEGIN + 22, speed)
+    assert found[:BEGIN] == [None] * BEGIN
+    assert {fault.kind for fault in found if fault} == {"covered"}
+
+
+def test_the_uneven_shutter_of_a_thermal_camera_is_no_hand() -> None:
+    assert played("thermal", palm, BEGIN, BEGIN + 12) == [None] * 60
+
+
+def test_a_lamp_that_goes_out_and_leaves_a_window_is_no_hand() -> None:
+    def dim(pixels: Pixels, number: int) -> Pixels:
+        window = np.linspace(0.25, 0.02, pixels.shape[1])[None, :, None]
+        return np.clip(pixels * window + 3, 0, 255).astype(np.uint8)
+
+    assert played("rgb", dim, BEGIN, 60) == [None] * 60
+
+
+def bars(number: int, *, moving: int, upright: bool = True) -> Pixels:
+    """Eight bars as a driver shows them to test, through the noise of an analogue line."""
+    column = np.arange(320) + moving * number
+    levels = np.array([235, 170, 130, 190, 60, 110, 80, 20])[column * 8 // 320 % 8]
+    shown = levels[None] + np.random.default_rng(number).normal(0, 2, (240, 320))
+    if not upright:
+        shown = cv2.resize(np.ascontiguousarray(shown.T), (320, 240))
+    return np.repeat(shown.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize("upright", [True, False])
+@pytest.mark.parametrize("moving", [0, 7])
+def test_bars_in_the_place_of_a_picture_are_told_until_they_are_gone(
+    moving: int, upright: bool
+) -> None:
+    def pattern(_: Pixels, number: int) -> Pixels:
+        return bars(number, moving=moving, upright=upright)
+
+    found = played("rgb", pattern, BEGIN, BEGIN + 20)
+    assert found[:BEGIN] == [None] * BEGIN
+    told_of = [fault for fault in found[BEGIN + 6 : BEGIN + 20] if fault is not None]
+    assert len(told_of) == 14
+    # What stands may be told as a cover as well: there is hardly an edge in its blocks.
+    assert {fault.kind for fault in told_of} <= (
+        {"switched"} if moving else {"switched", "covered"}
+    )
+    assert found[-12:] == [None] * 12
+
+
+def test_a_fence_that_comes_nearer_is_no_test_pattern() -> None:
+    def fence(pixels: Pixels, number: int) -> Pixels:
+        """Boards that fill more of the picture each time."""
+        shown = pixels.copy()
+        seen = min(320, 16 * (number - BEGIN + 1))
+        shown[:, :seen] = bars(number, moving=0)[:, :seen]
+        return shown
+
+    assert played("rgb", fence, BEGIN, 60) == [None] * 60
+
+
 def test_depth_that_is_one_distance_at_once_is_told_and_a_door_that_closes_is_not() -> None:
     def even(pixels: Pixels, number: int = 0) -> Pixels:
         dice = np.random.default_rng([number, *pixels[::60, 0]])

@@ -69,7 +69,7 @@ class PartsWatch:
         self._view = BlockView(depth=self._depth)
         self._still = StillnessWatch(textured=not self._depth)
         self._halt = SuddenHaltWatch()
-        self._hidden = HiddenPartsWatch()
+        self._hidden = HiddenPartsWatch(frozen_after_ns)
         self._vanished = VanishedDepthWatch()
         self._loss = SuddenLossWatch(steady_contrast=not self._heat)
         self._smear = SmearWatch()
@@ -148,6 +148,8 @@ class PartsWatch:
             self._switched = self._switches.look(sampled, now_ns)
         if self._switched:
             told.append(_switch_fault(self._switched))
+            # Nor is what a switched picture shows missed when it is as it was.
+            self._hidden.forget()
         faults = [fault for fault in told if fault is not None]
         passed = not (covered or whole or hidden is not None)
         lost = 0.0 if loss is None else share_of(loss.lost)

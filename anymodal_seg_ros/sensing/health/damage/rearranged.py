@@ -31,7 +31,7 @@ Of 17,000 pairs of recorded pictures that have nothing to do with each other non
 """
 _CLEARLY = 0.3
 """By how much more a picture is like another arrangement of the one before than that one itself."""
-_STAYED, _FRAME = 0.02, 5
+_STAYED, _FRAME = 0.004, 5
 """Share of a picture's contrast by which its frame may change, and pixels it is wide at least."""
 _LEAST = 2.0
 """Counts by which fine structure must vary."""
@@ -157,7 +157,7 @@ def _around_frame(before: Floats, now: Floats) -> Flags:
     stayed = np.abs(now - before) <= _STAYED * float(now.std())
     whole = cv2.erode(stayed.astype(np.uint8), np.ones((_FRAME, _FRAME), np.uint8))
     near = _FRAME + _WIDE + _NOISE - 2  # what has been eroded, and as far as fine structure looks
-    return cv2.dilate(whole, np.ones((near, near), np.uint8)) > 0
+    return np.asarray(cv2.dilate(whole, np.ones((near, near), np.uint8)) > 0)
 
 
 def _correlation(one: Complexes, other: Complexes) -> Floats:

@@ -3,7 +3,7 @@
 The brightness turned upside down, colours exchanged, one of them gone or all of another strength,
 bits that are the same everywhere, all distances so many times as far, or one and the same: a
 driver, a cable or a setting did it. Each is known by the coarse picture, which shows the same as a
-moment ago but for that.
+moment ago but for that. And a test pattern of stripes takes its place.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from anymodal_seg_ros.sensing.health.damage.bars import BarsWatch
 from anymodal_seg_ros.sensing.health.damage.rearranged import RearrangedWatch
 from anymodal_seg_ros.sensing.health.damage.stuck_bits import StuckBitsWatch
 from anymodal_seg_ros.sensing.health.damage.sudden_loss import HELD_NS
@@ -85,6 +86,7 @@ class SwitchWatch:
         self._bits = StuckBitsWatch(depth=depth)
         self._tint = TintWatch()
         self._arrangement = RearrangedWatch()
+        self._bars = BarsWatch()
         self.forget()
 
     def forget(self) -> None:
@@ -97,6 +99,7 @@ class SwitchWatch:
         self._bits.forget()
         self._tint.forget()
         self._arrangement.forget()
+        self._bars.forget()
 
     def look(self, sampled: Grid, now_ns: int) -> str:
         """Look at a picture.
@@ -124,7 +127,9 @@ class SwitchWatch:
                 self._compare(before.shown, shown)
                 if len(shown) >= 3 and sampled.pixels.dtype == np.uint8:
                     self._tint.compare(before.shown, shown)
+        striped = not self._depth and self._bars.look(sampled.values, sampled.block_means, now_ns)
         told = sorted(self._switched) + self._arrangement.told
+        told += ["stripes from edge to edge, as a test pattern"] * striped
         told += ["in colours of another strength"] * self._tint.jumped
         told += ["at one and the same distance"] * self._one_distance
         told += [self._stuck] * bool(self._stuck)

@@ -70,8 +70,11 @@ _MOVED, _APART = 5, 2
 """Pixels, in so many rows, by which an edge that is not very slanted moves less."""
 _SLANT_SLACK, _SLANT_BEND = 2, 0.35
 """Pixels, and share of its shift, by which a slanted edge may go on otherwise in the next rows."""
-_ROUNDED = 1
-"""Pixels by which the shifts of rows that are moved alike may differ."""
+_AS_LIKE = 0.8
+"""Of how like the next rows are where they are most like, that they must be there."""
+_ROUNDED, _IN_STEP = 1, 0.45
+"""Pixels by which the shifts of rows that are moved alike may differ, and share of the rows that
+must be: of nothing but a zebra crossing 0.43 are."""
 
 _SEGMENTS, _TEAR_ACROSS = 16, 320
 """Parts of a row, and so many pixels of it, in which a tear is looked for."""
@@ -256,8 +259,8 @@ def torn_share(plane: Pixels, smoothed: int = 1) -> float:
     The last but one, because two fields of interlaced video may be apart. Only rows count that
     resemble each other at all: those of a flat wall do not. Of depth, the share of the rows that
     have enough to be compared, if a quarter of them have. Rows that are moved on by as much again
-    are those of a slanted edge, a kerb seen from above or a zebra crossing, unless all of them are
-    moved alike: those of one such street are moved by this and by that.
+    are those of a slanted edge, a kerb seen from above or a zebra crossing, unless many are moved
+    by one and the same and hardly any is where it belongs, as where rows are taken for too long.
 
     Args:
         plane: one channel, ``[H, W]``.
@@ -273,7 +276,8 @@ def torn_share(plane: Pixels, smoothed: int = 1) -> float:
     part = plane[:, left : left + length]
     rows, full = _spectra(part[first], smoothed)
     others, full_too = _spectra(part[first + _APART], smoothed)
-    shift, best, unmoved = _best_shift(rows, others)
+    found = _correlations(rows, others)
+    shift, best, unmoved = _best_shift(found)
     # Rows of few pixels resemble each other somewhere by chance, the more so with many holes.
     alike = max(_ALIKE, _BY_CHANCE / length**0.5)
     full &= full_too
@@ -282,31 +286,42 @@ def torn_share(plane: Pixels, smoothed: int = 1) -> float:
     if count < _TOLD * len(first) or not moved.any():
         return 0.0
     next_ones, _ = _spectra(part[first[moved] + 2 * _APART], smoothed)
-    onwards, *_ = _best_shift(others[moved], next_ones)
-    aslant = _goes_on_aslant(shift[moved], onwards)
-    return max(len(aslant) - int(np.count_nonzero(aslant)), _in_step(shift[moved])) / count
+    aslant = _goes_on_aslant(shift[moved], _correlations(others[moved], next_ones))
+    in_place = int(np.count_nonzero(full & (unmoved > alike) & (np.abs(shift) < _MOVED)))
+    in_step = _in_step(shift[moved]) - in_place
+    out_of_step = len(aslant) - int(np.count_nonzero(aslant))
+    return max(out_of_step, in_step if in_step > _IN_STEP * count else 0) / count
 
 
-def _best_shift(rows: Values, others: Values) -> tuple[npt.NDArray[np.intp], Values, Values]:
-    """Find where rows resemble others best, by their spectra ``[rows, N]``.
+def _correlations(rows: Values, others: Values) -> Values:
+    """Return how like rows are to others at all shifts to the left, of the spectra of both."""
+    both = cv2.mulSpectrums(rows, others, cv2.DFT_ROWS, conjB=True)
+    return np.asarray(cv2.dft(both, flags=cv2.DFT_ROWS | cv2.DFT_INVERSE | cv2.DFT_SCALE))
+
+
+def _best_shift(found: Values) -> tuple[npt.NDArray[np.intp], Values, Values]:
+    """Find where rows are most like others.
 
     Returns:
-        By how many pixels the others are moved to the left, their correlation there, and unmoved.
+        By how many pixels the others are moved to the left, how like they are, and how unmoved.
     """
-    both = cv2.mulSpectrums(rows, others, cv2.DFT_ROWS, conjB=True)
-    found = cv2.dft(both, flags=cv2.DFT_ROWS | cv2.DFT_INVERSE | cv2.DFT_SCALE)
     around = found.shape[1]
     peak = found.argmax(axis=1)
     shift = np.where(peak > around // 2, peak - around, peak)
     return shift, found[np.arange(len(peak)), peak], found[:, 0]
 
 
-def _goes_on_aslant(
-    shift: npt.NDArray[np.intp], onwards: npt.NDArray[np.intp]
-) -> npt.NDArray[np.bool_]:
-    """Whether rows move on as they have moved before: kerbs and lanes that lie aslant do."""
-    slack = np.maximum(_SLANT_SLACK, _SLANT_BEND * np.abs(shift))
-    return np.asarray(np.abs(onwards - shift) <= slack)
+def _goes_on_aslant(shift: npt.NDArray[np.intp], onwards: Values) -> npt.NDArray[np.bool_]:
+    """Whether rows are like the next ones as well if those are moved by about as much again.
+
+    Kerbs and lanes that lie aslant are. Not where they are most alike is asked: a zebra crossing is
+    like itself at each of its stripes.
+    """
+    slack = np.maximum(_SLANT_SLACK, _SLANT_BEND * np.abs(shift)).astype(np.intp)
+    off = np.arange(-int(slack.max()), int(slack.max()) + 1)
+    near = np.take_along_axis(onwards, (shift[:, None] + off) % onwards.shape[1], axis=1)
+    near = np.where(np.abs(off) <= slack[:, None], near, np.float32(0.0))
+    return np.asarray(near.max(axis=1) >= _AS_LIKE * onwards.max(axis=1))
 
 
 def _in_step(shift: npt.NDArray[np.intp]) -> int:
