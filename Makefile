@@ -33,7 +33,7 @@ test: lint
 	$(PYTEST) -m "not ros and not openvino" --numprocesses auto $(SHARED_OUT) $(PYTEST_ARGS) \
 		|| $(NONE_CHOSEN)
 	$(PYTEST) -m openvino $(PYTEST_ARGS) || $(NONE_CHOSEN)
-	$(PYTEST) -m ros --numprocesses 3 $(SHARED_OUT) $(PYTEST_ARGS) || $(NONE_CHOSEN)
+	$(PYTEST) -m ros --numprocesses 4 $(SHARED_OUT) $(PYTEST_ARGS) || $(NONE_CHOSEN)
 
 test-fast: $(VENV)/test.stamp
 	$(PYTEST) -m "not ros and not openvino and not export and not slow" \

@@ -82,15 +82,31 @@ def start_node(
 
 
 @pytest.fixture(scope="session")
-def more_messages(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """PYTHONPATH of packages that the wheels lack, compiled here: tf2_msgs, vision_msgs, bond."""
-    from fixtures.message_package import BOND, TF2_MSGS, VISION_MSGS, build_package, lacking
+def bond_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where processes find ``bond``, for PYTHONPATH."""
+    return _compiled("bond", tmp_path_factory)
 
-    wanted = {"tf2_msgs": TF2_MSGS, "vision_msgs": VISION_MSGS, "bond": BOND}
-    if all(importlib.util.find_spec(name) for name in wanted):
-        return ""  # a full installation
+
+@pytest.fixture(scope="session")
+def tf2_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where processes find ``tf2_msgs``, for PYTHONPATH."""
+    return _compiled("tf2_msgs", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def vision_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where processes find ``vision_msgs``, for PYTHONPATH."""
+    return _compiled("vision_msgs", tmp_path_factory)
+
+
+def _compiled(package: str, folders: pytest.TempPathFactory) -> str:
+    """Compile a package that the wheels lack; a full installation has it."""
+    from fixtures.message_package import PACKAGES, build_package, lacking
+
+    if importlib.util.find_spec(package):
+        return ""
     if reason := lacking():
         pytest.skip(reason)
-    folders = [build_package(n, m, tmp_path_factory.mktemp(n)) for n, m in wanted.items()]
-    sys.path += map(str, folders)
-    return os.pathsep.join(map(str, folders))
+    path = str(build_package(package, PACKAGES[package], folders.mktemp(package)))
+    sys.path.append(path)
+    return path

@@ -14,11 +14,10 @@ pytestmark = pytest.mark.ros
 
 
 def test_a_manager_hears_that_the_node_lives_while_it_is_active(
-    graph: Graph, start_node: StartNode, namespace: str, more_messages: str
+    graph: Graph, start_node: StartNode, namespace: str, bond_path: str
 ) -> None:
     node = f"{namespace}/front_seg"
-    path = python_path(more_messages)
-    process = start_node("-r", "__node:=front_seg", autostart=False, env=path)
+    process = start_node("-r", "__node:=front_seg", autostart=False, env=python_path(bond_path))
     heard: list[Any] = []
     status = importlib.import_module("bond.msg").Status
     manager = graph.node.create_subscription(status, f"{namespace}/bond", heard.append, RELIABLE)

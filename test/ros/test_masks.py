@@ -160,8 +160,7 @@ def test_pictures_are_made_when_somebody_looks(
 def test_the_node_says_how_sure_it_is_if_asked(
     graph: Graph, start_node: StartNode, namespace: str, rig: Rig
 ) -> None:
-    pytest.importorskip("torch", reason="torch is not installed")
-    start_node(engine="torch", confidence=True, model=DEFAULT_MODEL)
+    start_node(engine="onnxruntime", confidence=True, model=DEFAULT_MODEL)
     rig.start("thermal")
     with graph.collect(Image, f"{namespace}/segmentation_node/confidence") as pictures:
         picture = pictures.next()

@@ -81,11 +81,11 @@ def thermal(fits: Callable[[dict[str, str]], bool]) -> Callable[[Any], bool]:
 
 
 def test_a_place_that_tf_tells_brings_a_sensor_into_the_masks(
-    graph: Graph, start_node: StartNode, namespace: str, more_messages: str
+    graph: Graph, start_node: StartNode, namespace: str, tf2_path: str
 ) -> None:
     from tf2_msgs.msg import TFMessage
 
-    node = start_node(**RIG, env=python_path(more_messages))
+    node = start_node(**RIG, env=python_path(tf2_path))
     name = f"{namespace}/segmentation_node"
     tf = graph.node.create_publisher(TFMessage, "/tf_static", LATCHED)
     frame = namespace.strip("/")
@@ -103,7 +103,7 @@ def test_a_place_that_tf_tells_brings_a_sensor_into_the_masks(
 
 
 def test_check_names_a_place_that_is_missing(
-    graph: Graph, namespace: str, more_messages: str, tmp_path: Path
+    graph: Graph, namespace: str, tf2_path: str, tmp_path: Path
 ) -> None:
     registration = f"method: cameras, camera_info: {namespace}/thermal/camera_info, extrinsics: tf"
     info = f"camera_info: {namespace}/rgb/camera_info"
@@ -119,7 +119,7 @@ def test_check_names_a_place_that_is_missing(
         done = subprocess.run(
             [*command, "--seconds", "2"],
             cwd=CHECKOUT,
-            env={**os.environ, **python_path(more_messages)},
+            env={**os.environ, **python_path(tf2_path)},
             capture_output=True,
             text=True,
             check=False,
@@ -146,11 +146,11 @@ def test_without_tf2_msgs_one_line_says_so_and_masks_go_on(
 
 
 def test_class_names_come_as_vision_msgs_to_whoever_asks_late(
-    graph: Graph, start_node: StartNode, namespace: str, more_messages: str
+    graph: Graph, start_node: StartNode, namespace: str, vision_path: str
 ) -> None:
     from vision_msgs.msg import LabelInfo
 
-    node = start_node(autostart=False, env=python_path(more_messages))
+    node = start_node(autostart=False, env=python_path(vision_path))
     name = f"{namespace}/segmentation_node"
     assert graph.change(name, "configure")
     with graph.collect(LabelInfo, f"{name}/label_info", LATCHED) as infos:
