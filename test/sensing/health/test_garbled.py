@@ -77,7 +77,7 @@ def test_depth_that_shows_its_half_twice_is_told() -> None:
 
 @pytest.mark.parametrize("speed", [5, 30, 90])
 def test_a_picture_that_goes_by_is_not_rearranged(speed: int) -> None:
-    watch = RearrangedWatch()
+    watch = RearrangedWatch(framed=True)
     for number in range(12):
         before, now = (drive("rgb", k, speed).pixels[..., 1] for k in (number, number + 1))
         watch.compare(before.astype(np.float32), now.astype(np.float32))
@@ -104,7 +104,7 @@ def lit_from_a_side(seed: int, side: str) -> Pixels:
 def test_the_rim_of_a_round_lens_that_is_lit_from_the_other_side_is_not_mirrored(
     seed: int,
 ) -> None:
-    watch = RearrangedWatch()
+    watch = RearrangedWatch(framed=True)
     left, right = (lit_from_a_side(seed + k, side) for k, side in enumerate(("left", "right")))
     watch.compare(through_a_round_lens(left), through_a_round_lens(left))
     watch.compare(through_a_round_lens(left), through_a_round_lens(right))
@@ -114,15 +114,28 @@ def test_the_rim_of_a_round_lens_that_is_lit_from_the_other_side_is_not_mirrored
 def test_a_picture_through_a_round_lens_that_is_mirrored_is_told() -> None:
     rough = np.random.default_rng(3).normal(0, 1, (240, 320)).astype(np.float32)
     shown = 120 + 80 * cv2.GaussianBlur(rough, (0, 0), 5) / 0.056
-    watch = RearrangedWatch()
+    watch = RearrangedWatch(framed=True)
     watch.compare(through_a_round_lens(shown), through_a_round_lens(shown))
     watch.compare(through_a_round_lens(shown), through_a_round_lens(shown[:, ::-1]))
     assert watch.told == ["mirrored"]
 
 
+def test_holes_of_a_depth_picture_are_no_frame() -> None:
+    """They stay what they are, nothing, while all else changes."""
+    rough = np.random.default_rng(4).normal(0, 1, (240, 320)).astype(np.float32)
+    shown = 120 + 80 * cv2.GaussianBlur(rough, (0, 0), 5) / 0.056
+    for row in range(20, 240, 48):
+        for column in range(28, 320, 60):  # the same in the mirror
+            shown[row : row + 24, column : column + 24] = 0
+    watch = RearrangedWatch(framed=False)
+    watch.compare(shown, shown)
+    watch.compare(shown, shown[:, ::-1])
+    assert watch.told == ["mirrored"]
+
+
 def test_a_pattern_that_moves_is_not_rolled() -> None:
     rows = np.arange(240)[:, None] + np.zeros((1, 320))
-    watch = RearrangedWatch()
+    watch = RearrangedWatch(framed=True)
     for moved in (0, 5, 12, 30):
         shown = 100 + 60 * np.sin(2 * np.pi * (rows + moved) / 40)
         watch.compare(shown.astype(np.float32), np.roll(shown, 15, 0).astype(np.float32))

@@ -73,8 +73,13 @@ _UNDOES |= {undone: undoes for undoes, undone in _UNDOES.items()}
 class RearrangedWatch:
     """Compares the arrangement of each picture of one sensor with that of the one before."""
 
-    def __init__(self) -> None:
-        """Begin without a picture."""
+    def __init__(self, *, framed: bool) -> None:
+        """Begin without a picture.
+
+        Args:
+            framed: whether a picture may have a frame. In depth what stays as it was are holes.
+        """
+        self._framed = framed
         self.forget()
 
     def forget(self) -> None:
@@ -97,8 +102,10 @@ class RearrangedWatch:
         if not self._cut or (cut_before and not self.told):
             return
         small, small_now = _small(before), _small(now)
-        seen = ~_around_frame(small, small_now)
-        fine, fine_now = _fine(small) * seen, _fine(small_now) * seen
+        fine, fine_now = _fine(small), _fine(small_now)
+        if self._framed:
+            seen = ~_around_frame(small, small_now)
+            fine, fine_now = fine * seen, fine_now * seen
         if min(float(fine.std()), float(fine_now.std())) < _LEAST:
             return
         spectra = spectrum(fine.astype(np.complex64)), spectrum(fine_now.astype(np.complex64))

@@ -85,7 +85,7 @@ class SwitchWatch:
         self._depth = depth
         self._bits = StuckBitsWatch(depth=depth)
         self._tint = TintWatch()
-        self._arrangement = RearrangedWatch()
+        self._arrangement = RearrangedWatch(framed=not depth)
         self._bars = BarsWatch()
         self.forget()
 
