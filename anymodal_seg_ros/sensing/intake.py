@@ -38,7 +38,7 @@ from anymodal_seg_ros.sensing.sync.synchronizer import Synchronizer
 
 _KINDS_BY_STATE: Mapping[SensorState, RejectionKind] = {SensorState.CLOCK: "stamp"}
 
-_STOOD_STILL_NS = 50_000_000
+_STOOD_STILL_NS = 20_000_000
 """Whoever looks so much later than it was time to was held up."""
 
 NEWER_CAME = "not decoded, a newer one came"

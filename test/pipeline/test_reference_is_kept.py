@@ -2,7 +2,9 @@
 
 While the reference lives, and its own work and the fusion fit into its period, one is lost only if
 its mask would come half a second after it could. So whatever stands still for less costs none: the
-thread that hands messages over, one that works, or the whole process.
+thread that hands messages over, one that works, or the whole process. But for one: a process that
+stands still for less than a tenth of a second, in which nothing was due, cannot know of it; and if
+the messages of the others are handed over first then, one of them stands in for one frame.
 """
 
 from __future__ import annotations
@@ -147,6 +149,8 @@ STALLS: tuple[Stall, ...] = ("hand-over", "hand-over, received in time", "work",
 @example("hand-over, received in time", 144, 0, 0.6, 0.5, 3, 1.0, 1, True, True)
 @example("work", 400, 20, 0.75, 0.2, 3, 2.0, 1, True, False)
 @example("process", 350, 10, 0.7, 0.8, 3, 2.0, 2, True, True)
+@example("process", 84, 12, 0.5, 0.5, 2, 1.0, 1, False, True)
+@example("process", 27, 3, 0.5, 0.5, 2, 1.0, 1, False, True)
 @given(
     stall=st.sampled_from(STALLS),
     stall_ms=st.integers(10, 400),
@@ -193,7 +197,8 @@ def test_whatever_stands_still_for_less_than_half_a_second_costs_the_reference_n
         encode_ms=encode_ms * (2 / 3 if packed else 1.0),
         encode_ms_of=dict.fromkeys(rest, dearer * encode_ms),
     )
-    assert lost == set()
+    unknown = stall == "process" and by_topic and stall_ms < 100
+    assert len(lost) <= unknown
     assert latest_ms(masks) < 650
 
 

@@ -158,8 +158,6 @@ class HiddenPartsWatch:
             if part.all():
                 continue  # no rest that goes on: the robot may have come before an even wall
             rest, usual = ~part, float(self._usual[part].mean())
-            if not rest.any():
-                continue
             if usual < max(_LEAST_POWER, noise) or float(power[part].mean()) > _LEFT * usual:
                 continue
             if float(power[rest].sum()) < _REST * float(self._usual[rest].sum()):

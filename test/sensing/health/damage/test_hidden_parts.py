@@ -98,11 +98,11 @@ def test_an_even_wall_that_comes_into_view_by_and_by_is_no_cover() -> None:
 
 
 def test_an_even_sky_in_all_of_the_picture_is_no_cover_of_a_part() -> None:
-    """From the gravel before a ramp to the sky above it: no block is as before."""
+    """From the gravel that a robot rushes over to the sky above a ramp: no block is as before."""
     gravel = np.random.default_rng(0).uniform(20, 110, (60, 80)).astype(np.float32)
     gravel = cv2.resize(gravel, SIZE[::-1], interpolation=cv2.INTER_NEAREST)
     sky = np.tile(np.linspace(120, 250, SIZE[1], dtype=np.float32), (SIZE[0], 1))
-    told, _ = play(lambda k: np.roll(gravel, 5 * k, axis=1) if k < BEGIN else sky)
+    told, _ = play(lambda k: np.roll(gravel, 90 * k, axis=1) if k < BEGIN else sky)
     assert told == [None] * PICTURES
 
 
