@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,43 @@ def test_every_encoder_begins_with_public_weights(name: str, suffix: str, tmp_pa
         for encoder in encoders:
             for found, expected in zip(encoder(image, kind), reference(image), strict=True):
                 torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def of_openmmlab(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same numbers as MMSegmentation's own checkpoints have them, with its prefix."""
+    found = {}
+    for name, tensor in weights.items():
+        if match := re.fullmatch(r"block(\d)\.(\d+)\.(.+)", name):
+            stage, block, part = match.groups()
+            if part.startswith("attn.q."):
+                keys = weights[name.replace("attn.q.", "attn.kv.")]
+                part, tensor = part.replace("q.", "attn.in_proj_"), torch.cat([tensor, keys])
+            elif part.startswith("attn.kv."):
+                continue
+            for theirs, own in (
+                ("attn.proj.", "attn.attn.out_proj."), ("mlp.fc1.", "ffn.layers.0."),
+                ("mlp.dwconv.dwconv.", "ffn.layers.1."), ("mlp.fc2.", "ffn.layers.4."),
+            ):  # fmt: skip
+                part = part.replace(theirs, own)
+            if part.endswith(("0.weight", "4.weight")):
+                tensor = tensor[:, :, None, None]
+            found[f"backbone.layers.{int(stage) - 1}.1.{block}.{part}"] = tensor
+        elif match := re.fullmatch(r"(patch_embed|norm)(\d)\.(.+)", name):
+            what, stage, part = match.groups()
+            place = 0 if what == "patch_embed" else 2
+            part = part.replace("proj.", "projection.")
+            found[f"backbone.layers.{int(stage) - 1}.{place}.{part}"] = tensor
+    return found
+
+
+def test_an_encoder_of_openmmlab_is_known_by_its_names(tmp_path: Path) -> None:
+    weights = weights_of_segformer(NANO)
+    plain, renamed = (network_of("anyseg") for _ in range(2))
+    for network, content in ((plain, weights), (renamed, of_openmmlab(weights))):
+        torch.save({"state_dict": content}, tmp_path / "mit.pth")
+        fill(network, InitialWeights(encoder=str(tmp_path / "mit.pth")))
+    theirs = renamed.encoder.state_dict()
+    assert all(torch.equal(tensor, theirs[n]) for n, tensor in plain.encoder.state_dict().items())
 
 
 def test_timm_is_asked_for_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,12 @@ The names are written down here once more, from our parts to theirs, by hand.
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import re
+import tarfile
+import zipfile
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
@@ -20,6 +24,7 @@ from click.testing import CliRunner
 from fixtures.mit_files import weights_of_segformer
 from fixtures.unopened_graphs import leave_graphs_unwritten
 from fixtures.zoo import SHALLOW
+from safetensors.torch import save_file
 from torch import Tensor
 
 from anymodal_seg_ros.frames import Image
@@ -226,6 +231,25 @@ def test_prefixes_are_of_no_account() -> None:
     assert torch.equal(found.head.fuse.weight, network.head.fuse.weight)
 
 
+UNUSED = {
+    "classifier.weight": (25, 128, 1, 1),  # AnySeg's, of a first phase
+    "decode_head.conv_seg.bias": (25,),  # which mmcv gives every head
+    "auxiliary_head.convs.0.conv.weight": (4, 4, 3, 3),
+    "backbone.patch_embed1.total_ops": (1,),  # of thop
+    "total_params": (1,),
+}
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_what_serves_no_mask_is_left_out(prefix: str) -> None:
+    weights = published(random_network(KINDS, network="anyseg"))
+    alone, _ = network_of("anyseg", weights, KINDS)
+    weights |= {name: torch.full(shape, torch.nan) for name, shape in UNUSED.items()}
+    found, _ = network_of("anyseg", {prefix + n: t for n, t in weights.items()}, KINDS)
+    for name, tensor in alone.state_dict().items():
+        assert torch.equal(found.state_dict()[name], tensor), name
+
+
 @pytest.mark.parametrize("places", [("", "ema."), ("model.", "model_ema.module."), ("ema_", "")])
 def test_an_average_in_the_same_state_dict_is_left_out(places: tuple[str, str]) -> None:
     weights = published(random_network(KINDS[:1], network="anyseg"))
@@ -273,6 +297,7 @@ def test_a_segformer_of_hugging_face_is_the_network_it_was() -> None:
         )
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 def test_what_does_not_fit_is_named() -> None:
     weights = published(random_network(KINDS, **CMNEXT))
     with pytest.raises(TrainingError, match=r"tensors that cmnext has no place for, such as extra"):
@@ -283,6 +308,15 @@ def test_what_does_not_fit_is_named() -> None:
         network_of("anyseg", weights, KINDS)
     with pytest.raises(TrainingError, match="of none of cmnext"):
         network_of("cmnext", {"a.weight": torch.zeros(2)}, KINDS)
+    encoder = {name: t for name, t in weights.items() if "decode_head" not in name}
+    with pytest.raises(TrainingError, match=r"without a head .* by initial_weights\.encoder"):
+        network_of("cmnext", encoder, KINDS)
+    others = {**encoder, "decode_head.fusion_conv.conv.weight": torch.zeros(1)}
+    with pytest.raises(TrainingError, match=r"head is OpenMMLab's, .* by initial_weights\.encoder"):
+        network_of("cmnext", others, KINDS)
+    whole = torch.quantize_per_tensor(torch.zeros(2), 0.1, 0, torch.qint8)
+    with pytest.raises(TrainingError, match=r"norm4\.bias is quantised"):
+        network_of("cmnext", {**weights, "backbone.norm4.bias": whole}, KINDS)
     cut = {name: t for name, t in weights.items() if "block1.0" not in name}
     with pytest.raises(TrainingError, match="no size of the Mix Transformer"):
         network_of("cmnext", cut, KINDS)
@@ -337,6 +371,55 @@ def test_what_is_no_file_of_weights_is_told_without_advice_to_run_it(tmp_path: P
     with pytest.raises(TrainingError, match=r"it is damaged or something else") as found:
         load_public_weights(tmp_path / "a.pth")
     assert "\n" not in str(found.value) and "weights_only" not in str(found.value)
+
+
+def _packed(pack: str, content: bytes) -> bytes:
+    """A file as an archive of some kind."""
+    whole = io.BytesIO()
+    if pack == "zip":
+        with zipfile.ZipFile(whole, "w") as archive:
+            archive.writestr("best.pth", content)
+    elif pack == "tar":
+        with tarfile.open(fileobj=whole, mode="w") as archive:
+            archive.addfile(_entry(len(content)), io.BytesIO(content))
+    else:
+        return gzip.compress(content)
+    return whole.getvalue()
+
+
+def _entry(size: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo("best.pth")
+    entry.size = size
+    return entry
+
+
+def test_what_a_file_is_that_holds_no_weights_is_told(tmp_path: Path) -> None:
+    """What a browser, git and those who pack things leave where weights should be."""
+    file = tmp_path / "a.pth"
+    torch.save({"w": torch.ones(1000)}, file)
+    whole = file.read_bytes()
+    for content, said in (
+        (b"", "it is empty: download it again"),
+        (b"\n<!DOCTYPE html>\n<html>" + b"a" * 999, "text that begins with '<!DOCTYPE html>': "),
+        (b'{"message": "Not Found"}', "text that begins with"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS .* 'git lfs pull'"),
+        (whole[:-100], "without its end, the rest is missing: download it again"),
+        (_packed("gzip", whole), "packed by gzip: unpack it"),
+        (_packed("tar", whole), "a tar archive: unpack it"),
+        (_packed("zip", whole), r"torch\.save did not write, with best\.pth in it: unpack it"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(TrainingError, match=said) as found:
+            load_public_weights(file)
+        assert "weights_only" not in str(found.value)
+
+
+def test_weights_are_read_by_what_the_file_holds(tmp_path: Path) -> None:
+    own = {"w": torch.randn(3)}
+    torch.save(own, tmp_path / "a.safetensors")
+    save_file(own, tmp_path / "a.pth")
+    for name in ("a.safetensors", "a.pth"):
+        assert torch.equal(load_public_weights(tmp_path / name)["w"], own["w"])
 
 
 def test_of_weights_and_their_average_the_weights_are_taken(tmp_path: Path) -> None:
@@ -417,6 +500,18 @@ def test_a_folder_that_no_model_can_be_called_by_is_told_before_anything_is_writ
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1 and "name of the model folder is 'my model'" in result.output
     assert not (tmp_path / "my model").exists()
+
+
+def test_modalities_that_the_data_set_does_not_have_are_told(tmp_path: Path) -> None:
+    torch.save(published(random_network(KINDS[:2], 9, **CMNEXT)), tmp_path / "best.pth")
+    arguments = ["import", str(tmp_path / "best.pth"), str(tmp_path / "m"), "--as", "cmnext"]
+    for given, said in (
+        ("rgb,termal", "'termal': did you mean thermal? MFNet has rgb, thermal"),
+        ("thermal,rgb", "rgb must be the first"),
+    ):
+        result = CliRunner().invoke(main, [*arguments, "--classes", "mfnet", "--modalities", given])
+        assert result.exit_code == 1 and said in result.output, result.output
+    assert not (tmp_path / "m").exists()
 
 
 @pytest.mark.slow

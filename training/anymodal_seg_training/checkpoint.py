@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from anymodal_seg_ros.written_files import put_in_place
-from anymodal_seg_training.archives import check_archive
+from anymodal_seg_training.archives import check_archive, is_safetensors, told_kind
 from anymodal_seg_training.errors import TrainingError
 
 
@@ -158,17 +158,20 @@ def load_public_weights(path: Path) -> dict[str, Tensor]:
         TrainingError: they are missing, broken, or no tensors by name.
     """
     check_archive(path)
-    if path.suffix == ".safetensors":
-        return load_weights(path)
     if not path.is_file():
         raise TrainingError(f"cannot read the weights {path}: there is no such file")
+    if is_safetensors(path):
+        return load_weights(path)
     try:
         content = _without_code(path)
     except Exception as error:  # a damaged file can make the unpickler stumble in any way
+        unknown = (
+            f"it is damaged or something else ({type(error).__name__} {_why(error)}); an archive "
+            "that holds code, as OpenAI's of CLIP, must be saved again as a state_dict, for "
+            "example by open_clip"
+        )
         raise TrainingError(
-            f"cannot read the weights {path}: it is damaged or something else "
-            f"({type(error).__name__} {_why(error)}); an archive that holds code, as OpenAI's of "
-            "CLIP, must be saved again as a state_dict, for example by open_clip"
+            f"cannot read the weights {path}: {told_kind(path) or unknown}"
         ) from error
     try:
         weights = _found_in(content, _all_tensors, {}) or _found_in(content, _some_tensors, {})
@@ -208,8 +211,10 @@ def _without_code(path: Path) -> Any:
             others = _legacy_globals(path)
     except (AttributeError, ValueError):  # torch before 2.6; no pickle at all
         others = []
-    with torch.serialization.safe_globals([(_Unread, name) for name in others]):
-        return torch.load(path, map_location="cpu", weights_only=True)
+    # Not by its path: of some names PyTorch takes for granted what is in the file.
+    known = torch.serialization.safe_globals([(_Unread, name) for name in others])
+    with known, path.open("rb") as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _legacy_globals(path: Path) -> list[str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 import numpy as np
 
+from anymodal_seg_ros.config import did_you_mean
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import FileSpec, Manifest, ModalitySpec, dump_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
 from anymodal_seg_ros.networks import DeployedNetwork
@@ -37,6 +39,10 @@ PLANES = {"depth": "depth", "metres": "depth", "counts": "thermal"}
 but for what is called thermal."""
 
 
+ORDERED = ("cmnext", "stitchfusion")
+"""Methods whose tensors belong to modalities by their places."""
+
+
 def import_checkpoint(
     file: Path, method: str, modalities: tuple[str, ...], data: str, size: tuple[int, int],
     out: Path,
@@ -57,7 +63,8 @@ def import_checkpoint(
         same class on random pictures.
 
     Raises:
-        ConfigError: there is no such layout, or the folder's name is none for a model.
+        ConfigError: there is no such layout, it has no such modalities, or the folder's name is
+            none for a model.
         TrainingError: the checkpoint cannot be read or does not fit, or the folder not be written.
     """
     layout = bundled_layout(data, "--classes")
@@ -68,6 +75,7 @@ def import_checkpoint(
             f"{file} tells {network.num_classes} classes, {layout.title} has "
             f"{len(layout.classes)}: name another data set with --classes"
         )
+    _check_modalities(modalities, layout)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -94,6 +102,32 @@ def import_checkpoint(
         name,
     )
     return min(shares.values())
+
+
+def _check_modalities(modalities: tuple[str, ...], layout: Layout) -> None:
+    """Refuse names that the data set does not know, and a colour camera that is not the first.
+
+    Raises:
+        ConfigError: as said; of no tensor it can be seen, and the model would be fed wrongly.
+    """
+    known = tuple(layout.images)
+    for name in modalities:
+        if name not in known:
+            raise ConfigError(
+                f"--modalities has {name!r}: {did_you_mean(name, known)}{layout.title} has "
+                f"{', '.join(known)}"
+            )
+    if known[0] in modalities[1:]:
+        raise ConfigError(
+            f"--modalities is {','.join(modalities)}: {known[0]} must be the first, as it was when "
+            "the checkpoint was trained"
+        )
+
+
+def _usual_order(modalities: tuple[str, ...], data: str) -> str:
+    """Return in which order a data set lists modalities, if that is another one; else nothing."""
+    known = [name for name in bundled_layout(data, "--classes").images if name in modalities]
+    return "" if known == list(modalities) else ",".join(known)
 
 
 def _parity(
@@ -261,6 +295,11 @@ def main(
 
     def command() -> None:
         share = import_checkpoint(file, method, modalities, classes, (height, width), out)
+        if method in ORDERED and (usual := _usual_order(modalities, classes)):
+            click.echo(
+                f"note: the order of {classes} is {usual}; given in another than a checkpoint was "
+                "trained in, its masks are wrong, and no tensor tells"
+            )
         click.echo(f"ONNX Runtime and PyTorch agree on {100 * share:.4f} % of pixels or more")
         click.echo(f"written: {out}; nothing was measured, see {out / 'MODEL_CARD.md'}")
 

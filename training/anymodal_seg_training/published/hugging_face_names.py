@@ -32,7 +32,7 @@ _IN_BLOCK = {
 }
 
 
-def with_authors_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def from_hugging_face(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename a checkpoint of Hugging Face; any other is returned as it is."""
     if not any(".patch_embeddings.0." in name for name in weights):
         return dict(weights)

@@ -29,7 +29,8 @@ from anymodal_seg_training.published.authors_names import (
     Rule,
     theirs_of,
 )
-from anymodal_seg_training.published.hugging_face_names import with_authors_names
+from anymodal_seg_training.published.hugging_face_names import from_hugging_face
+from anymodal_seg_training.published.openmmlab_names import from_openmmlab
 
 Weights = Mapping[str, Tensor]
 """Tensors by name."""
@@ -38,13 +39,18 @@ METHODS = ("cmnext", "stitchfusion", "anyseg", "segformer")
 """Whose checkpoints can be read."""
 
 _UNUSED = re.compile(
-    r"head\.(weight|bias)|(conv_seg|aux_head|criterion|loss|loss_fn)\..*|.*attn_mask|n_averaged"
+    r"(.*\.)?((head|classifier)\.(weight|bias)|(conv_seg|aux_head|auxiliary_head)\..*"
+    r"|(criterion|loss|loss_fn)\..*|attn_mask|total_(ops|params))|n_averaged"
 )
-"""Tensors that their own networks do not use: classifiers of ImageNet, weights of the classes in a
-loss, the count of an average."""
+"""Tensors that networks do not use for their masks: classifiers of ImageNet and of a first phase,
+heads that only helped to train, weights of the classes in a loss, what thop counted, the count of
+an average."""
 
 _OF_BODY, _OF_HEAD = "patch_embed1.proj.weight", "linear_fuse.conv.weight"
 """Tensors by which encoder and head are found, whatever stands before their names."""
+
+_OF_OPENMMLAB = "fusion_conv.conv.weight"
+"""Of a head that is none of the authors'."""
 
 _AVERAGE = re.compile(r"(^|[._])(ema|avg|averaged?)[._]")
 """What says of a copy that it is an average over steps."""
@@ -78,9 +84,8 @@ class _Source:
         return found
 
     def left(self) -> list[str]:
-        """Names of tensors that nobody used and that are not known to be of no use."""
-        rest = sorted(set(self._weights) - self._used)
-        return [name for name in rest if not _UNUSED.fullmatch(name)]
+        """Names of tensors that nobody used."""
+        return sorted(set(self._weights) - self._used)
 
 
 def network_of(
@@ -105,13 +110,20 @@ def network_of(
         raise TrainingError(f"method is {method!r}: expected one of {', '.join(METHODS)}")
     if method == "segformer" and len(modalities) != 1:
         raise TrainingError(f"a SegFormer has one modality, not {', '.join(modalities)}")
-    for name, tensor in weights.items():
+    renamed = from_hugging_face(from_openmmlab(weights))
+    used = {name: tensor for name, tensor in renamed.items() if not _UNUSED.fullmatch(name)}
+    for name, tensor in used.items():
+        if tensor.is_quantized:
+            raise TrainingError(
+                f"the checkpoint's {name} is quantised to whole numbers: take the checkpoint from "
+                "before that"
+            )
         if not torch.isfinite(tensor).all():
             raise TrainingError(
                 f"the checkpoint's {name} has values that are not finite: its training failed or "
                 "the file is damaged; take another checkpoint"
             )
-    body, head = _parted(_of_one_network(with_authors_names(weights)))
+    body, head = _parted(_of_one_network(used))
     classes = len(_Source(head).take("linear_pred.weight", "the classifier"))
     architecture = _architecture(method, body, head, modalities)
     network = build_network(architecture, classes, modalities)
@@ -182,6 +194,17 @@ def _parted(weights: Weights) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 def _prefix(weights: Weights, landmark: str) -> str:
     before = _places(weights, landmark)
+    if not before and landmark == _OF_HEAD and _places(weights, _OF_BODY):
+        what = (
+            "its head is OpenMMLab's, with a batch norm and a ReLU behind each projection, which "
+            "the authors' has not"
+            if _places(weights, _OF_OPENMMLAB)
+            else "it is an encoder without a head that makes masks"
+        )
+        raise TrainingError(
+            f"the checkpoint has no {landmark}: {what}; a recipe begins with its encoder by "
+            "initial_weights.encoder"
+        )
     if not before:
         raise TrainingError(
             f"the checkpoint has no {landmark}: it is of none of {', '.join(METHODS)}, or in the "

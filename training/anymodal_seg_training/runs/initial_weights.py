@@ -18,6 +18,7 @@ from anymodal_seg_ros.networks.mix_transformer import MixTransformer
 from anymodal_seg_ros.networks.modality_layers import ModalityAdapter
 from anymodal_seg_training.checkpoint import load_public_weights
 from anymodal_seg_training.published.efficientnet_names import with_timm_names
+from anymodal_seg_training.published.openmmlab_names import from_openmmlab
 from anymodal_seg_training.recipe import InitialWeights
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _begin_with_encoder(network: AnyModalNetwork, source: str) -> None:
         for backbone in timm_encoders:
             backbone.load_weights(with_timm_names(weights))
         for encoder in () if timm_encoders else _some(_mix_transformers(network), wanted):
-            load_mit_weights(encoder, weights)
+            load_mit_weights(encoder, from_openmmlab(weights))
     except AnymodalError as error:
         raise ConfigError(
             f"initial_weights.encoder {source!r}: {error}; a file must be of the recipe's {wanted}"
