@@ -292,10 +292,24 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         FolderDataset(FolderOptions("deliver", "/nowhere"))
     with pytest.raises(ConfigError, match=r"data\.layout is 'cityscape'"):
         FolderDataset(FolderOptions("cityscape", str(tmp_path)))
-    with pytest.raises(ConfigError, match="no frames of DELIVER"):
+    with pytest.raises(ConfigError, match=r"no frames of DELIVER.* called img/\{weather\}/train/"):
         FolderDataset(FolderOptions("deliver", str(tmp_path))).split("train")
     with pytest.raises(ConfigError, match="cannot read the list"):
         FolderDataset(FolderOptions("mfnet", str(tmp_path))).split("train")
+
+
+def test_lists_are_read_as_editors_of_any_system_write_them(tmp_path: Path) -> None:
+    data = FolderDataset(FolderOptions("mfnet", str(tmp_path)))
+    names = tmp_path / data.layout.lists["train"]
+    for content in (b"00001D\r\n00002N\r\n", b"\xef\xbb\xbf00001D\n00002N"):
+        names.write_bytes(content)
+        assert [fields["name"] for fields in data.split("train").fields] == ["00001D", "00002N"]
+    names.write_bytes("00001D".encode("utf-16"))
+    with pytest.raises(ConfigError, match="save it as UTF-8"):
+        data.split("train")
+    names.write_bytes(b"\n")
+    with pytest.raises(ConfigError, match=r"no frames of MFNet.* the list train\.txt names none"):
+        data.split("train")
 
 
 REAL = {

@@ -83,6 +83,24 @@ def test_a_palette_image_keeps_its_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(label, numbers)
 
 
+def test_a_palette_image_has_the_colours_of_its_palette_where_they_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    image = Pillow.fromarray(np.array([[7, 9, 7]], np.uint8), mode="P")
+    image.putpalette([0, 0, 0] * 7 + [0, 255, 0] + [0, 0, 0] + [255, 0, 0])
+    image.save(tmp_path / "label.png")
+    label = read_label(tmp_path / "label.png", LabelLayout("", "colors"), CLASSES)
+    np.testing.assert_array_equal(label, [[1, 0, 1]])
+
+
+def test_colours_of_the_classes_are_not_taken_for_numbers(tmp_path: Path) -> None:
+    path, black = tmp_path / "label.png", ClassSpec("d", (0, 0, 0))
+    colors = np.array([[CLASSES[0].color, CLASSES[2].color, black.color]], np.uint8)
+    written(path, colors)
+    with pytest.raises(TrainingError, match=r"label\.png holds the colours .* label\.read to col"):
+        read_label(path, LabelLayout("", ignore=(255,)), (*CLASSES, black))
+
+
 def test_shift_ignore_and_renumber(tmp_path: Path) -> None:
     stored = np.array([[0, 1, 3, 255, 7]], np.uint8)
     layout = LabelLayout(shift=-1, ignore=(0, 255), renumber={7: 2})

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fixtures.tiny_training import TinySplit, UnlabelledDataset, tiny_format, tiny_recipe
+from fixtures.tiny_training import (
+    TinyDataset,
+    TinySplit,
+    UnlabelledDataset,
+    tiny_format,
+    tiny_recipe,
+)
 from fixtures.training_runs import facts, run, stopped_run
 
 from anymodal_seg_ros.errors import ConfigError
@@ -21,8 +27,10 @@ from anymodal_seg_training.checkpoint import load_checkpoint, load_weights, save
 from anymodal_seg_training.data.augmentation import Batch
 from anymodal_seg_training.datasets.frame_cache import open_cache
 from anymodal_seg_training.errors import TrainingError
+from anymodal_seg_training.fabric import open_fabric
 from anymodal_seg_training.recipe import InitialWeights, TrainingOptions
 from anymodal_seg_training.run_folder import RunFolder
+from anymodal_seg_training.runs.display import Display
 from anymodal_seg_training.runs.loop import Frames, Learner, Trainer
 from anymodal_seg_training.runs.optimisation import (
     build_optimiser,
@@ -32,6 +40,7 @@ from anymodal_seg_training.runs.optimisation import (
 )
 from anymodal_seg_training.strategies import build_strategy
 from anymodal_seg_training.strategies.base import Setting
+from anymodal_seg_training.train import train
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -79,6 +88,20 @@ def test_without_a_step_what_it_begins_with_is_measured_and_kept(
     assert line["kind"] == "validation" and line["step"] == 0 and 0.0 < line["score"] < 1.0
     resumed = run(recipe, frames, files.path, resume=True)
     assert load_checkpoint(resumed.last_file)["best"] == line["score"]
+
+
+class UnreadDataset(TinyDataset):
+    """Its training frames cannot be prepared."""
+
+    def split(self, name: str) -> TinySplit:
+        return TinySplit(f"tiny-{name}", broken_unit=0 if name == "train" else -1)
+
+
+def test_without_a_step_no_frames_to_learn_from_are_prepared(tmp_path: Path) -> None:
+    recipe, folder = tiny_recipe(steps=0), RunFolder(tmp_path / "run")
+    fabric = open_fabric(torch.device("cpu"), "fp32")
+    train(recipe, UnreadDataset(), folder, False, tmp_path / "cache", fabric, 1, Display())
+    assert folder.best_file.exists()
 
 
 def test_the_same_seed_gives_the_same_run_and_another_does_not(

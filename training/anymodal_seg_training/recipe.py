@@ -188,6 +188,11 @@ class Recipe:
         """The modalities in the order of their ids, in which subsets are written."""
         return names_by_id(self.modalities)
 
+    @property
+    def learns(self) -> bool:
+        """Whether there is a step to do."""
+        return bool(self.training.steps or self.training.epochs)
+
     def for_frames(self, count: int) -> Recipe:
         """Return the recipe with its epochs, if it has any, as steps on ``count`` frames."""
         training = self.training

@@ -68,10 +68,13 @@ def _frames(
 ) -> Frames:
     blocks = _blocks(dataset, recipe.input.mix_shards)  # refused before frames are prepared
     for_gpu = fabric.device.type == "cuda"
-    learned, validation = (
+    # Without a step nothing is learned, and the frames to learn from are not prepared.
+    names = ("train", "validation") if recipe.learns else ("validation",)
+    opened = [
         open_source(dataset, name, recipe, cache_dir, workers, display, for_gpu, name == "train")
-        for name in ("train", "validation")
-    )
+        for name in names
+    ]
+    learned, validation = opened[0], opened[-1]
     classes = tuple(spec.name for spec in dataset.classes)
     return Frames(learned, validation, classes, blocks)
 

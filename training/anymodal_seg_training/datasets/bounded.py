@@ -59,8 +59,12 @@ def unpacked(data: Bytes, name: object) -> Raw:
         return np.asarray(pixels)
 
 
-def numbered_picture(path: Path) -> Raw:
+def label_picture(path: Path, colors: bool = False) -> Raw:
     """Read a label: with Pillow, which leaves the numbers of a palette image alone.
+
+    Args:
+        path: of the file.
+        colors: whether its colours are wanted and not its numbers, where it has a palette.
 
     Raises:
         TrainingError: as of :func:`picture`.
@@ -69,7 +73,7 @@ def numbered_picture(path: Path) -> Raw:
     with _reading(path):
         _check_picture(data, path)
         with Pillow.open(io.BytesIO(data.tobytes()), formats=FORMATS) as image:
-            return np.asarray(image)
+            return np.asarray(image.convert("RGB") if colors and image.mode == "P" else image)
 
 
 def _content(path: Path) -> Bytes:
@@ -78,6 +82,8 @@ def _content(path: Path) -> Bytes:
     with _reading(path):
         if (size := path.stat().st_size) > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES >> 20} MB")
+        if not size:
+            raise ValueError("it is empty")
         return np.fromfile(path, np.uint8, size)
 
 
@@ -104,6 +110,10 @@ def _reading(name: object) -> Iterator[None]:
         yield
     except TrainingError:
         raise
+    except Pillow.UnidentifiedImageError as error:  # whose text names an object in memory
+        raise TrainingError(
+            f"{name} cannot be read as an image: it is damaged, or none of {', '.join(FORMATS)}"
+        ) from error
     except Exception as error:  # a damaged file can make its reader stumble in any way
         raise TrainingError(f"{name} cannot be read as an image: {error}") from error
 

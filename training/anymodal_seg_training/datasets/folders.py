@@ -191,8 +191,20 @@ class FolderDataset:
         """
         frames = tuple(self._frames(name))
         if not frames:
-            raise ConfigError(f"no frames of {self.layout.title}, split {name}, in {self._root}")
+            raise ConfigError(
+                f"no frames of {self.layout.title}, split {name}, in {self._root}: "
+                f"{self._sought(name)}"
+            )
         return FolderSplit(self.layout, self._root, name, frames)
+
+    def _sought(self, split: str) -> str:
+        """Say in which files of the folder the frames of a split were looked for."""
+        layout = self.layout
+        if layout.lists:
+            return f"the list {layout.lists[split]} names none"
+        template = layout.frames.replace("{split}", layout.splits[split])
+        left = ", or skip_first leaves none" if layout.skip_first else ""
+        return f"no file is called {template} there{left}; put what fits into frames and splits"
 
     def _frames(self, split: str) -> Iterator[Fields]:
         layout = self.layout
@@ -207,9 +219,14 @@ class FolderDataset:
             return
         path = self._root / layout.lists[split]
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the list {path}: {error}") from error
+            lines = path.read_text(encoding="utf-8-sig").splitlines()  # as some editors begin it
+        except OSError as error:
+            raise ConfigError(f"cannot read the list {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"cannot read the list {path}: {error.reason} at byte {error.start}: save it as "
+                "UTF-8"
+            ) from error
         for number, line in enumerate(lines, start=1):
             words = line.split()
             if not words:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.frames import UNLABELED, Image, Mask
 from anymodal_seg_ros.inference.manifest import ClassSpec
-from anymodal_seg_training.datasets.bounded import array, numbered_picture, picture
+from anymodal_seg_training.datasets.bounded import array, label_picture, picture
 from anymodal_seg_training.datasets.event_files import dsec_image, npz_image
 from anymodal_seg_training.datasets.layout import ImageLayout, LabelLayout
 from anymodal_seg_training.datasets.polarisation import ANGLES, polarisation_image
@@ -93,7 +93,8 @@ def read_label(
         TrainingError: the file is missing or damaged, or has a number or colour that is no class;
             the message lists them.
     """
-    raw = array(path) if path.suffix == ".npy" else numbered_picture(path)
+    colors = layout.read == "colors"
+    raw = array(path) if path.suffix == ".npy" else label_picture(path, colors)
     if raw.ndim not in (2, 3):
         raise TrainingError(f"{path} is {raw.dtype} {raw.shape}: expected a label [H, W]")
     if crop_left >= raw.shape[1]:
@@ -125,6 +126,11 @@ def class_ids(
         if layout.channel >= raw.shape[2]:
             raise TrainingError(
                 f"{path} has {raw.shape[2]} channels: label.channel is {layout.channel}"
+            )
+        if _shows_colors(raw, classes):
+            raise TrainingError(
+                f"{path} holds the colours of the classes, label.read is ids, which would take "
+                f"channel {layout.channel} of them for numbers: set label.read to colors"
             )
         raw = raw[..., layout.channel]
     return _from_numbers(raw, layout, len(classes), path)
@@ -220,9 +226,21 @@ def _from_numbers(raw: Raw, layout: LabelLayout, num_classes: int, path: Path | 
     return label
 
 
+def _shows_colors(raw: Raw, classes: tuple[ClassSpec, ...]) -> bool:
+    """Whether all that is not grey in a label has the colour of a class, and something is."""
+    if raw.shape[2] < 3 or raw.dtype != np.uint8:
+        return False
+    some = raw[:: max(len(raw) // _ROWS, 1), :, :3]
+    found = np.unique(_code(some[(some != some[..., :1]).any(axis=2)]))
+    return bool(len(found)) and np.isin(found, [_code(np.array(c.color)) for c in classes]).all()
+
+
 def _from_colors(raw: Raw, classes: tuple[ClassSpec, ...], path: Path | str) -> Mask:
     if raw.ndim != 3 or raw.shape[2] < 3 or raw.dtype != np.uint8:
-        raise TrainingError(f"{path} is {raw.dtype} {raw.shape}: expected a colour image")
+        raise TrainingError(
+            f"{path} is {raw.dtype} {raw.shape}: expected a colour image; set label.read to ids if "
+            "it holds numbers"
+        )
     known = {int(_code(np.array(entry.color))): number for number, entry in enumerate(classes)}
     label = np.full(raw.shape[:2], UNLABELED, np.uint8)
     unknown: set[int] = set()

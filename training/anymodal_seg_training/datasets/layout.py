@@ -41,7 +41,7 @@ class ImageLayout:
 
     path: str = text("", "Template of the file; some readers take several, parted by commas")
     read: str = choice(READERS, "How the file is understood")
-    metres_per_count: float = number(0.001, 0.0, 1e6, "For depth: metres of one count")
+    metres_per_count: float = number(0.001, 1e-9, 1e6, "For depth: metres of one count")
     invalid: int = count(65535, 0, 65535, "For depth: a count that means unknown, beside 0")
     low: float = number(-1.0, -1e9, 1e9, "For floats: value that becomes 0")
     high: float = number(1.0, -1e9, 1e9, "For floats: value that becomes 255")

@@ -55,7 +55,7 @@ class Frames:
     """The data of a run.
 
     Attributes:
-        train: frames to learn from.
+        train: frames to learn from; those of validation where nothing is learned.
         validation: frames that choose the best weights; of mixed data sets if ``train`` is.
         classes: the names of the K classes.
         blocks: of training frames, see :func:`.sampling.epoch_order`.
