@@ -363,6 +363,16 @@ def test_tables_of_relative_positions_do_not_decay() -> None:
     assert not any(p is attention.position for p in decayed["params"]) and decayed["params"]
 
 
+def test_scales_of_channels_do_not_decay_whatever_their_shape() -> None:
+    """CMNeXt's layer scales are vectors in its authors' code, which decays kernels only."""
+    network = build_network(
+        {"network": "cmnext", "backbone": "mit_nano", "head_width": 16}, 3, ("rgb", "depth")
+    )
+    scales = {p for name, p in network.named_parameters() if name.endswith("_scale")}
+    _, free = build_optimiser(network, TrainingOptions(weight_decay=0.3)).param_groups
+    assert scales and scales <= set(free["params"])
+
+
 def test_epochs_become_steps_of_the_frames_that_there_are(frames: Frames, tmp_path: Path) -> None:
     """Six frames, four of them in a step: two epochs are three steps."""
     recipe = tiny_recipe(steps=1000, epochs=2.0)

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
 
 from anymodal_seg_ros.sensing.decoding.image_headers import check_complete
 from anymodal_seg_training.errors import TrainingError
@@ -110,7 +111,7 @@ def _reading(name: object) -> Iterator[None]:
         yield
     except TrainingError:
         raise
-    except Pillow.UnidentifiedImageError as error:  # whose text names an object in memory
+    except UnidentifiedImageError as error:  # whose text names an object in memory
         raise TrainingError(
             f"{name} cannot be read as an image: it is damaged, or none of {', '.join(FORMATS)}"
         ) from error

@@ -232,7 +232,8 @@ def _shows_colors(raw: Raw, classes: tuple[ClassSpec, ...]) -> bool:
         return False
     some = raw[:: max(len(raw) // _ROWS, 1), :, :3]
     found = np.unique(_code(some[(some != some[..., :1]).any(axis=2)]))
-    return bool(len(found)) and np.isin(found, [_code(np.array(c.color)) for c in classes]).all()
+    known = [_code(np.array(entry.color)) for entry in classes]
+    return len(found) > 0 and bool(np.isin(found, known).all())
 
 
 def _from_colors(raw: Raw, classes: tuple[ClassSpec, ...], path: Path | str) -> Mask:

@@ -47,7 +47,8 @@ def build_optimiser(
 ) -> torch.optim.Optimizer:
     """Build AdamW with weight decay on matrices and kernels only.
 
-    Not on biases and norms, nor on tables of relative positions, as Swin (arXiv 2103.14030) has it.
+    Not on biases, norms and scales of channels, nor on tables of relative positions, as Swin
+    (arXiv 2103.14030) has it.
 
     Args:
         module: what is trained.
@@ -61,13 +62,18 @@ def build_optimiser(
             trained.setdefault(rate_of(name), []).append(parameter)
     groups = []
     for factor, parameters in trained.items():
-        decayed = [p for p in parameters if p.ndim > 1 and p not in tables]
-        free = [p for p in parameters if p.ndim <= 1 or p in tables]
+        decayed = [p for p in parameters if _is_kernel(p) and p not in tables]
+        free = [p for p in parameters if not _is_kernel(p) or p in tables]
         groups += [
             {"params": decayed, "weight_decay": options.weight_decay, "factor": factor},
             {"params": free, "weight_decay": 0.0, "factor": factor},
         ]
     return torch.optim.AdamW(groups, lr=options.learning_rate)
+
+
+def _is_kernel(parameter: nn.Parameter) -> bool:
+    """Whether a parameter mixes channels or places; a number for each channel does not."""
+    return parameter.ndim > 1 and parameter.numel() > parameter.shape[0]
 
 
 def learning_rate(options: TrainingOptions, step: int) -> float:
