@@ -9,8 +9,10 @@ import yaml
 from fixtures.tiny_training import tiny_recipe
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.inference.manifest import modality_spec
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_ros.networks import build_network
+from anymodal_seg_training.commands.import_published import _spec
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.folders import bundled_layout
 from anymodal_seg_training.datasets.mixed import MixedDataset
@@ -164,6 +166,19 @@ def test_recipes_of_published_results_name_things_that_exist(path: Path) -> None
         assert (FOLDER / f"{teacher.removeprefix('runs/').replace('-', '_')}.yaml") in PUBLISHED
     else:
         build_strategy(recipe.strategy, setting(recipe.modality_names, len(layout.classes)))
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
+def test_a_network_is_trained_with_the_planes_that_an_imported_one_sees(path: Path) -> None:
+    recipe = load_recipe(path)
+    layout = bundled_layout(recipe.data["layout"])
+    for name, spec in recipe.modalities.items():
+        seen = modality_spec(name, _spec(spec.id, name, layout.images[name], layout.raw))
+        np.testing.assert_allclose((spec.mean, spec.std), (seen.mean, seen.std), rtol=1e-6)
+    if layout.raw:  # their loader varies nothing, either
+        made = recipe.augmentation
+        assert (made.flip, made.min_zoom, made.max_zoom, made.jitter) == (0.0, 1.0, 1.0, 0.0)
+        assert made.color_jitter == made.blur == 0.0
 
 
 def test_there_is_a_recipe_for_each_of_the_data_sets_of_the_papers() -> None:
