@@ -63,23 +63,34 @@ def build_network(
         ConfigError: the network or one of its options is unknown or out of range, or a library that
             it needs is not installed.
     """
-    name = architecture.get("network")
-    module = _module(name)
-    options = {key: value for key, value in architecture.items() if key != "network"}
-    entry = _NETWORKS[str(name)]
-    network: AnyModalNetwork = getattr(module, entry.network)(
-        build(getattr(module, entry.architecture), options, "architecture"), num_classes, modalities
-    )
+    module, entry = _module(architecture.get("network"))
+    options = _options(architecture, module, entry)
+    network: AnyModalNetwork = getattr(module, entry.network)(options, num_classes, modalities)
     return network
 
 
-def _module(name: Any) -> Any:
+def check_architecture(architecture: Mapping[str, Any]) -> None:
+    """Make sure that there is such a network with such options; nothing is built.
+
+    Raises:
+        ConfigError: as of :func:`build_network`.
+    """
+    _options(architecture, *_module(architecture.get("network")))
+
+
+def _options(architecture: Mapping[str, Any], module: Any, entry: _NetworkEntry) -> Any:
+    options = {key: value for key, value in architecture.items() if key != "network"}
+    return build(getattr(module, entry.architecture), options, "architecture")
+
+
+def _module(name: Any) -> tuple[Any, _NetworkEntry]:
     if not isinstance(name, str) or name not in _NETWORKS:
         raise ConfigError(
             f"architecture.network is {name!r}: expected one of {', '.join(_NETWORKS)}"
         )
     try:
-        return import_module(f"anymodal_seg_ros.networks.{_NETWORKS[name].module}")
+        entry = _NETWORKS[name]
+        return import_module(f"anymodal_seg_ros.networks.{entry.module}"), entry
     except ImportError as error:
         raise ConfigError(
             f"architecture.network is {name!r}, whose libraries cannot be imported ({error}): "

@@ -84,6 +84,23 @@ def test_wrong_calls_end_with_one_line(tmp_path: Path) -> None:
         assert complaint in result.output
 
 
+@pytest.mark.parametrize(
+    ("section", "complaint"),
+    [("architecture", "architecture.surprise"), ("strategy", "strategy.surprise")],
+)
+def test_an_unknown_option_is_told_before_any_data_is_read(
+    section: str, complaint: str, tmp_path: Path
+) -> None:
+    """Of a set that nobody knows here, so that to open it would be another error."""
+    recipe = write_recipe(tmp_path / "recipe.yaml")
+    content = yaml.safe_load(recipe.read_text())
+    content[section]["surprise"] = 1
+    recipe.write_text(yaml.safe_dump(content))
+    result = call(train.main, recipe, "--run-dir", tmp_path / "run")
+    assert result.exit_code == 1 and f"unknown parameter {complaint}" in result.output
+    assert not (tmp_path / "run").exists()
+
+
 def test_who_interrupts_is_told_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     """Training goes on with an option that the other commands do not have."""
 

@@ -97,6 +97,18 @@ def test_every_method_has_the_shared_recipe_and_its_own_changes(tmp_path: Path) 
         ({"methods": {"a": {"title": "A", "training": {"stps": 1}}}}, "methods.a: unknown.*stps"),
         ({"methods": {"a": {"title": "A", "after": "a"}}}, "after is 'a', which waits for itself"),
         (
+            {"methods": {"a": {"title": "A", "architecture": {"head_widt": 8}}}},
+            "methods.a: unknown parameter architecture.head_widt: did you mean head_width",
+        ),
+        (
+            {"methods": {"a": {"title": "A", "strategy": {"name": "sup"}}}},
+            "methods.a: strategy.name is 'sup': expected one of supervised",
+        ),
+        (
+            {"methods": {"a": {"title": "A", "strategy": {"name": "anyseg", "teacher": "after"}}}},
+            "methods.a.strategy has an entry 'after'.* name that one in methods.a.after",
+        ),
+        (
             {"methods": {"a": {"title": "A", "after": "b"}, "b": {"title": "B", "after": "a"}}},
             r"waits for itself \(a after b after a\): expected a method that can be first",
         ),

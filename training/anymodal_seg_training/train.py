@@ -24,6 +24,7 @@ from anymodal_seg_training.runs.command_line import (
 )
 from anymodal_seg_training.runs.display import Display
 from anymodal_seg_training.runs.loop import Frames, Trainer
+from anymodal_seg_training.runs.named_options import check_named_options
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -121,6 +122,7 @@ def main(
 
     def command() -> None:
         chosen = load_recipe(recipe)
+        check_named_options(chosen)
         run = RunFolder(run_dir or Path("runs") / chosen.name)
         fabric = open_fabric(choose_device(device, threads), chosen.training.precision)
         with Display() as display:

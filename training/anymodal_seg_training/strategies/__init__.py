@@ -68,10 +68,7 @@ def build_strategy(section: Mapping[str, Any], setting: Setting) -> Strategy:
         ConfigError: the strategy or one of its options is unknown or out of range, a library that
             it needs is not installed, or it cannot train on the mixed data sets of this run.
     """
-    name = section.get("name")
-    if not isinstance(name, str) or name not in _STRATEGIES:
-        raise ConfigError(f"strategy.name is {name!r}: expected one of {', '.join(_STRATEGIES)}")
-    entry = _STRATEGIES[name]
+    name, entry = _named(section)
     if setting.known and not entry.mixes:
         able = ", ".join(name for name, entry in _STRATEGIES.items() if entry.mixes)
         raise ConfigError(
@@ -79,6 +76,30 @@ def build_strategy(section: Mapping[str, Any], setting: Setting) -> Strategy:
             "predictions of classes that a data set does not know, or needs the same sensors in "
             f"every step; expected one of {able}"
         )
+    module, options = _options(section)
+    strategy: Strategy = getattr(module, entry.strategy)(options, setting)
+    return strategy
+
+
+def check_strategy(section: Mapping[str, Any]) -> None:
+    """Make sure that there is such a strategy with such options; nothing is built.
+
+    Raises:
+        ConfigError: as of :func:`build_strategy`.
+    """
+    _options(section)
+
+
+def _named(section: Mapping[str, Any]) -> tuple[str, _StrategyEntry]:
+    name = section.get("name")
+    if not isinstance(name, str) or name not in _STRATEGIES:
+        raise ConfigError(f"strategy.name is {name!r}: expected one of {', '.join(_STRATEGIES)}")
+    return name, _STRATEGIES[name]
+
+
+def _options(section: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return a strategy's module and its options as the module has them."""
+    name, entry = _named(section)
     try:
         module = import_module(f"{__name__}.{entry.module}")
     except ImportError as error:
@@ -87,6 +108,4 @@ def build_strategy(section: Mapping[str, Any], setting: Setting) -> Strategy:
             "install anymodal_seg_ros[train]"
         ) from error
     options = {key: value for key, value in section.items() if key != "name"}
-    built = build(getattr(module, entry.options), options, "strategy")
-    strategy: Strategy = getattr(module, entry.strategy)(built, setting)
-    return strategy
+    return module, build(getattr(module, entry.options), options, "strategy")

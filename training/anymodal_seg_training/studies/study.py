@@ -14,6 +14,7 @@ from anymodal_seg_training.errors import TrainingError
 from anymodal_seg_training.names import check_name
 from anymodal_seg_training.recipe import Recipe, parse_recipe
 from anymodal_seg_training.run_folder import RunFolder, first_difference
+from anymodal_seg_training.runs.named_options import check_named_options
 
 _ENTRIES = {"title", "recipe", "seeds", "methods"}
 _METHOD_ENTRIES = {"title", "after", "seeds"}
@@ -139,13 +140,19 @@ class Study:
                 )
             content[section] = {**shared, **entries}
         strategy = content.get("strategy")
-        if after is not None and isinstance(strategy, Mapping):
+        if isinstance(strategy, Mapping) and "after" in strategy.values():
+            if after is None:
+                raise ConfigError(
+                    f"methods.{method.name}.strategy has an entry 'after', which means the run of "
+                    f"another method: name that one in methods.{method.name}.after"
+                )
             content["strategy"] = {
                 key: str(after.path) if value == "after" else value
                 for key, value in strategy.items()
             }
         try:
             recipe = parse_recipe(content)
+            check_named_options(recipe)
         except ConfigError as error:
             raise ConfigError(f"methods.{method.name}: {error}") from error
         return PlannedRun(method, seed, _folder(out, method.name, seed), after, recipe)
