@@ -456,6 +456,39 @@ def test_topics_are_absolute_and_a_damaged_message_is_one(tmp_path: Path) -> Non
         assert damaged == 1
 
 
+@pytest.mark.parametrize("recorded", ["//rgb//image", "/rgb/image/"])
+def test_a_name_with_empty_parts_is_one_that_ros_could_have(recorded: str, tmp_path: Path) -> None:
+    with Bag(write_bag(tmp_path / "bag", {recorded: (IMAGE, SENT)})) as opened:
+        assert opened.topics == {"/rgb/image": IMAGE}
+
+
+@pytest.mark.parametrize("behind", [1, 7, 100])
+def test_what_follows_a_message_is_passed_over_as_by_the_middleware(
+    behind: int, tmp_path: Path
+) -> None:
+    sent = [(log, data + b"\x55" * behind) for log, data in SENT[:2]]
+    with Bag(write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, sent)})) as opened:
+        found = [opened.decode(message) for message in opened.messages(["/rgb/image"])]
+        assert [(m.height, m.width, len(m.data)) for m in found] == [(24, 32, 24 * 32 * 3)] * 2
+
+
+def test_bytes_that_are_not_cdr_are_no_message(tmp_path: Path) -> None:
+    sent = [(log, b"\x77\x88" + data[2:]) for log, data in SENT[:1]]
+    with Bag(write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, sent)})) as opened:
+        (message,) = opened.messages(["/rgb/image"])
+        with pytest.raises(BagError, match="data is no sensor_msgs/msg/Image"):
+            opened.decode(message)
+
+
+@pytest.mark.parametrize("log_ns", [0, START])
+def test_log_times_that_stand_still_are_told(log_ns: int, tmp_path: Path) -> None:
+    sent = [(log_ns, data) for _, data in SENT]
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, sent)})
+    found, (note,) = read(bag)
+    assert found == sent, "in the order in which they lie"
+    assert f"all {len(SENT)} messages have the log time {log_ns}" in note
+
+
 QOS_V4 = "- history: 1\n  depth: {depth}\n  reliability: 1\n  durability: {durability}\n"
 
 

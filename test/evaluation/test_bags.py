@@ -44,6 +44,17 @@ def test_images_come_back_as_they_were(tmp_path: Path) -> None:
             np.testing.assert_array_equal(decoded.pixels, image.pixels)
 
 
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_bag_lies_in_its_folder_whatever_that_is_called(storage: str, tmp_path: Path) -> None:
+    """To SQLite a path may be an address, which '#' and '?' end and in which '%' has a meaning."""
+    path = tmp_path / "Fahrt #1 im Süden? 100%20"
+    with ImageBagWriter(path, storage=storage) as bag:
+        bag.write("/image", IMAGES[0], STAMP, LOG, "camera")
+    assert list(tmp_path.iterdir()) == [path]
+    with Bag(path) as opened:
+        assert (opened.count(["/image"]), opened.notes) == (1, [])
+
+
 @pytest.mark.ros
 def test_rclpy_reads_the_bytes_and_its_own_are_read(tmp_path: Path) -> None:
     pytest.importorskip("rclpy")
