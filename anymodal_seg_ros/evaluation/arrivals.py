@@ -164,6 +164,24 @@ def check_topics(bag: Bag, sensors: Mapping[str, str]) -> list[str]:
     return [*lines, *unusable, *mixed]
 
 
+def check_cameras(bag: Bag, cameras: Collection[str]) -> list[str]:
+    """Say which topics of CameraInfo, or of tf, a bag does not have as such, a line each.
+
+    Args:
+        bag: opened.
+        cameras: absolute topics.
+    """
+    lines = []
+    for topic in sorted(cameras):
+        expected = TRANSFORMS if topic == TF_STATIC else CAMERA_INFO
+        if not (types := bag.types(topic)):
+            lines.append(f"{bag.path} has no {topic}")
+        elif expected not in types:
+            found = quote(", ".join(sorted(types)), 150) or "of no type that the bag tells"
+            lines.append(f"{topic} of {bag.path} is {found}: expected {expected}")
+    return lines
+
+
 def heard_type(types: Collection[str], configured: str = "") -> str:
     """Return the type of which a node hears the messages of a topic; empty if it takes none.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from anymodal_seg_ros.evaluation.image_files import write_picture
 from anymodal_seg_ros.frames import Prediction, SensorState, SensorStatus
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.masks.legend import annotated_overlay
-from anymodal_seg_ros.messages.evidence import left_out, out_of_order, paired_late
+from anymodal_seg_ros.messages.evidence import left_out, out_of_order, paired_late, too_fast
 from anymodal_seg_ros.written_files import naming
 
 _NO_SENSOR = "unlabeled"
@@ -34,6 +35,7 @@ class Summary:
         process_ms: time from frame set to mask, for every mask.
         unlabeled: number of masks without labels, by the reason.
         status: health of the sensors at the last mask, or at the end.
+        expected_hz: promised rates by sensor; those of which none is promised may lack.
     """
 
     subsets: Counter[str] = field(default_factory=Counter)
@@ -42,6 +44,7 @@ class Summary:
     process_ms: list[float] = field(default_factory=list)
     unlabeled: Counter[str] = field(default_factory=Counter)
     status: tuple[SensorStatus, ...] = ()
+    expected_hz: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def masks(self) -> int:
@@ -65,7 +68,9 @@ class Summary:
 
     def troubles(self) -> list[str]:
         """Say what is wrong with each sensor that is not well, or had messages rejected."""
-        return [f"{s.sensor}: {trouble}" for s in self.status if (trouble := _trouble(s))]
+        rates = self.expected_hz
+        troubles = ((s.sensor, _trouble(s, rates.get(s.sensor, 0.0))) for s in self.status)
+        return [f"{sensor}: {trouble}" for sensor, trouble in troubles if trouble]
 
     def blanks(self) -> list[str]:
         """Say how many masks have no labels, and why."""
@@ -76,8 +81,8 @@ class Summary:
         return "; ".join(self.troubles())
 
 
-def _trouble(status: SensorStatus) -> str:
-    """Say in words what is wrong with a sensor; '' if nothing is, or it takes no part."""
+def _trouble(status: SensorStatus, expected_hz: float) -> str:
+    """Say in words what was wrong with a sensor; '' if nothing was, or it takes no part."""
     if status.state is SensorState.DISABLED:
         return ""
     parts = []
@@ -91,7 +96,15 @@ def _trouble(status: SensorStatus) -> str:
         parts.append(f"messages rejected: {rejected}, the last one: {status.last_error}")
     elif status.last_error:
         parts.append(status.last_error)
-    parts += filter(None, (left_out(status), paired_late(status), out_of_order(status)))
+    parts += filter(
+        None,
+        (
+            left_out(status, at_the_end=True),
+            paired_late(status),
+            out_of_order(status),
+            too_fast(status, expected_hz),
+        ),
+    )
     return "; ".join(parts)
 
 

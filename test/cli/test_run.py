@@ -319,6 +319,47 @@ def test_a_sensor_that_lives_but_is_in_no_mask_is_told_with_the_reason(
     assert "fused in 0 of the last 20 masks: cannot be registered to rgb" in line
 
 
+def test_a_few_masks_tell_who_is_in_none_of_them(tmp_path: Path, parameters: Path) -> None:
+    """After a bag nothing follows from which more could be learned."""
+    topics = {"/rgb/image": (IMAGE, frames("rgb", 6)), "/thermal/image": (IMAGE, [])}
+    celsius = []
+    for index, (log, _) in enumerate(frames("rgb", 6)):
+        pixels = np.asarray(scene("thermal", index, 24, 32) / 100 - 273.15, np.float32)
+        celsius.append((log, serialised(values.image(pixels, "32FC1", log, "thermal"))))
+    topics["/thermal/image"] = (IMAGE, celsius)
+    bag = write_bag(tmp_path / "bag", topics)
+    result = invoke("run", bag, "--params-file", parameters, "--out", tmp_path / "out")
+    (line,) = [line for line in result.output.splitlines() if line.startswith("thermal: ")]
+    assert "fused in 0 of the last 6 masks: 100% of its pixels are outside" in line
+
+
+def test_a_topic_with_more_than_its_rate_is_told(tmp_path: Path, parameters: Path) -> None:
+    """Two drivers on one topic are what that mostly is; their pictures come in turn."""
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, frames("rgb", 100))})
+    result = invoke(
+        "run", bag, "--params-file", parameters, "--out", tmp_path / "out", "--no-overlays"
+    )
+    (line,) = [line for line in result.output.splitlines() if line.startswith("rgb: ")]
+    assert "30.3 Hz come, expected_hz is 10: are there two publishers on the topic?" in line
+
+
+def test_a_calibration_of_another_type_is_told(tmp_path: Path, parameters: Path) -> None:
+    topics = {f"/{name}/image": (IMAGE, frames(name, 6)) for name in ("rgb", "thermal")}
+    bag = write_bag(tmp_path / "bag", topics)
+    camera = "thermal/image, registration: {camera_info: rgb/image}"
+    parameters.write_text(parameters.read_text().replace("thermal/image", camera))
+    result = invoke("run", bag, "--params-file", parameters, "--out", tmp_path / "out")
+    told = f"/rgb/image of {bag} is {IMAGE}: expected sensor_msgs/msg/CameraInfo"
+    assert told in result.output.splitlines()
+
+
+def test_where_the_masks_are_is_said_in_one_line(tmp_path: Path, one_camera: Path) -> None:
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, frames("rgb", 2))})
+    out = tmp_path / "a folder with rather a long name"
+    result = invoke("run", bag, "--params-file", one_camera, "--out", out)
+    assert f"2 masks in {out}" in result.output.splitlines()
+
+
 def test_a_bag_that_ends_is_no_silence_of_its_sensors(tmp_path: Path) -> None:
     """The last masks are made a moment after the last message: nobody sends any more by then."""
     own = "{topic: NAME/image, modality: NAME, registration: {camera_info: NAME/info}}"

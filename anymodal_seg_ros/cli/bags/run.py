@@ -24,6 +24,7 @@ from anymodal_seg_ros.evaluation.replay import (
     Latency,
     arrivals,
     cameras_by_topic,
+    check_cameras,
     check_topics,
     idle_faults,
     latency_model,
@@ -36,7 +37,7 @@ from anymodal_seg_ros.evaluation.replay import (
 )
 from anymodal_seg_ros.evaluation.results import ResultFolder, Summary
 from anymodal_seg_ros.faults.timeline import FaultTimeline
-from anymodal_seg_ros.foreign_text import LINE_LENGTH, quote
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.pipeline import Pipeline
 
 
@@ -99,13 +100,14 @@ def command(
         sensors = sensors_by_topic(config.rig, where.namespace, node)
         cameras = cameras_by_topic(config.rig, where.namespace, node)
         told = [*opened.notes, *check_topics(opened, sensors)]
-        told += [f"{bag} has no {topic}" for topic in sorted(set(cameras) - set(opened.topics))]
+        told += check_cameras(opened, cameras)
         length_s = (opened.end_ns - opened.start_ns) / 1e9
         told += idle_faults(timeline, config.rig, length_s)
         for line in told:
             console.say(line)
         pipeline = Pipeline.from_config(config, in_time=latency is not None)
-        summary = Summary()
+        rates = {name: sensor.promised_hz for name, sensor in config.rig.sensors.items()}
+        summary = Summary(expected_hz=rates)
         alpha = config.overlay_alpha if overlays else None
         total = opened.count([*sensors, *cameras])
         received = arrivals(opened, sensors, cameras, config.rig)
@@ -134,7 +136,8 @@ def _node(params: Sequence[Path], namespace: str | None, node: str) -> NodeConfi
 
 def _tell(console: PlainConsole, pipeline: Pipeline, summary: Summary, out: Path) -> None:
     """Print what came of it."""
-    masks = Table(title=quote(f"{summary.masks} masks in {out}", LINE_LENGTH))
+    console.say(f"{summary.masks} masks in {out}")
+    masks = Table()
     masks.add_column("made from")
     masks.add_column("masks", justify="right")
     for subset, count in summary.subsets.most_common():
