@@ -11,7 +11,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.image_files import write_picture
@@ -163,11 +162,11 @@ class ResultFolder:
         self._written[stamp_ns] += 1
         again = self._written[stamp_ns]
         name = f"{stamp_ns:019d}" + (f"_{again}" if again > 1 else "")
-        _save(self._folder / "masks" / f"{name}.png", prediction.mask)
+        write_picture(self._folder / "masks" / f"{name}.png", prediction.mask)
         if self._alpha is not None:
             picture = annotated_overlay(prediction, self._manifest, self._alpha)
             bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-            _save(self._folder / "overlays" / f"{name}.jpg", np.asarray(bgr))
+            write_picture(self._folder / "overlays" / f"{name}.jpg", np.asarray(bgr))
         with naming(self._path):
             self._lines.write(json.dumps(describe(prediction)) + "\n")
 
@@ -192,10 +191,3 @@ def describe(prediction: Prediction) -> dict[str, Any]:
         "network_ms": round(prediction.network_ns / 1e6, 3),
         "process_ms": round(prediction.process_ns / 1e6, 3),
     }
-
-
-def _save(path: Path, pixels: npt.NDArray[Any]) -> None:
-    try:
-        write_picture(path, pixels)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error

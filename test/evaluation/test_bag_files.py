@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lz4.frame  # type: ignore[import-untyped]
@@ -531,6 +533,7 @@ def bombs(folder: Path) -> dict[str, Path]:
 SCRIPT = """
 import re, resource, sys
 from pathlib import Path
+from types import SimpleNamespace
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 from anymodal_seg_ros.evaluation.bag_storage import unpack
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
@@ -585,6 +588,18 @@ def test_a_small_file_that_stands_for_too_much_is_never_written(
     with pytest.raises(BagError, match=r"a\.mcap\.zstd unpacks to more than 1 MiB.*zstd -d"):
         unpack.unpack_file(packed, into)
     assert not into.exists()
+
+
+def test_what_has_no_room_on_the_disk_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=4 << 20))
+    packed, place = tmp_path / "a.mcap.zstd", tmp_path / "bag-1"
+    place.mkdir()
+    packed.write_bytes(zstd.compress(bytes(4 << 20)))
+    says = f"more than 2 MiB, half of what is free in {tmp_path}: make room, or set TMPDIR"
+    with pytest.raises(BagError, match=re.escape(says)):
+        unpack.unpack_file(packed, place / "a.mcap")
 
 
 def test_of_a_small_file_that_is_damaged_the_beginning_is_kept(tmp_path: Path) -> None:
