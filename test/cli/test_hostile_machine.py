@@ -93,6 +93,22 @@ def test_half_a_rig_is_not_left_behind(project_root: Path, bag: Path, tmp_path: 
     assert f"Error: cannot write {rig}" in errors
 
 
+def test_the_reason_for_the_end_is_the_last_line(
+    project_root: Path, bag: Path, tmp_path: Path
+) -> None:
+    """A bar that goes on would be drawn over it, or after it."""
+    line = [sys.executable, "-m", "anymodal_seg_ros.cli.main", "run", str(bag), "--out"]
+    done = subprocess.run(
+        [*line, str(tmp_path / "out")],
+        cwd=project_root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=may_grow_to(20),
+    )
+    assert done.stdout.splitlines()[-1].startswith("Error: ")
+
+
 def test_a_file_that_may_not_grow_is_named_with_the_mend() -> None:
     assert "ulimit -f" in told(OSError(errno.EFBIG, "File too large"))
     assert told(OSError(errno.EFBIG, "File too large", "/a/b.jsonl")).startswith("/a/b.jsonl ")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.progress import track
+from rich.progress import Progress
 from rich.table import Table
 
 from anymodal_seg_ros.cli.console.plain_console import PlainConsole
@@ -111,10 +111,14 @@ def command(
         alpha = config.overlay_alpha if overlays else None
         total = opened.count([*sensors, *cameras])
         received = arrivals(opened, sensors, cameras, config.rig)
-        recorded = track(received, "Segmenting", total, console=console)
         injector = make_injector(timeline, config.rig)
-        messages = with_faults(recorded, injector, opened.start_ns)
-        with ResultFolder(out, pipeline.model.manifest, alpha) as results:
+        # Whatever ends it, the bar is finished before it is said.
+        with (
+            Progress(console=console) as progress,
+            ResultFolder(out, pipeline.model.manifest, alpha) as results,
+        ):
+            recorded = progress.track(received, total, description="Segmenting")
+            messages = with_faults(recorded, injector, opened.start_ns)
             for prediction in replay(pipeline, messages, latency, opened.end_ns):
                 results.write(prediction)
                 summary.add(prediction)
