@@ -93,10 +93,9 @@ def test_half_a_rig_is_not_left_behind(project_root: Path, bag: Path, tmp_path: 
     assert f"Error: cannot write {rig}" in errors
 
 
-def test_the_reason_for_the_end_is_the_last_line(
-    project_root: Path, bag: Path, tmp_path: Path
-) -> None:
+def test_the_reason_for_the_end_is_the_last_line(project_root: Path, tmp_path: Path) -> None:
     """A bar that goes on would be drawn over it, or after it."""
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, images(30))})
     line = [sys.executable, "-m", "anymodal_seg_ros.cli.main", "run", str(bag), "--out"]
     done = subprocess.run(
         [*line, str(tmp_path / "out")],
