@@ -458,6 +458,16 @@ def test_topics_are_absolute_and_a_damaged_message_is_one(tmp_path: Path) -> Non
         assert damaged == 1
 
 
+def test_where_a_channel_does_not_say_it_the_schema_tells_the_encoding(tmp_path: Path) -> None:
+    described = schema(1, IMAGE) + channel(1, 1, "/rgb/image", encoding="")
+    assert read(mcap(tmp_path / "a.mcap", described, message(1, *SENT[0])))[0] == SENT[:1]
+    other = schema(1, IMAGE, "jsonschema", "{}") + channel(1, 1, "/rgb/image", encoding="")
+    with Bag(mcap(tmp_path / "b.mcap", other, message(1, *SENT[0]))) as opened:
+        (found,) = opened.messages(["/rgb/image"])
+        with pytest.raises(BagError, match="encoded as nothing that the bag tells"):
+            opened.decode(found)
+
+
 @pytest.mark.parametrize("recorded", ["//rgb//image", "/rgb/image/"])
 def test_a_name_with_empty_parts_is_one_that_ros_could_have(recorded: str, tmp_path: Path) -> None:
     with Bag(write_bag(tmp_path / "bag", {recorded: (IMAGE, SENT)})) as opened:

@@ -92,7 +92,8 @@ class Types:
 
     def _make(self, channel: Channel) -> Typestore:
         if channel.encoding not in ENCODINGS:
-            raise BagError(f"{channel.topic} is encoded as {quote(channel.encoding)}: expected cdr")
+            encoding = quote(channel.encoding) or "nothing that the bag tells"
+            raise BagError(f"{channel.topic} is encoded as {encoding}: expected cdr")
         standard = self._standard_store(channel.encoding)
         reason = "the bag holds no definition of it, and it is no standard type"
         try:
