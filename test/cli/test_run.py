@@ -353,6 +353,17 @@ def test_a_calibration_of_another_type_is_told(tmp_path: Path, parameters: Path)
     assert told in result.output.splitlines()
 
 
+def test_nobody_misses_the_topics_of_a_sensor_that_is_disabled(
+    tmp_path: Path, parameters: Path
+) -> None:
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, frames("rgb", 6))})
+    off = "thermal/image, enabled: false, registration: {camera_info: thermal/info}"
+    parameters.write_text(parameters.read_text().replace("thermal/image", off))
+    result = invoke("run", bag, "--params-file", parameters, "--out", tmp_path / "out")
+    assert f"{bag} has no /depth/image: depth counts as missing" in result.output.splitlines()
+    assert "/thermal/" not in result.output
+
+
 def test_where_the_masks_are_is_said_in_one_line(tmp_path: Path, one_camera: Path) -> None:
     bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, frames("rgb", 2))})
     out = tmp_path / "a folder with rather a long name"

@@ -99,8 +99,9 @@ def command(
     with Bag(bag) as opened:
         sensors = sensors_by_topic(config.rig, where.namespace, node)
         cameras = cameras_by_topic(config.rig, where.namespace, node)
-        told = [*opened.notes, *check_topics(opened, sensors)]
-        told += check_cameras(opened, cameras)
+        off = [name for name, sensor in config.rig.sensors.items() if not sensor.enabled]
+        told = [*opened.notes, *check_topics(opened, sensors, off)]
+        told += check_cameras(opened, cameras, off)
         length_s = (opened.end_ns - opened.start_ns) / 1e9
         told += idle_faults(timeline, config.rig, length_s)
         for line in told:

@@ -224,7 +224,8 @@ def _set_up(job: Job, bag: BagPart) -> _SetUp:
     subject, rig = job.subject, job.case.rig(job.subject.config.rig)
     sensors = sensors_by_topic(rig, subject.namespace, subject.node)
     cameras = cameras_by_topic(rig, subject.namespace, subject.node)
-    notes = [*check_topics(bag, sensors), *check_cameras(bag, cameras)]
+    off = [name for name, sensor in rig.sensors.items() if not sensor.enabled]
+    notes = [*check_topics(bag, sensors, off), *check_cameras(bag, cameras, off)]
     config = subject.config
     model, engine = _engine(config.model, config.engine, config.threads, config.providers)
     in_time = latency_model(subject.latency) is not None
