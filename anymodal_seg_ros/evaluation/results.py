@@ -85,11 +85,11 @@ def _trouble(status: SensorStatus, expected_hz: float) -> str:
     if status.state is SensorState.DISABLED:
         return ""
     parts = []
-    if status.received == 0 and not status.rejected:
-        parts.append("no message")
-    elif status.fault and status.fault not in status.last_error:
+    if status.fault and status.fault not in status.last_error:
         parts.append(f"{status.state.value}, {status.fault}")
-    elif status.state.down and not status.fault and status.age_ns is not None:
+    elif status.age_ns is None:
+        parts.append("no message")
+    elif status.state.down and not status.fault:
         parts.append(f"{status.state.value}, silent for {status.age_ns / 1e9:.1f} s at the end")
     if rejected := sum(status.rejected.values()):
         parts.append(f"messages rejected: {rejected}, the last one: {status.last_error}")

@@ -30,6 +30,7 @@ from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.replay import arrivals, replay, sensors_by_topic
 from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.sensing.events.values import Events
 
 FRAMES = 12
 PARAMETERS = """
@@ -331,6 +332,25 @@ def test_a_few_masks_tell_who_is_in_none_of_them(tmp_path: Path, parameters: Pat
     result = invoke("run", bag, "--params-file", parameters, "--out", tmp_path / "out")
     (line,) = [line for line in result.output.splitlines() if line.startswith("thermal: ")]
     assert "fused in 0 of the last 6 masks: 100% of its pixels are outside" in line
+
+
+def test_packets_of_which_nothing_comes_are_not_no_message(
+    tmp_path: Path, parameters: Path
+) -> None:
+    """What is received of an event camera are its windows, and there is none."""
+    packets = []
+    for index in range(200):
+        stamp = START + index * 10 * MS
+        packet = values.event_packet(Events.none(), (24, 32), stamp, stamp, index, "events")
+        packets.append((stamp, serialised(packet)))
+    topics = {"/rgb/image": (IMAGE, frames("rgb", 60)), "/events": (packet.type, packets)}
+    bag = write_bag(tmp_path / "bag", topics)
+    events = "events: {topic: events, modality: event, type: event_packet}"
+    text = parameters.read_text()
+    parameters.write_text(text.replace("        thermal:", f"        {events}\n        thermal:"))
+    result = invoke("run", bag, "--params-file", parameters, "--out", tmp_path / "out")
+    (line,) = [line for line in result.output.splitlines() if line.startswith("events: ")]
+    assert "INVALID, no window of events for" in line and "they hold no event" in line
 
 
 def test_a_topic_with_more_than_its_rate_is_told(tmp_path: Path, parameters: Path) -> None:
