@@ -353,6 +353,31 @@ def test_packets_of_which_nothing_comes_are_not_no_message(
     assert "INVALID, no window of events for" in line and "they hold no event" in line
 
 
+def test_damaged_packets_among_good_ones_are_no_fault_of_their_camera(
+    tmp_path: Path, parameters: Path
+) -> None:
+    """The middleware drops such a packet, and the camera goes on being fused."""
+    dice, packets = np.random.default_rng(0), []
+    for index in range(200):
+        stamp = START + index * 10 * MS
+        place = (dice.integers(0, side, 300).astype(np.uint16) for side in (32, 24))
+        times = stamp + np.sort(dice.integers(0, 10 * MS, 300))
+        events = Events(times, *place, dice.integers(0, 2, 300).astype(np.bool_))
+        packet = values.event_packet(events, (24, 32), stamp, stamp, index, "events")
+        packets.append((stamp, serialised(packet)[: 7 if index % 3 == 0 else None]))
+    topics = {"/rgb/image": (IMAGE, frames("rgb", 60)), "/events": (packet.type, packets)}
+    bag, out = write_bag(tmp_path / "bag", topics), tmp_path / "out"
+    events_of = "events: {topic: events, modality: event, type: event_packet}"
+    text = parameters.read_text()
+    parameters.write_text(
+        text.replace("        thermal:", f"        {events_of}\n        thermal:")
+    )
+    result = invoke("run", bag, "--params-file", parameters, "--out", out, "--no-overlays")
+    assert "events: messages rejected: 67" in result.output
+    made = [json.loads(line)["sensors"] for line in (out / "predictions.jsonl").open()]
+    assert sum("events" in sensors for sensors in made) > len(made) - 10
+
+
 def test_a_topic_with_more_than_its_rate_is_told(tmp_path: Path, parameters: Path) -> None:
     """Two drivers on one topic are what that mostly is; their pictures come in turn."""
     bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, frames("rgb", 100))})
