@@ -22,6 +22,7 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 
 from anymodal_seg_ros.evaluation.bags import Bag, BagError, BagMessage
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.messages.rosbags import TYPES, make
@@ -30,6 +31,9 @@ from anymodal_seg_ros.written_files import naming
 _FORMAT: Final = 8  # of metadata.yaml: the older of the two that rosbags writes
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 """Formats of a bag's file."""
+
+_OF_BAGS = frozenset({".mcap", ".db3", ".db3-wal", ".db3-shm", ".zstd", ".yaml"})
+"""Ends of the names of a bag's files; the parameters of one that was simulated are YAML, too."""
 
 _FOREVER = QosTime(2147483647, 4294967295)
 
@@ -92,6 +96,11 @@ class ImageBagWriter:
                 )
             if not (path / "metadata.yaml").is_file():
                 raise BagError(f"{path} exists and is no bag: it is not replaced")
+            if others := [f.name for f in path.iterdir() if f.is_dir() or f.suffix not in _OF_BAGS]:
+                raise BagError(
+                    f"{path} holds more than a bag, such as {quote(min(others))}: it is not "
+                    "replaced; move that elsewhere, or choose another name"
+                )
             shutil.rmtree(path)
         self.path = path
         self._connections: dict[tuple[str, str], Connection | None] = {}

@@ -94,6 +94,22 @@ def test_what_is_no_bag_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").exists()
 
 
+@pytest.mark.parametrize("other", ["notes.txt", "images"])
+def test_what_lies_in_the_folder_of_a_bag_is_never_deleted_with_it(
+    other: str, tmp_path: Path
+) -> None:
+    """Such as the images of which the bag was made, and is to be made again."""
+    path = write(tmp_path / "bag")
+    (path / "rig.yaml").write_text("as simulations write it")
+    if other == "images":
+        (path / other).mkdir()
+    else:
+        (path / other).write_text("written by hand")
+    with pytest.raises(BagError, match=f"more than a bag, such as {other}"):
+        ImageBagWriter(path, replace=True)
+    assert (path / other).exists()
+
+
 def test_a_failure_leaves_no_half_written_bag(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), ImageBagWriter(tmp_path / "bag") as bag:
         bag.write("/image", IMAGES[0], STAMP, LOG, "frame")
