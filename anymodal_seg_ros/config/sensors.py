@@ -335,6 +335,11 @@ class SensorConfig(Thresholds):
         return self.type == "point_cloud" and self.modality != "event"
 
     @property
+    def promised_hz(self) -> float:
+        """How many messages come in a second; 0 where packets of events do, at any rate."""
+        return 0.0 if self.sends_events else self.expected_hz
+
+    @property
     def sends_events(self) -> bool:
         """Whether its messages are events; ``expected_hz`` is the rate of their windows then."""
         return self.type in EVENT_TYPES or (self.type == "point_cloud" and self.modality == "event")

@@ -126,8 +126,13 @@ def cameras_by_topic(
     return found
 
 
-def check_topics(bag: Bag, sensors: Mapping[str, str]) -> list[str]:
+def check_topics(bag: Bag, sensors: Mapping[str, str], off: Collection[str] = ()) -> list[str]:
     """Make sure that a bag has messages of at least one sensor.
+
+    Args:
+        bag: opened.
+        sensors: names of the sensors by absolute topic.
+        off: those among them that are disabled, whose topics nobody misses.
 
     Returns:
         What of the sensors is not in the bag, or not in a type that is taken: a line each.
@@ -146,7 +151,7 @@ def check_topics(bag: Bag, sensors: Mapping[str, str]) -> list[str]:
     lines = [
         f"{bag.path} has no {topic}: {name} counts as missing"
         for topic, name in sensors.items()
-        if topic not in bag.topics
+        if topic not in bag.topics and name not in off
     ]
     unusable = [
         f"{quote(topic)} of {bag.path} is {_unusable(bag.types(topic))}"
@@ -162,6 +167,27 @@ def check_topics(bag: Bag, sensors: Mapping[str, str]) -> list[str]:
         if len(types := bag.types(topic)) > 1 and types & set(READABLE)
     ]
     return [*lines, *unusable, *mixed]
+
+
+def check_cameras(
+    bag: Bag, cameras: Mapping[str, Collection[str]], off: Collection[str] = ()
+) -> list[str]:
+    """Say which topics of CameraInfo, or of tf, a bag does not have as such, a line each.
+
+    Args:
+        bag: opened.
+        cameras: names of the sensors by the absolute topics of their CameraInfo.
+        off: those among them that are disabled, whose topics nobody misses.
+    """
+    lines = []
+    for topic in sorted(t for t, names in cameras.items() if not set(names) <= set(off)):
+        expected = TRANSFORMS if topic == TF_STATIC else CAMERA_INFO
+        if not (types := bag.types(topic)):
+            lines.append(f"{bag.path} has no {topic}")
+        elif expected not in types:
+            found = quote(", ".join(sorted(types)), 150) or "of no type that the bag tells"
+            lines.append(f"{topic} of {bag.path} is {found}: expected {expected}")
+    return lines
 
 
 def heard_type(types: Collection[str], configured: str = "") -> str:

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
+from urllib.parse import quote as url_quote
 
 from rosbags.interfaces import (
     Connection,
@@ -17,9 +18,11 @@ from rosbags.interfaces import (
     QosReliability,
     QosTime,
 )
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 
-from anymodal_seg_ros.evaluation.bags import BagError, BagMessage
+from anymodal_seg_ros.evaluation.bags import Bag, BagError, BagMessage
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.messages.rosbags import TYPES, make
@@ -28,6 +31,9 @@ from anymodal_seg_ros.written_files import naming
 _FORMAT: Final = 8  # of metadata.yaml: the older of the two that rosbags writes
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 """Formats of a bag's file."""
+
+_OF_BAGS = frozenset({".mcap", ".db3", ".db3-wal", ".db3-shm", ".zstd", ".yaml"})
+"""Ends of the names of a bag's files; the parameters of one that was simulated are YAML, too."""
 
 _FOREVER = QosTime(2147483647, 4294967295)
 
@@ -57,6 +63,14 @@ LATCHED = latched(1)
 """As /tf_static is offered by one publisher."""
 
 
+class _Sqlite3Writer(Sqlite3Writer):
+    """The library's, which opens the path of a file as an address: a '#' in it would end it."""
+
+    def __init__(self, path: Path, compression: CompressionMode) -> None:
+        super().__init__(Path(url_quote(str(path))), compression)
+        self.path = path / f"{path.name}.db3"
+
+
 class ImageBagWriter:
     """A new bag, of images above all; a context manager.
 
@@ -82,10 +96,20 @@ class ImageBagWriter:
                 )
             if not (path / "metadata.yaml").is_file():
                 raise BagError(f"{path} exists and is no bag: it is not replaced")
+            if others := [f.name for f in path.iterdir() if f.is_dir() or f.suffix not in _OF_BAGS]:
+                raise BagError(
+                    f"{path} holds more than a bag, such as {quote(min(others))}: it is not "
+                    "replaced; move that elsewhere, or choose another name"
+                )
             shutil.rmtree(path)
         self.path = path
-        self._connections: dict[str, Connection] = {}
+        self._connections: dict[tuple[str, str], Connection | None] = {}
+        """By topic and type; None where nobody knows the type."""
         self._writer = Writer(path, version=_FORMAT, storage_plugin=STORAGES[storage])
+        self._writer.STORAGE_PLUGINS = {
+            **Writer.STORAGE_PLUGINS,
+            StoragePlugin.SQLITE3: _Sqlite3Writer,
+        }
         try:
             self._writer.open()
         except (OSError, sqlite3.Error) as error:
@@ -143,24 +167,31 @@ class ImageBagWriter:
             log_ns: when a recorder would have got it, nanoseconds since the epoch.
             qos: that the publisher offered, as a player shall offer it again.
         """
-        if topic not in self._connections:
-            self._connections[topic] = self._writer.add_connection(
+        connection = self._connections.get((topic, kind))
+        if connection is None:
+            connection = self._connections[topic, kind] = self._writer.add_connection(
                 topic, kind, typestore=TYPES, offered_qos_profiles=qos
             )
-        data = TYPES.serialize_cdr(message, kind)
-        self._put(self._connections[topic], log_ns, data)
+        self._put(connection, log_ns, TYPES.serialize_cdr(message, kind))
 
-    def copy(self, message: BagMessage) -> bool:
-        """Append a message of another bag as it is; False if it is not CDR of a known type."""
-        if message.channel.encoding != "cdr" or message.type not in TYPES.types:
+    def copy(self, message: BagMessage, bag: Bag) -> bool:
+        """Append a message of another bag as it is, and its type as it is defined there.
+
+        Returns:
+            False if it is not CDR, or nobody knows its type.
+        """
+        channel, key = message.channel, (message.topic, message.type)
+        if channel.encoding != "cdr":
             return False
-        if message.topic not in self._connections:
-            kept = message.channel.latched
-            self._connections[message.topic] = self._writer.add_connection(
-                message.topic,
-                message.type,
-                typestore=TYPES,
-                offered_qos_profiles=latched(kept) if kept else (),
+        if key not in self._connections:
+            kept, types = channel.latched, bag.typestore(channel)
+            qos = latched(kept) if kept else ()
+            self._connections[key] = (
+                None
+                if types is None
+                else self._writer.add_connection(*key, typestore=types, offered_qos_profiles=qos)
             )
-        self._put(self._connections[message.topic], message.log_ns, message.data)
+        if (connection := self._connections[key]) is None:
+            return False
+        self._put(connection, message.log_ns, message.data)
         return True

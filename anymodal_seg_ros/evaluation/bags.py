@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rosbags.typesys.store import Typestore
+
 from anymodal_seg_ros.evaluation.bag_storage.folder import BagFiles
 from anymodal_seg_ros.evaluation.bag_storage.recording import BagError, Channel, Record, in_order
 from anymodal_seg_ros.evaluation.bag_storage.types import ENCODINGS, Types
@@ -99,6 +101,12 @@ class Bag:
             "they count as received when it began"
         )
         own = [clockless] if self._clockless else []
+        if self.start_ns == self.end_ns and (number := self.count(self.topics)) > 2:
+            own.append(
+                f"{self.path}: all {number} messages have the log time {self.start_ns}: nobody can "
+                "tell when they came, and they are taken in the order in which they lie. Record "
+                "without use_sim_time, or while /clock is published"
+            )
         return [*self._files.notes, *own, *(n for s in self._files.storages for n in s.notes)]
 
     @property
@@ -160,6 +168,10 @@ class Bag:
                 field that is wrong, as a rejection's does.
         """
         return self._types.decode(message.channel, message.data)
+
+    def typestore(self, channel: Channel) -> Typestore | None:
+        """Return what knows a channel's type as it was recorded; None if nobody does."""
+        return self._types.recorded(channel)
 
     def _records(self, channels: Collection[Channel], first: int, last: int) -> Iterator[Record]:
         sources = [

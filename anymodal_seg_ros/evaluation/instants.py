@@ -25,6 +25,7 @@ from anymodal_seg_ros.evaluation.bags import Bag, BagError
 from anymodal_seg_ros.evaluation.image_files import load_image, pair_by_name
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
+from anymodal_seg_ros.sensing.events.messages import is_event_message
 from anymodal_seg_ros.sensing.geometry.camera_info import camera_from_info
 from anymodal_seg_ros.sensing.geometry.cameras import CalibrationError
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
@@ -33,6 +34,12 @@ T = TypeVar("T")
 
 Instant = tuple[str, dict[str, Image]]
 """A name for the instant, and the images by sensor; those that saw nothing then are absent."""
+
+
+_NO_PICTURE = (
+    "single events are no picture that could be compared: give the sensor a topic of pictures that "
+    "are made of them, if there is one"
+)
 
 
 def from_folders(folders: Mapping[str, Sequence[Path]], count: int) -> Iterator[Instant]:
@@ -180,6 +187,8 @@ def _images(
     """Yield sensor, header time with its offset, and image; damaged messages are counted."""
     for sensor, _, message in arrivals(bag, sensors, rig=rig):
         try:
+            if rig.sensors[sensor].modality == "event" and is_event_message(message):
+                raise DecodeError(_NO_PICTURE, "type")
             time_ns = stamp_ns(message.header) + seconds_to_ns(rig.sensors[sensor].offset_s)
             yield sensor, time_ns, decode_image(message)
         except DecodeError as error:

@@ -25,6 +25,7 @@ from anymodal_seg_ros.evaluation.arrivals import (
     absolute_topic,
     arrivals,
     cameras_by_topic,
+    check_cameras,
     check_topics,
     sensors_by_topic,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "absolute_topic",
     "arrivals",
     "cameras_by_topic",
+    "check_cameras",
     "check_topics",
     "idle_faults",
     "latency_model",

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.evaluation.image_files import write_picture
 from anymodal_seg_ros.frames import Prediction, SensorState, SensorStatus
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.inference.masks.legend import annotated_overlay
-from anymodal_seg_ros.messages.evidence import left_out, out_of_order, paired_late
+from anymodal_seg_ros.messages.evidence import left_out, out_of_order, paired_late, too_fast
 from anymodal_seg_ros.written_files import naming
 
 _NO_SENSOR = "unlabeled"
@@ -34,6 +34,7 @@ class Summary:
         process_ms: time from frame set to mask, for every mask.
         unlabeled: number of masks without labels, by the reason.
         status: health of the sensors at the last mask, or at the end.
+        expected_hz: promised rates by sensor; those of which none is promised may lack.
     """
 
     subsets: Counter[str] = field(default_factory=Counter)
@@ -42,6 +43,7 @@ class Summary:
     process_ms: list[float] = field(default_factory=list)
     unlabeled: Counter[str] = field(default_factory=Counter)
     status: tuple[SensorStatus, ...] = ()
+    expected_hz: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def masks(self) -> int:
@@ -65,7 +67,9 @@ class Summary:
 
     def troubles(self) -> list[str]:
         """Say what is wrong with each sensor that is not well, or had messages rejected."""
-        return [f"{s.sensor}: {trouble}" for s in self.status if (trouble := _trouble(s))]
+        rates = self.expected_hz
+        troubles = ((s.sensor, _trouble(s, rates.get(s.sensor, 0.0))) for s in self.status)
+        return [f"{sensor}: {trouble}" for sensor, trouble in troubles if trouble]
 
     def blanks(self) -> list[str]:
         """Say how many masks have no labels, and why."""
@@ -76,22 +80,30 @@ class Summary:
         return "; ".join(self.troubles())
 
 
-def _trouble(status: SensorStatus) -> str:
-    """Say in words what is wrong with a sensor; '' if nothing is, or it takes no part."""
+def _trouble(status: SensorStatus, expected_hz: float) -> str:
+    """Say in words what was wrong with a sensor; '' if nothing was, or it takes no part."""
     if status.state is SensorState.DISABLED:
         return ""
     parts = []
-    if status.received == 0 and not status.rejected:
-        parts.append("no message")
-    elif status.fault and status.fault not in status.last_error:
+    if status.fault and status.fault not in status.last_error:
         parts.append(f"{status.state.value}, {status.fault}")
-    elif status.state.down and not status.fault and status.age_ns is not None:
+    elif status.age_ns is None:
+        parts.append("no message")
+    elif status.state.down and not status.fault:
         parts.append(f"{status.state.value}, silent for {status.age_ns / 1e9:.1f} s at the end")
     if rejected := sum(status.rejected.values()):
         parts.append(f"messages rejected: {rejected}, the last one: {status.last_error}")
     elif status.last_error:
         parts.append(status.last_error)
-    parts += filter(None, (left_out(status), paired_late(status), out_of_order(status)))
+    parts += filter(
+        None,
+        (
+            left_out(status, at_the_end=True),
+            paired_late(status),
+            out_of_order(status),
+            too_fast(status, expected_hz),
+        ),
+    )
     return "; ".join(parts)
 
 
@@ -150,11 +162,11 @@ class ResultFolder:
         self._written[stamp_ns] += 1
         again = self._written[stamp_ns]
         name = f"{stamp_ns:019d}" + (f"_{again}" if again > 1 else "")
-        _save(self._folder / "masks" / f"{name}.png", prediction.mask)
+        write_picture(self._folder / "masks" / f"{name}.png", prediction.mask)
         if self._alpha is not None:
             picture = annotated_overlay(prediction, self._manifest, self._alpha)
             bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-            _save(self._folder / "overlays" / f"{name}.jpg", np.asarray(bgr))
+            write_picture(self._folder / "overlays" / f"{name}.jpg", np.asarray(bgr))
         with naming(self._path):
             self._lines.write(json.dumps(describe(prediction)) + "\n")
 
@@ -179,10 +191,3 @@ def describe(prediction: Prediction) -> dict[str, Any]:
         "network_ms": round(prediction.network_ns / 1e6, 3),
         "process_ms": round(prediction.process_ns / 1e6, 3),
     }
-
-
-def _save(path: Path, pixels: npt.NDArray[Any]) -> None:
-    try:
-        write_picture(path, pixels)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error

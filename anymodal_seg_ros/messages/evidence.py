@@ -23,6 +23,12 @@ OUT_OF_ORDER_FROM = 0.2
 OUT_OF_ORDER_AT_LEAST = 3
 """So many of them: between two reports there may be few, and one is late on a busy machine."""
 
+FEWEST_MESSAGES = 90
+"""Before so many messages nothing is said of their rate: what has waited comes at once."""
+
+TOO_FAST = 1.5
+"""Times the promised rate."""
+
 OK, WARN, ERROR = 0, 1, 2
 """Levels of a ``diagnostic_msgs/DiagnosticStatus``."""
 
@@ -66,17 +72,19 @@ def level_of(state: SensorState) -> int:
     return WARN if state in _WARN else OK
 
 
-def left_out(status: SensorStatus) -> str:
+def left_out(status: SensorStatus, *, at_the_end: bool = False) -> str:
     """Say that a living sensor is hardly ever fused; empty if it is, or if that is no fault.
 
     Nor is it told of one that was down until a moment ago: that it is back is all there is to say.
+
+    Args:
+        status: of the sensor.
+        at_the_end: no mask follows, so that a few tell as well, and so does what is over.
     """
     fused = status.fused
-    if not status.state.alive or fused.benign or fused.masks < FEWEST_MASKS:
+    if not status.state.alive or fused.benign or fused.used >= fused.masks / 2:
         return ""
-    if fused.reason.partition(";")[0] in _OVER:
-        return ""
-    if fused.used >= fused.masks / 2:
+    if not at_the_end and (fused.masks < FEWEST_MASKS or fused.reason.partition(";")[0] in _OVER):
         return ""
     return f"fused in {fused.used} of the last {fused.masks} masks: {fused.reason}"
 
@@ -109,6 +117,24 @@ def out_of_order(now: SensorStatus, before: SensorStatus | None = None) -> str:
         if dropped >= OUT_OF_ORDER_AT_LEAST and dropped > OUT_OF_ORDER_FROM * arrived:
             return f"{dropped} of the last {arrived} messages {words}"
     return ""
+
+
+def too_fast(status: SensorStatus, expected_hz: float) -> str:
+    """Say that more messages of a sensor come than were promised; empty if they do not.
+
+    Args:
+        status: of the sensor.
+        expected_hz: the rate that is configured; 0 if none is to be expected.
+    """
+    rate_hz = status.rate_hz
+    if not expected_hz or rate_hz is None or rate_hz < TOO_FAST * expected_hz:
+        return ""
+    if status.received < FEWEST_MESSAGES:
+        return ""
+    return (
+        f"{rate_hz:.1f} Hz come, expected_hz is {expected_hz:g}: are there two publishers on the "
+        "topic? if not, correct expected_hz"
+    )
 
 
 def mask_evidence(

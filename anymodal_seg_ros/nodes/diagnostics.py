@@ -23,12 +23,6 @@ SILENT_S = 1.5
 SILENT_PERIODS = 3
 """Without a mask for so long while sensors are alive, the node fails; the longer of the two."""
 
-FEWEST_MESSAGES = 90
-"""Before so many messages nothing is said of their rate."""
-
-TOO_FAST = 1.5
-"""Times the promised rate."""
-
 
 @dataclass(frozen=True, slots=True)
 class PipelineReport:
@@ -139,7 +133,7 @@ def sensor_health(
         message += f": last message {status.age_ns / 1e9:.2f} s ago"
     told = "" if facts is None else facts.words
     pairing = evidence.left_out(status) or evidence.paired_late(status)
-    warnings = [pairing, told or _too_fast(status, expected_hz)]
+    warnings = [pairing, told or evidence.too_fast(status, expected_hz)]
     if status.state.alive:
         warnings.append(evidence.out_of_order(status, before))
     rejected_before = 0 if before is None else sum(before.rejected.values())
@@ -273,19 +267,6 @@ def _judge(
             "rig.max_rate_hz help",
         )
     return DiagnosticStatus.OK, rate
-
-
-def _too_fast(status: SensorStatus, expected_hz: float) -> str:
-    """Say that more messages come than were promised; empty if they do not."""
-    rate_hz = status.rate_hz
-    if not expected_hz or rate_hz is None or rate_hz < TOO_FAST * expected_hz:
-        return ""
-    if status.received < FEWEST_MESSAGES:
-        return ""  # what has waited for the node to start comes at once
-    return (
-        f"{rate_hz:.1f} Hz come, expected_hz is {expected_hz:g}: are there two publishers on the "
-        "topic? if not, correct expected_hz"
-    )
 
 
 def no_clock(node: str) -> DiagnosticStatus:

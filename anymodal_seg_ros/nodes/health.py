@@ -171,8 +171,7 @@ class Health:
             before = self._before.get(status.sensor)
             self._before[status.sensor] = status
             topic = self._topics[status.sensor]
-            config = self._pipeline.rig.sensors[status.sensor]
-            expected_hz = 0.0 if config.sends_events else config.expected_hz
+            expected_hz = self._pipeline.rig.sensors[status.sensor].promised_hz
             seen = (facts or {}).get(status.sensor)
             statuses.append(
                 sensor_health(self._node_name, status, topic, before, expected_hz, seen)

@@ -230,6 +230,8 @@ class Pipeline:
     ) -> str:
         """Count a message that could not be read. Returns what was wrong, with the topic."""
         with self._lock:
+            if self.rig.sensors[sensor].sends_events:
+                return self._intake.reject_events(sensor, fault, received_ns, kind)
             return self._intake.reject(sensor, fault, received_ns, kind)
 
     def push_camera_info(self, sensor: str, message: Any) -> str | None:

@@ -16,6 +16,7 @@ from anymodal_seg_ros.cli.main import main
 from anymodal_seg_ros.cli.robot.check_alignment import command
 from anymodal_seg_ros.config import load_config
 from anymodal_seg_ros.messages import values
+from anymodal_seg_ros.sensing.events.values import Events
 from anymodal_seg_ros.sensing.geometry.cameras import Camera
 
 FRAMES = 6
@@ -185,6 +186,22 @@ def test_messages_that_are_no_images_are_counted(tmp_path: Path) -> None:
     code, said = told(recorded(tmp_path / "mixed", [*good, unstamped]))
     assert code == 0
     assert "rgb: messages rejected: 1, the last one: stamp is 0 s 0 ns" in said
+
+
+def test_single_events_are_told_as_what_they_are(tmp_path: Path) -> None:
+    """As of the simulated rig, whose parameters name the packets."""
+    packet = values.event_packet(Events.none(), (24, 32), 0, START, 0, "events")
+    rig = {name: {"topic": f"/{name}/image", "modality": name} for name in ("rgb", "thermal")}
+    rig["events"] = {"topic": "/packets", "modality": "event", "type": "event_packet"}
+    params = tmp_path / "rig.yaml"
+    content = {"/**": {"ros__parameters": {"rig": {"sensors": rig}}}}
+    params.write_text(yaml.safe_dump(content, sort_keys=False))
+    topics = {f"/{name}/image": (IMAGE, images(3)) for name in ("rgb", "thermal")}
+    topics["/packets"] = (packet.type, [(START, serialised(packet))])
+    bag = write_bag(tmp_path / "bag", topics)
+    code, said = told([str(bag), "--params-file", str(params), "--out", str(tmp_path / "out")])
+    assert code == 0
+    assert "events: messages rejected: 1, the last one: single events are no picture" in said
 
 
 @pytest.mark.parametrize("link", ["shifts.csv", "thermal_over_rgb"])

@@ -17,6 +17,9 @@ from fixtures.failing_engine import fail_after
 from fixtures.scenes import scene
 from fixtures.scored_bags import HEIGHT, PARAMETERS, START_NS, WIDTH, write_scored_bag
 from fixtures.tiny_model import write_tiny_model
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from anymodal_seg_ros.cli.evaluation import conclusion
 from anymodal_seg_ros.cli.main import main
@@ -27,6 +30,7 @@ from anymodal_seg_ros.evaluation.scorecard.runs.run_folder import load_run
 from anymodal_seg_ros.evaluation.scorecard.scorecard import Scorecard, load_scorecard
 from anymodal_seg_ros.evaluation.scorecard.suite import Entry, config_of, entry_of
 from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.messages.rosbags import make
 from anymodal_seg_ros.messages.values import Message
 from anymodal_seg_ros.sensing.decoding.decode import decode_image, stamp_ns
@@ -713,6 +717,42 @@ def test_why_there_are_no_masks(tiny_model: Path, tmp_path: Path) -> None:
     rig.write_text(PARAMETERS.format(model=tiny_model))
     result = evaluate(tmp_path / "unstamped", "--params", rig, "--out", tmp_path / "card")
     assert "no mask was made: rgb: messages rejected: 3" in " ".join(result.output.split())
+
+
+def test_a_bag_of_results_holds_what_was_recorded_as_it_was_defined_there(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """Of an older standard, of the robot's own package, and two types on one topic."""
+    types = get_typestore(Stores.ROS2_FOXY)
+    older, own = "shape_msgs/msg/SolidPrimitive", "robot_msgs/msg/Thing"
+    types.register(get_types_from_msg("string data", own))
+    sent = [
+        ("/shape", older, types.types[older](type=1, dimensions=np.array([1.0, 2.0, 3.0]))),
+        ("/thing", own, types.types[own](data="it")),
+        ("/both", "std_msgs/msg/Int8", types.types["std_msgs/msg/Int8"](data=7)),
+        ("/both", "std_msgs/msg/String", types.types["std_msgs/msg/String"](data="seven")),
+    ]
+    image = "sensor_msgs/msg/Image"
+    picture = make(values.image(scene("rgb", 0, HEIGHT, WIDTH), "rgb8", START_NS, "rgb"))
+    with Writer(tmp_path / "robot", version=8, storage_plugin=StoragePlugin.MCAP) as bag:
+        for topic, kind, message in (*sent, ("/rgb/image", image, picture)):
+            connection = bag.add_connection(topic, kind, typestore=types)
+            bag.write(connection, START_NS, types.serialize_cdr(message, kind))
+    rig = tmp_path / "rig.yaml"
+    rig.write_text(PARAMETERS.format(model=tiny_model))
+    results = tmp_path / "results"
+    evaluate(tmp_path / "robot", "--params", rig, "--out", tmp_path / "card", "--bag", results)
+    with AnyReader([results]) as reader:
+        found = {
+            (connection.topic, connection.msgtype): reader.deserialize(data, connection.msgtype)
+            for connection, _, data in reader.messages()
+        }
+    for topic, kind, message in sent:
+        for field in ("data", "dimensions"):
+            if hasattr(message, field):
+                np.testing.assert_array_equal(
+                    getattr(found[topic, kind], field), getattr(message, field)
+                )
 
 
 def test_a_bag_of_results_offers_what_was_latched_and_holds_no_other_run(

@@ -93,6 +93,21 @@ def test_half_a_rig_is_not_left_behind(project_root: Path, bag: Path, tmp_path: 
     assert f"Error: cannot write {rig}" in errors
 
 
+def test_the_reason_for_the_end_is_the_last_line(project_root: Path, tmp_path: Path) -> None:
+    """A bar that goes on would be drawn over it, or after it."""
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, images(30))})
+    line = [sys.executable, "-m", "anymodal_seg_ros.cli.main", "run", str(bag), "--out"]
+    done = subprocess.run(
+        [*line, str(tmp_path / "out")],
+        cwd=project_root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=may_grow_to(20),
+    )
+    assert done.stdout.splitlines()[-1].startswith("Error: ")
+
+
 def test_a_file_that_may_not_grow_is_named_with_the_mend() -> None:
     assert "ulimit -f" in told(OSError(errno.EFBIG, "File too large"))
     assert told(OSError(errno.EFBIG, "File too large", "/a/b.jsonl")).startswith("/a/b.jsonl ")
@@ -102,6 +117,7 @@ def test_a_file_that_may_not_grow_is_named_with_the_mend() -> None:
     ("arguments", "size", "named"),
     [
         (["run", "{bag}", "--no-overlays", "--out", "{out}"], 700, "predictions.jsonl"),
+        (["run", "{bag}", "--no-overlays", "--out", "{out}"], 20, ".png became larger than may be"),
         (["check-alignment", "--sensor", "a={images}", "--sensor", "b={images}", "--out", "{out}"],
          20, "b_over_a"),
         (["assemble-bag", "{out}", "--sensor", "a={images}"], 2000, "out"),

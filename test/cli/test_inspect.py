@@ -412,6 +412,16 @@ def test_clocks_and_latencies(tmp_path: Path) -> None:
     assert code == 1 and "S207" in found[""], found
 
 
+def test_two_cameras_on_one_topic_are_told(tmp_path: Path) -> None:
+    """Their stamps need neither repeat nor go back; only the frames tell."""
+    with ImageBagWriter(tmp_path / "bag") as bag:
+        for number in range(20):
+            stamp = START_NS + number * PERIOD_NS
+            bag.write("/image", picture(number), stamp, stamp, ("left", "right")[number % 2])
+    _, found = inspect(tmp_path / "bag")
+    assert "E504" in found["/image"]
+
+
 def test_gaps_and_irregular_rates(tmp_path: Path) -> None:
     holes = [t for n, t in enumerate(steady(60)) if not 20 <= n < 40]
     uneven = [t for n, t in enumerate(steady(60)) if n % 7]

@@ -30,6 +30,7 @@ from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.replay import arrivals, replay, sensors_by_topic
 from anymodal_seg_ros.messages import values
 from anymodal_seg_ros.pipeline import Pipeline
+from anymodal_seg_ros.sensing.events.values import Events
 
 FRAMES = 12
 PARAMETERS = """
@@ -317,6 +318,102 @@ def test_a_sensor_that_lives_but_is_in_no_mask_is_told_with_the_reason(
     assert result.exit_code == 0, result.output
     (line,) = [line for line in result.output.splitlines() if line.startswith("thermal: ")]
     assert "fused in 0 of the last 20 masks: cannot be registered to rgb" in line
+
+
+def test_a_few_masks_tell_who_is_in_none_of_them(tmp_path: Path, parameters: Path) -> None:
+    """After a bag nothing follows from which more could be learned."""
+    topics = {"/rgb/image": (IMAGE, frames("rgb", 6)), "/thermal/image": (IMAGE, [])}
+    celsius = []
+    for index, (log, _) in enumerate(frames("rgb", 6)):
+        pixels = np.asarray(scene("thermal", index, 24, 32) / 100 - 273.15, np.float32)
+        celsius.append((log, serialised(values.image(pixels, "32FC1", log, "thermal"))))
+    topics["/thermal/image"] = (IMAGE, celsius)
+    bag = write_bag(tmp_path / "bag", topics)
+    result = invoke("run", bag, "--params-file", parameters, "--out", tmp_path / "out")
+    (line,) = [line for line in result.output.splitlines() if line.startswith("thermal: ")]
+    assert "fused in 0 of the last 6 masks: 100% of its pixels are outside" in line
+
+
+def test_packets_of_which_nothing_comes_are_not_no_message(
+    tmp_path: Path, parameters: Path
+) -> None:
+    """What is received of an event camera are its windows, and there is none."""
+    packets = []
+    for index in range(200):
+        stamp = START + index * 10 * MS
+        packet = values.event_packet(Events.none(), (24, 32), stamp, stamp, index, "events")
+        packets.append((stamp, serialised(packet)))
+    topics = {"/rgb/image": (IMAGE, frames("rgb", 60)), "/events": (packet.type, packets)}
+    bag = write_bag(tmp_path / "bag", topics)
+    events = "events: {topic: events, modality: event, type: event_packet}"
+    text = parameters.read_text()
+    parameters.write_text(text.replace("        thermal:", f"        {events}\n        thermal:"))
+    result = invoke("run", bag, "--params-file", parameters, "--out", tmp_path / "out")
+    (line,) = [line for line in result.output.splitlines() if line.startswith("events: ")]
+    assert "INVALID, no window of events for" in line and "they hold no event" in line
+
+
+def test_damaged_packets_among_good_ones_are_no_fault_of_their_camera(
+    tmp_path: Path, parameters: Path
+) -> None:
+    """The middleware drops such a packet, and the camera goes on being fused."""
+    dice, packets = np.random.default_rng(0), []
+    for index in range(200):
+        stamp = START + index * 10 * MS
+        place = (dice.integers(0, side, 300).astype(np.uint16) for side in (32, 24))
+        times = stamp + np.sort(dice.integers(0, 10 * MS, 300))
+        events = Events(times, *place, dice.integers(0, 2, 300).astype(np.bool_))
+        packet = values.event_packet(events, (24, 32), stamp, stamp, index, "events")
+        packets.append((stamp, serialised(packet)[: 7 if index % 3 == 0 else None]))
+    topics = {"/rgb/image": (IMAGE, frames("rgb", 60)), "/events": (packet.type, packets)}
+    bag, out = write_bag(tmp_path / "bag", topics), tmp_path / "out"
+    events_of = "events: {topic: events, modality: event, type: event_packet}"
+    text = parameters.read_text()
+    parameters.write_text(
+        text.replace("        thermal:", f"        {events_of}\n        thermal:")
+    )
+    result = invoke("run", bag, "--params-file", parameters, "--out", out, "--no-overlays")
+    assert "events: messages rejected: 67" in result.output
+    made = [json.loads(line)["sensors"] for line in (out / "predictions.jsonl").open()]
+    assert sum("events" in sensors for sensors in made) > len(made) - 10
+
+
+def test_a_topic_with_more_than_its_rate_is_told(tmp_path: Path, parameters: Path) -> None:
+    """Two drivers on one topic are what that mostly is; their pictures come in turn."""
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, frames("rgb", 100))})
+    result = invoke(
+        "run", bag, "--params-file", parameters, "--out", tmp_path / "out", "--no-overlays"
+    )
+    (line,) = [line for line in result.output.splitlines() if line.startswith("rgb: ")]
+    assert "30.3 Hz come, expected_hz is 10: are there two publishers on the topic?" in line
+
+
+def test_a_calibration_of_another_type_is_told(tmp_path: Path, parameters: Path) -> None:
+    topics = {f"/{name}/image": (IMAGE, frames(name, 6)) for name in ("rgb", "thermal")}
+    bag = write_bag(tmp_path / "bag", topics)
+    camera = "thermal/image, registration: {camera_info: rgb/image}"
+    parameters.write_text(parameters.read_text().replace("thermal/image", camera))
+    result = invoke("run", bag, "--params-file", parameters, "--out", tmp_path / "out")
+    told = f"/rgb/image of {bag} is {IMAGE}: expected sensor_msgs/msg/CameraInfo"
+    assert told in result.output.splitlines()
+
+
+def test_nobody_misses_the_topics_of_a_sensor_that_is_disabled(
+    tmp_path: Path, parameters: Path
+) -> None:
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, frames("rgb", 6))})
+    off = "thermal/image, enabled: false, registration: {camera_info: thermal/info}"
+    parameters.write_text(parameters.read_text().replace("thermal/image", off))
+    result = invoke("run", bag, "--params-file", parameters, "--out", tmp_path / "out")
+    assert f"{bag} has no /depth/image: depth counts as missing" in result.output.splitlines()
+    assert "/thermal/" not in result.output
+
+
+def test_where_the_masks_are_is_said_in_one_line(tmp_path: Path, one_camera: Path) -> None:
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, frames("rgb", 2))})
+    out = tmp_path / "a folder with rather a long name"
+    result = invoke("run", bag, "--params-file", one_camera, "--out", out)
+    assert f"2 masks in {out}" in result.output.splitlines()
 
 
 def test_a_bag_that_ends_is_no_silence_of_its_sensors(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lz4.frame  # type: ignore[import-untyped]
@@ -456,6 +458,49 @@ def test_topics_are_absolute_and_a_damaged_message_is_one(tmp_path: Path) -> Non
         assert damaged == 1
 
 
+def test_where_a_channel_does_not_say_it_the_schema_tells_the_encoding(tmp_path: Path) -> None:
+    described = schema(1, IMAGE) + channel(1, 1, "/rgb/image", encoding="")
+    assert read(mcap(tmp_path / "a.mcap", described, message(1, *SENT[0])))[0] == SENT[:1]
+    other = schema(1, IMAGE, "jsonschema", "{}") + channel(1, 1, "/rgb/image", encoding="")
+    with Bag(mcap(tmp_path / "b.mcap", other, message(1, *SENT[0]))) as opened:
+        (found,) = opened.messages(["/rgb/image"])
+        with pytest.raises(BagError, match="encoded as nothing that the bag tells"):
+            opened.decode(found)
+
+
+@pytest.mark.parametrize("recorded", ["//rgb//image", "/rgb/image/"])
+def test_a_name_with_empty_parts_is_one_that_ros_could_have(recorded: str, tmp_path: Path) -> None:
+    with Bag(write_bag(tmp_path / "bag", {recorded: (IMAGE, SENT)})) as opened:
+        assert opened.topics == {"/rgb/image": IMAGE}
+
+
+@pytest.mark.parametrize("behind", [1, 7, 100])
+def test_what_follows_a_message_is_passed_over_as_by_the_middleware(
+    behind: int, tmp_path: Path
+) -> None:
+    sent = [(log, data + b"\x55" * behind) for log, data in SENT[:2]]
+    with Bag(write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, sent)})) as opened:
+        found = [opened.decode(message) for message in opened.messages(["/rgb/image"])]
+        assert [(m.height, m.width, len(m.data)) for m in found] == [(24, 32, 24 * 32 * 3)] * 2
+
+
+def test_bytes_that_are_not_cdr_are_no_message(tmp_path: Path) -> None:
+    sent = [(log, b"\x77\x88" + data[2:]) for log, data in SENT[:1]]
+    with Bag(write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, sent)})) as opened:
+        (message,) = opened.messages(["/rgb/image"])
+        with pytest.raises(BagError, match="data is no sensor_msgs/msg/Image"):
+            opened.decode(message)
+
+
+@pytest.mark.parametrize("log_ns", [0, START])
+def test_log_times_that_stand_still_are_told(log_ns: int, tmp_path: Path) -> None:
+    sent = [(log_ns, data) for _, data in SENT]
+    bag = write_bag(tmp_path / "bag", {"/rgb/image": (IMAGE, sent)})
+    found, (note,) = read(bag)
+    assert found == sent, "in the order in which they lie"
+    assert f"all {len(SENT)} messages have the log time {log_ns}" in note
+
+
 QOS_V4 = "- history: 1\n  depth: {depth}\n  reliability: 1\n  durability: {durability}\n"
 
 
@@ -498,6 +543,7 @@ def bombs(folder: Path) -> dict[str, Path]:
 SCRIPT = """
 import re, resource, sys
 from pathlib import Path
+from types import SimpleNamespace
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 from anymodal_seg_ros.evaluation.bag_storage import unpack
 from anymodal_seg_ros.evaluation.bags import Bag, BagError
@@ -552,6 +598,18 @@ def test_a_small_file_that_stands_for_too_much_is_never_written(
     with pytest.raises(BagError, match=r"a\.mcap\.zstd unpacks to more than 1 MiB.*zstd -d"):
         unpack.unpack_file(packed, into)
     assert not into.exists()
+
+
+def test_what_has_no_room_on_the_disk_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=4 << 20))
+    packed, place = tmp_path / "a.mcap.zstd", tmp_path / "bag-1"
+    place.mkdir()
+    packed.write_bytes(zstd.compress(bytes(4 << 20)))
+    says = f"more than 2 MiB, half of what is free in {tmp_path}: make room, or set TMPDIR"
+    with pytest.raises(BagError, match=re.escape(says)):
+        unpack.unpack_file(packed, place / "a.mcap")
 
 
 def test_of_a_small_file_that_is_damaged_the_beginning_is_kept(tmp_path: Path) -> None:

@@ -44,6 +44,17 @@ def test_images_come_back_as_they_were(tmp_path: Path) -> None:
             np.testing.assert_array_equal(decoded.pixels, image.pixels)
 
 
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_bag_lies_in_its_folder_whatever_that_is_called(storage: str, tmp_path: Path) -> None:
+    """To SQLite a path may be an address, which '#' and '?' end and in which '%' has a meaning."""
+    path = tmp_path / "Fahrt #1 im Süden? 100%20"
+    with ImageBagWriter(path, storage=storage) as bag:
+        bag.write("/image", IMAGES[0], STAMP, LOG, "camera")
+    assert list(tmp_path.iterdir()) == [path]
+    with Bag(path) as opened:
+        assert (opened.count(["/image"]), opened.notes) == (1, [])
+
+
 @pytest.mark.ros
 def test_rclpy_reads_the_bytes_and_its_own_are_read(tmp_path: Path) -> None:
     pytest.importorskip("rclpy")
@@ -81,6 +92,22 @@ def test_what_is_no_bag_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(BagError, match="no bag"):
         ImageBagWriter(tmp_path, replace=True)
     assert (tmp_path / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize("other", ["notes.txt", "images"])
+def test_what_lies_in_the_folder_of_a_bag_is_never_deleted_with_it(
+    other: str, tmp_path: Path
+) -> None:
+    """Such as the images of which the bag was made, and is to be made again."""
+    path = write(tmp_path / "bag")
+    (path / "rig.yaml").write_text("as simulations write it")
+    if other == "images":
+        (path / other).mkdir()
+    else:
+        (path / other).write_text("written by hand")
+    with pytest.raises(BagError, match=f"more than a bag, such as {other}"):
+        ImageBagWriter(path, replace=True)
+    assert (path / other).exists()
 
 
 def test_a_failure_leaves_no_half_written_bag(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.progress import track
+from rich.progress import Progress
 from rich.table import Table
 
 from anymodal_seg_ros.cli.console.plain_console import PlainConsole
@@ -24,6 +24,7 @@ from anymodal_seg_ros.evaluation.replay import (
     Latency,
     arrivals,
     cameras_by_topic,
+    check_cameras,
     check_topics,
     idle_faults,
     latency_model,
@@ -36,7 +37,7 @@ from anymodal_seg_ros.evaluation.replay import (
 )
 from anymodal_seg_ros.evaluation.results import ResultFolder, Summary
 from anymodal_seg_ros.faults.timeline import FaultTimeline
-from anymodal_seg_ros.foreign_text import LINE_LENGTH, quote
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.pipeline import Pipeline
 
 
@@ -98,21 +99,27 @@ def command(
     with Bag(bag) as opened:
         sensors = sensors_by_topic(config.rig, where.namespace, node)
         cameras = cameras_by_topic(config.rig, where.namespace, node)
-        told = [*opened.notes, *check_topics(opened, sensors)]
-        told += [f"{bag} has no {topic}" for topic in sorted(set(cameras) - set(opened.topics))]
+        off = [name for name, sensor in config.rig.sensors.items() if not sensor.enabled]
+        told = [*opened.notes, *check_topics(opened, sensors, off)]
+        told += check_cameras(opened, cameras, off)
         length_s = (opened.end_ns - opened.start_ns) / 1e9
         told += idle_faults(timeline, config.rig, length_s)
         for line in told:
             console.say(line)
         pipeline = Pipeline.from_config(config, in_time=latency is not None)
-        summary = Summary()
+        rates = {name: sensor.promised_hz for name, sensor in config.rig.sensors.items()}
+        summary = Summary(expected_hz=rates)
         alpha = config.overlay_alpha if overlays else None
         total = opened.count([*sensors, *cameras])
         received = arrivals(opened, sensors, cameras, config.rig)
-        recorded = track(received, "Segmenting", total, console=console)
         injector = make_injector(timeline, config.rig)
-        messages = with_faults(recorded, injector, opened.start_ns)
-        with ResultFolder(out, pipeline.model.manifest, alpha) as results:
+        # Whatever ends it, the bar is finished before it is said.
+        with (
+            Progress(console=console) as progress,
+            ResultFolder(out, pipeline.model.manifest, alpha) as results,
+        ):
+            recorded = progress.track(received, total, description="Segmenting")
+            messages = with_faults(recorded, injector, opened.start_ns)
             for prediction in replay(pipeline, messages, latency, opened.end_ns):
                 results.write(prediction)
                 summary.add(prediction)
@@ -134,7 +141,8 @@ def _node(params: Sequence[Path], namespace: str | None, node: str) -> NodeConfi
 
 def _tell(console: PlainConsole, pipeline: Pipeline, summary: Summary, out: Path) -> None:
     """Print what came of it."""
-    masks = Table(title=quote(f"{summary.masks} masks in {out}", LINE_LENGTH))
+    console.say(f"{summary.masks} masks in {out}")
+    masks = Table()
     masks.add_column("made from")
     masks.add_column("masks", justify="right")
     for subset, count in summary.subsets.most_common():

@@ -38,6 +38,8 @@ _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _STATISTICS = 2, 3, 4, 5, 6, 11
 _HEAD = struct.Struct("<BQ")
 _MESSAGE_HEAD = struct.Struct("<HIQQ")
 _CHUNK_HEAD = struct.Struct("<QQQII")
+_USUAL_ENCODINGS = {"ros1msg": "ros1", "ros2msg": "cdr", "ros2idl": "cdr"}
+"""Of messages, where a channel does not say it, by the kind of its schema."""
 _MAX_TEXT = 1 << 22
 """Bytes of a schema or a channel record that are looked at."""
 _MOST_TOLD = 3
@@ -238,6 +240,7 @@ class McapFile:
             metadata[key] = fields.text()
         name, kind, definition = self._schemas.get(schema, ("", "", ""))
         profiles = metadata.get("offered_qos_profiles", "")
+        encoding = encoding or _USUAL_ENCODINGS.get(kind, "")
         self._by_id[number] = Channel(absolute(topic), name, encoding, definition, kind, profiles)
         check_topics_number(self.path, len(self._by_id))
 

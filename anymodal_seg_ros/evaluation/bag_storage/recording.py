@@ -125,8 +125,8 @@ def check_topics_number(path: Path, number: int) -> None:
 
 
 def absolute(topic: str) -> str:
-    """Return a recorded name with the leading slash that a name on the wire has."""
-    return topic if topic.startswith("/") else f"/{topic}"
+    """Return a recorded name as one on the wire is: with a leading slash, and no empty part."""
+    return "/" + "/".join(filter(None, topic.split("/")))
 
 
 def type_name(name: str) -> str:

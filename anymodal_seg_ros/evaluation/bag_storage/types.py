@@ -7,6 +7,7 @@ use the standard one is taken.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,8 @@ _MAX_DEFINED = 64
 """Definitions of a bag that are read."""
 _OWN_NAMES = {"octet": "uint8", "byte": "uint8", "char": "uint8", "boolean": "bool"}
 """What definitions call the types of numbers, and what NumPy makes of them."""
+_CDR = (b"\0\0", b"\0\1")
+"""Beginnings of CDR, big-endian and little-endian."""
 _IDL_SEPARATOR = "=" * 80 + "\n"
 
 
@@ -42,7 +45,8 @@ class Types:
 
     def __init__(self) -> None:
         self._standard: dict[str, Typestore] = {}
-        self._stores: dict[tuple[str, str, str], Typestore] = {}
+        self._stores: dict[tuple[str, str, str], Typestore | str] = {}
+        """What knows a type, or why nobody does."""
 
     def decode(self, channel: Channel, data: bytes) -> Any:
         """Return a message with its fields; arrays are views on its bytes.
@@ -57,24 +61,47 @@ class Types:
         try:
             if channel.encoding == "ros1":
                 return store.deserialize_ros1(data, channel.type)
-            return store.deserialize_cdr(data, channel.type)
+            return _from_cdr(store, channel.type, data)
         except Exception as error:  # whatever the generated code meets in damaged bytes
             raise BagError(f"data is no {channel.type}: {quote(error, 120)}") from error
+
+    def recorded(self, channel: Channel) -> Typestore | None:
+        """Return what knows a channel's type by the bag's own definition, else by the standard one.
+
+        The bag's own may lack fields that are standard today. None: nobody knows the type.
+        """
+        if channel.encoding not in ENCODINGS:
+            return None
+        standard = self._standard_store(channel.encoding)
+        with contextlib.suppress(Exception):  # whatever the library's parsers meet in such a text
+            if channel.definition:
+                return _store_of(channel, _parsed(channel), standard)
+        return standard if channel.type in standard.fielddefs else None
 
     def _store(self, channel: Channel) -> Typestore:
         key = (channel.encoding, channel.type, channel.definition)
         if key not in self._stores:
-            self._stores[key] = self._make(channel)
-        return self._stores[key]
+            try:
+                self._stores[key] = self._make(channel)
+            except BagError as error:
+                self._stores[key] = str(error)
+        found = self._stores[key]
+        if isinstance(found, str):
+            raise BagError(found)
+        return found
 
     def _make(self, channel: Channel) -> Typestore:
         if channel.encoding not in ENCODINGS:
-            raise BagError(f"{channel.topic} is encoded as {quote(channel.encoding)}: expected cdr")
+            encoding = quote(channel.encoding) or "nothing that the bag tells"
+            raise BagError(f"{channel.topic} is encoded as {encoding}: expected cdr")
         standard = self._standard_store(channel.encoding)
         reason = "the bag holds no definition of it, and it is no standard type"
         try:
             if channel.definition and len(self._stores) < _MAX_DEFINED:
-                return _defined(channel, standard)
+                types = _parsed(channel)
+                if channel.type in standard.fielddefs:
+                    _check_standard(channel.type, types, standard.fielddefs)
+                return _store_of(channel, types, standard)
         except Exception as error:  # whatever the library's parsers meet in such a text
             reason = f"its definition in the bag cannot be used ({quote(error, 80)})"
         if channel.type in standard.fielddefs:
@@ -88,11 +115,24 @@ class Types:
         return self._standard[encoding]
 
 
-def _defined(channel: Channel, standard: Typestore) -> Typestore:
+def _from_cdr(store: Typestore, name: str, data: bytes) -> Any:
+    """Return the message that bytes begin with.
+
+    What follows it is passed over, as middlewares do; the library refuses more than three bytes.
+
+    Raises:
+        Exception: whatever the generated code meets in damaged bytes.
+    """
+    if data[:2] not in _CDR:
+        raise ValueError("they do not begin as CDR does")
+    definition = store.get_msgdef(name)
+    read = definition.deserialize_cdr_le if data[1] else definition.deserialize_cdr_be
+    message, _ = read(data[4:], 0, definition.cls, store)
+    return message
+
+
+def _store_of(channel: Channel, types: Mapping[str, Any], standard: Typestore) -> Typestore:
     """Make a store of a type by its own definition, and of what it needs."""
-    types = _parsed(channel)
-    if channel.type in standard.fielddefs:
-        _check_standard(channel.type, types, standard.fielddefs)
     _Sizes({**standard.fielddefs, **types}).of(channel.type)
     needed: dict[str, Any] = {}
     open_names = [channel.type]

@@ -111,15 +111,23 @@ def unpack_file(packed: Path, into: Path) -> None:
         BagError: it is damaged, or unpacks to more than can be meant or than fits on the disk.
     """
     meant = max(MAX_FILE, MAX_RATIO * packed.stat().st_size)
-    limit = min(meant, shutil.disk_usage(into.parent).free // 2)
+    room = shutil.disk_usage(into.parent).free // 2
+    limit = min(meant, room)
+    refusal = f"{packed} unpacks to more than {limit // 1024**2} MiB"
+    if room < meant:
+        refusal += f", half of what is free in {into.parent.parent}: make room, or set TMPDIR"
+    else:
+        refusal += ": if that is right, unpack it yourself (zstd -d) and give the result"
     size = 0
     try:
-        if meant == MAX_FILE:  # a small file: what it stands for is soon known, without writing it
-            _refuse_more(packed, limit, _size_unpacked(packed, limit))
+        # A small file: what it stands for is soon known, without writing it.
+        if meant == MAX_FILE and _size_unpacked(packed, limit) > limit:
+            raise BagError(refusal)
         with packed.open("rb") as source, naming(into), into.open("wb") as target:
             for piece in _pieces(source):
                 size += len(piece)
-                _refuse_more(packed, limit, size)
+                if size > limit:
+                    raise BagError(refusal)
                 target.write(piece)
     except BagError:
         into.unlink(missing_ok=True)
@@ -128,14 +136,6 @@ def unpack_file(packed: Path, into: Path) -> None:
         if not size:
             raise BagError(f"{packed} is damaged: {error}") from error
         # What was unpacked before the damage is a recording that was cut off.
-
-
-def _refuse_more(packed: Path, limit: int, size: int) -> None:
-    if size > limit:
-        raise BagError(
-            f"{packed} unpacks to more than {limit // 1024**2} MiB: if that is right, unpack it "
-            "yourself (zstd -d) and give the result"
-        )
 
 
 def _size_unpacked(packed: Path, limit: int) -> int:

@@ -17,6 +17,7 @@ from anymodal_seg_ros.config import LARGEST_OFFSET_S, LONGEST_DEADLINE_S, SHUTTE
 from anymodal_seg_ros.config.other_types import mend_of_type
 from anymodal_seg_ros.evaluation.arrivals import CAMERA_INFO, READABLE, sensors_by_topic
 from anymodal_seg_ros.evaluation.inspection.survey import NO_STAMP, TRANSFORMS, RecordedTopic
+from anymodal_seg_ros.foreign_text import quote
 from anymodal_seg_ros.sensing.decoding.encodings import COLORS
 from anymodal_seg_ros.sensing.decoding.modality_guess import (
     EVENT_TYPES,
@@ -76,6 +77,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "E501": (_E, "Messages cannot be read"),
     "E502": (_W, "Size or encoding change in mid-stream"),
     "E503": (_W, "Messages of several types on one topic"),
+    "E504": (_W, "Messages of several frames on one topic: two publishers?"),
     "C601": (_I, "No CameraInfo beside the images"),
     "C602": (_W, "A CameraInfo without a focal length"),
     "T701": (_I, "No /tf_static: extrinsics must come from elsewhere"),
@@ -325,6 +327,15 @@ def _content(topic: RecordedTopic) -> Iterator[Finding]:
             topic.name,
             f"{number} messages are {kind}, the other {len(topic.log_ns)} {topic.type}: "
             "a node hears those of one type only; let each publisher have a topic of its own",
+        )
+    if len(topic.frames) > 1:
+        often = topic.frames.most_common(4)
+        shown = ", ".join(f"{quote(key, 40) or 'no name'} ({number})" for key, number in often)
+        yield Finding(
+            "E504",
+            topic.name,
+            f"{len(topic.frames)} frames: {shown}; if these are two cameras, they are taken for "
+            "one: let each publisher have a topic of its own",
         )
     for reason, number in topic.errors.items():
         yield Finding("E501", topic.name, f"{number} of {len(topic.log_ns)}: {reason}")

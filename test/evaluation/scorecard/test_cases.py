@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from fixtures.scenes import scene
 from fixtures.scored_bags import write_scored_bag
 
 from anymodal_seg_ros.config import SegConfig, load_config
 from anymodal_seg_ros.errors import ConfigError
+from anymodal_seg_ros.evaluation.replay import make_injector, with_faults
 from anymodal_seg_ros.evaluation.scorecard.cases import (
     NAME,
     Case,
@@ -22,6 +26,9 @@ from anymodal_seg_ros.evaluation.scorecard.replays.fleet import run_jobs
 from anymodal_seg_ros.evaluation.scorecard.replays.job import Job, Subject, Truth, inputs_of
 from anymodal_seg_ros.faults.kinds import KINDS, Drift, Exchanged, LidarJitter
 from anymodal_seg_ros.faults.timeline import FaultTimeline, parse_timeline
+from anymodal_seg_ros.messages import values
+from anymodal_seg_ros.messages.rosbags import make
+from anymodal_seg_ros.sensing.events.values import Events
 
 RIG = SegConfig().rig
 
@@ -37,6 +44,38 @@ def test_a_sweep_tries_every_kind_on_every_sensor_that_it_fits() -> None:
     assert ("event_low_resolution", "events") in tried
     assert ("event_low_resolution", "rgb") not in tried
     assert sum(bool(case.sensors) for case in cases) == 2**4 - 2, "every proper subset"
+
+
+def test_the_page_says_how_many_replays_a_sweep_takes(project_root: Path) -> None:
+    """Of the simulated rig, whose event camera sends packets: these have no picture to break."""
+    pictures = {
+        "rgb": (scene("rgb", 0, 24, 32), "rgb8"),
+        "thermal": (scene("thermal", 0, 24, 32), "mono16"),
+        "depth": (np.full((24, 32), 3.0, np.float32), "32FC1"),
+    }
+    sent = []
+    for time_ns in range(10**9, 2 * 10**9, 10**8):
+        for name, (pixels, encoding) in pictures.items():
+            message = values.image(pixels, encoding, time_ns, name)
+            sent.append((name, time_ns, make(message)))
+        packet = values.event_packet(Events.none(), (24, 32), 0, time_ns, 0, "events")
+        sent.append(("events", time_ns, make(packet)))
+
+    def can_be(case: Case) -> bool:
+        faults = tuple(replace(f, start_s=0.25, end_s=9.0) for f in case.timeline.faults)
+        injector = make_injector(FaultTimeline(0, faults), RIG)
+        try:
+            list(with_faults(sent, injector, 10**9))
+        except ConfigError:
+            return False
+        return True
+
+    cases = [case for case in Sweep().cases(RIG, 60.0) if can_be(case)]
+    faults = sum(bool(case.timeline.faults) for case in cases)
+    page = (project_root / "docs/how-to/evaluate.md").read_text()
+    assert f"for every kind of fault on every sensor: {len(cases) + 1} replays." in page
+    assert f"has {len(cases) + 1} cases with one moment" in page
+    assert f"15 × 60 s + {faults} × 9 s" in page
 
 
 def test_a_sweep_exchanges_each_sensor_with_another_one() -> None:

@@ -50,7 +50,8 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
     """Replay a bag and write its messages with the masks, overlays and states beside them.
 
     The messages are those that were recorded, without the faults of the case; of a ROS 1 bag, of
-    types that this package does not know, and on :data:`RESULTS`, there are none. Masks have the
+    types that neither the bag defines nor this package knows, and on :data:`RESULTS`, there are
+    none. Masks have the
     stamp of their reference, and the log time at which they were due.
 
     Args:
@@ -79,7 +80,7 @@ def write_result_bag(subject: Subject, case: Case, path: Path) -> int:
         cameras = cameras_by_topic(rig, subject.namespace, subject.node)
         check_topics(bag, sensors)
         for message in bag.messages(bag.topics.keys() - RESULTS):
-            out.copy(message)
+            out.copy(message, bag)
         _write_names(out, model.manifest, bag.start_ns)
         injector = make_injector(case.timeline, rig)
         faulty = with_faults(arrivals(bag, sensors, cameras, rig), injector, bag.start_ns)
