@@ -24,6 +24,7 @@ from anymodal_seg_ros.sensing.events.messages import (
     read_event_cloud,
     read_packet,
 )
+from anymodal_seg_ros.sensing.events.odd_times import in_one_time, of_one_time
 from anymodal_seg_ros.sensing.events.store import EventStore, PixelGrid
 from anymodal_seg_ros.sensing.events.values import (
     LATEST_NS,
@@ -52,6 +53,7 @@ class EventCounts:
     Attributes:
         messages: that were taken.
         lost_packets: that were sent and never came, by their sequence numbers.
+        begun_anew: how often size, encoding or count of the messages began anew.
         undecodable: packets that could not be decoded.
         events: that were decoded, those outside the sensor included.
         odd_times: events at a time that cannot be believed, which are not among them.
@@ -63,6 +65,7 @@ class EventCounts:
 
     messages: int = 0
     lost_packets: int = 0
+    begun_anew: int = 0
     undecodable: int = 0
     events: int = 0
     odd_times: int = 0
@@ -193,6 +196,9 @@ class EventStream:
         order = self._sequence.judge(number)
         if order is PacketOrder.REPEATED:
             raise DecodeError(f"seq is {number} once more: expected the next packet", "sequence")
+        if order is PacketOrder.LATE:
+            words = f"seq is {number}, which later packets have overtaken: expected the next packet"
+            raise DecodeError(words, "sequence")
         if order is PacketOrder.RESTARTED:
             self._begin(form)
             self._sequence.judge(number)
@@ -210,6 +216,7 @@ class EventStream:
     def _begin(self, form: PacketFormat) -> None:
         """Begin anew with packets of a format."""
         decoder = create_decoder(form)
+        self.counts.begun_anew += self.grid is not None
         self.reset()
         self._format, self._decoder = form, decoder
         self._clock = SensorClock(self._jump_ns)
@@ -228,6 +235,8 @@ class EventStream:
             self.counts.odd_times += len(decoded.events)
             self._begin(self._format)
             return
+        sent, decoded = len(decoded.events), of_one_time(decoded)
+        self.counts.odd_times += sent - len(decoded.events)
         verdicts = {self._clock.observe(a.sensor_ns, a.stamp_ns) for a in decoded.anchors}
         if verdicts - {ClockVerdict.FITS}:
             # Some of it belongs to another time, and it does not say which.
@@ -236,6 +245,7 @@ class EventStream:
             if ClockVerdict.JUMPED in verdicts:
                 self.store.forget()
             return
+        assert decoded.until_ns is not None  # one time has not become none
         since_ns = decoded.anchors[0].sensor_ns if decoded.anchors else decoded.until_ns
         self._keep(decoded.events, self.grid, since_ns, decoded.until_ns)
 
@@ -243,13 +253,16 @@ class EventStream:
         """Keep events that carry header time themselves."""
         grid = PixelGrid(stamped.height, stamped.width, self._config.binning)
         if self._clock is not None or grid != self.grid:
+            self.counts.begun_anew += self.grid is not None
             self.reset()
             self.grid = grid
         self.frame_id, self.latest_stamp_ns = stamped.frame_id, stamped.stamp_ns
-        times = stamped.events.time_ns
+        events = in_one_time(stamped.events)
+        self.counts.odd_times += len(stamped.events) - len(events)
+        times = events.time_ns
         since_ns = int(times.min()) if times.size else stamped.stamp_ns
         until_ns = int(times.max()) if times.size else stamped.stamp_ns
-        self._keep(stamped.events, grid, since_ns, until_ns)
+        self._keep(events, grid, since_ns, until_ns)
 
     def _keep(self, events: Events, grid: PixelGrid, since_ns: int, until_ns: int) -> None:
         self.store.append(events, grid, since_ns, until_ns)
