@@ -100,11 +100,31 @@ def test_time_stands_still_runs_and_goes_back(graph: Graph, player: Player, name
         )
         assert float(front(alive, namespace)["age_ms"]) == 0.0, "wall time must not count"
 
+        now_ns = first[-1]
+
         def later() -> bool:
-            player.tick(first[-1] + 10 * 10**9)
+            nonlocal now_ns
+            now_ns += PERIOD_NS
+            player.tick(now_ns)
             return front(diagnostics.messages[-1], namespace)["state"] == "FAILED"
 
         wait_until(later, "the camera to fail when simulated time runs without it")
+
+        def back() -> bool:
+            nonlocal now_ns
+            now_ns += PERIOD_NS
+            player.tick(now_ns)
+            player.frame(now_ns)
+            time.sleep(0.02)
+            return front(diagnostics.messages[-1], namespace)["state"] == "OK"
+
+        wait_until(back, "the camera to be OK again")
+        now_ns += 3 * 3600 * 10**9
+        again = len(diagnostics.messages)
+        play(player, masks, range(now_ns, now_ns + 10 * PERIOD_NS, PERIOD_NS))
+        states = {front(a, namespace)["state"] for a in diagnostics.messages[again:]} - {""}
+        assert states == {"OK"}, "a part of the recording that was skipped is no silence"
+
         before = len(masks.messages)
         play(player, masks, range(START_NS - 500 * 10**9, START_NS - 499 * 10**9, PERIOD_NS))
         assert len(masks.messages) >= before + 10, "a clock that went back begins a new run"
