@@ -250,7 +250,10 @@ class SegmentationNode(GivenParameters, LifecycleNode):
         if self.config.black_box.before_s:
             folder = home("black_box", self.get_fully_qualified_name())
             tell = self.get_logger().warning
-            self._black_box = BlackBox(self.config.black_box, folder, self._circumstances, tell)
+            clock = self._now_ns if self._sim_time else time.time_ns
+            self._black_box = BlackBox(
+                self.config.black_box, folder, self._circumstances, tell, clock
+            )
         self._inputs = Inputs(
             self,
             rig,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from fixtures.ros_graph import Collector, Graph, StartNode, values, wait_until
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
 
+from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.nodes.messages import image_message, to_ns, to_stamp
 
 pytestmark = pytest.mark.ros
@@ -45,8 +48,9 @@ class Player:
 
 
 @pytest.fixture()
-def player(graph: Graph, start_node: StartNode, namespace: str) -> Iterator[Player]:
+def player(graph: Graph, start_node: StartNode, namespace: str, tmp_path: Path) -> Iterator[Player]:
     start_node(
+        env={"ROS_HOME": str(tmp_path)},
         use_sim_time=True,
         diagnostics_hz=20.0,
         rig__sensors__front__topic="front",
@@ -132,3 +136,11 @@ def test_time_stands_still_runs_and_goes_back(graph: Graph, player: Player, name
             lambda a: pipeline(a, namespace).get("went_back") == "1", "the step"
         )
         assert int(pipeline(told, namespace)["masks"]) > before
+
+        name = f"{namespace}/segmentation_node"
+        answer = graph.call(Trigger, f"{name}/save_snapshot", Trigger.Request())
+        assert answer.success, answer.message
+        with Bag(Path(answer.message) / "bag") as bag:
+            kept = [(m.log_ns, to_ns(bag.decode(m).header.stamp)) for m in bag.messages(bag.topics)]
+        assert kept and all(abs(log_ns - stamp_ns) <= PERIOD_NS for log_ns, stamp_ns in kept)
+        assert kept[-1][1] < START_NS, "nothing of before the clock went back"
