@@ -82,6 +82,8 @@ class Intake:
         self.simulated = False
         """Whether the clock is one that may be set ahead, as a simulator's or a player's."""
         self._ended = False
+        self._step_ns = 0
+        """By how much the clock went on last."""
         self._run = 0
         self._overdue_before = 0
         self._rejected = {name: Counter[str]() for name in rig.sensors}
@@ -436,8 +438,6 @@ class Intake:
         rig = self._rig
         self._watchdog = Watchdog(rig.sensors, seconds_to_ns(rig.startup_grace_s))
         self._synchronizer = Synchronizer(rig)
-        self._step_ns = 0
-        """By how much the clock went on last."""
         self._guards = {name: StampGuard(self._jump_ns) for name in rig.sensors}
         self._offsets = StampOffsets(rig)
         self._checkers: dict[str, ContentChecker] = {

@@ -138,6 +138,18 @@ def test_time_stands_still_runs_and_goes_back(graph: Graph, player: Player, name
         assert int(pipeline(told, namespace)["masks"]) > before
 
         name = f"{namespace}/segmentation_node"
+        told_by = f"{name[1:]}: pipeline"
+        other = graph.node.create_publisher(Clock, "/clock", 10)
+
+        def of_two_clocks() -> bool:
+            player.tick(START_NS - 498 * 10**9)
+            other.publish(Clock(clock=to_stamp(START_NS)))
+            words = [s.message for s in diagnostics.messages[-1].status if s.name == told_by]
+            return any("/clock goes to and fro, 2 publish it" in word for word in words)
+
+        wait_until(of_two_clocks, "word of two clocks")
+        graph.node.destroy_publisher(other)
+        play(player, masks, range(START_NS - 497 * 10**9, START_NS - 496 * 10**9, PERIOD_NS))
         answer = graph.call(Trigger, f"{name}/save_snapshot", Trigger.Request())
         assert answer.success, answer.message
         with Bag(Path(answer.message) / "bag") as bag:
