@@ -16,6 +16,9 @@ from anymodal_seg_ros.sensing.health.sensor_health import Fault, damaged, withhe
 PATIENCE_PERIODS = 10
 """A camera whose messages give no window for so many of its periods is at fault ..."""
 
+PATIENCE_FRAMES = 3
+"""... and for so many of the frames that windows are made for ..."""
+
 PATIENCE_MESSAGES = 10
 """... if so many messages came meanwhile: some drivers send one in a second."""
 
@@ -41,6 +44,9 @@ _MOST_ODD = 0.5
 
 _MUCH = 0.2
 """Share of what is lost from which windows show too little to be taken for the whole."""
+
+_FEWEST_GAPS = 5
+"""Fewer between packets are outages, which are over when it goes on."""
 
 _LEAST_MESSAGES = 50
 """Messages that it takes to say so."""
@@ -176,6 +182,8 @@ class EventEvidence:
         if lately.messages < _LEAST_MESSAGES:
             return None
         for check in self.checks:
+            if check.name == "lost_packets" and lately.gaps < _FEWEST_GAPS:
+                continue
             if (lost := _LOSSES.get(check.name)) and check.figure > _MUCH:
                 what, mend = lost
                 return damaged(f"{check.figure:.0%} of its {what}, more than {_MUCH:.0%}: {mend}")
@@ -185,7 +193,8 @@ class EventEvidence:
         """Say that messages come and no window does."""
         meanwhile = _between(before, self._stream.counts)
         enough = meanwhile.messages >= PATIENCE_MESSAGES
-        if not enough or now_ns - since_ns <= self._patience_ns:
+        patience_ns = max(self._patience_ns, PATIENCE_FRAMES * self._stream.asked_every_ns)
+        if not enough or now_ns - since_ns <= patience_ns:
             return None
         why = [
             f"{count} {what}"

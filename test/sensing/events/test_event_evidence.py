@@ -167,6 +167,9 @@ def test_a_camera_of_which_much_is_lost_is_damaged() -> None:
     fault = made.fault("events")
     assert fault is not None and fault.state is SensorState.DEGRADED and not fault.withhold
     assert "50% of its packets are lost, more than 20%" in fault.reason
+    outage = run(good, 149)
+    run(lambda number, stamp_ns: good(number, stamp_ns, seq=number + 300), 200, 150, outage)
+    assert outage.fault("events") is None, "it is over"
     few = run(lambda number, stamp_ns: good(number, stamp_ns, seq=number + number // 10), 300)
     assert few.fault("events") is None
 
