@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from anymodal_seg_ros.errors import ConfigError
@@ -50,6 +51,18 @@ def models_dir() -> Path:
 def config_dir() -> Path:
     """Return the folder of the parameter files and the DDS profile."""
     return share_dir() / "config"
+
+
+def spelling_hint(path: str | os.PathLike[str]) -> str:
+    """Say that a path is looked for in an encoding that names on disk are not in; else empty.
+
+    Parameters are UTF-8, whatever the locale is: where that is another one, as ``LC_ALL=C`` without
+    Python's UTF-8 mode, a folder with an umlaut in its name is there and cannot be found.
+    """
+    encoding = sys.getfilesystemencoding()
+    if os.fspath(path).isascii() or encoding == "utf-8":
+        return ""
+    return f"; names are looked for as {encoding} here: set LANG=C.UTF-8"
 
 
 def user_cache_dir() -> Path:

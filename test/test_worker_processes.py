@@ -15,6 +15,20 @@ if __name__ == "__main__":
 """
 
 
+STOPPED = """
+import signal, threading, time
+from anymodal_seg_ros.simulation.workers import in_parallel
+if __name__ == "__main__":
+    for number in in_parallel(time.sleep, [0.0, *[600.0] * 9], workers=2):
+        signal.raise_signal(signal.SIGINT)
+"""
+
+
+def test_a_program_that_is_told_to_end_waits_for_no_work_that_is_under_way() -> None:
+    done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, timeout=100)
+    assert done.returncode != 0 and b"KeyboardInterrupt" in done.stderr
+
+
 def test_workers_end_with_a_program_that_is_killed() -> None:
     # What a pipe is read from ends when the last of those who may write into it has ended.
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True)

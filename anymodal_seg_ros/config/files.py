@@ -21,6 +21,7 @@ import yaml
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.foreign_text import one_line, quote
+from anymodal_seg_ros.resources import spelling_hint
 
 MAX_BYTES = 4_000_000
 """Of a file."""
@@ -108,7 +109,8 @@ def read_yaml(path: Path, what: str, *, foreign: bool = False, ros: bool = False
         reason = f"{quote(path.name, 80)} is no YAML: {error}"
     except _Problem as error:
         reason = str(error)
-    raise ConfigError(f"cannot read the {what} {quote(path, 200)}: {reason}")
+    hint = spelling_hint(path)
+    raise ConfigError(f"cannot read the {what} {quote(path, 200)}: {reason}{hint}")
 
 
 def parse_yaml(text: str, what: str, *, foreign: bool = False) -> Any:

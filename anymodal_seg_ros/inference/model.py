@@ -18,7 +18,7 @@ from anymodal_seg_ros.inference.onnx_weights import (
     names_other_files,
     unknown_version,
 )
-from anymodal_seg_ros.resources import models_dir
+from anymodal_seg_ros.resources import models_dir, spelling_hint
 
 DEFAULT_MODEL = "rig-nano"
 MAX_BYTES = 8 << 30
@@ -197,4 +197,5 @@ def _find(name: str) -> Path:
     raise ModelError(
         f"model is {name!r}, which is neither a folder nor a bundled model: "
         f"{near}expected a path or one of {', '.join(names) or '(none bundled)'}"
+        f"{spelling_hint(name)}"
     )

@@ -49,6 +49,7 @@ class PipelineReport:
         stalled: what takes longer than it should at this moment, in words; empty if nothing does.
         silent_s: time since the last mask, or since activation, in s.
         clock_stood_s: for how long a simulated clock has stood still, in s; 0 while it runs.
+        clock_trouble: what else is wrong with it, in words; empty if nothing is.
         mask_period_s: time from mask to mask that is to be expected now, in s.
         latency_ms: from the arrival of the reference's message to the mask, the median and the 99th
             percentile of the last masks; None before the first.
@@ -74,6 +75,7 @@ class PipelineReport:
     stalled: str
     silent_s: float
     clock_stood_s: float
+    clock_trouble: str
     mask_period_s: float
     latency_ms: tuple[float, float] | None
     load: float
@@ -203,6 +205,8 @@ def pipeline_health(
         shortfall: why masks would have no labels now, in words; empty if they would have.
     """
     level, message = _judge(report, states, shortfall)
+    if report.clock_trouble:  # whatever else is told comes of it
+        level, message = max(level, DiagnosticStatus.WARN), f"{report.clock_trouble}; {message}"
     p50, p99 = report.latency_ms or (None, None)
     values = {
         "engine": report.engine,

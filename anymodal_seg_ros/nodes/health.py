@@ -61,6 +61,7 @@ class Health:
         timeout_s: as of :class:`Supervisor`.
         threads: how many work on the pipeline.
         wanted: whether masks are to be made.
+        clock_trouble: says what is wrong with the pipeline's clock, with the mend.
     """
 
     def __init__(
@@ -71,8 +72,10 @@ class Health:
         timeout_s: float = 0.0,
         threads: int = 1,
         wanted: Callable[[], bool] = lambda: True,
+        clock_trouble: Callable[[], str] = lambda: "",
     ) -> None:
         self._wanted = wanted
+        self._clock_trouble = clock_trouble
         self._node_name = node_name
         self._pipeline = pipeline
         self._topics = topics or {name: s.topic for name, s in pipeline.rig.sensors.items()}
@@ -150,6 +153,8 @@ class Health:
             if before is not None or status.state is not SensorState.WAITING:
                 lines.append(News(self._line(status, before), status.state.down))
         lines += [line for s in sensors if (line := self._left_out_news(s, steady_ns))]
+        if (trouble := self._clock_trouble()) and self.may_warn("clock trouble"):
+            lines.append(News(trouble, True))
         record = self._pipeline.record
         if record.went_back > self._told_back and self.may_warn("went back"):
             self._told_back = record.went_back
@@ -259,6 +264,7 @@ class Health:
             stalled=self.supervisor.stalled(),
             silent_s=max(steady_ns - self._mask_ns, 0) / 1e9,
             clock_stood_s=self._stood_ns / 1e9,
+            clock_trouble=self._clock_trouble(),
             mask_period_s=period_ns / 1e9,
             latency_ms=(float(p50), float(p99)) if latencies.size else None,
             load=(now.worked_ns - before.worked_ns) / (elapsed_ns * self._threads),

@@ -132,7 +132,10 @@ class Inputs:
         self._outputs.take_transforms(message)
 
     def _note(self, topic: str, type_name: str, message: Any, *, latched: bool = False) -> None:
-        self._note_down(Kept(topic, type_name, time.time_ns(), message), latched)
+        # In the time in which the sensors live: a recording of a simulation that is slower than the
+        # world would show them as slow.
+        now_ns = self._now_ns() if self._simulated else time.time_ns()
+        self._note_down(Kept(topic, type_name, now_ns, message), latched)
 
     def _warn(self, subject: str, text: str) -> None:
         """Warn, unless somebody has been warned about the subject a moment ago."""

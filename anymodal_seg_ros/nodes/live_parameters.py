@@ -6,16 +6,17 @@ A change is checked as the whole configuration is at the start, so what is set c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from anymodal_seg_ros.config import SegConfig
+from anymodal_seg_ros.config import SegConfig, did_you_mean
 from anymodal_seg_ros.errors import AnymodalError
-from anymodal_seg_ros.foreign_text import one_line
+from anymodal_seg_ros.foreign_text import one_line, quote
 from anymodal_seg_ros.nodes.parameters import configured, flat, is_own
 from anymodal_seg_ros.nodes.process.distribution import before_parameters_are_set
 
@@ -32,6 +33,25 @@ _NUMBERS = Parameter.Type.INTEGER, Parameter.Type.DOUBLE
 def is_live(name: str) -> bool:
     """Whether a parameter may change while the node is active."""
     return _LIVE.fullmatch(name) is not None
+
+
+class UnknownParameterError(ParameterNotDeclaredException):
+    """A parameter is to be set that there is not; rclpy answers with the text.
+
+    Args:
+        name: of it.
+        known: names of parameters.
+    """
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self._text = one_line(
+            f"there is no parameter {quote(name)}: {did_you_mean(name, known)}"
+            "'ros2 param list' names all"
+        )
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return self._text
 
 
 class LiveParameters:
@@ -54,7 +74,7 @@ class LiveParameters:
         """
         self._node = node
         self._config, self._is_active, self._apply = config, is_active, apply
-        before_parameters_are_set(node, lambda given: [self._widened(each) for each in given])
+        before_parameters_are_set(node, self._prepared)
         node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, parameters: Sequence[Any]) -> Any:
@@ -84,6 +104,13 @@ class LiveParameters:
             return _refused(f"{type(error).__name__}: {one_line(error)}")
         self._config = config
         return SetParametersResult(successful=True)
+
+    def _prepared(self, given: list[Any]) -> list[Any]:
+        """Refuse names that nobody has declared, which rclpy leaves out of its own words."""
+        for parameter in given:
+            if not self._node.has_parameter(parameter.name):
+                raise UnknownParameterError(parameter.name, flat(self._config))
+        return [self._widened(each) for each in given]
 
     def _widened(self, parameter: Any) -> Any:
         """Take a whole number for a float, as parameter files do."""

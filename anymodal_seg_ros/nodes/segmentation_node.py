@@ -54,6 +54,7 @@ from anymodal_seg_ros.nodes.recording.black_box import BlackBox
 from anymodal_seg_ros.nodes.recording.record_folder import Circumstances, Kept, home
 from anymodal_seg_ros.nodes.recording.snapshot import Snapshots
 from anymodal_seg_ros.nodes.services import NodeServices
+from anymodal_seg_ros.nodes.topics.clock_watch import ClockWatch
 from anymodal_seg_ros.nodes.topics.message_class import message_class
 from anymodal_seg_ros.nodes.topics.qos_overrides import unused_overrides
 from anymodal_seg_ros.nodes.worker import PipelineWorker, any_worker_lives
@@ -102,6 +103,7 @@ class SegmentationNode(GivenParameters, LifecycleNode):
         self._left_alone: PipelineWorker | None = None
         """The last one that has not ended when it should."""
         self._inputs: Inputs | None = None
+        self._clock_watch: ClockWatch | None = None
         self._own_timers: list[Any] = []  # rclpy's Node has _timers: all of them
         self._machine = MachineWatch(self.get_fully_qualified_name().lstrip("/"))
         self._machine.start()
@@ -245,12 +247,18 @@ class SegmentationNode(GivenParameters, LifecycleNode):
             self.config.inference_timeout_s,
             self._worker.threads,
             self._wanted,
+            self._clock_trouble,
         )
         self._worker.start()
+        if self._sim_time:
+            self._clock_watch = ClockWatch(self)
         if self.config.black_box.before_s:
             folder = home("black_box", self.get_fully_qualified_name())
             tell = self.get_logger().warning
-            self._black_box = BlackBox(self.config.black_box, folder, self._circumstances, tell)
+            clock = self._now_ns if self._sim_time else time.time_ns
+            self._black_box = BlackBox(
+                self.config.black_box, folder, self._circumstances, tell, clock
+            )
         self._inputs = Inputs(
             self,
             rig,
@@ -268,6 +276,9 @@ class SegmentationNode(GivenParameters, LifecycleNode):
         if self._inputs is not None:
             self._inputs.destroy()
             self._inputs = None
+        if self._clock_watch is not None:
+            self._clock_watch.destroy()
+            self._clock_watch = None
         if self._worker is not None:
             limit_s = _HOPELESS_STOP_S if self.broken else stop_limits.WORKER_S
             if not self._worker.stop(limit_s):
@@ -426,6 +437,10 @@ class SegmentationNode(GivenParameters, LifecycleNode):
     def _wanted(self) -> bool:
         """Whether masks are to be made now."""
         return not self.config.lazy or (self._outputs is not None and self._outputs.wanted())
+
+    def _clock_trouble(self) -> str:
+        """Say what is wrong with a simulated clock; empty if nothing is."""
+        return "" if self._clock_watch is None else self._clock_watch.words()
 
     def _publish(self, prediction: Prediction) -> None:
         """Publish one mask, in the worker's thread."""

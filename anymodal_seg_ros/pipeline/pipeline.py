@@ -139,12 +139,13 @@ class Pipeline:
         """
         self._threads = self._parts.budget.threads = threads
         self._notify, self._events_failed = notify, failed
-        self._orders.on_robot, self._intake.watched = True, steady
+        self._orders.on_robot = True
+        self._intake.watched, self._intake.simulated = steady, not steady
         self._parts.events.start(self._take_events, failed)
 
     def detach(self) -> bool:
         """End what :meth:`attach` has begun. Returns whether it has ended."""
-        self._orders.on_robot = self._intake.watched = False
+        self._orders.on_robot = self._intake.watched = self._intake.simulated = False
         return self._parts.events.stop()
 
     @contextmanager

@@ -41,6 +41,9 @@ _KINDS_BY_STATE: Mapping[SensorState, RejectionKind] = {SensorState.CLOCK: "stam
 _STOOD_STILL_NS = 20_000_000
 """Whoever looks so much later than it was time to was held up."""
 
+_UNUSUAL_STEP = 3
+"""A step of a simulated clock that is as many times the one before is none of its usual ones."""
+
 NEWER_CAME = "not decoded, a newer one came"
 QUEUE_FULL = "not decoded, the queue was full"
 
@@ -76,7 +79,11 @@ class Intake:
         self._now_ns: int | None = None
         self.watched = False
         """Whether somebody looks whenever it is time to, unless the process stands still."""
+        self.simulated = False
+        """Whether the clock is one that may be set ahead, as a simulator's or a player's."""
         self._ended = False
+        self._step_ns = 0
+        """By how much the clock went on last."""
         self._run = 0
         self._overdue_before = 0
         self._rejected = {name: Counter[str]() for name in rig.sensors}
@@ -132,8 +139,11 @@ class Intake:
             self._synchronizer.count_on_from(synchronizer)
             self._on_new_run()
             self._now_ns = None
-        if self.watched and self._now_ns is not None:
-            self._excuse(now_ns)
+        if self._now_ns is not None:
+            if self.watched:
+                self._excuse(now_ns)
+            if self.simulated:
+                self._excuse_jump(now_ns - self._now_ns)
         self._now_ns = now_ns if self._now_ns is None else max(now_ns, self._now_ns)
         self._watchdog.update(now_ns)
 
@@ -160,6 +170,19 @@ class Intake:
         due_ns = self._watchdog.next_change_ns()
         if due_ns is not None and now_ns - max(due_ns, before_ns) >= _STOOD_STILL_NS:
             self._watchdog.excuse(now_ns - max(due_ns, before_ns))
+
+    def _excuse_jump(self, step_ns: int) -> None:
+        """Do not take the sensors for silent in a time that has not passed.
+
+        A simulated clock goes on in steps of one length. One that goes on by far more than before
+        was set ahead: somebody has skipped a part of a recording. Sensors that stay away for longer
+        than it takes to see that are still missed.
+        """
+        if step_ns <= 0:
+            return
+        usual_ns, self._step_ns = self._step_ns, step_ns
+        if step_ns > max(self._jump_ns, _UNUSUAL_STEP * usual_ns):
+            self._watchdog.excuse(step_ns)
 
     def reject(
         self, sensor: str, fault: Fault, received_ns: int, kind: RejectionKind | None = None

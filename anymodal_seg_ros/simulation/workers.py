@@ -45,6 +45,7 @@ def in_parallel(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=_begin)
     waiting: deque[Future[Result]] = deque()
+    wanted = True
     try:
         for job in jobs:
             waiting.append(pool.submit(work, job))
@@ -52,17 +53,26 @@ def in_parallel(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+        wanted = False
     except BrokenProcessPool as error:
         raise AnymodalError(
             "a worker process died, perhaps for lack of memory: make some free, or take fewer "
             "--workers, and start again"
         ) from error
     finally:
+        if wanted:
+            _give_up(pool)
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _give_up(pool: ProcessPoolExecutor) -> None:
+    """End the processes where nobody takes what is under way: it may be minutes."""
+    for process in list((pool._processes or {}).values()):
+        process.terminate()
+
+
 def _begin() -> None:
-    # Ctrl-C reaches the whole group: the parent decides, and what is under way is finished.
+    # Ctrl-C reaches the whole group: the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     cv2.setNumThreads(1)

@@ -22,8 +22,9 @@ DIFFERENCES = PACKAGE / "nodes" / "process" / "distribution.py"
 OFFERED = {
     "rclpy": "init shutdown try_shutdown spin ok create_node",
     "rclpy.callback_groups": "MutuallyExclusiveCallbackGroup ReentrantCallbackGroup",
-    "rclpy.clock": "Clock ClockType",
+    "rclpy.clock": "Clock ClockType JumpThreshold",
     "rclpy.context": "Context",
+    "rclpy.duration": "Duration",
     "rclpy.exceptions": "InvalidServiceNameException InvalidTopicNameException "
     "NameValidationException ParameterNotDeclaredException",
     "rclpy.executors": "SingleThreadedExecutor MultiThreadedExecutor ExternalShutdownException "

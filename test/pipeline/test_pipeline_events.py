@@ -65,6 +65,14 @@ def test_frames_that_take_long_find_the_events_of_their_time() -> None:
     assert all("events" in mask.sensors for mask in masks[-20:])
 
 
+@pytest.mark.parametrize("every", [18, 70, 120], ids=["14 Hz", "3.6 Hz", "2 Hz"])
+def test_frames_that_come_more_seldom_than_windows_could_find_theirs(every: int) -> None:
+    """Windows of the camera's own must not end where the next frame's will have to go back."""
+    statuses, masks = driven(lambda number: 1, every=every, hz=30.0)
+    assert statuses["events"].state is SensorState.OK, statuses["events"].fault
+    assert all("events" in mask.sensors for mask in masks[1:])
+
+
 def driven(
     copies: Callable[[int], int],
     *,
@@ -73,12 +81,13 @@ def driven(
     ahead_ns: int = 0,
     kind: str = "event_packet",
     every: int = 25,
+    hz: float = 10.0,
 ) -> tuple[dict[str, SensorStatus], list[Prediction]]:
     """Drive for two seconds: packets of 4 ms, each sent so many times, and frames at 10 Hz.
 
     Or arrays of events, stamped ahead of the frames, or a frame with every so many of them.
     """
-    events = SensorConfig("events/packets", "event", type=kind)
+    events = SensorConfig("events/packets", "event", type=kind, expected_hz=hz)
     pipe = pipeline(RigConfig({"rgb": RIG.sensors["rgb"], "events": events}))
     noise = np.random.default_rng(0)
     masks: list[Prediction] = []

@@ -61,7 +61,8 @@ def test_what_may_change_under_way_does_and_the_rest_says_when(
         ("overlay_alpha", 2, "2.0"),
         ("overlay_alpha", True, "type"),
         ("threads", 2.0, "type"),
-        ("nobody_s", 1, "undeclared"),
+        ("nobody_s", 1, "no parameter nobody_s"),
+        ("rig.deadlines", 1, "no parameter rig.deadlines: did you mean rig.deadline_s?"),
     ):
         result = change(graph, node, name, value)
         assert not result.successful

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from fixtures.ros_graph import Collector, Graph, StartNode, values, wait_until
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
 
+from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.nodes.messages import image_message, to_ns, to_stamp
 
 pytestmark = pytest.mark.ros
@@ -45,8 +48,9 @@ class Player:
 
 
 @pytest.fixture()
-def player(graph: Graph, start_node: StartNode, namespace: str) -> Iterator[Player]:
+def player(graph: Graph, start_node: StartNode, namespace: str, tmp_path: Path) -> Iterator[Player]:
     start_node(
+        env={"ROS_HOME": str(tmp_path)},
         use_sim_time=True,
         diagnostics_hz=20.0,
         rig__sensors__front__topic="front",
@@ -100,11 +104,31 @@ def test_time_stands_still_runs_and_goes_back(graph: Graph, player: Player, name
         )
         assert float(front(alive, namespace)["age_ms"]) == 0.0, "wall time must not count"
 
+        now_ns = first[-1]
+
         def later() -> bool:
-            player.tick(first[-1] + 10 * 10**9)
+            nonlocal now_ns
+            now_ns += PERIOD_NS
+            player.tick(now_ns)
             return front(diagnostics.messages[-1], namespace)["state"] == "FAILED"
 
         wait_until(later, "the camera to fail when simulated time runs without it")
+
+        def back() -> bool:
+            nonlocal now_ns
+            now_ns += PERIOD_NS
+            player.tick(now_ns)
+            player.frame(now_ns)
+            time.sleep(0.02)
+            return front(diagnostics.messages[-1], namespace)["state"] == "OK"
+
+        wait_until(back, "the camera to be OK again")
+        now_ns += 3 * 3600 * 10**9
+        again = len(diagnostics.messages)
+        play(player, masks, range(now_ns, now_ns + 10 * PERIOD_NS, PERIOD_NS))
+        states = {front(a, namespace)["state"] for a in diagnostics.messages[again:]} - {""}
+        assert states == {"OK"}, "a part of the recording that was skipped is no silence"
+
         before = len(masks.messages)
         play(player, masks, range(START_NS - 500 * 10**9, START_NS - 499 * 10**9, PERIOD_NS))
         assert len(masks.messages) >= before + 10, "a clock that went back begins a new run"
@@ -112,3 +136,23 @@ def test_time_stands_still_runs_and_goes_back(graph: Graph, player: Player, name
             lambda a: pipeline(a, namespace).get("went_back") == "1", "the step"
         )
         assert int(pipeline(told, namespace)["masks"]) > before
+
+        name = f"{namespace}/segmentation_node"
+        told_by = f"{name[1:]}: pipeline"
+        other = graph.node.create_publisher(Clock, "/clock", 10)
+
+        def of_two_clocks() -> bool:
+            player.tick(START_NS - 498 * 10**9)
+            other.publish(Clock(clock=to_stamp(START_NS)))
+            words = [s.message for s in diagnostics.messages[-1].status if s.name == told_by]
+            return any("/clock goes to and fro, 2 publish it" in word for word in words)
+
+        wait_until(of_two_clocks, "word of two clocks")
+        graph.node.destroy_publisher(other)
+        play(player, masks, range(START_NS - 497 * 10**9, START_NS - 496 * 10**9, PERIOD_NS))
+        answer = graph.call(Trigger, f"{name}/save_snapshot", Trigger.Request())
+        assert answer.success, answer.message
+        with Bag(Path(answer.message) / "bag") as bag:
+            kept = [(m.log_ns, to_ns(bag.decode(m).header.stamp)) for m in bag.messages(bag.topics)]
+        assert kept and all(abs(log_ns - stamp_ns) <= PERIOD_NS for log_ns, stamp_ns in kept)
+        assert kept[-1][1] < START_NS, "nothing of before the clock went back"

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fixtures.rig_stream import EPOCH, MS, RIG, S, Watched, healthy, images
+from fixtures.rig_stream import EPOCH, MS, RIG, S, Watched, healthy, healthy_rig, images
 from fixtures.scenes import ENCODINGS, scene
 
 from anymodal_seg_ros.config import ChecksConfig, RigConfig
@@ -44,6 +44,45 @@ def feed_with(change: Callable[[Sample], Sample], sensor: str, seconds: float = 
         for s in itertools.chain(*(healthy(n, seconds, 4) for n in RIG.sensors))
     )
     return watched
+
+
+@pytest.mark.parametrize("ahead_s", [5, 3 * 3600])
+def test_no_sensor_was_silent_in_a_time_that_a_simulated_clock_has_skipped(ahead_s: int) -> None:
+    watched = Watched()
+    watched.intake.simulated = True
+
+    def skipped(s: Sample) -> Sample:
+        ns = ahead_s * S if s.received_ns > 3 * S else 0
+        times = {"stamp_ns": s.stamp_ns + ns, "time_ns": s.time_ns + ns}
+        return replace(s, received_ns=s.received_ns + ns, **times)
+
+    # Nobody can look at a clock at a time that it has left out.
+    for sample in sorted(map(skipped, healthy_rig(6.0, 4)), key=lambda s: s.received_ns):
+        watched.intake.push(sample)
+        watched.poll(sample.received_ns)
+    for name in RIG.sensors:
+        assert watched.states(name, 1.0) == [SensorState.OK]
+    for name in RIG.sensors:
+        status = next(s for s in watched.intake.status((ahead_s + 9) * S) if s.sensor == name)
+        assert status.state is not SensorState.FAILED, "skipped once more"
+    now_ns = (ahead_s + 9) * S
+    for step in range(30):
+        watched.poll(now_ns + step * 100 * MS)
+    assert all(watched.states(n, ahead_s + 11)[-1] is SensorState.FAILED for n in RIG.sensors)
+
+
+def test_a_simulated_clock_whose_steps_are_long_hides_no_dead_sensor() -> None:
+    watched = Watched(one_sensor())
+    watched.intake.simulated = True
+    for number in range(20):
+        if number < 10:
+            for sample in healthy("rgb", 2.0, number):
+                stamp_ns = EPOCH + number * 2 * S
+                fresh = replace(sample, stamp_ns=stamp_ns, time_ns=stamp_ns)
+                watched.intake.push(replace(fresh, received_ns=(number + 1) * 2 * S))
+                break
+        watched.poll((number + 1) * 2 * S)
+    assert watched.states("rgb", 39.0)[-1] is SensorState.FAILED
 
 
 def test_a_thermal_camera_that_calibrates_stays_ok_and_its_old_picture_is_not_fused() -> None:

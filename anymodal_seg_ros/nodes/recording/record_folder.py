@@ -61,7 +61,7 @@ class Kept:
     Attributes:
         topic: as it is configured, so that the parameters fit the bag without a namespace.
         type: e.g. ``sensor_msgs/msg/Image``.
-        time_ns: when it came, nanoseconds since the epoch.
+        time_ns: when it came, nanoseconds since the epoch, or in simulated time.
         message: from rclpy, or the bytes that were sent.
     """
 

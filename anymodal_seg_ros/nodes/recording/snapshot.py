@@ -39,6 +39,8 @@ class Snapshots:
         """Remember a message instead of the oldest of its series."""
         series = kept.series
         messages = self._messages.setdefault(series, deque(maxlen=KEPT))
+        while messages and messages[-1].time_ns > kept.time_ns:
+            messages.pop()  # of before the clock was set back, as where a bag begins again
         messages.append(kept)
         if len(series) > 1:
             make_room(self._messages, lambda several: sum(one.size for one in several))

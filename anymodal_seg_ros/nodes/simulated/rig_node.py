@@ -39,6 +39,9 @@ from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 NAME = "rig_node"
 
+_INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C has ended, as shells have it."""
+
 
 def drive(
     node: Node, options: argparse.Namespace, sequence: Sequence | None, stop: threading.Event
@@ -200,6 +203,8 @@ def main(args: Arguments[str] | None = None) -> int:
             return 0
         with ros_session(args) as stop:
             _run(options, sequence, stop)
+    except KeyboardInterrupt:  # while pictures were drawn: the session takes signals itself
+        return _INTERRUPTED
     except AnymodalError as error:
         return fail(NAME, error)
     return 0

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import enum
 
+from anymodal_seg_ros.sensing.sync.clock import FUTURE_NS
+
 _MEMORY_NS = 5_000_000_000
 """The smallest difference is looked for in the last one to two times this span. Quartz clocks drift
 apart by some 50 µs per second, so the estimate follows to within half a millisecond."""
@@ -29,8 +31,12 @@ class SensorClock:
     """Estimates the offset between sensor time and header time."""
 
     def __init__(self, jump_ns: int) -> None:
-        """Set up a clock that calls deviations of more than ``jump_ns`` odd."""
-        self._jump_ns = jump_ns
+        """Set up a clock that calls deviations of more than ``jump_ns`` odd.
+
+        A packet may be late on its way, but it cannot have overtaken time: one that seems to is odd
+        sooner. It would be the smallest difference for seconds.
+        """
+        self._jump_ns, self._early_ns = jump_ns, min(FUTURE_NS, jump_ns)
         self._odd_ns: int | None = None
         self._lowest: list[int] = []
         self._since_ns = 0
@@ -44,7 +50,7 @@ class SensorClock:
         """Learn from the first sensor time of a packet and the packet's header stamp."""
         difference = stamp_ns - sensor_ns
         offset = self.offset_ns
-        if offset is not None and abs(difference - offset) > self._jump_ns:
+        if offset is not None and not -self._early_ns <= difference - offset <= self._jump_ns:
             before, self._odd_ns = self._odd_ns, difference
             if before is None or abs(difference - before) > self._jump_ns:
                 return ClockVerdict.ODD
@@ -62,6 +68,13 @@ class SensorClock:
             self._lowest[-1] = min(self._lowest[-1], difference)
 
 
+_OVERTAKEN = 8
+"""Numbers that lie further back are no packets that were overtaken."""
+
+_FIRST_NUMBERS = (0, 1)
+"""With which drivers begin."""
+
+
 class PacketOrder(enum.Enum):
     """How a packet follows the one before it, by its sequence number.
 
@@ -72,6 +85,8 @@ class PacketOrder(enum.Enum):
     REPEATED = "repeated"
     GAP = "gap"
     """Packets between the two are missing."""
+    LATE = "late"
+    """Others have overtaken it, and were decoded without it."""
     RESTARTED = "restarted"
     """The count began anew: the driver was started again, or a bag loops."""
 
@@ -99,7 +114,10 @@ class SequenceCount:
             return PacketOrder.NEXT
         if number == last:
             return PacketOrder.REPEATED
-        if number < last:
+        if number < last - _OVERTAKEN or (number in _FIRST_NUMBERS and number < last):
             return PacketOrder.RESTARTED
+        if number < last:
+            self._last = last
+            return PacketOrder.LATE
         self.lost += number - last - 1
         return PacketOrder.GAP

@@ -11,10 +11,13 @@ from dataclasses import fields, replace
 
 from anymodal_seg_ros.frames import CheckResult, SensorState
 from anymodal_seg_ros.sensing.events.windows import EventCounts, EventStream
-from anymodal_seg_ros.sensing.health.sensor_health import Fault, damaged
+from anymodal_seg_ros.sensing.health.sensor_health import Fault, damaged, withheld
 
 PATIENCE_PERIODS = 10
 """A camera whose messages give no window for so many of its periods is at fault ..."""
+
+PATIENCE_FRAMES = 3
+"""... and for so many of the frames that windows are made for ..."""
 
 PATIENCE_MESSAGES = 10
 """... if so many messages came meanwhile: some drivers send one in a second."""
@@ -35,6 +38,28 @@ _MOST_MISSED = 0.99
 """Share of events that are in no window although the windows leave next to no time out."""
 _COVERED = 0.5
 """Share of the time that windows must cover for that: a frame in a second sees little of it."""
+
+_MOST_ODD = 0.5
+"""Share of events at times that cannot be from which the others are no picture, either."""
+
+_MUCH = 0.2
+"""Share of what is lost from which windows show too little to be taken for the whole."""
+
+_FEWEST_GAPS = 5
+"""Fewer between packets are outages, which are over when it goes on."""
+
+_LEAST_MESSAGES = 50
+"""Messages that it takes to say so."""
+
+_LOSSES = {
+    "lost_packets": ("packets are lost", "look at the load of the network and of the driver"),
+    "undecodable_packets": ("packets cannot be decoded", "look at the driver's encoding"),
+    "events_at_odd_times": (
+        "events have a time that cannot be",
+        "look at the driver's encoding and clock",
+    ),
+}
+"""What is lost and how to mend it, by the names of the checks."""
 
 _SPAN_NS = 5_000_000_000
 """Shares are of the last one to two times this span."""
@@ -89,10 +114,14 @@ class EventEvidence:
             self._since = now_ns, replace(counts)
         lately = _between(self._marks[0][1], counts)
         self.checks = tuple(_checks(lately))
+        elsewhere = self._elsewhere(lately)
         self.fault = (
-            self._elsewhere(lately)
+            withheld(elsewhere)
             or self._nothing(now_ns, *self._since)
             or self._missed(now_ns - self._marks[0][0], lately)
+            or self._of_no_time(lately)
+            or elsewhere
+            or self._incomplete(lately)
         )
         return self.fault
 
@@ -131,19 +160,41 @@ class EventEvidence:
             if self._stream.size_is_configured
             else "mend width and height in the driver's messages, or look at their encoding"
         )
-        reason = (
-            f"{lately.outside} of {lately.events} events lie outside {size}, they reach "
-            f"{width}x{height}: {mend}"
-        )
+        reach = f", they reach {width}x{height}" if width else ""
+        reason = f"{lately.outside} of {lately.events} events lie outside {size}{reach}: {mend}"
         if share < _MOST_OUTSIDE:
             return damaged(reason)
         return Fault(SensorState.INVALID, reason)
+
+    def _of_no_time(self, lately: EventCounts) -> Fault | None:
+        """Say that most events come with times that cannot be: those that are left are a part."""
+        told = lately.events + lately.odd_times
+        if told < _LEAST_EVENTS or lately.odd_times <= _MOST_ODD * told:
+            return None
+        return Fault(
+            SensorState.INVALID,
+            f"{lately.odd_times} of {told} events have a time that cannot be: look at the driver's "
+            "encoding and clock",
+        )
+
+    def _incomplete(self, lately: EventCounts) -> Fault | None:
+        """Say that so much was lost that what is shown is a part of what there was to see."""
+        if lately.messages < _LEAST_MESSAGES:
+            return None
+        for check in self.checks:
+            if check.name == "lost_packets" and lately.gaps < _FEWEST_GAPS:
+                continue
+            if (lost := _LOSSES.get(check.name)) and check.figure > _MUCH:
+                what, mend = lost
+                return damaged(f"{check.figure:.0%} of its {what}, more than {_MUCH:.0%}: {mend}")
+        return None
 
     def _nothing(self, now_ns: int, since_ns: int, before: EventCounts) -> Fault | None:
         """Say that messages come and no window does."""
         meanwhile = _between(before, self._stream.counts)
         enough = meanwhile.messages >= PATIENCE_MESSAGES
-        if not enough or now_ns - since_ns <= self._patience_ns:
+        patience_ns = max(self._patience_ns, PATIENCE_FRAMES * self._stream.asked_every_ns)
+        if not enough or now_ns - since_ns <= patience_ns:
             return None
         why = [
             f"{count} {what}"
@@ -151,6 +202,10 @@ class EventEvidence:
                 (meanwhile.undecodable, "packets cannot be decoded"),
                 (meanwhile.odd_times, "events have a time that cannot be"),
                 (meanwhile.lost_packets, "packets were lost"),
+                (
+                    meanwhile.begun_anew,
+                    "times their size, encoding or count began anew (do two drivers send?)",
+                ),
             )
             if count
         ]

@@ -41,6 +41,7 @@ _EVT2_ON, _EVT2_TIME_HIGH = 1, 8
 """The kinds of words that matter, by their upper four bits; what is below ON is OFF."""
 
 _EVT2_LOW_BITS = 6
+_EVT2_NOISE_STEPS = (_NOISE_STEPS << _HALF_BITS) >> _EVT2_LOW_BITS
 _EVT2_HIGH_MASK = (1 << 28) - 1
 
 
@@ -257,14 +258,18 @@ class Evt2Decoder:
         return DecodedEvents(events, chunk.anchors(high_at, highs * 1000), self._time_ns)
 
     def _unwrap(self, raw: Times) -> Times:
-        """Count the wraps of the 34 bits, 4.8 hours apart, into the upper bits of the time."""
+        """Count the wraps of the 34 bits, 4.8 hours apart, into the upper bits of the time.
+
+        A sensor that was started anew counts from zero: as with EVT 3.0, that is one more wrap. So
+        time goes on, if from another moment, which the clock that follows the packets notices.
+        """
         if not raw.size:
             return raw
         before = np.empty_like(raw)
         before[0] = raw[0] if self._high is None else self._high & _EVT2_HIGH_MASK
         before[1:] = raw[:-1]
         steps = raw - before
-        steps[steps < -(_EVT2_HIGH_MASK >> 1)] += _EVT2_HIGH_MASK + 1
+        steps[steps < -_EVT2_NOISE_STEPS] += _EVT2_HIGH_MASK + 1
         highs = np.cumsum(steps)
         highs += raw[0] if self._high is None else self._high
         self._high = int(highs[-1])

@@ -79,6 +79,12 @@ class EventBuffer:
         """Time of the last event; None if there is none."""
         return int(self._times[self._size - 1]) if self._size else None
 
+    def take_later(self, time_ns: int) -> tuple[Times, Cells]:
+        """Take the events out that are later than a time, and return them."""
+        at, end = int(np.searchsorted(self._times[: self._size], time_ns, "right")), self._size
+        self._size = at
+        return self._times[at:end].copy(), self._cells[at:end].copy()
+
     def append(self, times: Times, cells: Cells) -> None:
         """Add events that are in order and not older than :attr:`newest_ns`."""
         surplus = times.size - self._capacity
@@ -126,6 +132,13 @@ class EventCut:
     time_ns: Times
     cells: Cells
     complete: bool
+
+
+_OVERLAP = 2
+"""As many times the events of a message may be there that are later than its first, ..."""
+
+_LEAST_OVERLAP = 1000
+"""... and so many however few it has."""
 
 
 class EventStore:
@@ -179,21 +192,30 @@ class EventStore:
             self.outside += outside
             width, height = int(events.x.max()) + 1, int(events.y.max()) + 1
             self.reach = max(self.reach[0], width), max(self.reach[1], height)
-        if (times[1:] < times[:-1]).any():
-            order = np.argsort(times, kind="stable")
-            times, cells = times[order], cells[order]
+        times, cells = _in_order(times, cells)
         newest_ns = self._buffer.newest_ns
         if times.size and newest_ns is not None and times[0] < newest_ns:
             if times[0] < newest_ns - self._jump_ns:
                 self.forget()
             else:
-                times = np.maximum(times, newest_ns)
+                times, cells = self._join_later(times, cells)
         self._buffer.append(times, cells)
         self.until_ns = until_ns
         if self.begin_ns is None:
             self.begin_ns = since_ns
         if self._known_since_ns is None:
             self._known_since_ns = since_ns
+
+    def _join_later(self, times: Times, cells: Cells) -> tuple[Times, Cells]:
+        """Sort events in among those that are there and later.
+
+        Where these are far more, the sensor's clock was set back: they are of another time.
+        """
+        later_times, later_cells = self._buffer.take_later(int(times[0]))
+        if later_times.size > _OVERLAP * times.size + _LEAST_OVERLAP:
+            self._known_since_ns = None
+            return times, cells
+        return _in_order(np.concatenate((later_times, times)), np.concatenate((later_cells, cells)))
 
     def cut(self, start_ns: int, end_ns: int) -> EventCut:
         """Find the events from ``start_ns`` on and before ``end_ns``, sensor time."""
@@ -202,3 +224,10 @@ class EventStore:
         if forgotten_ns is not None and start_ns <= forgotten_ns:
             complete = False
         return EventCut(*self._buffer.between(start_ns, end_ns), complete)
+
+
+def _in_order(times: Times, cells: Cells) -> tuple[Times, Cells]:
+    if not (times[1:] < times[:-1]).any():
+        return times, cells
+    order = np.argsort(times, kind="stable")
+    return times[order], cells[order]

@@ -41,6 +41,10 @@ class Events:
     def __len__(self) -> int:
         return self.time_ns.size
 
+    def chosen(self, which: npt.NDArray[np.bool_]) -> Events:
+        """Return some of the events."""
+        return Events(self.time_ns[which], self.x[which], self.y[which], self.on[which])
+
     @staticmethod
     def none() -> Events:
         """Return no events."""

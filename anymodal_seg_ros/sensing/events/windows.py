@@ -24,6 +24,7 @@ from anymodal_seg_ros.sensing.events.messages import (
     read_event_cloud,
     read_packet,
 )
+from anymodal_seg_ros.sensing.events.odd_times import in_one_time, of_one_time
 from anymodal_seg_ros.sensing.events.store import EventStore, PixelGrid
 from anymodal_seg_ros.sensing.events.values import (
     LATEST_NS,
@@ -41,6 +42,9 @@ _MOST_ASKED = 16
 _PAUSE_PERIODS = 4
 """No driver gathers events for so long where anything moves."""
 
+_LONGEST_APART_NS = 500_000_000
+"""Of a camera that sends a frame so seldom, or more so, the next one is not waited for."""
+
 _MOST_PENDING = 256
 """Packets that wait to be decoded at most, however small they are."""
 
@@ -52,6 +56,8 @@ class EventCounts:
     Attributes:
         messages: that were taken.
         lost_packets: that were sent and never came, by their sequence numbers.
+        gaps: how often some were lost, one or many.
+        begun_anew: how often size, encoding or count of the messages began anew.
         undecodable: packets that could not be decoded.
         events: that were decoded, those outside the sensor included.
         odd_times: events at a time that cannot be believed, which are not among them.
@@ -63,6 +69,8 @@ class EventCounts:
 
     messages: int = 0
     lost_packets: int = 0
+    gaps: int = 0
+    begun_anew: int = 0
     undecodable: int = 0
     events: int = 0
     odd_times: int = 0
@@ -85,6 +93,7 @@ class EventStream:
         frame_id: of the newest message.
         latest_stamp_ns: of the newest message; None before the first.
         asked_ns: end of the window that was asked for last, a header stamp; None before the first.
+        asked_every_ns: how far those of frames are apart; 0 while nobody has asked.
         size_is_configured: whether the parameters tell the sensor's size, as its messages do not.
         counts: of messages and events, and of what was wrong with them.
     """
@@ -104,6 +113,7 @@ class EventStream:
         self.frame_id = ""
         self.latest_stamp_ns: int | None = None
         self.asked_ns: int | None = None
+        self.asked_every_ns = 0
         self.size_is_configured = False
         self._format: PacketFormat | None = None
         self._decoder: PacketDecoder | None = None
@@ -193,10 +203,14 @@ class EventStream:
         order = self._sequence.judge(number)
         if order is PacketOrder.REPEATED:
             raise DecodeError(f"seq is {number} once more: expected the next packet", "sequence")
+        if order is PacketOrder.LATE:
+            words = f"seq is {number}, which later packets have overtaken: expected the next packet"
+            raise DecodeError(words, "sequence")
         if order is PacketOrder.RESTARTED:
             self._begin(form)
             self._sequence.judge(number)
         elif order is PacketOrder.GAP and self._decoder is not None:
+            self.counts.gaps += 1
             self.flush()
             self._decoder.reset()
             self.store.interrupt()
@@ -210,6 +224,7 @@ class EventStream:
     def _begin(self, form: PacketFormat) -> None:
         """Begin anew with packets of a format."""
         decoder = create_decoder(form)
+        self.counts.begun_anew += self.grid is not None
         self.reset()
         self._format, self._decoder = form, decoder
         self._clock = SensorClock(self._jump_ns)
@@ -228,6 +243,8 @@ class EventStream:
             self.counts.odd_times += len(decoded.events)
             self._begin(self._format)
             return
+        sent, decoded = len(decoded.events), of_one_time(decoded)
+        self.counts.odd_times += sent - len(decoded.events)
         verdicts = {self._clock.observe(a.sensor_ns, a.stamp_ns) for a in decoded.anchors}
         if verdicts - {ClockVerdict.FITS}:
             # Some of it belongs to another time, and it does not say which.
@@ -236,6 +253,7 @@ class EventStream:
             if ClockVerdict.JUMPED in verdicts:
                 self.store.forget()
             return
+        assert decoded.until_ns is not None  # one time has not become none
         since_ns = decoded.anchors[0].sensor_ns if decoded.anchors else decoded.until_ns
         self._keep(decoded.events, self.grid, since_ns, decoded.until_ns)
 
@@ -243,13 +261,16 @@ class EventStream:
         """Keep events that carry header time themselves."""
         grid = PixelGrid(stamped.height, stamped.width, self._config.binning)
         if self._clock is not None or grid != self.grid:
+            self.counts.begun_anew += self.grid is not None
             self.reset()
             self.grid = grid
         self.frame_id, self.latest_stamp_ns = stamped.frame_id, stamped.stamp_ns
-        times = stamped.events.time_ns
+        events = in_one_time(stamped.events)
+        self.counts.odd_times += len(stamped.events) - len(events)
+        times = events.time_ns
         since_ns = int(times.min()) if times.size else stamped.stamp_ns
         until_ns = int(times.max()) if times.size else stamped.stamp_ns
-        self._keep(stamped.events, grid, since_ns, until_ns)
+        self._keep(events, grid, since_ns, until_ns)
 
     def _keep(self, events: Events, grid: PixelGrid, since_ns: int, until_ns: int) -> None:
         self.store.append(events, grid, since_ns, until_ns)
@@ -262,8 +283,9 @@ class EventAccumulator:
 
     A window is asked for with :meth:`request` when a frame of another camera has come, and handed
     out by :meth:`take` as soon as the camera's events have reached its end. When nobody has asked
-    for two periods, because the event camera is the only one alive, it makes a window per period of
-    its own accord.
+    for two periods, its own or those of who asks, because the event camera is the only one alive,
+    it makes a window per period of its own accord. Sooner, and the frame that comes next would ask
+    for a window that ends before the last one.
 
     Reads no clock: all times are header stamps. Not safe for threads: the caller's lock is.
 
@@ -285,6 +307,8 @@ class EventAccumulator:
         self.stream = EventStream(config, jump_ns)
         self._asked: list[int] = []
         self._own_ns: int | None = None
+        self._apart_ns: tuple[int, ...] = ()
+        """How far the last windows that others asked for were apart."""
         self._begin()
 
     def reset(self) -> None:
@@ -313,11 +337,14 @@ class EventAccumulator:
 
     def request(self, end_ns: int) -> None:
         """Ask for the window that ends at a header stamp, in the clock of this camera's stamps."""
-        self.stream.asked_ns = end_ns
-        if end_ns not in self._asked:
-            self._asked = [*self._asked[1 - _MOST_ASKED :], end_ns]
+        before_ns, self.stream.asked_ns = self.stream.asked_ns, end_ns
+        if before_ns is not None and end_ns > before_ns:
+            self._apart_ns = (*self._apart_ns[-1:], end_ns - before_ns)
+        self._ask(end_ns)
         if self.stream.latest_stamp_ns is not None:
-            self._own_ns = self.stream.latest_stamp_ns + 2 * self._period_ns
+            self.stream.asked_every_ns = min((*self._apart_ns, _LONGEST_APART_NS))
+            waits_ns = max(self._period_ns, self.stream.asked_every_ns)
+            self._own_ns = self.stream.latest_stamp_ns + 2 * waits_ns
 
     def take(self, *, silent: bool = False) -> list[EventWindow]:
         """Hand out the windows whose events have come, in order of their ends.
@@ -353,7 +380,12 @@ class EventAccumulator:
     def _begin(self) -> None:
         self._epoch = self.stream.store.epoch
         self._asked = []
+        self._apart_ns = ()
         self._own_ns = None
+
+    def _ask(self, end_ns: int) -> None:
+        if end_ns not in self._asked:
+            self._asked = [*self._asked[1 - _MOST_ASKED :], end_ns]
 
     def _ask_for_own(self) -> None:
         """Ask for a window of the camera's own if it is due."""
@@ -361,7 +393,7 @@ class EventAccumulator:
         if latest_ns is None or self._own_ns is None or latest_ns < self._own_ns:
             return
         end_ns = latest_ns - (latest_ns - self._own_ns) % self._period_ns
-        self.request(end_ns)
+        self._ask(end_ns)
         self._own_ns = end_ns + self._period_ns
 
     def _cut(self, end_ns: int, offset_ns: int) -> EventWindow:

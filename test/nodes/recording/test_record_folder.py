@@ -48,6 +48,18 @@ def test_snapshots_are_as_many_as_are_kept(tmp_path: Path, monkeypatch: pytest.M
     assert {str(path) for path in place.iterdir()} == {str(place / "mine"), *written[2:]}
 
 
+def test_a_snapshot_holds_nothing_of_before_its_clock_went_back(tmp_path: Path) -> None:
+    kept, nobody = snapshot.Snapshots(tmp_path), cast(Any, None)
+    times = [500, 600, 700, 100, 200]  # a recording that begins again
+    for number, seconds in enumerate(times):
+        image = Image(height=number + 1)
+        kept.note(Kept("rgb/image", "sensor_msgs/msg/Image", seconds * 10**9, image))
+    folder = kept.saving(Circumstances({}, (), nobody, None))()
+    with Bag(Path(folder) / "bag") as bag:
+        found = [(m.log_ns // 10**9, bag.decode(m).height) for m in bag.messages(bag.topics)]
+    assert found == [(100, 4), (200, 5)]
+
+
 def test_what_was_just_written_stays_although_the_clock_says_it_is_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

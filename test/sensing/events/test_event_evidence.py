@@ -162,6 +162,39 @@ def test_shares_of_what_is_lost_are_told() -> None:
     assert told["lost_packets"].passed, "what is told is what happened lately"
 
 
+def test_a_camera_of_which_much_is_lost_is_damaged() -> None:
+    made = run(lambda number, stamp_ns: good(number, stamp_ns, seq=2 * number), 300)
+    fault = made.fault("events")
+    assert fault is not None and fault.state is SensorState.DEGRADED and not fault.withhold
+    assert "50% of its packets are lost, more than 20%" in fault.reason
+    outage = run(good, 149)
+    run(lambda number, stamp_ns: good(number, stamp_ns, seq=number + 300), 200, 150, outage)
+    assert outage.fault("events") is None, "it is over"
+    few = run(lambda number, stamp_ns: good(number, stamp_ns, seq=number + number // 10), 300)
+    assert few.fault("events") is None
+
+
+def test_events_most_of_which_have_a_time_that_cannot_be_are_no_picture() -> None:
+    def odd(number: int, stamp_ns: int) -> Any:
+        time_base = 4 * MS * number + (0 if number % 3 == 0 else (number % 7 + 1) * 100 * SECOND_NS)
+        place, fields = np.arange(50), {"seq": number + 1, "stamp_ns": stamp_ns}
+        words = mono_words(np.arange(50) * 1000, place, place, place % 2)
+        return event_packet(words, encoding="mono", time_base=time_base, **fields)
+
+    fault = run(odd, 300).fault("events")
+    assert fault is not None and fault.state is SensorState.INVALID
+    assert "events have a time that cannot be" in fault.reason
+
+
+def test_two_drivers_of_one_topic_are_not_called_damaged_while_nothing_is_shown() -> None:
+    def of_two(number: int, stamp_ns: int) -> Any:
+        return good(number, stamp_ns, width=640 if number % 2 else 320)
+
+    fault = run(of_two, 300).fault("events")
+    assert fault is not None and fault.state is SensorState.INVALID
+    assert "size, encoding or count began anew (do two drivers send?)" in fault.reason
+
+
 def test_a_reset_forgives() -> None:
     made = run(empty, 200)
     assert made.fault("events") is not None

@@ -4,12 +4,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fixtures.event_messages import SECOND_NS, event_packet, evt3_words, mono_words
+from fixtures.event_messages import (
+    SECOND_NS,
+    event_array,
+    event_packet,
+    evt3_words,
+    mono_words,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymodal_seg_ros.config import EventConfig
 from anymodal_seg_ros.errors import DecodeError
+from anymodal_seg_ros.sensing.events.values import Events
 from anymodal_seg_ros.sensing.events.windows import EventStream
 
 T0_US = 3_000_000
@@ -27,6 +34,10 @@ def burst(number: int, count: int = 10, start_us: int = T0_US, **fields: object)
     stamp_ns = OFFSET_NS + 1000 * (start_us + 10_000 * (number + 1))
     values = {"seq": 100 + number, "stamp_ns": stamp_ns, **fields}
     return event_packet(evt3_words(times, place, place, place % 2), **values)
+
+
+def to_ns(message: SimpleNamespace) -> int:
+    return message.header.stamp.sec * SECOND_NS + message.header.stamp.nanosec
 
 
 def kept(source: EventStream) -> int:
@@ -171,14 +182,103 @@ def test_binning_joins_pixels() -> None:
     assert cut.cells.tolist() == [1, 1, 2 * (119 * 160 + 159) + 1]
 
 
-def test_events_in_disorder_are_sorted_within_a_packet_and_lifted_between_packets() -> None:
+def test_events_in_disorder_are_sorted_within_a_packet_and_between_packets() -> None:
     source = stream()
     place = np.zeros(3)
     for time_base in (1000, 900):
         words = mono_words(np.array([50, 10, 90]), place, place, place)
         source.push(event_packet(words, encoding="mono", time_base=time_base))
     source.flush()
-    assert source.store.cut(0, 9999).time_ns.tolist() == [1010, 1050, 1090] + [1090] * 3
+    assert source.store.cut(0, 9999).time_ns.tolist() == [910, 950, 990, 1010, 1050, 1090]
+
+
+@pytest.mark.parametrize("encoding", ["evt3", "evt2"])
+@pytest.mark.parametrize("count_goes_on", [True, False])
+def test_a_sensor_that_counts_anew_is_seen_again_after_two_packets(
+    encoding: str, count_goes_on: bool
+) -> None:
+    source = stream()
+    for number in range(20):
+        since_s, anew = (3600, 0) if number < 10 else (2, 10)
+        time_us = since_s * 1_000_000 + 4000 * number
+        if encoding == "evt3":
+            words = evt3_words(time_us + np.arange(5), *np.zeros((3, 5), np.int64))
+        else:
+            words = np.array([0x80000000 | time_us >> 6, *[(time_us & 63) << 22] * 5], "<u4")
+        seq = 1 + number - (0 if count_goes_on else anew)
+        stamp_ns = OFFSET_NS + number * 4_000_000
+        source.push(event_packet(words, encoding=encoding, seq=seq, stamp_ns=stamp_ns))
+        source.flush()
+    assert source.store.until_ns is not None and source.offset_ns is not None
+    late_ns = OFFSET_NS + 19 * 4_000_000 - (source.store.until_ns + source.offset_ns)
+    assert abs(late_ns) < 1_000_000, "what is shown is of now"
+    assert len(source.store.cut(source.store.until_ns - 20_000_000, 1 << 62).time_ns) >= 20
+
+
+@pytest.mark.parametrize("off_s", [0.3, 0.9, 3.0, -0.3, -3.0])
+@pytest.mark.parametrize("where", [0, 3, -1])
+@pytest.mark.parametrize("kind", ["mono", "event_array"])
+def test_an_event_with_a_time_of_its_own_hides_no_others(
+    kind: str, where: int, off_s: float
+) -> None:
+    source, period_ns = stream(), 4_000_000
+    place = np.zeros(10, np.int64)
+    for number in range(50):
+        begin_ns = OFFSET_NS + number * period_ns
+        at_ns = 10_000_000_000 + np.arange(10) * 100_000
+        if number == 25:
+            at_ns[where] += round(off_s * 1e9)
+        if kind == "mono":
+            base_ns = 50 * SECOND_NS + number * period_ns
+            words = mono_words(at_ns - at_ns.min(), place, place, place)
+            fields = {"time_base": base_ns + int(at_ns.min()), "seq": number + 1}
+            source.push(event_packet(words, encoding="mono", stamp_ns=begin_ns, **fields))
+        else:
+            at_ns += begin_ns - 10_000_000_000
+            source.push(event_array(Events(at_ns, *[place] * 3), begin_ns, 480, 640))
+        source.flush()
+        assert source.store.until_ns is not None and source.offset_ns is not None
+        assert abs(source.store.until_ns + source.offset_ns - begin_ns) < 2 * period_ns
+    since_ns = source.store.until_ns - 45 * period_ns
+    assert len(source.store.cut(since_ns, 1 << 62).time_ns) >= 440
+    assert 1 <= source.counts.odd_times <= 10
+
+
+def test_a_clock_that_is_set_back_by_less_than_a_jump_hides_nothing() -> None:
+    source = stream()
+    for number in range(100):
+        place = np.full(1000, number)
+        base_ns = SECOND_NS + number * 10_000_000 - (500_005_000 if number >= 70 else 0)
+        words = mono_words(np.arange(1000) * 10_000, place, place, place)
+        source.push(event_packet(words, encoding="mono", time_base=base_ns, seq=number + 1))
+        source.flush()
+        assert source.store.until_ns == base_ns + 9_990_000
+        seen = source.store.cut(base_ns, base_ns + 10_000_000).cells // 2 % 640
+        assert seen.tolist() == [number] * 1000
+
+
+@pytest.mark.parametrize("off_s", [-0.9, -0.3, 0.3, 0.9])
+def test_one_stamp_that_is_off_by_less_than_a_jump_moves_no_window(off_s: float) -> None:
+    source = stream()
+    for number in range(30):
+        message = burst(number)
+        if number == 15:
+            message = burst(number, stamp_ns=to_ns(message) + round(off_s * 1e9))
+        source.push(message)
+        source.flush()
+        assert source.offset_ns == OFFSET_NS + 10_000_000
+
+
+def test_packets_that_overtook_one_another_cost_one_of_them() -> None:
+    source = stream()
+    for number in (0, 1, 3, 2, 4, 5):
+        try:
+            source.push(burst(number))
+        except DecodeError as error:
+            assert "seq is 102, which later packets have overtaken" in str(error)
+    assert kept(source) == 50
+    assert source.counts.lost_packets == 1
+    assert source.counts.begun_anew == 0
 
 
 @pytest.mark.parametrize(
