@@ -51,10 +51,9 @@ _ROUNDING = 2.0
 _FEWEST_TURNS, _TURNS = 8, 0.4
 """Bends of a row that must be known, and share of them that must be followed by one the other way:
 of noise, three in four are."""
-_FAINT, _FAINT_OF_MANY = 2.0, 8.0
-"""Counts of 8 bits, and of more, by which the lines of a sound sensor may differ from those beside:
-a thermal camera's columns, and a colour camera's rows at the gain of the night; a wall shows them.
-"""
+_FAINT = 2.0
+"""Counts of 8 bits by which the lines of a sound sensor may differ from those beside: a thermal
+camera's columns, and a colour camera's rows at the gain of the night; a wall shows them."""
 _SMOOTH = 1e-6
 _BEYOND = 1e6
 """No sensor counts or measures this far."""
@@ -251,11 +250,8 @@ def stripes_share(plane: Pixels) -> float:
     # Odd, so that lines of a fine pattern, such as that of a test chart, are not all the same one.
     down, right = (max(1, side // _LINES) | 1 for side in plane.shape)
     across, along = _floats(plane[::down]), _floats(plane[:, ::right]).T
-    least = _FAINT if plane.dtype.itemsize == 1 else _FAINT_OF_MANY
-    return max(
-        _common(lines[:, 1:] - lines[:, :-1], least if plane.dtype.kind in "ui" else 0.0)
-        for lines in (across, along)
-    )
+    least = _FAINT if plane.dtype.itemsize == 1 else 0.0
+    return max(_common(lines[:, 1:] - lines[:, :-1], least) for lines in (across, along))
 
 
 def _common(differences: Values, least: float) -> float:
