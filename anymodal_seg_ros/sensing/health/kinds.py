@@ -62,7 +62,7 @@ class FigureCheck:
 
 BLACK = FigureCheck("black", figures.brightest, False, "99th percentile in counts")
 HEAT_BLOCKED = FigureCheck(
-    "blocked", figures.block_contrast, False, "contrast between blocks in counts"
+    "blocked", figures.heat_contrast, False, "contrast between blocks in counts"
 )
 BLOCKED = replace(
     HEAT_BLOCKED,

@@ -41,6 +41,7 @@ LOST_ABOVE = 0.4
 """Share of all returns that have gone from one scan to the next."""
 
 _NEAREST_M, _FARTHEST_M = 0.05, 1000.0
+_BEYOND_M = 1e12
 _TOUCHING_M, _TOUCHED = 0.2, 0.9
 """So near no wall is to so large a share of what a LiDAR sees, however it came there."""
 _NEAR_M = 1.3
@@ -98,7 +99,7 @@ class ScanWatch:
         if stretches is None:
             return []
         # Where nothing comes back some send NaN, others infinity (REP 117).
-        ranges = np.sqrt(np.einsum("ijk,ijk->ij", stretches, stretches))
+        ranges = _ranges(stretches)
         returns = np.isfinite(ranges) & (ranges != 0)
         seen = ranges[returns]
         if seen.size < _FEWEST_POINTS:
@@ -193,6 +194,14 @@ def _gone(before: Directions, now: Directions) -> tuple[float, float]:
     return share, float(was.sum() - are.sum()) / max(1.0, float(before.far.sum()))
 
 
+def _ranges(stretches: Floats) -> Floats:
+    """Return how far away points are; what no sensor measures is not infinite for being squared."""
+    squares = np.einsum("ijk,ijk->ij", stretches, stretches, dtype=np.float64)
+    return np.where(np.isinf(squares), np.inf, np.minimum(np.sqrt(squares), _BEYOND_M)).astype(
+        np.float32
+    )
+
+
 def _rough(stretches: Floats, ranges: Floats, returns: Flags) -> float:
     """Return the median difference of each range from that of the ray next to it, over the range.
 
@@ -209,7 +218,8 @@ def _rough(stretches: Floats, ranges: Floats, returns: Flags) -> float:
     known = returns & (alike.max(axis=2) > _NO_PAIR)
     if not known.any():
         return 0.0
-    return median(np.abs(beside[known] - ranges[known]) / ranges[known])
+    with np.errstate(over="ignore"):  # of points that are nowhere
+        return median(np.abs(beside[known] - ranges[known]) / ranges[known])
 
 
 def _stretches(cloud: Pixels) -> Floats | None:

@@ -56,6 +56,21 @@ def test_what_is_no_scan_is_told_by_name(how: str, name: str, state: SensorState
     assert fault is None
 
 
+def test_random_bytes_in_the_place_of_some_points_are_told() -> None:
+    """Of such numbers many are so large that their squares are infinite: they are no silence."""
+    checker, dice = ContentChecker("lidar", ChecksConfig()), np.random.default_rng(0)
+    told = []
+    for number in range(20):
+        points = scan(number).pixels.copy()
+        if number >= 15:
+            some = dice.uniform(size=points.shape) < 0.3
+            random = dice.integers(0, 256, points.nbytes, np.uint8).tobytes()
+            points[some] = np.frombuffer(random, points.dtype).reshape(points.shape)[some]
+        told.append(checker.inspect(Image(points, POINT_CLOUD), number * S // 10))
+    assert told[:15] == [None] * 15
+    assert told[15] is not None and told[15].kind == "implausible"
+
+
 def test_points_in_any_order_are_healthy_where_they_always_come_like_that() -> None:
     checker = ContentChecker("lidar", ChecksConfig())
     for number in range(30):

@@ -65,6 +65,10 @@ _ONE_SCENE, _LEAST_ALIKE, _LESS = 0.8, 0.1, 0.05
 other; there, the share of the looks that are less alike than usual, and by how much less alike a
 picture may be than those: what becomes soft with another scene is the scene.
 """
+_AS_MUCH = 4.0
+"""Times as much coarse detail as just before that a scene has, or as little, in the same light: a
+lens leaves it. Where a lamp goes on or off, it was noise, or a codec, that was steep.
+"""
 _MEMORY, _FEWEST = 50, 5
 """Looks from which is known what is usual, and so many of them at least."""
 _PERIOD_NS = 180_000_000
@@ -112,8 +116,12 @@ class FocusWatch:
         """How like the one before sharp pictures are."""
         self._sharp: Floats | None = None
         """The last sharp picture, made coarse; None while another scene is soft by itself."""
+        self._last: Floats | None = None
+        """The last picture, made coarse."""
         self._soft: int | None = None
         """The scale at which pictures are soft by now."""
+        self._elsewhere = False
+        """Whether they are since another scene came, where one comes after the other."""
         self._looked_ns: int | None = None
         self._since_ns, self._looks = 0, 0
         """When they became soft, and how often they were seen to be since."""
@@ -140,6 +148,12 @@ class FocusWatch:
         self._looked_ns = now_ns
         if detail is None:  # such a picture says nothing: the last verdict holds
             return self.found
+        last, self._last = self._last, coarse
+        like = None if last is None else likeness(last, coarse)
+        stays = like is not None and like >= _ONE_SCENE
+        if self._soft is not None and self._elsewhere and stays and self.found[0].passed:
+            # Not one scene after the other is soft, but this one.
+            self._soft = self._sharp = None
         if self._soft is None:
             self._soft = self._begins(detail, coarse)
             self._since_ns, self._looks = now_ns, 0
@@ -170,7 +184,18 @@ class FocusWatch:
         busy = _BUSY * median(np.array([one.coarse for one in self._usual]))
         lately = max(self._known_of(missing)[-_LATELY:])
         was_sharp = lately > _SHARPER * self._usually(missing)
-        return missing if was_sharp and detail.coarse >= busy else None
+        if not was_sharp or detail.coarse < busy:
+            return None
+        self._elsewhere = like < _ONE_SCENE
+        if not self._elsewhere and self._is_lit_otherwise(detail):
+            self._sharp = None
+            return None
+        return missing
+
+    def _is_lit_otherwise(self, detail: FineDetail) -> bool:
+        """Whether a scene has far more or far less coarse detail than a moment ago."""
+        before, now = self._usual[-1].coarse, detail.coarse
+        return not before / _AS_MUCH <= now <= before * _AS_MUCH
 
     def _goes_on(self, like: float) -> bool:
         """Whether a picture shows the scene of the one before, or none of them ever does."""

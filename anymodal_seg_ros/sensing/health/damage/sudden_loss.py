@@ -59,6 +59,8 @@ _LEAST_HAZED = 40.0
 _RIM, _WITHIN = 1, 0.25
 """Blocks, joined by fours, at the edges of a picture; and share of what is lost that must not be
 there."""
+_DIMMED = 0.6
+"""Of the share of brightness that is left, that of detail that is: light takes both alike."""
 _FEWEST_REST = 6
 """Blocks that tell whether a picture has stayed where it was."""
 _AROUND = np.ones((3, 3), np.uint8)
@@ -209,7 +211,13 @@ def _stayed(rest: Flags, before: _Seen, now: _Seen) -> bool:
     if np.count_nonzero(rest) >= _FEWEST_REST:
         spread = float(np.ptp(before.means[rest])) + 1e-3
         return median(np.abs(now.means[rest] - before.means[rest])) <= _MOST_MOVED * spread
-    return likeness(before.means, now.means) >= _ALIKE
+    return likeness(before.means, now.means) >= _ALIKE and not _dimmed(before, now)
+
+
+def _dimmed(before: _Seen, now: _Seen) -> bool:
+    """Whether all of a picture is as much darker as it has less detail: a lamp went out."""
+    light = median(now.means / np.maximum(before.means, _TINY))
+    return median(now.shown / np.maximum(before.shown, _TINY)) >= _DIMMED * light
 
 
 def _veiled(before: _Seen, now: _Seen) -> bool:

@@ -36,6 +36,11 @@ _AS_EVEN, _AS_BRIGHT = 4.0, 0.15
 follows what fills the picture."""
 _LITTLE = 10.0
 """Counts of contrast of which it is not certain that they are enough."""
+_SEEN, _TIMES_CHANCE, _COUNTS_FOR, _ROUNDING = 0.2, 4.0, 4.0, 0.38
+"""Share of the variance of pixels that is left of blocks where something is seen, and times what
+would be left of noise: 0.04 is; times as much as of others the contrast of those counts; and counts
+by which they differ at least, root mean square: 0.29 are what rounding makes.
+"""
 _TEXTURE, _THROUGH_A_LENS = 6.0, 1.5
 """Counts, root mean square, by which neighbours differ where texture is seen, and times as much, by
 which pixels two apart do: of noise it is 1 to 1.4 times, of recorded texture 1.63 and more."""
@@ -53,6 +58,8 @@ _FEWEST_COLUMNS = 64
 _QUIET = 0.4
 """Noise up to which it is enough to look along the rows."""
 _SPECKLE, _AGREE = 0.25, 0.1
+_STEPS = 1.5
+"""Steps of a camera of few bits: one step up and down is how it shows noise."""
 _OF_NOISE = 3.5
 """Times the median difference of neighbours that noise hardly exceeds on both sides at once."""
 _LONE_ACROSS, _LONE_DEPTHS_ACROSS = 0.02, 0.008
@@ -205,6 +212,27 @@ def contrast(sampled: Grid) -> float:
         float(np.square(rows[:, apart:] - rows[:, :-apart]).mean()) ** 0.5 for apart in (1, 2)
     )
     return max(found, near) if near >= _TEXTURE and far >= _THROUGH_A_LENS * near else found
+
+
+def heat_contrast(sampled: Grid) -> float:
+    """Return the same as :func:`block_contrast`, or more where that is not noise nor shade.
+
+    A thermal camera of few bits may show a street within some counts. A shutter or a cap is as
+    uneven, but by row and column: it is darker at one side, or at the rim, or of columns that
+    differ; and the mean of many pixels leaves little of noise.
+    """
+    found = block_contrast(sampled)
+    if found >= _LITTLE or sampled.values.dtype.kind not in "ui":
+        return found
+    shown = floats(sampled.values)
+    shown -= shown.mean(axis=0, keepdims=True)
+    shown -= shown.mean(axis=1, keepdims=True)
+    blocks = cv2.resize(shown, _BLOCKS, interpolation=cv2.INTER_AREA)
+    chance = blocks.size / shown.size
+    left = float(np.vdot(blocks, blocks)) / blocks.size
+    whole = float(np.vdot(shown, shown)) / shown.size
+    seen = whole >= _ROUNDING**2 and left >= max(_SEEN, _TIMES_CHANCE * chance) * whole
+    return _COUNTS_FOR * found if seen else found
 
 
 def nearly_no_depth(now: Grid, before: Grid) -> bool:
@@ -366,10 +394,17 @@ def speckle_share(sampled: Grid, *, noisy: bool = False) -> float:
     if noisy:
         apart = median(np.abs(rows[:, 1::8] - rows[:, :-1:8]))
         limit = max(limit, _OF_NOISE * apart)
+    limit = max(limit, _STEPS * _smallest_step(rows))
     above, rows, below = (floats(some) for some in _with_those_around(plane, step))
     lone = _stand_out(rows[:, 1:-1], rows[:, :-2], rows[:, 2:], limit)
     bar = np.maximum(np.abs(rows - above), np.abs(rows - below)) <= limit
     return _share(lone & ~bar[:, 1:-1])
+
+
+def _smallest_step(rows: Values) -> float:
+    """Return by how much two values of some of the pixels differ at least; 0 if all are one."""
+    levels = np.unique(rows[:, ::8])
+    return float(np.diff(levels).min()) if levels.size > 1 else 0.0
 
 
 def noisy_speckle_share(sampled: Grid) -> float:

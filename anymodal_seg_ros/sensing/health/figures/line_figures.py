@@ -38,6 +38,10 @@ pictures with their noise, even smoothed by the camera, 0.06 to 0.5."""
 _CELL, _ALL_OVER = 16, 0.55
 """Pixels of a cell of a row, and share of the cells in which some do. A row of lockers, 64 pixels
 wide each, has 0.51 through a codec, each edge in two cells; streets at night have 0.5 to 0.9."""
+_CODED, _SELDOM = 8, 4.0
+"""Rows of a block of a codec, in which bricks are all upright lines; and times as seldom as
+elsewhere that rows repeat from one block to the next, where the codec made them equal.
+"""
 _LEAST_NEW = 0.3
 """Share of the pixels of a row that are new in a picture which was enlarged, up to three times."""
 _FLOAT_NOISE = 1e-4
@@ -47,6 +51,9 @@ _ROUNDING = 2.0
 _FEWEST_TURNS, _TURNS = 8, 0.4
 """Bends of a row that must be known, and share of them that must be followed by one the other way:
 of noise, three in four are."""
+_FAINT = 2.0
+"""Counts of 8 bits by which the lines of a sound sensor may differ from those beside: a thermal
+camera's columns, and a colour camera's rows at the gain of the night; a wall shows them."""
 _SMOOTH = 1e-6
 _BEYOND = 1e6
 """No sensor counts or measures this far."""
@@ -198,9 +205,11 @@ def _stuck_rows_share(rows: Pixels, telling: Callable[[Which], npt.NDArray[np.bo
     found = np.flatnonzero(repeats) + 1
     if not telling(found[:: max(1, found.size // _SAMPLED)]).any():
         return 0.0  # as of a flat picture through a codec
-    repeats = repeats[telling(slice(1, None))]
-    count = int(np.count_nonzero(repeats))
-    if count == 0 or on_a_beat(repeats):
+    told = telling(slice(1, None))
+    count = int(np.count_nonzero(repeats & told))
+    across_blocks = int(np.count_nonzero((repeats & told)[_CODED - 1 :: _CODED]))
+    repeats = repeats[told]
+    if count == 0 or on_a_beat(repeats) or _SELDOM * across_blocks < count / _CODED:
         return 0.0
     return float((count - _rows_on_a_beat(repeats)) / (rows.shape[0] - 1))
 
@@ -241,16 +250,21 @@ def stripes_share(plane: Pixels) -> float:
     # Odd, so that lines of a fine pattern, such as that of a test chart, are not all the same one.
     down, right = (max(1, side // _LINES) | 1 for side in plane.shape)
     across, along = _floats(plane[::down]), _floats(plane[:, ::right]).T
-    return max(_common(across[:, 1:] - across[:, :-1]), _common(along[:, 1:] - along[:, :-1]))
+    least = _FAINT if plane.dtype.itemsize == 1 else 0.0
+    return max(_common(lines[:, 1:] - lines[:, :-1], least) for lines in (across, along))
 
 
-def _common(differences: Values) -> float:
-    """Share of a mean over lines, ``[lines, pixels of a line]``, in the differences' energy."""
+def _common(differences: Values, least: float) -> float:
+    """Share of a mean over lines, ``[lines, pixels of a line]``, in the differences' energy.
+
+    Of a mean of less than so many counts, a part of that.
+    """
     chance = 1.0 / len(differences)
     each = np.full(len(differences), chance, np.float32)
     mean, energy = each @ differences, each @ (differences * differences)
-    common = median(mean * mean) / (median(energy) + _SMOOTH)
-    return max(0.0, common - chance)
+    strength = median(mean * mean)
+    share = max(0.0, strength / (median(energy) + _SMOOTH) - chance)
+    return share * min(1.0, strength / least**2) if least else share
 
 
 def torn_share(plane: Pixels, smoothed: int = 1) -> float:
