@@ -373,7 +373,7 @@ def test_damaged_packets_among_good_ones_are_no_fault_of_their_camera(
         text.replace("        thermal:", f"        {events_of}\n        thermal:")
     )
     result = invoke("run", bag, "--params-file", parameters, "--out", out, "--no-overlays")
-    assert "events: messages rejected: 67" in result.output
+    assert "messages rejected: 67" in result.output  # behind that so many are lost
     made = [json.loads(line)["sensors"] for line in (out / "predictions.jsonl").open()]
     assert sum("events" in sensors for sensors in made) > len(made) - 10
 

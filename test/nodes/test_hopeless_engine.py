@@ -25,7 +25,12 @@ def test_a_thread_that_is_known_to_hang_is_not_waited_for(broken: str, limit_s: 
 
     worker = SimpleNamespace(stop=stop)
     node: Any = SimpleNamespace(
-        _inputs=None, _black_box=None, _worker=worker, broken=broken, get_logger=mock.Mock()
+        _inputs=None,
+        _clock_watch=None,
+        _black_box=None,
+        _worker=worker,
+        broken=broken,
+        get_logger=mock.Mock(),
     )
     SegmentationNode._end(node)
     assert asked == [limit_s] and node._left_alone is worker
