@@ -124,6 +124,16 @@ class RigConfig:
         object.__setattr__(self, "sensors", {name: self.sensors[name] for name in order})
 
     @property
+    def disabled(self) -> frozenset[str]:
+        """Names of the sensors that take no part."""
+        return frozenset(name for name, sensor in self.sensors.items() if not sensor.enabled)
+
+    @property
+    def promised_hz(self) -> dict[str, float]:
+        """The rate of each sensor's messages; 0 where none is promised."""
+        return {name: sensor.promised_hz for name, sensor in self.sensors.items()}
+
+    @property
     def longest_wait_ns(self) -> int:
         """Longest time that a frame set waits for its samples, in ns."""
         return seconds_to_ns(max(self.deadline_s, self.deadline_max_s))

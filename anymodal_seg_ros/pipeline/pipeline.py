@@ -501,8 +501,7 @@ class Pipeline:
         if error is not None:
             state = SensorState.CLOCK if error.kind == "stamp" else SensorState.INVALID
             fault = Fault(state, str(error))
-            with self._lock:
-                return self._intake.reject_events(sensor, fault, received_ns, error.kind)
+            return self.reject(sensor, fault, received_ns, error.kind)
         if sensor:
             nothing, checks, newest_ns = self._parts.events.judgement(sensor)
             with self._lock:

@@ -99,7 +99,7 @@ def command(
     with Bag(bag) as opened:
         sensors = sensors_by_topic(config.rig, where.namespace, node)
         cameras = cameras_by_topic(config.rig, where.namespace, node)
-        off = [name for name, sensor in config.rig.sensors.items() if not sensor.enabled]
+        off = config.rig.disabled
         told = [*opened.notes, *check_topics(opened, sensors, off)]
         told += check_cameras(opened, cameras, off)
         length_s = (opened.end_ns - opened.start_ns) / 1e9
@@ -107,8 +107,7 @@ def command(
         for line in told:
             console.say(line)
         pipeline = Pipeline.from_config(config, in_time=latency is not None)
-        rates = {name: sensor.promised_hz for name, sensor in config.rig.sensors.items()}
-        summary = Summary(expected_hz=rates)
+        summary = Summary(expected_hz=config.rig.promised_hz)
         alpha = config.overlay_alpha if overlays else None
         total = opened.count([*sensors, *cameras])
         received = arrivals(opened, sensors, cameras, config.rig)

@@ -171,11 +171,8 @@ class EventEvidence:
         told = lately.events + lately.odd_times
         if told < _LEAST_EVENTS or lately.odd_times <= _MOST_ODD * told:
             return None
-        return Fault(
-            SensorState.INVALID,
-            f"{lately.odd_times} of {told} events have a time that cannot be: look at the driver's "
-            "encoding and clock",
-        )
+        what, mend = _LOSSES["events_at_odd_times"]
+        return Fault(SensorState.INVALID, f"{lately.odd_times} of {told} {what}: {mend}")
 
     def _incomplete(self, lately: EventCounts) -> Fault | None:
         """Say that so much was lost that what is shown is a part of what there was to see."""

@@ -224,8 +224,8 @@ def _set_up(job: Job, bag: BagPart) -> _SetUp:
     subject, rig = job.subject, job.case.rig(job.subject.config.rig)
     sensors = sensors_by_topic(rig, subject.namespace, subject.node)
     cameras = cameras_by_topic(rig, subject.namespace, subject.node)
-    off = [name for name, sensor in rig.sensors.items() if not sensor.enabled]
-    notes = [*check_topics(bag, sensors, off), *check_cameras(bag, cameras, off)]
+    notes = check_topics(bag, sensors, rig.disabled)
+    notes += check_cameras(bag, cameras, rig.disabled)
     config = subject.config
     model, engine = _engine(config.model, config.engine, config.threads, config.providers)
     in_time = latency_model(subject.latency) is not None
@@ -252,8 +252,7 @@ def _score(job: Job, bag: BagPart, made: _SetUp, partial: Path, progress: Progre
             ledger.add(prediction, made.truth.label(prediction))
     masks, labelled = ledger.masks, ledger.labelled
     status = pipeline.status(end_ns)
-    rates = {name: sensor.promised_hz for name, sensor in rig.sensors.items()}
-    last = Summary(status=status, expected_hz=rates)
+    last = Summary(status=status, expected_hz=rig.promised_hz)
     idle = idle_faults(case.timeline, rig, bag.length_s)
     idle += unfelt_faults(injector, rig, bag.length_s)
     notes = [*made.notes, *bag.notes, *made.truth.notes, *idle]
