@@ -232,6 +232,7 @@ class Pipeline:
         """Count a message that could not be read. Returns what was wrong, with the topic."""
         with self._lock:
             if self.rig.sensors[sensor].sends_events:
+                self._intake.arrive(sensor, received_ns)
                 return self._intake.reject_events(sensor, fault, received_ns, kind)
             return self._intake.reject(sensor, fault, received_ns, kind)
 
@@ -501,7 +502,8 @@ class Pipeline:
         if error is not None:
             state = SensorState.CLOCK if error.kind == "stamp" else SensorState.INVALID
             fault = Fault(state, str(error))
-            return self.reject(sensor, fault, received_ns, error.kind)
+            with self._lock:
+                return self._intake.reject_events(sensor, fault, received_ns, error.kind)
         if sensor:
             nothing, checks, newest_ns = self._parts.events.judgement(sensor)
             with self._lock:

@@ -202,7 +202,7 @@ class Intake:
     def reject_events(
         self, sensor: str, fault: Fault, received_ns: int, kind: RejectionKind
     ) -> str:
-        """Count a message of events that could not be read. Returns what was wrong.
+        """Count a message of events that has arrived and could not be read. Returns what was wrong.
 
         A few among many are no fault of the camera's, which is judged by its windows: there are
         hundreds of packets in a second, and one that comes twice costs no event. Only when so many
@@ -217,7 +217,7 @@ class Intake:
         self._unread[sensor] += 1
         if self._unread[sensor] < self._rig.sensors[sensor].fault_frames:
             fault = replace(fault, lasting=False)
-        return self.reject(sensor, fault, received_ns, kind)
+        return self._count_rejection(sensor, fault, received_ns, kind)
 
     def count_pushed_out(self, sensor: str, number: int) -> None:
         """Count messages of events that came faster than they could be decoded."""

@@ -165,7 +165,9 @@ def test_a_packet_that_cannot_be_read_is_counted_and_named() -> None:
     error = pipe.push_message("events", event_packet(b"1234", encoding="h264"), 0)
     assert error is not None
     assert error.startswith("events/packets: encoding is 'h264'")
-    assert pipe.status(0)[0].rejected == {"encoding": 1}
+    (status,) = pipe.status(0)
+    assert status.rejected == {"encoding": 1}
+    assert status.arrived == 1
 
 
 def test_a_compressed_picture_on_an_event_sensor_is_no_packet() -> None:

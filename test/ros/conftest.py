@@ -88,6 +88,12 @@ def bond_path(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def event_camera_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where processes find ``event_camera_msgs``, for PYTHONPATH."""
+    return _compiled("event_camera_msgs", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def tf2_path(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where processes find ``tf2_msgs``, for PYTHONPATH."""
     return _compiled("tf2_msgs", tmp_path_factory)
