@@ -116,10 +116,10 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "anymodal-seg = anymodal_seg_ros.cli.main:main",
-            "segmentation_node = anymodal_seg_ros.nodes.segmentation_node:main",
-            "fault_injector = anymodal_seg_ros.nodes.replay.fault_injector:main",
-            "rig_node = anymodal_seg_ros.nodes.simulated.rig_node:main",
+            "anymodal-seg = anymodal_seg_ros.entry_points:anymodal_seg",
+            "segmentation_node = anymodal_seg_ros.entry_points:segmentation_node",
+            "fault_injector = anymodal_seg_ros.entry_points:fault_injector",
+            "rig_node = anymodal_seg_ros.entry_points:rig_node",
         ],
     },
 )

@@ -27,6 +27,9 @@ RejectionKind = Literal[
 REJECTION_KINDS: frozenset[str] = frozenset(get_args(RejectionKind))
 """Every word that rejected messages are counted under. The set is fixed: no sender adds to it."""
 
+STOPPED = 130
+"""Exit code of a command that Ctrl-C ended, as of a shell's own."""
+
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Of an :class:`OSError`: nothing can be written before somebody makes room."""
 

@@ -14,7 +14,7 @@ import click
 from anymodal_seg_ros import __version__
 from anymodal_seg_ros.cli.console.os_errors import told
 from anymodal_seg_ros.config import did_you_mean
-from anymodal_seg_ros.errors import AnymodalError, no_room
+from anymodal_seg_ros.errors import STOPPED, AnymodalError, no_room
 from anymodal_seg_ros.foreign_text import one_line, quote
 from anymodal_seg_ros.streams import fill_closed
 
@@ -47,9 +47,6 @@ is needed.
 ANSWERING, UNKNOWN = ("evaluate", "inspect"), 2
 """Subcommands of which 1 is an answer, and what they exit with if there is none: whatever ends
 them, a gate must not take it for a figure that failed."""
-
-STOPPED = 130
-"""Exit code of a command that Ctrl-C ended, as of a shell's own."""
 
 
 class Subcommands(click.Group):

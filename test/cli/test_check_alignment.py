@@ -204,6 +204,21 @@ def test_single_events_are_told_as_what_they_are(tmp_path: Path) -> None:
     assert "events: messages rejected: 1, the last one: single events are no picture" in said
 
 
+def test_nobody_misses_the_topic_of_a_sensor_that_is_disabled(tmp_path: Path) -> None:
+    rig = {name: {"topic": f"/{name}/image", "modality": name} for name in ("rgb", "thermal")}
+    rig |= {"depth": {**rig["rgb"], "topic": "/absent"}, "lidar": {**rig["rgb"], "topic": "/off"}}
+    content = {"rig": {"sensors": rig, "sensors.lidar.enabled": False}}
+    params = tmp_path / "rig.yaml"
+    params.write_text(yaml.safe_dump({"/**": {"ros__parameters": content}}, sort_keys=False))
+    bag = write_bag(
+        tmp_path / "bag", {f"/{name}/image": (IMAGE, images(3)) for name in ("rgb", "thermal")}
+    )
+    code, said = told([str(bag), "--params-file", str(params), "--out", str(tmp_path / "out")])
+    assert code == 0
+    assert "has no /absent: depth counts as missing" in said
+    assert "/off" not in said
+
+
 @pytest.mark.parametrize("link", ["shifts.csv", "thermal_over_rgb"])
 def test_nothing_is_written_where_a_link_leads(tmp_path: Path, link: str) -> None:
     elsewhere, out = tmp_path / "elsewhere", tmp_path / "out"

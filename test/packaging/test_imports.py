@@ -36,6 +36,7 @@ LAYERS = [
     {"demo", "parameter_table"},
     {"nodes"},
     {"cli"},
+    {"entry_points"},
 ]
 """From the bottom to the top: a part imports from layers below its own, never sideways or up."""
 

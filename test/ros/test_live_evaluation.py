@@ -41,6 +41,7 @@ RIG = """
       sensors:
         rgb: {{topic: /rgb/image, modality: rgb, expected_hz: 10.0}}
         thermal: {{topic: /thermal/image, modality: thermal, expected_hz: 10.0}}
+        depth: {{topic: /depth/image, modality: depth, enabled: false}}
 """
 
 
@@ -75,6 +76,7 @@ def test_live_and_offline_agree(
     one, other = only_run(tmp_path / "live"), only_run(tmp_path / "offline")
     assert one.case == other.case
     assert one.ground_truth == other.ground_truth
+    assert "/depth/image" not in "".join(one.notes), "a sensor that is disabled is missed by nobody"
     theirs = {record.stamp_ns: record for record in other.records}
     assert [record.stamp_ns for record in one.records] == list(theirs), "no mask is lost"
     # Whether the first mask waits for the other camera is a race: nobody has seen that one yet.
@@ -96,11 +98,16 @@ def test_live_and_offline_agree(
 
 
 def test_without_a_node_it_cannot_judge(ros_domain: int, tiny_model: Path, tmp_path: Path) -> None:
+    """Nor is it told to listen to a sensor that is disabled, as no node does."""
     bag = write_scored_bag(tmp_path, tiny_model, 3)
-    command = ["evaluate", str(bag), "--live", "--wait", "1", "--out", str(tmp_path / "out")]
+    rig = bag / "rig.yaml"
+    off = "modality: thermal, enabled: false"
+    rig.write_text(RIG.format(model=tiny_model).replace("modality: thermal", off))
+    command = ["evaluate", str(bag), "--params", str(rig), "--live", "--wait", "1"]
+    command += ["--out", str(tmp_path / "out")]
     process = RosProcess("anymodal_seg_ros.cli.main", command, tmp_path / "evaluator")
     assert process.wait() == 2
-    assert "does not listen to /rgb/image" in process.stderr
+    assert "does not listen to /rgb/image after 1 s" in process.stderr
     assert not (tmp_path / "out" / "runs" / "drive" / "healthy").exists()
 
 

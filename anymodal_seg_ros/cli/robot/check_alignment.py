@@ -146,7 +146,7 @@ def _plain_rig(folders: Mapping[str, object]) -> RigConfig:
 def _recorded(bag: Bag, check: AlignmentCheck, rig: RigConfig, frames: int) -> Iterator[Instant]:
     """Take what a bag knows of the cameras, and yield its instants."""
     sensors = sensors_by_topic(rig)
-    for line in (*bag.notes, *check_topics(bag, sensors)):
+    for line in (*bag.notes, *check_topics(bag, sensors, rig.disabled)):
         PlainConsole().say(line)
     check.learn_from(lambda registrar: tell_cameras(bag, rig, registrar))
     refused: dict[str, Refused] = {}

@@ -199,18 +199,20 @@ def evaluate_live(
     node_name = absolute_topic("~", subject.namespace, subject.node)
     with BagPart(subject.bag, None) as bag, new_run(job.folder) as partial:
         sensors = sensors_by_topic(rig, subject.namespace, subject.node)
-        notes = check_topics(bag, sensors)
+        notes = check_topics(bag, sensors, rig.disabled)
         labels = _labels(subject, bag, sensors)
         label_map = load_label_map(subject.truth.label_map, manifest) if labels else None
         run = LiveRun(partial, rig, len(manifest.classes), bag.start_ns, label_map)
         heard = [topic for topic in sensors if topic in bag.topics]
         cameras = cameras_by_topic(rig, subject.namespace, subject.node)
         played = [*heard, *(t for t in cameras if t in bag.topics), *labels.values()]
+        # A node does not subscribe to what is disabled.
+        awaited = [topic for topic in heard if sensors[topic] not in rig.disabled]
         started = time.monotonic()
         node = Evaluator(node_name, run, labels)
         try:
             with spinning(node, stop):
-                _wait_for_node(node, node_name, heard, options.wait_s, stop)
+                _wait_for_node(node, node_name, awaited, options.wait_s, stop)
                 tell(f"{node_name} listens; playing {subject.bag}")
                 _play(subject.bag, played, options, stop)
                 _settle(run, stop)
@@ -269,7 +271,7 @@ def _labels(subject: Subject, bag: BagPart, sensors: Mapping[str, str]) -> dict[
 def _wait_for_node(
     node: Node, name: str, topics: Collection[str], wait_s: float, stop: threading.Event
 ) -> None:
-    """Wait until somebody publishes masks and listens to every sensor of the bag.
+    """Wait until somebody publishes masks and listens to these topics of the bag.
 
     Raises:
         LiveError: in vain.

@@ -18,7 +18,7 @@ from typing import Any
 from rclpy.logging import get_logger
 from rclpy.node import Node
 
-from anymodal_seg_ros.errors import AnymodalError, ConfigError
+from anymodal_seg_ros.errors import STOPPED, AnymodalError, ConfigError
 from anymodal_seg_ros.faults.content import check_modalities
 from anymodal_seg_ros.faults.injector import Injector
 from anymodal_seg_ros.faults.timeline import check_sensors, load_timeline
@@ -38,9 +38,6 @@ from anymodal_seg_ros.simulation.workers import Progress
 from anymodal_seg_ros.simulation.world.scene import Scene, SceneConfig
 
 NAME = "rig_node"
-
-_INTERRUPTED = 130
-"""Exit code of a program that Ctrl-C has ended, as shells have it."""
 
 
 def drive(
@@ -204,7 +201,7 @@ def main(args: Arguments[str] | None = None) -> int:
         with ros_session(args) as stop:
             _run(options, sequence, stop)
     except KeyboardInterrupt:  # while pictures were drawn: the session takes signals itself
-        return _INTERRUPTED
+        return STOPPED
     except AnymodalError as error:
         return fail(NAME, error)
     return 0
