@@ -26,7 +26,8 @@ from anymodal_seg_ros.pipeline import Pipeline
 from anymodal_seg_ros.pipeline.supervisor import Supervisor
 
 _WARN_AGAIN_NS = 5_000_000_000
-_TELL_AGAIN_NS = 2_000_000_000
+_TELL_MOST, _TELL_WITHIN_NS = 4, 8_000_000_000
+"""A sensor says so much in so long: both ends of a short outage, and no flood when it flaps."""
 _TELL_LEFT_OUT_NS = 10_000_000_000
 _MOST = 0.9
 """Share of the masks from which on a sensor is in them again; it was told out of them at a half."""
@@ -97,7 +98,8 @@ class Health:
         self._before: dict[str, SensorStatus] = {}
         """What was reported of each sensor last."""
         self._warned_ns: dict[str, int] = {}
-        self._told: dict[str, tuple[SensorState, int]] = {}
+        self._told: dict[str, SensorState] = {}
+        self._told_ns: dict[str, deque[int]] = {}
         self._told_left_out: dict[str, tuple[bool, int]] = {}
         self._told_back = 0
 
@@ -138,19 +140,22 @@ class Health:
         """Return a line for each that has changed since it was told last.
 
         Of a sensor that is its state, or that masks are made without it although it is alive, or
-        are so no more. Each sensor has its say once in two seconds at most, with the state that it
-        is in then. Of the masks, that their stamps have gone back.
+        are so no more. Each sensor has its say four times in eight seconds at most, with the state
+        that it is in then. Of the masks, that their stamps have gone back.
         """
         if not now_ns:
             return []
         lines, steady_ns = [], time.monotonic_ns()
         sensors = self._pipeline.status(now_ns)
         for status in sensors:
-            before, told_ns = self._told.get(status.sensor, (None, -_TELL_AGAIN_NS))
-            if status.state is before or steady_ns - told_ns < _TELL_AGAIN_NS:
+            before = self._told.get(status.sensor)
+            told_ns = self._told_ns.setdefault(status.sensor, deque(maxlen=_TELL_MOST))
+            often = len(told_ns) == _TELL_MOST and steady_ns - told_ns[0] < _TELL_WITHIN_NS
+            if status.state is before or often:
                 continue
-            self._told[status.sensor] = status.state, steady_ns
+            self._told[status.sensor] = status.state
             if before is not None or status.state is not SensorState.WAITING:
+                told_ns.append(steady_ns)
                 lines.append(News(self._line(status, before), status.state.down))
         lines += [line for s in sensors if (line := self._left_out_news(s, steady_ns))]
         if (trouble := self._clock_trouble()) and self.may_warn("clock trouble"):

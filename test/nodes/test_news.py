@@ -66,6 +66,30 @@ def test_each_state_is_told_once_and_a_bad_one_as_such(told: Told) -> None:
     assert told.says() == [("sensor rgb is FAILED (was OK)", True)]
 
 
+def test_both_ends_of_a_short_outage_are_told_and_right_after_the_start(told: Told) -> None:
+    assert told.says(0.5) == []
+    told.status = told.of(SensorState.OK)
+    assert told.says(0.5) == [("sensor rgb is OK (was WAITING)", False)]
+    told.status = told.of(SensorState.STALE)
+    assert told.says(1) == [("sensor rgb is STALE (was OK)", True)]
+    told.status = told.of(SensorState.OK)
+    assert told.says(1) == [("sensor rgb is OK (was STALE)", False)]
+
+
+def test_a_sensor_that_flaps_does_not_flood_the_console_and_its_last_state_is_told(
+    told: Told,
+) -> None:
+    lines = []
+    for _ in range(60):
+        for state in (SensorState.OK, SensorState.STALE):
+            told.status = told.of(state)
+            lines += told.says(0.5)
+    assert len(lines) <= 4 * 60 / 8 + 4
+    told.status = told.of(SensorState.FROZEN)
+    ((words, _),) = told.says()
+    assert words.startswith("sensor rgb is FROZEN")
+
+
 @pytest.mark.parametrize("state", [SensorState.SLOW, SensorState.DEGRADED, SensorState.DOUBTFUL])
 def test_what_is_wrong_with_a_living_sensor_is_told_with_its_state(
     told: Told, state: SensorState
