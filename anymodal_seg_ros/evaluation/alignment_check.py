@@ -28,6 +28,9 @@ MAX_WIDTH = 640
 NEAR_PX = 1.0
 """Displacement that is as good as none: measuring errs by half of that, and a mask shows less."""
 
+SCATTER_OF_WIDTH = 0.01
+"""Share of the width beyond which the shifts of a sensor say nothing together."""
+
 _SMALLEST = 8
 """Rows and columns in which anything can be compared."""
 
@@ -123,6 +126,19 @@ class AlignmentCheck:
         moved = corners @ (correction - np.eye(3)).T
         height, width = self.size
         return float(np.hypot(moved[:, 0] * width, moved[:, 1] * height).max()) < NEAR_PX
+
+    def scatter_px(self, sensor: str) -> float:
+        """Return how far one of a sensor's sure shifts lies from the median of all, in the median.
+
+        Two cameras that keep their places differ by what measuring errs by, and by what the things
+        that they see move and how near these are. Edges that only resemble each other, as at night,
+        give another shift in every frame.
+        """
+        sure = [(s.right_px, s.down_px) for s in self.shifts[sensor] if s.likeness >= SURE]
+        if not sure:
+            return 0.0
+        beside = np.asarray(sure) - np.median(sure, axis=0)
+        return float(np.median(np.hypot(beside[:, 0], beside[:, 1])))
 
     def better_homography(self, sensor: str) -> npt.NDArray[np.float64] | None:
         """Return the homography that would bring a sensor's picture where it belongs.

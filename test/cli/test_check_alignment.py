@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import cv2
@@ -77,6 +78,18 @@ def test_it_measures_draws_and_says_what_would_be_better(folder: Path) -> None:
     # What is left is what measuring errs by: it advises nothing that would chase it.
     assert "registration:" not in result.output
     assert "thermal lies within 1 pixel of rgb: leave it as it is" in result.output
+
+
+def test_shifts_that_differ_from_frame_to_frame_are_no_ground_for_advice(folder: Path) -> None:
+    for number in range(FRAMES):
+        thermal = seen_by_thermal(street(number), shifted(12 * (-1) ** number, 4)).pixels
+        assert cv2.imwrite(str(folder / "thermal" / f"{number:03d}.png"), thermal)
+    result = check(folder)
+    assert result.exit_code == 0, result.output
+    said = re.search(r"thermal: its shifts lie ([\d.]+) pixels beside each other", result.output)
+    assert said is not None
+    assert float(said[1]) == pytest.approx(12, abs=1)
+    assert "registration:" not in result.output
 
 
 def test_a_bag_is_registered_by_the_cameras_it_tells_of(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from anymodal_seg_ros.config import (
     load_node_config,
 )
 from anymodal_seg_ros.errors import ConfigError
-from anymodal_seg_ros.evaluation.alignment_check import NEAR_PX, AlignmentCheck
+from anymodal_seg_ros.evaluation.alignment_check import NEAR_PX, SCATTER_OF_WIDTH, AlignmentCheck
 from anymodal_seg_ros.evaluation.arrivals import absolute_rig
 from anymodal_seg_ros.evaluation.bags import Bag
 from anymodal_seg_ros.evaluation.image_files import list_images, write_picture
@@ -198,6 +198,13 @@ def _tell(check: AlignmentCheck, out: Path) -> None:
     for sensor, reason in check.missing.items():
         console.say(f"{sensor}: {reason}")
     for sensor in check.shifts:
+        scatter_px = check.scatter_px(sensor)
+        if scatter_px > SCATTER_OF_WIDTH * width:
+            console.say(
+                f"{sensor}: its shifts lie {scatter_px:.1f} pixels beside each other: guesses, or "
+                "a loose mount; look at the pictures, or record by day with things near by"
+            )
+            continue
         if check.lies_near(sensor):
             console.say(f"{sensor} lies within {NEAR_PX:g} pixel of {reference}: leave it as it is")
         homography = check.better_homography(sensor)
