@@ -31,6 +31,12 @@ from anymodal_seg_ros.sensing.geometry.lidar import LIDAR_IMAGE
 
 Planes = npt.NDArray[np.float32]
 
+PICTURES = ("color", "hha")
+"""The ways to planes that take pictures of three channels as they are."""
+
+_GREYS = ("mono8", "8UC1")
+"""Of :data:`COLORS`, those of one channel."""
+
 _BEYOND = 1e9
 """No camera measures such a temperature."""
 
@@ -44,7 +50,7 @@ class BytePlanes:
 
     Attributes:
         pixels: uint8 ``[3, H, W]``, in RGB order.
-        spec: of their modality; only of those whose ``planes`` are ``color``.
+        spec: of their modality; only of those whose ``planes`` are among :data:`PICTURES`.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -132,10 +138,11 @@ def planes(
     unless ``counts`` says otherwise) mapped linearly to 0..1 as ``thermal_mode`` says and clipped,
     or 8-bit images scaled to 0..1; repeated. ``depth``:
     metres become (d / far clipped to 1, 1 / (1 + d), valid 0 or 1); invalid pixels are 0 in all
-    three. ``lidar``: range, height and intensity become (1 - r / far, the height's place in
-    ``height_range_m``, i / ``intensity_max``), each clipped to 0..1; pixels without a return are 0
-    in all three, which the first plane tells from everything nearer than far. Then
-    ``(x - mean) / std`` per plane.
+    three. ``hha``: a picture of it, as ``color``; distances become one with the intrinsics of their
+    camera (:func:`~anymodal_seg_ros.sensing.geometry.hha.hha_image`). ``lidar``: range, height and
+    intensity become (1 - r / far, the height's place in ``height_range_m``, i /
+    ``intensity_max``), each clipped to 0..1; pixels without a return are 0 in all three, which the
+    first plane tells from everything nearer than far. Then ``(x - mean) / std`` per plane.
 
     Args:
         image: as decoded; any size.
@@ -154,7 +161,13 @@ def planes(
     """
     check_encoding(image, spec)
     result = np.empty((3, height, width), np.float32) if out is None else out
-    if spec.planes == "color":
+    if spec.planes == "hha" and sends_metres(image):
+        raise DecodeError(
+            "distances become HHA with the intrinsics of their camera, which are not known here: "
+            "give pictures of HHA",
+            "encoding",
+        )
+    if spec.planes in PICTURES:
         _color(image, spec, counts, height, width, result)
     elif spec.planes == "thermal":
         _thermal(image, spec, counts, height, width, result)
@@ -182,12 +195,12 @@ def byte_planes(
         counts: likewise.
 
     Returns:
-        None where they are none: of depth, LiDAR and temperatures.
+        None where they are none: of depth, LiDAR and temperatures, which are numbers.
 
     Raises:
         DecodeError: as of :func:`planes`.
     """
-    if spec.planes != "color":
+    if spec.planes not in PICTURES or sends_metres(image):
         return None
     check_encoding(image, spec)
     return BytePlanes(_channels(image, counts, height, width), spec)
@@ -196,8 +209,11 @@ def byte_planes(
 def check_encoding(image: Image, spec: ModalitySpec) -> None:
     """Raise :class:`DecodeError` if an image of this encoding cannot serve as the modality."""
     if spec.planes == "depth":
-        fits = image.encoding in (*COUNTS, *METRES)
+        fits = sends_metres(image)
         wanted = "16UC1 or mono16 in millimetres, or 32FC1 in metres"
+    elif spec.planes == "hha":
+        fits = sends_metres(image) or (image.encoding in COLORS and image.encoding not in _GREYS)
+        wanted = "depth (16UC1 or mono16 in millimetres, 32FC1 in metres), or HHA such as rgb8"
     elif spec.planes == "lidar":
         fits = image.encoding in (LIDAR_IMAGE, POINT_CLOUD)
         wanted = "32FC3 of range, height and intensity, or points (type: point_cloud)"
@@ -212,6 +228,11 @@ def check_encoding(image: Image, spec: ModalitySpec) -> None:
             f"encoding {image.encoding} cannot be used as {spec.planes}: expected {wanted}",
             "encoding",
         )
+
+
+def sends_metres(image: Image) -> bool:
+    """Whether an image that serves as depth holds distances, not a picture of them."""
+    return image.encoding in (*COUNTS, *METRES)
 
 
 def _resize(pixels: Pixels, height: int, width: int, exact: bool = False) -> Pixels:

@@ -20,7 +20,7 @@ def registrar_for(rig: RigConfig, manifest: Manifest) -> Registrar:
         rig.sensors,
         manifest.height,
         manifest.width,
-        depths=[name for name, planes in takes.items() if planes == "depth"],
+        depths=[name for name, planes in takes.items() if planes in ("depth", "hha")],
         sparse=[name for name, planes in takes.items() if planes == "lidar"],
         clouds=[name for name, sensor in rig.sensors.items() if sensor.sends_points],
     )

@@ -20,6 +20,7 @@ from anymodal_seg_ros.frames import Image, Pixels
 from anymodal_seg_ros.sensing.decoding.encodings import to_metres
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.geometry.extrinsics import invert
+from anymodal_seg_ros.sensing.geometry.hha import PictureRays
 from anymodal_seg_ros.sensing.geometry.lidar import lidar_image
 from anymodal_seg_ros.sensing.geometry.reprojection import (
     Metres,
@@ -238,6 +239,24 @@ class Registrar:
         if metres is not None:
             return self._warp_measured(name, target, image, metres)
         return self._warp(name, target, image)
+
+    def rays(self, name: str, target: str, height: int, width: int) -> PictureRays:
+        """Return where the pixels of a sensor's image look, once it was brought to another's.
+
+        A sensor whose picture is taken for another's may have intrinsics of its own all the same;
+        else the other's are its.
+
+        Raises:
+            UnknownGeometryError: the camera is not known (yet), or does not fit the image.
+        """
+        if name == target or self.same_picture(name, target):
+            self._geometry.check_shape(name, height, width)
+            camera = self._geometry.own_camera(name)
+        else:
+            camera = self._geometry.camera(target)
+        return self._once(
+            ("rays", name, target, height, width), lambda: PictureRays.of(camera, height, width)
+        )
 
     def check_target(self, name: str, target: str, size: tuple[int, int] | None) -> None:
         """Hold the images of the sensor in whose picture another is wanted against its calibration.

@@ -26,6 +26,7 @@ READERS = (
     "fourth",
     "counts",
     "depth",
+    "hha",
     "metres",
     "floats",
     "polarisation",

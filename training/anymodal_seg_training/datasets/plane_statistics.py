@@ -20,6 +20,7 @@ _FIELDS = {
     "color": (),
     "thermal": ("thermal_mode",),
     "depth": ("far_m",),
+    "hha": (),
     "lidar": ("far_m", "height_range_m", "intensity_max"),
 }
 """What says how images become planes, by the kind of planes."""
