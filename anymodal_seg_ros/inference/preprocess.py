@@ -28,10 +28,11 @@ from anymodal_seg_ros.sensing.decoding.encodings import (
 )
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.geometry.lidar import LIDAR_IMAGE
+from anymodal_seg_ros.sensing.geometry.muses import muses_lidar_picture
 
 Planes = npt.NDArray[np.float32]
 
-PICTURES = ("color", "hha")
+PICTURES = ("color", "hha", "muses_lidar")
 """The ways to planes that take pictures of three channels as they are."""
 
 _GREYS = ("mono8", "8UC1")
@@ -142,7 +143,10 @@ def planes(
     camera (:func:`~anymodal_seg_ros.sensing.geometry.hha.hha_image`). ``lidar``: range, height and
     intensity become (1 - r / far, the height's place in ``height_range_m``, i /
     ``intensity_max``), each clipped to 0..1; pixels without a return are 0 in all three, which the
-    first plane tells from everything nearer than far. Then ``(x - mean) / std`` per plane.
+    first plane tells from everything nearer than far. ``muses_lidar``: a picture of it, as
+    ``color``, or the same image, of which such a picture is made
+    (:func:`~anymodal_seg_ros.sensing.geometry.muses.muses_lidar_picture`). Then
+    ``(x - mean) / std`` per plane.
 
     Args:
         image: as decoded; any size.
@@ -161,12 +165,6 @@ def planes(
     """
     check_encoding(image, spec)
     result = np.empty((3, height, width), np.float32) if out is None else out
-    if spec.planes == "hha" and sends_metres(image):
-        raise DecodeError(
-            "distances become HHA with the intrinsics of their camera, which are not known here: "
-            "give pictures of HHA",
-            "encoding",
-        )
     if spec.planes in PICTURES:
         _color(image, spec, counts, height, width, result)
     elif spec.planes == "thermal":
@@ -200,10 +198,10 @@ def byte_planes(
     Raises:
         DecodeError: as of :func:`planes`.
     """
-    if spec.planes not in PICTURES or sends_metres(image):
+    if spec.planes not in PICTURES:
         return None
     check_encoding(image, spec)
-    return BytePlanes(_channels(image, counts, height, width), spec)
+    return BytePlanes(_channels(image, spec, counts, height, width), spec)
 
 
 def check_encoding(image: Image, spec: ModalitySpec) -> None:
@@ -212,8 +210,11 @@ def check_encoding(image: Image, spec: ModalitySpec) -> None:
         fits = sends_metres(image)
         wanted = "16UC1 or mono16 in millimetres, or 32FC1 in metres"
     elif spec.planes == "hha":
-        fits = sends_metres(image) or (image.encoding in COLORS and image.encoding not in _GREYS)
+        fits = sends_metres(image) or _shows_channels(image)
         wanted = "depth (16UC1 or mono16 in millimetres, 32FC1 in metres), or HHA such as rgb8"
+    elif spec.planes == "muses_lidar":
+        fits = image.encoding in (LIDAR_IMAGE, POINT_CLOUD) or _shows_channels(image)
+        wanted = "points (type: point_cloud), 32FC3, or pictures of MUSES such as rgb8"
     elif spec.planes == "lidar":
         fits = image.encoding in (LIDAR_IMAGE, POINT_CLOUD)
         wanted = "32FC3 of range, height and intensity, or points (type: point_cloud)"
@@ -230,13 +231,24 @@ def check_encoding(image: Image, spec: ModalitySpec) -> None:
         )
 
 
+def _shows_channels(image: Image) -> bool:
+    """Whether an image is a picture of several channels."""
+    return image.encoding in COLORS and image.encoding not in _GREYS
+
+
 def sends_metres(image: Image) -> bool:
     """Whether an image that serves as depth holds distances, not a picture of them."""
     return image.encoding in (*COUNTS, *METRES)
 
 
-def _resize(pixels: Pixels, height: int, width: int, exact: bool = False) -> Pixels:
-    """Resize in the image's own dtype; ``exact`` never mixes neighbouring values."""
+def _resize(
+    pixels: Pixels, height: int, width: int, exact: bool = False, scattered: bool = False
+) -> Pixels:
+    """Resize in the image's own dtype.
+
+    With ``exact`` neighbouring values are never mixed; with ``scattered`` no lone pixel is lost
+    between those that are sampled.
+    """
     if pixels.shape[:2] == (height, width):
         return pixels
     pixels = for_opencv(pixels)
@@ -246,6 +258,7 @@ def _resize(pixels: Pixels, height: int, width: int, exact: bool = False) -> Pix
     while (halved := _half(pixels.shape)) and halved[0] >= height and halved[1] >= width:
         pixels = np.asarray(cv2.resize(pixels, halved[::-1], interpolation=cv2.INTER_AREA))
     shrinks = pixels.shape[0] >= 2 * height and pixels.shape[1] >= 2 * width
+    shrinks |= scattered and pixels.shape[0] >= height and pixels.shape[1] >= width
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=how))
 
@@ -258,12 +271,24 @@ def _half(shape: tuple[int, ...]) -> tuple[int, int] | None:
 def _color(
     image: Image, spec: ModalitySpec, counts: CountsConfig, height: int, width: int, out: Planes
 ) -> None:
-    BytePlanes(_channels(image, counts, height, width), spec).normalised(out)
+    BytePlanes(_channels(image, spec, counts, height, width), spec).normalised(out)
 
 
-def _channels(image: Image, counts: CountsConfig, height: int, width: int) -> npt.NDArray[np.uint8]:
+def _channels(
+    image: Image, spec: ModalitySpec, counts: CountsConfig, height: int, width: int
+) -> npt.NDArray[np.uint8]:
     """Return red, green and blue of a colour image at a size, uint8 ``[3, height, width]``."""
-    small = to_rgb(Image(_resize(image.pixels, height, width), image.encoding), counts.full_scale)
+    if spec.planes == "hha" and sends_metres(image):
+        raise DecodeError(
+            "distances become HHA with the intrinsics of their camera, which are not known here: "
+            "give pictures of HHA",
+            "encoding",
+        )
+    if image.encoding == LIDAR_IMAGE:
+        image = muses_lidar_picture(image, counts.intensity_max or spec.intensity_max)
+    scattered = spec.planes == "muses_lidar"
+    pixels = _resize(image.pixels, height, width, scattered=scattered)
+    small = to_rgb(Image(pixels, image.encoding), counts.full_scale)
     if small.ndim == 2:
         return np.broadcast_to(small, (3, height, width))
     channels = np.empty((3, height, width), np.uint8)

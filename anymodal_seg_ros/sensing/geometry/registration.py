@@ -79,6 +79,7 @@ class Registrar:
         depths: Collection[str] = (),
         sparse: Collection[str] = (),
         clouds: Collection[str] = (),
+        fine: Collection[str] = (),
     ) -> None:
         """Read calibrations and check that they suffice.
 
@@ -90,6 +91,7 @@ class Registrar:
                 to the reference.
             sparse: sensors whose pixels are mostly empty: never interpolated.
             clouds: sensors that send point clouds.
+            fine: those of them that are painted at the size of the camera's calibration.
 
         Raises:
             ConfigError: a calibration is missing, superfluous or impossible.
@@ -98,6 +100,7 @@ class Registrar:
         self._size = (height, width)
         self.clouds = frozenset(clouds)
         """The sensors that send point clouds."""
+        self._fine = frozenset(fine)
         self.depths = tuple(name for name in sensors if name in depths)
         """The depth sensors, in configured order; others are registered by the first one's."""
         self._exact = frozenset({*depths, *sparse})
@@ -290,7 +293,9 @@ class Registrar:
                 f"{name} sends point clouds: registration.method must be 'cameras', with extrinsics"
             )
         pose = invert(geometry.first_from(reference)) @ geometry.first_from(name)
-        return lidar_image(cloud.pixels, geometry.camera(reference), pose, *self._size)
+        camera = geometry.camera(reference)
+        size = (camera.height, camera.width) if name in self._fine else self._size
+        return lidar_image(cloud.pixels, camera, pose, *size)
 
     def _warp(self, name: str, reference: str, image: Image) -> Brought:
         """Warp an image for a scene at one distance."""

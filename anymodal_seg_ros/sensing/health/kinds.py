@@ -250,6 +250,7 @@ _BY_PLANES = {
     "depth": "depth",
     "hha": "depth",
     "lidar": "lidar",
+    "muses_lidar": "lidar",
 }
 
 REPEATS_FRESH_S = 0.5

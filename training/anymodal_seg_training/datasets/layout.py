@@ -27,6 +27,7 @@ READERS = (
     "counts",
     "depth",
     "hha",
+    "muses_lidar",
     "metres",
     "floats",
     "polarisation",

@@ -22,6 +22,7 @@ _FIELDS = {
     "depth": ("far_m",),
     "hha": (),
     "lidar": ("far_m", "height_range_m", "intensity_max"),
+    "muses_lidar": ("intensity_max",),
 }
 """What says how images become planes, by the kind of planes."""
 
