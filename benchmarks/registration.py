@@ -1,4 +1,4 @@
-"""What registration costs: warping, depth reprojection and LiDAR projection, beside a plain resize.
+"""What registration costs: warping, depth reprojection, LiDAR projection and HHA, beside a resize.
 
     python benchmarks/registration.py [--repeat 50]
 
@@ -29,6 +29,7 @@ from anymodal_seg_ros.sensing.decoding.point_clouds import decode_cloud
 from anymodal_seg_ros.sensing.geometry.alignment import edge_field, measure_shift
 from anymodal_seg_ros.sensing.geometry.cameras import Camera
 from anymodal_seg_ros.sensing.geometry.extrinsics import Transform
+from anymodal_seg_ros.sensing.geometry.hha import PictureRays, hha_image
 from anymodal_seg_ros.sensing.geometry.lidar import lidar_image
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 
@@ -166,6 +167,18 @@ def clouds(table: Table, repeat: int) -> None:
     )
 
 
+def encodings(table: Table, repeat: int) -> None:
+    """Measure HHA of a floor and a wall, as a simulator sees them and with holes."""
+    camera = Camera(640, 480, np.reshape(MATRIX, (3, 3)))
+    for height, width in SIZES.values():
+        rays = PictureRays.of(camera, height, width)
+        whole = np.minimum(1.5 / np.maximum(rays.y, 1e-3), 8.0)
+        holed = np.where(RANDOM.random(whole.shape) < 0.1, np.float32(np.nan), whole)
+        for what, metres in (("whole", whole), ("with holes", holed)):
+            took = least_ms(lambda m=metres, r=rays: hha_image(m, r), repeat)
+            table.add_row(f"HHA of {height}x{width}, {what}", "", f"{took:.1f}", "")
+
+
 def once(table: Table, folder: Path) -> None:
     """Measure what is done once for each pair of sensors, and what is done at a desk."""
     for label, size in SIZES.items():
@@ -195,6 +208,7 @@ def main(repeat: int) -> None:
         for label, size in SIZES.items():
             warps(table, Path(name), label, size, repeat)
         clouds(table, repeat)
+        encodings(table, repeat)
         once(table, Path(name))
     Console(width=110).print(table)
 

@@ -19,9 +19,17 @@ from anymodal_seg_ros.sensing.decoding.encodings import COUNTS, METRES
 
 Numbers = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
 
-LEAST_COVER = {"color": 0.05, "thermal": 0.05, "depth": 0.005, "lidar": 0.0005}
+LEAST_COVER = {
+    "color": 0.05,
+    "thermal": 0.05,
+    "depth": 0.005,
+    "hha": 0.005,
+    "lidar": 0.0005,
+    "muses_lidar": 0.0001,
+}
 """Share of the picture that a sensor must have something to say of, by its planes. A depth image or
-a scan is full of holes in good health, and may see a small part of a wide picture."""
+a scan is full of holes in good health, and may see a small part of a wide picture; in one of the
+camera's size the points are lost."""
 
 MOST_OUTSIDE = 0.95
 """Share of a thermal image that may lie outside of the temperatures that the model was made for."""

@@ -28,8 +28,15 @@ from anymodal_seg_ros.sensing.decoding.encodings import (
 )
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.geometry.lidar import LIDAR_IMAGE
+from anymodal_seg_ros.sensing.geometry.muses import muses_lidar_picture
 
 Planes = npt.NDArray[np.float32]
+
+PICTURES = ("color", "hha", "muses_lidar")
+"""The ways to planes that take pictures of three channels as they are."""
+
+_GREYS = ("mono8", "8UC1")
+"""Of :data:`COLORS`, those of one channel."""
 
 _BEYOND = 1e9
 """No camera measures such a temperature."""
@@ -44,7 +51,7 @@ class BytePlanes:
 
     Attributes:
         pixels: uint8 ``[3, H, W]``, in RGB order.
-        spec: of their modality; only of those whose ``planes`` are ``color``.
+        spec: of their modality; only of those whose ``planes`` are among :data:`PICTURES`.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -132,9 +139,13 @@ def planes(
     unless ``counts`` says otherwise) mapped linearly to 0..1 as ``thermal_mode`` says and clipped,
     or 8-bit images scaled to 0..1; repeated. ``depth``:
     metres become (d / far clipped to 1, 1 / (1 + d), valid 0 or 1); invalid pixels are 0 in all
-    three. ``lidar``: range, height and intensity become (1 - r / far, the height's place in
-    ``height_range_m``, i / ``intensity_max``), each clipped to 0..1; pixels without a return are 0
-    in all three, which the first plane tells from everything nearer than far. Then
+    three. ``hha``: a picture of it, as ``color``; distances become one with the intrinsics of their
+    camera (:func:`~anymodal_seg_ros.sensing.geometry.hha.hha_image`). ``lidar``: range, height and
+    intensity become (1 - r / far, the height's place in ``height_range_m``, i /
+    ``intensity_max``), each clipped to 0..1; pixels without a return are 0 in all three, which the
+    first plane tells from everything nearer than far. ``muses_lidar``: a picture of it, as
+    ``color``, or the same image, of which such a picture is made
+    (:func:`~anymodal_seg_ros.sensing.geometry.muses.muses_lidar_picture`). Then
     ``(x - mean) / std`` per plane.
 
     Args:
@@ -154,7 +165,7 @@ def planes(
     """
     check_encoding(image, spec)
     result = np.empty((3, height, width), np.float32) if out is None else out
-    if spec.planes == "color":
+    if spec.planes in PICTURES:
         _color(image, spec, counts, height, width, result)
     elif spec.planes == "thermal":
         _thermal(image, spec, counts, height, width, result)
@@ -182,22 +193,28 @@ def byte_planes(
         counts: likewise.
 
     Returns:
-        None where they are none: of depth, LiDAR and temperatures.
+        None where they are none: of depth, LiDAR and temperatures, which are numbers.
 
     Raises:
         DecodeError: as of :func:`planes`.
     """
-    if spec.planes != "color":
+    if spec.planes not in PICTURES:
         return None
     check_encoding(image, spec)
-    return BytePlanes(_channels(image, counts, height, width), spec)
+    return BytePlanes(_channels(image, spec, counts, height, width), spec)
 
 
 def check_encoding(image: Image, spec: ModalitySpec) -> None:
     """Raise :class:`DecodeError` if an image of this encoding cannot serve as the modality."""
     if spec.planes == "depth":
-        fits = image.encoding in (*COUNTS, *METRES)
+        fits = sends_metres(image)
         wanted = "16UC1 or mono16 in millimetres, or 32FC1 in metres"
+    elif spec.planes == "hha":
+        fits = sends_metres(image) or _shows_channels(image)
+        wanted = "depth (16UC1 or mono16 in millimetres, 32FC1 in metres), or HHA such as rgb8"
+    elif spec.planes == "muses_lidar":
+        fits = image.encoding in (LIDAR_IMAGE, POINT_CLOUD) or _shows_channels(image)
+        wanted = "points (type: point_cloud), 32FC3, or pictures of MUSES such as rgb8"
     elif spec.planes == "lidar":
         fits = image.encoding in (LIDAR_IMAGE, POINT_CLOUD)
         wanted = "32FC3 of range, height and intensity, or points (type: point_cloud)"
@@ -214,8 +231,24 @@ def check_encoding(image: Image, spec: ModalitySpec) -> None:
         )
 
 
-def _resize(pixels: Pixels, height: int, width: int, exact: bool = False) -> Pixels:
-    """Resize in the image's own dtype; ``exact`` never mixes neighbouring values."""
+def _shows_channels(image: Image) -> bool:
+    """Whether an image is a picture of several channels."""
+    return image.encoding in COLORS and image.encoding not in _GREYS
+
+
+def sends_metres(image: Image) -> bool:
+    """Whether an image that serves as depth holds distances, not a picture of them."""
+    return image.encoding in (*COUNTS, *METRES)
+
+
+def _resize(
+    pixels: Pixels, height: int, width: int, exact: bool = False, scattered: bool = False
+) -> Pixels:
+    """Resize in the image's own dtype.
+
+    With ``exact`` neighbouring values are never mixed; with ``scattered`` no lone pixel is lost
+    between those that are sampled.
+    """
     if pixels.shape[:2] == (height, width):
         return pixels
     pixels = for_opencv(pixels)
@@ -225,6 +258,7 @@ def _resize(pixels: Pixels, height: int, width: int, exact: bool = False) -> Pix
     while (halved := _half(pixels.shape)) and halved[0] >= height and halved[1] >= width:
         pixels = np.asarray(cv2.resize(pixels, halved[::-1], interpolation=cv2.INTER_AREA))
     shrinks = pixels.shape[0] >= 2 * height and pixels.shape[1] >= 2 * width
+    shrinks |= scattered and pixels.shape[0] >= height and pixels.shape[1] >= width
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=how))
 
@@ -237,12 +271,24 @@ def _half(shape: tuple[int, ...]) -> tuple[int, int] | None:
 def _color(
     image: Image, spec: ModalitySpec, counts: CountsConfig, height: int, width: int, out: Planes
 ) -> None:
-    BytePlanes(_channels(image, counts, height, width), spec).normalised(out)
+    BytePlanes(_channels(image, spec, counts, height, width), spec).normalised(out)
 
 
-def _channels(image: Image, counts: CountsConfig, height: int, width: int) -> npt.NDArray[np.uint8]:
+def _channels(
+    image: Image, spec: ModalitySpec, counts: CountsConfig, height: int, width: int
+) -> npt.NDArray[np.uint8]:
     """Return red, green and blue of a colour image at a size, uint8 ``[3, height, width]``."""
-    small = to_rgb(Image(_resize(image.pixels, height, width), image.encoding), counts.full_scale)
+    if spec.planes == "hha" and sends_metres(image):
+        raise DecodeError(
+            "distances become HHA with the intrinsics of their camera, which are not known here: "
+            "give pictures of HHA",
+            "encoding",
+        )
+    if image.encoding == LIDAR_IMAGE:
+        image = muses_lidar_picture(image, counts.intensity_max or spec.intensity_max)
+    scattered = spec.planes == "muses_lidar"
+    pixels = _resize(image.pixels, height, width, scattered=scattered)
+    small = to_rgb(Image(pixels, image.encoding), counts.full_scale)
     if small.ndim == 2:
         return np.broadcast_to(small, (3, height, width))
     channels = np.empty((3, height, width), np.uint8)

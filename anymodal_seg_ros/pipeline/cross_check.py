@@ -19,7 +19,8 @@ from anymodal_seg_ros.config import CountsConfig, RigConfig, seconds_to_ns
 from anymodal_seg_ros.errors import DecodeError
 from anymodal_seg_ros.frames import CheckResult, FrameSet, Image, Sample
 from anymodal_seg_ros.inference.manifest import Manifest, ModalitySpec
-from anymodal_seg_ros.inference.preprocess import MODELS_OWN, planes
+from anymodal_seg_ros.inference.preprocess import MODELS_OWN, planes, sends_metres
+from anymodal_seg_ros.pipeline.modalities import LIDAR_PLANES
 from anymodal_seg_ros.pipeline.stages import Preparer
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 from anymodal_seg_ros.sensing.geometry.rig_geometry import UnknownGeometryError
@@ -207,7 +208,7 @@ class CrossCheck:
         sample, sensor = look.samples[name], self._rig.sensors[name]
         spec = self._manifest.modalities[sensor.modality]
         stages = self._preparer.prepare(sample, look.picture, look.samples)
-        if stages.missing or spec.planes == "lidar":
+        if stages.missing or spec.planes in LIDAR_PLANES:
             return None
         try:
             covered = self._cover(name, sample, look)
@@ -278,6 +279,8 @@ def structure_of(
     Raises:
         DecodeError: the image cannot serve as the modality, or is damaged.
     """
+    if spec.planes == "hha" and sends_metres(image):  # its registered image is what was measured
+        spec = replace(spec, planes="depth")
     rows, columns = size or (image.height, image.width)
     width = max(4, 4 * round(2 * ROWS * columns / rows / 4))
     scaled = planes(image, spec, 2 * ROWS, width, counts=counts)

@@ -7,6 +7,9 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 
+LIDAR_PLANES = ("lidar", "muses_lidar")
+"""The ways to planes that take points."""
+
 
 def registrar_for(rig: RigConfig, manifest: Manifest) -> Registrar:
     """Make the registrar of a rig's enabled sensors, for a model's size and planes.
@@ -20,8 +23,9 @@ def registrar_for(rig: RigConfig, manifest: Manifest) -> Registrar:
         rig.sensors,
         manifest.height,
         manifest.width,
-        depths=[name for name, planes in takes.items() if planes == "depth"],
-        sparse=[name for name, planes in takes.items() if planes == "lidar"],
+        depths=[name for name, planes in takes.items() if planes in ("depth", "hha")],
+        sparse=[name for name, planes in takes.items() if planes in LIDAR_PLANES],
+        fine=[name for name, planes in takes.items() if planes == "muses_lidar"],
         clouds=[name for name, sensor in rig.sensors.items() if sensor.sends_points],
     )
 
@@ -44,7 +48,7 @@ def check_modalities(rig: RigConfig, manifest: Manifest) -> None:
                 "to false"
             )
         planes = known[sensor.modality].planes
-        if sensor.sends_points and planes != "lidar":
+        if sensor.sends_points and planes not in LIDAR_PLANES:
             raise ConfigError(
                 f"rig.sensors.{name}.type is 'point_cloud', but the model {manifest.name} takes "
                 f"{sensor.modality} as {planes}: only events and lidar come as points"

@@ -27,8 +27,10 @@ from anymodal_seg_ros.inference.preprocess import (
     Planes,
     byte_planes,
     planes,
+    sends_metres,
 )
-from anymodal_seg_ros.sensing.decoding.encodings import in_metres
+from anymodal_seg_ros.sensing.decoding.encodings import in_metres, to_metres
+from anymodal_seg_ros.sensing.geometry.hha import hha_image
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 from anymodal_seg_ros.sensing.geometry.reprojection import Metres
 from anymodal_seg_ros.sensing.geometry.rig_geometry import UnknownGeometryError
@@ -157,24 +159,36 @@ class Preparer:
         """Register an image, scale it to planes, and look whether it shows anything."""
         manifest, sensor = self._manifest, self._rig.sensors[sample.sensor]
         spec, looked_at = manifest.modalities[sensor.modality], self._rig.content_checks
+        measured = spec.planes in ("depth", "hha") and sends_metres(sample.image)
         brought = self._registrar.bring(
             sample.sensor,
-            in_metres(sample.image, sensor.counts) if spec.planes == "depth" else sample.image,
+            in_metres(sample.image, sensor.counts) if measured else sample.image,
             picture,
             metres=self._metres(sample.sensor, picture, companions),
         )
         if looked_at and (reason := lack_of_cover(brought.covered, spec, picture)):
             return Stages(brought.image, reason)
+        shown = brought.image
+        if measured and spec.planes == "hha":
+            try:
+                shown = self._encoded_depth(sample.sensor, shown, picture)
+            except UnknownGeometryError as error:
+                return Stages(shown, _no_intrinsics(sample.sensor, error))
         size, counts = (manifest.height, manifest.width), sensor.counts
         made: Planes | BytePlanes | None = None
         if self._engine is not None:  # else it may be seen several times, and is normalised once
-            made = byte_planes(brought.image, spec, *size, counts)
+            made = byte_planes(shown, spec, *size, counts)
         if made is None:
-            made = planes(brought.image, spec, *size, counts=counts)
-        if looked_at and (reason := lack_of_evidence(made, brought.image, spec, sensor)):
+            made = planes(shown, spec, *size, counts=counts)
+        if looked_at and (reason := lack_of_evidence(made, shown, spec, sensor)):
             reason = reason.replace("rig.sensors.*", f"rig.sensors.{sample.sensor}")
             return Stages(brought.image, reason)
         return Stages(brought.image, planes=made)
+
+    def _encoded_depth(self, sensor: str, image: Image, picture: str) -> Image:
+        """Encode distances as HHA, with the intrinsics of the picture that they are in."""
+        rays = self._registrar.rays(sensor, picture, image.height, image.width)
+        return hha_image(to_metres(image), rays)
 
     def _metres(self, sensor: str, picture: str, companions: Mapping[str, Sample]) -> Metres | None:
         """Return the distances in a picture that the depth image of a frame set measures."""
@@ -195,6 +209,14 @@ class Preparer:
 
     def _spec_id(self, sensor: str) -> int:
         return self._manifest.modalities[self._rig.sensors[sensor].modality].id
+
+
+def _no_intrinsics(sensor: str, error: UnknownGeometryError) -> str:
+    return (
+        f"cannot be encoded as HHA, which takes the intrinsics of its picture: {error}; name the "
+        f"CameraInfo topic in rig.sensors.{sensor}.registration.camera_info, or a file in "
+        "calibration"
+    )
 
 
 def _size(sample: Sample | None) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_a_constant_picture_is_none_and_an_event_camera_at_rest_is_no_fault() ->
 
 @pytest.mark.parametrize("planes_of", sorted(LEAST_COVER))
 def test_too_little_of_the_picture_covered_is_told_with_both_figures(planes_of: str) -> None:
-    spec = next(s for s in SPECS.values() if s.planes == planes_of)
+    spec = replace(SPECS["rgb"], planes=planes_of)
     assert lack_of_cover(LEAST_COVER[planes_of], spec, "rgb") == ""
     reason = lack_of_cover(0.0, spec, "rgb")
     assert "covers 0.00% of the picture of rgb" in reason

@@ -65,6 +65,9 @@ def test_planes_that_are_no_picture_of_8_bits() -> None:
     assert byte_planes(counts, SPECS["depth"], 8, 12) is None
     with pytest.raises(DecodeError, match="mono16 cannot be used as color"):
         byte_planes(counts, SPECS["rgb"], 8, 12)
+    for make in (planes, byte_planes):
+        with pytest.raises(DecodeError, match="with the intrinsics of their camera"):
+            make(counts, replace(SPECS["depth"], planes="hha"), 8, 12)
 
 
 def test_thermal_counts_become_a_share_of_the_kelvin_range_whatever_the_byte_order() -> None:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from fixtures.calibrations import write_camera_info
 from fixtures.clouds import cloud_message
-from fixtures.manifests import small_manifest
+from fixtures.manifests import ZERO, small_manifest
 from fixtures.pipelines import MS, START, CountingEngine, message, pipeline
 
 from anymodal_seg_ros.config import RegistrationConfig, RigConfig, SensorConfig, load_config
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import UNLABELED, ModalityBatch, Segmentation
+from anymodal_seg_ros.inference.manifest import ModalitySpec
 from anymodal_seg_ros.inference.masks.visualize import viewable
 from anymodal_seg_ros.inference.model import Model
 from anymodal_seg_ros.pipeline import Pipeline
@@ -174,3 +175,21 @@ def test_only_events_and_lidar_come_as_points(tmp_path: Path) -> None:
     wrong = replace(rig.sensors["lidar"], modality="depth")
     with pytest.raises(ConfigError, match=r"lidar.type is 'point_cloud', but the model small"):
         pipeline(replace(rig, sensors={**rig.sensors, "lidar": wrong}))
+
+
+def test_a_model_of_muses_takes_points_painted_at_the_cameras_size(tmp_path: Path) -> None:
+    """The picture is that of 30x20 pixels, brought to the model's size like any other."""
+    made = small_manifest(10, 15, classes=64)
+    spec = ModalitySpec(4, "muses_lidar", ZERO, (1 / 255, 1 / 255, 1 / 255))
+    made = replace(made, modalities={**made.modalities, "lidar": spec})
+    engine = KeepingEngine()
+    pipe = Pipeline(lidar_rig(tmp_path), Model(Path("nowhere"), made), engine)
+    assert pipe.push_message("rgb", message("rgb", START), 0) is None
+    assert pipe.push_message("lidar", scan(START), 0) is None
+    prediction = pipe.poll(30 * MS)
+    assert prediction is not None
+    assert prediction.sensors == ("rgb", "lidar"), prediction.frame_set.missing
+    lidar = np.rint(engine.batch.images[1])
+    # In the middle there is a point in every pixel: 10 m away, (110 * 150) >> 8 = 64; 50: 87.
+    assert (lidar[2, 4:6, 6:9] == 64).all() and (lidar[1, 4:6, 6:9] == 87).all()
+    assert (lidar[:, 0] == 58).all(), "nothing above the wall"

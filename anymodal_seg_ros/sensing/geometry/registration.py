@@ -20,6 +20,7 @@ from anymodal_seg_ros.frames import Image, Pixels
 from anymodal_seg_ros.sensing.decoding.encodings import to_metres
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.geometry.extrinsics import invert
+from anymodal_seg_ros.sensing.geometry.hha import PictureRays
 from anymodal_seg_ros.sensing.geometry.lidar import lidar_image
 from anymodal_seg_ros.sensing.geometry.reprojection import (
     Metres,
@@ -78,6 +79,7 @@ class Registrar:
         depths: Collection[str] = (),
         sparse: Collection[str] = (),
         clouds: Collection[str] = (),
+        fine: Collection[str] = (),
     ) -> None:
         """Read calibrations and check that they suffice.
 
@@ -89,6 +91,7 @@ class Registrar:
                 to the reference.
             sparse: sensors whose pixels are mostly empty: never interpolated.
             clouds: sensors that send point clouds.
+            fine: those of them that are painted at the size of the camera's calibration.
 
         Raises:
             ConfigError: a calibration is missing, superfluous or impossible.
@@ -97,6 +100,7 @@ class Registrar:
         self._size = (height, width)
         self.clouds = frozenset(clouds)
         """The sensors that send point clouds."""
+        self._fine = frozenset(fine)
         self.depths = tuple(name for name in sensors if name in depths)
         """The depth sensors, in configured order; others are registered by the first one's."""
         self._exact = frozenset({*depths, *sparse})
@@ -239,6 +243,24 @@ class Registrar:
             return self._warp_measured(name, target, image, metres)
         return self._warp(name, target, image)
 
+    def rays(self, name: str, target: str, height: int, width: int) -> PictureRays:
+        """Return where the pixels of a sensor's image look, once it was brought to another's.
+
+        A sensor whose picture is taken for another's may have intrinsics of its own all the same;
+        else the other's are its.
+
+        Raises:
+            UnknownGeometryError: the camera is not known (yet), or does not fit the image.
+        """
+        if name == target or self.same_picture(name, target):
+            self._geometry.check_shape(name, height, width)
+            camera = self._geometry.own_camera(name)
+        else:
+            camera = self._geometry.camera(target)
+        return self._once(
+            ("rays", name, target, height, width), lambda: PictureRays.of(camera, height, width)
+        )
+
     def check_target(self, name: str, target: str, size: tuple[int, int] | None) -> None:
         """Hold the images of the sensor in whose picture another is wanted against its calibration.
 
@@ -271,7 +293,9 @@ class Registrar:
                 f"{name} sends point clouds: registration.method must be 'cameras', with extrinsics"
             )
         pose = invert(geometry.first_from(reference)) @ geometry.first_from(name)
-        return lidar_image(cloud.pixels, geometry.camera(reference), pose, *self._size)
+        camera = geometry.camera(reference)
+        size = (camera.height, camera.width) if name in self._fine else self._size
+        return lidar_image(cloud.pixels, camera, pose, *size)
 
     def _warp(self, name: str, reference: str, image: Image) -> Brought:
         """Warp an image for a scene at one distance."""

@@ -183,11 +183,24 @@ class RigGeometry:
         owner = self.first if self._configs[sensor].method == "resize" else sensor
         if self._configs[owner].method == "homography":
             raise UnknownGeometryError(f"{sensor} is registered by a homography, not by its camera")
-        if owner not in self._cameras:
-            topic = self._configs[owner].camera_info
+        return self._told_camera(owner)
+
+    def own_camera(self, sensor: str) -> Camera:
+        """Return the camera of a sensor by its own calibration, or as :meth:`camera` without one.
+
+        Raises:
+            UnknownGeometryError: it is not known (yet).
+        """
+        config = self._configs[sensor]
+        owns = config.calibration or config.camera_info
+        return self._told_camera(sensor) if owns else self.camera(sensor)
+
+    def _told_camera(self, sensor: str) -> Camera:
+        if sensor not in self._cameras:
+            topic = self._configs[sensor].camera_info
             waiting = f"no CameraInfo has come on {topic}" if topic else "it has no calibration"
-            raise UnknownGeometryError(f"the camera of {owner} is unknown: {waiting}")
-        return self._cameras[owner]
+            raise UnknownGeometryError(f"the camera of {sensor} is unknown: {waiting}")
+        return self._cameras[sensor]
 
     def calibrated(self, sensor: str) -> tuple[int, int, str] | None:
         """Return rows, columns and frame of a sensor's pictures, as its calibration tells.

@@ -114,8 +114,8 @@ class ContentChecker:
             modality: e.g. ``rgb``, ``thermal``, ``depth``, ``event``, ``lidar``.
             config: which checks to run, and thresholds that differ from the kind's own.
             planes: what the model makes of its images, as its manifest says: ``color``,
-                ``thermal``, ``depth`` or ``lidar``. It decides over the checks of a modality of
-                one's own; without it, its name does.
+                ``thermal``, ``depth``, ``hha`` or ``lidar``. It decides over the checks of a
+                modality of one's own; without it, its name does.
             recover_frames: equal images in a row that make another size or encoding the normal.
             counts: what the camera's numbers mean. Where it says what a count of depth is,
                 distances are not judged as if they were millimetres.

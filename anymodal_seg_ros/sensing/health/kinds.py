@@ -244,7 +244,14 @@ KINDS = {
 }
 """What is checked by modality; any other is judged by the planes that are made of it."""
 
-_BY_PLANES = {"color": "rgb", "thermal": "thermal", "depth": "depth", "lidar": "lidar"}
+_BY_PLANES = {
+    "color": "rgb",
+    "thermal": "thermal",
+    "depth": "depth",
+    "hha": "depth",
+    "lidar": "lidar",
+    "muses_lidar": "lidar",
+}
 
 REPEATS_FRESH_S = 0.5
 """How long an image may repeat and be fused, where the configuration does not say."""

@@ -16,10 +16,10 @@ import numpy as np
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.frames import Pixels
 from anymodal_seg_ros.json_files import read_json
+from anymodal_seg_ros.sensing.geometry.hha import PictureRays, hha_image
 from anymodal_seg_ros.simulation.dataset.deliver_layout import check_root, write_frame
 from anymodal_seg_ros.simulation.dataset.digest import frame_digest
 from anymodal_seg_ros.simulation.dataset.frames import SceneFrame, scene_frames, sized_sensors
-from anymodal_seg_ros.simulation.dataset.hha import hha
 from anymodal_seg_ros.simulation.dataset.plan import ScenePlan, check_disjoint
 from anymodal_seg_ros.simulation.dataset.source import source_digest
 from anymodal_seg_ros.simulation.workers import Progress, in_parallel
@@ -100,8 +100,8 @@ def with_hha(frame: SceneFrame) -> dict[str, Pixels]:
     pictures = dict(frame.pixels)
     if "depth" in pictures:
         metres = pictures["depth"].astype(np.float32) / np.float32(1000.0)
-        camera = frame.camera
-        pictures["hha"] = hha(metres, camera.intrinsics.matrix, camera.mount.camera_from_vehicle)
+        rays = PictureRays.of(frame.camera.calibration(), *metres.shape)
+        pictures["hha"] = hha_image(metres, rays).pixels
     return pictures
 
 

@@ -34,7 +34,9 @@ IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 """How the colour camera is normalised in the code of these methods; other pictures are not, and in
 that of AnySeg on MUSES none is."""
 
-PLANES = {"depth": "depth", "metres": "depth", "counts": "thermal"}
+PLANES = {"depth": "depth", "metres": "depth", "counts": "thermal"} | {
+    read: read for read in ("hha", "muses_lidar")
+}
 """Kinds of planes by how a layout reads the files; every other one is a picture of three channels,
 but for what is called thermal."""
 
@@ -242,9 +244,13 @@ The network must be given pictures as the data set has them:
 
 {pictures}
 
-{how.strip()} Depth as an HHA picture, and LiDAR and events as the data
-set paints them, are pictures of three channels: a node that is to run this model needs topics that
-carry such pictures.
+{how.strip()}
+
+`planes: hha` is made from live depth and the intrinsics of its picture, so name the CameraInfo
+topic of the depth camera in `rig.sensors.NAME.registration.camera_info`; pictures of HHA on the
+topic are taken as they are. `planes: muses_lidar` is made from points (`type:
+point_cloud`). Where `planes: color` stands for something else than a colour camera,
+a node needs a topic that carries pictures as the data set paints them.
 
 ## Not measured
 

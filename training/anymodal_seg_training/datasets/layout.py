@@ -26,6 +26,8 @@ READERS = (
     "fourth",
     "counts",
     "depth",
+    "hha",
+    "muses_lidar",
     "metres",
     "floats",
     "polarisation",

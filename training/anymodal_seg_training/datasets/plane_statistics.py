@@ -20,7 +20,9 @@ _FIELDS = {
     "color": (),
     "thermal": ("thermal_mode",),
     "depth": ("far_m",),
+    "hha": (),
     "lidar": ("far_m", "height_range_m", "intensity_max"),
+    "muses_lidar": ("intensity_max",),
 }
 """What says how images become planes, by the kind of planes."""
 

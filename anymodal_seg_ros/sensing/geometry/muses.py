@@ -1,0 +1,37 @@
+"""LiDAR pictures as networks of the data set MUSES see them (arXiv 2401.12761).
+
+Its SDK writes range, intensity and height as PNG files of 16 bits; the loader of AnySeg keeps the
+upper byte. OpenCV writes blue first, so what is read as red is the height.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anymodal_seg_ros.frames import Image
+
+_SHIFT, _SCALE = 100.0, 150.0
+"""``(value + 100) * 150`` is what is stored, of metres and of intensity alike."""
+_NEAREST_M = 1.0
+"""What is nearer is left out."""
+_INTENSITY = 255.0
+"""The strongest return of the data set's LiDAR."""
+
+
+def muses_lidar_picture(image: Image, intensity_max: float) -> Image:
+    """Turn a painted cloud into a picture of the data set.
+
+    Args:
+        image: ``32FC3``: range, height and intensity, NaN where no point falls.
+        intensity_max: the strongest return of the LiDAR that made it.
+
+    Returns:
+        ``rgb8``: height, intensity and range, ``(v + 100) * 150 / 256``; 58 without a return.
+    """
+    ranges, heights, intensities = np.moveaxis(image.pixels.astype(np.float32), 2, 0)
+    stored = np.stack([heights, intensities * np.float32(_INTENSITY / intensity_max), ranges], 2)
+    with np.errstate(invalid="ignore"):
+        stored[~(ranges >= _NEAREST_M)] = 0.0
+    np.nan_to_num(stored, copy=False)
+    counts = np.clip((stored + np.float32(_SHIFT)) * np.float32(_SCALE), 0, 65535)
+    return Image((counts.astype(np.uint16) >> 8).astype(np.uint8), "rgb8")
