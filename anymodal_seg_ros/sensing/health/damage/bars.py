@@ -6,6 +6,7 @@ fence or a calm sea, nearly; but no robot stands before one from one picture to 
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -59,7 +60,7 @@ class BarsWatch:
         shown = floats(values)
         # Whatever began at once goes on until it is clearly a picture again.
         least = _SOUND if self._striped else _STRIPED
-        common = max(_common_to_all(shown), _common_to_all(shown.T))
+        common = max(_common_to_all(_bands(shown)), _common_to_all(_bands(shown.T)))
         self._sound_before = common < _SOUND
         if common < least:
             self._striped = 0
@@ -70,14 +71,18 @@ class BarsWatch:
         return self._striped >= _LOOKS
 
 
-def _common_to_all(rows: Floats) -> float:
-    """Return the share of what bands of rows show that is the same in all; 0 without an edge."""
-    high = len(rows) // _BANDS
-    bands = rows[: high * _BANDS].reshape(_BANDS, high, -1).mean(axis=1)
-    bands = bands - bands.mean(axis=1, keepdims=True)
-    common = bands.mean(axis=0)
-    power = float(np.mean(common * common))
+def _bands(rows: Floats) -> Floats:
+    """Return the means of as many rows each, ``[_BANDS, W]``."""
+    even = rows[: len(rows) // _BANDS * _BANDS]
+    return np.asarray(cv2.resize(even, (rows.shape[1], _BANDS), interpolation=cv2.INTER_AREA))
+
+
+def _common_to_all(bands: Floats) -> float:
+    """Return the share of what bands ``[N, W]`` show that is the same in all; 0 without an edge."""
+    bands -= cv2.reduce(bands, 1, cv2.REDUCE_AVG)
+    common = cv2.reduce(bands, 0, cv2.REDUCE_AVG)[0]
+    power = float(common @ common) / common.size
     steps = common[1:] - common[:-1]
     if power < _LEAST_CONTRAST**2 or float(steps @ steps) < _SHARP * power:
         return 0.0
-    return power / float(np.mean(bands * bands))
+    return float(power * bands.size / np.vdot(bands, bands))

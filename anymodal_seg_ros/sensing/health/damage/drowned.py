@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 
 from anymodal_seg_ros.sensing.health.damage.sudden_loss import HELD_NS
-from anymodal_seg_ros.sensing.health.figures.image_figures import Grid, block_contrast, floats
+from anymodal_seg_ros.sensing.health.figures.image_figures import Grid, floats
 
 _AT_ONCE, _AGAIN = 3.0, 1.5
 """Times as noisy as the image before, against what it shows, that an image has drowned: the mouth
@@ -53,7 +53,7 @@ class DrownedWatch:
         if values.dtype.kind != "u" or values.dtype.itemsize > 2:  # of which OpenCV needs no copy
             values, neighbours = floats(values), floats(neighbours)
         grain = cv2.norm(values, neighbours, cv2.NORM_L1) / values.size
-        now = _Level(block_contrast(sampled), grain, now_ns)
+        now = _Level(sampled.block_contrast, grain, now_ns)
         last, self._last = self._last, now
         if self._sound is None and last is not None and now_ns - last.time_ns <= HELD_NS:
             if now.noisiness >= _AT_ONCE * last.noisiness:

@@ -12,6 +12,7 @@ look at nothing else shows another scene, and mostly less of its coarse detail a
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import deque
 from dataclasses import dataclass
@@ -112,6 +113,8 @@ class FocusWatch:
     def forget(self) -> None:
         """Begin anew, as with another lens."""
         self._usual: deque[FineDetail] = deque(maxlen=_MEMORY)
+        self._usual_fine: dict[int, float] = {}
+        """How far edges usually are from ramps, by scale, as far as it was asked for."""
         self._likes: deque[float] = deque(maxlen=_MEMORY)
         """How like the one before sharp pictures are."""
         self._sharp: Floats | None = None
@@ -163,6 +166,7 @@ class FocusWatch:
         self._steepness = self._steepness if math.isnan(known) else known
         if self._soft is None:
             self._usual.append(detail)
+            self._usual_fine.clear()
         self._looks += 1
         told = now_ns - self._since_ns >= _PATIENCE_NS and self._looks >= _LOOKS
         passed = self._soft is None or not told
@@ -221,8 +225,11 @@ class FocusWatch:
 
     def _usually(self, scale: int) -> float:
         """Return how far edges usually are from ramps; 0 while that is not known."""
-        known = self._known_of(scale)
-        return median(np.array(known)) if len(known) >= _FEWEST else 0.0
+        if scale not in self._usual_fine:
+            known = self._known_of(scale)
+            usual = median(np.array(known)) if len(known) >= _FEWEST else 0.0
+            self._usual_fine[scale] = usual
+        return self._usual_fine[scale]
 
     def _known_of(self, scale: int) -> list[float]:
         """Return how far edges were from ramps in the sharp pictures, where that is known."""
@@ -260,7 +267,7 @@ def detail_of(plane: Pixels) -> FineDetail | None:
 
 def _along(plane: Pixels) -> FineDetail:
     """Measure edges across rows."""
-    first = np.linspace(0, plane.shape[0] - 1 - _APART, _PAIRS).astype(int)
+    first = _pairs(plane.shape[0])
     one, other = floats(plane[first]), floats(plane[first + _APART])
     ordered = in_order(one[:, ::8])
     span = quantile_of_sorted(ordered, 0.99) - quantile_of_sorted(ordered, 0.01)
@@ -278,8 +285,15 @@ def _along(plane: Pixels) -> FineDetail:
         all_edges.append(_ratio(fine, both, edges))
         upright_ones.append(_ratio(fine, both, edges & (both >= _AGREE * squares)))
     farthest = one.shape[1] // _COARSEST
-    coarsest = _differences(one, farthest) * _differences(other, farthest)
-    return FineDetail(tuple(all_edges), tuple(upright_ones), float(coarsest.mean()))
+    ends, others = _differences(one, farthest), _differences(other, farthest)
+    coarsest = float(np.vdot(ends, others)) / ends.size
+    return FineDetail(tuple(all_edges), tuple(upright_ones), coarsest)
+
+
+@functools.lru_cache(maxsize=8)
+def _pairs(lines: int) -> npt.NDArray[np.intp]:
+    """Return the first line of each pair, of so many."""
+    return np.linspace(0, lines - 1 - _APART, _PAIRS).astype(np.intp)
 
 
 def _ratio(fine: Floats, coarse: Floats, edges: npt.NDArray[np.bool_]) -> float:

@@ -24,7 +24,13 @@ import numpy.typing as npt
 from anymodal_seg_ros.sensing.health.damage.sudden_loss import HELD_NS
 from anymodal_seg_ros.sensing.health.figures.blocks import COLUMNS, ROWS, Blocks, Flags
 from anymodal_seg_ros.sensing.health.figures.likeness import likeness
-from anymodal_seg_ros.sensing.health.figures.order import median, quantile_of_sorted, share_of
+from anymodal_seg_ros.sensing.health.figures.order import (
+    in_order,
+    median,
+    quantile_of_sorted,
+    share_of,
+    spread_of,
+)
 
 HIDDEN_ABOVE = 0.12
 """Share of the blocks that must be hidden at once."""
@@ -114,7 +120,7 @@ class HiddenPartsWatch:
         held = 0 < now_ns - self._seen_ns <= HELD_NS
         self._seen_ns = now_ns
         self._number += 1
-        noise = quantile_of_sorted(np.sort(blocks.power, axis=None), _FLATTEST)
+        noise = quantile_of_sorted(in_order(blocks.power), _FLATTEST)
         power = np.maximum(blocks.power - np.float32(noise), np.float32(0.0))
         if before is None or not held:
             self._since[:] = -1
@@ -123,7 +129,7 @@ class HiddenPartsWatch:
             return self._hidden
         change = np.abs(blocks.means - before)
         self._changes.append((self._number, now_ns, change))
-        unit = _UNIT * float(np.ptp(blocks.means))
+        unit = _UNIT * spread_of(blocks.means)
         stays = max(_STAYS * unit, _OF_NOISE * noise**0.5)
         jumps = change >= _JUMPS * stays
         if share_of(jumps) > HIDDEN_ABOVE:
@@ -146,10 +152,11 @@ class HiddenPartsWatch:
     ) -> Flags | None:
         """Return the blocks that were hidden in one and the same picture of a moment ago."""
         bright = blocks.bright
-        numbers, counts = np.unique(self._since, return_counts=True)
-        for number in numbers[counts > HIDDEN_ABOVE * self._since.size]:
+        for number in self._jumped_together():
+            if not self._lasts(number, now_ns, _PATIENCE_NS):
+                continue
             part = self._since == number
-            if self._all_hidden(int(number), power, noise, now_ns):
+            if self._all_hidden(number, power, noise, now_ns):
                 return np.ones_like(bright)
             # Blocks that are hidden in part only, along an edge, are left out.
             part &= power <= _LEFT * float(self._usual[part].mean())
@@ -162,13 +169,20 @@ class HiddenPartsWatch:
                 continue
             if float(power[rest].sum()) < _REST * float(self._usual[rest].sum()):
                 continue
-            if not self._lasts(int(number), now_ns, _PATIENCE_NS) or not _is_compact(part):
+            if not _is_compact(part):
                 continue
-            if self._comes_by(int(number), part, power) or self._shows_on(int(number), part):
+            if self._comes_by(number, part, power) or self._shows_on(number, part):
                 continue
-            if self._went_on(int(number), _away_from(part), unit):
+            if self._went_on(number, _away_from(part), unit):
                 return np.asarray(part)
         return None
+
+    def _jumped_together(self) -> list[int]:
+        """Return the pictures in which many blocks jumped that have stayed as they were since."""
+        ordered = in_order(self._since)
+        many = int(HIDDEN_ABOVE * ordered.size)
+        numbers = ordered[many:][ordered[many:] == ordered[: ordered.size - many]]
+        return [number for number in dict.fromkeys(numbers.tolist()) if number >= 0]
 
     def _all_hidden(self, number: int, power: Floats, noise: float, now_ns: int) -> bool:
         """Whether a calm picture gave way at once to another one with hardly an edge."""

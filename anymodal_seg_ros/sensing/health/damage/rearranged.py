@@ -140,11 +140,12 @@ def _is_cut(before: Floats, now: Floats) -> bool:
     """Whether a picture is not the one before, by what it shows along its rows and columns."""
     size = (_COLUMNS // _COARSER, _ROWS // _COARSER)
     one, other = (cv2.resize(shown, size, interpolation=cv2.INTER_AREA) for shown in (before, now))
-    return any(
-        likeness(one - one.mean(axis, keepdims=True), other - other.mean(axis, keepdims=True))
-        < _CUT
-        for axis in (1, 0)
-    )
+    return any(likeness(_along(one, axis), _along(other, axis)) < _CUT for axis in (1, 0))
+
+
+def _along(shown: Floats, axis: int) -> Floats:
+    """Return what a picture shows along its rows (1) or its columns (0)."""
+    return np.asarray(shown - cv2.reduce(shown, axis, cv2.REDUCE_AVG), np.float32)
 
 
 def _small(shown: Floats) -> Floats:

@@ -40,10 +40,18 @@ Counts = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """Some pixels of an image, and when it came."""
+    """Some pixels of an image, the bits that all of them have or none has, and when it came."""
 
     values: Pixels
+    everywhere: int
+    nowhere: int
     time_ns: int
+
+
+def _seen(values: Pixels, now_ns: int) -> _Values:
+    everywhere = int(np.bitwise_and.reduce(values, axis=None))
+    nowhere = ~int(np.bitwise_or.reduce(values, axis=None))
+    return _Values(values, everywhere, nowhere, now_ns)
 
 
 class StuckBitsWatch:
@@ -70,7 +78,8 @@ class StuckBitsWatch:
         if values.dtype.kind != "u" or values.dtype.itemsize not in _LOWEST:
             self._before, self._mask = None, 0
             return ""
-        before, self._before = self._before, _Values(values, now_ns)
+        now = _seen(values, now_ns)
+        before, self._before = self._before, now
         if before is not None and before.values.dtype != values.dtype:
             before, self._mask = None, 0
         if self._mask:
@@ -82,22 +91,20 @@ class StuckBitsWatch:
             and now_ns - before.time_ns <= HELD_NS
             and before.values.shape == values.shape
         ):
-            self._compare(before.values, values)
+            self._compare(before, now)
         bits = [str(bit) for bit in range(16) if self._mask >> bit & 1]
         return f"with bit {', '.join(bits)} the same in every pixel" if bits else ""
 
-    def _compare(self, before: Pixels, now: Pixels) -> None:
-        size = now.dtype.itemsize
-        everywhere = int(np.bitwise_and.reduce(now, axis=None))
-        nowhere = ~int(np.bitwise_or.reduce(now, axis=None))
-        constant = (everywhere | nowhere) & ((1 << 8 * size) - (1 << _LOWEST[size]))
-        if not constant:
-            return
-        known = np.ones(now.shape, bool)
+    def _compare(self, before: _Values, now: _Values) -> None:
+        size, everywhere = now.values.dtype.itemsize, now.everywhere
+        constant = (everywhere | now.nowhere) & ((1 << 8 * size) - (1 << _LOWEST[size]))
+        if not constant & ~(everywhere & before.everywhere | now.nowhere & before.nowhere):
+            return  # what is constant was so before
+        known = np.ones(now.values.shape, bool)
         if self._depth:
-            known = ~np.isin(before, _NO_DEPTH) & ~np.isin(now, _NO_DEPTH)
-        was, is_ = before[known].astype(np.int32), now[known].astype(np.int32)
-        if was.size < _LEAST * now.size:
+            known = ~np.isin(before.values, _NO_DEPTH) & ~np.isin(now.values, _NO_DEPTH)
+        was, is_ = (some.values[known].astype(np.int32) for some in (before, now))
+        if was.size < _LEAST * known.size:
             return
         other = (was ^ everywhere) & constant
         stuck = [

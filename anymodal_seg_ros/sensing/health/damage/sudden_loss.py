@@ -17,7 +17,7 @@ import numpy.typing as npt
 from anymodal_seg_ros.sensing.health.figures.blocks import COLUMNS, ROWS, Blocks, Flags
 from anymodal_seg_ros.sensing.health.figures.edges import Edges
 from anymodal_seg_ros.sensing.health.figures.likeness import likeness
-from anymodal_seg_ros.sensing.health.figures.order import median
+from anymodal_seg_ros.sensing.health.figures.order import median, share_of, spread_of
 
 _EDGES_LEFT = 0.8
 """Share of the steepness of its edges with which a block has lost nothing: detail is of pixels here
@@ -158,12 +158,10 @@ class SuddenLossWatch:
         """Return the blocks that show hardly anything of what they showed; none if all moved."""
         visible = before.shown >= _LEAST_DETAIL
         lost = visible & (now.shown < _LOST * before.shown) & ~_have_edges(before, now)
-        share = float(lost.mean())
-        much = share >= _SMALLEST or float((lost & now.clipped).mean()) >= _WASHED_OUT
-        some = share >= _SMALLEST_VISIBLE and share >= _OF_VISIBLE * float(visible.mean())
-        contrast = float(np.ptp(before.means))
-        faded = not self._steady_contrast and float(np.ptp(now.means)) < _FADED * contrast
-        if (much or some) and not faded and not _went_out_of_view(lost):
+        share = share_of(lost)
+        much = share >= _SMALLEST or share_of(lost & now.clipped) >= _WASHED_OUT
+        some = share >= _SMALLEST_VISIBLE and share >= _OF_VISIBLE * share_of(visible)
+        if (much or some) and not self._faded(before, now) and not _went_out_of_view(lost):
             # What hides one block hides a part of the next as well.
             beside = cv2.dilate(lost.astype(np.uint8), _AROUND) > 0
             rest = ~beside if np.count_nonzero(visible & ~beside) >= _FEWEST_REST else ~lost
@@ -173,11 +171,17 @@ class SuddenLossWatch:
                 return lost
         return np.zeros_like(lost)
 
+    def _faded(self, before: _Seen, now: _Seen) -> bool:
+        """Whether a camera whose contrast is not steady has spread its counts anew."""
+        if self._steady_contrast:
+            return False
+        return spread_of(now.means) < _FADED * spread_of(before.means)
+
 
 def _coarse(values: Floats) -> Floats:
     """Join blocks by fours: in a small one, an edge more or less is much."""
-    joined = values.reshape(ROWS // 2, 2, COLUMNS // 2, 2).mean(axis=(1, 3))
-    return np.asarray(joined, np.float32)
+    size = COLUMNS // 2, ROWS // 2
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _have_edges(before: _Seen, now: _Seen) -> Flags:
@@ -203,7 +207,7 @@ def _kept(rest: Flags, before: Floats, now: Floats) -> bool:
     if not rest.any():
         return True
     share = now[rest] / before[rest]
-    return float(((share > 0.5) & (share < 2.0)).mean()) >= _KEPT
+    return share_of((share > 0.5) & (share < 2.0)) >= _KEPT
 
 
 def _stayed(rest: Flags, before: _Seen, now: _Seen) -> bool:
@@ -236,7 +240,7 @@ def _veiled(before: _Seen, now: _Seen) -> bool:
 def _hazed(before: _Seen, now: _Seen) -> bool:
     """Whether all of a picture has faded, as through a fog: what was dark has become bright."""
     was, is_ = _inner(before.means), _inner(now.means)
-    contrast, left = float(np.ptp(was)), float(np.ptp(is_))
+    contrast, left = spread_of(was), spread_of(is_)
     brighter = float(is_.min()) - float(was.min())
     return (
         contrast >= _LEAST_HAZED

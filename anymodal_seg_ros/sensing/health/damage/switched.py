@@ -25,9 +25,9 @@ from anymodal_seg_ros.sensing.health.figures.image_figures import Grid, floats
 from anymodal_seg_ros.sensing.health.figures.likeness import likeness
 from anymodal_seg_ros.sensing.health.figures.order import (
     in_order,
-    median,
     quantile,
     quantile_of_sorted,
+    spread_of,
 )
 
 _SAME = 0.9
@@ -149,12 +149,14 @@ class SwitchWatch:
         times, shown = times[told], before[told]
         if times.size < _FEWEST:
             return
-        if quantile(shown, 0.95) < _STRUCTURE * quantile(shown, 0.05):
-            return
-        usual = median(times)
+        times = in_order(times)
+        usual = quantile_of_sorted(times, 0.5)
         if 1 / _SCALE < usual < _SCALE:
             return
-        if quantile(times, 0.95) > _ALIKE * usual or quantile(times, 0.05) < usual / _ALIKE:
+        if quantile(shown, 0.95) < _STRUCTURE * quantile(shown, 0.05):
+            return
+        low, high = quantile_of_sorted(times, 0.05), quantile_of_sorted(times, 0.95)
+        if high > _ALIKE * usual or low < usual / _ALIKE:
             return
         back = {what for what in self._switched if what.startswith("farther") == (usual < 1)}
         self._switched -= back
@@ -200,7 +202,7 @@ class SwitchWatch:
 
     def _lose_colours(self, before: Floats, now: Floats) -> None:
         for channel in (0, 2):
-            was, is_ = (float(np.ptp(shown[channel])) for shown in (before, now))
+            was, is_ = (spread_of(shown[channel]) for shown in (before, now))
             what = _without(channel)
             if was >= _LEAST_CONTRAST and is_ <= _NO_COLOUR:
                 self._switched.add(what)
@@ -229,7 +231,8 @@ def _drained(before: Floats, now: Floats, channel: int) -> bool:
 
 def _structure(depth_m: Floats) -> Floats:
     """Return distances so that near ones count as much as far ones do; 0 where there are none."""
-    return np.asarray(_PER_METRE / np.maximum(np.nan_to_num(depth_m, nan=np.inf), _NEAREST_M))
+    shown = _PER_METRE / np.maximum(depth_m, _NEAREST_M)
+    return np.asarray(cv2.patchNaNs(shown, 0.0), np.float32)
 
 
 def _two_together(sampled: Grid) -> Floats:
@@ -289,6 +292,6 @@ def _channels(sampled: Grid) -> Floats:
 
 def _alike(one: Floats, other: Floats) -> float:
     """Return how like two coarse pictures are; 0 where one of them hardly varies."""
-    if min(float(np.ptp(one)), float(np.ptp(other))) < _LEAST_CONTRAST:
+    if min(spread_of(one), spread_of(other)) < _LEAST_CONTRAST:
         return 0.0
     return likeness(one, other)

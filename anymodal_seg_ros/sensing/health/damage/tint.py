@@ -13,7 +13,13 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from anymodal_seg_ros.sensing.health.figures.order import in_order, median, quantile_of_sorted
+from anymodal_seg_ros.sensing.health.figures.order import (
+    in_order,
+    mean_of,
+    median,
+    quantile_of_sorted,
+    share_of,
+)
 
 _JUMP = float(np.log(1.3))
 """Of red or blue against green, or of one against the other, that is told."""
@@ -72,10 +78,10 @@ class TintWatch:
         elif maybe is not None:
             if self._step <= _STEADY * float(np.linalg.norm(maybe)):
                 self._jump = maybe
-        elif len(self._tints) >= _FEWEST and not self.comes_back(before, now):
+        elif len(self._tints) >= _FEWEST:
             jump = _jump(before, now, max(_ALIKE, _UNREST * unrest_before))
             if jump is not None and step_before <= _STEADY * float(np.linalg.norm(jump)):
-                self._maybe = jump
+                self._maybe = None if self.comes_back(before, now) else jump
         self._tints.append(tint)
 
     def comes_back(self, before: Floats, now: Floats) -> bool:
@@ -105,7 +111,7 @@ def _jump(before: Floats, now: Floats, unrest: float) -> Floats | None:
     """
     low, high = np.minimum(before, now).min(axis=0), np.maximum(before, now).max(axis=0)
     told = (low >= _DARK) & (high <= _BRIGHT)
-    if float(told.mean()) < _MANY:
+    if share_of(told) < _MANY:
         return None
     # Against green, so that another exposure and motion count for little.
     changes = [in_order(one) for one in _hue(now[:, told]) - _hue(before[:, told])]
@@ -139,4 +145,4 @@ def _hue(channels: Floats) -> Floats:
 
 def _tint(coarse: Floats) -> Floats:
     """Return the same of a whole picture, ``[2]``."""
-    return _hue(coarse.mean(axis=(1, 2)))
+    return _hue(np.array([mean_of(one) for one in coarse], np.float32))

@@ -94,8 +94,9 @@ class VanishedDepthWatch:
     def _compare(self, before: Floats, depth_m: Floats, known: Flags) -> None:
         had = np.isfinite(before)
         gone, both = had & ~known, had & known
-        share = float(gone.sum() / max(1, int(had.sum())))
-        much = _A_PART if share < _MUCH and _from_one_part(had, known) else _MUCH
+        share = int(np.count_nonzero(gone)) / max(1, int(np.count_nonzero(had)))
+        some = _A_PART <= share < _MUCH
+        much = _A_PART if some and _from_one_part(had, known) else _MUCH
         if len(self._usual) < _FEWEST or share < max(much, _UNUSUAL * max(self._usual)):
             self._usual.append(share)
             return

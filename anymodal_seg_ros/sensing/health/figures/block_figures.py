@@ -41,6 +41,11 @@ _MILLIMETRES, _BEYOND = np.float32(1000.0), np.float32(1e6)
 
 Values = npt.NDArray[np.float32]
 
+_LAST_OVER_REST: dict[int, Values] = {
+    side: np.array([-1 / (side - 1)] * (side - 1) + [1], np.float32) for side in _SIDES
+}
+"""Weights that give the last of so many values less the mean of the others."""
+
 
 def block_edges(plane: Pixels) -> float:
     """Return the height of the steps at the edges of square blocks, over that of any two places.
@@ -83,7 +88,7 @@ def _at_multiples(steps: Values, side: int) -> float:
         return 0.0
     blocks = steps[: (count - 1) * side].reshape(-1, side)
     # The median: one strong edge, as of a door, may lie where blocks would meet.
-    return median(blocks[:, -1] - blocks[:, :-1].mean(axis=1))
+    return median(blocks @ _LAST_OVER_REST[side])
 
 
 def _is_coarse(steps: Values) -> bool:

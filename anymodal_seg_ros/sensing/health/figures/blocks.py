@@ -119,9 +119,8 @@ class BlockView:
         if self._depth or sampled.values.dtype.kind == "f":
             # Holes count as 0, so that their coming and going is change.
             known = np.isfinite(values)
-            values = np.where(known, values, np.float32(0.0))
-            near[~np.isfinite(near)] = 0.0
-            far[~np.isfinite(far)] = 0.0
+            for some in (values, near, far):
+                cv2.patchNaNs(some, 0.0)
         before, self._before = self._before, (values, near)
         change = echo = None
         if before is not None and before[0].shape == values.shape:

@@ -360,14 +360,17 @@ def _edges(rows: Pixels, smoothed: int) -> tuple[Values, npt.NDArray[np.bool_]]:
     edges = np.asarray(values[:, 1:] - values[:, :-1], np.float32)
     full = np.ones(len(rows), bool)
     if rows.dtype.itemsize > 1:
-        known = np.isfinite(rows) & (rows != 0) & (rows != _NO_DEPTH)
-        pairs = known[:, 1:] & known[:, :-1]
-        edges[~pairs] = 0.0
-        full = np.asarray(pairs.mean(axis=1) > _FULL)
+        known = (rows != 0) & (rows != _NO_DEPTH)
+        if rows.dtype.kind == "f":
+            known &= np.isfinite(rows)
+        if not known.all():
+            pairs = known[:, 1:] & known[:, :-1]
+            edges[~pairs] = 0.0
+            full = np.asarray(pairs.mean(axis=1) > _FULL)
     if smoothed > 1:  # what a mean differs by is the sum of what its pixels do, twice
         once = np.ones(smoothed) / smoothed
         edges = cv2.filter2D(edges, -1, np.convolve(once, once)[None])
-    edges -= edges.mean(axis=1, keepdims=True)
+    edges -= cv2.reduce(edges, 1, cv2.REDUCE_AVG)
     energy = np.sqrt(np.einsum("ij,ij->i", edges, edges))[:, None]
     return np.asarray(edges / np.maximum(energy, np.float32(_SMOOTH)), np.float32), full
 

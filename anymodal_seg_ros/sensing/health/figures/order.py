@@ -1,11 +1,15 @@
-"""Order statistics of a few hundred numbers: those of NumPy, at a tenth of the cost of a call."""
+"""Statistics of a few hundred numbers: those of NumPy, at a tenth of the cost of a call."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
+
+_MANY = 1000
+"""Numbers of which to find some in their places is less work than to sort all."""
 
 
 def quantile(values: npt.NDArray[Any], share: float) -> float:
@@ -18,12 +22,27 @@ def quantile(values: npt.NDArray[Any], share: float) -> float:
     Returns:
         The value; NaN if one of them is.
     """
-    return quantile_of_sorted(in_order(values), share)
+    if values.size < _MANY:
+        return quantile_of_sorted(in_order(values), share)
+    at = int(share * (values.size - 1))
+    few = sorted({at, min(at + 1, values.size - 1), values.size - 1})
+    return quantile_of_sorted(np.partition(values, few, axis=None), share)
 
 
 def median(values: npt.NDArray[Any]) -> float:
     """Return the middle one of the values, or the mean of the two in the middle."""
     return quantile(values, 0.5)
+
+
+def mean_of(values: npt.NDArray[Any]) -> float:
+    """Return the mean of values ``[N]`` or ``[H, W]`` of 8 or 16 bits or floats, at least one."""
+    return cv2.mean(values)[0]
+
+
+def spread_of(values: npt.NDArray[Any]) -> float:
+    """Return by how much the largest of such values exceeds the smallest."""
+    low, high, _, _ = cv2.minMaxLoc(values)
+    return high - low
 
 
 def share_of(flags: npt.NDArray[np.bool_]) -> float:
