@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from diagnostic_msgs.msg import DiagnosticArray
 from fixtures.ros_graph import TIMEOUT_S, Graph, RosProcess, StartNode, values, wait_until
+from fixtures.starvation import Starvation
 from sensor_msgs.msg import Image
 
 from anymodal_seg_ros.cli.main import main
@@ -77,17 +79,26 @@ def value_of(diagnostics: DiagnosticArray, name: str, key: str) -> str:
     return told(diagnostics, name)[key]
 
 
+def tallied(diagnostics: DiagnosticArray, sensor: str) -> tuple[int, int]:
+    """How many of a sensor's messages have arrived, and how many are known to be lost."""
+    known = told(diagnostics, f"sensor {sensor}")
+    return int(known["arrived"]), int(known.get("lost_on_the_way", 0))
+
+
 def sensors_used(evidence: DiagnosticArray) -> list[str]:
     return value_of(evidence, "mask", "sensors").split(",")
 
 
 def was_busy(evidence: DiagnosticArray) -> bool:
-    """Whether the node says that thermal's image was not there in time, or no time for it."""
+    """Whether the node says that thermal's image was not there in time, or no time for it.
+
+    Images that come late also put off when thermal is first believed, and believed again.
+    """
     if "thermal" in sensors_used(evidence):  # then the one before stands in for it
         return float(value_of(evidence, "thermal", "offset_ms")) != 0.0
     reason = value_of(evidence, "thermal", "reason")
     late = ("no sample", "nearest sample", "no time")
-    return reason.startswith(late) or reason in ("LATE", "SLOW", "STALE")
+    return reason.startswith(late) or reason in ("WAITING", "LATE", "SLOW", "STALE", "FAILED")
 
 
 def offline_predictions(folder: Path) -> dict[int, dict[str, Any]]:
@@ -127,42 +138,55 @@ def test_live_masks_are_the_offline_ones_while_thermal_dies_and_returns(
     ):
         graph.wait_until_answered(node)  # it knows who listens: not even its first mask is missed
         player = RosProcess("anymodal_seg_ros.cli.main", ["play", str(bag)], tmp_path / "player")
+        taking_part = [segmentation.process.pid, player.process.pid, os.getpid()]
+        starvation = Starvation(lambda: taking_part)
         assert player.wait(PAIRS / HZ + TIMEOUT_S) == 0, player.stderr
         masks.wait(lambda all_: ends_with(all_, rgb_stamps[-1]), "the mask of the last frame")
         evidence.wait(lambda all_: ends_with(all_, rgb_stamps[-1]), "its evidence")
+        sent = {"rgb": PAIRS, "thermal": PAIRS - (THERMAL_RETURNS - THERMAL_DIES)}
+        # Where nobody takes them from the middleware in time, it drops messages without a word.
         health = diagnostics.next(
-            lambda array: all("lost_on_the_way" in told(array, f"sensor {s}") for s in SENSORS)
+            lambda array: (
+                starvation.count or all(sum(tallied(array, name)) == sent[name] for name in SENSORS)
+            ),
+            f"what became of {sent} messages",
         )
+        starvation.close()
 
-    sent = {"rgb": PAIRS, "thermal": PAIRS - (THERMAL_RETURNS - THERMAL_DIES)}
-    for name, number in sent.items():
-        known = told(health, f"sensor {name}")
-        assert int(known["arrived"]) + int(known["lost_on_the_way"]) == number, (name, known)
-        assert known["rejected"] == "0", (name, known)
+    idle = not starvation.count
+    for name in SENSORS:
+        assert sum(tallied(health, name)) <= sent[name], name
+        assert value_of(health, f"sensor {name}", "rejected") == "0", name
 
     live = {to_ns(mask.header.stamp): mask for mask in masks.messages}
     used = {to_ns(array.header.stamp): sensors_used(array) for array in evidence.messages}
-    superseded = value_of(health, "pipeline", "superseded")
+    # No RGB frame that arrived is without a mask, but those that the node tells of: a newer one had
+    # come before there was a core for them.
+    superseded = int(value_of(health, "pipeline", "superseded"))
+    arrived, _ = tallied(health, "rgb")
     without = [index for index, stamp in enumerate(rgb_stamps) if stamp not in live]
-    assert without == [], f"RGB frames without a mask; {superseded} were superseded"
-    assert [to_ns(mask.header.stamp) for mask in masks.messages] == rgb_stamps, "one mask for each"
-    assert list(used) == rgb_stamps, "with its evidence"
+    assert len(without) <= (0 if idle else superseded + PAIRS - arrived), (superseded, without)
+    stamps = [stamp for stamp in rgb_stamps if stamp in live]
+    assert [to_ns(mask.header.stamp) for mask in masks.messages] == stamps, "one mask for each"
+    assert list(used) == stamps, "with its evidence"
     assert {mask.header.frame_id for mask in masks.messages} == {"rgb_optical_frame"}
 
-    both = [stamp for stamp in rgb_stamps if used[stamp] == ["rgb", "thermal"]]
-    alone = [stamp for stamp in rgb_stamps if used[stamp] == ["rgb"]]
-    assert len(both) + len(alone) == PAIRS
+    both = [stamp for stamp in stamps if used[stamp] == ["rgb", "thermal"]]
+    alone = {stamp for stamp in stamps if used[stamp] == ["rgb"]}
+    assert len(both) + len(alone) == len(stamps)
     dead = rgb_stamps[THERMAL_DIES + 1 : THERMAL_RETURNS]  # the last image may be used once more
-    assert set(dead) <= set(alone)
-    assert len(both) > PAIRS // 4, "thermal is used while it lives"
+    assert not set(dead) & set(both)
+    if idle:
+        assert len(both) > PAIRS // 4, "thermal is used while it lives"
+        assert both[-1] >= rgb_stamps[THERMAL_RETURNS], "and when it lives again"
 
     # On a busy machine thermal may come after the deadline, or there is no time to encode it.
     # Nothing else may make a difference.
     late = {to_ns(array.header.stamp) for array in evidence.messages if was_busy(array)}
     expected = {stamp: line["sensors"] for stamp, line in offline.items()}
-    assert {stamp for stamp in rgb_stamps if used[stamp] != expected[stamp]} <= late
-    same = [s for s in rgb_stamps if used[s] == expected[s] and (s not in late or s in dead)]
-    assert len(same) > PAIRS // 2
+    assert {stamp for stamp in stamps if used[stamp] != expected[stamp]} <= late
+    same = [s for s in stamps if used[s] == expected[s] and (s not in late or s in alone)]
+    assert len(same) > (PAIRS // 2 if idle else 0)
     for stamp in same:
         mask, path = live[stamp], out / "masks" / f"{stamp:019d}.png"
         picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
