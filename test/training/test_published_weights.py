@@ -499,7 +499,8 @@ def test_what_the_node_can_make_itself_is_said_in_the_manifest() -> None:
         ("muses", "lidar", "muses_lidar"),
         ("muses-anyseg", "lidar", "muses_lidar"),
         ("deliver", "lidar", "color"),
-        ("muses", "event", "color"),
+        ("muses", "event", "muses_event"),
+        ("deliver", "event", "color"),
     ):
         assert _spec(1, name, bundled_layout(data).images[name])["planes"] == made, (data, name)
 

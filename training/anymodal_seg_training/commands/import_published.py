@@ -35,7 +35,7 @@ IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 that of AnySeg on MUSES none is."""
 
 PLANES = {"depth": "depth", "metres": "depth", "counts": "thermal"} | {
-    read: read for read in ("hha", "muses_lidar")
+    read: read for read in ("hha", "muses_lidar", "muses_event")
 }
 """Kinds of planes by how a layout reads the files; every other one is a picture of three channels,
 but for what is called thermal."""
