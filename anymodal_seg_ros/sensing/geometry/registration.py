@@ -359,7 +359,9 @@ class Registrar:
         np.add.at(counts, owners.reshape(-1), pixels[active].astype(np.int64))
         shown = np.zeros((height * width, pixels.shape[1]), np.uint8)
         shown[cells] = np.minimum(counts, 255)
-        return Brought(Image(shown.reshape(height, width, -1), image.encoding), share)
+        return Brought(
+            Image(shown.reshape(height, width, *image.pixels.shape[2:]), image.encoding), share
+        )
 
     def _reprojection(self, source: str, target: str, height: int, width: int) -> Reprojection:
         geometry = self._geometry

@@ -248,7 +248,8 @@ The network must be given pictures as the data set has them:
 
 `planes: hha` is made from live depth and the intrinsics of its picture, so name the CameraInfo
 topic of the depth camera in `rig.sensors.NAME.registration.camera_info`; pictures of HHA on the
-topic are taken as they are. `planes: muses_lidar` is made from points (`type:
+topic are taken as they are. `planes: muses_event` is made from events
+(`events.window_s: 0.03`), `planes: muses_lidar` from points (`type:
 point_cloud`). Where `planes: color` stands for something else than a colour camera,
 a node needs a topic that carries pictures as the data set paints them.
 
