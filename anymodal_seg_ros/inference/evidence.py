@@ -26,6 +26,7 @@ LEAST_COVER = {
     "hha": 0.005,
     "lidar": 0.0005,
     "muses_lidar": 0.0001,
+    "muses_event": 0.0,
 }
 """Share of the picture that a sensor must have something to say of, by its planes. A depth image or
 a scan is full of holes in good health, and may see a small part of a wide picture; in one of the
@@ -87,6 +88,8 @@ def _lack(planes: Numbers, image: Image, spec: ModalitySpec, sensor: SensorConfi
         return reason
     if spec.planes == "color" and (reason := _few_bits(planes, image, spec, sensor)):
         return reason
+    if spec.planes == "muses_event":  # one count is 1 of 255, and most are none
+        return "" if max(float(np.ptp(plane)) for plane in planes) > 0.0 else NOTHING_MOVES
     if _is_lively(planes, spec):
         return ""
     spread = float(max(plane.std() * std for plane, std in zip(planes, spec.std, strict=True)))

@@ -17,7 +17,7 @@ from anymodal_seg_ros.frames import OUTPUTS
 from anymodal_seg_ros.written_files import write_file
 
 FORMAT = 1
-PLANES = ("color", "thermal", "depth", "hha", "lidar", "muses_lidar")
+PLANES = ("color", "thermal", "depth", "hha", "lidar", "muses_lidar", "muses_event")
 """The ways an image becomes three planes; see :mod:`anymodal_seg_ros.inference.preprocess`."""
 
 THERMAL_MODES = ("kelvin_range", "percentile", "raw")

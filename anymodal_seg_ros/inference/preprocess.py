@@ -28,11 +28,11 @@ from anymodal_seg_ros.sensing.decoding.encodings import (
 )
 from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 from anymodal_seg_ros.sensing.geometry.lidar import LIDAR_IMAGE
-from anymodal_seg_ros.sensing.geometry.muses import muses_lidar_picture
+from anymodal_seg_ros.sensing.geometry.muses import muses_event_picture, muses_lidar_picture
 
 Planes = npt.NDArray[np.float32]
 
-PICTURES = ("color", "hha", "muses_lidar")
+PICTURES = ("color", "hha", "muses_lidar", "muses_event")
 """The ways to planes that take pictures of three channels as they are."""
 
 _GREYS = ("mono8", "8UC1")
@@ -145,8 +145,9 @@ def planes(
     ``intensity_max``), each clipped to 0..1; pixels without a return are 0 in all three, which the
     first plane tells from everything nearer than far. ``muses_lidar``: a picture of it, as
     ``color``, or the same image, of which such a picture is made
-    (:func:`~anymodal_seg_ros.sensing.geometry.muses.muses_lidar_picture`). Then
-    ``(x - mean) / std`` per plane.
+    (:func:`~anymodal_seg_ros.sensing.geometry.muses.muses_lidar_picture`).
+    ``muses_event``: likewise, of the image that the node makes of events. Then ``(x - mean) / std``
+    per plane.
 
     Args:
         image: as decoded; any size.
@@ -286,7 +287,9 @@ def _channels(
         )
     if image.encoding == LIDAR_IMAGE:
         image = muses_lidar_picture(image, counts.intensity_max or spec.intensity_max)
-    scattered = spec.planes == "muses_lidar"
+    if spec.planes == "muses_event":
+        image = muses_event_picture(image)
+    scattered = spec.planes in ("muses_lidar", "muses_event")
     pixels = _resize(image.pixels, height, width, scattered=scattered)
     small = to_rgb(Image(pixels, image.encoding), counts.full_scale)
     if small.ndim == 2:

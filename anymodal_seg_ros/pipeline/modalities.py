@@ -25,6 +25,7 @@ def registrar_for(rig: RigConfig, manifest: Manifest) -> Registrar:
         manifest.width,
         depths=[name for name, planes in takes.items() if planes in ("depth", "hha")],
         sparse=[name for name, planes in takes.items() if planes in LIDAR_PLANES],
+        counted=[name for name, planes in takes.items() if planes == "muses_event"],
         fine=[name for name, planes in takes.items() if planes == "muses_lidar"],
         clouds=[name for name, sensor in rig.sensors.items() if sensor.sends_points],
     )

@@ -31,6 +31,7 @@ from anymodal_seg_ros.inference.preprocess import (
 )
 from anymodal_seg_ros.sensing.decoding.encodings import in_metres, to_metres
 from anymodal_seg_ros.sensing.geometry.hha import hha_image
+from anymodal_seg_ros.sensing.geometry.muses import muses_event_picture
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 from anymodal_seg_ros.sensing.geometry.reprojection import Metres
 from anymodal_seg_ros.sensing.geometry.rig_geometry import UnknownGeometryError
@@ -160,9 +161,12 @@ class Preparer:
         manifest, sensor = self._manifest, self._rig.sensors[sample.sensor]
         spec, looked_at = manifest.modalities[sensor.modality], self._rig.content_checks
         measured = spec.planes in ("depth", "hha") and sends_metres(sample.image)
+        image = in_metres(sample.image, sensor.counts) if measured else sample.image
+        if spec.planes == "muses_event":
+            image = muses_event_picture(image)
         brought = self._registrar.bring(
             sample.sensor,
-            in_metres(sample.image, sensor.counts) if measured else sample.image,
+            image,
             picture,
             metres=self._metres(sample.sensor, picture, companions),
         )

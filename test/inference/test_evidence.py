@@ -94,7 +94,22 @@ def test_a_constant_picture_is_none_and_an_event_camera_at_rest_is_no_fault() ->
     assert lack(Image(0 * grey, "8UC3"), "event") == NOTHING_MOVES
 
 
-@pytest.mark.parametrize("planes_of", sorted(LEAST_COVER))
+def test_a_few_counted_events_are_evidence_and_none_are_not() -> None:
+    spec = replace(SPECS["event"], planes="muses_event", std=(1 / 255, 1 / 255, 1 / 255))
+    picture = np.zeros((8, 12, 3), np.uint8)
+    for make in (planes, byte_planes):
+        made = make(Image(picture, "rgb8"), spec, 8, 12)
+        assert made is not None
+        sensor = SensorConfig("e", "event")
+        assert lack_of_evidence(made, Image(picture, "rgb8"), spec, sensor) == NOTHING_MOVES
+    picture[3, 4, 1] = 1
+    for make in (planes, byte_planes):
+        made = make(Image(picture, "rgb8"), spec, 8, 12)
+        assert made is not None
+        assert lack_of_evidence(made, Image(picture, "rgb8"), spec, sensor) == ""
+
+
+@pytest.mark.parametrize("planes_of", sorted(set(LEAST_COVER) - {"muses_event"}))
 def test_too_little_of_the_picture_covered_is_told_with_both_figures(planes_of: str) -> None:
     spec = replace(SPECS["rgb"], planes=planes_of)
     assert lack_of_cover(LEAST_COVER[planes_of], spec, "rgb") == ""

@@ -54,7 +54,7 @@ def _image(entry: ImageLayout) -> np.ndarray:
         return RNG.uniform(entry.low, entry.high, shape)
     if entry.read in ("counts", "depth"):
         return RNG.integers(1, 60000, shape, np.uint16)
-    channels = {"color": (3,), "polarisation": (3,), "gray": (), "fourth": (4,)}[entry.read]
+    channels = {"gray": (), "fourth": (4,)}.get(entry.read, (3,))
     return RNG.integers(0, 256, (*shape, *channels), np.uint8)
 
 

@@ -491,6 +491,20 @@ def test_pictures_are_normalised_as_the_code_of_each_data_set_does_it() -> None:
         np.testing.assert_allclose(seen, expected(picture[..., 0] * 1.0), rtol=1e-4, atol=1e-4)
 
 
+def test_what_the_node_can_make_itself_is_said_in_the_manifest() -> None:
+    for data, name, made in (
+        ("deliver", "depth", "hha"),
+        ("nyu", "depth", "hha"),
+        ("kitti360", "depth", "hha"),
+        ("muses", "lidar", "muses_lidar"),
+        ("muses-anyseg", "lidar", "muses_lidar"),
+        ("deliver", "lidar", "color"),
+        ("muses", "event", "muses_event"),
+        ("deliver", "event", "color"),
+    ):
+        assert _spec(1, name, bundled_layout(data).images[name])["planes"] == made, (data, name)
+
+
 def test_a_folder_that_no_model_can_be_called_by_is_told_before_anything_is_written(
     tmp_path: Path,
 ) -> None:

@@ -1,7 +1,8 @@
-"""LiDAR pictures as networks of the data set MUSES see them (arXiv 2401.12761).
+"""Pictures of LiDARs and events as networks of the data set MUSES see them (arXiv 2401.12761).
 
 Its SDK writes range, intensity and height as PNG files of 16 bits; the loader of AnySeg keeps the
-upper byte. OpenCV writes blue first, so what is read as red is the height.
+upper byte; of events it writes how many there were. OpenCV writes blue first, so what is read as
+red is the height, and of events nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from anymodal_seg_ros.frames import Image
+from anymodal_seg_ros.sensing.events.render import COUNT_LEVELS
 
 _SHIFT, _SCALE = 100.0, 150.0
 """``(value + 100) * 150`` is what is stored, of metres and of intensity alike."""
@@ -35,3 +37,25 @@ def muses_lidar_picture(image: Image, intensity_max: float) -> Image:
     np.nan_to_num(stored, copy=False)
     counts = np.clip((stored + np.float32(_SHIFT)) * np.float32(_SCALE), 0, 65535)
     return Image((counts.astype(np.uint16) >> 8).astype(np.uint8), "rgb8")
+
+
+_COUNTS = np.searchsorted(COUNT_LEVELS, np.arange(256)).astype(np.uint8)
+"""Counts of events by how they look in the node's own image: exact up to 11, and 13 at the most."""
+
+
+def muses_event_picture(image: Image) -> Image:
+    """Turn an image of events into a picture of the data set.
+
+    Args:
+        image: ``8UC3`` as :func:`~anymodal_seg_ros.sensing.events.render.render_image` makes it, or
+            any other picture, which is taken for one of the data set.
+
+    Returns:
+        ``rgb8``: nothing, the number of OFF events and that of ON events.
+    """
+    if image.encoding != "8UC3":
+        return image
+    picture = np.zeros(image.pixels.shape, np.uint8)
+    picture[..., 2] = _COUNTS[image.pixels[..., 0]]
+    picture[..., 1] = _COUNTS[image.pixels[..., 1]]
+    return Image(picture, "rgb8")

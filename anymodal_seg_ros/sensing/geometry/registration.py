@@ -80,6 +80,7 @@ class Registrar:
         sparse: Collection[str] = (),
         clouds: Collection[str] = (),
         fine: Collection[str] = (),
+        counted: Collection[str] = (),
     ) -> None:
         """Read calibrations and check that they suffice.
 
@@ -92,6 +93,8 @@ class Registrar:
             sparse: sensors whose pixels are mostly empty: never interpolated.
             clouds: sensors that send point clouds.
             fine: those of them that are painted at the size of the camera's calibration.
+            counted: sensors whose pixels are numbers of events: they are added up where the camera
+                sees them, at the size of its calibration, as far scenes are seen.
 
         Raises:
             ConfigError: a calibration is missing, superfluous or impossible.
@@ -100,7 +103,7 @@ class Registrar:
         self._size = (height, width)
         self.clouds = frozenset(clouds)
         """The sensors that send point clouds."""
-        self._fine = frozenset(fine)
+        self._fine, self._counted = frozenset(fine), frozenset(counted)
         self.depths = tuple(name for name in sensors if name in depths)
         """The depth sensors, in configured order; others are registered by the first one's."""
         self._exact = frozenset({*depths, *sparse})
@@ -236,6 +239,8 @@ class Registrar:
         if self.same_picture(name, target):
             return Brought(image, 1.0)
         self._geometry.check_shape(name, image.height, image.width)
+        if name in self._counted:
+            return self._added_up(name, target, image)
         if name in self.depths and self._geometry.by_depth(name, target):
             carried = self._carry(name, target, image)
             return Brought(carried, float(np.isfinite(carried.pixels).mean()))
@@ -326,6 +331,37 @@ class Registrar:
         radius = covering_radius(source, image.width, target, self._size[1])
         way = self._reprojection(name, reference, image.height, image.width)
         return Image(way.carry(metres, *self._size, radius), "32FC1")
+
+    def _added_up(self, name: str, target: str, image: Image) -> Brought:
+        """Move what the pixels of an image count to where they are in the target's picture."""
+        camera, geometry = self._geometry.camera(target), self._geometry
+        height, width = camera.height, camera.width
+
+        def make() -> tuple[npt.NDArray[np.int64], float]:
+            places: Places = pixel_places(image.height, image.width)
+            if name != geometry.first:
+                places = geometry.view(name).to_first(places)
+            if target != geometry.first:
+                places = geometry.view(target).from_first(places)
+            with np.errstate(invalid="ignore"):
+                inside = ((places >= 0) & (places < 1)).all(1)
+            cells = np.zeros((len(places), 2), np.int64)
+            cells[inside] = places[inside] * (width, height)
+            flat = np.where(inside, cells[:, 1] * width + cells[:, 0], -1)
+            covered, _ = _maps(self._static_places(name, target), self._size, *self._size)
+            return flat, float((covered[0] >= 0).mean())
+
+        flat, share = self._once(("counted", name, target, image.height, image.width), make)
+        pixels = image.pixels.reshape(len(flat), -1)
+        active = np.flatnonzero(pixels.any(1) & (flat >= 0))
+        cells, owners = np.unique(flat[active], return_inverse=True)
+        counts = np.zeros((len(cells), pixels.shape[1]), np.int64)
+        np.add.at(counts, owners.reshape(-1), pixels[active].astype(np.int64))
+        shown = np.zeros((height * width, pixels.shape[1]), np.uint8)
+        shown[cells] = np.minimum(counts, 255)
+        return Brought(
+            Image(shown.reshape(height, width, *image.pixels.shape[2:]), image.encoding), share
+        )
 
     def _reprojection(self, source: str, target: str, height: int, width: int) -> Reprojection:
         geometry = self._geometry

@@ -1,13 +1,20 @@
-"""LiDAR pictures of MUSES, counted by hand."""
+"""Pictures of MUSES, counted by hand."""
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+from fixtures.calibrations import write_camera_info
+
+from anymodal_seg_ros.config import RegistrationConfig, SensorConfig
 from anymodal_seg_ros.frames import Image
 from anymodal_seg_ros.inference.manifest import ModalitySpec
 from anymodal_seg_ros.inference.preprocess import planes
-from anymodal_seg_ros.sensing.geometry.muses import muses_lidar_picture
+from anymodal_seg_ros.sensing.events.render import COUNT_LEVELS
+from anymodal_seg_ros.sensing.geometry.cameras import Camera
+from anymodal_seg_ros.sensing.geometry.muses import muses_event_picture, muses_lidar_picture
+from anymodal_seg_ros.sensing.geometry.registration import Registrar
 
 EMPTY = 58
 """100 * 150 in 16 bits is 15000, the upper byte of which is 58."""
@@ -48,3 +55,42 @@ def test_no_lone_point_is_lost_where_the_picture_shrinks() -> None:
         made = planes(Image(pixels, "32FC3"), spec, 32, 16)
         assert made[1].max() > EMPTY + 30, column
         np.testing.assert_allclose(np.median(made, axis=(1, 2)), EMPTY, atol=1e-4)
+
+
+def rendered(on: np.ndarray, off: np.ndarray) -> Image:
+    recent = np.where((on > 0) | (off > 0), 200, 0)
+    return Image(
+        np.stack([COUNT_LEVELS[on], COUNT_LEVELS[off], recent], 2).astype(np.uint8), "8UC3"
+    )
+
+
+def test_the_nodes_image_of_events_tells_how_many_there_were() -> None:
+    on, off = np.array([[0, 1, 2, 11, 40]]), np.array([[3, 0, 10, 1, 0]])
+    picture = muses_event_picture(rendered(on, off))
+    assert picture.encoding == "rgb8"
+    assert not picture.pixels[..., 0].any()
+    assert picture.pixels[0, :, 1].tolist() == [3, 0, 10, 1, 0]
+    assert picture.pixels[0, :, 2].tolist() == [0, 1, 2, 11, 13], "more cannot be told apart"
+    assert muses_event_picture(picture) is picture
+
+
+def test_events_are_added_up_where_the_colour_camera_sees_them(tmp_path: Path) -> None:
+    """The event camera has twice the pixels in the same view: four of them are one of the other."""
+    cameras = {
+        "rgb": Camera(8, 6, np.array([[8.0, 0, 3.5], [0, 8.0, 2.5], [0, 0, 1]])),
+        "event": Camera(16, 12, np.array([[16.0, 0, 7.5], [0, 16.0, 5.5], [0, 0, 1]])),
+    }
+    sensors = {}
+    for name, camera in cameras.items():
+        calibration = write_camera_info(camera, tmp_path / f"{name}.yaml")
+        method, extrinsics = ("resize", "") if name == "rgb" else ("cameras", "0 0 0 0 0 0 1")
+        registration = RegistrationConfig(method, calibration=calibration, extrinsics=extrinsics)
+        sensors[name] = SensorConfig(name, name, registration=registration)
+    registrar = Registrar(sensors, 4, 4, counted=["event"])
+    on = np.arange(192).reshape(12, 16) % 5
+    picture = muses_event_picture(rendered(on, np.zeros_like(on)))
+    brought = registrar.bring("event", picture, "rgb")
+    assert brought.covered == 1.0
+    expected = on.reshape(6, 2, 8, 2).sum((1, 3))
+    np.testing.assert_array_equal(brought.image.pixels[..., 2], expected)
+    assert not brought.image.pixels[..., :2].any()

@@ -35,7 +35,7 @@ IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 that of AnySeg on MUSES none is."""
 
 PLANES = {"depth": "depth", "metres": "depth", "counts": "thermal"} | {
-    read: read for read in ("hha", "muses_lidar")
+    read: read for read in ("hha", "muses_lidar", "muses_event")
 }
 """Kinds of planes by how a layout reads the files; every other one is a picture of three channels,
 but for what is called thermal."""
@@ -248,7 +248,8 @@ The network must be given pictures as the data set has them:
 
 `planes: hha` is made from live depth and the intrinsics of its picture, so name the CameraInfo
 topic of the depth camera in `rig.sensors.NAME.registration.camera_info`; pictures of HHA on the
-topic are taken as they are. `planes: muses_lidar` is made from points (`type:
+topic are taken as they are. `planes: muses_event` is made from events
+(`events.window_s: 0.03`), `planes: muses_lidar` from points (`type:
 point_cloud`). Where `planes: color` stands for something else than a colour camera,
 a node needs a topic that carries pictures as the data set paints them.
 

@@ -26,8 +26,8 @@ def read_image(
 ) -> Image:
     """Read one modality of one frame.
 
-    ``color``, ``hha``, ``muses_lidar``: 8 or 16 bits, the first three channels, grey repeated, to
-    ``rgb8``; the latter two say what the channels are. ``gray``: 8 bits
+    ``color``, ``hha``, ``muses_lidar``, ``muses_event``: 8 or 16 bits, the first three channels,
+    grey repeated, to ``rgb8``; the latter three say what the channels are. ``gray``: 8 bits
     to ``mono8``. ``fourth``: the fourth channel to ``mono8``. ``counts``: 16 bits to ``mono16``.
     ``depth``: 16 bits to ``32FC1`` in metres, NaN where unknown. ``floats``: one or three ``.npy``
     planes; ``low`` to ``high`` becomes 0 to 255 in ``mono8`` or ``8UC3``. ``metres``: a ``.npy`` of
@@ -71,7 +71,10 @@ def _read(paths: list[Path], layout: ImageLayout, moment: str) -> Image:
     pixels = picture(paths[0])
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     found = f"{channels} channels of {pixels.dtype}"
-    if layout.read in ("color", "hha", "muses_lidar") and pixels.dtype in (np.uint8, np.uint16):
+    if layout.read in ("color", "hha", "muses_lidar", "muses_event") and pixels.dtype in (
+        np.uint8,
+        np.uint16,
+    ):
         return Image(_color(pixels), "rgb8")
     if layout.read == "gray" and pixels.dtype == np.uint8:
         grey = pixels if channels == 1 else pixels[..., 0]

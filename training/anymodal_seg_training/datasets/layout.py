@@ -28,6 +28,7 @@ READERS = (
     "depth",
     "hha",
     "muses_lidar",
+    "muses_event",
     "metres",
     "floats",
     "polarisation",

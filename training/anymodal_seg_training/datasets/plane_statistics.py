@@ -23,6 +23,7 @@ _FIELDS = {
     "hha": (),
     "lidar": ("far_m", "height_range_m", "intensity_max"),
     "muses_lidar": ("intensity_max",),
+    "muses_event": (),
 }
 """What says how images become planes, by the kind of planes."""
 
