@@ -10,13 +10,19 @@ from anymodal_seg_ros.frames import CheckResult, SensorState
 from anymodal_seg_ros.sensing.health.damage.dark_lines import DARK_ABOVE, DarkLinesWatch
 from anymodal_seg_ros.sensing.health.damage.dead_lines import DEAD_ABOVE, DeadLinesWatch
 from anymodal_seg_ros.sensing.health.damage.hidden_parts import HIDDEN_ABOVE, HiddenPartsWatch
+from anymodal_seg_ros.sensing.health.damage.hung_blocks import HUNG_ABOVE, HungBlocksWatch
 from anymodal_seg_ros.sensing.health.damage.smear import SmearWatch
 from anymodal_seg_ros.sensing.health.damage.stillness import StillnessWatch
 from anymodal_seg_ros.sensing.health.damage.sudden_halt import SuddenHaltWatch
 from anymodal_seg_ros.sensing.health.damage.sudden_loss import Loss, SuddenLossWatch
 from anymodal_seg_ros.sensing.health.damage.switched import SwitchWatch
 from anymodal_seg_ros.sensing.health.damage.vanished_depth import VanishedDepthWatch
-from anymodal_seg_ros.sensing.health.figures.blocks import Blocks, BlockView, Flags
+from anymodal_seg_ros.sensing.health.figures.blocks import (
+    Blocks,
+    BlockView,
+    Flags,
+    block_means,
+)
 from anymodal_seg_ros.sensing.health.figures.edges import edges
 from anymodal_seg_ros.sensing.health.figures.image_figures import Grid, one_channel
 from anymodal_seg_ros.sensing.health.figures.order import share_of
@@ -26,6 +32,8 @@ COVERED_ABOVE = 0.12
 """Share of a picture that may be dead; what is less is a wing mirror, or a scratch."""
 _BLIND = 0.8
 """Share of a depth image above which hardly anything is seen at all."""
+_MOSTLY = 0.5
+"""Share of a block that must hang for it to count as damaged."""
 _PERIOD_NS = 80_000_000
 """Pictures that follow sooner than this after one that was looked at are passed over."""
 _SELDOM_NS = 180_000_000
@@ -70,6 +78,7 @@ class PartsWatch:
         self._still = StillnessWatch(textured=not self._depth)
         self._halt = SuddenHaltWatch()
         self._hidden = HiddenPartsWatch(frozen_after_ns)
+        self._hung = HungBlocksWatch()
         self._vanished = VanishedDepthWatch()
         self._loss = SuddenLossWatch(steady_contrast=not self._heat)
         self._smear = SmearWatch()
@@ -84,6 +93,7 @@ class PartsWatch:
         self._still.forget()
         self._halt.forget()
         self._hidden.forget()
+        self._hung.forget()
         self._vanished.forget()
         self._loss.forget()
         self._smear.forget()
@@ -132,6 +142,10 @@ class PartsWatch:
         if hidden is not None:
             bad |= hidden
             told.append(_hidden_fault(share_of(hidden)))
+        hung = None if self._depth else self._hung.look(sampled, now_ns)
+        if hung is not None:
+            bad |= block_means(hung.astype(np.float32)) >= _MOSTLY
+            told.append(_hung_fault(share_of(hung)))
         dark = dead = 0.0
         if not self._depth:
             dark = self._dark_lines.look(sampled.values, sampled.full_scale)
@@ -151,7 +165,7 @@ class PartsWatch:
             # Nor is what a switched picture shows missed when it is as it was.
             self._hidden.forget()
         faults = [fault for fault in told if fault is not None]
-        passed = not (covered or whole or hidden is not None)
+        passed = not (covered or whole or hidden is not None or hung is not None)
         lost = 0.0 if loss is None else share_of(loss.lost)
         kept = not (loss or self._switched or dark > DARK_ABOVE or dead > DEAD_ABOVE)
         self.found = [
@@ -214,6 +228,13 @@ def _hidden_fault(share: float) -> Fault:
     return damaged(
         f"covered: {share:.0%} of the picture was hidden from one image to the next, and nothing "
         f"moves there any more: expected at most {HIDDEN_ABOVE:.0%}"
+    )
+
+
+def _hung_fault(share: float) -> Fault:
+    return damaged(
+        f"covered: in blocks, {share:.0%} of the picture stays as it was, pixel by pixel, while "
+        f"what lies between them goes by: expected at most {HUNG_ABOVE:.0%}"
     )
 
 
