@@ -15,7 +15,6 @@ import pytest
 import torch
 import yaml
 from fixtures.tiny_training import HEIGHT, WIDTH, TinyDataset, tiny_frames, tiny_recipe
-from fixtures.zoo import SHALLOW
 
 from anymodal_seg_ros.frames import ModalityBatch
 from anymodal_seg_ros.inference.engine_protocol import can_split
@@ -38,8 +37,7 @@ from anymodal_seg_training.run_folder import RunFolder
 
 pytestmark = pytest.mark.export
 
-TINY = tiny_recipe()
-RECIPE = replace(TINY, architecture={**TINY.architecture, "backbone": SHALLOW})
+RECIPE = tiny_recipe()
 
 
 @pytest.fixture(scope="module")

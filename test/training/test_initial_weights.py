@@ -10,7 +10,7 @@ import torch
 from fixtures.mit_files import weights_of_segformer
 from fixtures.tiny_training import tiny_recipe
 from fixtures.training_runs import facts, run, stopped_run
-from fixtures.zoo import network_of
+from fixtures.zoo import SHALLOW, network_of
 from safetensors.torch import save_file
 
 from anymodal_seg_ros.errors import AnymodalError, ConfigError
@@ -25,7 +25,7 @@ from anymodal_seg_training.runs.loop import Frames
 
 BUNDLED = load_network(load_model("rig-nano"))
 SAME = load_model("rig-nano").manifest.architecture
-NANO = SIZES["mit_nano"]
+NANO = SIZES[SHALLOW]
 
 
 def begun(

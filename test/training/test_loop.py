@@ -19,6 +19,7 @@ from fixtures.tiny_training import (
     tiny_recipe,
 )
 from fixtures.training_runs import facts, run, stopped_run
+from fixtures.zoo import SHALLOW
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import build_network
@@ -171,7 +172,7 @@ def test_kill_9_and_resume(frames: Frames, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_it_learns(frames: Frames, tmp_path: Path) -> None:
-    recipe = tiny_recipe(steps=100, learning_rate=3e-3, validate_every=100, checkpoint_every=100)
+    recipe = tiny_recipe(steps=40, learning_rate=3e-3, validate_every=40, checkpoint_every=40)
     lines = facts(run(recipe, frames, tmp_path / "run"))
     losses = [line["loss"] for line in lines if line["kind"] == "train"]
     assert sum(losses[-10:]) < 0.65 * sum(losses[:10])
@@ -366,7 +367,7 @@ def test_tables_of_relative_positions_do_not_decay() -> None:
 def test_scales_of_channels_do_not_decay_whatever_their_shape() -> None:
     """CMNeXt's layer scales are vectors in its authors' code, which decays kernels only."""
     network = build_network(
-        {"network": "cmnext", "backbone": "mit_nano", "head_width": 16}, 3, ("rgb", "depth")
+        {"network": "cmnext", "backbone": SHALLOW, "head_width": 16}, 3, ("rgb", "depth")
     )
     scales = {p for name, p in network.named_parameters() if name.endswith("_scale")}
     _, free = build_optimiser(network, TrainingOptions(weight_decay=0.3)).param_groups

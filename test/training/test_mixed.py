@@ -21,6 +21,7 @@ from fixtures.mixed_training import (
     mixed_section,
 )
 from fixtures.training_runs import facts, run, stopped_run
+from fixtures.zoo import SHALLOW
 from torch import Tensor
 
 from anymodal_seg_ros.errors import ConfigError
@@ -168,7 +169,7 @@ def test_a_view_has_the_sensors_and_classes_of_its_data_set() -> None:
     assert isinstance(heat.network, MemberNetwork) and not heat.network.training
     # What cannot be encoded once for all subsets must not be so in a view either.
     assert heat.network.encodes_apart
-    architecture = {"network": "cmnext", "backbone": "mit_nano", "head_width": 16}
+    architecture = {"network": "cmnext", "backbone": SHALLOW, "head_width": 16}
     mixing = build_network(architecture, 4, recipe.modality_names)
     assert not any(view.network.encodes_apart for view in views_of(recipe, dataset, mixing))
     (whole,) = views_of(recipe, DATASETS["heat"](), network)
@@ -280,7 +281,7 @@ def test_equiseg_trains_on_a_mixture_too(frames: Frames, tmp_path: Path) -> None
     recipe = mixed_recipe(steps=4)
     recipe = dataclasses.replace(
         recipe,
-        architecture={"network": "equiseg", "backbone": "mit_nano", "head_width": 16},
+        architecture={"network": "equiseg", "backbone": SHALLOW, "head_width": 16},
         strategy={"name": "equiseg"},
     )
     lines = facts(run(recipe, frames, tmp_path / "run"))
@@ -290,7 +291,7 @@ def test_equiseg_trains_on_a_mixture_too(frames: Frames, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_it_learns(frames: Frames, tmp_path: Path) -> None:
-    recipe = mixed_recipe(steps=80, learning_rate=3e-3, validate_every=80, checkpoint_every=80)
+    recipe = mixed_recipe(steps=30, learning_rate=3e-3, validate_every=30, checkpoint_every=30)
     lines = facts(run(recipe, frames, tmp_path / "run"))
     losses = [line["loss"] for line in lines if line["kind"] == "train"]
     assert sum(losses[-10:]) < 0.75 * sum(losses[:10])

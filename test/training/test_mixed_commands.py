@@ -14,7 +14,6 @@ import yaml
 from click.testing import CliRunner, Result
 from fixtures.mixed_training import DATASETS, SETS, UNION, mixed_recipe
 from fixtures.unopened_graphs import leave_graphs_unwritten
-from fixtures.zoo import SHALLOW
 
 from anymodal_seg_ros.inference.model import load_model
 from anymodal_seg_training import datasets, train
@@ -47,8 +46,7 @@ def call(command: Any, *arguments: object) -> Result:
 @pytest.mark.slow
 def test_train_evaluate_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave_graphs_unwritten(monkeypatch)
-    architecture = {**mixed_recipe().architecture, "backbone": SHALLOW}
-    recipe = write_recipe(tmp_path / "recipe.yaml", architecture=architecture)
+    recipe = write_recipe(tmp_path / "recipe.yaml")
     run, out = tmp_path / "run", tmp_path / "model"
     where = ["--cache-dir", tmp_path / "cache", "--threads", 1, "--workers", 1]
     done = call(train.main, recipe, "--run-dir", run, *where)

@@ -528,9 +528,10 @@ def test_modalities_that_the_data_set_does_not_have_are_told(tmp_path: Path) -> 
     assert not (tmp_path / "m").exists()
 
 
-@pytest.mark.slow
-@pytest.mark.export
-def test_the_command_writes_a_model_that_can_be_opened(tmp_path: Path) -> None:
+def test_the_command_writes_a_model_that_can_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_graphs_unwritten(monkeypatch)
     network = random_network(("rgb", "thermal"), 9, backbone=SHALLOW, **CMNEXT)
     torch.save({"model_state_dict": published(network), "epoch": 3}, tmp_path / "best.pth")
     arguments = ["import", str(tmp_path / "best.pth"), str(tmp_path / "mfnet"), "--as", "cmnext"]

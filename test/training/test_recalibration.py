@@ -10,6 +10,7 @@ import torch
 from click.testing import CliRunner
 from fixtures.tiny_training import CLASSES, TinyDataset, tiny_recipe
 from fixtures.training_runs import run
+from fixtures.zoo import SHALLOW
 
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
 from anymodal_seg_ros.networks.segformer_head import SegFormerHead
@@ -27,7 +28,7 @@ RECIPE = tiny_recipe()
 
 def network_of(name: str) -> AnyModalNetwork:
     torch.manual_seed(2)
-    architecture = {"network": name, "backbone": "mit_nano", "head_width": 16}
+    architecture = {"network": name, "backbone": SHALLOW, "head_width": 16}
     return build_network(architecture, len(CLASSES), RECIPE.modality_names).eval()
 
 

@@ -287,7 +287,7 @@ def test_every_ablation_trains(options: dict[str, Any], parts: set[str]) -> None
     clip = {} if options.get("control") else {"ma_clip": "random"}
     strategy = build("segrgbx", **clip)
     strategy.prepare(network)
-    optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=3e-3)
+    optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=6e-3)
     losses = []
     for _ in range(12):
         optimiser.zero_grad()
@@ -295,17 +295,17 @@ def test_every_ablation_trains(options: dict[str, Any], parts: set[str]) -> None
         found.total.backward()
         optimiser.step()
         losses.append(found.total.item())
-    assert set(found.parts) == parts and losses[-1] < 0.9 * losses[0]
+    assert set(found.parts) == parts and losses[-1] < 0.95 * losses[0]
 
 
 @pytest.mark.slow
 def test_both_phases_train_on_mixed_sets(frames: Frames, texts: Path, tmp_path: Path) -> None:
     first = run(clip_recipe(texts, steps=3), frames, tmp_path / "first")
     strategy = {"name": "segrgbx", "ma_clip": str(first.path)}
-    recipe = segrgbx_recipe(strategy, steps=30, learning_rate=3e-3, validate_every=30)
+    recipe = segrgbx_recipe(strategy, steps=16, learning_rate=6e-3, validate_every=16)
     files = run(recipe, frames, tmp_path / "second")
     losses = [line["loss"] for line in facts(files) if line["kind"] == "train"]
-    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
     one, other = load_weights(first.best_file), load_weights(files.best_file)
     clip = [name for name in one if name.startswith("ma_clip.")]
     assert clip and all(torch.equal(one[name], other[name]) for name in clip)

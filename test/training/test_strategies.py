@@ -12,6 +12,7 @@ import torch
 import torch.distributed as distributed
 import torch.nn.functional as F
 from fixtures.tiny_training import CLASSES, tiny_recipe
+from fixtures.zoo import SHALLOW
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.networks import AnyModalNetwork, build_network
@@ -86,7 +87,7 @@ def test_what_must_not_be_missed_counts_more_beside_its_rarity() -> None:
 def network_of(strategy: str, seed: int = 0) -> AnyModalNetwork:
     torch.manual_seed(seed)
     name = NETWORKS.get(strategy, "anyseg")
-    architecture = {"network": name, "backbone": "mit_nano", "head_width": 16}
+    architecture = {"network": name, "backbone": SHALLOW, "head_width": 16}
     if name == "segrgbx":
         architecture |= {"clip": "tiny-random"}
     network = build_network(architecture, len(CLASSES), FOUR)
@@ -336,7 +337,7 @@ def test_a_strategy_is_judged_by_the_subsets_that_it_trains(
 
 @pytest.mark.parametrize("name", ["anyseg", "equiseg", "quorum"])
 def test_a_network_that_mixes_its_sensors_early_is_refused(name: str, teacher: str) -> None:
-    architecture = {"network": "cmnext", "backbone": "mit_nano", "head_width": 16}
+    architecture = {"network": "cmnext", "backbone": SHALLOW, "head_width": 16}
     mixing = build_network(architecture, len(CLASSES), FOUR)
     strategy = build(name, teacher)
     with pytest.raises(ConfigError, match="CMNeXt mixes the modalities in its encoder"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from anymodal_seg_ros.networks import AnyModalNetwork
-
-if TYPE_CHECKING:  # it takes torchvision along, which takes as long as all the rest
-    from anymodal_seg_training.data.augmentation import Batch
+from anymodal_seg_training.data.augmentation import Batch
 
 
 @dataclass(frozen=True, slots=True)
