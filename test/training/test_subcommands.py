@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from anymodal_seg_training.cli import SUBCOMMANDS, main
 
-_SELDOM = ("lightning_fabric", "timm", "torchmetrics", "torchvision")
+_SELDOM = ("lightning_fabric", "timm", "torchmetrics")
 """What takes seconds to import; networks without an encoder of timm also do without timm."""
 
 

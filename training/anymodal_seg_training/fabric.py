@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -50,9 +47,8 @@ def open_fabric(device: torch.device, precision: str) -> Fabric:
     Raises:
         ConfigError: the processes do not fit the machine.
     """
-    with _hidden("torchmetrics"):
-        from lightning_fabric import Fabric
-        from lightning_fabric.strategies.ddp import DDPStrategy
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     processes = processes_of("WORLD_SIZE", 1)
     local = processes_of("LOCAL_WORLD_SIZE", processes)
@@ -76,22 +72,6 @@ def open_fabric(device: torch.device, precision: str) -> Fabric:
     )
     fabric.launch()
     return fabric
-
-
-@contextlib.contextmanager
-def _hidden(library: str) -> Iterator[None]:
-    """Let a library that is not yet imported not be found.
-
-    Fabric asks torchmetrics for its version, and torchvision comes along with it: seconds of each
-    process of a run.
-    """
-    before = sys.modules.get(library)
-    sys.modules.setdefault(library, None)  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        if before is None:
-            del sys.modules[library]
 
 
 def over_processes(fabric: Fabric, values: Tensor, how: Literal["mean", "sum"]) -> Tensor:

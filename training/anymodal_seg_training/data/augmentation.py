@@ -1,6 +1,6 @@
 """Variation of training frames: colours, blur, zoom, crop, flip, gain and offset of the sensors.
 
-What is drawn comes from each frame's own generator alone, and what
+The kernels are torchvision's. What is drawn comes from each frame's own generator alone, and what
 an option switches off draws nothing, so that one more option leaves all other draws as they were.
 """
 
@@ -12,16 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torchvision import tv_tensors
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as kernels
 
 from anymodal_seg_ros.frames import UNLABELED
 from anymodal_seg_ros.inference.manifest import ModalitySpec
-from anymodal_seg_training.data.colors import (
-    blurred,
-    with_brightness,
-    with_contrast,
-    with_saturation,
-)
 from anymodal_seg_training.data.photometry import other_camera
 from anymodal_seg_training.recipe import AugmentationOptions
 
@@ -105,6 +101,7 @@ def augment(
     out = images.new_empty((batch, modalities, 3, *size), dtype=torch.float32)
     out_labels = torch.empty((batch, *size), dtype=torch.int64)
     colored = names.index(options.color_modality) if options.color_modality in names else -1
+    kinds = [tv_tensors.Mask if s.planes in _EXACT else tv_tensors.Image for s in specs]
     blacks = [_black(spec) for spec in specs]
     unlabeled = torch.full((1,), UNLABELED)
     for item, generator in enumerate(generators):
@@ -115,11 +112,11 @@ def augment(
             if row == colored:
                 planes = _vary_colors(planes, spec, colors)
             planes = other_camera(planes, labels[item], spec, options, generator)
-            _cut(planes, window, out[item, row], blacks[row], exact=spec.planes in _EXACT)
+            _cut(kinds[row](planes), window, out[item, row], blacks[row])
             if spec.planes != "depth":  # metres are metres; brightness depends on the hour
                 gain, offset = generator.uniform(-options.jitter, options.jitter, 2)
                 out[item, row].mul_(1.0 + gain).add_(offset)
-        _cut(labels[item][None], window, out_labels[item][None], unlabeled, exact=True)
+        _cut(tv_tensors.Mask(labels[item][None]), window, out_labels[item][None], unlabeled)
     ids = torch.tensor([spec.id for spec in specs], dtype=torch.int64)
     return Batch(out, ids, out_labels)
 
@@ -174,12 +171,12 @@ def _vary_colors(planes: Tensor, spec: ModalitySpec, colors: _Colors) -> Tensor:
         mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
         brightness, contrast, saturation = colors.factors
         image = (planes * std + mean).clamp_(0.0, 1.0)
-        image = with_brightness(image, brightness)
-        image = with_contrast(image, contrast)
-        image = with_saturation(image, saturation)
+        image = kernels.adjust_brightness_image(image, brightness)
+        image = kernels.adjust_contrast_image(image, contrast)
+        image = kernels.adjust_saturation_image(image, saturation)
         planes = (image - mean) / std
     # Blurring mixes pixels with weights that add up to 1, before or after normalisation alike.
-    return blurred(planes) if colors.blurred else planes
+    return kernels.gaussian_blur_image(planes, [3, 3]) if colors.blurred else planes
 
 
 def _black(spec: ModalitySpec) -> Tensor:
@@ -187,22 +184,21 @@ def _black(spec: ModalitySpec) -> Tensor:
     return -torch.tensor(spec.mean) / torch.tensor(spec.std)
 
 
-def _cut(planes: Tensor, window: _Window, out: Tensor, padding: Tensor, exact: bool) -> None:
+def _cut(planes: Tensor, window: _Window, out: Tensor, padding: Tensor) -> None:
     """Cut the window out of ``[C, H, W]``, bring it to its size and write it into ``out``.
 
-    What must stay exact is never interpolated: it has the nearest neighbours of pixel centres, as
-    the bilinear ones of an image are.
+    A mask is never interpolated. Its nearest neighbours are those of pixel centres, as the bilinear
+    ones of an image are; torchvision's own choice for masks is half a pixel off.
     """
-    piece = planes[
-        :, window.top : window.top + window.height, window.left : window.left + window.width
-    ]
+    exact = isinstance(planes, tv_tensors.Mask)
+    piece = kernels.crop_image(
+        planes.as_subclass(Tensor), window.top, window.left, window.height, window.width
+    )
     if window.mirrored:
-        piece = piece.flip(-1)
+        piece = kernels.horizontal_flip_image(piece)
     if piece.shape[-2:] != window.size:
-        how = "nearest-exact" if exact else "bilinear"
-        corners = None if exact else False
-        sized = F.interpolate(piece[None].float(), window.size, mode=how, align_corners=corners)
-        piece = sized[0]
+        how = InterpolationMode.NEAREST_EXACT if exact else InterpolationMode.BILINEAR
+        piece = kernels.resize_image(piece.float(), list(window.size), how, antialias=False)
     rows, columns = window.size
     if window.size != tuple(out.shape[-2:]):
         out.copy_(padding.to(out.dtype)[:, None, None].expand_as(out))

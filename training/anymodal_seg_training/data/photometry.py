@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.transforms.v2 import functional as kernels
 
 from anymodal_seg_ros.inference.manifest import ModalitySpec
-from anymodal_seg_training.data.colors import with_saturation
 from anymodal_seg_training.data.surfaces import other_surfaces
 from anymodal_seg_training.recipe import AugmentationOptions
 
@@ -81,7 +81,7 @@ def _other_response(image: Tensor, generator: np.random.Generator) -> Tensor:
     gamma = GAMMA ** generator.uniform(-1.0, 1.0)
     gains = torch.tensor(BALANCE ** generator.uniform(-1.0, 1.0, 3), dtype=image.dtype)
     image = (image.pow(gamma) * gains[:, None, None]).clamp_(0.0, 1.0)
-    return with_saturation(image, float(generator.uniform(0.0, MOST_COLOR)))
+    return kernels.adjust_saturation_image(image, float(generator.uniform(0.0, MOST_COLOR)))
 
 
 def _stretched(image: Tensor, generator: np.random.Generator) -> Tensor:

@@ -15,6 +15,7 @@ from anymodal_seg_ros.worker_processes import end_with_parent
 _PACKAGE = "anymodal_seg_training"
 _LOADED = [
     "torch",
+    "torchvision.transforms.v2",
     "cv2",
     "webdataset",
     f"{_PACKAGE}.datasets.streaming",

@@ -106,9 +106,13 @@ def case_confusions(
 
 def _counts(found: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Count ``[K, K]`` predictions (columns) by label (rows)."""
-    labelled = labels != UNLABELED
-    pairs = classes * labels[labelled].long() + found[labelled]
-    return torch.bincount(pairs, minlength=classes * classes).unflatten(0, (classes, classes))
+    # It takes a second to import, which not every command has to wait for.
+    from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+    counts: Tensor = multiclass_confusion_matrix(
+        found, labels, classes, ignore_index=UNLABELED, validate_args=False
+    )
+    return counts
 
 
 def mean_over_cases(confusions: Mapping[str, Confusion]) -> float:

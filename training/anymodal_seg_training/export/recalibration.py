@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -23,7 +24,6 @@ from anymodal_seg_training.data.sampling import Indices, spread_indices
 from anymodal_seg_training.datasets import open_dataset
 from anymodal_seg_training.datasets.frame_source import FrameSource, read_frames
 from anymodal_seg_training.datasets.mixed_frames import shares_of
-from anymodal_seg_training.evaluation.case_evaluation import Progress
 from anymodal_seg_training.evaluation.cases import combinations
 from anymodal_seg_training.evaluation.encoded_once import EncodedOnce
 from anymodal_seg_training.evaluation.member_view import seen_by
@@ -36,6 +36,9 @@ from anymodal_seg_training.runs.command_line import (
     run_command,
 )
 from anymodal_seg_training.runs.display import Display
+
+if TYPE_CHECKING:  # it takes torchmetrics along, which takes as long as all the rest
+    from anymodal_seg_training.evaluation.case_evaluation import Progress
 
 _BATCH = 4
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from anymodal_seg_ros.networks import AnyModalNetwork
-from anymodal_seg_training.data.augmentation import Batch
+
+if TYPE_CHECKING:  # it takes torchvision along, which takes as long as all the rest
+    from anymodal_seg_training.data.augmentation import Batch
 
 
 @dataclass(frozen=True, slots=True)
