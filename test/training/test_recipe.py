@@ -119,6 +119,15 @@ def test_a_wrong_entry_is_named(section: str, values: object, complaint: str) ->
         parse_recipe(content)
 
 
+def test_planes_that_a_recording_does_not_give_are_refused() -> None:
+    content = tiny_recipe().plain()
+    content["modalities"]["event"]["planes"] = "muses_event"
+    parse_recipe(content)
+    content["data"] = {"dataset": "bag"}
+    with pytest.raises(ConfigError, match=r"event\.planes is 'muses_event'.*dataset: folders"):
+        parse_recipe(content)
+
+
 def test_equal_modality_ids_are_refused() -> None:
     content = tiny_recipe().plain()
     content["modalities"]["event"]["id"] = 0

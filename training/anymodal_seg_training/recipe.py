@@ -15,6 +15,9 @@ from anymodal_seg_ros.inference.manifest import ModalitySpec, check_ids, modalit
 from anymodal_seg_training.names import check_name
 
 PRECISIONS = ("fp32", "bf16")
+_NODES_OWN = ("muses_event", "muses_lidar")
+"""Planes whose pictures the node paints at a camera's own size, registered as the data set was."""
+
 _FREE_SECTIONS = ("architecture", "modalities", "data", "strategy")
 """Sections whose fields depend on a name inside them; each is checked by what it names."""
 
@@ -251,6 +254,7 @@ def parse_recipe(content: Mapping[str, Any]) -> Recipe:
         )
     recipe.initial_weights.check()
     _check_input(recipe)
+    _check_planes(recipe)
     return recipe
 
 
@@ -273,6 +277,19 @@ def _check_input(recipe: Recipe) -> None:
             f"augmentation.color_modality is {crop.color_modality!r}: expected a modality with "
             f"'planes: color', of {', '.join(recipe.modalities)}"
         )
+
+
+def _check_planes(recipe: Recipe) -> None:
+    """Refuse planes that recordings do not give: the node's pictures of them would be others."""
+    if recipe.data.get("dataset") != "bag":
+        return
+    for name, spec in recipe.modalities.items():
+        if spec.planes in _NODES_OWN:
+            raise ConfigError(
+                f"modalities.{name}.planes is {spec.planes!r}, which of messages only the node "
+                f"makes: train from pictures in folders (data: {{dataset: folders}}), or with "
+                f"other planes"
+            )
 
 
 def _modalities(section: Mapping[str, Any]) -> dict[str, ModalitySpec]:
