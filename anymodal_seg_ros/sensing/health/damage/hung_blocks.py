@@ -70,7 +70,7 @@ class HungBlocksWatch:
         before, self._before = self._before, sampled
         held = 0 < now_ns - self._seen_ns <= HELD_NS
         self._seen_ns = now_ns
-        if before is None or not held or before.values.shape != sampled.values.shape:
+        if before is None or not held or not _comparable(before.values, sampled.values):
             self._hung = self._lively = self._stayed = None
             return None
         change = _change(before, sampled)
@@ -93,6 +93,10 @@ class HungBlocksWatch:
             self._hung = since if hangs else None
             self._told = 0 if self._hung is None else int(np.count_nonzero(self._hung))
         return self._hung
+
+
+def _comparable(before: Pixels, now: Pixels) -> bool:
+    return before.shape == now.shape and before.dtype == now.dtype
 
 
 def _is_hung(hung: Flags, lively: Flags) -> bool:
