@@ -19,6 +19,8 @@ STOPPED = """
 import signal, threading, time
 from anymodal_seg_ros.simulation.workers import in_parallel
 if __name__ == "__main__":
+    # What a shell runs in the background ignores it from the start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in in_parallel(time.sleep, [0.0, *[600.0] * 9], workers=2):
         signal.raise_signal(signal.SIGINT)
 """
