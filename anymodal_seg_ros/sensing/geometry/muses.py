@@ -7,6 +7,7 @@ red is the height, and of events nothing.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from anymodal_seg_ros.frames import Image
@@ -55,7 +56,5 @@ def muses_event_picture(image: Image) -> Image:
     """
     if image.encoding != "8UC3":
         return image
-    picture = np.zeros(image.pixels.shape, np.uint8)
-    picture[..., 2] = _COUNTS[image.pixels[..., 0]]
-    picture[..., 1] = _COUNTS[image.pixels[..., 1]]
-    return Image(picture, "rgb8")
+    on, off, _ = cv2.split(cv2.LUT(image.pixels, _COUNTS))
+    return Image(np.asarray(cv2.merge([np.zeros_like(on), off, on]), np.uint8), "rgb8")

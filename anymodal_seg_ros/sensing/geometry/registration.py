@@ -353,12 +353,13 @@ class Registrar:
 
         flat, share = self._once(("counted", name, target, image.height, image.width), make)
         pixels = image.pixels.reshape(len(flat), -1)
-        active = np.flatnonzero(pixels.any(1) & (flat >= 0))
-        cells, owners = np.unique(flat[active], return_inverse=True)
-        counts = np.zeros((len(cells), pixels.shape[1]), np.int64)
-        np.add.at(counts, owners.reshape(-1), pixels[active].astype(np.int64))
         shown = np.zeros((height * width, pixels.shape[1]), np.uint8)
-        shown[cells] = np.minimum(counts, 255)
+        for channel in range(pixels.shape[1]):
+            active = np.flatnonzero(pixels[:, channel])
+            active = active[flat[active] >= 0]
+            if active.size:
+                counts = np.bincount(flat[active], pixels[active, channel], height * width)
+                shown[:, channel] = np.minimum(counts, 255, out=counts)
         return Brought(
             Image(shown.reshape(height, width, *image.pixels.shape[2:]), image.encoding), share
         )
