@@ -7,6 +7,9 @@ from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import Manifest
 from anymodal_seg_ros.sensing.geometry.registration import Registrar
 
+DEPTH_PLANES = ("depth", "hha")
+"""The ways to planes that take distances."""
+
 LIDAR_PLANES = ("lidar", "muses_lidar")
 """The ways to planes that take points."""
 
@@ -23,7 +26,7 @@ def registrar_for(rig: RigConfig, manifest: Manifest) -> Registrar:
         rig.sensors,
         manifest.height,
         manifest.width,
-        depths=[name for name, planes in takes.items() if planes in ("depth", "hha")],
+        depths=[name for name, planes in takes.items() if planes in DEPTH_PLANES],
         sparse=[name for name, planes in takes.items() if planes in LIDAR_PLANES],
         counted=[name for name, planes in takes.items() if planes == "muses_event"],
         fine=[name for name, planes in takes.items() if planes == "muses_lidar"],

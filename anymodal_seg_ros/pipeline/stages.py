@@ -29,6 +29,7 @@ from anymodal_seg_ros.inference.preprocess import (
     planes,
     sends_metres,
 )
+from anymodal_seg_ros.pipeline.modalities import DEPTH_PLANES
 from anymodal_seg_ros.sensing.decoding.encodings import in_metres, to_metres
 from anymodal_seg_ros.sensing.geometry.hha import hha_image
 from anymodal_seg_ros.sensing.geometry.muses import muses_event_picture
@@ -160,7 +161,7 @@ class Preparer:
         """Register an image, scale it to planes, and look whether it shows anything."""
         manifest, sensor = self._manifest, self._rig.sensors[sample.sensor]
         spec, looked_at = manifest.modalities[sensor.modality], self._rig.content_checks
-        measured = spec.planes in ("depth", "hha") and sends_metres(sample.image)
+        measured = spec.planes in DEPTH_PLANES and sends_metres(sample.image)
         image = in_metres(sample.image, sensor.counts) if measured else sample.image
         if spec.planes == "muses_event":
             image = muses_event_picture(image)

@@ -11,6 +11,7 @@ from anymodal_seg_ros.config import did_you_mean
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import FileSpec, Manifest, ModalitySpec, dump_manifest
 from anymodal_seg_ros.inference.model import load_model, sha256
+from anymodal_seg_ros.inference.preprocess import PICTURES
 from anymodal_seg_ros.networks import DeployedNetwork
 from anymodal_seg_ros.written_files import write_file
 from anymodal_seg_training.checkpoint import load_public_weights, save_weights
@@ -35,7 +36,7 @@ IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 that of AnySeg on MUSES none is."""
 
 PLANES = {"depth": "depth", "metres": "depth", "counts": "thermal"} | {
-    read: read for read in ("hha", "muses_lidar", "muses_event")
+    read: read for read in PICTURES if read != "color"
 }
 """Kinds of planes by how a layout reads the files; every other one is a picture of three channels,
 but for what is called thermal."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.frames import UNLABELED, Image, Mask
 from anymodal_seg_ros.inference.manifest import ClassSpec
+from anymodal_seg_ros.inference.preprocess import PICTURES
 from anymodal_seg_training.datasets.bounded import array, label_picture, picture
 from anymodal_seg_training.datasets.event_files import dsec_image, npz_image
 from anymodal_seg_training.datasets.layout import ImageLayout, LabelLayout
@@ -71,10 +72,7 @@ def _read(paths: list[Path], layout: ImageLayout, moment: str) -> Image:
     pixels = picture(paths[0])
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     found = f"{channels} channels of {pixels.dtype}"
-    if layout.read in ("color", "hha", "muses_lidar", "muses_event") and pixels.dtype in (
-        np.uint8,
-        np.uint16,
-    ):
+    if layout.read in PICTURES and pixels.dtype in (np.uint8, np.uint16):
         return Image(_color(pixels), "rgb8")
     if layout.read == "gray" and pixels.dtype == np.uint8:
         grey = pixels if channels == 1 else pixels[..., 0]
