@@ -85,7 +85,7 @@ def test_a_place_that_tf_tells_brings_a_sensor_into_the_masks(
 ) -> None:
     from tf2_msgs.msg import TFMessage
 
-    node = start_node(**RIG, env=python_path(tf2_path))
+    start_node(**RIG, env=python_path(tf2_path))
     name = f"{namespace}/segmentation_node"
     tf = graph.node.create_publisher(TFMessage, "/tf_static", LATCHED)
     frame = namespace.strip("/")
@@ -99,7 +99,6 @@ def test_a_place_that_tf_tells_brings_a_sensor_into_the_masks(
         tf.publish(TFMessage(transforms=[stamped]))
         s.next(thermal(lambda said: said["used"] == "true"), "a mask with it")
     graph.node.destroy_publisher(tf)
-    node.kill()  # types that are compiled without introspection make rcutils grumble on stderr
 
 
 def test_check_names_a_place_that_is_missing(
@@ -150,7 +149,7 @@ def test_class_names_come_as_vision_msgs_to_whoever_asks_late(
 ) -> None:
     from vision_msgs.msg import LabelInfo
 
-    node = start_node(autostart=False, env=python_path(vision_path))
+    start_node(autostart=False, env=python_path(vision_path))
     name = f"{namespace}/segmentation_node"
     assert graph.change(name, "configure")
     with graph.collect(LabelInfo, f"{name}/label_info", LATCHED) as infos:
@@ -160,4 +159,3 @@ def test_class_names_come_as_vision_msgs_to_whoever_asks_late(
     assert info.header.stamp.sec > 0
     topics = dict(graph.node.get_topic_names_and_types())
     assert f"{name}/label_info_json" not in topics
-    node.kill()  # as above
