@@ -90,9 +90,12 @@ class BlackBox:
                 make_room(self._latched, lambda one: one.size)
             return
         if self._kept and (back_ns := self._kept[-1].time_ns - kept.time_ns) > 0:
-            # The clock was set back, by a time server perhaps: what came before is told on the new
-            # one, as if it had just come. Else seconds before a failure would be lost or doubled.
+            # The clock was set back, by a time server or a bag that starts anew: what came before
+            # is told on the new one, as if it had just come. Else seconds before a failure would
+            # be lost or doubled, and what fails at the same time of each loop be recorded once.
             self._kept = deque(replace(one, time_ns=one.time_ns - back_ns) for one in self._kept)
+            if self._recorded_ns is not None:
+                self._recorded_ns -= back_ns
         self._kept.append(kept)
         self._bytes += kept.size
         config = self._config

@@ -272,6 +272,18 @@ def test_a_clock_that_is_set_back_does_not_silence_the_box(rig: Rig, back_s: flo
     assert times == sorted(times) and times[-1] - times[0] == 2 * S
 
 
+def test_what_fails_at_the_same_time_of_each_loop_is_recorded_in_each(rig: Rig) -> None:
+    for loop in range(3):
+        rig.now_ns = 100 * S
+        rig.send(30)
+        rig.look(SensorState.STALE, STALE=loop + 1, OK=loop)
+        rig.wait_told(loop + 1)
+        rig.send(10)
+        rig.look(SensorState.OK, STALE=loop + 1, OK=loop + 1)
+    rig.box.stop()
+    assert len(rig.recordings) == 3, rig.told
+
+
 def test_the_oldest_recording_goes(tmp_path: Path) -> None:
     rig = Rig(tmp_path, keep=2)
     for falls in range(1, 5):
