@@ -76,6 +76,7 @@ FAULTS: dict[str, InjectedFault] = {
     "frozen but for one count": Hanging(how="noise"),
     "frozen, compressed anew": Hanging(how="recompressed"),
     "upper half frozen": Hanging(how="half"),
+    "a quarter of the blocks frozen": Hanging(how="blocks"),
     "random bytes": Garbage(how="noise"),
     "lower half black": Covered(how="black", severity=0.5),
     "lower half grey": Covered(how="grey", severity=0.5),

@@ -15,6 +15,8 @@ from anymodal_seg_ros.sensing.decoding.point_clouds import POINT_CLOUD
 
 _CLOCK = (20, 8)
 """The patch of a clock that is burned in has this share of the height and of the width."""
+_BLOCK, _HANGING_SHARE = 32, 0.25
+"""Pixels of a block that may hang, and the share of them that do."""
 _QUALITIES = (95, 90, 94, 88, 92)
 _FLAT_SPAN = 8.0
 """Span of counts that a flat image is taken to have."""
@@ -24,10 +26,10 @@ def nearly_stuck(how: str, old: Image, new: Image, count: int, rng: np.random.Ge
     """Return an old image that is not quite the same.
 
     Args:
-        how: ``clock``, ``noise``, ``recompressed`` or ``half``, as
+        how: ``clock``, ``noise``, ``recompressed``, ``half`` or ``blocks``, as
             :class:`~anymodal_seg_ros.faults.kinds.Hanging` says.
         old: what is shown again.
-        new: what should be shown, of the same size: its lower half still is, if ``half``.
+        new: what should be shown, of the same size: of the last two, the rest of it still is.
         count: of the images since the fault began: no two in a row are alike.
         rng: dice.
 
@@ -47,9 +49,10 @@ def nearly_stuck(how: str, old: Image, new: Image, count: int, rng: np.random.Ge
     elif how == "noise":
         step = rng.integers(-1, 2, pixels.shape)
         pixels = _as(pixels.astype(np.float64) + step * _one_count(pixels), pixels)
-    elif how == "half":
+    elif how in ("half", "blocks"):
         if new.pixels.shape == pixels.shape:
-            pixels[height // 2 :] = new.pixels[height // 2 :]
+            lives = ~_hangs(how, height, width)
+            pixels[lives] = new.pixels[lives]
     else:
         if pixels.dtype != np.uint8:
             raise ConfigError(f"recompressed cannot happen to {old.encoding}: it fits 8 bits")
@@ -59,6 +62,15 @@ def nearly_stuck(how: str, old: Image, new: Image, count: int, rng: np.random.Ge
         assert decoded is not None  # it was packed a moment ago
         pixels = np.asarray(decoded, np.uint8).reshape(pixels.shape)
     return Image(pixels, old.encoding)
+
+
+def _hangs(how: str, height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Return which pixels hang, ``[H, W]``: the same in every image of a size."""
+    if how == "half":
+        return np.broadcast_to(np.arange(height)[:, None] < height // 2, (height, width))
+    dice = np.random.default_rng(7).random((-(-height // _BLOCK), -(-width // _BLOCK)))
+    hangs = (dice < _HANGING_SHARE).repeat(_BLOCK, axis=0).repeat(_BLOCK, axis=1)
+    return np.asarray(hangs[:height, :width])
 
 
 def drifted(what: str, amount: float, image: Image, modality: str = "") -> Image:

@@ -193,9 +193,10 @@ class Hanging(InjectedFault):
 
     kind: ClassVar[str] = "hanging"
     how: str = choice(
-        ("two_buffers", "four_buffers", "clock", "noise", "recompressed", "half"),
+        ("two_buffers", "four_buffers", "clock", "noise", "recompressed", "half", "blocks"),
         "two_buffers, four_buffers: the last ones in turn; clock: but for a patch that changes; "
-        "noise: but for one count; recompressed: as JPEGs of varying quality; half: the upper one",
+        "noise: but for one count; recompressed: as JPEGs of varying quality; half: the upper one; "
+        "blocks: a quarter of those of 32 pixels, as of a decoder that lost packets",
     )
 
 

@@ -150,6 +150,20 @@ def test_what_hangs_is_nearly_the_old_image(how: str, least: float, most: float)
         assert (told[-1][1][120:] == images[-1].pixels[120:]).all()
 
 
+@pytest.mark.parametrize("modality", ["rgb", "thermal"])
+def test_blocks_that_hang_are_a_quarter_and_the_same_in_each_picture(modality: str) -> None:
+    images = [drive(modality, k, speed=20) for k in range(14)]
+    told = stream(Hanging("one", 0.85, how="blocks"), images, modality)
+    shown = np.stack([pixels.reshape(240, 320, -1) for _, pixels in told[9:]])
+    new = np.stack([image.pixels.reshape(240, 320, -1) for image in images[9:]])
+    old = images[8].pixels.reshape(240, 320, -1)
+    hangs, lives = (shown == old).all(axis=(0, 3)), (shown == new).all(axis=(0, 3))
+    assert (hangs | lives).all()
+    blocks = lives[:224].reshape(7, 32, 10, 32).all(axis=(1, 3))
+    assert (hangs[:224].reshape(7, 32, 10, 32).all(axis=(1, 3)) == ~blocks).all()
+    assert 0.65 < blocks.mean() < 0.85
+
+
 def test_what_drifts_grows_from_nothing() -> None:
     still = [drive("thermal", 0)] * 31
     offsets = stream(Drift("one", 1.0, what="offset", per_s=0.1), still, "thermal")
