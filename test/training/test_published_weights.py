@@ -551,6 +551,76 @@ def test_the_command_writes_a_model_that_can_be_opened(
         assert torch.equal(load_network(model).eval()(x, ids), network(x, ids))
 
 
+@pytest.mark.parametrize(
+    ("method", "kinds", "blue_first"),
+    [
+        ("cmnext", ("rgb", "depth"), "rgb,depth"),
+        ("cmnext", ("rgb", "depth"), "depth"),
+        ("stitchfusion", ("rgb", "depth"), "depth,rgb"),
+        ("anyseg", ("rgb", "thermal"), "rgb"),
+        ("segformer", ("rgb",), "rgb"),
+    ],
+)
+def test_a_network_that_learned_blue_first_is_fed_red_first(
+    method: str,
+    kinds: tuple[str, ...],
+    blue_first: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Against what such a trainer computes: cv2.imread, then the usual statistics as written."""
+    leave_graphs_unwritten(monkeypatch)
+    options = {"cmnext": CMNEXT, "stitchfusion": {**STITCH, "pairs": "shared"}}
+    data, classes = ("nyu", 40) if "depth" in kinds else ("mfnet", 9)
+    plain = options.get(method, {"network": "anyseg"})
+    network = random_network(kinds, classes, backbone=SHALLOW, **plain)
+    for name, gain in network.named_parameters():
+        if "norm" in name and "weight" in name:  # or hardly anything of the picture is left
+            gain.data.add_(1.0)
+    torch.save(
+        published(network, {0: ""} if method == "stitchfusion" else None), tmp_path / "a.pth"
+    )
+    arguments = ["import", str(tmp_path / "a.pth"), str(tmp_path / "m"), "--as", method]
+    arguments += ["--modalities", ",".join(kinds), "--classes", data, "--blue-first", blue_first]
+    arguments += ["--height", "64", "--width", "96"]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    model, random = load_model(str(tmp_path / "m")), np.random.default_rng(0)
+    ours, theirs = [], []
+    for name, spec in model.manifest.modalities.items():
+        picture = random.integers(0, 256, (64, 96, 3), np.uint8)
+        picture[...] = picture[..., :1] if name == "thermal" else picture
+        image = Image(picture[..., 0].copy(), "mono8") if name == "thermal" else picture
+        ours.append(
+            planes(image if isinstance(image, Image) else Image(image, "rgb8"), spec, 64, 96)
+        )
+        read = picture[..., ::-1] if name in blue_first else picture
+        mean, std = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]) if name == "rgb" else (0.0, 1.0)
+        theirs.append(((read / 255.0 - mean) / std).transpose(2, 0, 1).astype(np.float32))
+    ids = torch.arange(len(kinds))
+    with torch.inference_mode():
+        found = load_network(model).eval()(torch.from_numpy(np.stack(ours))[None], ids)
+        expected = network(torch.from_numpy(np.stack(theirs))[None], ids)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    assert (
+        f"blue first in {', '.join(blue_first.split(','))}. "
+        in (tmp_path / "m" / "MODEL_CARD.md").read_text()
+    )
+
+
+def test_pictures_that_cannot_have_been_read_as_said_are_told(tmp_path: Path) -> None:
+    torch.save(published(random_network(KINDS[:2], 40, network="anyseg")), tmp_path / "a.pth")
+    arguments = ["import", str(tmp_path / "a.pth"), str(tmp_path / "m"), "--as", "anyseg"]
+    arguments += ["--modalities", "rgb,depth", "--classes", "nyu"]
+    for given, said in (
+        ("rgb", "has rgb, but not depth: the first convolution is the same for both"),
+        ("rgb,dept", "'dept': did you mean depth?"),
+    ):
+        result = CliRunner().invoke(main, [*arguments, "--blue-first", given])
+        assert result.exit_code == 1 and said in result.output, result.output
+    assert not (tmp_path / "m").exists()
+
+
 LAYOUT = """
 name: mine
 title: Mine

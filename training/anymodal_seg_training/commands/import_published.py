@@ -26,6 +26,7 @@ from anymodal_seg_training.export.graphs import (
     write_graphs,
 )
 from anymodal_seg_training.names import check_name
+from anymodal_seg_training.published.channel_order import take_red_first
 from anymodal_seg_training.published.weights import METHODS, network_of
 from anymodal_seg_training.recipe import parse_recipe
 from anymodal_seg_training.runs.command_line import run_command
@@ -42,13 +43,16 @@ PLANES = {"depth": "depth", "metres": "depth", "counts": "thermal"} | {
 but for what is called thermal."""
 
 
+GREY = ("gray", "fourth", "counts")
+"""What a layout reads as one channel, beside arrays."""
+
 ORDERED = ("cmnext", "stitchfusion")
 """Methods whose tensors belong to modalities by their places."""
 
 
 def import_checkpoint(
     file: Path, method: str, modalities: tuple[str, ...], data: str, size: tuple[int, int],
-    out: Path,
+    out: Path, blue_first: tuple[str, ...] = (),
 ) -> float:  # fmt: skip
     """Write the model folder of a published checkpoint and check it.
 
@@ -60,14 +64,15 @@ def import_checkpoint(
             bundled one, or the path of a file.
         size: height and width of the network's input.
         out: the model folder.
+        blue_first: modalities whose pictures were read with blue first when it was trained.
 
     Returns:
         The smallest share of pixels, over some subsets, to which ONNX graphs and network give the
         same class on random pictures.
 
     Raises:
-        ConfigError: there is no such layout, it has no such modalities, or the folder's name is
-            none for a model.
+        ConfigError: there is no such layout, it has no such modalities, the folder's name is
+            none for a model, or pictures cannot have been read as ``blue_first`` says.
         TrainingError: the checkpoint cannot be read or does not fit, or the folder not be written.
     """
     layout = bundled_layout(data, "--classes")
@@ -79,6 +84,8 @@ def import_checkpoint(
             f"{len(layout.classes)}: name another data set with --classes"
         )
     _check_modalities(modalities, layout)
+    specs = _specs(modalities, layout, blue_first)
+    take_red_first(network, blue_first, [name for name in modalities if _is_grey(name, layout)])
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -95,7 +102,7 @@ def import_checkpoint(
         file,
         method,
         architecture,
-        modalities,
+        specs,
         layout,
         data,
         size,
@@ -103,6 +110,7 @@ def import_checkpoint(
         deployed.outputs,
         out,
         name,
+        blue_first,
     )
     return min(shares.values())
 
@@ -148,10 +156,44 @@ def _parity(
     return shares
 
 
-def _spec(place: int, name: str, image: ImageLayout, raw: bool = False) -> dict[str, object]:
+def _specs(
+    modalities: tuple[str, ...], layout: Layout, blue_first: tuple[str, ...]
+) -> dict[str, dict[str, object]]:
+    """Say how the pictures of each modality become planes.
+
+    Raises:
+        ConfigError: ``blue_first`` has what is none of the modalities, or no picture of colours.
+    """
+    specs = {
+        name: _spec(place, name, layout.images[name], layout.raw, name in blue_first)
+        for place, name in enumerate(modalities)
+    }
+    for name in blue_first:
+        if name not in specs:
+            raise ConfigError(
+                f"--blue-first has {name!r}: {did_you_mean(name, modalities)}"
+                f"--modalities has {', '.join(modalities)}"
+            )
+        if specs[name]["planes"] == "depth":
+            raise ConfigError(
+                f"--blue-first has {name}: these are distances, no picture with colours"
+            )
+    return specs
+
+
+def _is_grey(name: str, layout: Layout) -> bool:
+    image = layout.images[name]
+    single = image.read in GREY or (image.read == "floats" and "," not in image.path)
+    return single or name == "thermal"
+
+
+def _spec(
+    place: int, name: str, image: ImageLayout, raw: bool = False, blue_first: bool = False
+) -> dict[str, object]:
     """Say how pictures of a modality, which lie as ``image`` says, become planes.
 
-    With ``raw`` the authors' code takes the numbers in the files as they are.
+    With ``raw`` the authors' code takes the numbers in the files as they are. With ``blue_first``
+    it normalises the channels as it has read them, so that the first mean is that of blue.
     """
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if place == 0 else ([0.0] * 3, [1.0] * 3)
     if raw:
@@ -159,6 +201,8 @@ def _spec(place: int, name: str, image: ImageLayout, raw: bool = False) -> dict[
     if image.read == "floats":  # which the authors' code takes as they are
         span = image.high - image.low
         mean, std = [-image.low / span] * 3, [1.0 / span] * 3
+    if blue_first:
+        mean, std = mean[::-1], std[::-1]
     planes = PLANES.get(image.read, "thermal" if name == "thermal" else "color")
     spec = {"id": place, "planes": planes, "mean": mean, "std": std, "sparse": name == "event"}
     # Nothing says whether the counts are temperatures; percentiles fit all of them.
@@ -169,7 +213,7 @@ def _write_manifest(
     file: Path,
     method: str,
     architecture: dict[str, object],
-    modalities: tuple[str, ...],
+    pictures: dict[str, dict[str, object]],
     layout: Layout,
     data: str,
     size: tuple[int, int],
@@ -177,6 +221,7 @@ def _write_manifest(
     outputs: tuple[str, ...],
     out: Path,
     name: str,
+    blue_first: tuple[str, ...],
 ) -> None:
     origin = f"{file.name}, sha256 {sha256(file)}"
     description = f"The published {method} checkpoint {origin}, of {layout.title}, imported."
@@ -185,10 +230,7 @@ def _write_manifest(
             "name": name,
             "description": description,
             "architecture": architecture,
-            "modalities": {
-                m: _spec(place, m, layout.images.get(m, ImageLayout()), layout.raw)
-                for place, m in enumerate(modalities)
-            },
+            "modalities": pictures,
             "data": {"dataset": "folders", "layout": data, "root": "FOLDER"},
             "strategy": {"name": "supervised", "modality_dropout": "none"},
             "input": {"height": size[0], "width": size[1]},
@@ -209,7 +251,7 @@ def _write_manifest(
         outputs=outputs,
         recipe=recipe.plain(),
     )
-    write_file(out / "MODEL_CARD.md", _card(manifest, layout, origin))
+    write_file(out / "MODEL_CARD.md", _card(manifest, layout, origin, blue_first))
     dump_manifest(manifest, out)
     load_model(str(out))  # what was written can be opened
 
@@ -224,7 +266,16 @@ All are taken as they are, from 0 to 255: the authors' code normalises none of t
 """
 
 
-def _card(manifest: Manifest, layout: Layout, origin: str) -> str:
+_BLUE_FIRST = """
+The checkpoint was trained with blue first in {}. Its first weights were turned round, so that the
+network takes red first, as all models here. The statistics were taken to be applied as they are
+usually written, the first number to the first channel, which is blue: `mean` and `std` in
+model.yaml, which are for red, green and blue, have them turned round, too. Where the authors turned
+theirs, turn those back.
+"""
+
+
+def _card(manifest: Manifest, layout: Layout, origin: str, blue_first: tuple[str, ...]) -> str:
     """Say what the model is, and what nobody has measured yet."""
     pictures = "\n".join(
         f"- {name}: `planes: {spec.planes}`, as `{layout.images[name].path}` of the data set"
@@ -232,7 +283,9 @@ def _card(manifest: Manifest, layout: Layout, origin: str) -> str:
         else f"- {name}: `planes: {spec.planes}`"
         for name, spec in manifest.modalities.items()
     )
-    how = _RAW if layout.raw else _NORMALISED
+    how = (_RAW if layout.raw else _NORMALISED).strip()
+    if blue_first:
+        how += "\n\n" + _BLUE_FIRST.format(", ".join(blue_first)).strip()
     return f"""# {manifest.name}
 
 Imported from {origin}. The weights are their authors', under their terms.
@@ -245,7 +298,7 @@ The network must be given pictures as the data set has them:
 
 {pictures}
 
-{how.strip()}
+{how}
 
 `planes: hha` is made from live depth and the intrinsics of its picture, so name the CameraInfo
 topic of the depth camera in `rig.sensors.NAME.registration.camera_info`; pictures of HHA on the
@@ -283,6 +336,13 @@ def _names(context: click.Context, option: click.Parameter, value: str) -> tuple
     required=True,
     help=f"Data set of its training: {', '.join(layout_names())}, or the path of a layout.",
 )
+@click.option(
+    "--blue-first",
+    callback=lambda context, option, value: _names(context, option, value) if value else (),
+    default="",
+    help="Modalities that its training read by cv2.imread without turning them to red first, e.g. "
+    "rgb,depth.",
+)
 @click.option("--height", type=click.IntRange(32, 4096), default=512, show_default=True)
 @click.option("--width", type=click.IntRange(32, 4096), default=512, show_default=True)
 def main(
@@ -291,6 +351,7 @@ def main(
     method: str,
     modalities: tuple[str, ...],
     classes: str,
+    blue_first: tuple[str, ...],
     height: int,
     width: int,
 ) -> None:
@@ -302,7 +363,8 @@ def main(
     """
 
     def command() -> None:
-        share = import_checkpoint(file, method, modalities, classes, (height, width), out)
+        size = (height, width)
+        share = import_checkpoint(file, method, modalities, classes, size, out, blue_first)
         if method in ORDERED and (usual := _usual_order(modalities, classes)):
             click.echo(
                 f"note: the order of {classes} is {usual}; given in another than a checkpoint was "
