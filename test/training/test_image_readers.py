@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.inference.manifest import ClassSpec
 from anymodal_seg_training.datasets.image_readers import read_image, read_label
-from anymodal_seg_training.datasets.layout import ImageLayout, LabelLayout
+from anymodal_seg_training.datasets.layout import (
+    ImageLayout,
+    LabelLayout,
+    check_colors,
+    parse_label,
+)
 from anymodal_seg_training.errors import TrainingError
 
 CLASSES = (ClassSpec("a", (255, 0, 0)), ClassSpec("b", (0, 255, 0)), ClassSpec("c", (0, 0, 9)))
@@ -121,6 +127,47 @@ def test_labels_in_colours(tmp_path: Path) -> None:
     layout = LabelLayout(read="colors")
     label = read_label(written(tmp_path / "l.png", stored), layout, CLASSES)
     np.testing.assert_array_equal(label, [[0, 2, 1]])
+
+
+def test_colours_without_a_class_are_ignored_where_that_is_said(tmp_path: Path) -> None:
+    """Void is black in many data sets whose labels are pictures, and no class."""
+    stored = np.array([[(255, 0, 0), (0, 0, 0), (224, 224, 192), (0, 255, 0)]], np.uint8)
+    path = written(tmp_path / "l.png", stored)
+    label = parse_label({"read": "colors", "ignore_colors": [[0, 0, 0], [224, 224, 192]]})
+    np.testing.assert_array_equal(read_label(path, label, CLASSES), [[0, 255, 255, 1]])
+    with pytest.raises(TrainingError, match=r"\(224, 224, 192\).* to label\.ignore_colors"):
+        read_label(path, parse_label({"read": "colors", "ignore_colors": [[0, 0, 0]]}), CLASSES)
+    for section, said in (
+        ({"read": "colors", "ignore": [255]}, r"belong into label\.ignore_colors"),
+        ({"ignore_colors": [[0, 0, 0]]}, "set it to colors"),
+        ({"read": "colors", "ignore_colors": [0, 0, 0]}, r"a list of \[red, green, blue\]"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            parse_label(section)
+    with pytest.raises(ConfigError, match=r"\[255, 0, 0\], the colour of class 'a'"):
+        check_colors(parse_label({"read": "colors", "ignore_colors": [[255, 0, 0]]}), CLASSES)
+
+
+def test_a_label_of_one_bit_holds_two_classes(tmp_path: Path) -> None:
+    Pillow.fromarray(np.array([[True, False]])).save(tmp_path / "l.png")
+    np.testing.assert_array_equal(read_label(tmp_path / "l.png", LabelLayout(), CLASSES), [[1, 0]])
+
+
+def test_a_coloured_picture_read_as_grey_is_as_bright_as_it_looks(tmp_path: Path) -> None:
+    stored = np.array([[(255, 0, 0), (0, 0, 255), (7, 7, 7), (255, 255, 255)]], np.uint8)
+    read = read_image([written(tmp_path / "l.png", stored)], ImageLayout("", "gray")).pixels
+    np.testing.assert_array_equal(read, [[76, 29, 7, 255]])
+
+
+def test_a_picture_that_lies_on_its_side_is_refused(tmp_path: Path) -> None:
+    """Nobody knows whether its label was made of it as stored or as shown."""
+    exif = Pillow.Exif()
+    for orientation in (1, 3):
+        exif[0x0112] = orientation
+        Pillow.fromarray(RGB).save(tmp_path / f"{orientation}.jpg", exif=exif)
+    read_image([tmp_path / "1.jpg"], ImageLayout("", "color"))
+    with pytest.raises(TrainingError, match=r"3\.jpg is stored turned .* 'mogrify -auto-orient"):
+        read_image([tmp_path / "3.jpg"], ImageLayout("", "color"))
 
 
 @pytest.mark.parametrize(

@@ -58,3 +58,9 @@ def test_a_path_by_which_nothing_can_be_looked_for_is_named(template: str, tmp_p
 def test_a_field_that_nothing_fills_is_named() -> None:
     with pytest.raises(ConfigError, match=r"nothing fills \{scene\}; known fields are frame"):
         fill("{scene}/{frame}.png", {"frame": "1"}, "label.path")
+
+
+def test_what_macos_leaves_beside_files_is_no_frame(tmp_path: Path) -> None:
+    for name in ("a.png", "._a.png"):
+        (tmp_path / name).touch()
+    assert list(find(tmp_path, "{name}.png", {})) == [{"name": "a"}]

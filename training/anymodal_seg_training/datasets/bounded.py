@@ -33,6 +33,9 @@ FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF", "BMP", "GIF", "WEBP", "PPM")
 """Kinds of pictures. Pillow knows more, and starts Ghostscript for one of them, whatever the file's
 name says."""
 
+_ORIENTATION = 0x0112
+"""Tag of EXIF; 1 is upright, 0 unknown."""
+
 MAX_BYTES = 1 << 30
 """Of an array, or of all those of an archive together, unpacked."""
 
@@ -91,12 +94,21 @@ def _content(path: Path) -> Bytes:
 def _check_picture(data: Bytes, name: object) -> None:
     """Refuse a picture whose header claims too many pixels, before any of them is unpacked.
 
+    One that a camera has marked as lying on its side is refused, too: some tools turn such pictures
+    and some do not, so that nobody can say which way up its label is.
+
     Raises:
-        TrainingError: it is too large; it is called ``name``.
+        TrainingError: it is too large, or to be turned; it is called ``name``.
         Exception: it is cut off, or whatever Pillow raises where it does not know the format.
     """
     with Pillow.open(io.BytesIO(data.tobytes()), formats=FORMATS) as image:
         width, height = image.size
+        turned = image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+    if turned:
+        raise TrainingError(
+            f"{name} is stored turned or mirrored, as its EXIF orientation says: its label may be "
+            "of either way up. Store both alike and upright, for example by 'mogrify -auto-orient'"
+        )
     if width * height > MAX_PIXELS:
         raise TrainingError(
             f"{name} is a picture of {width}x{height}: more than {MAX_PIXELS} pixels; scale it down"

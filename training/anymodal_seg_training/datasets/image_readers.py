@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -75,8 +76,7 @@ def _read(paths: list[Path], layout: ImageLayout, moment: str) -> Image:
     if layout.read in PICTURES and pixels.dtype in (np.uint8, np.uint16):
         return Image(_color(pixels), "rgb8")
     if layout.read == "gray" and pixels.dtype == np.uint8:
-        grey = pixels if channels == 1 else pixels[..., 0]
-        return Image(np.ascontiguousarray(grey), "mono8")
+        return Image(_grey(pixels), "mono8")
     if layout.read == "fourth" and channels == 4 and pixels.dtype == np.uint8:
         return Image(np.ascontiguousarray(pixels[..., 3]), "mono8")
     if layout.read in ("counts", "depth") and channels == 1 and pixels.dtype == np.uint16:
@@ -123,7 +123,7 @@ def class_ids(
         TrainingError: as :func:`read_label`.
     """
     if layout.read == "colors":
-        return _from_colors(raw, classes, path)
+        return _from_colors(raw, layout, classes, path)
     if raw.ndim == 3:
         if layout.channel >= raw.shape[2]:
             raise TrainingError(
@@ -145,6 +145,13 @@ def _color(pixels: Raw) -> npt.NDArray[np.uint8]:
         return np.repeat(pixels[..., None], 3, axis=2).astype(np.uint8)
     # OpenCV loads blue first.
     return np.ascontiguousarray(pixels[..., 2::-1], np.uint8)
+
+
+def _grey(pixels: Raw) -> npt.NDArray[np.uint8]:
+    """Return how bright a picture is, as OpenCV reads it where grey is asked for."""
+    if pixels.ndim == 2:
+        return np.ascontiguousarray(pixels, np.uint8)
+    return np.asarray(cv2.cvtColor(pixels[..., :3].astype(np.uint8), cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def _metres(counts: Raw, layout: ImageLayout) -> npt.NDArray[np.float32]:
@@ -200,6 +207,8 @@ def _polarisation(paths: list[Path]) -> Image:
 
 
 def _from_numbers(raw: Raw, layout: LabelLayout, num_classes: int, path: Path | str) -> Mask:
+    if raw.dtype == np.bool_:  # a picture of one bit, as tools write labels of two classes
+        raw = raw.astype(np.uint8)
     if not np.issubdtype(raw.dtype, np.integer) or raw.ndim != 2:
         raise TrainingError(f"{path} is {raw.dtype} {raw.shape}: expected whole numbers [H, W]")
     blocks = [raw[first : first + _ROWS] for first in range(0, len(raw), _ROWS)]
@@ -238,7 +247,9 @@ def _shows_colors(raw: Raw, classes: tuple[ClassSpec, ...]) -> bool:
     return len(found) > 0 and bool(np.isin(found, known).all())
 
 
-def _from_colors(raw: Raw, classes: tuple[ClassSpec, ...], path: Path | str) -> Mask:
+def _from_colors(
+    raw: Raw, layout: LabelLayout, classes: tuple[ClassSpec, ...], path: Path | str
+) -> Mask:
     if raw.ndim != 3 or raw.shape[2] < 3 or raw.dtype != np.uint8:
         raise TrainingError(
             f"{path} is {raw.dtype} {raw.shape}: expected a colour image; set label.read to ids if "
@@ -253,9 +264,14 @@ def _from_colors(raw: Raw, classes: tuple[ClassSpec, ...], path: Path | str) -> 
         for code, number in known.items():
             part[codes == code] = number
         unknown.update(np.unique(codes[part == UNLABELED]).tolist())
-    if unknown:
+    if unknown := unknown - {int(_code(np.array(color))) for color in layout.ignore_colors}:
         colors = [str((code >> 16, code >> 8 & 255, code & 255)) for code in sorted(unknown)]
-        raise UnknownLabelError(path, "colours", colors, "add classes of these colours")
+        raise UnknownLabelError(
+            path,
+            "colours",
+            colors,
+            "add classes of these colours, or add them to label.ignore_colors",
+        )
     return label
 
 

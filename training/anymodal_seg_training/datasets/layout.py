@@ -64,6 +64,7 @@ class LabelLayout:
     channel: int = count(0, 0, 3, "Channel of the numbers, in the order red, green, blue")
     shift: int = count(0, -255, 255, "Added to every number that is not ignored")
     ignore: tuple[int, ...] = ()
+    ignore_colors: tuple[tuple[int, int, int], ...] = ()
     renumber: Mapping[int, int] = field(default_factory=dict)
 
 
@@ -154,8 +155,31 @@ def parse_label(section: Mapping[str, Any]) -> LabelLayout:
         type(v) is int for pair in renumber.items() for v in pair
     ):
         raise ConfigError(f"label.renumber is {renumber!r}: expected numbers by number")
+    void = values.pop("ignore_colors", [])
+    if not isinstance(void, list) or not all(_is_color(entry) for entry in void):
+        raise ConfigError(
+            f"label.ignore_colors is {void!r}: expected a list of [red, green, blue], 0 to 255"
+        )
     label = build(LabelLayout, values, "label")
-    return dataclasses.replace(label, ignore=tuple(ignore), renumber=dict(renumber))
+    if label.read == "colors" and (ignore or renumber):
+        raise ConfigError(
+            "label.ignore and label.renumber are of numbers, and label.read is colors: colours "
+            "without a class belong into label.ignore_colors"
+        )
+    if void and label.read == "ids":
+        raise ConfigError("label.ignore_colors is given, and label.read is ids: set it to colors")
+    colors = tuple((entry[0], entry[1], entry[2]) for entry in void)
+    return dataclasses.replace(
+        label, ignore=tuple(ignore), ignore_colors=colors, renumber=dict(renumber)
+    )
+
+
+def _is_color(entry: Any) -> bool:
+    return (
+        isinstance(entry, list)
+        and len(entry) == 3
+        and all(type(value) is int and 0 <= value <= 255 for value in entry)
+    )
 
 
 def parse_classes(entries: Any) -> tuple[ClassSpec, ...]:
@@ -187,7 +211,7 @@ def check_colors(label: LabelLayout, classes: Sequence[ClassSpec]) -> None:
     """Make sure that labels which are colours can be told apart.
 
     Raises:
-        ConfigError: two classes have the same one.
+        ConfigError: two classes have the same one, or one has a colour that is to be ignored.
     """
     names: dict[tuple[int, int, int], str] = {}
     for entry in classes if label.read == "colors" else ():
@@ -195,6 +219,10 @@ def check_colors(label: LabelLayout, classes: Sequence[ClassSpec]) -> None:
             raise ConfigError(
                 f"classes has {names[entry.color]!r} and {entry.name!r} in the colour "
                 f"{entry.color}: expected another for each, where labels are read by colours"
+            )
+        if entry.color in label.ignore_colors:
+            raise ConfigError(
+                f"label.ignore_colors has {list(entry.color)}, the colour of class {entry.name!r}"
             )
         names[entry.color] = entry.name
 

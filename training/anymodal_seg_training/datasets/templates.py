@@ -79,6 +79,8 @@ def find(root: Path, template: str, known: Fields) -> Iterator[dict[str, str]]:
             f"fields such as {{name}} ({error})"
         ) from error
     for path in paths:
+        if path.name.startswith("._"):
+            continue  # what macOS leaves beside each file on disks that are not its own
         fields = match(template, path.relative_to(root).as_posix(), known)
         if fields is not None:
             yield fields
