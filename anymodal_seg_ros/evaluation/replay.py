@@ -26,6 +26,7 @@ from anymodal_seg_ros.evaluation.arrivals import (
     arrivals,
     cameras_by_topic,
     check_cameras,
+    check_messages,
     check_topics,
     sensors_by_topic,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "arrivals",
     "cameras_by_topic",
     "check_cameras",
+    "check_messages",
     "check_topics",
     "idle_faults",
     "latency_model",

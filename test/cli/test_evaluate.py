@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from fixtures.bag_files import write_bag
 from fixtures.failing_engine import fail_after
 from fixtures.scenes import scene
 from fixtures.scored_bags import HEIGHT, PARAMETERS, START_NS, WIDTH, write_scored_bag
@@ -717,6 +718,21 @@ def test_why_there_are_no_masks(tiny_model: Path, tmp_path: Path) -> None:
     rig.write_text(PARAMETERS.format(model=tiny_model))
     result = evaluate(tmp_path / "unstamped", "--params", rig, "--out", tmp_path / "card")
     assert "no mask was made: rgb: messages rejected: 3" in " ".join(result.output.split())
+
+
+def test_a_bag_in_which_nobody_sent_anything_passes_no_gate(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """The drivers were off while it was recorded: no mask is lost, and none was seen."""
+    silent = write_bag(tmp_path / "silent", {"/rgb/image": ("sensor_msgs/msg/Image", [])})
+    rig = tmp_path / "rig.yaml"
+    rig.write_text(PARAMETERS.format(model=tiny_model))
+    gate = tmp_path / "gate.yaml"
+    gate.write_text("{version: 1, checks: [{figure: masks_lost, max: 0}]}")
+    asked = ("--params", rig, "--require", gate, "--out", tmp_path / "card")
+    said = " ".join(evaluate(silent, *asked, code=2).output.split())
+    assert "has no message on /rgb/image" in said
+    assert "while the drivers run" in said
 
 
 def test_a_bag_of_results_holds_what_was_recorded_as_it_was_defined_there(

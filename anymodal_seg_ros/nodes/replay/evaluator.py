@@ -28,6 +28,7 @@ from anymodal_seg_ros.errors import AnymodalError, ConfigError
 from anymodal_seg_ros.evaluation.arrivals import (
     absolute_topic,
     cameras_by_topic,
+    check_messages,
     check_topics,
     sensors_by_topic,
 )
@@ -200,6 +201,7 @@ def evaluate_live(
     with BagPart(subject.bag, None) as bag, new_run(job.folder) as partial:
         sensors = sensors_by_topic(rig, subject.namespace, subject.node)
         notes = check_topics(bag, sensors, rig.disabled)
+        check_messages(bag, sensors)
         labels = _labels(subject, bag, sensors)
         label_map = load_label_map(subject.truth.label_map, manifest) if labels else None
         run = LiveRun(partial, rig, len(manifest.classes), bag.start_ns, label_map)

@@ -22,6 +22,7 @@ from anymodal_seg_ros.evaluation.replay import (
     arrivals,
     cameras_by_topic,
     check_cameras,
+    check_messages,
     check_topics,
     idle_faults,
     latency_model,
@@ -225,6 +226,7 @@ def _set_up(job: Job, bag: BagPart) -> _SetUp:
     sensors = sensors_by_topic(rig, subject.namespace, subject.node)
     cameras = cameras_by_topic(rig, subject.namespace, subject.node)
     notes = check_topics(bag, sensors, rig.disabled)
+    check_messages(bag, sensors)
     notes += check_cameras(bag, cameras, rig.disabled)
     config = subject.config
     model, engine = _engine(config.model, config.engine, config.threads, config.providers)
