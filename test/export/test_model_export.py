@@ -299,8 +299,9 @@ def _with_mask(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def test_a_broken_result_is_named(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path)
-    with pytest.raises(TrainingError, match="is not evaluated"):
+    run = RunFolder(tmp_path / "run 1")
+    run.path.mkdir()
+    with pytest.raises(TrainingError, match=r"is not evaluated: .* evaluate '.*/run 1'$"):
         read_result(run)
     run.result_file("test").write_text(json.dumps({"miou": {}})[:-3])
     with pytest.raises(TrainingError, match="evaluate the run again"):

@@ -103,6 +103,31 @@ def test_a_recipe_gets_the_mean_and_spread_of_its_training_frames(layout: Path) 
     assert pasted.modalities["depth"].id == 1
 
 
+def test_images_that_a_recipe_does_not_use_need_not_be_there(layout: Path) -> None:
+    """Nor those that one set of a mixture lacks: frames without a sensor are a set of their own."""
+    half = {"mean": [0.5] * 3, "std": [0.5] * 3}
+    color, counts = {"id": 0, "planes": "color", **half}, {"id": 1, "planes": "thermal", **half}
+    for split in ("a", "b"):
+        (layout.parent / f"data/{split}/thermal/1.png").unlink()
+    assert check(layout, layout.parent / "data").exit_code == 1
+    assert check(recipe_file(layout, rgb=color)).exit_code == 0
+    recipe = recipe_file(layout, rgb=color, thermal=counts)
+    assert "thermal/1.png is missing" in check(recipe).output
+    content, text = yaml.safe_load(recipe.read_text()), layout.read_text()
+    sets = {}
+    for number, names in ((0, ["rgb", "thermal"]), (1, ["rgb"])):
+        own = layout.with_name(f"layout{number}.yaml")
+        own.write_text(text.replace("{name}", str(number)))
+        sets[f"set{number}"] = {
+            "data": {**content["data"], "layout": str(own)},
+            "modalities": names,
+        }
+    content["data"] = {"dataset": "mixed", "sets": sets}
+    recipe.write_text(yaml.safe_dump(content))
+    result = check(recipe)
+    assert result.exit_code == 0, result.output
+
+
 def test_a_layout_gets_modalities_that_fit_its_files(layout: Path) -> None:
     result = check(layout, layout.parent / "data")
     assert result.exit_code == 0, result.output

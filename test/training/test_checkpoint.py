@@ -45,7 +45,9 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path: Path, failure: Ex
         temporary.write_bytes(b"half")
         raise failure
 
-    with pytest.raises(TrainingError, match=r"cannot write .*last\.pt.*intact.*--resume"):
+    with pytest.raises(
+        TrainingError, match=r"cannot write .*last\.pt.*intact.* repeat the command, .*--resume"
+    ):
         write_atomically(path, half_way)
     assert load_checkpoint(path) == {"step": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]

@@ -12,6 +12,7 @@ import re
 import tarfile
 import zipfile
 from argparse import Namespace
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -474,6 +475,24 @@ def test_values_that_are_no_numbers_are_named() -> None:
     weights[name] = weights[name] * torch.nan
     with pytest.raises(TrainingError, match=rf"{name} has values that are not finite"):
         network_of("cmnext", weights, ("rgb", "thermal"))
+
+
+@pytest.mark.parametrize(
+    ("of", "change", "said"),
+    [
+        ("linear_pred.weight", lambda w: w.to(torch.int8), "is quantised to whole numbers"),
+        ("linear_pred.weight", lambda w: w.to(torch.complex64), "is complex"),
+        ("linear_pred.bias", Tensor.to_sparse, "is sparse"),
+        ("linear_fuse.bn.running_var", Tensor.neg, "has values below 0"),
+    ],
+)
+def test_tensors_that_no_network_can_compute_with_are_named(
+    of: str, change: Callable[[Tensor], Tensor], said: str
+) -> None:
+    weights = published(random_network(("rgb", "thermal"), 9, backbone=SHALLOW, **CMNEXT))
+    name = next(name for name in weights if name.endswith(of))
+    with pytest.raises(TrainingError, match=rf"{name} .*{said}"):
+        network_of("cmnext", {**weights, name: change(weights[name])}, ("rgb", "thermal"))
 
 
 def test_pictures_are_normalised_as_the_code_of_each_data_set_does_it() -> None:

@@ -35,7 +35,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         why = error.strerror if isinstance(error, OSError) else error
         raise TrainingError(
             f"cannot write {path}: {why}; what was there before is intact: "
-            "make room or mend the permissions, then go on with --resume"
+            "make room or mend the permissions and repeat the command, a training with --resume"
         ) from error
 
 

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -68,6 +69,11 @@ class RunFolder:
     def result_file(self, split: str) -> Path:
         """The evaluation of the best weights on a split."""
         return self.path / f"evaluation-{split}.json"
+
+    @property
+    def evaluation_command(self) -> str:
+        """What measures the best weights, to be copied into a shell."""
+        return f"anymodal-train evaluate {shlex.quote(str(self.path))}"
 
     @property
     def recipe(self) -> Recipe:
@@ -181,9 +187,10 @@ class RunFolder:
             step = int(load_checkpoint(self.previous_file)["step"])
         except (TrainingError, KeyError, TypeError, ValueError):
             return "start the run again in a new folder"
+        again = ("mv", str(self.previous_file), str(self.last_file))
         return (
             f"the one before it, of step {step}, is whole: "
-            f"mv {self.previous_file} {self.last_file} and go on with --resume"
+            f"{shlex.join(again)} and go on with --resume"
         )
 
     def write_yaml(self, path: Path, values: Mapping[str, Any]) -> None:

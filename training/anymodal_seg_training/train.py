@@ -136,7 +136,7 @@ def main(
                 workers,
                 display,
             )
-        click.echo(f"done: {run.path}; next: anymodal-train evaluate {run.path}")
+        click.echo(f"done: {run.path}; next: {run.evaluation_command}")
 
     run_command(command, "the last checkpoint is kept, go on with --resume")
 

@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,26 +41,38 @@ from anymodal_seg_training.strategies import makes_masks
 
 
 def check_split(
-    split: Split, workers: int, display: Display, measure: Measure | None = None
+    split: Split,
+    workers: int,
+    display: Display,
+    measure: Measure | None = None,
+    modalities: Collection[str] | None = None,
 ) -> Findings:
     """Read every frame of a split, some at a time; a frame that cannot be read stops nothing.
 
-    With ``measure`` what a network would see of the frames is summed up too.
+    With ``measure`` what a network would see of the frames is summed up too. Images are read of
+    these ``modalities``, of all where it is None.
     """
     found = Findings()
     with ThreadPoolExecutor(workers) as pool:
-        results = pool.map(lambda unit: _check(split, unit, measure), range(split.units))
+        results = pool.map(
+            lambda unit: _check(split, unit, measure, modalities), range(split.units)
+        )
         for done, result in enumerate(results, start=1):
             found.add(result)
             display.advance(f"checking {split.name}", done, split.units, "")
     return found
 
 
-def _check(split: Split, unit: int, measure: Measure | None) -> Findings:
+def _check(
+    split: Split, unit: int, measure: Measure | None, modalities: Collection[str] | None
+) -> Findings:
     found = Findings(frames=split.frames_per_unit)
     try:
         for number, frame in enumerate(split.frames(unit), start=unit * split.frames_per_unit):
-            images = dict(frame.images)  # every one of them is read, measured or not
+            offered, wanted = frame.images, modalities
+            if wanted is None or not set(wanted) <= set(offered):
+                wanted = offered  # where a name is wrong, the error tells all that there are
+            images = {name: offered[name] for name in wanted}  # read, measured or not
             ids, counts = np.unique(frame.label, return_counts=True)
             sums = {} if measure is None else measure.frame(images)
             pixels = {int(i): int(n) for i, n in zip(ids, counts, strict=True)}
@@ -145,12 +157,14 @@ class _Opened:
         dataset: see there.
         title: of it, for people.
         measure: how its training frames are measured.
+        modalities: whose images are read; None for all.
         needs_labels: whether what is trained on it learns from labels.
     """
 
     dataset: Dataset
     title: str
     measure: Measure
+    modalities: tuple[str, ...] | None = None
     needs_labels: bool = True
 
 
@@ -165,7 +179,7 @@ def _check_dataset(
                 found[name] = Findings(problems=[split])
             else:
                 measure = opened.measure if name == "train" else None
-                found[name] = check_split(split, workers, display, measure)
+                found[name] = check_split(split, workers, display, measure, opened.modalities)
                 if opened.needs_labels and found[name].pixels and not found[name].labelled:
                     found[name].problems.append(_NO_LABEL)
     if not found:
@@ -214,12 +228,13 @@ def _opened(layout: str, root: Path | None) -> list[_Opened]:
                 member.dataset,
                 f"{member.name} of {layout}",
                 _measure(member_recipe(recipe, member.modalities)),
+                member.modalities,
                 labels,
             )
             for member in dataset.members.values()
         ]
     title = f"{recipe.data.get('dataset')} of {layout}"
-    return [_Opened(dataset, title, _measure(recipe), labels)]
+    return [_Opened(dataset, title, _measure(recipe), recipe.modality_names, labels)]
 
 
 def _measure(recipe: Recipe) -> Measure:

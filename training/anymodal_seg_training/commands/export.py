@@ -178,7 +178,7 @@ def read_result(run: RunFolder) -> dict[str, Any]:
     """
     path = run.result_file("test")
     if not path.is_file():
-        raise TrainingError(f"{run.path} is not evaluated: run anymodal-train evaluate {run.path}")
+        raise TrainingError(f"{run.path} is not evaluated: run {run.evaluation_command}")
     try:
         result: dict[str, Any] = read_json(path)
         if not isinstance(result, dict):
@@ -189,7 +189,7 @@ def read_result(run: RunFolder) -> dict[str, Any]:
     if "weights" in result and result["weights"] != sha256(run.best_file):
         raise TrainingError(
             f"{path} is of other weights than {run.best_file}, which were trained on, averaged or "
-            f"recalibrated since: run anymodal-train evaluate {run.path}"
+            f"recalibrated since: run {run.evaluation_command}"
         )
     return result
 

@@ -113,16 +113,8 @@ def network_of(
     renamed = from_hugging_face(from_openmmlab(weights))
     used = {name: tensor for name, tensor in renamed.items() if not _UNUSED.fullmatch(name)}
     for name, tensor in used.items():
-        if tensor.is_quantized:
-            raise TrainingError(
-                f"the checkpoint's {name} is quantised to whole numbers: take the checkpoint from "
-                "before that"
-            )
-        if not torch.isfinite(tensor).all():
-            raise TrainingError(
-                f"the checkpoint's {name} has values that are not finite: its training failed or "
-                "the file is damaged; take another checkpoint"
-            )
+        if fault := _fault(name, tensor):
+            raise TrainingError(f"the checkpoint's {name} {fault}")
     body, head = _parted(_of_one_network(used))
     classes = len(_Source(head).take("linear_pred.weight", "the classifier"))
     architecture = _architecture(method, body, head, modalities)
@@ -137,6 +129,25 @@ def network_of(
             "modalities?"
         ) from error
     return network.eval(), architecture
+
+
+def _fault(name: str, tensor: Tensor) -> str:
+    """Return what is wrong with a tensor that is to be computed with; nothing where it is fit."""
+    if tensor.is_quantized or not (
+        tensor.is_floating_point() or name.endswith("num_batches_tracked")
+    ):
+        kind = "complex" if tensor.is_complex() else "quantised to whole numbers"
+        return f"is {kind}: take the checkpoint from before that"
+    if tensor.layout != torch.strided:
+        return "is sparse: save the state_dict with to_dense() of it"
+    if not torch.isfinite(tensor).all():
+        return (
+            "has values that are not finite: its training failed or the file is damaged; take "
+            "another checkpoint"
+        )
+    if name.endswith("running_var") and (tensor < 0).any():
+        return "is a variance, and has values below 0: the file is damaged; take another one"
+    return ""
 
 
 def _of_one_network(weights: Weights) -> Weights:
