@@ -126,8 +126,11 @@ class Model:
     def _compare(self, role: str, digest: str) -> None:
         expected = self.manifest.files[role].sha256
         if digest != expected:
+            has, said = f"{digest[:16]}…", f"{expected[:16]}…"
+            if has == said:  # what was altered is model.yaml; two equal numbers would tell nothing
+                has, said = digest, expected
             raise ModelError(
-                f"{self.file(role)} has sha256 {digest[:16]}…, model.yaml says {expected[:16]}…: "
+                f"{self.file(role)} has sha256 {has}, model.yaml says {said}: "
                 "the file was altered or is incomplete; fetch or export the model again"
             )
 

@@ -110,6 +110,19 @@ def test_an_altered_or_missing_file_is_refused(tmp_path: Path) -> None:
         load_model(str(tmp_path))
 
 
+def test_two_hashes_that_differ_are_shown_where_they_do(tmp_path: Path) -> None:
+    onnx = tmp_path / "model.onnx"
+    onnx.write_bytes(b"weights")
+    altered = sha256(onnx)[:-1] + ("0" if sha256(onnx)[-1] != "0" else "1")
+    dump_manifest(
+        replace(small_manifest(), files={"onnx": FileSpec("model.onnx", altered)}), tmp_path
+    )
+    with pytest.raises(ModelError) as caught:
+        load_model(str(tmp_path))
+    assert sha256(onnx) in str(caught.value)
+    assert altered in str(caught.value)
+
+
 def linked(tmp_path: Path, name: str) -> Path:
     """A model folder whose graph is ``name`` in the manifest; the real one lies outside."""
     folder = tmp_path / "model"

@@ -15,8 +15,9 @@ from anymodal_seg_ros.sensing.geometry.extrinsics import Transform, move
 LIDAR_IMAGE = "32FC3"
 """Encoding of an image of range, height and intensity, as :func:`lidar_image` makes it."""
 
-INTENSITY_NAMES = ("intensity", "reflectivity", "intensities", "i")
-"""What drivers call the strength of a return; the first that a cloud has once a point is taken."""
+INTENSITY_NAMES = ("intensity", "reflectivity", "intensities", "i", "signal", "remission")
+"""What drivers call the strength of a return, in capitals or not; the first that a cloud has once a
+point is taken."""
 
 _EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
@@ -120,7 +121,9 @@ def covered(
 
 
 def _intensity(cloud: Cloud) -> npt.NDArray[np.float32]:
-    for name in INTENSITY_NAMES:
-        if name in (cloud.dtype.names or ()) and cloud[name].ndim == cloud.ndim:
+    names = {name.lower(): name for name in reversed(cloud.dtype.names or ())}
+    for known in INTENSITY_NAMES:
+        name = names.get(known, "")
+        if name and cloud[name].ndim == cloud.ndim:
             return column(cloud, name)
     return np.zeros(cloud.size, np.float32)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from anymodal_seg_ros.frames import CheckResult, Pixels, SensorState
 from anymodal_seg_ros.sensing.health.damage.sudden_loss import HELD_NS
-from anymodal_seg_ros.sensing.health.figures.order import median
+from anymodal_seg_ros.sensing.health.figures.order import median, quantile
 from anymodal_seg_ros.sensing.health.running_checks import MARGIN
 from anymodal_seg_ros.sensing.health.scan_directions import (
     CLOSE_M,
@@ -29,6 +29,8 @@ from anymodal_seg_ros.sensing.health.scan_directions import (
 )
 from anymodal_seg_ros.sensing.health.sensor_health import Fault
 
+UNITS_ABOVE_M = 300.0
+"""Median range of a scan whose coordinates are centimetres or millimetres, as of a depth image."""
 IMPLAUSIBLE_ABOVE = 0.2
 """Share of returns whose ranges no LiDAR measures."""
 CLOSE_ABOVE = 0.6
@@ -61,6 +63,9 @@ _SOME = 0.2
 _CONFIRM = 3
 _NO_PAIR = -2.0
 _LONG_AGO_NS = -(1 << 62)
+_MOST_ALIKE = 100.0
+"""Times the near ranges of a scan that the far ones are; of random numbers they are many more."""
+_WHAT_IS_FAR = "median range, taken as metres, which its driver has to send,"
 _WHAT_IS_IMPLAUSIBLE = "share of impossible ranges"
 _WHAT_IS_CLOSE = f"share of directions with something within {CLOSE_M:g} m at once"
 _WHAT_IS_MISSING = "share of directions that lost their returns from one scan to the next"
@@ -104,6 +109,8 @@ class ScanWatch:
         seen = ranges[returns]
         if seen.size < _FEWEST_POINTS:
             return []
+        if (far_m := _in_another_unit(seen)) is not None:
+            return [_verdict("units", far_m, UNITS_ABOVE_M, _WHAT_IS_FAR)]
         plausible = (seen > _NEAREST_M) & (seen < _FARTHEST_M)
         implausible = 1.0 - float(plausible.mean())
         found = [_verdict("implausible", implausible, IMPLAUSIBLE_ABOVE, _WHAT_IS_IMPLAUSIBLE)]
@@ -236,6 +243,14 @@ def _stretches(cloud: Pixels) -> Floats | None:
     with np.errstate(invalid="ignore", over="ignore"):
         columns = [flat[axis].astype(np.float32) for axis in "xyz"]  # a number of each, as decoded
     return np.stack(columns, axis=-1).reshape(count, _STRETCH, 3)
+
+
+def _in_another_unit(seen: Floats) -> float | None:
+    """Return the median range of a scan if it is far too long, and the others go with it."""
+    middle = median(seen)
+    if not UNITS_ABOVE_M < middle < _BEYOND_M:
+        return None
+    return middle if quantile(seen, 0.9) <= _MOST_ALIKE * quantile(seen, 0.1) else None
 
 
 def _verdict(

@@ -21,6 +21,9 @@ SLOW_AT = 3
 _CLEARLY = 0.85
 """Share of the time to LATE within which a SLOW sensor's messages must come to count as in time."""
 
+_AS_PROMISED = 1.25
+"""Periods from message to message that are as promised: a mean over the window is no closer."""
+
 _REMEMBERED = 16
 """States whose times are kept: more than a sensor goes through between two masks."""
 
@@ -260,11 +263,18 @@ class SensorHealth:
         if not self._late_gaps:
             return f"recovering, {min(self._in_time_run, SLOW_WINDOW)} of {SLOW_WINDOW} in time"
         gaps, late_ms = sorted(self._gaps), self._late_ns / 1e6
-        # Windows of events end several at once where their camera sends seldom: then the mean.
-        usual_ns = gaps[len(gaps) // 2] or sum(gaps) / len(gaps)
-        return (
+        # Where several come at once, as in bundles or as windows of events do, the mean says more.
+        usual_ns: float = gaps[len(gaps) // 2]
+        if usual_ns < self.config.period_ns / 2:
+            usual_ns = sum(gaps) / len(gaps)
+        late = (
             f"{self._late_gaps} of the last {len(gaps)} messages came {late_ms:.0f} ms or more "
-            f"after the one before; usually {1e9 / usual_ns:.1f} Hz come, "
+            "after the one before"
+        )
+        if usual_ns <= _AS_PROMISED * self.config.period_ns:
+            return f"{late}, the others as promised: see what holds them up, or loses some"
+        return (
+            f"{late}; usually {1e9 / usual_ns:.1f} Hz come, "
             f"expected_hz is {self.config.expected_hz:g}: correct it, or see what slows the driver"
         )
 

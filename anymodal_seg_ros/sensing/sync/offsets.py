@@ -184,10 +184,15 @@ class StampOffsets:
         """Say what is wrong with a sensor: how long its messages take, or what its clock says."""
         varies_ns = max(book.lags) - min(book.lags)
         if varies_ns > limit_ns:
+            worst_ns = self._deviation_ns(book, doubtful=True)
+            raised = ""
+            if limit_ns < worst_ns < _MAY_BE_LATE_NS:
+                raised = f", or raise {self._mend_of_limit(book, worst_ns)}"
             return Fault(
                 SensorState.CLOCK,
                 f"the delay of its messages varies by {varies_ns / 1e6:.0f} ms, as if they came in "
-                f"bundles: expected less than {limit_ns / 1e6:.0f} ms",
+                f"bundles: expected less than {limit_ns / 1e6:.0f} ms; let each be sent at once"
+                f"{raised}",
             )
         deviation_ns = self._deviation_ns(book, doubtful)
         where, mends = "behind" if deviation_ns > 0 else "ahead of", []

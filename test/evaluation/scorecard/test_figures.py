@@ -141,6 +141,16 @@ def test_time_has_no_subset_but_that_of_the_run() -> None:
     assert measure("rate_hz", [whole], Selection(subset="rgb")).reason == NO_MASKS
 
 
+def test_masks_without_labels_are_of_no_subset_but_that_of_the_run() -> None:
+    """No sensor made them: of the masks that these sensors made, none would ever be."""
+    whole = made_run([mask_record(n / 10) for n in range(10)])
+    blank = [mask_record(n / 10, ("rgb",) if n % 2 else ()) for n in range(10)]
+    rgb = dataclasses.replace(made_run(blank, case="subset-rgb"), sensors=("rgb",))
+    rgb.__dict__["records"] = blank
+    assert value("unlabeled_masks", [whole, rgb], subset="rgb") == 5.0
+    assert measure("unlabeled_masks", [whole], Selection(subset="rgb")).reason == NO_MASKS
+
+
 def test_votes_and_use() -> None:
     records = [
         mask_record(0.0, votes={"rgb": 0.7, "thermal": 0.3}),

@@ -69,7 +69,9 @@ def test_intensity_may_have_other_names_or_be_absent() -> None:
     xyz = {
         name: np.array([value], np.float32) for name, value in zip("xyz", (10, 0, 0), strict=True)
     }
-    for extra, expected in (({}, 0), ({"reflectivity": np.array([300], np.uint16)}, 300)):
+    counts = np.array([300], np.uint16)
+    named = [({name: counts}, 300) for name in ("reflectivity", "Intensity", "I", "signal")]
+    for extra, expected in (({}, 0), *named):
         cloud = decode_cloud(cloud_message({**xyz, **extra}))
         assert np.nanmax(lidar_image(cloud, CAMERA, LOOKS_ALONG, 30, 40).pixels[..., 2]) == expected
 

@@ -92,7 +92,21 @@ def test_where_nothing_comes_back_there_may_be_any_number_that_is_none(nothing: 
         assert checker.inspect(image, number * S // 10) is None
 
 
-OF_A_SCAN = {"implausible", "close", "scrambled", "missing"}
+@pytest.mark.parametrize("counts_per_m", [100, 1000])
+def test_coordinates_in_another_unit_are_told_as_such(counts_per_m: int) -> None:
+    """Whose ranges lie beyond all that the model knows: it would see an empty world."""
+    checker = ContentChecker("lidar", ChecksConfig())
+    for number in range(15):
+        image = scan(number)
+        for axis in "xyz":
+            image.pixels[axis] *= counts_per_m
+        told = checker.inspect(image, number * S // 10)
+        assert told is not None
+        assert (told.kind, told.state) == ("units", SensorState.INVALID)
+        assert "taken as metres, which its driver has to send" in told.reason
+
+
+OF_A_SCAN = {"implausible", "units", "close", "scrambled", "missing"}
 
 
 def judged(dtype: Any) -> set[str]:
@@ -110,7 +124,7 @@ def test_clouds_without_places_are_not_judged() -> None:
 
 
 def test_places_may_be_numbers_of_any_kind() -> None:
-    assert "implausible" in judged([("x", "f4"), ("y", "f8"), ("z", "i2")])
+    assert "units" in judged([("x", "f4"), ("y", "f8"), ("z", "i2")])
 
 
 ALL_ROUND = np.linspace(-np.pi, np.pi, 600, endpoint=False)

@@ -150,6 +150,7 @@ def test_messages_that_come_in_bundles_are_blamed_on_their_delay_and_on_nobody_e
             reasons.append(fault.reason)
     assert reasons
     assert "the delay of its messages varies by 132 ms" in reasons[-1]
+    assert "let each be sent at once, or raise rig.deadline_max_s to 0." in reasons[-1]
     assert not any("of rgb" in reason or " 0 ms" in reason for reason in reasons)
 
 

@@ -20,6 +20,7 @@ from anymodal_seg_ros.evaluation.scorecard.figures.measures import (
     of_pairs,
     of_runs,
     time_in_state,
+    unlabeled,
     used,
     vote,
 )
@@ -93,9 +94,7 @@ _ALL = (
         "",
         "lower",
         "Masks without any label, for want of sensors",
-        of_runs(
-            lambda run, chosen: float(sum(not r.sensors for r in chosen.records(run))), alone=False
-        ),
+        of_runs(unlabeled),
     ),
     Figure(
         "superseded",

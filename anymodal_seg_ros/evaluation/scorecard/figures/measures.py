@@ -273,6 +273,12 @@ def lost(run: Run, selection: Selection) -> float:
     return float(sum(masks_lost(run, *span) for span in spans_of(run, selection)))
 
 
+def unlabeled(run: Run, selection: Selection) -> float:
+    """Masks without any label; no sensor made them, so a subset chooses none of them, but runs."""
+    everyone = dataclasses.replace(selection, subset="")
+    return float(sum(not record.sensors for record in everyone.records(run)))
+
+
 def alarms(run: Run, selection: Selection) -> float:
     """False alarms; while a fault lasts, of all sensors, for the chosen one is the faulty one."""
     if not selection.fault:
