@@ -475,6 +475,18 @@ def test_a_fence_that_comes_nearer_is_no_test_pattern() -> None:
     assert played("rgb", fence, BEGIN, 60) == [None] * 60
 
 
+def test_a_bright_sky_over_a_dark_meadow_is_no_test_pattern() -> None:
+    """As after a fast turn, or where another camera's pictures are passed on."""
+
+    def meadow(_: Pixels, number: int) -> Pixels:
+        shown = np.random.default_rng(number).normal(60, 4, (240, 320))
+        shown[:168] += 185
+        return np.repeat(shown.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+    found = played("rgb", meadow, BEGIN, 60)
+    assert not any(fault and fault.kind == "switched" for fault in found)
+
+
 def test_depth_that_is_one_distance_at_once_is_told_and_a_door_that_closes_is_not() -> None:
     def even(pixels: Pixels, number: int = 0) -> Pixels:
         dice = np.random.default_rng([number, *pixels[::60, 0]])

@@ -1,7 +1,8 @@
 """A picture that gives way at once to stripes from edge to edge: bars, as a driver shows to test.
 
 All rows of such a picture are one and the same, or all columns, but for noise. So are those of a
-fence or a calm sea, nearly; but no robot stands before one from one picture to the next.
+fence or a calm sea, nearly; but no robot stands before one from one picture to the next. One edge
+alone is a horizon, that a robot may turn to, or another camera show.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ _LEAST_CONTRAST = 4.0
 _SHARP = 1.0
 """Sum of the squared steps along a line over the variance of that: of eight bars 16, through a lens
 several; of a shutter or a palm that is lighter on one side, 0.3 and less."""
+_BESIDE_ONE = 0.3
+"""The same without the highest step and those next to it: bars have more than that one. A bright
+sky over a dark meadow does not, and is as straight: 0.01."""
+_NEXT = 2
 _ANOTHER = 0.5
 """Correlation with the picture before, made coarse, below which it shows something else."""
 _LOOKS = 2
@@ -84,5 +89,9 @@ def _common_to_all(bands: Floats) -> float:
     power = float(common @ common) / common.size
     steps = common[1:] - common[:-1]
     if power < _LEAST_CONTRAST**2 or float(steps @ steps) < _SHARP * power:
+        return 0.0
+    highest = int(np.argmax(np.abs(steps)))
+    steps[max(0, highest - _NEXT) : highest + _NEXT + 1] = 0
+    if float(steps @ steps) < _BESIDE_ONE * power:
         return 0.0
     return float(power * bands.size / np.vdot(bands, bands))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 from fixtures.drives import houses
-from fixtures.healthy_streams import Pixels
+from fixtures.healthy_streams import Pixels, jpeg
 
 from anymodal_seg_ros.config import ChecksConfig
 from anymodal_seg_ros.frames import Image, SensorState
@@ -30,6 +32,14 @@ def some_blocks(side: int, share: float) -> Pixels:
     dice = np.random.default_rng(5).uniform(size=(HEIGHT // side + 1, WIDTH // side + 1))
     flags = np.kron(dice < share, np.ones((side, side), bool))
     return np.asarray(flags[:HEIGHT, :WIDTH])
+
+
+@functools.cache
+def rough_ground() -> Pixels:
+    """Return what is rough at each scale, of spread 1."""
+    grains = np.random.default_rng(3).normal(0, 1, (HEIGHT, 900)).astype(np.float32)
+    rough = sum(cv2.GaussianBlur(grains, (0, 0), scale) * scale for scale in (1.0, 3.0, 9.0))
+    return np.asarray(rough / np.std(rough))
 
 
 def play(picture: Callable[[int], Pixels]) -> tuple[list[Fault | None], ContentChecker]:
@@ -74,6 +84,21 @@ def test_what_stays_on_both_sides_of_a_bus_when_a_robot_halts_does_not_hang() ->
         shown = drive(min(number, BEGIN - 1), noise=0.0).copy()
         shown[:, 100:260] = drive(2 * number, noise=0.0)[:, 100:260]
         return shown
+
+    faults, _ = play(picture)
+
+    assert not any(fault and "in blocks" in fault.reason for fault in faults)
+
+
+@pytest.mark.parametrize(("speed", "strength", "noise"), [(1, 35, 2), (12, 10, 2), (24, 35, 2)])
+def test_what_a_codec_rounds_to_and_fro_after_a_halt_does_not_go_by(
+    speed: int, strength: float, noise: float
+) -> None:
+    def picture(number: int) -> Pixels:
+        first = speed * min(number, BEGIN - 1)
+        shown = 120 + strength * rough_ground()[:, first : first + WIDTH]
+        grain = np.random.default_rng((number, 9)).normal(0, noise, shown.shape)
+        return jpeg(np.clip(np.rint(shown + grain), 0, 255).astype(np.uint8), 20)
 
     faults, _ = play(picture)
 
