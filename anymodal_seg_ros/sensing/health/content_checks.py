@@ -169,6 +169,8 @@ class ContentChecker:
         self._format = _Format(self._format.needed)
         self._forget_pictures()
 
+    # Random bytes may stand for NaNs that signal, or numbers without measure: no news for a log.
+    @np.errstate(invalid="ignore", over="ignore")
     def inspect(self, image: Image, received_ns: int) -> Fault | None:
         """Check one image.
 
