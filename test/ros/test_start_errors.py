@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.ros_graph import Graph, StartNode, wait_until
+from fixtures.ros_graph import Graph, StartNode, unused_domain, wait_until
 
 from anymodal_seg_ros.errors import ConfigError
 from anymodal_seg_ros.nodes.process.own_arguments import own_arguments
@@ -16,6 +16,12 @@ from anymodal_seg_ros.nodes.process.own_arguments import own_arguments
 pytestmark = pytest.mark.ros
 
 LOG_TO_STDERR = {"RCUTILS_LOGGING_USE_STDOUT": "0"}
+
+
+@pytest.fixture()
+def domain_of_its_own() -> int:
+    """A ROS domain in which there is no participant yet."""
+    return unused_domain()
 
 
 def refused(start_node: StartNode, *ros_args: str, **parameters: Any) -> str:
@@ -179,3 +185,17 @@ def test_a_second_node_of_the_same_name_is_refused_and_a_killed_one_is_no_hindra
     third = start_node()
     wait_until(lambda: "active: " in third.stdout, "a new one in its place")
     assert beside.process.poll() is None
+
+
+def test_a_port_that_a_killed_process_left_half_made_is_no_hindrance(
+    start_node: StartNode, domain_of_its_own: int
+) -> None:
+    first_port = 7400 + 250 * domain_of_its_own + 11
+    ports = [Path(f"/dev/shm/{name}_port{first_port}") for name in ("fastdds", "fastrtps")]
+    for port in ports:
+        port.touch()
+
+    node = start_node(env={"ROS_DOMAIN_ID": str(domain_of_its_own)})
+
+    wait_until(lambda: "active: " in node.stdout, "a node that has started")
+    assert [port.stat().st_size > 0 for port in ports if port.exists()] == [True]

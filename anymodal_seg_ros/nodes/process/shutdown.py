@@ -31,6 +31,7 @@ from anymodal_seg_ros.nodes import stop_limits
 from anymodal_seg_ros.nodes.environment import prepare_process
 from anymodal_seg_ros.nodes.process import executor, log_folder
 from anymodal_seg_ros.nodes.process.own_arguments import not_started
+from anymodal_seg_ros.nodes.process.shared_memory import remove_half_made_ports
 from anymodal_seg_ros.streams import fill_closed
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -126,6 +127,11 @@ def _shut_down() -> None:
 
 
 def _init(args: Sequence[str] | None) -> None:
+    for port in remove_half_made_ports():
+        get_logger(_PACKAGE).warning(
+            f"removed {port}, which a process left half made that was killed while it started: "
+            "every later one would have waited for it without end"
+        )
     why_no_log = log_folder.why_no_log()
     if why_no_log:
         get_logger(_PACKAGE).warning(one_line(why_no_log))
