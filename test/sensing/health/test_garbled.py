@@ -75,6 +75,19 @@ def test_depth_that_shows_its_half_twice_is_told() -> None:
     assert "twice" in {found.kind for found in told[BEGIN:END] if found is not None}
 
 
+@pytest.mark.parametrize(("pictures", "told"), [(3, 0.0), (5, 0.2)])
+def test_lines_that_a_codec_makes_even_for_a_moment_are_not_dead(
+    pictures: int, told: float
+) -> None:
+    watch, shares = DeadLinesWatch(), []
+    for number in range(12):
+        shown = np.random.default_rng(number).integers(0, 255, (60, 80), dtype=np.uint8)
+        if 3 <= number < 3 + pictures:
+            shown[:, 2::5] = 90  # with others between them
+        shares.append(watch.look(shown))
+    assert max(shares) == told
+
+
 @pytest.mark.parametrize("speed", [5, 30, 90])
 def test_a_picture_that_goes_by_is_not_rearranged(speed: int) -> None:
     watch = RearrangedWatch(framed=True)

@@ -2,7 +2,7 @@
 
 A driver circuit that fails holds its line at a level, from one edge of the picture to the other,
 between lines that show the world. Bars, a clipped sky and the walls of simulators are many such
-lines side by side.
+lines side by side; and of an upright door a codec makes some for a picture or two.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _WIDEST = 2
 """Such lines side by side, at most."""
 _FEWEST = 4
 """Places at which there must be some."""
+_LOOKS = 4
+"""Pictures in a row in which there must be that many."""
 _MOST_ALIKE = 0.25
 """Share of the line beside that may be of their count."""
 
@@ -37,6 +39,8 @@ class DeadLinesWatch:
         self._even: tuple[Flags, Flags] | None = None
         """Rows and columns of the last picture that were of one level."""
         self._dead: tuple[Flags, Flags] | None = None
+        self._run = 0
+        """Pictures in a row in which too many were dead."""
 
     def look(self, values: Pixels) -> float:
         """Look at some pixels of a picture, counts ``[H, W]``.
@@ -44,6 +48,11 @@ class DeadLinesWatch:
         Returns:
             The share of its rows, or of its columns, that have gone dead and are dead still.
         """
+        share = self._dead_share(values)
+        self._run = self._run + 1 if share > DEAD_ABOVE else 0
+        return share if self._run >= _LOOKS else 0.0
+
+    def _dead_share(self, values: Pixels) -> float:
         before, self._even = self._even, _even_lines(values)
         if before is None or before[0].shape + before[1].shape != values.shape:
             self._dead = None
