@@ -2,8 +2,9 @@
 
 A sensor that sees nothing somewhere sends no point there, or one without coordinates: that is no
 fault, and where a robot turns beside a lake or leaves a tunnel, that changes with every scan. But
-what it does send lies between a few centimetres and some hundred metres, rays side by side mostly
-hit the same surface, and from one scan to the next only what covers the sensor takes much away.
+what it does send lies between a few centimetres and some hundred metres, and not all around at one
+and the same distance; rays side by side mostly hit the same surface, and from one scan to the next
+neither does that change by much, nor does anything but what covers the sensor take much away.
 
 A robot that docks comes near to a wall, until much of what its LiDAR sees is right before it, or
 nearer than it can measure: by and by, and not from far away at once, as a hand or a cloth comes.
@@ -37,8 +38,14 @@ CLOSE_ABOVE = 0.6
 """Share of the directions in which something is right before the sensor at once."""
 SCRAMBLED_ABOVE = 2.5
 """Times the usual difference of ranges side by side."""
-MISSING_ABOVE = 0.3
-"""Share of the directions that had returns and have none from one scan to the next."""
+SCATTERED_ABOVE = 0.15
+"""By how much the share of rays that hit another surface than those beside them may grow from one
+scan to the next: in streets, fields, halls and rain it does by 0.08 at most."""
+EVEN_ABOVE = 0.95
+"""Share of the returns that come from one and the same distance, all around."""
+MISSING_ABOVE = 0.2
+"""Share of the directions that had returns and have none from one scan to the next: of sound
+scanners 0.14 at most."""
 LOST_ABOVE = 0.4
 """Share of all returns that have gone from one scan to the next."""
 
@@ -58,6 +65,14 @@ _FEWEST_SCANS = 10
 _MEMORY = 50
 _ROUGH = 0.12
 """Median difference of ranges side by side over the range, below which any order is one."""
+_ANOTHER = 0.1
+"""Of its range: by more than so much a ray differs from the one beside it that hits another
+surface."""
+_LATELY_NS = 1_000_000_000
+"""So long scans are remembered for that: a turn of parts that look at other things each."""
+_ALIKE, _ALL_AROUND = 0.05, SECTORS // 2
+"""Of their median: by so much ranges differ at most that are one; and directions in which they must
+be: a wall that fills what a scanner of a narrow field sees is as even."""
 _SOME = 0.2
 """Of the returns that it had, or that a direction has in the mean: one with less is empty."""
 _CONFIRM = 3
@@ -68,6 +83,8 @@ _MOST_ALIKE = 100.0
 _WHAT_IS_FAR = "median range, taken as metres, which its driver has to send,"
 _WHAT_IS_IMPLAUSIBLE = "share of impossible ranges"
 _WHAT_IS_CLOSE = f"share of directions with something within {CLOSE_M:g} m at once"
+_WHAT_IS_EVEN = "share of returns, all around, at one and the same distance"
+_WHAT_IS_SCATTERED = "share of rays that hit something else than those beside them, at once more"
 _WHAT_IS_MISSING = "share of directions that lost their returns from one scan to the next"
 
 Floats = npt.NDArray[np.float32]
@@ -94,7 +111,10 @@ class ScanWatch:
         self._closed_ns = np.full(SECTORS, _LONG_AGO_NS)
         """When a direction became close from far away."""
         self._covered = False
-        self._rough_run = self._missing_run = 0
+        self._scatter: deque[tuple[int, float]] = deque()
+        """When the last scans came that were not suspicious, and their share of such rays."""
+        self._scatter_known = False
+        self._rough_run = self._missing_run = self._scattered_run = 0
         self._close = _verdict("close", 0.0, CLOSE_ABOVE, _WHAT_IS_CLOSE)
         self._missing = _verdict("missing", 0.0, MISSING_ABOVE, _WHAT_IS_MISSING)
 
@@ -117,7 +137,8 @@ class ScanWatch:
         if found[0][1] is not None:
             return found
         each = max(1.0, cloud.size / returns.size)
-        turn = self._turns.add(directions(stretches[returns], seen, each), now_ns)
+        message = directions(stretches[returns], seen, each)
+        turn = self._turns.add(message, now_ns)
         if turn is not None:
             self._close = self._closeness(turn, now_ns)
         touching = float((seen < _TOUCHING_M).mean())
@@ -125,10 +146,13 @@ class ScanWatch:
             what = f"share of returns within {_TOUCHING_M:g} m"
             self._close = _verdict("close", touching, _TOUCHED, what)
         found.append(self._close)
-        if self._close[1] is None:
+        even = _evenness(message, seen)
+        found.append(_verdict("even", even, EVEN_ABOVE, _WHAT_IS_EVEN))
+        if self._close[1] is None and found[-1][1] is None:
             if turn is not None:
                 self._missing = self._directions(turn, now_ns)
-            found += [self._order(stretches, ranges, returns), self._missing]
+            apart = _apart(stretches, ranges, returns)
+            found += [self._order(apart), self._scattering(apart, now_ns), self._missing]
         return found
 
     def _closeness(self, turn: Directions, now_ns: int) -> Found:
@@ -146,9 +170,9 @@ class ScanWatch:
         self._covered = share > CLOSE_ABOVE * (1 - MARGIN * self._covered)
         return _verdict("close", share, CLOSE_ABOVE, _WHAT_IS_CLOSE, failed=self._covered)
 
-    def _order(self, stretches: Floats, ranges: Floats, returns: Flags) -> Found:
+    def _order(self, apart: Floats) -> Found:
         """Compare the differences of ranges side by side with the sensor's usual ones."""
-        rough = _rough(stretches, ranges, returns)
+        rough = median(apart) if apart.size else 0.0
         usual = median(np.array(self._roughness)) if self._roughness else rough
         figure = rough / max(usual, 1e-3)
         known = len(self._roughness) >= _FEWEST_SCANS
@@ -158,6 +182,28 @@ class ScanWatch:
             self._roughness.append(rough)
         name, what = "scrambled", "times the usual difference of ranges side by side"
         return _verdict(name, figure, SCRAMBLED_ABOVE, what, failed=self._rough_run >= _CONFIRM)
+
+    def _scattering(self, apart: Floats, now_ns: int) -> Found:
+        """Look for rays that at once hit anything: by and by, the robot comes into a wood."""
+        lately = self._scatter
+        share = float((apart > _ANOTHER).mean()) if apart.size else 0.0
+        if lately and not self._scattered_run and not 0 <= now_ns - lately[-1][0] <= HELD_NS:
+            lately.clear()
+            self._scatter_known = False
+        grown = share - max((usual for _, usual in lately), default=0.0)
+        margin = MARGIN * (self._scattered_run >= _CONFIRM)
+        if self._scatter_known and grown > SCATTERED_ABOVE * (1 - margin):
+            # Of fewer rays, those beside are farther away.
+            self._scattered_run += not self._missing_run
+        else:
+            self._scattered_run = 0
+            lately.append((now_ns, share))
+            while now_ns - lately[0][0] > _LATELY_NS:
+                lately.popleft()
+                self._scatter_known = True
+        failed = self._scattered_run >= _CONFIRM
+        figure = max(0.0, grown) if self._scatter_known else 0.0
+        return _verdict("scattered", figure, SCATTERED_ABOVE, _WHAT_IS_SCATTERED, failed=failed)
 
     def _directions(self, now: Directions, now_ns: int) -> Found:
         """Look for returns that from one turn to the next have gone, and have not come back."""
@@ -209,8 +255,16 @@ def _ranges(stretches: Floats) -> Floats:
     )
 
 
-def _rough(stretches: Floats, ranges: Floats, returns: Flags) -> float:
-    """Return the median difference of each range from that of the ray next to it, over the range.
+def _evenness(message: Directions, seen: Floats) -> float:
+    """Return the share of ranges that are one and the same; 0 where they are not all around."""
+    if int(np.count_nonzero(message.seen)) < _ALL_AROUND:
+        return 0.0
+    middle = median(seen)
+    return float((np.abs(seen - middle) <= _ALIKE * middle).mean())
+
+
+def _apart(stretches: Floats, ranges: Floats, returns: Flags) -> Floats:
+    """Return the difference of each range from that of the ray next to it, over the range, ``[N]``.
 
     Next to it in direction, among those before and after it: some sensors send one ring after the
     other, and some all rings of one direction, which hit the ground far apart.
@@ -223,10 +277,8 @@ def _rough(stretches: Floats, ranges: Floats, returns: Flags) -> float:
     alike[:, each, each] = _NO_PAIR
     beside = np.take_along_axis(ranges, alike.argmax(axis=2), axis=1)
     known = returns & (alike.max(axis=2) > _NO_PAIR)
-    if not known.any():
-        return 0.0
     with np.errstate(over="ignore"):  # of points that are nowhere
-        return median(np.abs(beside[known] - ranges[known]) / ranges[known])
+        return np.asarray(np.abs(beside[known] - ranges[known]) / ranges[known], np.float32)
 
 
 def _stretches(cloud: Pixels) -> Floats | None:

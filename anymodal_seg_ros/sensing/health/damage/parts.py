@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anymodal_seg_ros.frames import CheckResult, SensorState
+from anymodal_seg_ros.frames import CheckResult, Pixels, SensorState
 from anymodal_seg_ros.sensing.health.damage.dark_lines import DARK_ABOVE, DarkLinesWatch
 from anymodal_seg_ros.sensing.health.damage.dead_lines import DEAD_ABOVE, DeadLinesWatch
 from anymodal_seg_ros.sensing.health.damage.hidden_parts import HIDDEN_ABOVE, HiddenPartsWatch
@@ -149,7 +149,7 @@ class PartsWatch:
         dark = dead = 0.0
         if not self._depth:
             dark = self._dark_lines.look(sampled.values, sampled.full_scale)
-            dead = self._dead_lines.look(sampled.values)
+        dead = self._dead_lines.look(_numbers(sampled.values) if self._depth else sampled.values)
         if dark > DARK_ABOVE:
             told.append(_dark_fault(dark))
         elif dead > DEAD_ABOVE:
@@ -250,6 +250,11 @@ def _dead_fault(share: float) -> Fault:
         f"dead lines: {share:.0%} of the rows or columns are of one level from edge to edge, from "
         f"one image to the next: expected at most {DEAD_ABOVE:.0%}"
     )
+
+
+def _numbers(depth: Pixels) -> Pixels:
+    """Return distances with 0 where there is none, as of 16 bits."""
+    return np.nan_to_num(depth, posinf=0.0, neginf=0.0) if depth.dtype.kind == "f" else depth
 
 
 def _span(sampled: Grid) -> float:

@@ -209,7 +209,8 @@ def _stuck_rows_share(rows: Pixels, telling: Callable[[Which], npt.NDArray[np.bo
     count = int(np.count_nonzero(repeats & told))
     across_blocks = int(np.count_nonzero((repeats & told)[_CODED - 1 :: _CODED]))
     repeats = repeats[told]
-    if count == 0 or on_a_beat(repeats) or _SELDOM * across_blocks < count / _CODED:
+    evenly = on_a_beat(repeats) and not _hangs_at_an_end(repeats)
+    if count == 0 or evenly or _SELDOM * across_blocks < count / _CODED:
         return 0.0
     return float((count - _rows_on_a_beat(repeats)) / (rows.shape[0] - 1))
 
@@ -224,6 +225,17 @@ def on_a_beat(repeats: npt.NDArray[np.bool_]) -> bool:
     beat = (new[-1] - new[0]) / (new.size - 1)
     slack = float(np.abs(new - even).max())
     return slack <= _BEAT_SLACK and longest <= float(beat) + _BEAT_SLACK
+
+
+def _hangs_at_an_end(repeats: npt.NDArray[np.bool_]) -> bool:
+    """Whether no row is new for longer than between two of them, above the first or below the last.
+
+    Of a picture that was cut off, a decoder repeats what came last down to its lower edge.
+    """
+    new = np.flatnonzero(~repeats)
+    beat = (new[-1] - new[0]) / (new.size - 1)
+    longest = max(int(new[0]), repeats.size - 1 - int(new[-1]))
+    return longest > float(beat) + _BEAT_SLACK
 
 
 def _rows_on_a_beat(repeats: npt.NDArray[np.bool_]) -> int:
