@@ -280,6 +280,15 @@ def test_enlarged_pictures_are_healthy(modality: str, factor: float) -> None:
 
 
 @pytest.mark.parametrize("modality", ["rgb", "thermal"])
+@pytest.mark.parametrize("first", [100, 180])
+def test_what_a_decoder_repeats_down_to_the_lower_edge_is_stuck(modality: str, first: int) -> None:
+    cut_off = scene(modality, 0, *SIZE)
+    cut_off[first:] = cut_off[first]
+    fault = inspect(modality, cut_off)
+    assert fault is not None and fault.kind == "stuck_rows"
+
+
+@pytest.mark.parametrize("modality", ["rgb", "thermal"])
 def test_doubled_lines_are_healthy_and_lines_that_repeat_at_random_are_not(modality: str) -> None:
     whole = scene(modality, 0, *SIZE)
     assert inspect(modality, np.repeat(whole[::2], 2, axis=0)) is None

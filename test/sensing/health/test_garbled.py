@@ -88,6 +88,23 @@ def test_lines_that_a_codec_makes_even_for_a_moment_are_not_dead(
     assert max(shares) == told
 
 
+@pytest.mark.parametrize("in_metres", [False, True])
+def test_dead_columns_are_told_in_depth_whatever_stands_for_nothing(in_metres: bool) -> None:
+    def shown(number: int, *, dead: bool) -> Image:
+        depth = drive("depth", number, 2).pixels.copy()
+        depth[50:80] = 0
+        if dead:
+            depth[:, 8::16] = 4000
+        if not in_metres:
+            return Image(depth, "16UC1")
+        return Image(np.where(depth > 0, depth / np.float32(1000), np.float32(np.nan)), "32FC1")
+
+    checker = ContentChecker("depth", ChecksConfig())
+    told = [checker.inspect(shown(n, dead=n >= BEGIN), n * S // HZ) for n in range(END)]
+    assert told[:BEGIN] == [None] * BEGIN
+    assert "dead lines" in {found.kind for found in told[BEGIN : BEGIN + 8] if found is not None}
+
+
 @pytest.mark.parametrize("speed", [5, 30, 90])
 def test_a_picture_that_goes_by_is_not_rearranged(speed: int) -> None:
     watch = RearrangedWatch(framed=True)

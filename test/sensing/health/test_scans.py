@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,57 @@ def test_random_bytes_in_the_place_of_some_points_are_told() -> None:
         told.append(checker.inspect(Image(points, POINT_CLOUD), number * S // 10))
     assert told[:15] == [None] * 15
     assert told[15] is not None and told[15].kind == "implausible"
+
+
+def at(ranges: Any, image: Image) -> Image:
+    """Return the points of a scan at other ranges, in their directions."""
+    points = image.pixels.copy()
+    had = np.sqrt(sum(points[axis] ** 2 for axis in "xyz"))
+    for axis in "xyz":
+        points[axis] *= ranges / np.maximum(had, 1e-6)
+    return Image(points, POINT_CLOUD)
+
+
+def told_from_15_on(broken: Callable[[int], Image]) -> set[tuple[str, SensorState]]:
+    """Play 15 sound scans and 8 others, and return what is told of those."""
+    checker = ContentChecker("lidar", ChecksConfig())
+    told = [checker.inspect(scan(n) if n < 15 else broken(n), n * S // 10) for n in range(23)]
+    assert told[:15] == [None] * 15
+    return {(fault.kind, fault.state) for fault in told[15:] if fault is not None}
+
+
+def test_a_third_of_the_points_at_random_ranges_is_told() -> None:
+    def scattered(number: int) -> Image:
+        dice, image = np.random.default_rng(number), scan(number)
+        had = np.sqrt(sum(image.pixels[axis] ** 2 for axis in "xyz"))
+        some = dice.uniform(size=had.shape) < 0.3
+        return at(np.where(some & (had > 0), dice.uniform(1, 60, had.shape), had), image)
+
+    assert {kind for kind, _ in told_from_15_on(scattered)} == {"scattered"}
+
+
+def test_one_distance_all_around_is_told() -> None:
+    assert "even" in {kind for kind, _ in told_from_15_on(lambda number: at(10.0, scan(number)))}
+
+
+def test_a_wall_that_fills_a_narrow_field_of_view_is_as_even_and_sound() -> None:
+    checker = ContentChecker("lidar", ChecksConfig())
+    for number in range(15):
+        image = scan(number)
+        ahead = image.pixels["x"] > 2 * np.abs(image.pixels["y"])
+        seen = Image(image.pixels[ahead][None], POINT_CLOUD)
+        assert checker.inspect(at(5.0, seen), number * S // 10) is None
+
+
+def test_a_quarter_of_the_directions_that_empties_at_once_is_missing() -> None:
+    def blocked(number: int) -> Image:
+        image = scan(number)
+        aside = image.pixels["y"] > np.abs(image.pixels["x"])
+        for axis in "xyz":
+            image.pixels[axis][aside] = 0
+        return image
+
+    assert told_from_15_on(blocked) == {("missing", SensorState.DEGRADED)}
 
 
 def test_points_in_any_order_are_healthy_where_they_always_come_like_that() -> None:

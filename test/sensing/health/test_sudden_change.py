@@ -487,6 +487,18 @@ def test_a_bright_sky_over_a_dark_meadow_is_no_test_pattern() -> None:
     assert not any(fault and fault.kind == "switched" for fault in found)
 
 
+def test_a_post_before_a_bright_wall_is_no_test_pattern() -> None:
+    """As a robot sees it that comes to its dock, and turns."""
+
+    def post(_: Pixels, number: int) -> Pixels:
+        shown = np.random.default_rng(number).normal(210, 3, (240, 320))
+        shown[:, 120:200] -= 170
+        return np.repeat(shown.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+    found = played("rgb", post, BEGIN, 60)
+    assert not any(fault and fault.kind == "switched" for fault in found)
+
+
 def test_depth_that_is_one_distance_at_once_is_told_and_a_door_that_closes_is_not() -> None:
     def even(pixels: Pixels, number: int = 0) -> Pixels:
         dice = np.random.default_rng([number, *pixels[::60, 0]])
