@@ -8,8 +8,7 @@ A sensor must have shown that this is not its way: that none of its pictures wer
 either how noisy it is (by the flattest blocks, in which successive pictures differ as much as
 neighbours do, and which are far flatter than others, or white: pixels two apart differ no more than
 neighbours), or that the part was lively until it died from one picture to the next while the rest
-lives on, or that all stopped at once: from a brisk pace, or so that of all that changed until then
-not one pixel does any more. Encoders and cameras that smooth need some pictures to come to that.
+lives on, or that all stopped at once from a brisk pace.
 
 Robots do halt at once, and then a camera that has little noise, or smooths it away where nothing
 moves, shows hardly any. But even that changes here and there, all over the picture, and what is
@@ -51,9 +50,6 @@ _LIVELY = 2.0
 """Counts by which a block changes in which something happens."""
 _BRISK = 8.0
 """Counts by which half of the blocks change on a drive; nothing stops from that at once."""
-_ALIVE, _ALL_ALIVE, _LOOKS = 0.2, 0.97, 5
-"""Counts by which a block changes that is alive; share of the visible blocks that were so, and in
-so many pictures in a row, where all stops at once to the last pixel."""
 _MEMORY = 100
 """Pictures from which the noise is known."""
 _FEWEST = 10
@@ -132,8 +128,6 @@ class StillnessWatch:
         self._pace = 0.0
         """By how much half of the blocks changed at last."""
         self._stopped_at_once = False
-        self._alive = 0
-        """Pictures in a row in which nearly all was alive."""
         self._sudden = np.zeros((ROWS, COLUMNS), bool)
         """Blocks that died from one picture to the next."""
         self._exactly = np.zeros((ROWS, COLUMNS), bool)
@@ -176,10 +170,8 @@ class StillnessWatch:
         flat = quantile_of_sorted(blocks.details, _FLATTEST) if blocks.seen.any() else 0.0
         if self._pace >= _DEAD:
             self._stopped_at_once = False
-        elif pace >= _BRISK or (self._alive >= _LOOKS and _stands_exactly(blocks)):
+        elif pace >= _BRISK:
             self._stopped_at_once = True
-        alive = blocks.seen.any() and share_of(blocks.seen_change >= _ALIVE) >= _ALL_ALIVE
-        self._alive = self._alive + 1 if alive else 0
         if self._changed is None:
             self._before.append((self._pace, flat))
         if len(self._noise) < _FEWEST or self._idle > _MOST_IDLE:
@@ -255,12 +247,6 @@ class StillnessWatch:
                 self._evidence += bool(white) or rests
                 self._at_rest += rests
         self._idle += (share_of(dead) - self._idle) / len(self._noise)
-
-
-def _stands_exactly(blocks: Blocks) -> bool:
-    """Whether in nearly all blocks not a pixel has changed."""
-    assert blocks.change is not None
-    return bool(blocks.seen.any()) and share_of(blocks.seen_change == 0.0) >= 1.0 - _CHANGED
 
 
 def _halts(before: Sequence[tuple[float, float]], flat: float) -> bool:
