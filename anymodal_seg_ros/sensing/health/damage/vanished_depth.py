@@ -1,9 +1,8 @@
 """Depth that was there, and from one picture to the next is not any more.
 
 Motion takes a little of it away at edges, and so does what comes too near to be measured: the
-nearest first, and so does what drives by and leaves the picture on one side, if nothing behind it
-is in range. Mud or a hand before the lens, or one eye that goes blind, take much at once, near and
-far, and end amid surfaces that are there still, while what is left measures what it measured.
+nearest first. Mud or a hand before the lens, or one eye that goes blind, take much at once, near
+and far, while what is left measures what it measured.
 """
 
 from __future__ import annotations
@@ -42,11 +41,6 @@ _BEYOND_NEAREST = 0.4
 """Share of what has gone above which that was farther away."""
 _SPREAD = 1.3
 """Times its nearest distances that the farthest of a wall may have which comes too near at once."""
-_SIDE = 0.05
-"""Share of the columns, on the left and on the right, at which things leave the picture."""
-_GOES_ON, _AMID = 0.1, 0.5
-"""Of its distance: by so much two neighbours on one surface differ at most; and share of the inner
-rim of what has gone there that must lie amid such surfaces."""
 _FEWEST_LEFT = 50
 """Pixels that tell whether the picture has stayed where it was."""
 _GONE = 0.5
@@ -110,8 +104,7 @@ class VanishedDepthWatch:
             return
         now, then = depth_m[both], before[both]
         still = median(np.abs(now - then) / then) <= _MOST_MOVED
-        left_it = much == _A_PART and _left_the_picture(before, gone, both)
-        if still and not left_it and not _came_too_near(before[gone], now):
+        if still and not _came_too_near(before[gone], now):
             self._gone = gone
             coverage = block_means(had.astype(np.float32))
             left = block_means(known.astype(np.float32))
@@ -127,21 +120,6 @@ def _from_one_part(had: Flags, known: Flags) -> bool:
     beside = cv2.dilate(patch.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     rest = float(coverage[~beside].sum())
     return bool(patch.any()) and float(lost[~beside].sum()) <= _ELSEWHERE * rest
-
-
-def _left_the_picture(before: Floats, gone: Flags, left: Flags) -> bool:
-    """Whether what has gone was at one side, and ended where a thing did, not amid a surface."""
-    wide = max(1, round(_SIDE * gone.shape[1]))
-    for turned in (np.s_[:, :], np.s_[:, ::-1]):
-        was, out, stays = before[turned], gone[turned], left[turned]
-        if not out[:, :wide].any():
-            continue
-        rim = out[:, :-1] & ~out[:, 1:]
-        near, far = (side[rim & stays[:, 1:]] for side in (was[:, :-1], was[:, 1:]))
-        amid = int(np.count_nonzero(np.abs(far - near) <= _GOES_ON * near))
-        if amid < _AMID * int(np.count_nonzero(rim)):
-            return True
-    return False
 
 
 def _came_too_near(gone: Floats, left: Floats) -> bool:
