@@ -123,12 +123,8 @@ def _explains(mask: int, level: int, before: Counts, now: Counts, *, all_too: bo
     """Whether an image is the one before, but for these bits, whatever they were in a pixel.
 
     In those that they change by as much as most, and elsewhere, since what moves up by a little
-    everywhere may leave no pixel below a power of two. Where a power of two lies between a thing
-    that leaves the picture and what was behind it, some bits are set and others are not: no lines
-    hang like that.
+    everywhere may leave no pixel below a power of two.
     """
-    if level not in (0, mask):
-        return False
     expected = (before & ~mask) | level
     lowest = mask & -mask
     shift = expected - before
