@@ -284,13 +284,14 @@ def structure_of(
     rows, columns = size or (image.height, image.width)
     width = max(4, 4 * round(2 * ROWS * columns / rows / 4))
     scaled = planes(image, spec, 2 * ROWS, width, counts=counts)
-    if spec.planes == "depth":
+    distances = spec.planes == "depth"
+    if distances:
         # Nearness: its noise is about the same everywhere, and holes are as far as the sky.
         nearness = np.ascontiguousarray(scaled[1]) * np.float32(spec.std[1])
         grey = np.asarray(cv2.medianBlur(nearness + np.float32(spec.mean[1]), 5))
     else:
         grey = np.tensordot(np.asarray(spec.std, np.float32) / 3, scaled, 1)
-    return edge_structure(grey.astype(np.float32), covered)
+    return edge_structure(grey.astype(np.float32), covered, slopes=not distances)
 
 
 def _figures(doubt: Doubt | None) -> tuple[CheckResult, ...]:

@@ -36,6 +36,10 @@ _SUSPECT = 0.15
 _FADED = 0.7
 """Two that have lost so much of what they had in common, in logarithms, are no witnesses."""
 
+_APART = 1.2
+"""How many times what is chance a sensor that is well must have, in all but one of fifty looks, to
+be judged."""
+
 _CALM = 0.25
 """Share of the threshold up to which a sensor is believed enough to learn from it."""
 
@@ -108,7 +112,7 @@ class NormalAccord:
         """
         usual = self.usual.get((kind, tuple(sorted(set(others)))))
         chance = self.chance[min(len(others), len(self.chance)) - 1]
-        if usual is None or usual.seldom <= chance.hardly:
+        if usual is None or usual.seldom <= _APART * chance.hardly:
             return None
         return usual, chance
 

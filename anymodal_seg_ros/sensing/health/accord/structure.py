@@ -38,6 +38,11 @@ LOOKS = 3
 """Looks that count together."""
 
 _BLUR_PX = 0.8
+_RIM_PX = 5
+"""Side of the square around what is not covered whose edges are of the cover, not of the world."""
+_STEP_PX = 7
+"""Side of the square whose mean is taken off where only steps are edges: slopes vanish."""
+
 _STRONG = 0.9
 """Edges above this quantile all count the same."""
 
@@ -90,23 +95,28 @@ class Accord:
     down_px: int
 
 
-def edge_structure(grey: Floats, covered: Mask | None = None) -> Structure:
+def edge_structure(grey: Floats, covered: Mask | None = None, slopes: bool = True) -> Structure:
     """Return the edges of a picture.
 
     Args:
         grey: ``[H, W]``, one plane of the picture, any unit; where nothing was measured it is 0.
         covered: uint8 ``[h, w]``, any size: 0 where the picture is not the sensor's; None: nowhere.
+        slopes: whether a slope is an edge. In depth it is none: the ground is one slope, steepest
+            where it is nearest, and nothing ends there.
     """
     height, width = grey.shape
     columns = max(8, 2 * round(ROWS * width / height / 2))
     small = cv2.resize(grey, (columns, ROWS), interpolation=cv2.INTER_AREA)
     side = int(_LOCAL * columns) | 1
     clarity = _clarity(small - cv2.blur(small, (side, side)))
+    if not slopes:
+        small = small - cv2.blur(small, (_STEP_PX, _STEP_PX))
     small = cv2.GaussianBlur(small, (0, 0), _BLUR_PX)
     right, down = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
     if covered is not None:
         seen = cv2.resize(covered, (columns, ROWS), interpolation=cv2.INTER_NEAREST) > 0
-        beyond = cv2.dilate((~seen).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        rim = _RIM_PX if slopes else _RIM_PX + _STEP_PX + 1
+        beyond = cv2.dilate((~seen).astype(np.uint8), np.ones((rim, rim), np.uint8)) > 0
         right[beyond] = down[beyond] = 0.0
     strength = cv2.magnitude(right, down)
     strong = max(quantile(strength, _STRONG), _TINY)

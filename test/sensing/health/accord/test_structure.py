@@ -148,3 +148,35 @@ def test_pictures_with_little_in_common_are_not_measured_by() -> None:
     for _ in range(LOOKS):
         watched.look("rgb", looks, {("rgb", "thermal"): 3.0})
     assert watched.displacement("thermal") is None
+
+
+def test_the_ground_in_depth_is_a_slope_and_no_edge_and_what_stands_far_off_on_it_is_one() -> None:
+    """Off the road at night depth shows little else than the ground, steepest where it is near."""
+    dice = np.random.default_rng(5)
+    rows = np.arange(240, dtype=np.float32)[:, None] - 100.0
+    ground = np.broadcast_to(np.where(rows > 2, 150.0 / np.maximum(rows, 2), np.inf), (240, 320))
+    metres, light = ground.astype(np.float32), np.full((240, 320), 90.0, np.float32)
+    for at in dice.integers(5, 300, 9):
+        top, far = int(dice.integers(70, 100)), float(dice.uniform(12.0, 25.0))
+        box = slice(top, 100 + round(150.0 / far)), slice(int(at), int(at) + 15)
+        metres[box], light[box] = far, 30.0
+    metres *= 1 + dice.normal(0, 0.01, metres.shape).astype(np.float32)
+    shown = np.clip(light + dice.normal(0, 3, light.shape), 0, 255).astype(np.uint8)
+    depth = structure_of(Image(metres, "32FC1"), SPECS["depth"])
+    grey = structure_of(Image(shown, "mono8"), SPECS["rgb"])
+    assert RunningAccord().add(depth, grey).here > 10.0
+    near = np.abs(depth.edges[70:])
+    assert float(np.median(near)) < 0.2
+
+
+def test_where_a_depth_picture_ends_within_that_of_the_masks_is_no_edge_of_it() -> None:
+    rows = np.arange(240, dtype=np.float32)[:, None]
+    nearness = np.random.default_rng(3).normal(rows / 240, 0.01, (240, 320)).astype(np.float32)
+    nearness[:, :80] = 0.0
+    covered = np.ones((240, 320), np.uint8)
+    covered[:, :80] = 0
+    without = np.abs(edge_structure(nearness, slopes=False).edges)
+    edges = np.abs(edge_structure(nearness, covered, slopes=False).edges)
+    rim, ground = (slice(40, 86), slice(28, 42)), (slice(40, 86), slice(60, 120))
+    assert float(without[rim].mean()) > 2.0 * float(without[ground].mean())
+    assert float(edges[rim].mean()) < float(edges[ground].mean())
